@@ -1,0 +1,1 @@
+"""From a BentoML service to an image in a container registry."""

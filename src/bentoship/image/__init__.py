@@ -1,0 +1,1 @@
+"""An image as values: descriptors, layers, configuration, manifest."""

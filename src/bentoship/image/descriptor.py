@@ -1,0 +1,53 @@
+"""Content descriptors: how manifests, configs and layers are pointed at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
+LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+MANIFEST_TYPES = frozenset({MANIFEST, DOCKER_MANIFEST})
+INDEX_TYPES = frozenset({INDEX, DOCKER_MANIFEST_LIST})
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What a piece of content is, its digest and its size (OCI image spec, descriptor.md).
+
+    Args:
+        media_type: the type of the content.
+        digest: "sha256:" and 64 hex digits.
+        size: the content's size in bytes.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+
+    @property
+    def hex(self) -> str:
+        """The digest without its algorithm."""
+        return self.digest.partition(":")[2]
+
+    @classmethod
+    def of(cls, media_type: str, content: bytes) -> Descriptor:
+        """The descriptor of a small content that is in memory."""
+        return cls(media_type, f"sha256:{hashlib.sha256(content).hexdigest()}", len(content))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Descriptor:
+        """Read from a manifest's JSON. Raises KeyError, TypeError or ValueError when it is none."""
+        return cls(str(data["mediaType"]), str(data["digest"]), int(data["size"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a manifest's JSON holds it."""
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}

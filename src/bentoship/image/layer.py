@@ -1,0 +1,133 @@
+"""Layers: what is in them, and their tar streams, the same to the byte wherever they are made."""
+
+from __future__ import annotations
+
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from bentoship.image.descriptor import Descriptor
+
+MTIME = 315_619_200
+"""The time of every file, in seconds: 1980-01-02 UTC, because zip files, which wheels are, know no earlier day."""
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that lies in a store.
+
+    Args:
+        descriptor: its blob, as it is sent.
+        diff_id: "sha256:…" of its tar, before compression (OCI image spec, config.md).
+        title: what is in it, for people ("packages", "model celestial:1f2e").
+    """
+
+    descriptor: Descriptor
+    diff_id: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file, folder or link of a layer.
+
+    Args:
+        path: where it lies in the image, without a slash in front.
+        kind: tarfile's REGTYPE, DIRTYPE, SYMTYPE or LNKTYPE.
+        mode: the permission bits.
+        uid, gid: the owner.
+        content: a regular file's bytes, or the file on this machine that holds them.
+        target: what a link points at.
+    """
+
+    path: str
+    kind: bytes = tarfile.REGTYPE
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    content: Path | bytes = b""
+    target: str = ""
+
+
+def folder(path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Entry:
+    """A folder."""
+    return Entry(path, tarfile.DIRTYPE, mode, uid, gid)
+
+
+def symlink(path: str, target: str) -> Entry:
+    """A symbolic link."""
+    return Entry(path, tarfile.SYMTYPE, 0o777, target=target)
+
+
+def tree(root: Path, at: str, *, uid: int = 0, gid: int = 0) -> Iterator[Entry]:
+    """Everything below a folder, with modes made 0755 or 0644 (the owner's executable bit decides).
+
+    Args:
+        root: a folder on this machine.
+        at: where it lies in the image; empty for the image's root. The folder itself is an entry, too, but for that.
+        uid, gid: the owner of all of it.
+    """
+    if at:
+        yield folder(at, uid=uid, gid=gid)
+    for path in sorted(root.iterdir()):
+        name = str(PurePosixPath(at, path.name))
+        info = path.lstat()
+        if stat.S_ISLNK(info.st_mode):
+            yield Entry(name, tarfile.SYMTYPE, 0o777, uid, gid, target=str(path.readlink()))
+        elif stat.S_ISDIR(info.st_mode):
+            yield from tree(path, name, uid=uid, gid=gid)
+        elif stat.S_ISREG(info.st_mode):
+            yield Entry(name, tarfile.REGTYPE, 0o755 if info.st_mode & 0o100 else 0o644, uid, gid, path)
+
+
+def tar_stream(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """The tar of a layer in pieces of at most 1 MiB: entries sorted, parents added, times fixed.
+
+    A path that is given twice is an error of the caller's: ValueError. A file that changes while it is read: OSError.
+    """
+    by_path: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.path in by_path:
+            raise ValueError(f"{entry.path} is in the layer twice")
+        by_path[entry.path] = entry
+    parents = {str(parent) for path in by_path for parent in PurePosixPath(path).parents} - {".", *by_path}
+    by_path |= {path: folder(path) for path in parents}
+    total = 0
+    # By parts, so that a folder stands right before what is in it.
+    for entry in sorted(by_path.values(), key=lambda entry: PurePosixPath(entry.path).parts):
+        for piece in _member(entry):
+            total += len(piece)
+            yield piece
+    end = 2 * tarfile.BLOCKSIZE
+    yield b"\0" * (end + -(total + end) % tarfile.RECORDSIZE)
+
+
+def _member(entry: Entry) -> Iterator[bytes]:
+    info = tarfile.TarInfo(entry.path)
+    info.type, info.mode, info.uid, info.gid = entry.kind, entry.mode, entry.uid, entry.gid
+    info.mtime, info.linkname = MTIME, entry.target
+    if entry.kind == tarfile.REGTYPE:
+        info.size = len(entry.content) if isinstance(entry.content, bytes) else entry.content.stat().st_size
+    yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+    if not info.size:
+        return
+    if isinstance(entry.content, bytes):
+        yield entry.content
+    else:
+        yield from _file(entry.content, info.size)
+    yield b"\0" * (-info.size % tarfile.BLOCKSIZE)
+
+
+def _file(path: Path, size: int) -> Iterator[bytes]:
+    left = size
+    with path.open("rb") as stream:
+        while left:
+            piece = stream.read(min(CHUNK, left))
+            if not piece:
+                raise OSError(f"{path} became shorter while it was read")
+            left -= len(piece)
+            yield piece

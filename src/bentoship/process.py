@@ -1,0 +1,100 @@
+"""Child processes: their environment, their output, and how they end. With settings.py the only reader of os.environ."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bentoship.errors import ProcessError
+
+# What a program needs to run at all, to reach the network, and to be told where its caches are. Never a password.
+PASSED_ON = (
+    "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
+    "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a program ended: its exit code and what it wrote."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def last_lines(self) -> str:
+        """The end of what it complained about, for an error message."""
+        lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
+        return " ".join(lines[-3:]) or f"exit code {self.code}"
+
+
+def environment(*, prefixes: Iterable[str] = (), extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a child: an allow-list of ours, never everything.
+
+    Args:
+        prefixes: variables that begin so are passed on, too ("UV_").
+        extra: variables to set.
+    """
+    allowed = tuple(prefixes)
+    kept = {k: v for k, v in os.environ.items() if k in PASSED_ON or (allowed and k.startswith(allowed))}
+    return {**kept, **(extra or {})}
+
+
+def run(
+    args: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None, check: bool = True
+) -> Completed:
+    """Run a program to its end, its output kept and its input empty.
+
+    Raises:
+        ProcessError: it is not there, or (with check) its exit code is not 0.
+    """
+    program = str(args[0])
+    try:
+        with subprocess.Popen(
+            [str(a) for a in args],
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        ) as child:
+            try:
+                stdout, stderr = child.communicate()
+            except BaseException:
+                child.kill()
+                raise
+    except OSError as error:
+        raise ProcessError(f"Run {program}", error.strerror or str(error), f"Install {program}.") from error
+    done = Completed(child.returncode, stdout, stderr)
+    if check and done.code != 0:
+        raise ProcessError(f"Run {Path(program).name}", done.last_lines)
+    return done
+
+
+def start_detached(args: Sequence[str | Path], *, env: Mapping[str, str], log: Path) -> int:
+    """Start a program that outlives this one: a session of its own, no stream of ours, its output in a file.
+
+    Returns: its process id. Raises: ProcessError when it cannot be started.
+    """
+    try:
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                [str(a) for a in args],
+                env=dict(env),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise ProcessError(f"Start {args[0]}", error.strerror or str(error)) from error
+    return child.pid

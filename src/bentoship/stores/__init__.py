@@ -1,0 +1,37 @@
+"""Where images lie: a folder or a registry, behind one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from bentoship.image.descriptor import Descriptor
+
+Advance = Callable[[int], None]
+"""Told the number of bytes that went over since the last call; negative when a piece has to be sent again."""
+
+
+class Reader(Protocol):
+    """A stream of bytes, as `open(path, "rb")` and an HTTP answer give it."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class Store(Protocol):
+    """A place that holds the blobs, manifests and tags of one repository."""
+
+    def exists(self, descriptor: Descriptor) -> bool:
+        """Whether the content is there."""
+
+    def open(self, descriptor: Descriptor) -> AbstractContextManager[Reader]:
+        """The content as a stream, checked against digest and size by its end. Raises StoreError."""
+
+    def write(self, descriptor: Descriptor, content: Reader, advance: Advance) -> None:
+        """Put the content there, wholly or not at all. Raises StoreError, also when digest or size differ."""
+
+    def resolve(self, name: str) -> Descriptor:
+        """The descriptor that a tag or a digest stands for. Raises StoreError when there is none."""
+
+    def tag(self, descriptor: Descriptor, tag: str) -> None:
+        """Let the tag stand for a manifest or index that is there."""
