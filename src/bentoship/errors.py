@@ -2,9 +2,9 @@
 
     BentoshipError
     ├── SettingsError        a setting is missing, wrong or misspelt
-    ├── InvalidReference     not the name of an image
+    ├── InvalidReferenceError   not the name of an image
     ├── BentoError           the Bento cannot be built
-    ├── UnsupportedBento     the Bento needs a Dockerfile
+    ├── UnsupportedBentoError the Bento needs a Dockerfile
     ├── BaseImageError       the base system cannot be had
     ├── PackagesError        the Python packages cannot be installed for the platform
     ├── StoreError           an image is not where it should be, or is damaged
@@ -39,7 +39,7 @@ class SettingsError(BentoshipError):
     """A setting is missing, wrong or misspelt."""
 
 
-class InvalidReference(BentoshipError):
+class InvalidReferenceError(BentoshipError):
     """A text is not the name of an image."""
 
 
@@ -47,7 +47,7 @@ class BentoError(BentoshipError):
     """The Bento cannot be built from its sources."""
 
 
-class UnsupportedBento(BentoshipError):
+class UnsupportedBentoError(BentoshipError):
     """The Bento asks for what only a Dockerfile can do."""
 
 

@@ -1,4 +1,4 @@
-"""Child processes: their environment, their output, and how they end. With settings.py the only reader of os.environ."""
+"""Child processes: their environment, output and end. Only this and settings.py read os.environ."""
 
 from __future__ import annotations
 
