@@ -1,0 +1,222 @@
+"""From bentofile.yaml to a Bento in the store, and whether the one that is there is up to date."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bentoship.bento.inputs import input_key, read_bentofile
+from bentoship.errors import BentoError
+from bentoship.files import lock, write_whole
+from bentoship.process import environment, run
+
+# BentoML's DEFAULT_LOCK_PLATFORM, for every host: what is locked must not depend on where.
+LOCK_PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_36", "linux/arm64": "aarch64-manylinux_2_36"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that a Bento packs, in the model store."""
+
+    name: str
+    version: str
+    path: Path
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def tag(self) -> str:
+        """NAME:VERSION."""
+        return f"{self.name}:{self.version}"
+
+
+@dataclass(frozen=True)
+class Env:
+    """A variable that a Bento asks for; stage is "all" or "runtime"."""
+
+    name: str
+    value: str
+    stage: str
+
+
+@dataclass(frozen=True)
+class Bento:
+    """A Bento in the store, and what it asks of its image.
+
+    Args:
+        base_image: the base that its bentofile names; empty when it names none.
+        needs_dockerfile: why it cannot be put together from layers, in words; empty when it can.
+        fresh: whether it was built just now.
+        imported_models: tags of the models that came into the model store for it.
+    """
+
+    name: str
+    version: str
+    path: Path
+    python_version: str
+    base_image: str
+    models: tuple[Model, ...]
+    envs: tuple[Env, ...]
+    labels: tuple[tuple[str, str], ...]
+    needs_dockerfile: tuple[str, ...]
+    fresh: bool = False
+    imported_models: tuple[str, ...] = ()
+
+    @property
+    def tag(self) -> str:
+        """NAME:VERSION."""
+        return f"{self.name}:{self.version}"
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a Bento is built from, and where it is remembered.
+
+    Args:
+        folder: the build context, with bentofile.yaml in it.
+        records: a folder that remembers which inputs gave which Bento.
+        bentoml_home: BentoML's own folder, with the stores of Bentos and models.
+        platform: such as "linux/amd64".
+    """
+
+    folder: Path
+    records: Path
+    bentoml_home: Path
+    platform: str
+
+    @property
+    def bentofile(self) -> Path:
+        """What is packed."""
+        return self.folder / "bentofile.yaml"
+
+    @property
+    def exported_models(self) -> list[Path]:
+        """Models that come with the project, for stores that lack them."""
+        return sorted((self.folder / "model").glob("*.bentomodel"))
+
+
+def up_to_date(project: Project) -> Bento | None:
+    """The Bento that the project's sources and models would give, if it is in the store. Raises BentoError."""
+    record = _record(project)
+    try:
+        data = json.loads(record.read_text("utf-8"))
+        bento = _from_description(data["bento"])
+        latest = {name: _latest(project, name) for name in data["latest"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    there = (bento.path / "bento.yaml").is_file() and all((m.path / "model.yaml").is_file() for m in bento.models)
+    return bento if there and latest == data["latest"] else None
+
+
+def build(project: Project) -> Bento:
+    """The Bento of the project, built when the one in the store is not up to date.
+
+    Raises:
+        BentoError: the bentofile, the service, a model or the lock does not allow it.
+    """
+    project.bentoml_home.mkdir(parents=True, exist_ok=True)
+    project.records.mkdir(parents=True, exist_ok=True)
+    with lock(project.records / "build.lock"):
+        if bento := up_to_date(project):
+            return bento
+        record = _record(project)
+        described = _build_in_child(project)
+        bento = _from_description(described)
+        data = {"bento": described, "latest": {m.name: _latest(project, m.name) for m in bento.models}}
+        write_whole(record, json.dumps(data).encode())
+    return _from_description(described, fresh=True)
+
+
+def _record(project: Project) -> Path:
+    return project.records / f"{input_key(project.folder, project.bentofile, project.platform)}.json"
+
+
+def _latest(project: Project, name: str) -> str:
+    """The version that NAME:latest stands for, and the one that came with the project, which may be missing still."""
+    try:
+        stored = (project.bentoml_home / "models" / name / "latest").read_text("utf-8").strip()
+    except OSError:
+        stored = ""
+    exported = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in project.exported_models]
+    return " ".join([stored, *exported])
+
+
+def _build_in_child(project: Project) -> dict[str, Any]:
+    read_bentofile(project.bentofile)
+    with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
+        order, answer = Path(scratch, "order.json"), Path(scratch, "answer.json")
+        order.write_text(
+            json.dumps(
+                {
+                    "project": str(project.folder.resolve()),
+                    "bentofile": str(project.bentofile.resolve()),
+                    "models": [str(path.resolve()) for path in project.exported_models],
+                    "lock_platform": LOCK_PLATFORMS[project.platform],
+                }
+            ),
+            "utf-8",
+        )
+        extra = {
+            "BENTOML_HOME": str(project.bentoml_home),
+            "BENTOML_DO_NOT_TRACK": "true",
+            "UV_PYTHON": sys.executable,
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra=extra)
+        done = run([sys.executable, "-P", "-m", "bentoship.bento.child", order, answer], env=env, check=False)
+        if not answer.is_file():
+            raise BentoError("Build the Bento", f"the process that imports the service ended with {done.last_lines}")
+        result = json.loads(answer.read_text("utf-8"))
+    if "error" in result:
+        raise _explained(result["error"], done.stderr)
+    return dict(result["bento"])
+
+
+def _explained(error: Mapping[str, str], stderr: str) -> BentoError:
+    """The child's error, with what to do about it."""
+    kind, message = error["kind"], error["message"]
+    doing = "Build the Bento"
+    if unknown := re.search(r"Extra fields in constructor for (\w+): (.+)", message):
+        where = unknown[1].removesuffix("Options").removeprefix("BentoBuild").lower()
+        section = "" if where == "config" else f" in its section {where}"
+        return BentoError("Read bentofile.yaml", f"unknown key{section}: {unknown[2]}", "Correct or remove it.")
+    if "Failed to lock PyPI packages" in message:
+        why = " ".join(line.strip() for line in _uv_complaint(stderr)) or message.splitlines()[0]
+        return BentoError("Lock the Bento's Python packages", why, "Check its requirements and the network.")
+    if kind == "NotFound" and "odel" in message:
+        hint = "Export it into model/ (`bentoml models export NAME:VERSION model/`), or import it into the Bento store."
+        return BentoError(doing, message, hint)
+    hint = "The service has to import without errors before it can be packed."
+    return BentoError(doing, message, hint if "Import" in kind or ", line " in message else "")
+
+
+def _uv_complaint(stderr: str) -> Iterator[str]:
+    """The part of the output that says what uv did not like: from its first × or error: to BentoML's traceback."""
+    telling = False
+    for line in stderr.splitlines():
+        telling = telling or line.lstrip().startswith(("×", "error:"))
+        if line.startswith("Traceback"):
+            return
+        if telling and line.strip():
+            yield line
+
+
+def _from_description(data: Mapping[str, Any], *, fresh: bool = False) -> Bento:
+    return Bento(
+        name=data["name"],
+        version=data["version"],
+        path=Path(data["path"]),
+        python_version=data["python_version"],
+        base_image=data["base_image"],
+        models=tuple(Model(m["name"], m["version"], Path(m["path"]), m["metadata"]) for m in data["models"]),
+        envs=tuple(Env(e["name"], e["value"], e["stage"]) for e in data["envs"]),
+        labels=tuple(sorted(data["labels"].items())),
+        needs_dockerfile=tuple(data["needs_dockerfile"]),
+        fresh=fresh,
+        imported_models=tuple(data["imported_models"]) if fresh else (),
+    )

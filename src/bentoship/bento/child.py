@@ -1,0 +1,197 @@
+"""The process that imports the user's service and builds its Bento; the only part of the publisher that knows bentoml.
+
+One process per build: a second build in the same one would pack the first one's modules again. It is told what to do
+by a JSON file and answers into another, because the service may print whatever it likes while it is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sys
+import tarfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from bentoship.bento.content import content_version
+
+if TYPE_CHECKING:
+    from bentoml import Bento
+
+# A Bento that is being built, until its content tells its version; the number is the process that builds it.
+_PROVISIONAL = re.compile(r"^building-(\d+)$")
+
+
+def main(order_file: str, answer_file: str) -> None:
+    """Do what a file orders, and write {"bento": …} or {"error": …} to another."""
+    order = json.loads(Path(order_file).read_text("utf-8"))
+    try:
+        answer = {"bento": _build(order)}
+    except BaseException as error:  # a service may raise anything when it is imported, SystemExit too
+        traceback.print_exc()
+        answer = {"error": _explain(error, Path(order["project"]))}
+    Path(answer_file).write_text(json.dumps(answer), "utf-8")
+    sys.stdout.flush()
+    # Threads that the service started on import must not keep this process.
+    os._exit(0)
+
+
+def _build(order: dict[str, Any]) -> dict[str, Any]:
+    import bentoml
+
+    project = Path(order["project"])
+    imported = [tag for tag in map(_import_model, map(Path, order["models"])) if tag]
+    os.chdir(project)
+    try:
+        built = bentoml.bentos.build_bentofile(
+            order["bentofile"],
+            build_ctx=str(project),
+            version=f"building-{os.getpid()}",
+            platform=order["lock_platform"],
+        )
+    finally:
+        provisional = [b for b in bentoml.bentos.list() if _is_abandoned(b)]
+    try:
+        return {**_describe(_named_by_content(built)), "imported_models": imported}
+    finally:
+        for bento in [built, *provisional]:
+            bentoml.bentos.delete(bento.tag)
+
+
+def _import_model(archive: Path) -> str | None:
+    """Bring an exported model into the store unless it is there; its tag when it was brought."""
+    import bentoml
+
+    with tarfile.open(archive) as members:
+        name = next(n for n in members.getnames() if n.removeprefix("./") == "model.yaml")
+        info = yaml.safe_load(members.extractfile(name) or b"")
+    tag = f"{info['name']}:{info['version']}"
+    try:
+        bentoml.models.get(tag)
+    except bentoml.exceptions.NotFound:
+        bentoml.models.import_model(str(archive))
+        return tag
+    return None
+
+
+def _is_abandoned(bento: Bento) -> bool:
+    """Whether a Bento is what a build that was killed has left behind."""
+    found = _PROVISIONAL.match(bento.tag.version or "")
+    if not found or int(found[1]) == os.getpid():
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _named_by_content(built: Bento) -> Bento:
+    """The same Bento under the version that its content tells, in the store."""
+    import bentoml
+
+    version = content_version(Path(built.path))
+    tag = f"{built.tag.name}:{version}"
+    with contextlib.suppress(bentoml.exceptions.NotFound):
+        bentoml.bentos.delete(tag)  # the same content, but perhaps damaged since, or with another README
+    copy = Path(built.path).with_name(f"renaming-{os.getpid()}")
+    shutil.copytree(built.path, copy, symlinks=True)
+    try:
+        text = (copy / "bento.yaml").read_text("utf-8")
+        renamed = re.sub(r"(?m)^version: .*$", f"version: {version}", text, count=1)
+        (copy / "bento.yaml").write_text(renamed, "utf-8")
+        return bentoml.bentos.import_bento(str(copy), "folder")
+    finally:
+        shutil.rmtree(copy)
+
+
+def _describe(bento: Bento) -> dict[str, Any]:
+    """What the rest of the publisher has to know of a Bento, as plain values."""
+    import bentoml
+
+    info = bento.info
+    image = getattr(info, "image", None)
+    models = [m for m in info.all_models if m.registry == "bentoml"]
+    return {
+        "name": bento.tag.name,
+        "version": bento.tag.version,
+        "path": str(bento.path),
+        "models": [
+            {
+                "name": m.tag.name,
+                "version": m.tag.version,
+                "path": str(bentoml.models.get(m.tag).path),
+                "metadata": json.loads(json.dumps(dict(bentoml.models.get(m.tag).info.metadata), default=str)),
+            }
+            for m in models
+        ],
+        "python_version": image.python_version if image else "",
+        "base_image": _chosen_base(image),
+        "envs": [{"name": e.name, "value": e.value, "stage": e.stage} for e in info.envs],
+        "labels": {str(k): str(v) for k, v in info.labels.items()},
+        "needs_dockerfile": _needs_dockerfile(info, image),
+    }
+
+
+def _chosen_base(image: Any) -> str:
+    """The base image that the Bento asks for; empty where BentoML only filled in its default."""
+    default = f"python:{image.python_version}-slim" if image else ""
+    return "" if not image or image.base_image == default else str(image.base_image)
+
+
+def _needs_dockerfile(info: Any, image: Any) -> list[str]:
+    """Every reason why this Bento cannot be put together from layers, in words."""
+    from bentoml._internal.container.frontend.dockerfile import CONTAINER_METADATA
+
+    if image is None:
+        return ["conda, docker.cuda_version, docker.dockerfile_template or python.wheels (BentoML's first format)"]
+    # BentoML puts each distribution's own install command first; it prepares pip and matters to nothing here.
+    defaults = {str(data["default_install_command"]) for data in CONTAINER_METADATA.values()}
+    reasons = [f"runs `{c}` (system_packages, setup_script or run)" for c in image.commands if c not in defaults]
+    reasons += [f"runs `{command}` after the packages" for command in image.post_commands]
+    reasons += [f"the variable {e.name} of stage build" for e in info.envs if e.stage == "build"]
+    reasons += [f"the model {m.tag} of {m.registry}" for m in info.all_models if m.registry != "bentoml"]
+    return reasons
+
+
+def _explain(error: BaseException, project: Path) -> dict[str, str]:
+    """An error in one line, with where in the user's own files it came from."""
+    leaves = _leaves(error)
+    root = leaves[-1]
+    # BentoML wraps what a service's module raises; the first of the chain is what the user can mend.
+    while root.__cause__ or (root.__context__ and not root.__suppress_context__):
+        root = root.__cause__ or root.__context__ or root
+    own = [f for f in traceback.extract_tb(root.__traceback__) if _is_own(f.filename, project)]
+    where = f" ({Path(own[-1].filename).relative_to(project)}, line {own[-1].lineno})" if own else ""
+    if isinstance(root, SyntaxError) and root.filename and _is_own(root.filename, project):
+        where = f" ({Path(root.filename).relative_to(project)}, line {root.lineno})"
+    message = str(error) if root is error or not str(root) else str(root)
+    named = type(root).__name__ not in {"BentoMLException", "InvalidArgument", "ValueError", "NotFound"}
+    return {
+        "kind": type(error).__name__,
+        "message": f"{type(root).__name__}: {message}{where}" if named else f"{message}{where}",
+    }
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    """The errors in a group, such as cattrs raises for a bentofile.yaml with unknown keys."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+def _is_own(filename: str, project: Path) -> bool:
+    path = Path(filename)
+    return path.is_relative_to(project) and not {"site-packages", ".venv", "venv"} & set(path.parts)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

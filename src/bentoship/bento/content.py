@@ -1,0 +1,56 @@
+"""What of a Bento goes into an image, free of everything that differs between two builds of the same sources."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bentoship.requirements import portable_lines
+
+# A time says when, not what; BentoML reads it back, so there must be one.
+EPOCH = "1980-01-02T00:00:00+00:00"
+
+# What serving does not read. The README's title and apis/ repeat the version; the packages are in layers of their own.
+LEFT_OUT = ("README.md", "apis", "env/python", "env/docker/Dockerfile", "models")
+
+
+def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | bytes]:
+    """The files of a Bento that go into an image, by their path below BENTO_PATH.
+
+    Args:
+        bento: a Bento's folder.
+        version: put this in place of the version in bento.yaml; for telling what a Bento is before it has one.
+
+    Returns: files on this machine, and the bytes of bento.yaml, which is rewritten. Links that lead to a file are
+    followed, since what they point at is not in the image; links that lead nowhere are left out.
+    """
+    files: dict[str, Path | bytes] = {}
+    for path in sorted(bento.rglob("*")):
+        name = path.relative_to(bento).as_posix()
+        if path.is_file() and not any(name == left or name.startswith(f"{left}/") for left in LEFT_OUT):
+            files[name] = path
+    info = yaml.safe_load((bento / "bento.yaml").read_text("utf-8"))
+    files["bento.yaml"] = _normalised(info, version)
+    return files
+
+
+def content_version(bento: Path) -> str:
+    """The version of a Bento: 16 hex digits that change when, and only when, what is packed changes."""
+    digest = hashlib.sha256()
+    for name, content in image_files(bento, version="").items():
+        body = content if isinstance(content, bytes) else content.read_bytes()
+        executable = isinstance(content, Path) and bool(content.stat().st_mode & 0o100)
+        digest.update(f"{name}\0{executable:d}\0{hashlib.sha256(body).hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _normalised(info: Mapping[str, Any], version: str | None) -> bytes:
+    info = {**info, "creation_time": EPOCH, "version": info["version"] if version is None else version}
+    if "image" in info:
+        lines = portable_lines(info["image"].get("python_requirements", ""))
+        info["image"] = {**info["image"], "python_requirements": "".join(f"{line}\n" for line in lines)}
+    return yaml.safe_dump(info, sort_keys=False, allow_unicode=True).encode()

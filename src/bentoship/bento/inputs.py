@@ -1,0 +1,116 @@
+"""Everything that a Bento is made of, so that nothing is built when nothing changed, and never less than that."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pathspec import PathSpec
+
+from bentoship.errors import BentoError
+from bentoship.requirements import with_includes
+
+# Raise it when the way a Bento is built changes, so that those built before are built anew.
+RECIPE = "1"
+
+# BentoPathSpec in bentoml/_internal/bento/build_config.py.
+_NEVER_PACKED = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
+
+
+def read_bentofile(path: Path) -> dict[str, Any]:
+    """bentofile.yaml as a mapping. Raises BentoError when it is missing, not YAML, or not a mapping."""
+    doing = f"Read {path.name}"
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        hint = f"Put a {path.name} beside tasks.py; it says what service to pack."
+        raise BentoError(doing, f"there is none in {path.parent}", hint) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BentoError(doing, str(error)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise BentoError(doing, f"it is not YAML: {where}{getattr(error, 'problem', error)}") from error
+    if not isinstance(content, dict):
+        raise BentoError(doing, "it holds no settings; `service: module:Class` is the least it needs")
+    return content
+
+
+def input_key(project: Path, bentofile: Path, platform: str) -> str:
+    """A hash over all that goes into a Bento but its models, 64 hex digits.
+
+    Args:
+        project: the build context.
+        bentofile: its bentofile.yaml.
+        platform: the platform that packages are locked for ("linux/amd64").
+    """
+    options = read_bentofile(bentofile)
+    digest = hashlib.sha256(f"{RECIPE}\0{version('bentoml')}\0{platform}\n".encode())
+    files = {*packed_files(project, options), *_named_files(project, options), bentofile.resolve()}
+    # BentoML packs the project's README.md when the bentofile has no description.
+    files |= {project / "README.md"} if not options.get("description") else set()
+    files |= set(_below(project, ".bentoignore"))
+    for file in sorted(files):
+        digest.update(f"{_relative(file, project)}\0{_state(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def packed_files(project: Path, options: Mapping[str, Any]) -> Iterator[Path]:
+    """The files that BentoML would pack: include, exclude and .bentoignore are read as it reads them."""
+    include = _spec(options.get("include") or ["*"])
+    exclude = _spec([*(options.get("exclude") or []), *_NEVER_PACKED])
+    ignores = {
+        file.parent: _spec(file.read_text("utf-8", errors="replace").splitlines())
+        for file in _below(project, ".bentoignore")
+    }
+    for file in _below(project):
+        name = _relative(file, project)
+        ignored = (
+            spec.match_file(_relative(file, folder)) for folder, spec in ignores.items() if file.is_relative_to(folder)
+        )
+        if include.match_file(name) and not exclude.match_file(name) and not any(ignored):
+            yield file
+
+
+def _spec(patterns: list[str]) -> PathSpec[Any]:
+    return PathSpec.from_lines("gitwildmatch", patterns)
+
+
+def _below(folder: Path, name: str = "") -> Iterator[Path]:
+    """Files below a folder, with that name when one is given; folders that are never packed are not walked."""
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if f"{f}/" not in _NEVER_PACKED)
+        yield from (Path(root, file) for file in sorted(files) if not name or file == name)
+
+
+def _named_files(project: Path, options: object) -> Iterator[Path]:
+    """Files that a bentofile names anywhere (requirements, scripts, a description), and what those include."""
+    if isinstance(options, Mapping):
+        for value in options.values():
+            yield from _named_files(project, value)
+    elif isinstance(options, list):
+        for value in options:
+            yield from _named_files(project, value)
+    elif isinstance(options, str) and options and len(options) < 1024 and "\n" not in options:
+        file = project / options.removeprefix("file:").strip()
+        if file.is_file():
+            yield from with_includes(file) if file.suffix in {".txt", ".in"} else (file,)
+
+
+def _state(file: Path) -> str:
+    if file.is_symlink():
+        return f"link {file.readlink()} {_state(file.resolve()) if file.exists() else 'dangling'}"
+    if not file.is_file():
+        return "missing"
+    executable = bool(file.stat().st_mode & 0o100)
+    with file.open("rb") as stream:
+        return f"{executable:d} {hashlib.file_digest(stream, 'sha256').hexdigest()}"
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)

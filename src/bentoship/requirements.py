@@ -1,0 +1,58 @@
+"""Requirements files: what they say of packages, apart from where those are downloaded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+# BentoML depends on uv to make locks and environments, which a served image never does (20 MB compressed).
+NEVER_SERVED = frozenset({"uv"})
+
+_ADDRESS = ("--index-url", "-i ", "--extra-index-url", "--find-links", "-f ", "--trusted-host", "--no-index")
+_INCLUDE = re.compile(r"^(?:-r|-c|--requirement|--constraint)[ =]?\s*(?P<path>\S+)")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
+_EXACT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*==\s*[^*,;\s]+\s*(;.*)?$")
+
+
+def lines(text: str) -> list[str]:
+    """The meaningful lines: no comments, continuations joined, no spaces around."""
+    joined = re.sub(r"\\\n", " ", text)
+    stripped = (re.sub(r"(^|\s)#.*$", "", line).strip() for line in joined.splitlines())
+    return [line for line in stripped if line]
+
+
+def portable_lines(text: str) -> list[str]:
+    """What is required, sorted, without addresses (which may hold a password) and what an image never needs."""
+    kept = (line for line in lines(text) if not line.startswith(_ADDRESS))
+    return sorted({line for line in kept if canonical_name(line) not in NEVER_SERVED})
+
+
+def address_lines(text: str) -> list[str]:
+    """The lines that say where packages are downloaded."""
+    return [line for line in lines(text) if line.startswith(_ADDRESS)]
+
+
+def is_exact(line: str) -> bool:
+    """Whether a line leaves no choice of version."""
+    return bool(_EXACT.match(line))
+
+
+def canonical_name(line: str) -> str:
+    """The name of the package that a line requires, in canonical form (PEP 503); empty for anything else."""
+    found = _NAME.match(line)
+    return re.sub(r"[-_.]+", "-", found.group()).lower() if found else ""
+
+
+def with_includes(path: Path) -> list[Path]:
+    """A requirements file and those that it includes, each once. A file that is missing is listed, not an error."""
+    found: list[Path] = []
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found.append(file)
+        if file.is_file():
+            included = (_INCLUDE.match(line) for line in lines(file.read_text("utf-8", errors="replace")))
+            waiting += [(file.parent / match["path"]).resolve() for match in included if match]
+    return found
