@@ -47,9 +47,21 @@ def environment(*, prefixes: Iterable[str] = (), extra: Mapping[str, str] | None
 
 
 def run(
-    args: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None, check: bool = True
+    args: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    check: bool = True,
+    input: str | None = None,
 ) -> Completed:
-    """Run a program to its end, its output kept and its input empty.
+    """Run a program to its end, its output kept.
+
+    Args:
+        args: the program and its arguments.
+        env: its whole environment.
+        cwd: the folder that it runs in; ours when it is None.
+        check: whether an exit code other than 0 is an error.
+        input: what it reads; nothing when it is None.
 
     Raises:
         ProcessError: it is not there, or (with check) its exit code is not 0.
@@ -60,14 +72,14 @@ def run(
             [str(a) for a in args],
             env=dict(env),
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
         ) as child:
             try:
-                stdout, stderr = child.communicate()
+                stdout, stderr = child.communicate(input)
             except BaseException:
                 child.kill()
                 raise

@@ -1,0 +1,54 @@
+"""What an image consists of: its index, manifests and blobs, as they point at each other."""
+
+from __future__ import annotations
+
+import json
+
+from bentoship.errors import StoreError
+from bentoship.image.descriptor import INDEX, INDEX_TYPES, MANIFEST, MANIFEST_TYPES, Descriptor
+from bentoship.stores import Store
+
+MAX_MANIFEST = 4 << 20
+"""Bytes; registries refuse larger manifests (OCI distribution spec, "Pushing manifests")."""
+
+
+def is_manifest(descriptor: Descriptor) -> bool:
+    """Whether it points at a manifest or index, not at a blob."""
+    return descriptor.media_type in MANIFEST_TYPES or descriptor.media_type in INDEX_TYPES
+
+
+def read_manifest(store: Store, descriptor: Descriptor) -> bytes:
+    """A manifest or index, whole. Raises StoreError when it is not there, damaged or too large to be one."""
+    if descriptor.size > MAX_MANIFEST:
+        raise StoreError(f"Read the manifest {descriptor.digest}", f"{descriptor.size} bytes are too many for one")
+    with store.open(descriptor) as content:
+        return content.read()
+
+
+def children(content: bytes) -> tuple[Descriptor, ...]:
+    """What a manifest (config and layers) or an index (manifests) points at, each once, in its order.
+
+    Raises: StoreError when it is neither.
+    """
+    try:
+        document = json.loads(content)
+        parts = [document["config"], *document["layers"]] if "layers" in document else document["manifests"]
+        return tuple(dict.fromkeys(Descriptor.from_dict(part) for part in parts))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError("Read an image's manifest", f"it is none ({error!r})") from error
+
+
+def media_type(content: bytes) -> str | None:
+    """The media type of a manifest or index, which may leave it unsaid; None when it is neither."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return None
+    if not isinstance(document, dict):
+        return None
+    said = document.get("mediaType")
+    if isinstance(said, str):
+        return said
+    if "layers" in document:
+        return MANIFEST
+    return INDEX if "manifests" in document else None

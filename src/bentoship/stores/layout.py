@@ -1,0 +1,223 @@
+"""An OCI image layout: a folder that holds images as a registry does (OCI image spec, image-layout.md)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bentoship.errors import StoreError
+from bentoship.files import lock, write_whole
+from bentoship.image.descriptor import INDEX, Descriptor
+from bentoship.image.layer import CHUNK
+from bentoship.stores import Advance, Reader
+from bentoship.stores.graph import MAX_MANIFEST, children, is_manifest, media_type, read_manifest
+from bentoship.stores.verified import Verified
+
+_NAME = "org.opencontainers.image.ref.name"
+_UNFINISHED = ".partial-"
+_ABANDONED = 3600.0
+"""Seconds; whoever has not written to an unfinished file for so long is not at it any more."""
+
+
+class LayoutStore:
+    """The images of a folder, safe to use from several threads and processes at once.
+
+    Args:
+        folder: made, with its parents, when something is first put there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, descriptor: Descriptor) -> Path:
+        """Where a content lies, or would."""
+        return self._blobs / descriptor.hex
+
+    def exists(self, descriptor: Descriptor) -> bool:
+        """Whether the content is there, by its size at least."""
+        try:
+            return self.path(descriptor).stat().st_size == descriptor.size
+        except FileNotFoundError:
+            return False
+
+    @contextmanager
+    def open(self, descriptor: Descriptor) -> Iterator[Reader]:
+        """The content as a stream, checked against digest and size by its end. Raises StoreError."""
+        doing = f"Read {descriptor.digest} from {self.folder}"
+        try:
+            stream = self.path(descriptor).open("rb")
+        except OSError as error:
+            raise StoreError(doing, error.strerror or str(error)) from error
+        with stream:
+            yield Verified(stream, descriptor, doing)
+
+    def write(self, descriptor: Descriptor, content: Reader, advance: Advance) -> None:
+        """Put the content there, wholly or not at all. Raises StoreError, also when digest or size differ."""
+        doing = f"Write {descriptor.digest} to {self.folder}"
+        verified = Verified(content, descriptor, doing)
+        with self._unfinished(doing) as path:
+            with path.open("xb") as stream:
+                while piece := verified.read(CHUNK):
+                    stream.write(piece)
+                    advance(len(piece))
+            path.replace(self.path(descriptor))
+
+    def adopt(self, path: Path, descriptor: Descriptor) -> None:
+        """Take a file of this machine in as a content, by a second name for it where that goes, else by a copy.
+
+        Args:
+            path: the file, which must not change any more.
+            descriptor: what is in it; the caller vouches for the digest.
+
+        Raises: StoreError when it cannot be read or written, or its size differs.
+        """
+        doing = f"Take {path} into {self.folder}"
+        with self._unfinished(doing) as name:
+            if path.stat().st_size != descriptor.size:
+                raise StoreError(doing, f"{path.stat().st_size} bytes instead of {descriptor.size}")
+            try:
+                name.hardlink_to(path)
+            except OSError:  # another device, or a file system without links
+                shutil.copyfile(path, name)
+            # When both names are one file already this does nothing, and the new name is removed after it: rename(2).
+            name.replace(self.path(descriptor))
+
+    def resolve(self, name: str) -> Descriptor:
+        """The descriptor that a tag or a digest stands for. Raises StoreError when there is none."""
+        if not name.startswith("sha256:"):
+            found = self.tags().get(name)
+            if found is None:
+                raise StoreError(f'Find the tag "{name}" in {self.folder}', "there is none")
+            return found
+        path = self._blobs / name.removeprefix("sha256:")
+        try:
+            content = path.read_bytes() if path.stat().st_size <= MAX_MANIFEST else b""
+        except OSError as error:
+            raise StoreError(f"Find {name} in {self.folder}", error.strerror or str(error)) from error
+        kind = media_type(content)
+        if kind is None:
+            raise StoreError(f"Find {name} in {self.folder}", "it is neither a manifest nor an index")
+        return Descriptor(kind, name, len(content))
+
+    def tag(self, descriptor: Descriptor, tag: str) -> None:
+        """Let the tag stand for a manifest or index that is there, with all that it consists of."""
+        with self._locked():
+            for part in (descriptor, *self._below(descriptor)):
+                if not self.exists(part):
+                    raise StoreError(
+                        f'Tag {descriptor.digest} as "{tag}" in {self.folder}', f"{part.digest} is missing"
+                    )
+            kept = [entry for entry in self._entries() if _name(entry) != tag]
+            self._write_index([*kept, {**descriptor.to_dict(), "annotations": {_NAME: tag}}])
+
+    def untag(self, tag: str) -> None:
+        """Let the tag stand for nothing; its content stays until `prune`."""
+        with self._locked():
+            self._write_index([entry for entry in self._entries() if _name(entry) != tag])
+
+    def tags(self) -> dict[str, Descriptor]:
+        """What each tag stands for, sorted by name. Raises StoreError when the folder's index is damaged."""
+        return {name: Descriptor.from_dict(entry) for entry in self._entries() if (name := _name(entry))}
+
+    def prune(self, *, older_than: float = 0.0) -> int:
+        """Remove what no tag reaches, and what runs that died left behind.
+
+        Args:
+            older_than: seconds since a content came here; what another run has yet to tag is younger.
+
+        Returns: the number of bytes that were freed.
+        """
+        with self._locked():
+            kept = set()
+            for entry in self._entries():
+                root = Descriptor.from_dict(entry)
+                kept |= {root.hex, *(part.hex for part in self._below(root))}
+            freed = 0
+            for path in self._blobs.iterdir():
+                if path.name.startswith("."):
+                    freed += _remove(path, max(older_than, _ABANDONED))
+                elif path.name not in kept:
+                    freed += _remove(path, older_than)
+            return freed
+
+    @property
+    def _blobs(self) -> Path:
+        return self.folder / "blobs" / "sha256"
+
+    @property
+    def _index(self) -> Path:
+        return self.folder / "index.json"
+
+    def _below(self, descriptor: Descriptor) -> Iterator[Descriptor]:
+        if is_manifest(descriptor):
+            for child in children(read_manifest(self, descriptor)):
+                yield child
+                yield from self._below(child)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone with the index, which is there."""
+        with lock(self.folder / ".lock"):
+            self._blobs.mkdir(parents=True, exist_ok=True)
+            marker = self.folder / "oci-layout"
+            if not marker.exists():
+                write_whole(marker, b'{"imageLayoutVersion": "1.0.0"}\n')
+            if not self._index.exists():
+                self._write_index([])
+            yield
+
+    def _entries(self) -> list[dict[str, Any]]:
+        try:
+            entries: list[dict[str, Any]] = json.loads(self._index.read_bytes())["manifests"]
+            for entry in entries:
+                Descriptor.from_dict(entry)
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"Read {self._index}", str(error), "Remove the folder; it will be made anew.") from error
+        return entries
+
+    def _write_index(self, entries: list[dict[str, Any]]) -> None:
+        ordered = sorted(entries, key=lambda entry: (_name(entry), entry["digest"]))
+        document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": ordered}
+        content = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        try:
+            write_whole(self._index, content)
+        except OSError as error:
+            raise StoreError(f"Write {self._index}", error.strerror or str(error)) from error
+
+    @contextmanager
+    def _unfinished(self, doing: str) -> Iterator[Path]:
+        """The name of a file to write and then to move to its place; removed when it was not moved."""
+        path = self._blobs / f"{_UNFINISHED}{secrets.token_hex(8)}"
+        try:
+            self._blobs.mkdir(parents=True, exist_ok=True)
+            try:
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(doing, error.strerror or str(error)) from error
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return str((entry.get("annotations") or {}).get(_NAME, ""))
+
+
+def _remove(path: Path, older_than: float) -> int:
+    """Remove a file of that age. Returns: the number of bytes that were freed."""
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        return 0
+    # The time of its last new name, too, as `adopt` gives it one; the content may be much older.
+    if time.time() - max(info.st_ctime, info.st_mtime) < older_than:
+        return 0
+    path.unlink(missing_ok=True)
+    return info.st_size

@@ -1,0 +1,47 @@
+"""Content that is checked while it is read."""
+
+from __future__ import annotations
+
+import hashlib
+
+from bentoship.errors import StoreError
+from bentoship.image.descriptor import Descriptor
+from bentoship.stores import Reader
+
+
+class Verified:
+    """A stream that raises StoreError rather than end as something else than its descriptor says.
+
+    Args:
+        content: the stream to check.
+        descriptor: what it has to be.
+        doing: what is being done with it, for the error.
+    """
+
+    def __init__(self, content: Reader, descriptor: Descriptor, doing: str) -> None:
+        self._content = content
+        self._descriptor = descriptor
+        self._doing = doing
+        self._hash = hashlib.sha256()
+        self._count = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As a file's. Raises StoreError when the content is not what it should be, or cannot be read."""
+        if size == 0:
+            return b""
+        try:
+            piece = self._content.read(size)
+        except OSError as error:
+            raise StoreError(self._doing, error.strerror or str(error)) from error
+        self._hash.update(piece)
+        self._count += len(piece)
+        expected = self._descriptor.size
+        if self._count > expected or (self._count < expected and (not piece or size < 0)):
+            raise self._damaged(f"{self._count} bytes instead of {expected}")
+        # At the last byte, not after it: not every reader asks for the end.
+        if self._count == expected and f"sha256:{self._hash.hexdigest()}" != self._descriptor.digest:
+            raise self._damaged(f"its digest is sha256:{self._hash.hexdigest()}")
+        return piece
+
+    def _damaged(self, how: str) -> StoreError:
+        return StoreError(self._doing, f"{self._descriptor.digest} is damaged: {how}")
