@@ -1,0 +1,240 @@
+"""The host's own apt, used without root and without touching the host's packages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from urllib.parse import unquote
+
+from bentoship import process
+from bentoship.debian.sources import os_release, own_sources
+from bentoship.errors import BaseImageError, ProcessError
+from bentoship.files import lock, write_whole
+
+FRESH_FOR = 24 * 3600.0
+"""How long the lists of packages are believed, in seconds: security updates come in within a day."""
+
+WITHOUT_APT = "Set BASE_IMAGE=python:3.11-slim."
+
+# Of the host's configuration, how its servers are reached; its hooks, pins and preferences are not ours.
+_KEPT = re.compile(r'Acquire::(?:https?|ftp|tor|Check-[\w-]+|Max-ValidTime)\b.* "[^"]+";')
+
+# What --print-uris writes: 'http://…/bash_5.2_amd64.deb' bash_5.2_amd64.deb 1490652 SHA256:82130b…
+_PRINTED = re.compile(
+    r"'[^']+' (?P<file>(?P<name>[^_\s]+)_(?P<version>[^_\s]+)_(?P<architecture>[^_\s]+)\.deb)"
+    r" (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})"
+)
+
+
+@dataclass(frozen=True)
+class DebPackage:
+    """One version of a package.
+
+    Args:
+        name, version, architecture: as Debian writes them ("python3", "3.11.2-1+b1", "amd64" or "all").
+        sha256: of the .deb file, in hex, from lists whose signature apt has checked.
+        size: of the .deb file, in bytes.
+        path: where the .deb file lies once it is downloaded.
+    """
+
+    name: str
+    version: str
+    architecture: str
+    sha256: str
+    size: int
+    path: Path
+
+
+class Apt:
+    """Debian's packages, for any architecture, in a folder of ours.
+
+    Two processes may use the same folder at once; one waits for the other.
+
+    Args:
+        cache_folder: keeps lists, answers and .deb files.
+        fresh_for: how long lists and answers are used before apt asks its servers again, in seconds.
+    """
+
+    def __init__(self, cache_folder: Path, *, fresh_for: float = FRESH_FOR) -> None:
+        self._folder = cache_folder
+        self._fresh_for = fresh_for
+
+    def resolve(
+        self, names: Sequence[str], *, architecture: str | None = None, dependencies: bool = True
+    ) -> list[DebPackage]:
+        """The packages that installing some would take, by name; nothing of them is downloaded.
+
+        Args:
+            names: packages.
+            architecture: Debian's name of one ("arm64"); the host's when None.
+            dependencies: whether what they depend on belongs to them.
+
+        Raises:
+            BaseImageError: there is no apt, it can't reach its servers, or it knows no such packages.
+        """
+        with lock(self._folder / "lock"):
+            return self._resolve(names, architecture, dependencies)
+
+    def download(
+        self, names: Sequence[str], *, architecture: str | None = None, dependencies: bool = True
+    ) -> list[DebPackage]:
+        """The same packages as `resolve` gives, their .deb files being there and checked."""
+        with lock(self._folder / "lock"):
+            packages = self._resolve(names, architecture, dependencies)
+            missing = [package for package in packages if not _is_whole(package)]
+            if missing:
+                self._fetch(missing, self._state(architecture))
+            return packages
+
+    def _resolve(self, names: Sequence[str], architecture: str | None, dependencies: bool) -> list[DebPackage]:
+        state = self._state(architecture)
+        state.update(self._fresh_for)
+        question = json.dumps([sorted(names), dependencies])
+        known = state.folder / f"answer-{hashlib.sha256(question.encode()).hexdigest()}.json"
+        if not known.is_file() or known.stat().st_mtime < state.updated:
+            command = ["install", "--yes"] if dependencies else ["download"]
+            printed = state.apt_get(f"Look up {' '.join(names)}", *command, "--print-uris", *sorted(names))
+            answer = sorted((found.groupdict() for found in _PRINTED.finditer(printed)), key=itemgetter("name"))
+            write_whole(known, json.dumps(answer).encode())
+        return [
+            DebPackage(
+                unquote(found["name"]),
+                unquote(found["version"]),
+                found["architecture"],
+                found["sha256"],
+                int(found["size"]),
+                self._folder / "debs" / found["file"],
+            )
+            for found in json.loads(known.read_bytes())
+        ]
+
+    def _fetch(self, packages: Sequence[DebPackage], state: _State) -> None:
+        """Download exactly these, into a folder of their own until they are whole."""
+        debs = self._folder / "debs"
+        debs.mkdir(exist_ok=True)
+        wanted = [f"{package.name}:{package.architecture}={package.version}" for package in packages]
+        with tempfile.TemporaryDirectory(dir=self._folder) as partial:
+            state.apt_get(f"Download {len(packages)} packages", "download", *wanted, cwd=Path(partial))
+            for package in packages:
+                downloaded = Path(partial, package.path.name)
+                if not downloaded.is_file():
+                    raise BaseImageError(f"Download {package.name}", f"apt gave no {package.path.name}")
+                downloaded.replace(package.path)
+                if not _is_whole(package):
+                    raise BaseImageError(f"Download {package.name}", f"{package.path.name} is not what the list says")
+
+    def _state(self, architecture: str | None) -> _State:
+        system = os_release()
+        sources = own_sources(system)
+        if not sources:
+            name = system.get("PRETTY_NAME", "This system")
+            raise BaseImageError("Find Debian's packages", f"{name} has no package source of its own", WITHOUT_APT)
+        architecture = architecture or _host_architecture()
+        # A folder for each, so that an edited list of sources is a question never asked before.
+        name = f"{architecture}-{hashlib.sha256(sources.encode()).hexdigest()[:12]}"
+        return _State(self._folder / name, architecture, sources, system.get("ID", "debian").capitalize())
+
+
+@dataclass(frozen=True)
+class _State:
+    """What apt knows of one architecture, and the configuration that keeps it apart from the host's.
+
+    Args:
+        folder: where it lies.
+        architecture: Debian's name of it.
+        sources: the text of a `.sources` file.
+        origin: how the distribution's own lists are marked ("Debian"); others that slipped in rank lower.
+    """
+
+    folder: Path
+    architecture: str
+    sources: str
+    origin: str
+
+    @property
+    def updated(self) -> float:
+        """When the lists were refreshed, in seconds since 1970; 0 for never."""
+        stamp = self.folder / "updated"
+        return stamp.stat().st_mtime if stamp.is_file() else 0.0
+
+    def update(self, fresh_for: float) -> None:
+        """Refresh the lists unless they are young. Raises: BaseImageError when one of them can't be had."""
+        if 0 <= time.time() - self.updated < fresh_for:
+            return
+        for name in ("parts", "lists/partial", "cache/archives/partial"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        texts = {
+            "apt.conf": self._conf(),
+            "parts/own.sources": self.sources,
+            "preferences": f"Package: *\nPin: release o={self.origin}\nPin-Priority: 990\n",
+            "status": "",
+        }
+        for name, text in texts.items():
+            (self.folder / name).write_text(text, encoding="utf-8")
+        self.apt_get("Refresh the lists of Debian's packages", "update", "--option", "APT::Update::Error-Mode=any")
+        (self.folder / "updated").touch()
+
+    def apt_get(self, doing: str, *args: str, cwd: Path | None = None) -> str:
+        """What apt-get prints. Raises: BaseImageError with apt's own words."""
+        env = process.environment(extra={"APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C"})
+        try:
+            done = process.run(["apt-get", "--quiet=2", *args], env=env, cwd=cwd, check=False)
+        except ProcessError as error:
+            raise BaseImageError(doing, error.why, WITHOUT_APT) from error
+        # Before apt 2.1.14 a list that could not be fetched is only a warning.
+        if done.code != 0 or "Failed to fetch" in done.stderr:
+            words = [line[3:] for line in done.stderr.splitlines() if line.startswith(("E: ", "W: "))]
+            raise BaseImageError(doing, " ".join(words[:2]) or done.last_lines, WITHOUT_APT)
+        return done.stdout
+
+    def _conf(self) -> str:
+        try:
+            host = process.run(["apt-config", "dump"], env=process.environment(extra={"LC_ALL": "C"})).stdout
+        except ProcessError as error:
+            raise BaseImageError("Find Debian's packages", error.why, WITHOUT_APT) from error
+        here = str(self.folder.absolute())
+        ours = {
+            "APT::Architecture": self.architecture,
+            "APT::Architectures": self.architecture,
+            "APT::Install-Recommends": "0",
+            "APT::Sandbox::User": "",
+            "Acquire::ForceHash": "SHA256",
+            "Acquire::Languages": "none",
+            "Acquire::PDiffs": "0",
+            "Acquire::Retries": "2",
+            "Acquire::http::Timeout": "15",
+            "Acquire::https::Timeout": "15",
+            "Debug::NoLocking": "1",
+            "Dir::Cache": f"{here}/cache",
+            "Dir::Etc::main": "/dev/null",
+            "Dir::Etc::parts": "/dev/null",
+            "Dir::Etc::preferences": f"{here}/preferences",
+            "Dir::Etc::preferencesparts": "/dev/null",
+            "Dir::Etc::sourcelist": "/dev/null",
+            "Dir::Etc::sourceparts": f"{here}/parts",
+            "Dir::State": here,
+            "Dir::State::status": f"{here}/status",
+        }
+        kept = [line for line in host.splitlines() if _KEPT.fullmatch(line)]
+        return "\n".join([*kept, *(f'{name} "{value}";' for name, value in ours.items()), ""])
+
+
+def _is_whole(package: DebPackage) -> bool:
+    if not package.path.is_file() or package.path.stat().st_size != package.size:
+        return False
+    with package.path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == package.sha256
+
+
+def _host_architecture() -> str:
+    try:
+        return process.run(["dpkg", "--print-architecture"], env=process.environment()).stdout.strip()
+    except ProcessError as error:
+        raise BaseImageError("Find Debian's packages", error.why, WITHOUT_APT) from error

@@ -1,0 +1,86 @@
+"""Which of a host's package sources are its distribution's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+ETC_APT = Path("/etc/apt")
+OS_RELEASE = Path("/etc/os-release")
+
+Entry = Mapping[str, str]
+"""A stanza of a `.sources` file (man sources.list): its fields' values by their names in small letters."""
+
+_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)\]\s*)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>[^#]+)")
+_FIELD = re.compile(r"^([\w-]+):(.*(?:\n[ \t].*)*)", re.MULTILINE)
+
+# How an entry's servers are reached and checked. "architectures" isn't among them: the host's are not the image's.
+_KEPT = ("uris", "suites", "components", "signed-by", "check-valid-until", "check-date", "inrelease-path", "snapshot")
+
+
+def os_release(path: Path = OS_RELEASE) -> dict[str, str]:
+    """What system this is (man os-release). Empty when it doesn't say."""
+    if not path.is_file():
+        return {}
+    lines = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines())
+    return {name: value.strip("\"'") for name, sign, value in lines if sign}
+
+
+def own_sources(system: Mapping[str, str], etc: Path = ETC_APT) -> str:
+    """The distribution's own entries among a host's sources, as the text of a `.sources` file; empty when it has none.
+
+    An entry is its own when it is for this release, has the component main and is signed with the distribution's
+    keyring, or with no key in particular. Where none is (a company signs its mirror itself), the key doesn't count.
+
+    Args:
+        system: the host's os-release.
+        etc: apt's configuration.
+    """
+    names = {system.get(key, "") for key in ("VERSION_CODENAME", "UBUNTU_CODENAME", "DEBIAN_CODENAME")} - {""}
+    found = []
+    for entry in [*_from_lines(etc), *_from_stanzas(etc)]:
+        suites = [suite for suite in entry.get("suites", "").split() if _release(suite) in names]
+        if suites and "main" in entry.get("components", "").split():
+            found.append({**entry, "suites": " ".join(suites)})
+    signed = [
+        entry for entry in found if _is_signed_by(entry, [system.get("ID", ""), *system.get("ID_LIKE", "").split()])
+    ]
+    return "\n".join(_text(entry) for entry in signed or found)
+
+
+def _from_lines(etc: Path) -> list[Entry]:
+    """Entries of one line: deb [signed-by=KEY] URI SUITE COMPONENT…"""
+    files = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]
+    lines = (line for path in files if path.is_file() for line in path.read_text(encoding="utf-8").splitlines())
+    entries: list[Entry] = []
+    for found in filter(None, map(_LINE.match, lines)):
+        options = (option.partition("=") for option in (found["options"] or "").split())
+        fields = {"uris": found["uri"], "suites": found["suite"], "components": found["components"].strip()}
+        entries.append({name: value.replace(",", " ") for name, _, value in options} | fields)
+    return entries
+
+
+def _from_stanzas(etc: Path) -> list[Entry]:
+    entries: list[Entry] = []
+    for path in sorted((etc / "sources.list.d").glob("*.sources")):
+        text = re.sub(r"^#.*\n?", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for stanza in re.split(r"\n\s*\n", text):
+            entry = {name.lower(): value.strip() for name, value in _FIELD.findall(stanza)}
+            if "deb" in entry.get("types", "").split() and entry.get("enabled", "yes").lower() not in ("no", "false"):
+                entries.append(entry)
+    return entries
+
+
+def _release(suite: str) -> str:
+    """The name of the release that a suite belongs to; backports and the like are none."""
+    return re.sub(r"(-updates|-security|/updates)$", "", suite)
+
+
+def _is_signed_by(entry: Entry, distributions: list[str]) -> bool:
+    keys = [PurePosixPath(key).name for key in entry.get("signed-by", "").split()]
+    return not keys or any(key.startswith(f"{name}-archive-") for key in keys for name in distributions if name)
+
+
+def _text(entry: Entry) -> str:
+    return "types: deb\n" + "".join(f"{name}: {entry[name]}\n" for name in _KEPT if name in entry)

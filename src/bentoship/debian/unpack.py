@@ -1,0 +1,67 @@
+"""Unpacking .deb files without root and without running their scripts."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bentoship import process, rootfs
+from bentoship.errors import BaseImageError
+
+MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+"""Top folders that are links into /usr since Debian 12 (wiki.debian.org/UsrMerge); packages may still name them."""
+
+
+def unpack(deb: Path, into: Path, *, wanted: Callable[[str], bool] = lambda path: True) -> None:
+    """Unpack a package's files below a folder, /bin, /sbin and /lib* going into /usr.
+
+    Args:
+        deb: the package.
+        into: the folder that stands for /.
+        wanted: told a path without a slash in front, whether to unpack it.
+
+    Raises:
+        BaseImageError: dpkg-deb is missing, the package is damaged, or the disk is full.
+    """
+    doing = f"Unpack {deb.name}"
+    try:
+        with (
+            subprocess.Popen(
+                ["dpkg-deb", "--fsys-tarfile", str(deb)],
+                env=process.environment(extra={"LC_ALL": "C"}),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+            ) as child,
+            tarfile.open(fileobj=child.stdout, mode="r|", encoding="utf-8") as tar,
+        ):
+            rootfs.extract(tar, into, members=_members(tar, wanted))
+            while child.stdout and child.stdout.read(1 << 16):  # what pads the archive, else dpkg-deb dies of its pipe
+                pass
+    except (OSError, tarfile.TarError) as error:
+        raise BaseImageError(doing, str(error)) from error
+    if child.returncode != 0:
+        raise BaseImageError(doing, f"dpkg-deb ended with exit code {child.returncode}")
+
+
+def control(deb: Path, field: str = "") -> str:
+    """A package's control paragraph, or one field of it. Raises: ProcessError when it cannot be read."""
+    done = process.run(
+        ["dpkg-deb", "--field", deb, *([field] if field else [])], env=process.environment(extra={"LC_ALL": "C"})
+    )
+    return done.stdout
+
+
+def _members(tar: tarfile.TarFile, wanted: Callable[[str], bool]) -> Iterator[tarfile.TarInfo]:
+    for member in tar:
+        member.name = _merged(member.name)
+        if member.islnk():
+            member.linkname = _merged(member.linkname)
+        if member.name not in MERGED and wanted(member.name):
+            yield member
+
+
+def _merged(name: str) -> str:
+    name = name.removeprefix("./").strip("/")
+    return f"usr/{name}" if name.partition("/")[0] in MERGED and "/" in name else name
