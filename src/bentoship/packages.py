@@ -1,0 +1,211 @@
+"""The Python packages of an image: installed by uv for the image's platform, and laid out as a virtual environment."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from uv import find_uv_bin
+
+from bentoship.errors import PackagesError
+from bentoship.image.layer import Entry, tree
+from bentoship.process import environment, run
+from bentoship.requirements import address_lines, canonical_name, is_exact, portable_lines
+
+VENV = "app/.venv"
+
+# What a wheel puts beside its packages belongs to the environment, not among the modules.
+_BESIDE = ("bin", "etc", "include", "share")
+
+# A package that weighs more gets a layer of its own, so that an update of the others does not send it again.
+_HEAVY = 6_000_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """What packages are installed for.
+
+    Args:
+        platform: such as "linux/amd64".
+        python: the minor version, such as "3.11".
+        glibc: the minor version of the base's C library: 36 for 2.36.
+    """
+
+    platform: str
+    python: str
+    glibc: int
+
+    @property
+    def uv_platform(self) -> str:
+        """The platform's name in uv (`--python-platform`)."""
+        machine = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}[self.platform]
+        return f"{machine}-manylinux_2_{self.glibc}"
+
+    @property
+    def site_packages(self) -> str:
+        """Where modules lie in the image."""
+        return f"{VENV}/lib/python{self.python}/site-packages"
+
+    def __str__(self) -> str:
+        return f"{self.platform}, Python {self.python}, glibc 2.{self.glibc}"
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """An installed package, and its files in the image."""
+
+    name: str
+    version: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def size(self) -> int:
+        """Its files together, in bytes."""
+        return sum(
+            len(entry.content) if isinstance(entry.content, bytes) else entry.content.stat().st_size
+            for entry in self.entries
+        )
+
+
+def lock(bento: Path, target: Target) -> list[str]:
+    """Every package of a Bento with its exact version, as requirement lines, sorted.
+
+    Args:
+        bento: the Bento's folder; its own lock is used when it leaves no choice, else one is made for the target.
+
+    Raises:
+        PackagesError: no set of wheels satisfies it.
+    """
+    text = (bento / "env" / "python" / "requirements.txt").read_text("utf-8")
+    wanted = portable_lines(text)
+    if all(is_exact(line) or "@" in line or not canonical_name(line) for line in wanted):
+        return wanted
+    source = "\n".join([*address_lines(text), *wanted])
+    args = ["pip", "compile", "-", "--no-header", "--no-annotate", "--no-emit-package", "uv"]
+    done = _uv([*args, *_selection(target)], target, cwd=bento / "src", stdin=source)
+    return portable_lines(done)
+
+
+def install(bento: Path, locked: Sequence[str], target: Target, into: Path) -> None:
+    """Install a lock for the target, as `uv pip install --target` does.
+
+    Args:
+        bento: the Bento's folder: what its lock names by path, and where it says packages are downloaded.
+        into: an empty folder.
+
+    Raises:
+        PackagesError: a package has no wheel for the target, or cannot be downloaded.
+    """
+    text = (bento / "env" / "python" / "requirements.txt").read_text("utf-8")
+    source = "\n".join([*address_lines(text), *locked])
+    args = ["pip", "install", "-r", "-", "--target", str(into), "--no-deps", "--no-compile-bytecode"]
+    _uv([*args, *_selection(target)], target, cwd=bento / "src", stdin=source)
+    (into / ".lock").unlink(missing_ok=True)
+
+
+def distributions(installed: Path, target: Target) -> list[Distribution]:
+    """What `install` has put into a folder, by package, with scripts and data where a virtual environment has them.
+
+    Byte-code beside a module belongs to the module's package.
+    """
+    found: list[Distribution] = []
+    taken: set[str] = set()
+    for record in sorted(installed.glob("*.dist-info/RECORD")):
+        name, _, version = record.parent.name.removesuffix(".dist-info").rpartition("-")
+        listed = {row[0] for row in csv.reader(io.StringIO(record.read_text("utf-8"))) if row}
+        files = {path for path in listed if (installed / path).is_file()} - taken
+        compiled = {path for file in files if file.endswith(".py") for path in _compiled(installed, file)} - taken
+        taken |= files | compiled
+        record_entry = _record(installed, record, target)
+        entries = [_entry(installed, path, target) for path in sorted(files | compiled)]
+        kept = [entry for entry in entries if entry.path != record_entry.path and _is_wanted(entry.path)]
+        found.append(Distribution(name, version, (*kept, record_entry)))
+    # A wheel whose list of files is not whole still works as installed.
+    rest = [
+        entry
+        for entry in tree(installed, "")
+        if isinstance(entry.content, Path) and entry.path not in taken and not entry.path.startswith(".")
+    ]
+    if rest:
+        moved = [_entry(installed, entry.path, target) for entry in rest]
+        found.append(Distribution("", "", tuple(entry for entry in moved if _is_wanted(entry.path))))
+    return found
+
+
+def grouped(found: Sequence[Distribution]) -> list[tuple[str, list[Entry]]]:
+    """The layers that packages go into, with their titles: the small ones together, then each heavy one."""
+    light = [one for one in found if one.size < _HEAVY]
+    heavy = sorted((one for one in found if one.size >= _HEAVY), key=lambda one: one.name)
+    layers = [("packages", [entry for one in light for entry in one.entries])] if light else []
+    return layers + [(f"package {one.name} {one.version}", list(one.entries)) for one in heavy]
+
+
+def _selection(target: Target) -> list[str]:
+    return ["--python-version", target.python, "--python-platform", target.uv_platform, "--only-binary", ":all:"]
+
+
+def _uv(args: Sequence[str], target: Target, *, cwd: Path, stdin: str) -> str:
+    env = environment(prefixes=("UV_",), extra={"NO_COLOR": "1", "UV_NO_PROGRESS": "1"})
+    command = [find_uv_bin(), *args, "--python", sys.executable]
+    done = run(command, env=env, cwd=cwd, check=False, input=stdin)
+    if done.code:
+        why = re.sub(r"\s+", " ", done.stderr.replace("╰─▶", "").replace("×", "")).strip()
+        hint = "Change the requirement, or use BACKEND=docker, which can build packages from source."
+        if "network" in why or "onnect" in why or "dns" in why.lower():
+            hint = "Check the network and the package index (UV_DEFAULT_INDEX)."
+        raise PackagesError(f"Install the Python packages for {target}", why, hint)
+    return done.stdout
+
+
+def _compiled(installed: Path, source: str) -> Iterator[str]:
+    path = PurePosixPath(source)
+    cache = installed / path.parent / "__pycache__"
+    for found in cache.glob(f"{path.stem}.cpython-*.pyc"):
+        yield found.relative_to(installed).as_posix()
+
+
+def _is_wanted(path: str) -> bool:
+    # uv's notes on where a package came from; of this machine, not of the image.
+    return PurePosixPath(path).name not in {"uv_cache.json", "direct_url.json"}
+
+
+def _place(path: str, target: Target) -> str:
+    first, _, _ = path.partition("/")
+    return f"{VENV}/{path}" if first in _BESIDE else f"{target.site_packages}/{path}"
+
+
+def _entry(installed: Path, path: str, target: Target) -> Entry:
+    file = installed / path
+    executable = bool(file.stat().st_mode & 0o100)
+    content: Path | bytes = _script(file) if path.startswith("bin/") else file
+    return Entry(_place(path, target), mode=0o755 if executable else 0o644, content=content)
+
+
+def _script(file: Path) -> Path | bytes:
+    """A console script with the image's interpreter in its first line, not this machine's."""
+    content = file.read_bytes()
+    if not content.startswith(b"#!"):
+        return file
+    if content.startswith(b"#!/bin/sh\n'''exec'"):  # a path that is too long, or has a space
+        _, _, body = content.partition(b"\n' '''\n")
+    else:
+        first, _, body = content.partition(b"\n")
+        if b"python" not in first:
+            return file
+    return f"#!/{VENV}/bin/python\n".encode() + body
+
+
+def _record(installed: Path, record: Path, target: Target) -> Entry:
+    """The list of a package's files as they lie in the image; without the hashes of scripts, which changed."""
+    rows = [row for row in csv.reader(io.StringIO(record.read_text("utf-8"))) if row and _is_wanted(row[0])]
+    up = "../" * (len(PurePosixPath(target.site_packages).parts) - len(PurePosixPath(VENV).parts))
+    moved = ([f"{up}{row[0]}", "", ""] if row[0].partition("/")[0] in _BESIDE else row for row in rows)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(sorted(moved))
+    path = record.relative_to(installed).as_posix()
+    return Entry(_place(path, target), content=text.getvalue().encode())
