@@ -1,0 +1,213 @@
+"""Settings: `.env` under the environment, read once into a frozen value, every mistake reported at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from dotenv import dotenv_values
+
+from bentoship.errors import InvalidReferenceError, SettingsError
+from bentoship.reference import ImageReference
+
+T = TypeVar("T")
+
+BACKENDS = ("direct",)
+PLATFORMS = ("linux/amd64",)
+DEFAULT_TAGS = ("latest", "{version}", "{commit}")
+
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_TAG = re.compile(r"^(\{version\}|\{commit\}|[A-Za-z0-9_])([A-Za-z0-9_.-]|\{version\}|\{commit\}){0,127}$")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user has set.
+
+    Args:
+        registry: "local", "google", or a host and path such as "ghcr.io/acme".
+        repository: the host and path below which images go; empty for the local registry.
+        image_name: the image's name below that; empty for the Bento's own name with hyphens.
+        image_tags: tags, in which {version} and {commit} stand for the Bento's version and the git commit.
+        backend: how images are made.
+        base_image: "debian" or the name of an image; empty for what the bentofile says, else the host's default.
+        platforms: such as "linux/amd64".
+        local_registry_port: a port; None for the first free one.
+        warnings: what looks odd, but does no harm.
+        debug: whether to show tracebacks and children's output.
+        cache: where everything is kept that can be made again.
+        bentoml_home: BentoML's own folder.
+    """
+
+    registry: str
+    repository: str
+    image_name: str
+    image_tags: tuple[str, ...]
+    backend: str
+    base_image: str
+    platforms: tuple[str, ...]
+    local_registry_port: int | None
+    warnings: tuple[str, ...]
+    debug: bool
+    cache: Path
+    bentoml_home: Path
+
+
+def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of a project.
+
+    What `.env` holds and the environment does not is put into the environment, so that SDKs that read names of their
+    own (DOCKER_HOST, HTTPS_PROXY, …) find it, too.
+
+    Args:
+        folder: where `.env` may lie.
+        environ: in place of this process's environment, which then stays as it is.
+
+    Raises:
+        SettingsError: naming every setting that is wrong, what was found and what is allowed.
+    """
+    file = _read(folder / ".env")
+    if environ is None:
+        for name, value in file.items():
+            os.environ.setdefault(name, value)
+        environ = os.environ
+    given = {**file, **{name: value for name, value in environ.items() if value.strip()}}
+    mistakes = [f"{name} is no setting; did you mean {known}?" for name, known in _misspelt(file, 0.8)]
+    # The environment is full of what is none of ours, so there a likeness is a hint and no mistake.
+    warnings = [f"{name} is no setting; did you mean {known}?" for name, known in _misspelt(environ, 0.9)]
+
+    def read(name: str, default: T, parse: Callable[[str], T]) -> T:
+        text = given.get(name, "").strip()
+        try:
+            return parse(text) if text else default
+        except ValueError as error:
+            mistakes.append(f"{name} is {text!r}, but has to be {error}")
+            return default
+
+    registry = read("REGISTRY", "google" if given.get("GCP_PROJECT_ID", "").strip() else "local", _registry)
+    settings = Settings(
+        registry=registry,
+        repository=_repository(registry, given, mistakes),
+        image_name=read("IMAGE_NAME", "", _image_name),
+        image_tags=read("IMAGE_TAGS", DEFAULT_TAGS, _tags),
+        backend=read("BACKEND", "direct", _one_of(BACKENDS)),
+        base_image=read("BASE_IMAGE", "", _base_image),
+        platforms=read("PLATFORMS", PLATFORMS, _platforms),
+        local_registry_port=read("LOCAL_REGISTRY_PORT", None, _port),
+        warnings=tuple(warnings),
+        debug=read("BENTOSHIP_DEBUG", False, _flag),
+        cache=_cache(given),
+        bentoml_home=Path(given.get("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
+    )
+    if mistakes:
+        where = ".env and the environment" if file else "the environment"
+        raise SettingsError(f"Read the settings from {where}", "; ".join(mistakes), "`.env.example` explains each one.")
+    return settings
+
+
+KNOWN = (
+    "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOCAL_REGISTRY_PORT",
+    "GCP_PROJECT_ID", "GCP_CONTAINER_REGISTRY_NAME", "GCP_CONTAINER_REGISTRY_LOCATION", "GCP_CONTAINER_REGISTRY_HOST",
+    "BENTOSHIP_DEBUG", "BENTOML_HOME",
+)  # fmt: skip
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        return {name: value or "" for name, value in dotenv_values(file, encoding="utf-8").items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"Read {file.name}", str(error)) from error
+
+
+def _misspelt(names: Iterable[str], likeness: float) -> list[tuple[str, str]]:
+    """Names that are nearly those of settings, with what was meant."""
+    unknown = sorted(set(names) - {*KNOWN})
+    near = ((name, difflib.get_close_matches(name.upper(), KNOWN, 1, likeness)) for name in unknown)
+    return [(name, match[0]) for name, match in near if match]
+
+
+def _repository(registry: str, given: Mapping[str, str], mistakes: list[str]) -> str:
+    """Where images go. Google's is LOCATION-docker.pkg.dev/PROJECT/NAME, or what GCP_CONTAINER_REGISTRY_HOST says."""
+    if registry != "google":
+        return "" if registry == "local" else registry
+    if host := given.get("GCP_CONTAINER_REGISTRY_HOST", "").strip().rstrip("/"):
+        return host
+    names = ("GCP_CONTAINER_REGISTRY_LOCATION", "GCP_PROJECT_ID", "GCP_CONTAINER_REGISTRY_NAME")
+    missing = [name for name in names if not given.get(name, "").strip()]
+    mistakes += [f"{name} is missing, which Google Artifact Registry needs" for name in missing]
+    location, project, name = (given.get(part, "").strip() for part in names)
+    return f"{location}-docker.pkg.dev/{project}/{name}"
+
+
+def _registry(text: str) -> str:
+    if text in {"local", "google"}:
+        return text
+    try:
+        if "/" not in text and not re.search(r"[.:]|^localhost$", text):
+            raise ValueError
+        ImageReference.parse(f"{text.rstrip('/')}/image")
+    except (ValueError, InvalidReferenceError):
+        raise ValueError("local, google, or a registry's host and path such as ghcr.io/acme") from None
+    return text.rstrip("/")
+
+
+def _image_name(text: str) -> str:
+    if not re.fullmatch(rf"{_PATH}(/{_PATH})*", text):
+        raise ValueError("lower-case letters, digits and single . _ - between them; slashes part it")
+    return text
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    tags = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not tags or not all(map(_TAG.match, tags)):
+        raise ValueError("tags with commas between, of letters, digits and . _ -, {version} or {commit}")
+    return tags
+
+
+def _base_image(text: str) -> str:
+    try:
+        return text if text == "debian" else str(ImageReference.parse(text)) and text
+    except InvalidReferenceError:
+        raise ValueError("debian, or the name of an image such as python:3.11-slim") from None
+
+
+def _platforms(text: str) -> tuple[str, ...]:
+    platforms = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not platforms or not set(platforms) <= set(PLATFORMS):
+        raise ValueError(" or ".join(PLATFORMS))
+    return platforms
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise ValueError("a port from 1 to 65535")
+    return int(text)
+
+
+def _flag(text: str) -> bool:
+    values = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in values:
+        raise ValueError("1 or 0")
+    return values[text.lower()]
+
+
+def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(" or ".join(allowed))
+        return text
+
+    return parse
+
+
+def _cache(given: Mapping[str, str]) -> Path:
+    """The user's cache folder, where the system has it."""
+    if folder := given.get("XDG_CACHE_HOME"):
+        return Path(folder).expanduser() / "bentoship"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "bentoship"
