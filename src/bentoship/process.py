@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import ssl
 import subprocess
+import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bentoship.errors import ProcessError
@@ -77,11 +81,12 @@ def run(
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            start_new_session=True,
         ) as child:
             try:
                 stdout, stderr = child.communicate(input)
             except BaseException:
-                child.kill()
+                _end_group(child)
                 raise
     except OSError as error:
         raise ProcessError(f"Run {program}", error.strerror or str(error), f"Install {program}.") from error
@@ -89,6 +94,16 @@ def run(
     if check and done.code != 0:
         raise ProcessError(f"Run {Path(program).name}", done.last_lines)
     return done
+
+
+def _end_group(leader: subprocess.Popen[str]) -> None:
+    """End a program and all that it started: kindly, then by force."""
+    for how, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            leader.wait(patience)
+            return
 
 
 def start_detached(args: Sequence[str | Path], *, env: Mapping[str, str], log: Path) -> int:
@@ -110,3 +125,47 @@ def start_detached(args: Sequence[str | Path], *, env: Mapping[str, str], log: P
     except OSError as error:
         raise ProcessError(f"Start {args[0]}", error.strerror or str(error)) from error
     return child.pid
+
+
+_CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+# Where systems keep the certificates that they believe, for a Python that was built for another system.
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Network:
+    """How this machine reaches others.
+
+    Args:
+        proxies: the address of the proxy for each scheme.
+        no_proxy: hosts that are reached without it, as NO_PROXY lists them.
+        ca_file: a file of certificates that are believed; the system's own when it is None.
+        ca_folder: a folder of such certificates.
+    """
+
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    no_proxy: str = ""
+    ca_file: str | None = None
+    ca_folder: str | None = None
+
+    def proxy(self, scheme: str, host: str) -> str | None:
+        """The address of the proxy to a host, with its port if it has one; None when it is reached directly."""
+        if urllib.request.proxy_bypass_environment(host, {"no": self.no_proxy}):  # type: ignore[attr-defined]
+            return None
+        return self.proxies.get(scheme)
+
+
+def network_settings() -> Network:
+    """What the environment says about proxies and certificates, in the names that curl, Go and requests know."""
+    proxies = urllib.request.getproxies_environment()
+    no_proxy = proxies.pop("no", "")
+    named = next((value for name in _CA_FILES if (value := os.environ.get(name))), None)
+    folder = os.environ.get("SSL_CERT_DIR")
+    usual = ssl.get_default_verify_paths()
+    if not named and not folder and not usual.cafile and not usual.capath:
+        named = next((path for path in _BUNDLES if Path(path).is_file()), None)
+    return Network(proxies, no_proxy, named, folder)

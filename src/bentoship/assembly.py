@@ -1,0 +1,290 @@
+"""An image from a base and a Bento: which layers it has, and what its configuration says.
+
+It keeps the contract of an image that `bentoml containerize` makes (bentoml/_internal/container/frontend/dockerfile),
+so that whoever runs the one can run the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bentoship.bases import Base
+from bentoship.bases.interpreter import command, find_python
+from bentoship.bento import Bento, Model
+from bentoship.bento.content import image_files
+from bentoship.bytecode import Batch, compile_trees
+from bentoship.compression import MEMBER, is_worthwhile
+from bentoship.errors import BaseImageError, UnsupportedBentoError
+from bentoship.image.layer import Entry, Layer, folder, symlink, tree
+from bentoship.image.manifest import Image, image_of
+from bentoship.layers import LayerCache, key_of
+from bentoship.packages import VENV, Distribution, Target, distributions, grouped, install, lock
+
+# Raise it when the content of a layer changes for the same inputs, so that those made before are made anew.
+RECIPE = "1"
+
+USER, UID = "bentoml", 1034
+HOME = f"home/{USER}"
+BENTO_PATH = f"{HOME}/bento"
+
+
+def check(bento: Bento) -> None:
+    """Refuse a Bento that cannot be put together from layers, with every reason. Raises UnsupportedBentoError."""
+    if bento.needs_dockerfile:
+        reasons = "; ".join(bento.needs_dockerfile)
+        hint = "Drop them from the Bento, or build it with BentoML and Docker: BACKEND=docker."
+        raise UnsupportedBentoError(f"Put {bento.tag} together without a Dockerfile", reasons, hint)
+
+
+def assemble(bento: Bento, base: Base, cache: LayerCache, scratch: Path) -> Image:
+    """The image of a Bento; its layers' blobs lie in the cache.
+
+    Args:
+        bento: a Bento in the store.
+        base: the system below it.
+        cache: where layers are kept, and found again when their inputs are the same.
+        scratch: a folder for what is needed only meanwhile.
+
+    Raises:
+        UnsupportedBentoError: only a Dockerfile can do what the Bento asks for.
+        BaseImageError: the base lacks what the Bento needs.
+        PackagesError: its packages cannot be installed for the base.
+    """
+    check(bento)
+    target = target_of(bento, base)
+    locked = lock(bento.path, target)
+    layers = [
+        *base.layers,
+        *_system_layer(bento, base, cache),
+        *package_layers(bento, base, target, locked, cache, scratch),
+        *(layer for model in bento.models for layer in model_layer(model, cache)),
+        *source_layer(bento, cache),
+    ]
+    return image_of(layers, _config(bento, base, locked), base.platform, _annotations(bento, base))
+
+
+def target_of(bento: Bento, base: Base) -> Target:
+    """What packages have to run on. Raises BaseImageError when the base has no C library that wheels are made for."""
+    return Target(base.platform, bento.python_version, _glibc(base))
+
+
+def packages_key(base: Base, target: Target, locked: Iterable[str]) -> str:
+    """The key of the layers with packages. The base is part of it, because its Python makes the byte-code."""
+    below = [layer.diff_id for layer in base.layers]
+    return key_of("packages", RECIPE, str(target), *below, *locked)
+
+
+def package_layers(
+    bento: Bento, base: Base, target: Target, locked: list[str], cache: LayerCache, scratch: Path
+) -> tuple[Layer, ...]:
+    """The layers with the locked packages, installed and compiled unless the cache has them."""
+
+    def made() -> Iterator[Layer]:
+        with tempfile.TemporaryDirectory(prefix="packages-", dir=scratch) as staging:
+            install(bento.path, locked, target, Path(staging))
+            found = distributions(Path(staging), target)
+            _compile(found, Path(staging), base, target)
+            for title, entries in grouped(distributions(Path(staging), target)):
+                yield cache.write(entries, title)
+
+    return cache.make(packages_key(base, target, locked), made)
+
+
+def model_key(model: Model) -> str:
+    """The key of a model's layer: its files by size and time, so that gigabytes are not read to find it."""
+    files = sorted(path for path in model.path.rglob("*") if path.is_file())
+    states = [f"{path.relative_to(model.path)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return key_of("model", RECIPE, model.tag, *states)
+
+
+def model_layer(model: Model, cache: LayerCache) -> tuple[Layer, ...]:
+    """The layer with a model; compressed only where that makes it smaller."""
+
+    def made() -> Iterator[Layer]:
+        at = f"{BENTO_PATH}/models/{model.name}/{model.version}"
+        files = list(tree(model.path, at, uid=UID, gid=UID))
+        parents = _folders(BENTO_PATH, f"{BENTO_PATH}/models", f"{BENTO_PATH}/models/{model.name}")
+        yield cache.write([*parents, *files], f"model {model.tag}", compress=_compresses(files))
+
+    return cache.make(model_key(model), made)
+
+
+def source_layer(bento: Bento, cache: LayerCache) -> tuple[Layer, ...]:
+    """The layer with the Bento without its models: last, and small."""
+    return cache.make(
+        key_of("source", RECIPE, bento.tag), lambda: [cache.write(_source(bento), f"source {bento.tag}")]
+    )
+
+
+def _source(bento: Bento) -> list[Entry]:
+    files = image_files(bento.path)
+    # `latest` is how BentoML finds a model by its name alone; without it requests fail on a read-only system.
+    files |= {f"models/{model.name}/latest": model.version.encode() for model in bento.models}
+    entries = [
+        Entry(f"{BENTO_PATH}/{name}", mode=_mode(name, content), uid=UID, gid=UID, content=content)
+        for name, content in files.items()
+    ]
+    inside = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
+    return [*_folders(BENTO_PATH, *(f"{BENTO_PATH}/{path}" for path in inside)), *entries]
+
+
+def _mode(name: str, content: Path | bytes) -> int:
+    # BentoML's Dockerfile runs chmod on the entrypoint, whose mode in the Bento is that of a file in a wheel.
+    executable = name == "env/docker/entrypoint.sh" or (isinstance(content, Path) and content.stat().st_mode & 0o100)
+    return 0o755 if executable else 0o644
+
+
+def _folders(*paths: str) -> list[Entry]:
+    """Folders of the Bento, with those above them as every layer has to repeat them."""
+    # Writable for all: BentoML keeps its state below HOME, whatever user the container runs as.
+    home = [folder("home"), folder(HOME, mode=0o1777, uid=UID, gid=UID)]
+    return home + [folder(path, uid=UID, gid=UID) for path in paths]
+
+
+def _system_layer(bento: Bento, base: Base, cache: LayerCache) -> tuple[Layer, ...]:
+    """The layer that gives the base a user, a home and a virtual environment."""
+    entries = [*_user_database(base.rootfs), *_folders(), *_virtual_environment(bento, base)]
+    texts = [f"{entry.path} {entry.mode:o} {entry.content!r} {entry.target}" for entry in entries]
+    return cache.make(key_of("system", RECIPE, *texts), lambda: [cache.write(entries, "user and environment")])
+
+
+def _user_database(rootfs: Path) -> Iterator[Entry]:
+    """The base's users and the one that BentoML's images run as."""
+    lines = {
+        "passwd": (0o644, f"{USER}:x:{UID}:{UID}::/{HOME}:/bin/bash"),
+        "group": (0o644, f"{USER}:x:{UID}:"),
+        "shadow": (0o640, f"{USER}:!:::::::"),
+        "gshadow": (0o640, f"{USER}:!::"),
+    }
+    for name, (mode, line) in lines.items():
+        file = rootfs / "etc" / name
+        present = file.read_text("utf-8").splitlines() if file.is_file() else []
+        others = [one for one in present if one and not one.startswith(f"{USER}:")]
+        # 42 is the group shadow (Debian policy, "9.2.2 UID and GID classes").
+        group = 42 if mode == 0o640 else 0
+        yield Entry(f"etc/{name}", mode=mode, gid=group, content="".join(f"{o}\n" for o in [*others, line]).encode())
+
+
+def _virtual_environment(bento: Bento, base: Base) -> list[Entry]:
+    """What `python -m venv` would have made, without packages."""
+    python = _python(bento.python_version, base)
+    settings = f"home = {python.parent}\ninclude-system-site-packages = false\nversion = {bento.python_version}\n"
+    return [
+        Entry(f"{VENV}/pyvenv.cfg", content=settings.encode()),
+        Entry(f"{VENV}/bin/activate", content=_ACTIVATE.encode()),
+        symlink(f"{VENV}/bin/python", str(python)),
+        symlink(f"{VENV}/bin/python3", "python"),
+        symlink(f"{VENV}/bin/python{bento.python_version}", "python"),
+        symlink(f"{VENV}/lib64", "lib"),
+    ]
+
+
+_ACTIVATE = f"""\
+# Sourced by BentoML's entrypoint.
+VIRTUAL_ENV=/{VENV}
+export VIRTUAL_ENV
+case ":$PATH:" in
+    *:/{VENV}/bin:*) ;;
+    *) PATH=/{VENV}/bin:$PATH ;;
+esac
+export PATH
+unset PYTHONHOME
+"""
+
+
+def _compile(found: list[Distribution], staging: Path, base: Base, target: Target) -> None:
+    """Make byte-code for every module, with the base's own Python."""
+    batches = []
+    for one in found:
+        files = [entry.content for entry in one.entries if isinstance(entry.content, Path)]
+        modules = tuple(sorted(path for path in files if path.suffix == ".py" and path.is_relative_to(staging)))
+        modules = tuple(path for path in modules if path.relative_to(staging).parts[0] != "bin")
+        if modules:
+            batches.append(Batch(staging, PurePosixPath("/", target.site_packages), modules))
+    interpreter = command(base.rootfs, _python(target.python, base), version=target.python, platform=base.platform)
+    compile_trees(interpreter, batches, jobs=os.cpu_count() or 1)
+
+
+def _python(version: str, base: Base) -> PurePosixPath:
+    return find_python(base.rootfs, version, _env(base).get("PATH", "/usr/local/bin:/usr/bin:/bin"))
+
+
+def _glibc(base: Base) -> int:
+    """The minor version of the base's GNU C library, as the library itself tells it."""
+    import re
+
+    for library in sorted(base.rootfs.glob("**/libc.so.6")):
+        if found := re.search(rb"GNU C Library .*version 2\.(\d+)", library.read_bytes()):
+            return int(found[1])
+    raise BaseImageError(
+        "Look at the base image", "it has no GNU C library, which wheels need", "Choose a base of Debian's kind."
+    )
+
+
+def _compresses(files: Iterable[Entry]) -> bool:
+    """Judged by the start of the largest file."""
+    paths = [entry.content for entry in files if isinstance(entry.content, Path)]
+    largest = max(paths, key=lambda path: (path.stat().st_size, str(path)), default=None)
+    if largest is None:
+        return True
+    with largest.open("rb") as stream:
+        return is_worthwhile(stream.read(4 * MEMBER))
+
+
+def _env(base: Base) -> dict[str, str]:
+    return dict(one.partition("=")[::2] for one in base.config.get("Env") or [])
+
+
+def _config(bento: Bento, base: Base, locked: list[str]) -> dict[str, Any]:
+    """What a container runs, and as whom. The base's command is dropped: the entrypoint would take it as arguments."""
+    path = _env(base).get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    env = {
+        **_env(base),
+        "PATH": f"/{VENV}/bin:{path}",
+        "VIRTUAL_ENV": f"/{VENV}",
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONIOENCODING": "UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "BENTO_PATH": f"/{BENTO_PATH}",
+        "BENTOML_HOME": f"/{HOME}/",
+        "BENTOML_HF_CACHE_DIR": f"/{BENTO_PATH}/hf-models",
+        "BENTOML_CONTAINERIZED": "true",
+        **{env.name: env.value for env in bento.envs},
+    }
+    kept = {key: base.config[key] for key in ("Healthcheck", "Volumes", "StopSignal", "Shell") if key in base.config}
+    labels = {
+        **(base.config.get("Labels") or {}),
+        **dict(bento.labels),
+        "org.bentoship.base": json.dumps(base.origin, sort_keys=True, separators=(",", ":")),
+        "org.bentoship.packages": " ".join(locked),
+    }
+    return {
+        **kept,
+        "User": USER,
+        "ExposedPorts": {"3000/tcp": {}, "3001/tcp": {}, **(base.config.get("ExposedPorts") or {})},
+        "Env": [f"{name}={value}" for name, value in env.items()],
+        "Entrypoint": [f"/{BENTO_PATH}/env/docker/entrypoint.sh"],
+        "WorkingDir": f"/{BENTO_PATH}",
+        "Labels": dict(sorted(labels.items())),
+    }
+
+
+def _annotations(bento: Bento, base: Base) -> dict[str, str]:
+    """What the image is, readable without pulling any of it."""
+    models = [{"tag": model.tag, "metadata": dict(model.metadata)} for model in bento.models]
+    named = {"org.opencontainers.image.base.name": base.origin["image"]} if "image" in base.origin else {}
+    digest = {"org.opencontainers.image.base.digest": base.origin["digest"]} if "digest" in base.origin else {}
+    return {
+        "org.opencontainers.image.title": bento.name,
+        "org.opencontainers.image.version": bento.version,
+        **named,
+        **digest,
+        "org.bentoship.bento": bento.tag,
+        "org.bentoship.models": json.dumps(models, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
+    }
