@@ -1,0 +1,66 @@
+"""Byte-code for an image: made when it is assembled, since the user that runs it may not write beside the source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from bentoship import process
+from bentoship.bases.interpreter import Interpreter
+
+_WORKER = Path(__file__).with_name("bytecode_worker.py")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Python files that lie in one folder, at any depth.
+
+    Args:
+        folder: where it lies on this machine.
+        at: where it lies in the image.
+        files: the files, their paths on this machine.
+    """
+
+    folder: Path
+    at: PurePosixPath
+    files: tuple[Path, ...]
+
+
+def compile_trees(python: Interpreter, batches: Iterable[Batch], *, jobs: int) -> None:
+    """Put byte-code beside every Python file, the same whoever makes it where and when.
+
+    A file that is no Python of this version (a template, Python 2) is left as it is.
+
+    Args:
+        python: a Python of the image's minor version.
+        batches: what to compile; byte-code that is there already is replaced.
+        jobs: how many processes share the work.
+
+    Raises:
+        ProcessError: the interpreter failed.
+    """
+    files = [
+        (path.stat().st_size, str(path.absolute()), str(batch.at / path.relative_to(batch.folder).as_posix()))
+        for batch in batches
+        for path in batch.files
+    ]
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda share: _compile(python, share), _shares(files, jobs)))
+
+
+def _shares(files: Sequence[tuple[int, str, str]], number: int) -> list[list[tuple[str, str]]]:
+    """The files, in shares of about the same size: the largest first, each to the share that has least."""
+    shares: list[list[tuple[str, str]]] = [[] for _ in range(number)]
+    loads = [0] * number
+    for size, path, shown in sorted(files, reverse=True):
+        least = loads.index(min(loads))
+        loads[least] += size
+        shares[least].append((path, shown))
+    return [share for share in shares if share]
+
+
+def _compile(python: Interpreter, share: Sequence[tuple[str, str]]) -> None:
+    process.run([*python.args, _WORKER], env=python.env, cwd=Path("/"), input=json.dumps(share))
