@@ -1,0 +1,83 @@
+"""Doing several things at once, and ending them at once."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+_GRACE = 1.0
+"""Seconds that threads get to end after a failure. One that hangs in the system then dies with the process."""
+
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+
+
+def in_parallel(
+    work: Callable[[Item], Done],
+    items: Sequence[Item],
+    *,
+    jobs: int,
+    cancelled: threading.Event,
+    interrupt: Callable[[], None] = lambda: None,
+) -> list[Done]:
+    """Do a work for each item, several at a time, and give the results in the order of the items.
+
+    The first failure, or Ctrl-C, ends the work on all items.
+
+    Args:
+        work: what to do; it is to look at `cancelled` from time to time.
+        items: for which, begun in this order.
+        jobs: how many at a time.
+        cancelled: set when the rest has become useless.
+        interrupt: wakes threads that wait for something outside; may be called repeatedly.
+
+    Raises: what the first failing work raised.
+    """
+    todo: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
+    for numbered in enumerate(items):
+        todo.put(numbered)
+    done: queue.SimpleQueue[tuple[int, Done | BaseException, bool]] = queue.SimpleQueue()
+
+    def worker() -> None:
+        while not cancelled.is_set():
+            try:
+                number, item = todo.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                done.put((number, work(item), True))
+            except BaseException as error:
+                done.put((number, error, False))
+                return
+
+    # Daemons, unlike the threads of concurrent.futures: the interpreter does not wait for them at its end.
+    threads = [threading.Thread(target=worker, daemon=True) for _ in range(min(jobs, len(items)))]
+    results: dict[int, Done] = {}
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in items:
+            number, result, fine = done.get()
+            if not fine:
+                assert isinstance(result, BaseException)
+                raise result
+            results[number] = result  # type: ignore[assignment]
+    except BaseException:
+        cancelled.set()
+        _end(threads, interrupt)
+        raise
+    for thread in threads:
+        thread.join()
+    return [results[number] for number in range(len(items))]
+
+
+def _end(threads: Sequence[threading.Thread], interrupt: Callable[[], None]) -> None:
+    deadline = time.monotonic() + _GRACE
+    while time.monotonic() < deadline and any(thread.is_alive() for thread in threads):
+        interrupt()
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(0.02)

@@ -1,0 +1,285 @@
+"""A registry on this machine: the CNCF distribution registry, on loopback, left running until it is stopped."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bentoship import process
+from bentoship.credentials import Credentials
+from bentoship.errors import BaseImageError, ProcessError, RegistryError
+from bentoship.files import lock, write_whole
+from bentoship.reference import ImageReference
+
+FIRST_PORT = 5000
+_PORTS = range(FIRST_PORT, FIRST_PORT + 1000)
+_PROGRAMS = ("docker-registry", "registry")
+_START_TIMEOUT = 20.0
+_STOP_TIMEOUT = 10.0
+_PORT_SETTING = "LOCAL_REGISTRY_PORT"
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is remembered of the registry: where it listens, and which process it is."""
+
+    port: int
+    pid: int = 0
+    identity: str = ""
+
+
+class LocalRegistry:
+    """A provider whose registry runs on this machine.
+
+    Args:
+        cache_folder: bentoship's; the registry's program, data and log are kept in "registry" there.
+        port: where it has to listen; None for the first free port from 5000 on, which is then remembered.
+    """
+
+    plain_http = True
+
+    def __init__(self, cache_folder: Path, port: int | None = None) -> None:
+        self._cache_folder = cache_folder
+        self._folder = cache_folder.absolute() / "registry"
+        self._port = port
+        self.notice = ""
+        """What people should know about the last start; empty for nothing."""
+
+    def enable_api(self) -> str:
+        """Nothing to do."""
+        return "The local registry has nothing to enable."
+
+    def create_registry(self) -> str:
+        """Start the registry unless it runs. Raises as `start` does."""
+        where = self.start()
+        return " ".join(filter(None, [self.notice, f"The local registry runs at {where}."]))
+
+    def login(self) -> str:
+        """Start the registry unless it runs: pushing needs nothing else."""
+        return f"The local registry at {self.start()} asks for no account."
+
+    def repository(self, image_name: str) -> ImageReference:
+        """Where the image is, or will be: at the running registry's port, else at the one that `start` would take."""
+        port = self.running() or self._port or self._free_port()
+        return ImageReference(f"localhost:{port}", image_name)
+
+    def credentials(self) -> Credentials | None:
+        """It asks for none."""
+        return None
+
+    def start(self) -> str:
+        """Start the registry unless it runs, and wait until it answers.
+
+        Returns: "localhost:PORT".
+
+        Raises: RegistryError when it does not start, or the given port is taken.
+        """
+        self.notice = ""
+        with lock(self._folder / "lock"):
+            port = self.running()
+            if port is not None and self._port in (None, port):
+                return f"localhost:{port}"
+            if self._port is not None and not _is_free(self._port):
+                raise _taken(self._port)
+            program = self._program()
+            if port is not None:
+                self._stop()
+            port = self._port or self._free_port()
+            remembered = self._state()
+            if self._port is None and remembered and remembered.port != port:
+                self.notice = f"Port {remembered.port} is taken by another program; the local registry moved to {port}."
+            self._launch(program, port)
+            return f"localhost:{port}"
+
+    def stop(self) -> bool:
+        """End the registry; its data stays. Returns: whether it ran."""
+        with lock(self._folder / "lock"):
+            return self._stop()
+
+    def running(self) -> int | None:
+        """The port at which our registry answers; None when it does not run."""
+        state = self._state()
+        return state.port if state and _is_alive(state) and _answers(state.port) else None
+
+    def _stop(self) -> bool:
+        state = self._state()
+        if not state or not _is_alive(state):
+            return False
+        for ending in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.kill(state.pid, ending)
+            if _wait(lambda: not _is_alive(state), _STOP_TIMEOUT):
+                break
+        self._remember(_State(state.port))
+        return True
+
+    def _launch(self, program: Path, port: int) -> None:
+        config, log = self._folder / "config.yml", self._folder / "registry.log"
+        config.write_text(self._config(port), "utf-8")
+        log.unlink(missing_ok=True)
+        # It takes REGISTRY_* for its own settings: none of them is passed on. Version 3 would look for a collector.
+        env = process.environment(extra={"OTEL_TRACES_EXPORTER": "none"})
+        pid = process.start_detached([program, "serve", config], env=env, log=log)
+        state = _State(port, pid, _identity(pid))
+        self._remember(state)
+        if not _wait(lambda: _answers(port) or not _is_alive(state), _START_TIMEOUT) or not _is_alive(state):
+            self._stop()
+            lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+            raise RegistryError(
+                "Start the local registry", " ".join(lines[-3:]) or "it does not answer", f"All of its log: {log}"
+            )
+
+    def _config(self, port: int) -> str:
+        """The registry's configuration, in JSON, which is YAML, too."""
+        return json.dumps(
+            {
+                "version": "0.1",
+                "log": {"level": "warn", "accesslog": {"disabled": True}},
+                "storage": {
+                    "filesystem": {"rootdirectory": str(self._folder / "data")},
+                    "delete": {"enabled": True},
+                },
+                "http": {"addr": f"127.0.0.1:{port}", "secret": secrets.token_hex()},
+            },
+            ensure_ascii=False,
+        )
+
+    def _free_port(self) -> int:
+        """The remembered port if it is free, else the first one that is."""
+        state = self._state()
+        candidates = [*([state.port] if state else []), *_PORTS]
+        free: int | None = next(filter(_is_free, candidates), None)
+        if free is not None:
+            return free
+        raise RegistryError(
+            "Start the local registry",
+            f"no port from {_PORTS.start} to {_PORTS.stop - 1} is free",
+            f"Set {_PORT_SETTING} to another one.",
+        )
+
+    def _program(self) -> Path:
+        """The registry's program: installed, or Debian's package, unpacked in the cache."""
+        for name in _PROGRAMS:
+            found = shutil.which(name, path=process.environment().get("PATH"))
+            if found and _is_distribution(Path(found)):
+                return Path(found)
+        if not sys.platform.startswith("linux"):
+            raise RegistryError("Start the local registry", "there is no registry program", _INSTALL)
+        try:
+            return self._unpacked()
+        except (BaseImageError, ProcessError) as error:
+            raise RegistryError("Get the local registry's program from Debian", str(error), _INSTALL) from error
+
+    def _unpacked(self) -> Path:
+        folder = self._folder / "program"
+        program = folder / "usr" / "bin" / "docker-registry"
+        if not _is_distribution(program):
+            from bentoship.debian.apt import Apt
+            from bentoship.debian.unpack import unpack
+
+            [package] = Apt(self._cache_folder / "apt").download(["docker-registry"], dependencies=False)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            unpack(package.path, folder)
+            if not _is_distribution(program):
+                raise ProcessError("Run Debian's docker-registry", "it does not run on this machine")
+        return program
+
+    def _state(self) -> _State | None:
+        try:
+            return _State(**json.loads((self._folder / "state.json").read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _remember(self, state: _State) -> None:
+        write_whole(self._folder / "state.json", json.dumps(asdict(state)).encode())
+
+
+_INSTALL = (
+    "Install it (Debian, Ubuntu: apt install docker-registry; macOS: brew install docker-distribution),\n"
+    "or set REGISTRY to another registry."
+)
+
+
+def _taken(port: int) -> RegistryError:
+    by = "another registry" if _answers(port) else "another program"
+    return RegistryError(
+        "Start the local registry",
+        f"port {port} is taken by {by}",
+        f"Set {_PORT_SETTING} to a free port, or leave it unset.",
+    )
+
+
+def _is_distribution(program: Path) -> bool:
+    """Whether a program is the registry; others are called so, too."""
+    try:
+        done = process.run([program, "--version"], env=process.environment(), check=False)
+    except ProcessError:
+        return False
+    return done.code == 0 and "distribution" in done.stdout
+
+
+def _is_free(port: int) -> bool:
+    """Whether nothing listens there, on none of the addresses that "localhost" may stand for."""
+    for address in ("127.0.0.1", "::1"):
+        with suppress(OSError), socket.create_connection((address, port), timeout=1):
+            return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _answers(port: int) -> bool:
+    """Whether a registry answers there, right now and without a proxy."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/v2/")
+        answer = connection.getresponse()
+        return "registry/2.0" in answer.headers.get("Docker-Distribution-Api-Version", "")
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _is_alive(state: _State) -> bool:
+    """Whether the process of that id is still the one that was started."""
+    return bool(state.pid) and bool(state.identity) and _identity(state.pid) == state.identity
+
+
+def _identity(pid: int) -> str:
+    """What tells a process from a later one with the same id: when it started, and as what; empty when it is gone."""
+    if sys.platform.startswith("linux"):
+        try:
+            # The command's name may hold spaces and parentheses; what follows it does not (proc(5)).
+            fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+            command = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").replace("\0", " ").strip()
+        except OSError:
+            return ""
+        state, started = fields[0], fields[19]
+        return "" if state in "ZX" else f"{started} {command}"
+    done = process.run(["ps", "-ww", "-p", str(pid), "-o", "lstart=,command="], env=process.environment(), check=False)
+    return " ".join(done.stdout.split())
+
+
+def _wait(done: Callable[[], bool], timeout: float) -> bool:
+    """Wait until something is so. Returns: whether it came to be in that many seconds."""
+    deadline = time.monotonic() + timeout
+    while not (result := done()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return result

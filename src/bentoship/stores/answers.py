@@ -1,0 +1,114 @@
+"""A registry's refusals, in its own words and with what to do next (OCI distribution spec, "Error Codes")."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import responses
+
+import urllib3
+
+from bentoship.errors import RegistryError
+
+TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
+_MAX_WORDS = 64 << 10
+_MAX_LINE = 300
+
+
+def words(response: urllib3.BaseHTTPResponse) -> tuple[str, tuple[str, ...]]:
+    """What a registry says in an answer's body, in one line, and its error codes."""
+    try:
+        body = response.read(_MAX_WORDS)
+    except urllib3.exceptions.HTTPError:
+        body = b""
+    finally:
+        response.close()
+    return _parsed(body.decode("utf-8", "replace"))
+
+
+def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: str) -> RegistryError:
+    """The error for an answer that was not hoped for.
+
+    Args:
+        doing: what was being done.
+        host: whom we asked.
+        response: its answer; the body is read, and the connection closed.
+        account: as whom we asked, for people ("alice (from ~/.docker/config.json)"); empty for nobody.
+    """
+    said, codes = words(response)
+    status = f"HTTP {response.status} {responses.get(response.status, '')}".strip()
+    return RegistryError(
+        doing,
+        f"{said} ({status})" if said else f"{host} answered {status}",
+        _hint(response.status, codes, said, host, account),
+        status=response.status,
+        codes=codes,
+        temporary=response.status in TEMPORARY,
+        retry_after=_seconds(response.headers.get("Retry-After", "")),
+    )
+
+
+def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        # Proxies answer with pages; their text says enough.
+        return _line(re.sub(r"(?s)<(style|script)\b.*?</\1>|<[^>]*>", " ", text)), ()
+    if not isinstance(document, dict):
+        return _line(text), ()
+    errors = document.get("errors")
+    if isinstance(errors, list) and errors and all(isinstance(error, dict) for error in errors):
+        codes = tuple(str(error.get("code", "")) for error in errors)
+        return _line("; ".join(_one(error) for error in errors)), codes
+    # What token servers and proxies say instead (RFC 6749, 5.2).
+    for key in ("error_description", "message", "details", "error"):
+        if isinstance(document.get(key), str):
+            return _line(document[key]), ()
+    return _line(text), ()
+
+
+def _one(error: dict[str, object]) -> str:
+    """One error: its code, message, and what is in its detail."""
+    detail = error.get("detail")
+    parts = [str(error.get("code", "")), str(error.get("message", ""))]
+    if detail:
+        parts.append(detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False))
+    return ": ".join(part for part in parts if part)
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}…"
+
+
+def _hint(status: int, codes: tuple[str, ...], said: str, host: str, account: str) -> str:
+    lower = said.lower()
+    if "http request to an https server" in lower or "plain http request was sent to https" in lower:
+        return f"{host} speaks TLS, not HTTP: write https://{host}/… as the registry."
+    if status in (401, 403):
+        if account:
+            return f"We asked as {account}. If that account may do this, log in anew: docker login {host}"
+        return f"No credentials for {host} were found. Log in: docker login {host}"
+    if status == 404 and "NAME_UNKNOWN" in codes:
+        return "There is no such repository. Check the name; some registries want it to be created first."
+    if status == 404 and "MANIFEST_UNKNOWN" in codes:
+        return "There is no such tag or digest in the repository."
+    if "no space left" in lower or re.search(r'"err":\s*28\b', lower):
+        return "The registry's disk is full: make room there."
+    if status == 413:
+        return "The registry, or a proxy before it, limits the size of what it takes: raise that limit."
+    if status == 429:
+        return "The registry limits how much it is asked: wait a while, or log in for a higher limit."
+    return "The registry has a trouble of its own: try again later." if status in TEMPORARY else ""
+
+
+def _seconds(retry_after: str) -> float:
+    """How long to wait; the header holds seconds or a date (RFC 9110, 10.2.3)."""
+    if retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0

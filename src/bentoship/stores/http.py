@@ -1,0 +1,217 @@
+"""HTTP to registries: connections, proxies and certificates, and what goes wrong there, in words."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+from weakref import WeakSet
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from bentoship.errors import RegistryError
+from bentoship.process import Network
+from bentoship.stores import Reader
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 60.0
+SEND_TIMEOUT = 300.0
+"""Seconds; after a large body a registry moves and checks it before it answers."""
+
+BLOCK = 1 << 16
+"""Bytes that are handed to a connection at a time."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, with or without a port, is this machine."""
+    name = urlsplit(f"//{host}").hostname or ""
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Whom a URL reaches: credentials for one origin are not for another."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def redacted(url: str) -> str:
+    """A URL without what may be secret in it: user, password and query."""
+    parts = urlsplit(url)
+    return SplitResult(parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "").geturl()
+
+
+class Http:
+    """Connections to registries, kept open for further requests; safe to share between threads.
+
+    Args:
+        network: the proxies and certificates to use.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._managers: dict[str | None, urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+
+    def request(
+        self, doing: str, method: str, url: str, headers: Mapping[str, str], body: bytes | Reader | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        """Send one request and give its answer, whose body is yet to be read; no redirect is followed.
+
+        Raises: RegistryError when there is no answer.
+        """
+        # The first of the two also limits how long the other side may leave sent bytes unread.
+        sending = body is not None and not isinstance(body, bytes)
+        timeout = (
+            urllib3.Timeout(SEND_TIMEOUT, SEND_TIMEOUT) if sending else urllib3.Timeout(CONNECT_TIMEOUT, READ_TIMEOUT)
+        )
+        try:
+            return self._manager(url).request(
+                method,
+                url,
+                body=body,  # type: ignore[arg-type]
+                headers={"User-Agent": "bentoship", "Accept-Encoding": "identity", **headers},
+                timeout=timeout,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (urllib3.exceptions.HTTPError, ssl.SSLError, OSError) as error:
+            raise no_answer(doing, url, error) from error
+
+    def interrupt(self) -> None:
+        """End all requests of other threads now, with an error there. Later requests work as before."""
+        with self._lock:
+            for sock in list(self._sockets):
+                # Not SSLSocket's own shutdown: it takes the TLS session away under the thread that reads from it.
+                with suppress(OSError):
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def _manager(self, url: str) -> urllib3.PoolManager:
+        parts = urlsplit(url)
+        proxy = None if is_loopback(parts.netloc) else self._network.proxy(parts.scheme, parts.netloc)
+        with self._lock:
+            if proxy not in self._managers:
+                self._managers[proxy] = self._new_manager(proxy)
+            return self._managers[proxy]
+
+    def _new_manager(self, proxy: str | None) -> urllib3.PoolManager:
+        options: dict[str, Any] = {"maxsize": 16, "blocksize": BLOCK, "ssl_context": self._tls()}
+        manager: urllib3.PoolManager
+        if proxy is None:
+            manager = urllib3.PoolManager(**options)
+        else:
+            user = urlsplit(proxy).netloc.rpartition("@")[0]
+            headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
+            manager = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+        manager.pool_classes_by_scheme = self._pools()
+        return manager
+
+    def _tls(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._network.ca_file, capath=self._network.ca_folder)
+        except OSError as error:
+            file = self._network.ca_file or self._network.ca_folder
+            raise RegistryError(
+                f"Read the certificates in {file}", error.strerror or str(error), "Correct SSL_CERT_FILE."
+            ) from error
+
+    def _pools(self) -> dict[str, Any]:
+        """urllib3's own pools, whose connections tell us their sockets."""
+        opened = self._opened
+
+        class Plain(HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                opened(self.sock)
+
+        class Secure(HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                opened(self.sock)
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        return {"http": PlainPool, "https": SecurePool}
+
+    def _opened(self, sock: socket.socket | None) -> None:
+        if sock is not None:
+            with self._lock:
+                self._sockets.add(sock)
+
+
+def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
+    """The error for a request that got no answer, or only a part of one.
+
+    Args:
+        doing: what was being done.
+        url: where.
+        error: what urllib3, ssl or socket raised.
+    """
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    cause = _root(error)
+    text = str(cause)
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return RegistryError(doing, f"the proxy does not let us through ({text})", "Check HTTPS_PROXY and NO_PROXY.")
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return RegistryError(
+            doing,
+            f"the certificate of {host} is not trusted: {cause.verify_message}",
+            "If it is your own authority's, name a file with its certificate in SSL_CERT_FILE.",
+        )
+    if isinstance(cause, ssl.SSLError) and ("WRONG_VERSION_NUMBER" in text or "RECORD_LAYER" in text):
+        return RegistryError(
+            doing,
+            f"{host} speaks HTTP, not TLS",
+            f"Is the port right? To send everything to it in the clear, write http://{host}/… as the registry.",
+        )
+    if isinstance(error, urllib3.exceptions.NameResolutionError) or isinstance(cause, socket.gaierror):
+        return RegistryError(
+            doing, f"no address is known for {host}", "Check the name, and that this machine is on the network."
+        )
+    if _is_tls_record(text):
+        return RegistryError(doing, f"{host} speaks TLS, not HTTP", f"Write https://{host}/… as the registry.")
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+        return RegistryError(doing, f"{host} did not answer within {CONNECT_TIMEOUT:.0f} s", _REACH, temporary=True)
+    if isinstance(error, urllib3.exceptions.TimeoutError) or isinstance(cause, TimeoutError):
+        return RegistryError(doing, f"{host} stopped answering", _AGAIN, temporary=True)
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else text
+        return RegistryError(doing, f"{host}: {reason.lower()}", _REACH)
+    if isinstance(error, urllib3.exceptions.LocationValueError):
+        return RegistryError(doing, f"{redacted(url)} is not an address")
+    return RegistryError(
+        doing, f"the connection to {host} was cut ({text or type(cause).__name__})", _AGAIN, temporary=True
+    )
+
+
+_REACH = "Check the host and port, and whether a firewall or proxy lies between."
+_AGAIN = "What has arrived stays there: run the same command again."
+
+
+def _root(error: BaseException) -> BaseException:
+    """The innermost cause: urllib3 keeps it among the arguments or as __cause__."""
+    inner = next((arg for arg in error.args if isinstance(arg, BaseException)), error.__cause__)
+    return error if inner is None else _root(inner)
+
+
+def _is_tls_record(text: str) -> bool:
+    """Whether a status line that was not understood is a TLS alert (RFC 8446, 5.1: type 21, version 3.x)."""
+    return "\x15\x03" in text or "\\x15\\x03" in text

@@ -1,0 +1,179 @@
+"""Logging in to a registry: Basic, or tokens of its token server (distribution spec, "Token Authentication")."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+
+from bentoship.credentials import Credentials
+from bentoship.errors import RegistryError
+from bentoship.stores.answers import refusal
+from bentoship.stores.http import Http, is_loopback, origin, redacted
+
+_LIFETIME = 60.0
+"""Seconds that a token holds when its server does not say (distribution spec, "Token Response Fields")."""
+
+_SPENT = 0.8
+"""The part of its life after which a token is renewed, so that none ends under a request."""
+
+_PARAMETER = r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))'
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """How a registry wants to be logged in to.
+
+    Args:
+        scheme: "basic", "bearer", or empty for not at all.
+        realm: the token server's address.
+        service: the registry's name there.
+    """
+
+    scheme: str = ""
+    realm: str = ""
+    service: str = ""
+
+    @classmethod
+    def parse(cls, header: str) -> Challenge:
+        """Read WWW-Authenticate, in which there may be several (RFC 9110, 11.6.1); a token is preferred."""
+        for scheme in ("bearer", "basic"):
+            found = re.search(rf"(?i)(?:^|[\s,]){scheme}\s+((?:{_PARAMETER}[\s,]*)+)", header)
+            if found:
+                pairs = re.finditer(_PARAMETER, found[1])
+                values = {m[1].lower(): m[3] or re.sub(r"\\(.)", r"\1", m[2] or "") for m in pairs}
+                return cls(scheme, values.get("realm", ""), values.get("service", ""))
+        return cls("basic") if re.search(r"(?i)\bbasic\b", header) else cls()
+
+
+class Login:
+    """The Authorization header for requests to one registry; safe to share between threads.
+
+    Args:
+        http: the connections to use.
+        base: the registry's address, "https://HOST".
+        credentials: gives the account to log in as, at each login anew, since some hold for an hour only.
+    """
+
+    def __init__(self, http: Http, base: str, credentials: Callable[[], Credentials | None]) -> None:
+        self._http = http
+        self._base = base
+        self._host = urlsplit(base).netloc
+        self._credentials = credentials
+        self._challenge: Challenge | None = None
+        self._headers: dict[str, tuple[str | None, float]] = {}
+        self._lock = threading.Lock()
+        self.account = ""
+        """As whom we asked last, for people; empty for nobody."""
+
+    def header(self, scope: str) -> str | None:
+        """The header for a scope ("repository:NAME:pull,push"); None where no login is asked for.
+
+        Raises: RegistryError when the registry cannot be reached, is none, or denies the login.
+        """
+        with self._lock:
+            if self._challenge is None:
+                self._challenge = self._ping()
+            header, until = self._headers.get(scope, (None, 0.0))
+            if time.monotonic() >= until:
+                header, until = self._new_header(self._challenge, scope)
+                self._headers[scope] = header, until
+            return header
+
+    def renew(self, scope: str, refused: str | None, challenge: str) -> str | None:
+        """The header to use after one was answered with 401.
+
+        Args:
+            scope: what it was for.
+            refused: that header; another thread may have renewed it meanwhile.
+            challenge: the WWW-Authenticate of the answer.
+        """
+        with self._lock:
+            asked = Challenge.parse(challenge)
+            if asked.scheme:
+                self._challenge = asked
+            if self._headers.get(scope, (None, 0.0))[0] == refused:
+                self._headers.pop(scope, None)
+        return self.header(scope)
+
+    def _ping(self) -> Challenge:
+        """What GET /v2/ answers tells whether to log in, and whether this is a registry at all."""
+        doing = f"Reach the registry {self._host}"
+        response = self._http.request(doing, "GET", f"{self._base}/v2/", {})
+        if response.status == 401:
+            response.drain_conn()
+            return Challenge.parse(response.headers.get("WWW-Authenticate", ""))
+        if response.status == 404:
+            response.drain_conn()
+            raise RegistryError(
+                doing, f"{self._host} does not answer as a registry (HTTP 404 at /v2/)", "Check its name.", status=404
+            )
+        # 403 is for the repository to say better.
+        if response.status >= 400 and response.status != 403:
+            raise refusal(doing, self._host, response, "")
+        response.drain_conn()
+        return Challenge()
+
+    def _new_header(self, challenge: Challenge, scope: str) -> tuple[str | None, float]:
+        """A header, and until when to use it."""
+        credentials = self._credentials() if challenge.scheme else None
+        self.account = credentials.account if credentials else ""
+        if challenge.scheme == "bearer":
+            return self._token(challenge, scope, credentials)
+        return _basic(credentials), math.inf
+
+    def _token(self, challenge: Challenge, scope: str, credentials: Credentials | None) -> tuple[str, float]:
+        doing = f"Log in to {self._host}"
+        if credentials:
+            self._check_realm(doing, challenge.realm)
+        service = {"service": challenge.service} if challenge.service else {}
+        if credentials and credentials.identity_token:
+            # "Docker Registry v2 authentication using OAuth2" in the same spec.
+            grant = {"grant_type": "refresh_token", "refresh_token": credentials.identity_token, "scope": scope}
+            body = urlencode({**grant, **service, "client_id": "bentoship"}).encode()
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            response = self._http.request(doing, "POST", challenge.realm, headers, body)
+        else:
+            query = urlencode([*service.items(), *(("scope", part) for part in scope.split())])
+            url = f"{challenge.realm}{'&' if '?' in challenge.realm else '?'}{query}"
+            basic = _basic(credentials)
+            response = self._http.request(doing, "GET", url, {"Authorization": basic} if basic else {})
+        if response.status != 200:
+            raise refusal(doing, self._host, response, self.account)
+        return _parsed(doing, response)
+
+    def _check_realm(self, doing: str, realm: str) -> None:
+        """A password goes to nobody in the clear, but to whom we speak in the clear anyway."""
+        parts = urlsplit(realm)
+        if parts.scheme != "https" and not is_loopback(parts.netloc) and origin(realm) != origin(self._base):
+            raise RegistryError(
+                doing,
+                f"its token server {redacted(realm)} is not encrypted",
+                "The registry has to name an https:// one.",
+            )
+
+
+def _basic(credentials: Credentials | None) -> str | None:
+    if not credentials:
+        return None
+    return "Basic " + base64.b64encode(f"{credentials.user}:{credentials.password}".encode()).decode()
+
+
+def _parsed(doing: str, response: urllib3.BaseHTTPResponse) -> tuple[str, float]:
+    try:
+        document = json.loads(response.read(1 << 20))
+        token = document.get("token") or document["access_token"]
+        lifetime = float(document.get("expires_in") or _LIFETIME)
+    except (ValueError, KeyError, TypeError, AttributeError, urllib3.exceptions.HTTPError) as error:
+        raise RegistryError(doing, "the token server's answer holds no token") from error
+    finally:
+        response.drain_conn()
+    return f"Bearer {token}", time.monotonic() + lifetime * _SPENT

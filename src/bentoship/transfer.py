@@ -1,0 +1,233 @@
+"""Copying an image from one store to another: what is missing, in parallel, and the tags last."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from bentoship.errors import StoreError
+from bentoship.image.descriptor import Descriptor
+from bentoship.parallel import in_parallel
+from bentoship.retry import CancelledError, persist
+from bentoship.stores import Reader, Store
+from bentoship.stores.graph import children, is_manifest, read_manifest
+
+Outcome = Literal["sent", "present", "mounted"]
+
+
+class Progress(Protocol):
+    """Told how a copy goes on, from several threads at once."""
+
+    def begin(self, missing: Sequence[Descriptor]) -> None:
+        """What will be sent, once this is known."""
+
+    def advance(self, descriptor: Descriptor, count: int) -> None:
+        """So many bytes of it went over; negative when they have to be sent again."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A store whose work in other threads can be ended from outside."""
+
+    def interrupt(self) -> None:
+        """End it now, with an error there. The store can be used again."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What of an image a store has: blobs first, then manifests, each after what it points at."""
+
+    present: tuple[Descriptor, ...]
+    missing: tuple[Descriptor, ...]
+
+    @property
+    def missing_bytes(self) -> int:
+        """How much a copy would send."""
+        return sum(descriptor.size for descriptor in self.missing)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a copy did.
+
+    Args:
+        root: what was copied.
+        outcomes: what became of the root and of all it consists of; the root comes last when it was sent.
+    """
+
+    root: Descriptor
+    outcomes: tuple[tuple[Descriptor, Outcome], ...]
+
+    @property
+    def sent_bytes(self) -> int:
+        """How much was sent, without what had to be sent again."""
+        return sum(descriptor.size for descriptor, outcome in self.outcomes if outcome == "sent")
+
+
+class _Silent:
+    """Progress that nobody looks at."""
+
+    def begin(self, missing: Sequence[Descriptor]) -> None: ...
+
+    def advance(self, descriptor: Descriptor, count: int) -> None: ...
+
+
+def survey(source: Store, target: Store, root: Descriptor, *, jobs: int = 4, attempts: int = 5) -> Survey:
+    """Tell what of an image a store has, and what a copy would send there.
+
+    Args:
+        source: holds the image.
+        target: is asked what it has.
+        root: the image's manifest or index.
+        jobs: how many questions at once.
+        attempts: how often each is asked after temporary errors.
+
+    Raises: StoreError when either store cannot tell.
+    """
+    parts = {part.digest: part for part in _parts(source, root, attempts)}
+    ordered = sorted(parts.values(), key=is_manifest)
+    cancelled = threading.Event()
+
+    def ask(part: Descriptor) -> bool:
+        return persist(lambda: target.exists(part), attempts=attempts, cancelled=cancelled)
+
+    there = in_parallel(ask, ordered, jobs=jobs, cancelled=cancelled, interrupt=_interrupting(target))
+    return Survey(
+        tuple(part for part, known in zip(ordered, there, strict=True) if known),
+        tuple(part for part, known in zip(ordered, there, strict=True) if not known),
+    )
+
+
+def copy(
+    source: Store,
+    target: Store,
+    root: Descriptor,
+    *,
+    tags: Sequence[str] = (),
+    jobs: int = 4,
+    attempts: int = 5,
+    progress: Progress | None = None,
+    mount: Callable[[Descriptor], bool] | None = None,
+) -> Result:
+    """Copy an image, of which the target may have parts already; tags move only after all of it is there.
+
+    Args:
+        source: holds the image.
+        target: gets it.
+        root: the image's manifest or index.
+        tags: what the root is to be called there.
+        jobs: how many blobs at once.
+        attempts: how often each piece is tried after temporary errors.
+        progress: told of the bytes that went over.
+        mount: has the target take a blob from elsewhere without sending it, and tells whether it did.
+
+    Raises: StoreError when a part cannot be read or written, or a tag does not stand for the root at the end.
+    """
+    found = survey(source, target, root, jobs=jobs, attempts=attempts)
+    outcomes: dict[Descriptor, Outcome] = dict.fromkeys(found.present, "present")
+    progress = progress or _Silent()
+    progress.begin(found.missing)
+    sender = _Sender(source, target, attempts, progress, mount)
+    # The largest first: a small one at the end leaves nobody waiting.
+    blobs = sorted((part for part in found.missing if not is_manifest(part)), key=lambda part: -part.size)
+    interrupt = _interrupting(source, target)
+    sent = in_parallel(sender.send, blobs, jobs=jobs, cancelled=sender.cancelled, interrupt=interrupt)
+    outcomes |= zip(blobs, sent, strict=True)
+    for part in found.missing:
+        if is_manifest(part):
+            outcomes[part] = sender.send(part)
+    for tag in tags:
+        persist(lambda tag=tag: target.tag(root, tag), attempts=attempts)  # type: ignore[misc]
+    for tag in tags:
+        named = persist(lambda tag=tag: target.resolve(tag), attempts=attempts)  # type: ignore[misc]
+        if named.digest != root.digest:
+            raise StoreError(f'Tag {root.digest} as "{tag}"', f"the tag stands for {named.digest}", _SOMEBODY)
+    return Result(root, tuple(outcomes.items()))
+
+
+_SOMEBODY = "Somebody else may have moved it at the same time: publish again."
+
+
+class _Sender:
+    """Sends one piece after the other, each as often as it takes."""
+
+    def __init__(
+        self,
+        source: Store,
+        target: Store,
+        attempts: int,
+        progress: Progress,
+        mount: Callable[[Descriptor], bool] | None,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._attempts = attempts
+        self._progress = progress
+        self._mount = mount
+        self.cancelled = threading.Event()
+
+    def send(self, descriptor: Descriptor) -> Outcome:
+        first = True
+
+        def attempt() -> Outcome:
+            nonlocal first
+            again, first = not first, False
+            # A cut may have swallowed no more than the answer.
+            if again and self._target.exists(descriptor):
+                self._progress.advance(descriptor, descriptor.size)
+                return "sent"
+            if self._mount and not is_manifest(descriptor) and self._mount(descriptor):
+                self._progress.advance(descriptor, descriptor.size)
+                return "mounted"
+            self._write(descriptor)
+            return "sent"
+
+        return persist(attempt, attempts=self._attempts, cancelled=self.cancelled)
+
+    def _write(self, descriptor: Descriptor) -> None:
+        moved = 0
+
+        def advance(count: int) -> None:
+            nonlocal moved
+            moved += count
+            self._progress.advance(descriptor, count)
+
+        try:
+            with self._source.open(descriptor) as content:
+                self._target.write(descriptor, _Cancellable(content, self.cancelled), advance)
+        except BaseException:
+            self._progress.advance(descriptor, -moved)
+            raise
+
+
+class _Cancellable:
+    """A stream that ends with an error once the whole copy is to end."""
+
+    def __init__(self, content: Reader, cancelled: threading.Event) -> None:
+        self._content = content
+        self._cancelled = cancelled
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._cancelled.is_set():
+            raise CancelledError
+        return self._content.read(size)
+
+
+def _parts(source: Store, descriptor: Descriptor, attempts: int) -> Iterator[Descriptor]:
+    """All that an image consists of, each part after what it points at."""
+    if is_manifest(descriptor):
+        content = persist(lambda: read_manifest(source, descriptor), attempts=attempts)
+        for child in children(content):
+            yield from _parts(source, child, attempts)
+    yield descriptor
+
+
+def _interrupting(*stores: Store) -> Callable[[], None]:
+    def interrupt() -> None:
+        for store in stores:
+            if isinstance(store, Interruptible):
+                store.interrupt()
+
+    return interrupt
