@@ -1,18 +1,20 @@
 """Everything that can go wrong and that a user can do something about.
 
     BentoshipError
-    ├── SettingsError        a setting is missing, wrong or misspelt
-    ├── InvalidReferenceError   not the name of an image
-    ├── BentoError           the Bento cannot be built
-    ├── UnsupportedBentoError the Bento needs a Dockerfile
-    ├── BaseImageError       the base system cannot be had
-    ├── PackagesError        the Python packages cannot be installed for the platform
-    ├── StoreError           an image is not where it should be, or is damaged
-    │   └── RegistryError    a registry refused, or could not be reached
-    └── ProcessError         a program that is needed is missing, or failed
+    ├── SettingsError           a setting is missing, wrong or misspelt
+    ├── InvalidReferenceError   a text is not the name of an image
+    ├── BentoError              the Bento cannot be built
+    ├── UnsupportedBentoError   the Bento needs a Dockerfile
+    ├── BaseImageError          the base system cannot be had
+    ├── PackagesError           the Python packages cannot be installed for the platform
+    ├── StoreError              an image is not where it should be, or is damaged
+    │   └── RegistryError       a registry refused, or could not be reached
+    └── ProcessError            a program that is needed is missing, or failed
 
 An error says what was being done, why it failed (in the words of whoever said so), and what to do next.
 """
+
+import errno
 
 
 class BentoshipError(Exception):
@@ -93,3 +95,22 @@ class RegistryError(StoreError):
 
 class ProcessError(BentoshipError):
     """A program that is needed is missing, or failed."""
+
+
+def explain(error: Exception) -> str:
+    """Any failure in one to three lines: ours as they are, the system's with the file and what to do about it."""
+    if isinstance(error, BentoshipError):
+        return str(error)
+    if not isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}\nThis is a fault of bentoship; BENTOSHIP_DEBUG=1 shows where."
+    what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+    hint = _HINTS.get(error.errno or 0, "")
+    return f"{what}\n{hint}" if hint else what
+
+
+_HINTS = {
+    errno.ENOSPC: "Free some space; `invoke clean` removes what can be made again.",
+    errno.EDQUOT: "Free some of your quota; `invoke clean` removes what can be made again.",
+    errno.EACCES: "Let your user read and write there, or set XDG_CACHE_HOME to another folder.",
+    errno.EROFS: "Set XDG_CACHE_HOME to a folder that can be written.",
+}

@@ -149,11 +149,13 @@ def _registry(text: str) -> str:
     if text in {"local", "google"}:
         return text
     try:
-        if "/" not in text and not re.search(r"[.:]|^localhost$", text):
+        name = re.sub(r"^https?://", "", text).rstrip("/")
+        if "/" not in name and not re.search(r"[.:]|^localhost$", name):
             raise ValueError
-        ImageReference.parse(f"{text.rstrip('/')}/image")
+        ImageReference.parse(f"{name}/image")
     except (ValueError, InvalidReferenceError):
-        raise ValueError("local, google, or a registry's host and path such as ghcr.io/acme") from None
+        allowed = "local, google, or a registry's host and path such as ghcr.io/acme (http:// before it: without TLS)"
+        raise ValueError(allowed) from None
     return text.rstrip("/")
 
 

@@ -1,0 +1,108 @@
+"""The steps from a BentoML service to an image in a registry. `invoke --list` shows them, `invoke publish` does all."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from invoke import Context, Exit, task
+
+FOLDER = Path(__file__).resolve().parent
+
+
+class Stopped(SystemExit):
+    """A signal has asked this process to end. Not a KeyboardInterrupt, of which invoke would make exit code 1."""
+
+
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)
+    print("\nStopped. What is complete is kept; the next run goes on from there.", file=sys.stderr)
+    raise Stopped(128 + number)
+
+
+signal.signal(signal.SIGINT, _stop)
+signal.signal(signal.SIGTERM, _stop)
+
+
+def _run(context: Context, step: str) -> None:
+    """Do a step; with `--dry` tell what publish would do instead. An error becomes one clean message."""
+    # Imported here, so that `invoke --list` answers at once.
+    from bentoship import process, steps
+    from bentoship.errors import explain
+
+    try:
+        workspace = steps.workspace(FOLDER)
+        getattr(steps, "plan" if context.config.run.dry else step)(workspace)
+    except Exception as error:
+        if process.debugging():
+            raise
+        raise Exit(f"Error: {explain(error)}", code=1) from None
+
+
+@task
+def enable_api(context: Context) -> None:
+    """Enable the registry's API in the cloud project."""
+    _run(context, "enable_api")
+
+
+@task(pre=[enable_api])
+def create_registry(context: Context) -> None:
+    """Create the container registry."""
+    _run(context, "create_registry")
+
+
+@task
+def auth(context: Context) -> None:
+    """Find the account that may push to the registry."""
+    _run(context, "auth")
+
+
+@task
+def build(context: Context) -> None:
+    """Build the Bento, unless it is up to date."""
+    _run(context, "build")
+
+
+@task(pre=[build])
+def containerize(context: Context) -> None:
+    """Make the image of the Bento, in an OCI image layout."""
+    _run(context, "containerize")
+
+
+@task(pre=[containerize])
+def tag(context: Context) -> None:
+    """Name the image for the registry."""
+    _run(context, "tag")
+
+
+@task(pre=[auth, tag])
+def push(context: Context) -> None:
+    """Send what the registry lacks of the image, then set its tags."""
+    _run(context, "push")
+
+
+@task(pre=[create_registry, push], default=True)
+def publish(context: Context) -> None:
+    """From the service to an image in the registry: all of the above."""
+    _run(context, "publish")
+
+
+@task
+def plan(context: Context) -> None:
+    """Tell what publish would do, without doing it."""
+    _run(context, "plan")
+
+
+@task
+def stop_registry(context: Context) -> None:
+    """Stop the local registry; what it holds is kept."""
+    _run(context, "stop_registry")
+
+
+@task
+def clean(context: Context) -> None:
+    """Remove what can be made again: this project's images, the caches, and the local registry's content."""
+    _run(context, "clean")
