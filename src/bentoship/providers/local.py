@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sys
@@ -18,15 +17,17 @@ from pathlib import Path
 
 from bentoship import process
 from bentoship.credentials import Credentials
-from bentoship.errors import BaseImageError, ProcessError, RegistryError
+from bentoship.errors import RegistryError
 from bentoship.files import lock, write_whole
+from bentoship.providers.distribution import find_program
 from bentoship.reference import ImageReference
 
 FIRST_PORT = 5000
+_PATH = "bentoship"
 _PORTS = range(FIRST_PORT, FIRST_PORT + 1000)
-_PROGRAMS = ("docker-registry", "registry")
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 10.0
+_DOING = "Start the local registry"
 _PORT_SETTING = "LOCAL_REGISTRY_PORT"
 
 
@@ -50,8 +51,8 @@ class LocalRegistry:
     plain_http = True
 
     def __init__(self, cache_folder: Path, port: int | None = None) -> None:
-        self._cache_folder = cache_folder
-        self._folder = cache_folder.absolute() / "registry"
+        self._cache_folder = cache_folder.absolute()
+        self._folder = self._cache_folder / "registry"
         self._port = port
         self.notice = ""
         """What people should know about the last start; empty for nothing."""
@@ -70,9 +71,9 @@ class LocalRegistry:
         return f"The local registry at {self.start()} asks for no account."
 
     def repository(self, image_name: str) -> ImageReference:
-        """Where the image is, or will be: at the running registry's port, else at the one that `start` would take."""
-        port = self.running() or self._port or self._free_port()
-        return ImageReference(f"localhost:{port}", image_name)
+        """Where the image is, or will be: at the port where the registry runs, or would when it is started."""
+        port = self._port or self.running() or self._free_port()
+        return ImageReference(f"localhost:{port}", f"{_PATH}/{image_name}")
 
     def credentials(self) -> Credentials | None:
         """It asks for none."""
@@ -86,21 +87,14 @@ class LocalRegistry:
         Raises: RegistryError when it does not start, or the given port is taken.
         """
         self.notice = ""
-        with lock(self._folder / "lock"):
-            port = self.running()
-            if port is not None and self._port in (None, port):
-                return f"localhost:{port}"
-            if self._port is not None and not _is_free(self._port):
-                raise _taken(self._port)
-            program = self._program()
-            if port is not None:
-                self._stop()
-            port = self._port or self._free_port()
-            remembered = self._state()
-            if self._port is None and remembered and remembered.port != port:
-                self.notice = f"Port {remembered.port} is taken by another program; the local registry moved to {port}."
-            self._launch(program, port)
-            return f"localhost:{port}"
+        try:
+            with lock(self._folder / "lock"):
+                port = self.running()
+                if port is None or self._port not in (None, port):
+                    port = self._start()
+        except OSError as error:
+            raise RegistryError(_DOING, f"{error.filename or self._folder}: {error.strerror}") from error
+        return f"localhost:{port}"
 
     def stop(self) -> bool:
         """End the registry; its data stays. Returns: whether it ran."""
@@ -111,6 +105,18 @@ class LocalRegistry:
         """The port at which our registry answers; None when it does not run."""
         state = self._state()
         return state.port if state and _is_alive(state) and _answers(state.port) else None
+
+    def _start(self) -> int:
+        program = find_program(self._cache_folder)
+        self._stop()  # at another port, or not answering any more
+        if self._port is not None and not _is_free(self._port):
+            raise _taken(self._port)
+        port = self._port or self._free_port()
+        remembered = self._state()
+        if self._port is None and remembered and remembered.port != port:
+            self.notice = f"Port {remembered.port} is taken by another program; the local registry moved to {port}."
+        self._launch(program, port)
+        return port
 
     def _stop(self) -> bool:
         state = self._state()
@@ -136,9 +142,7 @@ class LocalRegistry:
         if not _wait(lambda: _answers(port) or not _is_alive(state), _START_TIMEOUT) or not _is_alive(state):
             self._stop()
             lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-            raise RegistryError(
-                "Start the local registry", " ".join(lines[-3:]) or "it does not answer", f"All of its log: {log}"
-            )
+            raise RegistryError(_DOING, " ".join(lines[-3:]) or "it does not answer", f"All of its log: {log}")
 
     def _config(self, port: int) -> str:
         """The registry's configuration, in JSON, which is YAML, too."""
@@ -163,38 +167,10 @@ class LocalRegistry:
         if free is not None:
             return free
         raise RegistryError(
-            "Start the local registry",
+            _DOING,
             f"no port from {_PORTS.start} to {_PORTS.stop - 1} is free",
             f"Set {_PORT_SETTING} to another one.",
         )
-
-    def _program(self) -> Path:
-        """The registry's program: installed, or Debian's package, unpacked in the cache."""
-        for name in _PROGRAMS:
-            found = shutil.which(name, path=process.environment().get("PATH"))
-            if found and _is_distribution(Path(found)):
-                return Path(found)
-        if not sys.platform.startswith("linux"):
-            raise RegistryError("Start the local registry", "there is no registry program", _INSTALL)
-        try:
-            return self._unpacked()
-        except (BaseImageError, ProcessError) as error:
-            raise RegistryError("Get the local registry's program from Debian", str(error), _INSTALL) from error
-
-    def _unpacked(self) -> Path:
-        folder = self._folder / "program"
-        program = folder / "usr" / "bin" / "docker-registry"
-        if not _is_distribution(program):
-            from bentoship.debian.apt import Apt
-            from bentoship.debian.unpack import unpack
-
-            [package] = Apt(self._cache_folder / "apt").download(["docker-registry"], dependencies=False)
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            unpack(package.path, folder)
-            if not _is_distribution(program):
-                raise ProcessError("Run Debian's docker-registry", "it does not run on this machine")
-        return program
 
     def _state(self) -> _State | None:
         try:
@@ -206,28 +182,13 @@ class LocalRegistry:
         write_whole(self._folder / "state.json", json.dumps(asdict(state)).encode())
 
 
-_INSTALL = (
-    "Install it (Debian, Ubuntu: apt install docker-registry; macOS: brew install docker-distribution),\n"
-    "or set REGISTRY to another registry."
-)
-
-
 def _taken(port: int) -> RegistryError:
     by = "another registry" if _answers(port) else "another program"
     return RegistryError(
-        "Start the local registry",
+        _DOING,
         f"port {port} is taken by {by}",
         f"Set {_PORT_SETTING} to a free port, or leave it unset.",
     )
-
-
-def _is_distribution(program: Path) -> bool:
-    """Whether a program is the registry; others are called so, too."""
-    try:
-        done = process.run([program, "--version"], env=process.environment(), check=False)
-    except ProcessError:
-        return False
-    return done.code == 0 and "distribution" in done.stdout
 
 
 def _is_free(port: int) -> bool:

@@ -163,14 +163,17 @@ class LayoutStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Alone with the index, which is there."""
-        with lock(self.folder / ".lock"):
-            self._blobs.mkdir(parents=True, exist_ok=True)
-            marker = self.folder / "oci-layout"
-            if not marker.exists():
-                write_whole(marker, b'{"imageLayoutVersion": "1.0.0"}\n')
-            if not self._index.exists():
-                self._write_index([])
-            yield
+        try:
+            with lock(self.folder / ".lock"):
+                self._blobs.mkdir(parents=True, exist_ok=True)
+                marker = self.folder / "oci-layout"
+                if not marker.exists():
+                    write_whole(marker, b'{"imageLayoutVersion": "1.0.0"}\n')
+                if not self._index.exists():
+                    self._write_index([])
+                yield
+        except OSError as error:
+            raise StoreError(f"Write to {self.folder}", error.strerror or str(error)) from error
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
@@ -187,10 +190,7 @@ class LayoutStore:
         ordered = sorted(entries, key=lambda entry: (_name(entry), entry["digest"]))
         document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": ordered}
         content = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-        try:
-            write_whole(self._index, content)
-        except OSError as error:
-            raise StoreError(f"Write {self._index}", error.strerror or str(error)) from error
+        write_whole(self._index, content)
 
     @contextmanager
     def _unfinished(self, doing: str) -> Iterator[Path]:

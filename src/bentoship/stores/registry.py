@@ -15,12 +15,13 @@ from bentoship.process import Network
 from bentoship.reference import DOCKER_HUB, ImageReference
 from bentoship.stores import Advance, Reader
 from bentoship.stores.answers import refusal
-from bentoship.stores.graph import MAX_MANIFEST, is_manifest, read_manifest
+from bentoship.stores.graph import MAX_MANIFEST, is_manifest, media_type, read_manifest
 from bentoship.stores.http import Http, is_loopback, no_answer, origin, redacted
 from bentoship.stores.token import Login
 from bentoship.stores.verified import Verified
 
-_ACCEPT = ", ".join(sorted(MANIFEST_TYPES | INDEX_TYPES))
+_MANIFESTS = MANIFEST_TYPES | INDEX_TYPES
+_ACCEPT = ", ".join(sorted(_MANIFESTS))
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 
@@ -109,17 +110,26 @@ class RegistryStore:
         """The descriptor that a tag or a digest stands for. Raises RegistryError when there is none."""
         doing = f"Find {name} in {self.repository}"
         path = f"/v2/{self._path}/manifests/{name}"
-        headers = self._head(doing, path)
-        if headers is None or not {"Docker-Content-Digest", "Content-Length", "Content-Type"} <= headers.keys():
-            # Another word from the registry: why there is none, or all of it, to see for ourselves.
-            with self._call(doing, "GET", path, {"Accept": _ACCEPT}, expect=200) as response:
-                content = _Body(response, doing, self._base).read(MAX_MANIFEST)
-                found = Descriptor.of(_type(response.headers), content)
+        headers = self._head(doing, path) or {}
+        kind, digest, size = (
+            headers.get(key, "") for key in ("Content-Type", "Docker-Content-Digest", "Content-Length")
+        )
+        if kind in _MANIFESTS and digest and size.isdecimal():
+            found = Descriptor(kind, digest, int(size))
         else:
-            found = Descriptor(_type(headers), headers["Docker-Content-Digest"], int(headers["Content-Length"]))
+            found = self._read_to_resolve(doing, path)
         if name.startswith("sha256:") and found.digest != name:
             raise StoreError(doing, f"the registry gave {found.digest}")
         return found
+
+    def _read_to_resolve(self, doing: str, path: str) -> Descriptor:
+        """What a registry tells of a manifest only by its content, or why there is none."""
+        with self._call(doing, "GET", path, {"Accept": _ACCEPT}, expect=200) as response:
+            content = _Body(response, doing, self._base).read(MAX_MANIFEST + 1)
+        kind = media_type(content) if len(content) <= MAX_MANIFEST else None
+        if kind not in _MANIFESTS:
+            raise StoreError(doing, f"it is not an OCI image but {kind or 'something else'}")
+        return Descriptor.of(kind, content)
 
     def tag(self, descriptor: Descriptor, tag: str) -> None:
         """Let the tag stand for a manifest or index that is there. Raises RegistryError."""
@@ -161,7 +171,10 @@ class RegistryStore:
 
     def _safe(self, doing: str, url: str) -> str:
         """An address that a registry sends us to, never from TLS to HTTP."""
-        parts = urlsplit(url)
+        try:
+            parts, _ = urlsplit(url), origin(url)
+        except ValueError as error:
+            raise RegistryError(doing, f"{self._host} sends us to something that is no address ({error})") from error
         if parts.scheme == "http" and self._base.startswith("https:"):
             # A registry behind a proxy that ends TLS may not know that it is spoken to by TLS.
             if parts.hostname == urlsplit(self._base).hostname:
@@ -265,7 +278,3 @@ def _short(descriptor: Descriptor) -> str:
     """Enough of a digest to find it."""
     kind = "manifest" if is_manifest(descriptor) else "blob"
     return f"{kind} {descriptor.digest[:19]}…"
-
-
-def _type(headers: Mapping[str, str]) -> str:
-    return headers.get("Content-Type", "").partition(";")[0].strip()

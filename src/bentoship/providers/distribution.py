@@ -1,0 +1,61 @@
+"""The program of the local registry: CNCF's distribution registry, installed or from Debian's package."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from bentoship import process
+from bentoship.errors import BaseImageError, ProcessError, RegistryError
+
+_NAMES = ("docker-registry", "registry")
+_INSTALL = (
+    "Install it (Debian, Ubuntu: apt install docker-registry; macOS: brew install docker-distribution),\n"
+    "or set REGISTRY to another registry."
+)
+
+
+def find_program(cache_folder: Path) -> Path:
+    """The registry's program, from PATH, else Debian's package, fetched by the host's apt and unpacked without root.
+
+    Args:
+        cache_folder: bentoship's; the package is kept there. Only one caller at a time.
+
+    Raises: RegistryError when it cannot be had, telling how to install it.
+    """
+    for name in _NAMES:
+        found = shutil.which(name, path=process.environment().get("PATH"))
+        if found and _is_distribution(Path(found)):
+            return Path(found)
+    if not sys.platform.startswith("linux"):
+        raise RegistryError("Start the local registry", "its program is not installed", _INSTALL)
+    try:
+        return _unpacked(cache_folder)
+    except (BaseImageError, ProcessError) as error:
+        raise RegistryError("Get the local registry's program from Debian", str(error), _INSTALL) from error
+
+
+def _unpacked(cache_folder: Path) -> Path:
+    folder = cache_folder / "registry" / "program"
+    program = folder / "usr" / "bin" / "docker-registry"
+    if not _is_distribution(program):
+        from bentoship.debian.apt import Apt
+        from bentoship.debian.unpack import unpack
+
+        [package] = Apt(cache_folder / "apt").download(["docker-registry"], dependencies=False)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        unpack(package.path, folder)
+        if not _is_distribution(program):
+            raise ProcessError("Run Debian's docker-registry", "it does not run on this machine")
+    return program
+
+
+def _is_distribution(program: Path) -> bool:
+    """Whether a program is the registry; others are called so, too."""
+    try:
+        done = process.run([program, "--version"], env=process.environment(), check=False)
+    except ProcessError:
+        return False
+    return done.code == 0 and "distribution" in done.stdout
