@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from bentoship import bento as bentos
 from bentoship import console
@@ -28,7 +28,6 @@ from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.transfer import Result
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -60,16 +59,18 @@ SECONDS: dict[str, float] = {}
 """How long each step of this process took, for the summary."""
 
 
-def once(step: Callable[P, R]) -> Callable[P, R]:
+def once(step: Callable[[Workspace], R]) -> Callable[[Workspace], R]:
     """Do a step once in a process, and keep what it made and how long that took."""
+    made: dict[Workspace, R] = {}
 
-    @functools.cache
     @functools.wraps(step)
-    def timed(*args: P.args, **kwargs: P.kwargs) -> R:
-        began, inner = time.monotonic(), sum(SECONDS.values())
-        made = step(*args, **kwargs)
-        SECONDS[step.__name__] = time.monotonic() - began - (sum(SECONDS.values()) - inner)
-        return made
+    def timed(where: Workspace) -> R:
+        if where not in made:
+            began, inner = time.monotonic(), sum(SECONDS.values())
+            made[where] = step(where)
+            # Steps that this one took along have their own time.
+            SECONDS[step.__name__] = time.monotonic() - began - (sum(SECONDS.values()) - inner)
+        return made[where]
 
     return timed
 

@@ -1,0 +1,69 @@
+"""The cache of layers."""
+
+import gzip
+import hashlib
+from pathlib import Path
+
+from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR
+from bentoship.image.layer import Entry, Layer
+from bentoship.layers import LayerCache, key_of
+
+ENTRIES = [Entry("etc/motd", content=b"hello")]
+
+
+def test_a_layer_is_what_its_digests_say(tmp_path: Path) -> None:
+    """The blob has the descriptor's digest and size, and unpacks to what the diff id names."""
+    cache = LayerCache(tmp_path)
+    layer = cache.write(ENTRIES, "test")
+    blob = cache.blob(layer.descriptor).read_bytes()
+    assert layer.descriptor.media_type == LAYER_GZIP
+    assert layer.descriptor.size == len(blob)
+    assert layer.descriptor.hex == hashlib.sha256(blob).hexdigest()
+    assert layer.diff_id == f"sha256:{hashlib.sha256(gzip.decompress(blob)).hexdigest()}"
+
+
+def test_without_compression_blob_and_tar_are_one(tmp_path: Path) -> None:
+    """What does not shrink is stored as it is."""
+    layer = LayerCache(tmp_path).write(ENTRIES, "test", compress=False)
+    assert layer.descriptor.media_type == LAYER_TAR
+    assert layer.descriptor.digest == layer.diff_id
+
+
+def test_a_key_is_made_once(tmp_path: Path) -> None:
+    """The second time, nothing is made."""
+    cache = LayerCache(tmp_path)
+    made: list[Layer] = []
+
+    def make() -> list[Layer]:
+        made.append(cache.write(ENTRIES, "test"))
+        return made
+
+    assert cache.make("key", make) == cache.make("key", make)
+    assert len(made) == 1
+
+
+def test_a_blob_that_is_cut_short_is_made_again(tmp_path: Path) -> None:
+    """A damaged cache is noticed and mended."""
+    cache = LayerCache(tmp_path)
+    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
+    cache.blob(layer.descriptor).write_bytes(b"short")
+    assert cache.find("key") is None
+    (again,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
+    assert again == layer
+    assert cache.blob(layer.descriptor).stat().st_size == layer.descriptor.size
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    """A layer is kept whole or not at all."""
+    cache = LayerCache(tmp_path)
+    try:
+        cache.write([Entry("x", content=tmp_path / "missing")], "test")
+    except FileNotFoundError:
+        assert list((tmp_path / "blobs" / "sha256").iterdir()) == []
+    else:
+        raise AssertionError("a missing file was not noticed")
+
+
+def test_keys_tell_parts_apart() -> None:
+    """Where one part ends and the next begins counts."""
+    assert key_of("ab", "c") != key_of("a", "bc") != key_of("abc")

@@ -1,0 +1,97 @@
+"""Settings."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bentoship import settings
+from bentoship.errors import SettingsError
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+def load(folder: Path, **environ: str) -> settings.Settings:
+    """Settings from a folder and an environment of the test's own."""
+    return settings.load(folder, {"HOME": str(folder), **environ})
+
+
+def test_no_env_file_is_fine(tmp_path: Path) -> None:
+    """Without any setting, images go to the local registry."""
+    found = load(tmp_path)
+    assert (found.registry, found.backend, found.platforms) == ("local", "direct", ("linux/amd64",))
+    assert found.local_registry_port is None
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """What is set for one run is stronger than what is kept; an empty variable counts as unset."""
+    (tmp_path / ".env").write_text('IMAGE_NAME="from-file"\nBASE_IMAGE=debian\n', "utf-8")
+    found = load(tmp_path, IMAGE_NAME="from/environment", BASE_IMAGE="")
+    assert (found.image_name, found.base_image) == ("from/environment", "debian")
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """Each with its name, what was found and what is allowed."""
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, BACKEND="magic", LOCAL_REGISTRY_PORT="70000", IMAGE_NAME="Upper", PLATFORMS="linux/vax")
+    text = str(caught.value)
+    for part in ("BACKEND is 'magic'", "direct", "'70000'", "1 to 65535", "'Upper'", "'linux/vax'", "linux/amd64"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IMAGE_TAGS", "a b"),
+        ("IMAGE_TAGS", ","),
+        ("BASE_IMAGE", "Not An Image"),
+        ("REGISTRY", "somewhere"),
+        ("REGISTRY", "ghcr.io/UPPER"),
+        ("LOCAL_REGISTRY_PORT", "five"),
+        ("BENTOSHIP_DEBUG", "perhaps"),
+    ],
+)
+def test_a_wrong_value_names_its_setting(tmp_path: Path, name: str, value: str) -> None:
+    """A value that cannot be meant is an error, never a default."""
+    with pytest.raises(SettingsError, match=f"{name} is '{value}', but has to be"):
+        load(tmp_path, **{name: value})
+
+
+def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
+    """In the file it is a mistake; in the environment, which is full of others' names, a warning."""
+    (tmp_path / ".env").write_text("IMAGE_TAG=latest\nAWS_PROFILE=mine\n", "utf-8")
+    with pytest.raises(SettingsError, match="IMAGE_TAG is no setting; did you mean IMAGE_TAGS"):
+        load(tmp_path)
+    (tmp_path / ".env").unlink()
+    assert load(tmp_path, BASE_IMGE="debian").warnings == ("BASE_IMGE is no setting; did you mean BASE_IMAGE?",)
+    assert load(tmp_path, GCP_PROJECT="mine", AWS_PROFILE="mine").warnings == ()
+
+
+def test_a_google_project_makes_google_the_registry(tmp_path: Path) -> None:
+    """Its address is put together as the chapter does by hand."""
+    named = {"GCP_CONTAINER_REGISTRY_NAME": "reg", "GCP_CONTAINER_REGISTRY_LOCATION": "europe-west6"}
+    found = load(tmp_path, GCP_PROJECT_ID="my-project", **named)
+    assert (found.registry, found.repository) == ("google", "europe-west6-docker.pkg.dev/my-project/reg")
+    with pytest.raises(SettingsError, match="GCP_CONTAINER_REGISTRY_NAME is missing"):
+        load(tmp_path, GCP_PROJECT_ID="my-project")
+
+
+def test_the_file_reaches_what_reads_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that SDKs read by themselves work from .env, too, and never over the environment."""
+    import os
+
+    (tmp_path / ".env").write_text("DOCKER_HOST=tcp://file\nNO_PROXY=file\n", "utf-8")
+    monkeypatch.setenv("NO_PROXY", "environment")
+    monkeypatch.setenv("DOCKER_HOST", "gone after the test")
+    monkeypatch.delenv("DOCKER_HOST")
+    settings.load(tmp_path)
+    assert (os.environ["DOCKER_HOST"], os.environ["NO_PROXY"]) == ("tcp://file", "environment")
+
+
+def test_the_example_names_every_setting(tmp_path: Path) -> None:
+    """.env.example and the program know the same settings, and the example loads as it is."""
+    text = EXAMPLE.read_text("utf-8")
+    named = set(re.findall(r"^# ([A-Z_]+)=", text, re.MULTILINE))
+    assert named == {*settings.KNOWN} - {"BENTOML_HOME"}
+    (tmp_path / ".env").write_text(re.sub(r"(?m)^# (?=[A-Z_]+=)", "", text), "utf-8")
+    assert load(tmp_path) == load(tmp_path / "nowhere", HOME=str(tmp_path))
