@@ -147,7 +147,7 @@ def base(where: Workspace, bento: Bento) -> Base:
         from bentoship.bases.debian import debian_base
 
         return debian_base(
-            settings.cache, python=bento.python_version, platform=settings.platforms[0], write_layer=layers.write
+            settings.cache, python=bento.python_version, platform=settings.platforms[0], layers=layers
         )
     from bentoship.bases.registry import registry_base
 

@@ -86,12 +86,33 @@ class Apt:
         self, names: Sequence[str], *, architecture: str | None = None, dependencies: bool = True
     ) -> list[DebPackage]:
         """The same packages as `resolve` gives, their .deb files being there and checked."""
-        with lock(self._folder / "lock"):
-            packages = self._resolve(names, architecture, dependencies)
+        packages = self.resolve(names, architecture=architecture, dependencies=dependencies)
+        self.fetch(packages, architecture=architecture)
+        return packages
+
+    def fetch(self, packages: Sequence[DebPackage], *, architecture: str | None = None) -> None:
+        """Download those of the packages whose .deb files aren't there, or are damaged.
+
+        Args:
+            packages: of what `resolve` gave.
+            architecture: what they were resolved for.
+
+        Raises:
+            BaseImageError: apt can't have them.
+        """
+        debs = self._folder / "debs"
+        debs.mkdir(parents=True, exist_ok=True)
+        with lock(self._folder / "lock"), tempfile.TemporaryDirectory(dir=debs, prefix=".partial-") as partial:
             missing = [package for package in packages if not _is_whole(package)]
-            if missing:
-                self._fetch(missing, self._state(architecture))
-            return packages
+            if not missing:
+                return
+            wanted = [f"{package.name}:{package.architecture}={package.version}" for package in missing]
+            state = self._state(architecture)
+            state.apt_get(f"Download {len(missing)} of Debian's packages", "download", *wanted, cwd=Path(partial))
+            for package in missing:
+                Path(partial, package.path.name).replace(package.path)
+                if not _is_whole(package):
+                    raise BaseImageError(f"Download {package.name}", f"{package.path.name} is not what the list says")
 
     def _resolve(self, names: Sequence[str], architecture: str | None, dependencies: bool) -> list[DebPackage]:
         state = self._state(architecture)
@@ -114,21 +135,6 @@ class Apt:
             )
             for found in json.loads(known.read_bytes())
         ]
-
-    def _fetch(self, packages: Sequence[DebPackage], state: _State) -> None:
-        """Download exactly these, into a folder of their own until they are whole."""
-        debs = self._folder / "debs"
-        debs.mkdir(exist_ok=True)
-        wanted = [f"{package.name}:{package.architecture}={package.version}" for package in packages]
-        with tempfile.TemporaryDirectory(dir=self._folder) as partial:
-            state.apt_get(f"Download {len(packages)} packages", "download", *wanted, cwd=Path(partial))
-            for package in packages:
-                downloaded = Path(partial, package.path.name)
-                if not downloaded.is_file():
-                    raise BaseImageError(f"Download {package.name}", f"apt gave no {package.path.name}")
-                downloaded.replace(package.path)
-                if not _is_whole(package):
-                    raise BaseImageError(f"Download {package.name}", f"{package.path.name} is not what the list says")
 
     def _state(self, architecture: str | None) -> _State:
         system = os_release()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bentoship import process, rootfs
@@ -25,32 +26,38 @@ def unpack(deb: Path, into: Path, *, wanted: Callable[[str], bool] = lambda path
     Raises:
         BaseImageError: dpkg-deb is missing, the package is damaged, or the disk is full.
     """
+    with _tar(deb, "--fsys-tarfile") as tar:
+        rootfs.extract(tar, into, members=_members(tar, wanted))
+
+
+def control_files(deb: Path, names: Collection[str]) -> dict[str, bytes]:
+    """Those of a package's control files ("control", "md5sums") that it has. Raises: BaseImageError as `unpack`."""
+    with _tar(deb, "--ctrl-tarfile") as tar:
+        return {
+            name: stream.read()
+            for member in tar
+            if (name := member.name.removeprefix("./")) in names and (stream := tar.extractfile(member))
+        }
+
+
+@contextmanager
+def _tar(deb: Path, option: str) -> Iterator[tarfile.TarFile]:
     doing = f"Unpack {deb.name}"
     try:
-        with (
-            subprocess.Popen(
-                ["dpkg-deb", "--fsys-tarfile", str(deb)],
-                env=process.environment(extra={"LC_ALL": "C"}),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-            ) as child,
-            tarfile.open(fileobj=child.stdout, mode="r|", encoding="utf-8") as tar,
-        ):
-            rootfs.extract(tar, into, members=_members(tar, wanted))
+        with subprocess.Popen(
+            ["dpkg-deb", option, str(deb)],
+            env=process.environment(extra={"LC_ALL": "C"}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        ) as child:
+            with tarfile.open(fileobj=child.stdout, mode="r|", encoding="utf-8") as tar:
+                yield tar
             while child.stdout and child.stdout.read(1 << 16):  # what pads the archive, else dpkg-deb dies of its pipe
                 pass
     except (OSError, tarfile.TarError) as error:
         raise BaseImageError(doing, str(error)) from error
     if child.returncode != 0:
         raise BaseImageError(doing, f"dpkg-deb ended with exit code {child.returncode}")
-
-
-def control(deb: Path, field: str = "") -> str:
-    """A package's control paragraph, or one field of it. Raises: ProcessError when it cannot be read."""
-    done = process.run(
-        ["dpkg-deb", "--field", deb, *([field] if field else [])], env=process.environment(extra={"LC_ALL": "C"})
-    )
-    return done.stdout
 
 
 def _members(tar: tarfile.TarFile, wanted: Callable[[str], bool]) -> Iterator[tarfile.TarInfo]:

@@ -1,0 +1,135 @@
+"""A base system put together from Debian's packages: no registry, no root, and nothing of them is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from bentoship.bases import Base
+from bentoship.bases.debian_files import configure, is_wanted
+from bentoship.bases.interpreter import command, find_python
+from bentoship.bytecode import Batch, compile_trees
+from bentoship.debian.apt import Apt, DebPackage
+from bentoship.debian.sources import os_release
+from bentoship.debian.unpack import control_files, unpack
+from bentoship.errors import BaseImageError
+from bentoship.files import lock
+from bentoship.image.layer import Entry, tree
+from bentoship.layers import LayerCache, key_of
+
+# Raise it when the same packages give other files, so that bases made before are made anew.
+RECIPE = "1"
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+PACKAGES = (
+    "base-files", "base-passwd", "bash", "coreutils", "dash", "findutils", "grep", "hostname", "libc-bin", "sed",
+    "ca-certificates", "netbase", "tzdata",
+    "python3", "libgomp1", "libstdc++6",
+)  # fmt: skip
+"""What BentoML's entrypoint, its server and the wheels of common packages run with."""
+
+LEFT_OUT = frozenset({"debconf", "dpkg", "libdebconfclient0", "libmd0", "openssl", "perl-base", "tar"})
+"""What only the scripts need that install or configure packages; they aren't run."""
+
+_ARCHITECTURES = {"linux/amd64": "amd64", "linux/arm64": "arm64"}
+
+# Modes and groups that differ from what `tree` gives every file. 42 is the group shadow (/usr/share/base-passwd).
+_SPECIAL = {
+    "etc/gshadow": (0o640, 42),
+    "etc/shadow": (0o640, 42),
+    "root": (0o700, 0),
+    "run/lock": (0o1777, 0),
+    "tmp": (0o1777, 0),
+    "var/tmp": (0o1777, 0),
+}
+
+
+def debian_base(cache: Path, *, python: str, platform: str, layers: LayerCache, packages: Sequence[str] = ()) -> Base:
+    """The base for a platform, from the packages of this host's distribution; made anew only when those have changed.
+
+    Args:
+        cache: keeps apt's state and packages in `apt`, and the system's files in `bases`.
+        python: the minor version that Debian's Python has to have, such as "3.11".
+        platform: such as "linux/amd64".
+        layers: where its one layer is made.
+        packages: names of more packages; they come with what they depend on.
+
+    Raises:
+        BaseImageError: there is no apt or no network, Debian has another Python, or doesn't know the platform.
+    """
+    architecture = _ARCHITECTURES.get(platform)
+    if architecture is None:
+        raise BaseImageError(
+            f"Assemble Debian for {platform}", f"only {' and '.join(_ARCHITECTURES)} can be", "Set PLATFORMS."
+        )
+    apt = Apt(cache / "apt")
+    debs = [
+        deb
+        for deb in apt.resolve([*PACKAGES, *packages], architecture=architecture)
+        if deb.name not in LEFT_OUT.difference(packages)
+    ]
+    _check_python(debs, python)
+    made_of = [
+        {"name": deb.name, "version": deb.version, "architecture": deb.architecture, "sha256": deb.sha256}
+        for deb in debs
+    ]
+    key = key_of("debian", RECIPE, platform, json.dumps(made_of))
+    rootfs = cache / "bases" / f"debian-{key[:16]}"
+    with lock(cache / "bases" / "lock"):
+        if not rootfs.is_dir():
+            apt.fetch(debs, architecture=architecture)
+            _make(rootfs, debs, python, platform)
+    release = os_release(rootfs / "usr/lib/os-release").get("PRETTY_NAME", "Debian")
+    return Base(
+        layers=layers.make(key, lambda: [layers.write(_entries(rootfs), f"{release}, Python {python}")]),
+        config={"Env": [f"PATH={PATH}"]},
+        platform=platform,
+        rootfs=rootfs,
+        origin={"debian": {"release": release, "packages": made_of}},
+    )
+
+
+def _check_python(debs: Sequence[DebPackage], python: str) -> None:
+    offered = ".".join(next(deb.version for deb in debs if deb.name == "python3").split(".")[:2])
+    if offered != python:
+        raise BaseImageError(
+            f"Assemble a base with Python {python}",
+            f"Debian's packages here have Python {offered}",
+            f'Set docker.python_version: "{offered}" in bentofile.yaml, or BASE_IMAGE=python:{python}-slim.',
+        )
+
+
+def _make(rootfs: Path, debs: Sequence[DebPackage], python: str, platform: str) -> None:
+    """Make the system's files under another name, so that what is found under its own is always whole."""
+    for abandoned in rootfs.parent.glob(".partial-*"):  # of a run that was killed: who holds the lock is alone
+        shutil.rmtree(abandoned)
+    staging = Path(tempfile.mkdtemp(dir=rootfs.parent, prefix=".partial-"))
+    try:
+        for deb in debs:
+            unpack(deb.path, staging, wanted=is_wanted)
+        configure(staging, {deb.name: control_files(deb.path, ("control", "md5sums")) for deb in debs})
+        _compile(staging, python, platform)
+        staging.rename(rootfs)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def _compile(staging: Path, python: str, platform: str) -> None:
+    executable = find_python(staging, python, PATH)
+    library = staging / "usr" / "lib" / f"python{python}"
+    files = tuple(path for path in library.rglob("*.py") if not path.is_symlink())
+    interpreter = command(staging, executable, version=python, platform=platform)
+    compile_trees(interpreter, [Batch(staging, PurePosixPath("/"), files)], jobs=os.cpu_count() or 1)
+
+
+def _entries(rootfs: Path) -> Iterator[Entry]:
+    for entry in tree(rootfs, ""):
+        mode, group = _SPECIAL.get(entry.path, (entry.mode, entry.gid))
+        yield replace(entry, mode=mode, gid=group)
