@@ -188,13 +188,14 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
         )
     if _is_tls_record(text):
         return RegistryError(doing, f"{host} speaks TLS, not HTTP", f"Write https://{host}/… as the registry.")
+    # To urllib3 a refused connection is a time-out, too.
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else text
+        return RegistryError(doing, f"{host}: {reason.lower()}", _REACH)
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return RegistryError(doing, f"{host} did not answer within {CONNECT_TIMEOUT:.0f} s", _REACH, temporary=True)
     if isinstance(error, urllib3.exceptions.TimeoutError) or isinstance(cause, TimeoutError):
         return RegistryError(doing, f"{host} stopped answering", _AGAIN, temporary=True)
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
-        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else text
-        return RegistryError(doing, f"{host}: {reason.lower()}", _REACH)
     if isinstance(error, urllib3.exceptions.LocationValueError):
         return RegistryError(doing, f"{redacted(url)} is not an address")
     return RegistryError(

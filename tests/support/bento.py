@@ -1,0 +1,62 @@
+"""Small Bentos of the tests' own, and stores for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from bentoship.bento import Project
+
+SERVICE = """\
+import bentoml
+
+@bentoml.service
+class Echo:
+    {model}
+
+    @bentoml.api
+    def echo(self, text: str) -> str:
+        return text
+"""
+
+BENTOFILE = """\
+service: service:Echo
+include:
+  - service.py
+  - data/
+exclude:
+  - data/secret.txt
+python:
+  requirements_txt: requirements.txt
+  lock_packages: false
+docker:
+  python_version: "3.11"
+"""
+
+
+def make_project(folder: Path, *, model: bool = False) -> Project:
+    """A project with a service that echoes; with a model when one is wanted, which `save_model` has to make."""
+    folder.mkdir(parents=True, exist_ok=True)
+    declared = 'model = bentoml.models.BentoModel("echo_model:latest")' if model else "pass"
+    (folder / "service.py").write_text(SERVICE.format(model=declared), "utf-8")
+    (folder / "bentofile.yaml").write_text(BENTOFILE, "utf-8")
+    (folder / "requirements.txt").write_text("-r more.txt\nbentoml==1.4.39\n", "utf-8")
+    (folder / "more.txt").write_text("attrs>=25\n", "utf-8")
+    (folder / "data").mkdir(exist_ok=True)
+    (folder / "data" / "words.txt").write_text("one two\n", "utf-8")
+    (folder / "data" / "secret.txt").write_text("not for the image\n", "utf-8")
+    (folder / "data" / "other.txt").write_text("three\n", "utf-8")
+    return Project(folder, folder.parent / "records", folder.parent / "bentoml-home", "linux/amd64")
+
+
+def save_model(home: Path, version: str, content: str = "weights") -> None:
+    """Put a model into a store."""
+    code = (
+        "import sys, bentoml\n"
+        "with bentoml.models.create(f'echo_model:{sys.argv[1]}') as model:\n"
+        "    open(model.path_of('weights.bin'), 'w').write(sys.argv[2])\n"
+    )
+    env = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
+    subprocess.run([sys.executable, "-c", code, version, content], env=env, check=True, capture_output=True)

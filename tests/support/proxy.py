@@ -1,0 +1,174 @@
+"""A server that stands before a real one and fails as networks and servers do, on demand."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+_PIECE = 1 << 14
+
+
+@dataclass
+class Fault:
+    """What goes wrong, and with which requests.
+
+    Args:
+        method: of the requests, a regular expression.
+        path: that their path contains, another one.
+        times: how many of them, from the first on.
+        status: what to answer instead of the real answer; 0 for nothing.
+        headers: of that answer.
+        body: of that answer.
+        cut_sent: after so many bytes of the request's body the connection is cut.
+        cut_received: after so many bytes of the answer's body it is cut.
+        stall: whether to answer nothing at all until the proxy ends.
+    """
+
+    method: str = ".*"
+    path: str = ""
+    times: int = 1
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    cut_sent: int | None = None
+    cut_received: int | None = None
+    stall: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asked."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+
+class Proxy:
+    """The proxy: its address, the faults to come, and what was asked so far."""
+
+    def __init__(self, host: str, upstream: str) -> None:
+        self.host = host
+        self.upstream = upstream
+        self.faults: list[Fault] = []
+        self.requests: list[Request] = []
+        self.ended = threading.Event()
+        self._lock = threading.Lock()
+
+    def count(self, method: str, path: str = "") -> int:
+        """How many such requests there were."""
+        return sum(request.method == method and bool(re.search(path, request.path)) for request in self.requests)
+
+    def fault(self, request: Request) -> Fault:
+        """What is to go wrong with this request."""
+        with self._lock:
+            self.requests.append(request)
+            for fault in self.faults:
+                if (
+                    fault.times > 0
+                    and re.fullmatch(fault.method, request.method)
+                    and re.search(fault.path, request.path)
+                ):
+                    fault.times -= 1
+                    return fault
+        return Fault()
+
+
+@contextmanager
+def before(upstream: str) -> Iterator[Proxy]:
+    """A proxy before a server, as long as the block lasts.
+
+    Args:
+        upstream: "HOST:PORT" of the server.
+    """
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.proxy = Proxy(f"127.0.0.1:{server.server_port}", upstream)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server.proxy
+    finally:
+        server.proxy.ended.set()
+        server.shutdown()
+        server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    proxy: Proxy
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Cuts are what this server is for."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+    def _serve(self) -> None:
+        proxy = self.server.proxy
+        fault = proxy.fault(Request(self.command, self.path, dict(self.headers)))
+        if fault.stall:
+            proxy.ended.wait()
+            return self._cut()
+        length = int(self.headers.get("Content-Length") or 0)
+        if fault.cut_sent is not None:
+            for _ in self._body(min(fault.cut_sent, length)):
+                pass
+            return self._cut()
+        if fault.status:
+            for _ in self._body(length):
+                pass
+            return self._answer(fault.status, fault.headers, fault.body)
+        return self._forward(fault, length)
+
+    do_GET = do_HEAD = do_POST = do_PUT = _serve  # noqa: N815 - the server looks for these names
+
+    def _forward(self, fault: Fault, length: int) -> None:
+        upstream = http.client.HTTPConnection(self.server.proxy.upstream, timeout=60)
+        try:
+            headers = {key: value for key, value in self.headers.items() if key.lower() != "connection"}
+            # The host stays: the registry names upload addresses after it, so they lead through here again.
+            upstream.request(self.command, self.path, self._body(length) if length else None, headers)
+            answer = upstream.getresponse()
+            self.send_response_only(answer.status)
+            for key, value in answer.getheaders():
+                if key.lower() not in ("connection", "transfer-encoding"):
+                    self.send_header(key, value)
+            if answer.headers.get("Content-Length") is None:
+                self.send_header("Content-Length", "0")
+            self.end_headers()
+            left = fault.cut_received
+            while piece := answer.read(_PIECE):
+                self.wfile.write(piece if left is None else piece[:left])
+                if left is not None and (left := left - len(piece)) <= 0:
+                    return self._cut()
+        finally:
+            upstream.close()
+
+    def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.send_response_only(status)
+        for key, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _body(self, length: int) -> Iterator[bytes]:
+        while length > 0 and (piece := self.rfile.read(min(_PIECE, length))):
+            length -= len(piece)
+            yield piece
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
