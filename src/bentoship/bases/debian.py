@@ -28,13 +28,13 @@ RECIPE = "1"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 PACKAGES = (
-    "base-files", "base-passwd", "bash", "coreutils", "dash", "findutils", "grep", "hostname", "libc-bin", "sed",
+    "base-files", "base-passwd", "bash", "coreutils", "dash", "findutils", "grep", "hostname", "libc-bin", "sed", "tar",
     "ca-certificates", "netbase", "tzdata",
     "python3", "libgomp1", "libstdc++6",
 )  # fmt: skip
 """What BentoML's entrypoint, its server and the wheels of common packages run with."""
 
-LEFT_OUT = frozenset({"debconf", "dpkg", "libdebconfclient0", "libmd0", "openssl", "perl-base", "tar"})
+LEFT_OUT = frozenset({"debconf", "dpkg", "libdebconfclient0", "libmd0", "openssl", "perl-base"})
 """What only the scripts need that install or configure packages; they aren't run."""
 
 _ARCHITECTURES = {"linux/amd64": "amd64", "linux/arm64": "arm64"}

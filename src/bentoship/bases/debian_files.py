@@ -11,19 +11,21 @@ FOLDERS = (
     "usr/local/sbin", "usr/local/share", "var/log", "var/tmp",
 )  # fmt: skip
 
-# Read by people, by tools that aren't there, or by nobody; rather than by a service.
+# Read by people, by tools that aren't there, or by nobody, rather than by a service. Of iconv's modules, those stay
+# that glibc itself calls no extras (iconvdata/gconv-modules): Python converts without them.
 _UNWANTED = re.compile(
-    r"usr/share/(?:bash-completion|bug|doc-base|gcc|gdb|info|lintian|linda|locale|man|menu|perl5|pixmaps|applications)/"
+    r"usr/share/(applications|bash-completion|bug|doc-base|gcc|gdb|info|lintian|linda|locale|man|menu|perl5|pixmaps)(/|$)"
     r"|usr/share/doc/[^/]+/(?!copyright$)"
-    r"|usr/share/zoneinfo/(?:posix|right)/"
-    r"|usr/lib/python3[^/]*/(?:ensurepip|idlelib|lib2to3/tests|pydoc_data|test|tests|tkinter/test|turtledemo|unittest/test)/"
-    r"|var/cache/|var/log/"
+    r"|usr/share/zoneinfo/(posix|right)(/|$)"
+    r"|usr/lib/python3[^/]*/(ensurepip|idlelib|pydoc_data|test|turtledemo|\w+/tests?)(/|$)"
+    r"|usr/lib/[^/]+/gconv/(?!gconv-modules|(ANSI_X3\.110|CP1252|ISO8859-15?|UNICODE|UTF-\d+)\.so$)"
+    r"|var/(cache|log)/|var/(lock|run)(/|$)"
 )
 
 
 def is_wanted(path: str) -> bool:
-    """Whether a file of a package belongs into a base; its path has no slash in front."""
-    return not _UNWANTED.match(f"{path}")
+    """Whether a file or folder of a package belongs into a base; its path has no slash in front."""
+    return not _UNWANTED.match(path)
 
 
 def configure(rootfs: Path, packages: Mapping[str, Mapping[str, bytes]]) -> None:
@@ -53,7 +55,6 @@ def _links(rootfs: Path) -> Iterator[tuple[str, str]]:
             yield name, f"usr/{name}"
     yield "etc/localtime", "/usr/share/zoneinfo/Etc/UTC"
     yield "etc/os-release", "../usr/lib/os-release"
-    yield "etc/mtab", "../proc/self/mounts"
     yield "usr/bin/awk", "mawk"
     # Where OpenSSL looks, whoever calls it; the single certificates' links are made by openssl, which isn't there.
     yield "usr/lib/ssl/cert.pem", "/etc/ssl/certs/ca-certificates.crt"
