@@ -1,6 +1,7 @@
 """Random variations of a picture: where the body is and how large, how it is lit, and what the camera did to it."""
 
 import io
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -9,6 +10,9 @@ from PIL import Image, ImageFilter
 
 CANVAS = 128
 """Side of the pictures that are made, in pixels."""
+
+Pixels = NDArray[np.floating[Any]]
+"""Shape (CANVAS, CANVAS, 3): red, green and blue from 0 to 1."""
 
 _FILTERS = (
     Image.Resampling.BOX,
@@ -20,8 +24,25 @@ _FILTERS = (
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
+def nudge(picture: Image.Image, random: Generator) -> Image.Image:
+    """Vary a picture a little: mirrored, moved by a few pixels, resampled, compressed anew.
+
+    Args:
+        picture: in mode RGB.
+        random: where all choices come from.
+
+    Returns:
+        A picture of CANVAS × CANVAS pixels, in mode RGB.
+    """
+    side = round(CANVAS * random.uniform(0.92, 1.08))
+    canvas = Image.new("RGB", (CANVAS, CANVAS))
+    left, top = (CANVAS - side) // 2 + random.integers(-4, 5, 2)
+    canvas.paste(_mirror(picture, random).resize((side, side), _any_filter(random)), (int(left), int(top)))
+    return _compress(canvas, int(random.integers(60, 97)))
+
+
 def augment(picture: Image.Image, random: Generator) -> Image.Image:
-    """Vary a picture of a body before black space.
+    """Vary a picture of a body before black space a lot: the strongest variations leave it barely recognisable.
 
     Args:
         picture: in mode RGB; the body is in its middle and fills about nine tenths of it.
@@ -46,6 +67,20 @@ def augment(picture: Image.Image, random: Generator) -> Image.Image:
     return result
 
 
+def _mirror(picture: Image.Image, random: Generator) -> Image.Image:
+    """Mirror a picture, or not, along each axis."""
+    if random.random() < 0.5:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if random.random() < 0.5:
+        picture = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    return picture
+
+
+def _any_filter(random: Generator) -> Image.Resampling:
+    """Choose how to resample."""
+    return _FILTERS[random.integers(len(_FILTERS))]
+
+
 def _cut_out(picture: Image.Image) -> Image.Image:
     """Make black space transparent, and keep the body opaque."""
     rgb = np.asarray(picture)
@@ -59,28 +94,25 @@ def _shade(body: Image.Image, random: Generator) -> Image.Image:
     side = body.width
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j] / 0.9
     z = np.sqrt(np.clip(1 - x**2 - y**2, 0, None))
-    phase, around = random.uniform(0.2, 1.9), random.uniform(0, 2 * np.pi)
+    phase, around = random.uniform(0.2, 1.7), random.uniform(0, 2 * np.pi)
     light = x * np.sin(phase) * np.cos(around) + y * np.sin(phase) * np.sin(around) + z * np.cos(phase)
-    ambient = random.uniform(0.02, 0.3)
+    ambient = random.uniform(0.03, 0.3)
     lit = ambient + (1 - ambient) * np.clip(light * random.uniform(1, 2), 0, 1)
     pixels = np.asarray(body).astype(np.float32)
     pixels[..., :3] *= lit[..., None]
     return Image.fromarray(pixels.astype(np.uint8))
 
 
-def _place(body: Image.Image, random: Generator) -> NDArray[np.float32]:
-    """Turn, mirror, scale and shift the body onto a background; returns (CANVAS, CANVAS, 3), from 0 to 1."""
-    if random.random() < 0.5:
-        body = body.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if random.random() < 0.5:
-        body = body.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+def _place(body: Image.Image, random: Generator) -> Pixels:
+    """Turn, mirror, scale and shift the body onto a background."""
+    body = _mirror(body, random)
     if random.random() < 0.6:
         body = body.rotate(random.uniform(-180, 180), Image.Resampling.BICUBIC)
-    scale = 1.0 if random.random() < 0.25 else float(np.exp(random.uniform(np.log(0.25), np.log(1.5))))
+    scale = 1.0 if random.random() < 0.25 else float(np.exp(random.uniform(np.log(0.27), np.log(1.45))))
     side = round(CANVAS * scale)
     height = round(side * random.uniform(0.93, 1.07))
     # Composing with premultiplied colours keeps the background from shining through at the body's rim.
-    body = body.convert("RGBa").resize((side, height), _FILTERS[random.integers(len(_FILTERS))])
+    body = body.convert("RGBa").resize((side, height), _any_filter(random))
     layer = Image.new("RGBa", (CANVAS, CANVAS))
     slack = max(abs(CANVAS - side) * 0.5, CANVAS * 0.12)
     dx, dy = random.uniform(-slack, slack, 2) if random.random() < 0.7 else (0, 0)
@@ -89,9 +121,9 @@ def _place(body: Image.Image, random: Generator) -> NDArray[np.float32]:
     return pixels[..., :3] + _background(random) * (1 - pixels[..., 3:])
 
 
-def _background(random: Generator) -> NDArray[np.float32]:
-    """Space: mostly black, sometimes hazy, noisy, or with stars; returns (CANVAS, CANVAS, 3), from 0 to 1."""
-    sky = np.zeros((CANVAS, CANVAS, 3), np.float32)
+def _background(random: Generator) -> Pixels:
+    """Space: mostly black, sometimes hazy, noisy, or with stars."""
+    sky: Pixels = np.zeros((CANVAS, CANVAS, 3), np.float32)
     kind = random.random()
     if kind < 0.45:
         return sky
@@ -111,15 +143,18 @@ def _background(random: Generator) -> NDArray[np.float32]:
     return np.clip(sky, 0, 1)
 
 
-def _tint(pixels: NDArray[np.float32], random: Generator) -> NDArray[np.float32]:
+def _tint(pixels: Pixels, random: Generator) -> Pixels:
     """Vary exposure, contrast, gamma, saturation and white balance, within what keeps a body's colour telling."""
-    saturation = 0.0 if random.random() < 0.04 else random.uniform(0.6, 1.35)
     grey = (pixels @ _LUMA)[..., None]
-    pixels = grey + (pixels - grey) * saturation
-    pixels = pixels * random.uniform(0.92, 1.08, 3) * np.exp(random.uniform(np.log(0.4), np.log(1.5)))
-    pixels = np.clip(pixels, 0, 1) ** random.uniform(0.75, 1.35)
+    if random.random() < 0.03:
+        pixels = np.repeat(grey, 3, axis=2)
+    else:
+        pixels = (grey + (pixels - grey) * random.uniform(0.7, 1.3)) * random.uniform(0.94, 1.06, 3)
+    pixels = pixels * np.exp(random.uniform(np.log(0.45), np.log(1.4)))
+    pixels = np.clip(pixels, 0, 1) ** random.uniform(0.8, 1.3)
     middle = pixels.mean()
-    return np.asarray(middle + (pixels - middle) * random.uniform(0.75, 1.25), np.float32)
+    contrasted: Pixels = middle + (pixels - middle) * random.uniform(0.8, 1.2)
+    return contrasted
 
 
 def _compress(picture: Image.Image, quality: int) -> Image.Image:

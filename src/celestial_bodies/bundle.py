@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import bentoml
-from bentoml.models import Model
+from bentoml import Model
 
 MODEL_NAME = "celestial_bodies_classifier_model"
 

@@ -1,6 +1,7 @@
 """The trained classifier: an ONNX network and the names of its classes."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnxruntime
@@ -49,3 +50,8 @@ class Classifier:
         """Classify a picture of any mode and size; returns the probability of each label, adding up to 1."""
         (rows,) = self._session.run(None, {self._input: to_input(picture)[None]})
         return {label: float(value) for label, value in zip(self.labels, rows[0], strict=True)}
+
+
+def likeliest(probabilities: Mapping[str, float]) -> str:
+    """Return the label of the highest probability."""
+    return max(probabilities, key=probabilities.__getitem__)

@@ -7,10 +7,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from celestial_bodies.preprocessing import decode, to_rgb
+from celestial_bodies.preprocessing import PictureError, decode, to_rgb
 
 HELD_OUT_SHARE = 5
 """One picture in so many of each body is never trained on."""
+
+
+class DataError(ValueError):
+    """The pictures cannot be trained on; the message tells why, and names the file or folder."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,11 @@ class Example:
     label: str
 
     def picture(self) -> Image.Image:
-        """Read the picture, in mode RGB; raises PictureError when it cannot be decoded."""
-        return to_rgb(decode(self.path.read_bytes()))
+        """Read the picture, in mode RGB; raises DataError when it cannot be decoded."""
+        try:
+            return to_rgb(decode(self.path.read_bytes()))
+        except PictureError as error:
+            raise DataError(f"{self.path}: {error}") from None
 
 
 def find_examples(folder: Path) -> list[Example]:
@@ -40,17 +47,17 @@ def find_examples(folder: Path) -> list[Example]:
         The examples, sorted by path.
 
     Raises:
-        ValueError: there are fewer than two bodies, or a body with too few pictures to hold some out.
+        DataError: there are fewer than two bodies, or a body with too few pictures to hold some out.
     """
     examples = [Example(path, path.parent.name) for path in sorted(folder.glob("*/*.jpg"))]
     counts: dict[str, int] = defaultdict(int)
     for example in examples:
         counts[example.label] += 1
     if len(counts) < 2:
-        raise ValueError(f"{folder} holds no pictures of two or more bodies, as <Body>/<Body>_<N>.jpg")
+        raise DataError(f"{folder} holds no pictures of two or more bodies, as <Body>/<Body>_<N>.jpg")
     scarce = sorted(label for label, count in counts.items() if count < HELD_OUT_SHARE)
     if scarce:
-        raise ValueError(f"{folder} holds fewer than {HELD_OUT_SHARE} pictures of {', '.join(scarce)}")
+        raise DataError(f"{folder} holds fewer than {HELD_OUT_SHARE} pictures of {', '.join(scarce)}")
     return examples
 
 

@@ -5,7 +5,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-CHANNELS = (24, 40, 64, 96, 128)
+CHANNELS = (24, 40, 72, 112, 144)
 """Output channels of the blocks; each block halves the picture's side."""
 
 

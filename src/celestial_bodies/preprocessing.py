@@ -4,17 +4,18 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-INPUT_SIZE = 96
+INPUT_SIZE = 128
 """Side of the network's square input, in pixels."""
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 """The picture formats that are accepted, as Pillow names them."""
 
 MAX_PIXELS = 50_000_000
-"""The most pixels a picture may claim to have: decoded at eight bytes a pixel, it still fits a small container."""
+"""The most pixels a picture may claim to have: with all its copies, it still fits a container with 1 GiB of memory."""
 
+_LARGE = 4 * INPUT_SIZE
 _WIDE_GREYS = {"I;16", "I;16L", "I;16B", "I;16N", "I"}
 
 
@@ -38,7 +39,7 @@ def decode(data: bytes) -> Image.Image:
         raise PictureError("The picture is empty.")
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise PictureError("This is not a JPEG, PNG or WebP picture.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PictureError(f"The picture has more than {MAX_PIXELS:,} pixels.") from None
@@ -50,11 +51,12 @@ def decode(data: bytes) -> Image.Image:
         raise PictureError(f"The picture has {width} × {height} pixels, more than {MAX_PIXELS:,}.")
     try:
         # A JPEG that is far larger than the input is decoded at a fraction of its size; other formats ignore this.
-        picture.draft(None, (4 * INPUT_SIZE, 4 * INPUT_SIZE))
+        picture.draft(None, (_LARGE, _LARGE))
         picture.load()
-        return ImageOps.exif_transpose(picture)
+        ImageOps.exif_transpose(picture, in_place=True)
     except Exception:
         raise PictureError("The picture is damaged or truncated.") from None
+    return picture
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:
@@ -64,16 +66,21 @@ def to_rgb(picture: Image.Image) -> Image.Image:
         picture: of any mode that Pillow decodes from the accepted formats.
 
     Returns:
-        The picture in mode RGB, of the same size.
+        The picture in mode RGB; one that is far larger than the network's input is returned smaller.
     """
     if picture.mode in _WIDE_GREYS:
         # Pillow clips at 255 when it converts 16-bit greys; the upper byte keeps their range.
-        grey = np.asarray(picture).astype(np.int64) >> 8
-        return Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).convert("RGB")
+        picture = Image.fromarray(np.clip(np.asarray(picture) >> 8, 0, 255).astype(np.uint8))
     if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
+        rgba = _reduce(picture if picture.mode == "RGBA" else picture.convert("RGBA"))
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "black"), rgba).convert("RGB")
-    return picture.convert("RGB")
+    return _reduce(picture if picture.mode in ("L", "RGB") else picture.convert("RGB")).convert("RGB")
+
+
+def _reduce(picture: Image.Image) -> Image.Image:
+    """Shrink a huge picture by a whole factor, before it is copied several times on its way to the input."""
+    factor = max(picture.size) // _LARGE
+    return picture.reduce(factor) if factor > 1 else picture
 
 
 def to_input(picture: Image.Image) -> NDArray[np.float32]:

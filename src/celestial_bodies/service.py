@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from celestial_bodies.uploads import Upload, UploadError
 
 with bentoml.importing():
-    from celestial_bodies.classifier import Classifier
+    from celestial_bodies.classifier import Classifier, likeliest
     from celestial_bodies.preprocessing import PictureError, decode
 
 
@@ -47,7 +47,7 @@ class CelestialBodiesClassifier:
         except PictureError as error:
             return _refuse(HTTPStatus.BAD_REQUEST, error)
         probabilities = self._classifier.classify(picture)
-        return Prediction(prediction=max(probabilities, key=probabilities.__getitem__), probabilities=probabilities)
+        return Prediction(prediction=likeliest(probabilities), probabilities=probabilities)
 
 
 def _refuse(status: HTTPStatus, why: Exception) -> JSONResponse:

@@ -1,9 +1,8 @@
 """Train the classifier from a folder of pictures: ``python -m celestial_bodies.train DATA_FOLDER``."""
 
 import argparse
-import copy
-import io
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,9 +17,9 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
 from celestial_bodies import bundle
-from celestial_bodies.augmentation import augment
-from celestial_bodies.classifier import Classifier, files
-from celestial_bodies.dataset import Example, digest, find_examples, split
+from celestial_bodies.augmentation import augment, nudge
+from celestial_bodies.classifier import NETWORK_FILE, Classifier, files, likeliest
+from celestial_bodies.dataset import DataError, Example, digest, find_examples, split
 from celestial_bodies.metrics import measure
 from celestial_bodies.network import CHANNELS, Network, Probabilities
 from celestial_bodies.preprocessing import FORMATS, INPUT_SIZE, MAX_PIXELS, to_input
@@ -53,9 +52,10 @@ class Hyperparameters:
         label_smoothing: the probability that is spread over all classes.
         dropout: share of the pooled features.
         averaging: decay of the moving average of the weights, which is what is kept.
+        nudged: share of the pictures that are varied only a little.
     """
 
-    epochs: int = 100
+    epochs: int = 120
     seed: int = 7
     batch_size: int = 64
     learning_rate: float = 4e-3
@@ -63,6 +63,7 @@ class Hyperparameters:
     label_smoothing: float = 0.03
     dropout: float = 0.1
     averaging: float = 0.99
+    nudged: float = 0.25
 
 
 class Variations(Dataset[tuple[Tensor, int]]):
@@ -71,22 +72,26 @@ class Variations(Dataset[tuple[Tensor, int]]):
     Args:
         pictures: in mode RGB.
         targets: the index of each picture's label.
-        seed: makes the variations repeatable.
-        copies: how many epochs there are.
+        hyperparameters: tell how many epochs there are, and how strongly to vary.
     """
 
-    def __init__(self, pictures: Sequence[Image.Image], targets: Sequence[int], seed: int, copies: int) -> None:
+    def __init__(
+        self, pictures: Sequence[Image.Image], targets: Sequence[int], hyperparameters: Hyperparameters
+    ) -> None:
         self._pictures = pictures
         self._targets = targets
-        self._seed = seed
-        self._copies = copies
+        self._seed = hyperparameters.seed
+        self._copies = hyperparameters.epochs
+        self._nudged = hyperparameters.nudged
 
     def __len__(self) -> int:
         return len(self._pictures) * self._copies
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        _, place = divmod(index, len(self._pictures))
-        varied = augment(self._pictures[place], np.random.default_rng([self._seed, index]))
+        place = index % len(self._pictures)
+        random = np.random.default_rng([self._seed, index])
+        vary = nudge if random.random() < self._nudged else augment
+        varied = vary(self._pictures[place], random)
         return torch.from_numpy(to_input(varied)), self._targets[place]
 
 
@@ -101,8 +106,7 @@ def train(data_folder: Path, hyperparameters: Hyperparameters) -> tuple[dict[str
         The files of the classifier's folder, and the metadata.
 
     Raises:
-        ValueError: the folder does not hold enough pictures.
-        PictureError: one of them cannot be decoded.
+        DataError: the folder does not hold enough pictures, or one of them cannot be decoded.
     """
     examples = find_examples(data_folder)
     training, held_out = split(examples)
@@ -139,6 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Args:
         arguments: of the command line; by default those of this process.
+
+    Raises:
+        SystemExit: the pictures cannot be trained on; says why.
     """
     parser = argparse.ArgumentParser(prog="python -m celestial_bodies.train", description="Train the classifier.")
     parser.add_argument("data_folder", type=Path, help="holds <Body>/<Body>_<N>.jpg")
@@ -146,7 +153,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=Hyperparameters.epochs)
     parser.add_argument("--seed", type=int, default=Hyperparameters.seed)
     options = parser.parse_args(arguments)
-    content, metadata = train(options.data_folder, Hyperparameters(epochs=options.epochs, seed=options.seed))
+    try:
+        content, metadata = train(options.data_folder, Hyperparameters(epochs=options.epochs, seed=options.seed))
+    except DataError as error:
+        sys.exit(str(error))
     model = bundle.keep(content, metadata)
     bundle.export(model, options.output)
     metrics = metadata["metrics"]
@@ -164,7 +174,7 @@ def _fit(training: Sequence[Example], labels: list[str], hyperparameters: Hyperp
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay
     )
-    variations = Variations(pictures, targets, hyperparameters.seed, hyperparameters.epochs)
+    variations = Variations(pictures, targets, hyperparameters)
     steps = math.ceil(len(variations) / hyperparameters.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, hyperparameters.learning_rate, total_steps=steps, pct_start=0.05, cycle_momentum=False
@@ -205,33 +215,29 @@ def _evaluate(content: Mapping[str, bytes], held_out: Sequence[Example], seed: i
         for name, data in content.items():
             Path(folder, name).write_bytes(data)
         classifier = Classifier(Path(folder))
-    return {
-        **measure(truth, [_likeliest(classifier, picture) for picture in pictures], classifier.labels),
-        "augmented": measure(
-            truth * AUGMENTED_COPIES, [_likeliest(classifier, picture) for picture in varied], classifier.labels
-        ),
-    }
 
+    def measured(pictures: Sequence[Image.Image], truth: Sequence[str]) -> dict[str, Any]:
+        return measure(truth, [likeliest(classifier.classify(picture)) for picture in pictures], classifier.labels)
 
-def _likeliest(classifier: Classifier, picture: Image.Image) -> str:
-    probabilities = classifier.classify(picture)
-    return max(probabilities, key=probabilities.__getitem__)
+    return {**measured(pictures, truth), "augmented": measured(varied, truth * AUGMENTED_COPIES)}
 
 
 def _to_onnx(network: nn.Module) -> bytes:
     """Write a network, with the softmax, as an ONNX file that takes any number of pictures."""
-    buffer = io.BytesIO()
-    torch.onnx.export(
-        Probabilities(copy.deepcopy(network)).eval(),
-        (torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE),),
-        buffer,
-        input_names=["pictures"],
-        output_names=["probabilities"],
-        dynamic_axes={"pictures": {0: "batch"}, "probabilities": {0: "batch"}},
-        opset_version=OPSET,
-        dynamo=False,
-    )
-    return buffer.getvalue()
+    with TemporaryDirectory() as folder:
+        path = Path(folder, NETWORK_FILE)
+        torch.onnx.export(
+            Probabilities(network).eval(),
+            (torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE),),
+            path,
+            input_names=["pictures"],
+            output_names=["probabilities"],
+            dynamic_axes={"pictures": {0: "batch"}, "probabilities": {0: "batch"}},
+            opset_version=OPSET,
+            # The newer exporter writes the source files' paths into the graph, and needs one more package.
+            dynamo=False,
+        )
+        return path.read_bytes()
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ class Upload(bentoml.IODescriptor):
             image = await read_picture(request)
         except UploadError as error:
             image = error
-        return cls.model_construct(image=image)
+        upload: Self = cls.model_construct(image=image)
+        return upload
 
 
 async def read_picture(request: Request) -> bytes:
@@ -87,7 +88,8 @@ async def read_picture(request: Request) -> bytes:
                 HTTPStatus.BAD_REQUEST,
                 f"The form needs one file in the field '{FIELD}', but has {len(files) or 'none'}.",
             )
-        return await files[0].read()
+        data: bytes = await files[0].read()
+        return data
     finally:
         await form.close()
 
