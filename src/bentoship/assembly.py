@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -57,7 +58,7 @@ def assemble(bento: Bento, base: Base, cache: LayerCache, scratch: Path) -> Imag
     """
     check(bento)
     target = target_of(bento, base)
-    locked = lock(bento.path, target)
+    locked = lock(bento.path, target, cache.folder / "locks")
     layers = [
         *base.layers,
         *_system_layer(bento, base, cache),
@@ -216,8 +217,6 @@ def _python(version: str, base: Base) -> PurePosixPath:
 
 def _glibc(base: Base) -> int:
     """The minor version of the base's GNU C library, as the library itself tells it."""
-    import re
-
     for library in sorted(base.rootfs.glob("**/libc.so.6")):
         if found := re.search(rb"GNU C Library .*version 2\.(\d+)", library.read_bytes()):
             return int(found[1])

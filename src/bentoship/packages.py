@@ -13,9 +13,11 @@ from pathlib import Path, PurePosixPath
 from uv import find_uv_bin
 
 from bentoship.errors import PackagesError
+from bentoship.files import write_whole
 from bentoship.image.layer import Entry, tree
+from bentoship.layers import key_of
 from bentoship.process import environment, run
-from bentoship.requirements import address_lines, canonical_name, is_exact, portable_lines
+from bentoship.requirements import address_lines, canonical_name, is_exact, lines, portable_lines
 
 VENV = "app/.venv"
 
@@ -72,23 +74,34 @@ class Distribution:
         )
 
 
-def lock(bento: Path, target: Target) -> list[str]:
+def lock(bento: Path, target: Target, locks: Path) -> list[str]:
     """Every package of a Bento with its exact version, as requirement lines, sorted.
 
     Args:
-        bento: the Bento's folder; its own lock is used when it leaves no choice, else one is made for the target.
+        bento: the Bento's folder. Its own lock is taken; one that was built with `lock_packages: false` gets one here.
+        target: what the lock is for.
+        locks: a folder that keeps the locks made here, so that the same Bento stays the same.
 
     Raises:
         PackagesError: no set of wheels satisfies it.
     """
-    text = (bento / "env" / "python" / "requirements.txt").read_text("utf-8")
+    folder = bento / "env" / "python"
+    text = (folder / "requirements.txt").read_text("utf-8")
+    asked = folder / "requirements.in"
     wanted = portable_lines(text)
-    if all(is_exact(line) or "@" in line or not canonical_name(line) for line in wanted):
+    # BentoML's lock says more than it was asked for: bentoml itself depends on others.
+    grew = not asked.is_file() or set(lines(text)) > set(lines(asked.read_text("utf-8")))
+    if grew and all(is_exact(line) or "@" in line or not canonical_name(line) for line in wanted):
         return wanted
+    kept = locks / f"{key_of('lock', str(target), *wanted)}.txt"
+    if kept.is_file():
+        return kept.read_text("utf-8").splitlines()
     source = "\n".join([*address_lines(text), *wanted])
     args = ["pip", "compile", "-", "--no-header", "--no-annotate", "--no-emit-package", "uv"]
-    done = _uv([*args, *_selection(target)], target, cwd=bento / "src", stdin=source)
-    return portable_lines(done)
+    made = portable_lines(_uv([*args, *_selection(target)], target, cwd=bento / "src", stdin=source))
+    locks.mkdir(parents=True, exist_ok=True)
+    write_whole(kept, "\n".join(made).encode())
+    return made
 
 
 def install(bento: Path, locked: Sequence[str], target: Target, into: Path) -> None:

@@ -50,6 +50,11 @@ def environment(*, prefixes: Iterable[str] = (), extra: Mapping[str, str] | None
     return {**kept, **(extra or {})}
 
 
+def debugging() -> bool:
+    """Whether BENTOSHIP_DEBUG asks for tracebacks, readable also when the settings are wrong."""
+    return os.environ.get("BENTOSHIP_DEBUG", "0").lower() in {"1", "true", "yes", "on"}
+
+
 def run(
     args: Sequence[str | Path],
     *,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 # BentoML depends on uv to make locks and environments, which a served image never does (20 MB compressed).
 NEVER_SERVED = frozenset({"uv"})
 
-_ADDRESS = ("--index-url", "-i ", "--extra-index-url", "--find-links", "-f ", "--trusted-host", "--no-index")
-_INCLUDE = re.compile(r"^(?:-r|-c|--requirement|--constraint)[ =]?\s*(?P<path>\S+)")
+# A constraint narrows what a lock may choose; an exact lock shows its effect, and needs it no more.
+_ADDRESS = ("-c ", "--constraint", "--index-url", "-i ", "--extra-index-url", "--find-links", "-f ", "--trusted-host", "--no-index")
+_INCLUDE = re.compile(r"^(?P<option>-r|-c|--requirement|--constraint)[ =]?\s*(?P<path>\S+)")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
 _EXACT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*==\s*[^*,;\s]+\s*(;.*)?$")
 
@@ -28,7 +30,7 @@ def portable_lines(text: str) -> list[str]:
 
 
 def address_lines(text: str) -> list[str]:
-    """The lines that say where packages are downloaded."""
+    """The lines that say where packages are downloaded, and what else only a lock has to know."""
     return [line for line in lines(text) if line.startswith(_ADDRESS)]
 
 
@@ -56,3 +58,23 @@ def with_includes(path: Path) -> list[Path]:
             included = (_INCLUDE.match(line) for line in lines(file.read_text("utf-8", errors="replace")))
             waiting += [(file.parent / match["path"]).resolve() for match in included if match]
     return found
+
+
+def flattened(path: Path) -> str:
+    """A requirements file with those that it includes in their places, and constraints named by their whole paths.
+
+    Raises: OSError when one of them is missing.
+    """
+    return "".join(f"{line}\n" for line in _flattened(path.resolve(), ()))
+
+
+def _flattened(path: Path, above: tuple[Path, ...]) -> Iterator[str]:
+    for line in lines(path.read_text("utf-8")):
+        included = _INCLUDE.match(line)
+        target = (path.parent / included["path"]).resolve() if included else None
+        if not included or target is None:
+            yield line
+        elif included["option"] in {"-c", "--constraint"}:
+            yield f"-c {target}"
+        elif target not in above:
+            yield from _flattened(target, (*above, path))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
+
+from bentoship.files import lock
 
 MAX_LINKS = 40
 """As many links as Linux follows in one path."""
@@ -40,6 +43,27 @@ def resolve(root: Path, path: str | PurePosixPath) -> Path:
             found = []
         left += [part for part in reversed(target.parts) if part != "/"]
     return root.joinpath(*found)
+
+
+def make_once(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Make a folder unless it is there, under another name meanwhile: what lies under its own is always whole.
+
+    Args:
+        folder: is safe to make from several processes at once.
+        fill: puts everything into the empty folder that it is given.
+    """
+    with lock(folder.parent / "lock"):
+        if folder.is_dir():
+            return
+        for abandoned in folder.parent.glob(".partial-*"):  # by a run that was killed: who holds the lock is alone
+            shutil.rmtree(abandoned)
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
+        try:
+            fill(partial)
+            partial.rename(folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
 
 def extract(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -18,9 +16,9 @@ from bentoship.debian.apt import Apt, DebPackage
 from bentoship.debian.sources import os_release
 from bentoship.debian.unpack import control_files, unpack
 from bentoship.errors import BaseImageError
-from bentoship.files import lock
 from bentoship.image.layer import Entry, tree
 from bentoship.layers import LayerCache, key_of
+from bentoship.rootfs import make_once
 
 # Raise it when the same packages give other files, so that bases made before are made anew.
 RECIPE = "1"
@@ -81,10 +79,13 @@ def debian_base(cache: Path, *, python: str, platform: str, layers: LayerCache, 
     ]
     key = key_of("debian", RECIPE, platform, json.dumps(made_of))
     rootfs = cache / "bases" / f"debian-{key[:16]}"
-    with lock(cache / "bases" / "lock"):
-        if not rootfs.is_dir():
-            apt.fetch(debs, architecture=architecture)
-            _make(rootfs, debs, python, platform)
+
+    def fill(folder: Path) -> None:
+        apt.fetch(debs, architecture=architecture)
+        _unpack(debs, folder)
+        _compile(folder, python, platform)
+
+    make_once(rootfs, fill)
     release = os_release(rootfs / "usr/lib/os-release").get("PRETTY_NAME", "Debian")
     return Base(
         layers=layers.make(key, lambda: [layers.write(_entries(rootfs), f"{release}, Python {python}")]),
@@ -105,28 +106,18 @@ def _check_python(debs: Sequence[DebPackage], python: str) -> None:
         )
 
 
-def _make(rootfs: Path, debs: Sequence[DebPackage], python: str, platform: str) -> None:
-    """Make the system's files under another name, so that what is found under its own is always whole."""
-    for abandoned in rootfs.parent.glob(".partial-*"):  # of a run that was killed: who holds the lock is alone
-        shutil.rmtree(abandoned)
-    staging = Path(tempfile.mkdtemp(dir=rootfs.parent, prefix=".partial-"))
-    try:
-        for deb in debs:
-            unpack(deb.path, staging, wanted=is_wanted)
-        configure(staging, {deb.name: control_files(deb.path, ("control", "md5sums")) for deb in debs})
-        _compile(staging, python, platform)
-        staging.rename(rootfs)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+def _unpack(debs: Sequence[DebPackage], folder: Path) -> None:
+    for deb in debs:
+        unpack(deb.path, folder, wanted=is_wanted)
+    configure(folder, {deb.name: control_files(deb.path, ("control", "md5sums")) for deb in debs})
 
 
-def _compile(staging: Path, python: str, platform: str) -> None:
-    executable = find_python(staging, python, PATH)
-    library = staging / "usr" / "lib" / f"python{python}"
+def _compile(folder: Path, python: str, platform: str) -> None:
+    executable = find_python(folder, python, PATH)
+    library = folder / "usr" / "lib" / f"python{python}"
     files = tuple(path for path in library.rglob("*.py") if not path.is_symlink())
-    interpreter = command(staging, executable, version=python, platform=platform)
-    compile_trees(interpreter, [Batch(staging, PurePosixPath("/"), files)], jobs=os.cpu_count() or 1)
+    interpreter = command(folder, executable, version=python, platform=platform)
+    compile_trees(interpreter, [Batch(folder, PurePosixPath("/"), files)], jobs=os.cpu_count() or 1)
 
 
 def _entries(rootfs: Path) -> Iterator[Entry]:

@@ -132,6 +132,18 @@ def build(project: Project) -> Bento:
     return _from_description(described, fresh=True)
 
 
+def preview(project: Project, into: Path) -> Bento:
+    """The Bento that `build` would give, without one more in the store: made in a folder when there is none up to date.
+
+    Args:
+        project: what it is built from.
+        into: an empty folder, which has to stay as long as the Bento is used.
+
+    Raises: as `build` does.
+    """
+    return up_to_date(project) or _from_description(_build_in_child(project, into), fresh=True)
+
+
 def _record(project: Project) -> Path:
     return project.records / f"{input_key(project.folder, project.bentofile, project.platform)}.json"
 
@@ -146,7 +158,7 @@ def _latest(project: Project, name: str) -> str:
     return " ".join([stored, *exported])
 
 
-def _build_in_child(project: Project) -> dict[str, Any]:
+def _build_in_child(project: Project, into: Path | None = None) -> dict[str, Any]:
     read_bentofile(project.bentofile)
     with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
         order, answer = Path(scratch, "order.json"), Path(scratch, "answer.json")
@@ -156,6 +168,7 @@ def _build_in_child(project: Project) -> dict[str, Any]:
                     "project": str(project.folder.resolve()),
                     "bentofile": str(project.bentofile.resolve()),
                     "models": [str(path.resolve()) for path in project.exported_models],
+                    "into": str(into) if into else None,
                     "lock_platform": LOCK_PLATFORMS[project.platform],
                 }
             ),
@@ -177,18 +190,26 @@ def _build_in_child(project: Project) -> dict[str, Any]:
     return dict(result["bento"])
 
 
+# cattrs' words for bentofile.yaml itself, Python's for its sections.
+_UNKNOWN_KEY = re.compile(
+    r"Extra fields in constructor for BentoBuildConfig: (?P<key>.+)"
+    r"|(?P<section>\w+)Options\.__init__\(\) got an unexpected keyword argument '(?P<name>\w+)'"
+)
+
+
 def _explained(error: Mapping[str, str], stderr: str) -> BentoError:
     """The child's error, with what to do about it."""
     kind, message = error["kind"], error["message"]
     doing = "Build the Bento"
-    if unknown := re.search(r"Extra fields in constructor for (\w+): (.+)", message):
-        where = unknown[1].removesuffix("Options").removeprefix("BentoBuild").lower()
-        section = "" if where == "config" else f" in its section {where}"
-        return BentoError("Read bentofile.yaml", f"unknown key{section}: {unknown[2]}", "Correct or remove it.")
+    if unknown := _UNKNOWN_KEY.search(message):
+        section = (unknown["section"] or "").lower()
+        where = f" in its section {section}" if section else ""
+        return BentoError("Read bentofile.yaml", f"unknown key{where}: {unknown['key'] or unknown['name']}", "Correct or remove it.")
     if "Failed to lock PyPI packages" in message:
         why = " ".join(line.strip() for line in _uv_complaint(stderr)) or message.splitlines()[0]
         return BentoError("Lock the Bento's Python packages", why, "Check its requirements and the network.")
-    if kind == "NotFound" and "odel" in message:
+    if "could not be found locally" in message or (kind == "NotFound" and "odel" in message):
+        message = message.partition(" and failed to fetch")[0]
         hint = "Export it into model/ (`bentoml models export NAME:VERSION model/`), or import it into the Bento store."
         return BentoError(doing, message, hint)
     hint = "The service has to import without errors before it can be packed."

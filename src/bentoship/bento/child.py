@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from bentoship.bento.content import content_version
+from bentoship.requirements import flattened
 
 if TYPE_CHECKING:
     from bentoml import Bento
@@ -46,6 +47,7 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
     import bentoml
 
     project = Path(order["project"])
+    _follow_includes()
     imported = [tag for tag in map(_import_model, map(Path, order["models"])) if tag]
     os.chdir(project)
     try:
@@ -58,10 +60,25 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
     finally:
         provisional = [b for b in bentoml.bentos.list() if _is_abandoned(b)]
     try:
-        return {**_describe(_named_by_content(built)), "imported_models": imported}
+        return {**_describe(_named_by_content(built, order["into"])), "imported_models": imported}
     finally:
         for bento in [built, *provisional]:
             bentoml.bentos.delete(bento.tag)
+
+
+def _follow_includes() -> None:
+    """Have BentoML read requirements files with those that they include.
+
+    It copies a file's text to another folder, where `-r more.txt` finds nothing (_bentoml_sdk/images.py).
+    """
+    from bentoml.images import Image
+
+    def requirements_file(self: Any, file_path: str) -> Any:
+        self.python_requirements += flattened(Path(file_path))
+        self._after_pip_install = True
+        return self
+
+    Image.requirements_file = requirements_file  # type: ignore[method-assign]
 
 
 def _import_model(archive: Path) -> str | None:
@@ -94,20 +111,21 @@ def _is_abandoned(bento: Bento) -> bool:
     return False
 
 
-def _named_by_content(built: Bento) -> Bento:
-    """The same Bento under the version that its content tells, in the store."""
+def _named_by_content(built: Bento, into: str | None) -> Bento:
+    """The same Bento under the version that its content tells, in the store, or in a folder outside of it."""
     import bentoml
 
     version = content_version(Path(built.path))
-    tag = f"{built.tag.name}:{version}"
-    with contextlib.suppress(bentoml.exceptions.NotFound):
-        bentoml.bentos.delete(tag)  # the same content, but perhaps damaged since, or with another README
-    copy = Path(built.path).with_name(f"renaming-{os.getpid()}")
-    shutil.copytree(built.path, copy, symlinks=True)
+    copy = Path(into) if into else Path(built.path).with_name(f"renaming-{os.getpid()}")
+    shutil.copytree(built.path, copy, symlinks=True, dirs_exist_ok=True)
+    text = (copy / "bento.yaml").read_text("utf-8")
+    (copy / "bento.yaml").write_text(re.sub(r"(?m)^version: .*$", f"version: {version}", text, count=1), "utf-8")
+    if into:
+        return bentoml.Bento.from_path(into)
     try:
-        text = (copy / "bento.yaml").read_text("utf-8")
-        renamed = re.sub(r"(?m)^version: .*$", f"version: {version}", text, count=1)
-        (copy / "bento.yaml").write_text(renamed, "utf-8")
+        with contextlib.suppress(bentoml.exceptions.NotFound):
+            # The same content, but perhaps damaged since, or with another README.
+            bentoml.bentos.delete(f"{built.tag.name}:{version}")
         return bentoml.bentos.import_bento(str(copy), "folder")
     finally:
         shutil.rmtree(copy)
@@ -169,6 +187,9 @@ def _explain(error: BaseException, project: Path) -> dict[str, str]:
     # BentoML wraps what a service's module raises; the first of the chain is what the user can mend.
     while root.__cause__ or (root.__context__ and not root.__suppress_context__):
         root = root.__cause__ or root.__context__ or root
+    if type(root).__name__ == "CloudRESTApiClientError":
+        # A model that isn't in the store is looked for in BentoML's cloud; that there is no account is beside the point.
+        root = leaves[-1]
     own = [f for f in traceback.extract_tb(root.__traceback__) if _is_own(f.filename, project)]
     where = f" ({Path(own[-1].filename).relative_to(project)}, line {own[-1].lineno})" if own else ""
     if isinstance(root, SyntaxError) and root.filename and _is_own(root.filename, project):

@@ -91,8 +91,9 @@ def _below(folder: Path, name: str = "") -> Iterator[Path]:
 def _named_files(project: Path, options: object) -> Iterator[Path]:
     """Files that a bentofile names anywhere (requirements, scripts, a description), and what those include."""
     if isinstance(options, Mapping):
-        for value in options.values():
-            yield from _named_files(project, value)
+        for key, value in options.items():
+            if key not in {"include", "exclude"}:
+                yield from _named_files(project, value)
     elif isinstance(options, list):
         for value in options:
             yield from _named_files(project, value)

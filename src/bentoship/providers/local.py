@@ -26,18 +26,22 @@ FIRST_PORT = 5000
 _PATH = "bentoship"
 _PORTS = range(FIRST_PORT, FIRST_PORT + 1000)
 _START_TIMEOUT = 20.0
-_STOP_TIMEOUT = 10.0
+_STOP_TIMEOUT = 3.0
+_MARK = "X-Bentoship-Registry"
+"""A header of our registry's answers, by which it is known from another one at the same port."""
+
 _DOING = "Start the local registry"
 _PORT_SETTING = "LOCAL_REGISTRY_PORT"
 
 
 @dataclass(frozen=True)
 class _State:
-    """What is remembered of the registry: where it listens, and which process it is."""
+    """What is remembered of the registry: where it listens, which process it is, and by what its answers are known."""
 
     port: int
     pid: int = 0
     identity: str = ""
+    mark: str = ""
 
 
 class LocalRegistry:
@@ -104,18 +108,25 @@ class LocalRegistry:
     def running(self) -> int | None:
         """The port at which our registry answers; None when it does not run."""
         state = self._state()
-        return state.port if state and _is_alive(state) and _answers(state.port) else None
+        return state.port if state and _is_alive(state) and _answer(state.port) == state.mark else None
 
     def _start(self) -> int:
         program = find_program(self._cache_folder)
         self._stop()  # at another port, or not answering any more
         if self._port is not None and not _is_free(self._port):
             raise _taken(self._port)
-        port = self._port or self._free_port()
         remembered = self._state()
+        while True:
+            port = self._port or self._free_port()
+            try:
+                self._launch(program, port)
+                break
+            except RegistryError:
+                # Unless somebody else took the port since we looked.
+                if self._port is not None or _is_free(port):
+                    raise
         if self._port is None and remembered and remembered.port != port:
             self.notice = f"Port {remembered.port} is taken by another program; the local registry moved to {port}."
-        self._launch(program, port)
         return port
 
     def _stop(self) -> bool:
@@ -132,19 +143,21 @@ class LocalRegistry:
 
     def _launch(self, program: Path, port: int) -> None:
         config, log = self._folder / "config.yml", self._folder / "registry.log"
-        config.write_text(self._config(port), "utf-8")
+        mark = secrets.token_hex()
+        config.write_text(self._config(port, mark), "utf-8")
         log.unlink(missing_ok=True)
         # It takes REGISTRY_* for its own settings: none of them is passed on. Version 3 would look for a collector.
         env = process.environment(extra={"OTEL_TRACES_EXPORTER": "none"})
         pid = process.start_detached([program, "serve", config], env=env, log=log)
-        state = _State(port, pid, _identity(pid))
+        state = _State(port, pid, _identity(pid), mark)
         self._remember(state)
-        if not _wait(lambda: _answers(port) or not _is_alive(state), _START_TIMEOUT) or not _is_alive(state):
+        _wait(lambda: _answer(port) == mark or not _is_alive(state), _START_TIMEOUT)
+        if self.running() is None:
             self._stop()
             lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
             raise RegistryError(_DOING, " ".join(lines[-3:]) or "it does not answer", f"All of its log: {log}")
 
-    def _config(self, port: int) -> str:
+    def _config(self, port: int, mark: str) -> str:
         """The registry's configuration, in JSON, which is YAML, too."""
         return json.dumps(
             {
@@ -154,7 +167,11 @@ class LocalRegistry:
                     "filesystem": {"rootdirectory": str(self._folder / "data")},
                     "delete": {"enabled": True},
                 },
-                "http": {"addr": f"127.0.0.1:{port}", "secret": secrets.token_hex()},
+                "http": {
+                    "addr": f"127.0.0.1:{port}",
+                    "headers": {_MARK: [mark]},
+                    "secret": secrets.token_hex(),
+                },
             },
             ensure_ascii=False,
         )
@@ -183,7 +200,7 @@ class LocalRegistry:
 
 
 def _taken(port: int) -> RegistryError:
-    by = "another registry" if _answers(port) else "another program"
+    by = "another program" if _answer(port) is None else "another registry"
     return RegistryError(
         _DOING,
         f"port {port} is taken by {by}",
@@ -205,17 +222,17 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _answers(port: int) -> bool:
-    """Whether a registry answers there, right now and without a proxy."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+def _answer(port: int) -> str | None:
+    """The mark of the registry that answers there, empty for one that isn't ours; None when none answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)  # knows no proxies
     try:
         connection.request("GET", "/v2/")
-        answer = connection.getresponse()
-        return "registry/2.0" in answer.headers.get("Docker-Distribution-Api-Version", "")
+        headers = connection.getresponse().headers
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
+    return headers.get(_MARK, "") if "Docker-Distribution-Api-Version" in headers else None
 
 
 def _is_alive(state: _State) -> bool:
@@ -224,18 +241,19 @@ def _is_alive(state: _State) -> bool:
 
 
 def _identity(pid: int) -> str:
-    """What tells a process from a later one with the same id: when it started, and as what; empty when it is gone."""
+    """What tells a process from a later one with the same id: when it started; empty when it is gone."""
     if sys.platform.startswith("linux"):
         try:
             # The command's name may hold spaces and parentheses; what follows it does not (proc(5)).
             fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-            command = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").replace("\0", " ").strip()
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
         except OSError:
             return ""
         state, started = fields[0], fields[19]
-        return "" if state in "ZX" else f"{started} {command}"
-    done = process.run(["ps", "-ww", "-p", str(pid), "-o", "lstart=,command="], env=process.environment(), check=False)
-    return " ".join(done.stdout.split())
+        return "" if state in "ZX" else f"{boot} {started}"
+    # A date's words and hour are not to depend on who asks.
+    env = process.environment(extra={"LC_ALL": "C", "TZ": "UTC"})
+    return process.run(["ps", "-p", str(pid), "-o", "lstart="], env=env, check=False).stdout.strip()
 
 
 def _wait(done: Callable[[], bool], timeout: float) -> bool:

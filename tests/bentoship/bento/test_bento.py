@@ -1,0 +1,191 @@
+"""From bentofile.yaml to a Bento."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bentoship import bento
+from bentoship.bento.content import image_files
+from bentoship.errors import BentoError
+from tests.support.bento import make_project, save_model
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text in a file."""
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line to a file, which need not be there."""
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(f"{line}\n")
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "an included file": lambda p: append(p / "data" / "words.txt", "four"),
+    "a new included file": lambda p: append(p / "data" / "new.txt", "new"),
+    "an executable bit": lambda p: (p / "data" / "words.txt").chmod(0o755),
+    "the service": lambda p: append(p / "service.py", "# a comment"),
+    "bentofile.yaml": lambda p: append(p / "bentofile.yaml", "labels:\n  team: stars"),
+    "a requirements file": lambda p: append(p / "requirements.txt", "idna==3.20"),
+    "an included requirements file": lambda p: append(p / "more.txt", "idna==3.20"),
+    ".bentoignore": lambda p: append(p / ".bentoignore", "data/other.txt"),
+    "envs": lambda p: append(p / "bentofile.yaml", "envs:\n  - name: MODE\n    value: fast"),
+    "args": lambda p: append(p / "bentofile.yaml", "args:\n  size: 3"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_input_gives_another_bento(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    """Whatever goes into a Bento, when it changes the Bento is built anew, under another version."""
+    project = make_project(tmp_path / "project")
+    before = bento.build(project)
+    change(project.folder)
+    assert bento.up_to_date(project) is None
+    after = bento.build(project)
+    assert after.fresh
+    assert after.version != before.version
+
+
+def test_what_is_excluded_changes_nothing(tmp_path: Path) -> None:
+    """A file that is not packed, a time, a folder of git's: the Bento is up to date."""
+    project = make_project(tmp_path / "project")
+    before = bento.build(project)
+    append(project.folder / "data" / "secret.txt", "more")
+    append(project.folder / "notes.txt", "not included")
+    (project.folder / ".git").mkdir()
+    append(project.folder / ".git" / "HEAD", "ref")
+    for path in project.folder.rglob("*"):
+        os.utime(path, (1, 1))
+    after = bento.build(project)
+    assert (after.version, after.fresh, before.fresh) == (before.version, False, True)
+
+
+def test_a_newer_model_gives_another_bento(tmp_path: Path) -> None:
+    """`latest` is asked for anew each time, and which model is packed is known."""
+    project = make_project(tmp_path / "project", model=True)
+    save_model(project.bentoml_home, "one")
+    before = bento.build(project)
+    assert [model.tag for model in before.models] == ["echo_model:one"]
+    assert bento.up_to_date(project) == before.__class__(**{**vars(before), "fresh": False})
+    save_model(project.bentoml_home, "two")
+    after = bento.build(project)
+    assert [model.tag for model in after.models] == ["echo_model:two"]
+    assert after.version != before.version
+
+
+def test_the_version_is_the_content(tmp_path: Path) -> None:
+    """The same sources in another folder and another store give the same version, and a damaged Bento is mended."""
+    first = bento.build(make_project(tmp_path / "a" / "project"))
+    project = make_project(tmp_path / "b ü" / "elsewhere")
+    second = bento.build(project)
+    assert first.version == second.version
+    shutil.rmtree(second.path)
+    again = bento.build(project)
+    assert (again.fresh, again.version, again.path.is_dir()) == (True, first.version, True)
+
+
+def test_a_preview_leaves_no_bento(tmp_path: Path) -> None:
+    """It has the version that building would give, and the store stays as it was."""
+    project = make_project(tmp_path / "project")
+    seen = bento.preview(project, tmp_path / "preview")
+    assert list((project.bentoml_home / "bentos").glob("*/*/bento.yaml")) == []
+    assert bento.build(project).version == seen.version
+
+
+def test_nothing_of_the_machine_is_packed(tmp_path: Path) -> None:
+    """No path, address or time of day is in what goes into the image."""
+    project = make_project(tmp_path / "project")
+    edit(project.folder / "requirements.txt", "-r more", "--extra-index-url https://me:secret@index.invalid\n-r more")
+    files = image_files(bento.build(project).path)
+    body = b"".join(c if isinstance(c, bytes) else c.read_bytes() for c in files.values())
+    assert b"words.txt" not in body
+    assert "src/data/words.txt" in files
+    assert "src/data/secret.txt" not in files
+    assert b"me:secret" not in files["bento.yaml"]  # type: ignore[operator]
+    assert str(tmp_path).encode() not in body
+
+
+@pytest.mark.parametrize(
+    ("bentofile", "told"),
+    [
+        (None, ["Read bentofile.yaml", "there is none in"]),
+        ("service: [", ["Read bentofile.yaml", "not YAML", "line 1"]),
+        ("- a\n- b\n", ["Read bentofile.yaml", "no settings"]),
+        ("service: service:Echo\nincluds: [a]\n", ["Read bentofile.yaml", "unknown key: includs"]),
+        ("service: service:Echo\npython:\n  pakages: [a]\n", ["unknown key in its section python: pakages"]),
+        ("service: service:Missing\n", ["Build the Bento", "Missing"]),
+        ("service: absent:Echo\n", ["Build the Bento", "absent"]),
+    ],
+)
+def test_a_wrong_bentofile_is_told(tmp_path: Path, bentofile: str | None, told: list[str]) -> None:
+    """What is wrong with it, in one to three lines."""
+    project = make_project(tmp_path / "project")
+    project.bentofile.unlink()
+    if bentofile is not None:
+        project.bentofile.write_text(bentofile, "utf-8")
+    with pytest.raises(BentoError) as caught:
+        bento.build(project)
+    assert all(part in str(caught.value) for part in told), str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("import no_such_module", ["ModuleNotFoundError", "no_such_module", "service.py, line 1"]),
+        ("raise RuntimeError('out of luck')", ["RuntimeError: out of luck", "service.py, line 1"]),
+        ("def broken(:", ["SyntaxError", "service.py, line 1"]),
+        ("raise SystemExit(7)", ["SystemExit: 7", "service.py, line 1"]),
+        ("import os; os._exit(9)", ["the process that imports the service ended", "9"]),
+    ],
+)
+def test_a_service_that_does_not_import_is_told(tmp_path: Path, line: str, told: list[str]) -> None:
+    """With its own error, and where in the user's file it was raised."""
+    project = make_project(tmp_path / "project")
+    service = project.folder / "service.py"
+    service.write_text(f"{line}\n{service.read_text('utf-8')}", "utf-8")
+    with pytest.raises(BentoError) as caught:
+        bento.build(project)
+    assert all(part in str(caught.value) for part in told), str(caught.value)
+    assert list((project.bentoml_home / "bentos").glob("*/*/bento.yaml")) == []
+
+
+def test_a_missing_model_is_told(tmp_path: Path) -> None:
+    """Which one, and how to bring it."""
+    project = make_project(tmp_path / "project", model=True)
+    with pytest.raises(BentoError, match=r"echo_model(.|\n)*model/"):
+        bento.build(project)
+
+
+def test_the_service_sees_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that imports it gets an allow-list of the environment."""
+    monkeypatch.setenv("REGISTRY_PASSWORD", "secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    project = make_project(tmp_path / "project")
+    seen = tmp_path / "seen.json"
+    service = project.folder / "service.py"
+    line = f"import json, os; json.dump(dict(os.environ), open({str(seen)!r}, 'w'))"
+    service.write_text(f"{line}\n{service.read_text('utf-8')}", "utf-8")
+    bento.build(project)
+    assert "secret" not in json.loads(seen.read_text("utf-8")).values()
+
+
+def test_what_needs_a_dockerfile_is_named(tmp_path: Path) -> None:
+    """Every reason at once."""
+    project = make_project(tmp_path / "project")
+    (project.folder / "setup.sh").write_text("#!/bin/sh\n", "utf-8")
+    edit(project.bentofile, "docker:\n", "docker:\n  system_packages: [git]\n  setup_script: setup.sh\n")
+    append(project.bentofile, "envs:\n  - name: TOKEN\n    value: x\n    stage: build")
+    reasons = " ".join(bento.build(project).needs_dockerfile)
+    assert "git" in reasons
+    assert "script" in reasons
+    assert "TOKEN" in reasons
