@@ -323,7 +323,7 @@ except KeyboardInterrupt:
     sys.exit(130)
 """
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", script, layout.folder, str(through), image.digest]
+    command = [sys.executable, "-c", script, str(layout.folder), str(through), image.digest]
     with subprocess.Popen(command, env=env) as child:
         deadline = time.monotonic() + 30
         while proxy.count("PUT") < 3 and time.monotonic() < deadline:
@@ -365,7 +365,7 @@ copy(LayoutStore(Path(sys.argv[1])), RegistryStore(ImageReference.parse(sys.argv
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * (1 if sys.platform == "darwin" else 1024))
 """
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", script, layout.folder, str(repository), layer.digest, str(layer.size)]
+    command = [sys.executable, "-c", script, str(layout.folder), str(repository), layer.digest, str(layer.size)]
     grown = int(subprocess.run(command, env=env, capture_output=True, check=True, text=True).stdout)
     assert grown < 60_000_000
 

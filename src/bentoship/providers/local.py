@@ -22,9 +22,8 @@ from bentoship.files import lock, write_whole
 from bentoship.providers.distribution import find_program
 from bentoship.reference import ImageReference
 
-FIRST_PORT = 5000
 _PATH = "bentoship"
-_PORTS = range(FIRST_PORT, FIRST_PORT + 1000)
+_PORTS = range(5000, 6000)
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 3.0
 _MARK = "X-Bentoship-Registry"

@@ -22,7 +22,7 @@ from bentoship.stores import Reader
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
-SEND_TIMEOUT = 300.0
+STORE_TIMEOUT = 300.0
 """Seconds; after a large body a registry moves and checks it before it answers."""
 
 BLOCK = 1 << 16
@@ -75,7 +75,7 @@ class Http:
         # The first of the two also limits how long the other side may leave sent bytes unread.
         sending = body is not None and not isinstance(body, bytes)
         timeout = (
-            urllib3.Timeout(SEND_TIMEOUT, SEND_TIMEOUT) if sending else urllib3.Timeout(CONNECT_TIMEOUT, READ_TIMEOUT)
+            urllib3.Timeout(READ_TIMEOUT, STORE_TIMEOUT) if sending else urllib3.Timeout(CONNECT_TIMEOUT, READ_TIMEOUT)
         )
         try:
             return self._manager(url).request(
