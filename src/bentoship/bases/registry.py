@@ -6,11 +6,12 @@ import gzip
 import hashlib
 import json
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from bentoship.bases import Base
 from bentoship.bases.interpreter import find_python
@@ -18,13 +19,16 @@ from bentoship.errors import BaseImageError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import CHUNK, Layer
 from bentoship.reference import ImageReference
+from bentoship.retry import persist
 from bentoship.rootfs import extract, make_once, resolve
 from bentoship.stores import Reader, Store
-from bentoship.stores.graph import read_manifest
+from bentoship.stores.graph import children, read_manifest
 from bentoship.transfer import copy
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where a container looks for programs when its image doesn't say."""
+
+_ATTEMPTS = 3
 
 _OTHERWISE = "Set BASE_IMAGE=debian to put the base together from Debian's packages, without a registry."
 
@@ -60,7 +64,8 @@ def registry_base(
     with _explained(doing):
         root = _root(image, store, layout)
         manifest = _manifest(doing, root, platform, store, layout)
-        copy(store, layout, manifest)
+        if not _is_pulled(manifest, layout):
+            copy(store, layout, manifest)
         document = json.loads(read_manifest(layout, manifest))
         with layout.open(Descriptor.from_dict(document["config"])) as content:
             config = json.loads(content.read())
@@ -82,19 +87,23 @@ def _explained(doing: str) -> Iterator[None]:
         yield
     except StoreError as error:
         raise BaseImageError(doing, error.why, f"{error.hint} {_OTHERWISE}".strip()) from error
-    except (OSError, EOFError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise BaseImageError(doing, str(error), _OTHERWISE) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BaseImageError(doing, f"the image is damaged ({error!r})", _OTHERWISE) from error
 
 
 def _root(image: ImageReference, store: Store, layout: Store) -> Descriptor:
-    if image.digest is None:
-        return store.resolve(image.tag or "latest")
-    try:
-        return layout.resolve(image.digest)
-    except StoreError:
-        return store.resolve(image.digest)
+    """What the name stands for: an image, or an index of images for several platforms."""
+    if image.digest is not None:
+        with suppress(StoreError):
+            return layout.resolve(image.digest)
+    name = image.digest or image.tag or "latest"
+    return persist(lambda: store.resolve(name), attempts=_ATTEMPTS)
+
+
+def _is_pulled(manifest: Descriptor, layout: Store) -> bool:
+    return layout.exists(manifest) and all(map(layout.exists, children(read_manifest(layout, manifest))))
 
 
 def _manifest(doing: str, root: Descriptor, platform: str, store: Store, layout: Store) -> Descriptor:
@@ -144,8 +153,12 @@ def _layers(doing: str, manifest: Mapping[str, Any], config: Mapping[str, Any], 
 def _unpack(layers: tuple[Layer, ...], layout: Store, folder: Path) -> None:
     for layer in layers:
         with layout.open(layer.descriptor) as content:
-            plain = _Hashed(gzip.GzipFile(fileobj=content) if layer.descriptor.media_type == LAYER_GZIP else content)
-            with tarfile.open(fileobj=plain, mode="r|", bufsize=CHUNK, encoding="utf-8") as tar:
+            plain = _Hashed(
+                gzip.GzipFile(fileobj=cast("IO[bytes]", content))
+                if layer.descriptor.media_type == LAYER_GZIP
+                else content
+            )
+            with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|", bufsize=CHUNK, encoding="utf-8") as tar:
                 extract(tar, folder, whiteouts=True)
             while plain.read(CHUNK):  # what pads the archive belongs to its digest
                 pass
