@@ -17,7 +17,7 @@ _MAX_WORDS = 64 << 10
 _MAX_LINE = 300
 
 
-def words(response: urllib3.BaseHTTPResponse) -> tuple[str, tuple[str, ...]]:
+def _words(response: urllib3.BaseHTTPResponse) -> tuple[str, tuple[str, ...]]:
     """What a registry says in an answer's body, in one line, and its error codes."""
     try:
         body = response.read(_MAX_WORDS)
@@ -37,7 +37,7 @@ def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: 
         response: its answer; the body is read, and the connection closed.
         account: as whom we asked, for people ("alice (from ~/.docker/config.json)"); empty for nobody.
     """
-    said, codes = words(response)
+    said, codes = _words(response)
     status = f"HTTP {response.status} {responses.get(response.status, '')}".strip()
     return RegistryError(
         doing,
@@ -45,7 +45,7 @@ def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: 
         _hint(response.status, codes, said, host, account),
         status=response.status,
         codes=codes,
-        temporary=response.status in TEMPORARY,
+        temporary=response.status in TEMPORARY and not _is_full(said),
         retry_after=_seconds(response.headers.get("Retry-After", "")),
     )
 
@@ -55,7 +55,7 @@ def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
         document = json.loads(text)
     except ValueError:
         # Proxies answer with pages; their text says enough.
-        return _line(re.sub(r"(?s)<(style|script)\b.*?</\1>|<[^>]*>", " ", text)), ()
+        return _line(re.sub(r"(?s)<(title|style|script)\b.*?</\1>|<[^>]*>", " ", text)), ()
     if not isinstance(document, dict):
         return _line(text), ()
     errors = document.get("errors")
@@ -70,12 +70,12 @@ def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _one(error: dict[str, object]) -> str:
-    """One error: its code, message, and what is in its detail."""
-    detail = error.get("detail")
-    parts = [str(error.get("code", "")), str(error.get("message", ""))]
-    if detail:
-        parts.append(detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False))
-    return ": ".join(part for part in parts if part)
+    """One error: its code, its message, and what its detail adds to them."""
+    code, message, detail = (error.get(key) or "" for key in ("code", "message", "detail"))
+    if not isinstance(detail, str):
+        # Mostly a repetition of the question, but for errors that have no code of their own.
+        detail = json.dumps(detail, ensure_ascii=False) if code == "UNKNOWN" else ""
+    return ": ".join(str(part) for part in (code, message, detail) if part)
 
 
 def _line(text: str) -> str:
@@ -95,13 +95,18 @@ def _hint(status: int, codes: tuple[str, ...], said: str, host: str, account: st
         return "There is no such repository. Check the name; some registries want it to be created first."
     if status == 404 and "MANIFEST_UNKNOWN" in codes:
         return "There is no such tag or digest in the repository."
-    if "no space left" in lower or re.search(r'"err":\s*28\b', lower):
+    if _is_full(said):
         return "The registry's disk is full: make room there."
     if status == 413:
         return "The registry, or a proxy before it, limits the size of what it takes: raise that limit."
     if status == 429:
         return "The registry limits how much it is asked: wait a while, or log in for a higher limit."
     return "The registry has a trouble of its own: try again later." if status in TEMPORARY else ""
+
+
+def _is_full(said: str) -> bool:
+    """Whether the registry ran out of disk; some tell it by the system's number (ENOSPC) only."""
+    return bool(re.search(r'(?i)no space left|"err":\s*28\b', said))
 
 
 def _seconds(retry_after: str) -> float:

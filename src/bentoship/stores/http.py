@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import socket
 import ssl
@@ -190,21 +191,23 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
         return RegistryError(doing, f"{host} speaks TLS, not HTTP", f"Write https://{host}/… as the registry.")
     # To urllib3 a refused connection is a time-out, too.
     if isinstance(error, urllib3.exceptions.NewConnectionError):
-        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else text
-        return RegistryError(doing, f"{host}: {reason.lower()}", _REACH)
+        reason = (cause.strerror if isinstance(cause, OSError) and cause.strerror else text).lower()
+        return RegistryError(doing, reason if host in doing else f"{host}: {reason}", _REACH)
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return RegistryError(doing, f"{host} did not answer within {CONNECT_TIMEOUT:.0f} s", _REACH, temporary=True)
     if isinstance(error, urllib3.exceptions.TimeoutError) or isinstance(cause, TimeoutError):
         return RegistryError(doing, f"{host} stopped answering", _AGAIN, temporary=True)
     if isinstance(error, urllib3.exceptions.LocationValueError):
         return RegistryError(doing, f"{redacted(url)} is not an address")
+    if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, http.client.RemoteDisconnected):
+        return RegistryError(doing, f"{host} does not speak HTTP", "Is the port right?")
     return RegistryError(
         doing, f"the connection to {host} was cut ({text or type(cause).__name__})", _AGAIN, temporary=True
     )
 
 
 _REACH = "Check the host and port, and whether a firewall or proxy lies between."
-_AGAIN = "What has arrived stays there: run the same command again."
+_AGAIN = "Run the same command again: what has arrived is not sent again."
 
 
 def _root(error: BaseException) -> BaseException:

@@ -48,13 +48,16 @@ class RegistryStore:
     ) -> None:
         self.repository = repository.repository
         self._path = repository.path
+        self._host = repository.host
         # Docker Hub's registry answers by another name than its images have.
-        self._host = "registry-1.docker.io" if repository.host == DOCKER_HUB else repository.host
-        plain = is_loopback(self._host) if plain_http is None else plain_http
-        self._base = f"{'http' if plain else 'https'}://{self._host}"
+        host = "registry-1.docker.io" if repository.host == DOCKER_HUB else repository.host
+        plain = is_loopback(host) if plain_http is None else plain_http
+        self._base = f"{'http' if plain else 'https'}://{host}"
         self._scope = _scope(self._path, "pull,push" if push else "pull")
         self._http = Http(network or Network())
-        self._login = Login(self._http, self._base, credentials if callable(credentials) else lambda: credentials)
+        self._login = Login(
+            self._http, self._base, self._host, credentials if callable(credentials) else lambda: credentials
+        )
 
     def exists(self, descriptor: Descriptor) -> bool:
         """Whether the content is there. Raises RegistryError when the registry does not tell."""
@@ -178,7 +181,7 @@ class RegistryStore:
         if parts.scheme == "http" and self._base.startswith("https:"):
             # A registry behind a proxy that ends TLS may not know that it is spoken to by TLS.
             if parts.hostname == urlsplit(self._base).hostname:
-                return urlunsplit(parts._replace(scheme="https", netloc=self._host))
+                return urlunsplit(parts._replace(scheme="https", netloc=urlsplit(self._base).netloc))
             raise RegistryError(doing, f"{self._host} sends us to {redacted(url)}, which is not encrypted")
         return url
 

@@ -60,13 +60,14 @@ class Login:
     Args:
         http: the connections to use.
         base: the registry's address, "https://HOST".
+        host: what people call it.
         credentials: gives the account to log in as, at each login anew, since some hold for an hour only.
     """
 
-    def __init__(self, http: Http, base: str, credentials: Callable[[], Credentials | None]) -> None:
+    def __init__(self, http: Http, base: str, host: str, credentials: Callable[[], Credentials | None]) -> None:
         self._http = http
         self._base = base
-        self._host = urlsplit(base).netloc
+        self._host = host
         self._credentials = credentials
         self._challenge: Challenge | None = None
         self._headers: dict[str, tuple[str | None, float]] = {}

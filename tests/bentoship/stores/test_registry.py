@@ -305,7 +305,35 @@ def test_nobody_listening_is_told() -> None:
         host = f"127.0.0.1:{unused.getsockname()[1]}"
         error = refused(RegistryStore(ImageReference(host, "acme/tool"), push=True))
     assert "connection refused" in error.why
-    assert host in error.why
+    assert host in error.doing
+    assert not error.temporary
+
+
+def test_another_protocol_is_told() -> None:
+    """At a port of something that is no web server."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                connection.recv(1000)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        host = f"127.0.0.1:{server.getsockname()[1]}"
+        error = refused(RegistryStore(ImageReference(host, "acme/tool"), push=True))
+        thread.join()
+    assert "does not speak HTTP" in error.why
+    assert not error.temporary
+
+
+def test_a_full_disk_is_not_tried_again(proxy: Proxy, through: ImageReference) -> None:
+    """Though the registry answers as for a passing trouble."""
+    body = b'{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":"write /x: no space left on device"}]}'
+    proxy.faults.append(Fault("PUT", status=500, body=body))
+    error = refused(RegistryStore(through, push=True))
+    assert "no space left on device" in error.why
     assert not error.temporary
 
 
@@ -325,7 +353,9 @@ def test_what_is_no_registry_is_told() -> None:
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_troubles_that_pass_are_marked(proxy: Proxy, through: ImageReference, status: int) -> None:
     """So that a copy tries again."""
-    proxy.faults.append(Fault("POST", status=status, body=b"<html><head><title>Oh</title></head>no</html>"))
+    proxy.faults.append(
+        Fault("POST", status=status, body=b"<html><head><title>Oh no</title></head><h1>Oh</h1> no</html>")
+    )
     error = refused(RegistryStore(through, push=True))
     assert error.temporary
     assert error.status == status
@@ -350,6 +380,15 @@ def test_troubles_that_pass_are_marked(proxy: Proxy, through: ImageReference, st
             {"status": 500, "body": b'{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{"Err":28}}]}'},
             "UNKNOWN: unknown error",
             "disk is full",
+        ),
+        (
+            {
+                "times": 2,
+                "status": 401,
+                "body": b'{"errors":[{"code":"UNAUTHORIZED","message":"no","detail":[{"Type":"x"}]}]}',
+            },
+            "UNAUTHORIZED: no (HTTP 401 Unauthorized)",
+            "docker login",
         ),
         ({"status": 413, "body": b"<h1>413 Request Entity Too Large</h1>"}, "Too Large", "raise that limit"),
         ({"status": 418, "body": b""}, "answered HTTP 418", ""),
