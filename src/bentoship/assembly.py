@@ -149,7 +149,9 @@ def _folders(*paths: str) -> list[Entry]:
 
 def _system_layer(bento: Bento, base: Base, cache: LayerCache) -> tuple[Layer, ...]:
     """The layer that gives the base a user, a home and a virtual environment."""
-    entries = [*_user_database(base.rootfs), *_folders(), *_virtual_environment(bento, base)]
+    # What BentoML makes below its home when it starts, so that it starts on a read-only system, too.
+    state = [folder(f"{HOME}/{name}", mode=0o1777, uid=UID, gid=UID) for name in ("bentos", "envs", "models", "tmp")]
+    entries = [*_user_database(base.rootfs), *_folders(), *state, *_virtual_environment(bento, base)]
     texts = [f"{entry.path} {entry.mode:o} {entry.content!r} {entry.target}" for entry in entries]
     return cache.make(key_of("system", RECIPE, *texts), lambda: [cache.write(entries, "user and environment")])
 
