@@ -37,7 +37,9 @@ class Network(nn.Module):
 
 
 class Probabilities(nn.Module):
-    """A network whose answer is probabilities instead of logits, as the service wants it.
+    """A network as the service wants it: its answer is probabilities, averaged over the picture and its mirror images.
+
+    Which way round a body is tells nothing, so what the four views disagree about is mostly noise.
 
     Args:
         network: gives logits of shape (batch, classes).
@@ -49,7 +51,9 @@ class Probabilities(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Classify pictures of shape (batch, 3, side, side); returns probabilities of shape (batch, classes)."""
-        return torch.softmax(self.network(pictures), dim=1)
+        views = torch.cat([pictures, pictures.flip(2), pictures.flip(3), pictures.flip(2, 3)])
+        probabilities = torch.softmax(self.network(views), dim=1)
+        return probabilities.reshape(4, -1, probabilities.shape[1]).mean(dim=0)
 
 
 def _block(before: int, after: int) -> nn.Sequential:

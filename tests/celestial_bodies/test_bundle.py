@@ -44,12 +44,12 @@ def test_the_metadata_are_complete(description: dict[str, Any]) -> None:
 
 
 def test_the_model_is_good(description: dict[str, Any]) -> None:
-    """On pictures that it never saw the model is right 98 times in 100, on strong variations of them 94 times."""
+    """On pictures that it never saw the model is right 98 times in 100, on strong variations of them 95 times."""
     metrics = description["metadata"]["metrics"]
     assert metrics["accuracy"] >= 0.98
     assert metrics["macro_f1"] >= 0.98
     assert min(metrics["class_accuracy"].values()) >= 0.95
-    assert metrics["augmented"]["accuracy"] >= 0.94
+    assert metrics["augmented"]["accuracy"] >= 0.95
 
 
 def test_the_export_keeps_its_maker_to_itself() -> None:
