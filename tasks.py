@@ -8,7 +8,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from invoke import Context, Exit, task
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
 
 FOLDER = Path(__file__).resolve().parent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from bentoship.bases import Base
@@ -61,6 +61,61 @@ def debian_base(cache: Path, *, python: str, platform: str, layers: LayerCache, 
     Raises:
         BaseImageError: there is no apt or no network, Debian has another Python, or doesn't know the platform.
     """
+    return _plan(cache, python, platform, packages).base(layers)
+
+
+def debian_outline(cache: Path, *, python: str, platform: str, layers: LayerCache) -> Base | int:
+    """The base if it is made already, else about how many bytes it will weigh. Takes and raises as `debian_base`."""
+    plan = _plan(cache, python, platform, ())
+    made = plan.rootfs.is_dir() and layers.find(plan.key)
+    # A package is compressed harder than a layer, and holds what is left out of one: that is about even.
+    return plan.base(layers) if made else sum(deb.size for deb in plan.debs)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a base will be made of, and where its files go."""
+
+    apt: Apt
+    debs: Sequence[DebPackage]
+    python: str
+    platform: str
+    cache: Path
+
+    @property
+    def made_of(self) -> list[dict[str, str]]:
+        return [
+            {"name": deb.name, "version": deb.version, "architecture": deb.architecture, "sha256": deb.sha256}
+            for deb in self.debs
+        ]
+
+    @property
+    def key(self) -> str:
+        return key_of("debian", RECIPE, self.platform, json.dumps(self.made_of))
+
+    @property
+    def rootfs(self) -> Path:
+        return self.cache / "bases" / f"debian-{self.key[:16]}"
+
+    def base(self, layers: LayerCache) -> Base:
+        make_once(self.rootfs, self._fill)
+        release = os_release(self.rootfs / "usr/lib/os-release").get("PRETTY_NAME", "Debian")
+        title = f"{release}, Python {self.python}"
+        return Base(
+            layers=layers.make(self.key, lambda: [layers.write(_entries(self.rootfs), title)]),
+            config={"Env": [f"PATH={PATH}"]},
+            platform=self.platform,
+            rootfs=self.rootfs,
+            origin={"debian": {"release": release, "packages": self.made_of}},
+        )
+
+    def _fill(self, folder: Path) -> None:
+        self.apt.fetch(self.debs, architecture=_ARCHITECTURES[self.platform])
+        _unpack(self.debs, folder)
+        _compile(folder, self.python, self.platform)
+
+
+def _plan(cache: Path, python: str, platform: str, packages: Sequence[str]) -> _Plan:
     architecture = _ARCHITECTURES.get(platform)
     if architecture is None:
         raise BaseImageError(
@@ -73,27 +128,7 @@ def debian_base(cache: Path, *, python: str, platform: str, layers: LayerCache, 
         if deb.name not in LEFT_OUT.difference(packages)
     ]
     _check_python(debs, python)
-    made_of = [
-        {"name": deb.name, "version": deb.version, "architecture": deb.architecture, "sha256": deb.sha256}
-        for deb in debs
-    ]
-    key = key_of("debian", RECIPE, platform, json.dumps(made_of))
-    rootfs = cache / "bases" / f"debian-{key[:16]}"
-
-    def fill(folder: Path) -> None:
-        apt.fetch(debs, architecture=architecture)
-        _unpack(debs, folder)
-        _compile(folder, python, platform)
-
-    make_once(rootfs, fill)
-    release = os_release(rootfs / "usr/lib/os-release").get("PRETTY_NAME", "Debian")
-    return Base(
-        layers=layers.make(key, lambda: [layers.write(_entries(rootfs), f"{release}, Python {python}")]),
-        config={"Env": [f"PATH={PATH}"]},
-        platform=platform,
-        rootfs=rootfs,
-        origin={"debian": {"release": release, "packages": made_of}},
-    )
+    return _Plan(apt, debs, python, platform, cache)
 
 
 def _check_python(debs: Sequence[DebPackage], python: str) -> None:

@@ -80,6 +80,15 @@ def registry_base(
     return Base(layers=layers, config=settings, platform=platform, rootfs=rootfs, origin=origin)
 
 
+def registry_outline(image: ImageReference, *, platform: str, store: Store, layout: Store) -> tuple[Descriptor, ...]:
+    """The layers of a base that need not be pulled yet. Takes and raises as `registry_base`."""
+    doing = f"Get the base {image} for {platform}"
+    with _explained(doing):
+        manifest = _manifest(doing, _root(image, store, layout), platform, store, layout)
+        document = json.loads(read_manifest(layout if layout.exists(manifest) else store, manifest))
+        return tuple(Descriptor.from_dict(entry) for entry in document["layers"])
+
+
 @contextmanager
 def _explained(doing: str) -> Iterator[None]:
     """Let what a store, a damaged document or the disk complains about be told as the base's failure."""
@@ -185,7 +194,7 @@ class _Hashed:
 
 def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, Any]) -> None:
     """Refuse what a Bento couldn't be served from."""
-    if any(rootfs.glob("lib/ld-musl-*")):
+    if any(resolve(rootfs, "lib").glob("ld-musl-*")):
         hint = f"Choose one with the GNU C library, such as python:{python}-slim."
         raise BaseImageError(doing, "its C library is musl, which most Python packages aren't made for", hint)
     env = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
