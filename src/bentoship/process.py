@@ -146,7 +146,7 @@ class Network:
     """How this machine reaches others.
 
     Args:
-        proxies: the address of the proxy for each scheme.
+        proxies: the address of the proxy for each scheme, or for "all".
         no_proxy: hosts that are reached without it, as NO_PROXY lists them.
         ca_file: a file of certificates that are believed; the system's own when it is None.
         ca_folder: a folder of such certificates.
@@ -161,7 +161,8 @@ class Network:
         """The address of the proxy to a host, with its port if it has one; None when it is reached directly."""
         if urllib.request.proxy_bypass_environment(host, {"no": self.no_proxy}):  # type: ignore[attr-defined]
             return None
-        return self.proxies.get(scheme)
+        proxy = self.proxies.get(scheme) or self.proxies.get("all")
+        return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def network_settings() -> Network:

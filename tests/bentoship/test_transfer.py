@@ -182,8 +182,18 @@ def test_blobs_are_mounted_where_that_goes(layout: LayoutStore, target: Registry
         [Fault("HEAD", status=429, headers={"Retry-After": "0"}, times=2)],
         [Fault("GET", "/v2/$", cut_sent=0)],
         [Fault("PUT", "/manifests/", status=502), Fault("HEAD", "/manifests/v1", status=504)],
+        [Fault("PUT", "/manifests/", status=400, body=b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}')],
+        [Fault("PUT", "/uploads/", status=404, body=b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}')],
     ],
-    ids=["a cut in a blob", "server errors", "too many requests", "a cut at the login", "errors at the end"],
+    ids=[
+        "a cut in a blob",
+        "server errors",
+        "too many requests",
+        "a cut at the login",
+        "errors at the end",
+        "a blob that is not seen yet",
+        "an upload that was lost",
+    ],
 )
 def test_what_passes_is_tried_again(
     layout: LayoutStore, shaky: RegistryStore, proxy: Proxy, faults: list[Fault]

@@ -13,6 +13,11 @@ import urllib3
 from bentoship.errors import RegistryError
 
 TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may succeed."""
+
+_TEMPORARY_CODES = frozenset({"BLOB_UPLOAD_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"})
+"""The registry lost an upload, or does not see a blob yet that is there: others may be sending it, too."""
+
 _MAX_WORDS = 64 << 10
 _MAX_LINE = 300
 
@@ -45,7 +50,7 @@ def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: 
         _hint(response.status, codes, said, host, account),
         status=response.status,
         codes=codes,
-        temporary=response.status in TEMPORARY and not _is_full(said),
+        temporary=not _is_full(said) and (response.status in TEMPORARY or not _TEMPORARY_CODES.isdisjoint(codes)),
         retry_after=_seconds(response.headers.get("Retry-After", "")),
     )
 

@@ -11,6 +11,8 @@ from bentoship.stores import Store
 MAX_MANIFEST = 4 << 20
 """Bytes; registries refuse larger manifests (OCI distribution spec, "Pushing manifests")."""
 
+_PIECE = 1 << 16
+
 
 def is_manifest(descriptor: Descriptor) -> bool:
     """Whether it points at a manifest or index, not at a blob."""
@@ -22,7 +24,8 @@ def read_manifest(store: Store, descriptor: Descriptor) -> bytes:
     if descriptor.size > MAX_MANIFEST:
         raise StoreError(f"Read the manifest {descriptor.digest}", f"{descriptor.size} bytes are too many for one")
     with store.open(descriptor) as content:
-        return content.read()
+        # In pieces: the check comes with each of them, so that nothing larger is taken in.
+        return b"".join(iter(lambda: content.read(_PIECE), b""))
 
 
 def children(content: bytes) -> tuple[Descriptor, ...]:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from weakref import WeakSet
 
 import urllib3
@@ -62,7 +62,7 @@ class Http:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._managers: dict[str | None, urllib3.PoolManager] = {}
+        self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
@@ -105,19 +105,15 @@ class Http:
         parts = urlsplit(url)
         proxy = None if is_loopback(parts.netloc) else self._network.proxy(parts.scheme, parts.netloc)
         with self._lock:
-            if proxy not in self._managers:
-                self._managers[proxy] = self._new_manager(proxy)
-            return self._managers[proxy]
+            if (parts.scheme, proxy) not in self._managers:
+                self._managers[parts.scheme, proxy] = self._new_manager(parts.scheme, proxy)
+            return self._managers[parts.scheme, proxy]
 
-    def _new_manager(self, proxy: str | None) -> urllib3.PoolManager:
-        options: dict[str, Any] = {"maxsize": 16, "blocksize": BLOCK, "ssl_context": self._tls()}
-        manager: urllib3.PoolManager
-        if proxy is None:
-            manager = urllib3.PoolManager(**options)
-        else:
-            user = urlsplit(proxy).netloc.rpartition("@")[0]
-            headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
-            manager = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+    def _new_manager(self, scheme: str, proxy: str | None) -> urllib3.PoolManager:
+        options: dict[str, Any] = {"maxsize": 16, "blocksize": BLOCK}
+        if scheme == "https":
+            options["ssl_context"] = self._tls()
+        manager = urllib3.PoolManager(**options) if proxy is None else _proxy_manager(proxy, options)
         manager.pool_classes_by_scheme = self._pools()
         return manager
 
@@ -156,6 +152,16 @@ class Http:
         if sock is not None:
             with self._lock:
                 self._sockets.add(sock)
+
+
+def _proxy_manager(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:
+    user = unquote(urlsplit(proxy).netloc.rpartition("@")[0])
+    try:
+        headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
+        return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+    except urllib3.exceptions.LocationValueError as error:
+        why = "only proxies that are reached by http:// or https:// can be used"
+        raise RegistryError(f"Use the proxy {redacted(proxy)}", why, "Correct HTTPS_PROXY.") from error
 
 
 def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:

@@ -68,7 +68,8 @@ class RegistryStore:
     def open(self, descriptor: Descriptor) -> Iterator[Reader]:
         """The content as a stream, checked against digest and size by its end. Raises RegistryError or StoreError."""
         doing = f"Pull {_short(descriptor)} from {self.repository}"
-        response = self._call(doing, "GET", self._content(descriptor), {"Accept": _ACCEPT}, expect=200)
+        headers = {"Accept": _ACCEPT} if is_manifest(descriptor) else {}
+        response = self._call(doing, "GET", self._content(descriptor), headers, expect=200)
         try:
             yield Verified(_Body(response, doing, self._base), descriptor, doing)
         finally:

@@ -536,15 +536,24 @@ def test_certificates_that_cannot_be_read_are_told(tmp_path: Path, repository: I
 def test_others_are_reached_through_the_proxy_and_this_machine_is_not(store: RegistryStore) -> None:
     """The proxy gets its password; what it says is told."""
     with answering(407, body=b"") as host:
-        network = Network(proxies={"https": f"http://me:pass@{host}", "http": f"http://{host}"})
+        network = Network(proxies={"https": f"http://me:pa%20ss@{host}", "http": f"http://{host}"})
         error = refused(RegistryStore(ImageReference("registry.invalid", "acme/tool"), push=True, network=network))
         assert "proxy" in error.why
         assert "HTTPS_PROXY" in error.hint
-        expected = "Basic " + base64.b64encode(b"me:pass").decode()
+        expected = "Basic " + base64.b64encode(b"me:pa ss").decode()
         assert answering_headers[host][0]["Proxy-Authorization"] == expected
         here = RegistryStore(ImageReference(store.repository.partition("/")[0], "tests/direct"), network=network)
         assert not here.exists(Descriptor.of(LAYER_TAR, b""))
         assert len(answering_headers[host]) == 1
+
+
+def test_a_proxy_of_another_kind_is_told() -> None:
+    """Without its password."""
+    network = Network(proxies={"https": "socks5://me:hunter2@127.0.0.1:1080"})
+    error = refused(RegistryStore(ImageReference("registry.invalid", "acme/tool"), push=True, network=network))
+    assert "socks5://127.0.0.1:1080" in error.doing
+    assert "hunter2" not in str(error)
+    assert not error.temporary
 
 
 @pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo is not installed")
