@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,11 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from bentoship.errors import RegistryError
 from bentoship.files import lock
+from bentoship.image.descriptor import LAYER_TAR
 from bentoship.providers.distribution import find_program
+from bentoship.stores import Store
+from tests.support.images import put
 
 USER, PASSWORD = "alice", "wonder:land"
 """An account, its password with a colon, which only the first of splits a pair."""
+
+needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl, which makes certificates, is missing")
 
 _HTPASSWD = f"{USER}:$2b$05$abcdefghijklmnopqrstuu12xgx35XzVimpLAARVsY.qvjwFuB00y\n"
 _START_TIMEOUT = 30.0
@@ -113,3 +122,10 @@ def _port(child: subprocess.Popen[bytes], log: Path) -> int:
             return int(found[1])
         time.sleep(0.02)
     raise RuntimeError(f"the registry for the tests did not start:\n{log.read_text('utf-8', 'replace')}")
+
+
+def refused(store: Store, content: bytes = b"content") -> RegistryError:
+    """The error that a push ends with."""
+    with pytest.raises(RegistryError) as caught:
+        put(store, LAYER_TAR, content)
+    return caught.value

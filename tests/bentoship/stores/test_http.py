@@ -1,0 +1,165 @@
+"""Connections to registries, and how they fail."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bentoship.errors import RegistryError
+from bentoship.image.descriptor import LAYER_TAR, Descriptor
+from bentoship.process import Network
+from bentoship.reference import ImageReference
+from bentoship.stores.registry import RegistryStore
+from tests.support.images import noise, put
+from tests.support.proxy import Fault, Proxy
+from tests.support.registry import Registry, needs_openssl, refused
+from tests.support.servers import answering
+
+
+def test_nobody_listening_is_told() -> None:
+    """And not tried again: that takes somebody to start it."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{unused.getsockname()[1]}"
+        error = refused(RegistryStore(ImageReference(host, "acme/tool"), push=True))
+    assert "connection refused" in error.why
+    assert host in error.doing
+    assert not error.temporary
+
+
+def test_another_protocol_is_told() -> None:
+    """At a port of something that is no web server."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                connection.recv(1000)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        host = f"127.0.0.1:{server.getsockname()[1]}"
+        error = refused(RegistryStore(ImageReference(host, "acme/tool"), push=True))
+        thread.join()
+    assert "does not speak HTTP" in error.why
+    assert not error.temporary
+
+
+def test_an_unknown_host_is_told() -> None:
+    """As a name without an address."""
+    error = refused(RegistryStore(ImageReference("registry.invalid", "acme/tool"), push=True))
+    assert "no address is known for registry.invalid" in error.why
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault("PUT", cut_sent=100_000), Fault("POST", cut_sent=0), Fault("GET", "/v2/$", cut_sent=0)],
+    ids=["in the body", "before the body", "at the login"],
+)
+def test_a_cut_connection_is_worth_another_attempt(proxy: Proxy, through: ImageReference, fault: Fault) -> None:
+    """Wherever it was cut, the next attempt works with the same store."""
+    proxy.faults.append(fault)
+    store, content = RegistryStore(through, push=True), noise(30_000_000, 5)
+    error = refused(store, content)
+    assert error.temporary
+    assert "was cut" in error.why
+    put(store, LAYER_TAR, content)
+
+
+def test_a_download_that_is_cut_is_worth_another_attempt(proxy: Proxy, through: ImageReference) -> None:
+    """And is not taken for the whole."""
+    store, content = RegistryStore(through, push=True), noise(2_000_000, 6)
+    layer = put(store, LAYER_TAR, content)
+    proxy.faults.append(Fault("GET", "/blobs/", cut_received=1_000_000))
+    with store.open(layer) as stream, pytest.raises(RegistryError, match="was cut") as caught:
+        list(iter(lambda: stream.read(1 << 16), b""))
+    assert caught.value.temporary
+    with store.open(layer) as stream:
+        assert stream.read() == content
+
+
+def test_interrupt_ends_what_other_threads_wait_for(proxy: Proxy, through: ImageReference) -> None:
+    """At once, not after a time-out; and the store works afterwards."""
+    store = RegistryStore(through, push=True)
+    store.exists(Descriptor.of(LAYER_TAR, b"content"))
+    proxy.faults.append(Fault("POST", stall=True))
+    ended: list[RegistryError] = []
+    thread = threading.Thread(target=lambda: ended.append(refused(store)), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not proxy.count("POST") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    store.interrupt()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert ended
+    put(store, LAYER_TAR, b"content")
+
+
+@needs_openssl
+def test_a_trusted_certificate_is_enough(encrypted: Registry) -> None:
+    """With it, TLS works on loopback, too, where it was asked for."""
+    network = Network(ca_file=str(encrypted.certificate))
+    store = RegistryStore(ImageReference(encrypted.host, "tests/tls"), push=True, plain_http=False, network=network)
+    assert put(store, LAYER_TAR, b"encrypted")
+    stored = ImageReference(f"localhost:{encrypted.port}", "tests/tls")
+    assert RegistryStore(stored, plain_http=False, network=network).exists(Descriptor.of(LAYER_TAR, b"encrypted"))
+
+
+@needs_openssl
+def test_an_unknown_certificate_is_told(encrypted: Registry) -> None:
+    """With the setting that names another authority; nothing is sent in the clear instead."""
+    error = refused(RegistryStore(ImageReference(encrypted.host, "tests/tls"), push=True, plain_http=False))
+    assert "is not trusted" in error.why
+    assert "SSL_CERT_FILE" in error.hint
+    assert not error.temporary
+
+
+@needs_openssl
+def test_tls_where_http_was_expected_is_told(encrypted: Registry) -> None:
+    """With the way to say so."""
+    error = refused(RegistryStore(ImageReference(encrypted.host, "tests/tls"), push=True))
+    assert f"https://{encrypted.host}/" in error.hint
+
+
+def test_http_where_tls_was_expected_is_told(repository: ImageReference) -> None:
+    """With the way to say so; it never happens silently."""
+    error = refused(RegistryStore(repository, push=True, plain_http=False))
+    assert f"{repository.host} speaks HTTP, not TLS" in error.why
+    assert f"http://{repository.host}/" in error.hint
+
+
+def test_certificates_that_cannot_be_read_are_told(tmp_path: Path, repository: ImageReference) -> None:
+    """By the file's name."""
+    network = Network(ca_file=str(tmp_path / "none.pem"))
+    error = refused(RegistryStore(repository, push=True, plain_http=False, network=network))
+    assert "none.pem" in str(error)
+
+
+def test_others_are_reached_through_the_proxy_and_this_machine_is_not(store: RegistryStore) -> None:
+    """The proxy gets its password; what it says is told."""
+    with answering(407, body=b"") as server:
+        network = Network(proxies={"https": f"http://me:pa%20ss@{server.host}", "http": f"http://{server.host}"})
+        error = refused(RegistryStore(ImageReference("registry.invalid", "acme/tool"), push=True, network=network))
+        assert "proxy" in error.why
+        assert "HTTPS_PROXY" in error.hint
+        expected = "Basic " + base64.b64encode(b"me:pa ss").decode()
+        assert server.asked[0]["Proxy-Authorization"] == expected
+        here = RegistryStore(ImageReference(store.repository.partition("/")[0], "tests/direct"), network=network)
+        assert not here.exists(Descriptor.of(LAYER_TAR, b""))
+        assert len(server.asked) == 1
+
+
+def test_a_proxy_of_another_kind_is_told() -> None:
+    """Without its password."""
+    network = Network(proxies={"https": "socks5://me:hunter2@127.0.0.1:1080"})
+    error = refused(RegistryStore(ImageReference("registry.invalid", "acme/tool"), push=True, network=network))
+    assert "socks5://127.0.0.1:1080" in error.doing
+    assert "hunter2" not in str(error)
+    assert not error.temporary

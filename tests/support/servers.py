@@ -1,0 +1,149 @@
+"""Servers of a few lines, and token servers."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import json
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from tests.support import proxy as proxies
+from tests.support.proxy import Fault
+from tests.support.registry import PASSWORD, USER
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A server that answers all requests alike.
+
+    Args:
+        host: its "HOST:PORT".
+        asked: the headers of what it was asked.
+    """
+
+    host: str
+    asked: list[Message]
+
+
+@contextmanager
+def answering(status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> Iterator[Answering]:
+    """A server that answers all requests alike."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None: ...
+
+        def do_GET(self) -> None:
+            told.asked.append(self.headers)
+            self.send_response(status)
+            for key, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_POST = do_CONNECT = do_GET  # noqa: N815 - the server looks for these names
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        told = Answering(f"127.0.0.1:{server.server_port}", [])
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield told
+        finally:
+            server.shutdown()
+
+
+class TokenServer:
+    """A token server: where it is, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.host = ""
+        self.queries: list[dict[str, list[str]]] = []
+
+
+@contextmanager
+def token_server(folder: Path | None = None, *, lifetime: float = 300) -> Iterator[TokenServer]:
+    """A token server that gives nobody and alice all rights, signed with key.pem and certificate.pem of a folder."""
+    tokens = TokenServer()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None: ...
+
+        def do_GET(self) -> None:
+            self.answer(parse_qs(urlsplit(self.path).query))
+
+        def do_POST(self) -> None:
+            self.answer(parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+
+        def answer(self, query: dict[str, list[str]]) -> None:
+            tokens.queries.append(query)
+            said = self.headers.get("Authorization")
+            right = said in (None, "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
+            scopes = [part for scope in query["scope"] for part in scope.split()]
+            document: dict[str, Any] = {"details": "incorrect username or password"}
+            if right:
+                token = signed(folder, scopes) if folder else "a token"
+                key = "access_token" if self.command == "POST" else "token"
+                document = {key: token, "expires_in": lifetime}
+            body = json.dumps(document).encode()
+            self.send_response(200 if right else 401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        tokens.host = f"127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield tokens
+        finally:
+            server.shutdown()
+
+
+def signed(folder: Path, scopes: list[str]) -> str:
+    """A token as the distribution registry checks it (its spec, "Token Authentication Implementation")."""
+
+    def encoded(content: bytes) -> str:
+        return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+    pem = (folder / "certificate.pem").read_text()
+    der = "".join(re.findall(r"^[A-Za-z0-9+/=]+$", pem, re.MULTILINE))
+    access = [dict(zip(("type", "name", "actions"), scope.split(":"), strict=True)) for scope in scopes]
+    now = int(time.time())
+    claims = {
+        "iss": "tests",
+        "sub": "",
+        "aud": "tests",
+        "exp": now + 300,
+        "nbf": now - 10,
+        "iat": now,
+        "jti": "1",
+        "access": [{**right, "actions": str(right["actions"]).split(",")} for right in access],
+    }
+    header = {"typ": "JWT", "alg": "RS256", "x5c": [der]}
+    content = ".".join(encoded(json.dumps(part).encode()) for part in (header, claims))
+    command = ["openssl", "dgst", "-sha256", "-sign", str(folder / "key.pem")]
+    signature = subprocess.run(command, input=content.encode(), capture_output=True, check=True).stdout
+    return f"{content}.{encoded(signature)}"
+
+
+@contextmanager
+def registry_answering_bearer(server: TokenServer) -> Iterator[str]:
+    """A registry that wants a token, and holds nothing."""
+    with proxies.before("127.0.0.1:9") as registry:
+        challenge = f'Bearer realm="http://{server.host}/token",service="x"'
+        registry.faults += [
+            Fault("GET", "/v2/$", times=100, status=401, headers={"WWW-Authenticate": challenge}),
+            Fault("POST", times=100, status=202),
+            Fault(".*", times=100, status=404),
+        ]
+        yield registry.host
