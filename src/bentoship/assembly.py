@@ -61,7 +61,7 @@ def assemble(bento: Bento, base: Base, cache: LayerCache, scratch: Path) -> Imag
     locked = lock(bento.path, target, cache.folder / "locks")
     layers = [
         *base.layers,
-        *_system_layer(bento, base, cache),
+        *system_layer(bento, base, cache),
         *package_layers(bento, base, target, locked, cache, scratch),
         *(layer for model in bento.models for layer in model_layer(model, cache)),
         *source_layer(bento, cache),
@@ -147,7 +147,7 @@ def _folders(*paths: str) -> list[Entry]:
     return home + [folder(path, uid=UID, gid=UID) for path in paths]
 
 
-def _system_layer(bento: Bento, base: Base, cache: LayerCache) -> tuple[Layer, ...]:
+def system_layer(bento: Bento, base: Base, cache: LayerCache) -> tuple[Layer, ...]:
     """The layer that gives the base a user, a home and a virtual environment."""
     # What BentoML makes below its home when it starts, so that it starts on a read-only system, too.
     state = [folder(f"{HOME}/{name}", mode=0o1777, uid=UID, gid=UID) for name in ("bentos", "envs", "models", "tmp")]

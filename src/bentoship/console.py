@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from bentoship.image.descriptor import Descriptor
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _WIDTH = 15
 
 
-def say(step: str, text: str) -> None:
-    """One line about a step."""
-    print(f"{step:<{_WIDTH}} {text}", file=sys.stderr, flush=True)
+def say(step: str, text: str, *, to: TextIO | None = None) -> None:
+    """One line about a step; on stderr unless it is what was asked for."""
+    print(f"{step:<{_WIDTH}} {text}", file=to or sys.stderr, flush=True)
 
 
 def result(text: str) -> None:
@@ -26,8 +26,10 @@ def result(text: str) -> None:
     print(text, flush=True)
 
 
-def size(count: float) -> str:
-    """Bytes for people: 532 B, 41.2 kB, 98.4 MB."""
+def size(count: float, *, exact: bool = True) -> str:
+    """Bytes for people: 532 B, 41.2 kB, ~98.4 MB for an estimate."""
+    if not exact:
+        return f"~{size(count)}"
     for unit in ("B", "kB", "MB", "GB"):
         if abs(count) < 1000 or unit == "GB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -35,12 +37,12 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def table(rows: Sequence[Sequence[str]], *, indent: int = _WIDTH + 1) -> None:
-    """Rows in columns, the last one as long as it is."""
+def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:
+    """Rows in columns, below the words of a step."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        print(" " * indent + "  ".join(cells).rstrip(), file=sys.stderr, flush=True)
+        print(f"{'':<{_WIDTH}} {'  '.join(cells).rstrip()}", file=to or sys.stderr, flush=True)
 
 
 class Transfer:

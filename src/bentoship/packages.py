@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -104,6 +105,14 @@ def lock(bento: Path, target: Target, locks: Path) -> list[str]:
     return made
 
 
+def download_size(bento: Path, locked: Sequence[str], target: Target) -> int:
+    """How many bytes the wheels of a lock have together; 0 for those of which the index does not tell."""
+    source = "\n".join([*_addresses(bento), *locked])
+    args = ["pip", "compile", "-", "--no-deps", "--format", "pylock.toml", "--no-header"]
+    told = tomllib.loads(_uv([*args, *_selection(target)], target, cwd=bento / "src", stdin=source))
+    return sum(wheel.get("size", 0) for package in told.get("packages", []) for wheel in package.get("wheels", []))
+
+
 def install(bento: Path, locked: Sequence[str], target: Target, into: Path) -> None:
     """Install a lock for the target, as `uv pip install --target` does.
 
@@ -114,8 +123,7 @@ def install(bento: Path, locked: Sequence[str], target: Target, into: Path) -> N
     Raises:
         PackagesError: a package has no wheel for the target, or cannot be downloaded.
     """
-    text = (bento / "env" / "python" / "requirements.txt").read_text("utf-8")
-    source = "\n".join([*address_lines(text), *locked])
+    source = "\n".join([*_addresses(bento), *locked])
     args = ["pip", "install", "-r", "-", "--target", str(into), "--no-deps", "--no-compile-bytecode"]
     _uv([*args, *_selection(target)], target, cwd=bento / "src", stdin=source)
     (into / ".lock").unlink(missing_ok=True)
@@ -156,6 +164,10 @@ def grouped(found: Sequence[Distribution]) -> list[tuple[str, list[Entry]]]:
     heavy = sorted((one for one in found if one.size >= _HEAVY), key=lambda one: one.name)
     layers = [("packages", [entry for one in light for entry in one.entries])] if light else []
     return layers + [(f"package {one.name} {one.version}", list(one.entries)) for one in heavy]
+
+
+def _addresses(bento: Path) -> list[str]:
+    return address_lines((bento / "env" / "python" / "requirements.txt").read_text("utf-8"))
 
 
 def _selection(target: Target) -> list[str]:

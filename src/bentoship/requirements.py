@@ -10,7 +10,10 @@ from pathlib import Path
 NEVER_SERVED = frozenset({"uv"})
 
 # A constraint narrows what a lock may choose; an exact lock shows its effect, and needs it no more.
-_ADDRESS = ("-c ", "--constraint", "--index-url", "-i ", "--extra-index-url", "--find-links", "-f ", "--trusted-host", "--no-index")
+_ADDRESS = (
+    "-c ", "--constraint", "--index-url", "-i ", "--extra-index-url", "--find-links", "-f ", "--trusted-host",
+    "--no-index",
+)  # fmt: skip
 _INCLUDE = re.compile(r"^(?P<option>-r|-c|--requirement|--constraint)[ =]?\s*(?P<path>\S+)")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
 _EXACT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*==\s*[^*,;\s]+\s*(;.*)?$")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +14,18 @@ from typing import TypeVar
 
 from bentoship import bento as bentos
 from bentoship import console
+from bentoship.assembly import check
 from bentoship.backends import Backend
 from bentoship.backends.direct import DirectBackend
 from bentoship.bases import Base
 from bentoship.bases.choice import DEBIAN, choose
 from bentoship.bento import Bento
+from bentoship.errors import RegistryError
 from bentoship.git import clean_commit
+from bentoship.image.descriptor import Descriptor
 from bentoship.image.manifest import Image
 from bentoship.layers import LayerCache
+from bentoship.plan import Outline, planned_layers, survey
 from bentoship.process import network_settings
 from bentoship.providers import Provider
 from bentoship.reference import ImageReference
@@ -130,33 +136,21 @@ def build(where: Workspace) -> Bento:
 @functools.cache
 def backend(where: Workspace) -> Backend:
     """How images are made."""
-    cache = where.settings.cache
-    return DirectBackend(
-        LayerCache(cache / "layers"), LayoutStore(where.layout), cache / "scratch", lambda bento: base(where, bento)
-    )
+    scratch = where.settings.cache / "scratch"
+    return DirectBackend(layer_cache(where), LayoutStore(where.layout), scratch, lambda bento: base(where, bento))
 
 
 def base(where: Workspace, bento: Bento) -> Base:
-    """The base for a Bento, by BASE_IMAGE, its bentofile, or this host's kind."""
-    settings = where.settings
-    chosen = choose(
-        settings.base_image, bento.base_image, bento.python_version, has_apt=shutil.which("apt-get") is not None
-    )
-    layers = LayerCache(settings.cache / "layers")
-    if chosen == DEBIAN:
+    """The base for a Bento, by BASE_IMAGE, its bentofile, or this host's kind. Raises BaseImageError."""
+    settings, layers = where.settings, layer_cache(where)
+    image, store = _registry_base(where, bento)
+    if image is None or store is None:
         from bentoship.bases.debian import debian_base
 
-        return debian_base(
-            settings.cache, python=bento.python_version, platform=settings.platforms[0], layers=layers
-        )
+        return debian_base(settings.cache, python=bento.python_version, platform=settings.platforms[0], layers=layers)
     from bentoship.bases.registry import registry_base
 
-    image = ImageReference.parse(chosen)
-    from bentoship.providers.generic import GenericProvider
-
-    account = GenericProvider(image.host, image.path).credentials
-    store = RegistryStore(image, account, network=network_settings())
-    return registry_base(
+    found = registry_base(
         image,
         python=bento.python_version,
         platform=settings.platforms[0],
@@ -164,6 +158,43 @@ def base(where: Workspace, bento: Bento) -> Base:
         cache=settings.cache,
         layout=LayoutStore(layers.folder),
     )
+    if not found.origin["pinned"]:
+        console.say("containerize", f"the base {image} may change; pin it: {image}@{found.origin['digest']}")
+    return found
+
+
+def base_outline(where: Workspace, bento: Bento) -> Outline:
+    """What is known of the base without making it."""
+    settings, layers = where.settings, layer_cache(where)
+    image, store = _registry_base(where, bento)
+    if image is None or store is None:
+        from bentoship.bases.debian import debian_outline
+
+        return debian_outline(
+            settings.cache, python=bento.python_version, platform=settings.platforms[0], layers=layers
+        )
+    from bentoship.bases.registry import registry_outline
+
+    layout = LayoutStore(layers.folder)
+    listed = registry_outline(image, platform=settings.platforms[0], store=store, layout=layout)
+    return base(where, bento) if all(map(layout.exists, listed)) else listed
+
+
+def _registry_base(where: Workspace, bento: Bento) -> tuple[ImageReference | None, RegistryStore | None]:
+    """The image that is the base, and its repository; None for Debian's packages."""
+    has_apt = shutil.which("apt-get") is not None
+    chosen = choose(where.settings.base_image, bento.base_image, bento.python_version, has_apt=has_apt)
+    if chosen == DEBIAN:
+        return None, None
+    from bentoship.credentials import find
+
+    image = ImageReference.parse(chosen)
+    return image, RegistryStore(image, lambda: find(image.host, image.path), network=network_settings())
+
+
+def layer_cache(where: Workspace) -> LayerCache:
+    """The layers of all projects."""
+    return LayerCache(where.settings.cache / "layers")
 
 
 @once
@@ -178,13 +209,13 @@ def containerize(where: Workspace) -> Image:
 def tag(where: Workspace) -> tuple[str, ...]:
     """Name the image in the layout."""
     image = containerize(where)
-    names = tags(where)
+    names = tags(where, build(where).version)
     backend(where).tag(image, names)
     console.say("tag", ", ".join(names))
     return names
 
 
-def tags(where: Workspace) -> tuple[str, ...]:
+def tags(where: Workspace, version: str) -> tuple[str, ...]:
     """What the image is to be called: IMAGE_TAGS with the Bento's version and the commit put in.
 
     A tag with a commit is left out where the work tree is not what the commit says.
@@ -193,15 +224,19 @@ def tags(where: Workspace) -> tuple[str, ...]:
     commit = clean_commit(where.folder) if any("{commit}" in one for one in wanted) else None
     if commit is None:
         wanted = tuple(one for one in wanted if "{commit}" not in one)
-    version = build(where).version
     filled = (one.replace("{version}", version).replace("{commit}", commit or "") for one in wanted)
     return tuple(dict.fromkeys(filled))
 
 
-def repository(where: Workspace) -> ImageReference:
+def repository(where: Workspace, bento: Bento) -> ImageReference:
     """Where the image goes."""
-    name = where.settings.image_name or build(where).name.replace("_", "-")
-    return provider(where).repository(name)
+    return provider(where).repository(where.settings.image_name or bento.name.replace("_", "-"))
+
+
+def registry_store(where: Workspace, target: ImageReference, *, push: bool) -> RegistryStore:
+    """The repository that the image goes to, as the account that the provider knows."""
+    whose = provider(where)
+    return RegistryStore(target, whose.credentials, push=push, plain_http=whose.plain_http, network=network_settings())
 
 
 @once
@@ -209,14 +244,18 @@ def push(where: Workspace) -> Result:
     """Send what the registry lacks, set the tags, and print the reference on stdout."""
     names = tag(where)
     auth(where)
-    target = repository(where)
-    account = provider(where)
-    store = RegistryStore(
-        target, account.credentials, push=True, plain_http=account.plain_http, network=network_settings()
-    )
+    target = repository(where, build(where))
+    image = containerize(where)
     with console.Transfer("push") as progress:
-        result = backend(where).push(containerize(where), names, store, progress)
-    _tell(where, target, names, result)
+        store = registry_store(where, target, push=True)
+        result = backend(where).push(image, names, store, progress)
+    outcomes = {descriptor.digest: outcome for descriptor, outcome in result.outcomes}
+    sizes = [(layer.descriptor.size, outcomes[layer.descriptor.digest], layer.title) for layer in image.layers]
+    console.table([(console.size(size), outcome, title) for size, outcome, title in sizes])
+    there = sum(descriptor.size for descriptor, outcome in result.outcomes if outcome != "sent")
+    console.say("push", f"sent {console.size(result.sent_bytes)}, {console.size(there)} were there already")
+    for name in names:
+        console.say("push", str(target.with_tag(name)))
     console.result(str(target.with_digest(result.root.digest)))
     return result
 
@@ -225,29 +264,55 @@ def push(where: Workspace) -> Result:
 def publish(where: Workspace) -> Result:
     """All of it; what is left for the end is the summary."""
     result = push(where)
-    _summarise(where, result)
+    seconds = ", ".join(f"{name} {spent:.1f}" for name, spent in SECONDS.items() if spent >= 0.05)
+    console.say("publish", f"{sum(SECONDS.values()):.1f} s ({seconds})")
+    target = repository(where, build(where)).with_digest(result.root.digest)
+    console.say("publish", f"run it: docker run --rm -p 3000:3000 {target}")
     return result
 
 
-def _tell(where: Workspace, target: ImageReference, names: tuple[str, ...], result: Result) -> None:
-    outcomes = {descriptor.digest: outcome for descriptor, outcome in result.outcomes}
-    console.table(
-        [
-            (console.size(layer.descriptor.size), outcomes.get(layer.descriptor.digest, ""), layer.title)
-            for layer in containerize(where).layers
-        ]
-    )
-    there = sum(descriptor.size for descriptor, outcome in result.outcomes if outcome != "sent")
-    console.say("push", f"sent {console.size(result.sent_bytes)}, {console.size(there)} were there already")
-    for name in names:
-        console.say("push", str(target.with_tag(name)))
+@once
+def plan(where: Workspace) -> None:
+    """Tell what publish would do: no Bento is stored, no tag set, no registry started, nothing sent."""
+    settings = where.settings
+    scratch = settings.cache / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="plan-", dir=scratch) as folder:
+        bento = bentos.preview(where.project, Path(folder))
+        check(bento)
+        layers = planned_layers(
+            bento, base_outline(where, bento), bento.python_version, settings.platforms[0], layer_cache(where)
+        )
+    target = repository(where, bento)
+    surveyed = survey(layers, _asking(where, target))
+    say = functools.partial(console.say, to=sys.stdout)
+    say("build", f"{bento.tag} {'would be built' if bento.fresh else 'is up to date'}")
+    say("containerize", f"{sum(layer.made for layer in layers)} of {len(layers)} layers are made")
+    rows = [(console.size(one.size, exact=bool(one.descriptor)), there, one.title) for one, there in surveyed]
+    console.table([(size, "present" if there else "new", title) for size, there, title in rows], to=sys.stdout)
+    say("tag", ", ".join(tags(where, bento.version)))
+    new = [layer for layer, there in surveyed if not there]
+    size = console.size(sum(layer.size for layer in new), exact=all(layer.descriptor for layer in new))
+    say("push", f"{size} to send to {target}")
 
 
-def _summarise(where: Workspace, result: Result) -> None:
-    seconds = ", ".join(f"{name} {spent:.1f}" for name, spent in SECONDS.items() if spent >= 0.05)
-    console.say("publish", f"{sum(SECONDS.values()):.1f} s ({seconds})")
-    target = repository(where).with_digest(result.root.digest)
-    console.say("publish", f"run it: docker run --rm -p 3000:3000 {target}")
+def _asking(where: Workspace, target: ImageReference) -> Callable[[Descriptor], bool]:
+    """How to learn what the registry has, without starting it; one that cannot be asked is taken to have nothing."""
+    if holdings := provider(where).holdings(target):
+        return holdings
+    store = registry_store(where, target, push=False)
+    silent = False
+
+    def ask(descriptor: Descriptor) -> bool:
+        nonlocal silent
+        try:
+            return not silent and store.exists(descriptor)
+        except RegistryError as error:
+            console.say("plan", f"{error.doing}: {error.why}; all is taken for new")
+            silent = True
+            return False
+
+    return ask
 
 
 @once

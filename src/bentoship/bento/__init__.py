@@ -204,7 +204,8 @@ def _explained(error: Mapping[str, str], stderr: str) -> BentoError:
     if unknown := _UNKNOWN_KEY.search(message):
         section = (unknown["section"] or "").lower()
         where = f" in its section {section}" if section else ""
-        return BentoError("Read bentofile.yaml", f"unknown key{where}: {unknown['key'] or unknown['name']}", "Correct or remove it.")
+        key = unknown["key"] or unknown["name"]
+        return BentoError("Read bentofile.yaml", f"unknown key{where}: {key}", "Correct or remove it.")
     if "Failed to lock PyPI packages" in message:
         why = " ".join(line.strip() for line in _uv_complaint(stderr)) or message.splitlines()[0]
         return BentoError("Lock the Bento's Python packages", why, "Check its requirements and the network.")

@@ -78,7 +78,7 @@ def _follow_includes() -> None:
         self._after_pip_install = True
         return self
 
-    Image.requirements_file = requirements_file  # type: ignore[method-assign]
+    Image.requirements_file = requirements_file
 
 
 def _import_model(archive: Path) -> str | None:
@@ -188,7 +188,7 @@ def _explain(error: BaseException, project: Path) -> dict[str, str]:
     while root.__cause__ or (root.__context__ and not root.__suppress_context__):
         root = root.__cause__ or root.__context__ or root
     if type(root).__name__ == "CloudRESTApiClientError":
-        # A model that isn't in the store is looked for in BentoML's cloud; that there is no account is beside the point.
+        # A model that isn't in the store is looked for in BentoML's cloud, for which nobody need have an account.
         root = leaves[-1]
     own = [f for f in traceback.extract_tb(root.__traceback__) if _is_own(f.filename, project)]
     where = f" ({Path(own[-1].filename).relative_to(project)}, line {own[-1].lineno})" if own else ""

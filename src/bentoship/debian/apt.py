@@ -108,7 +108,12 @@ class Apt:
                 return
             wanted = [f"{package.name}:{package.architecture}={package.version}" for package in missing]
             state = self._state(architecture)
-            state.apt_get(f"Download {len(missing)} of Debian's packages", "download", *wanted, cwd=Path(partial))
+            try:
+                state.apt_get(f"Download {len(missing)} of Debian's packages", "download", *wanted, cwd=Path(partial))
+            except BaseImageError:
+                # Perhaps a package was replaced since the lists were made: the next run shall ask for new ones.
+                state.outdate()
+                raise
             for package in missing:
                 Path(partial, package.path.name).replace(package.path)
                 if not _is_whole(package):
@@ -187,13 +192,17 @@ class _State:
         self.apt_get("Refresh the lists of Debian's packages", "update", "--option", "APT::Update::Error-Mode=any")
         (self.folder / "updated").touch()
 
+    def outdate(self) -> None:
+        """Have the lists refreshed the next time, however young they are."""
+        (self.folder / "updated").unlink(missing_ok=True)
+
     def apt_get(self, doing: str, *args: str, cwd: Path | None = None) -> str:
         """What apt-get prints. Raises: BaseImageError with apt's own words."""
         env = process.environment(extra={"APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C"})
         try:
             done = process.run(["apt-get", "--quiet=2", *args], env=env, cwd=cwd, check=False)
         except ProcessError as error:
-            raise BaseImageError(doing, error.why, WITHOUT_APT) from error
+            raise BaseImageError(doing, f"apt-get: {error.why}", WITHOUT_APT) from error
         # Before apt 2.1.14 a list that could not be fetched is only a warning.
         if done.code != 0 or "Failed to fetch" in done.stderr:
             words = [line[3:] for line in done.stderr.splitlines() if line.startswith(("E: ", "W: "))]
@@ -204,7 +213,7 @@ class _State:
         try:
             host = process.run(["apt-config", "dump"], env=process.environment(extra={"LC_ALL": "C"})).stdout
         except ProcessError as error:
-            raise BaseImageError("Find Debian's packages", error.why, WITHOUT_APT) from error
+            raise BaseImageError("Find Debian's packages", f"apt-config: {error.why}", WITHOUT_APT) from error
         here = str(self.folder.absolute())
         ours = {
             "APT::Architecture": self.architecture,
@@ -243,4 +252,4 @@ def _host_architecture() -> str:
     try:
         return process.run(["dpkg", "--print-architecture"], env=process.environment()).stdout.strip()
     except ProcessError as error:
-        raise BaseImageError("Find Debian's packages", error.why, WITHOUT_APT) from error
+        raise BaseImageError("Find Debian's packages", f"dpkg: {error.why}", WITHOUT_APT) from error

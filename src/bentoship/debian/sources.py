@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 ETC_APT = Path("/etc/apt")
@@ -11,6 +11,9 @@ OS_RELEASE = Path("/etc/os-release")
 
 Entry = Mapping[str, str]
 """A stanza of a `.sources` file (man sources.list): its fields' values by their names in small letters."""
+
+# Names that move on to the next release; others use them, too, so they count only where a release's own name doesn't.
+_MOVING = frozenset({"stable", "testing", "unstable", "sid"})
 
 _LINE = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)\]\s*)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>[^#]+)")
 _FIELD = re.compile(r"^([\w-]+):(.*(?:\n[ \t].*)*)", re.MULTILINE)
@@ -37,16 +40,20 @@ def own_sources(system: Mapping[str, str], etc: Path = ETC_APT) -> str:
         system: the host's os-release.
         etc: apt's configuration.
     """
-    names = {system.get(key, "") for key in ("VERSION_CODENAME", "UBUNTU_CODENAME", "DEBIAN_CODENAME")} - {""}
-    found = []
-    for entry in [*_from_lines(etc), *_from_stanzas(etc)]:
-        suites = [suite for suite in entry.get("suites", "").split() if _release(suite) in names]
-        if suites and "main" in entry.get("components", "").split():
-            found.append({**entry, "suites": " ".join(suites)})
-    signed = [
-        entry for entry in found if _is_signed_by(entry, [system.get("ID", ""), *system.get("ID_LIKE", "").split()])
-    ]
-    return "\n".join(_text(entry) for entry in signed or found)
+    codenames = {system.get(key, "") for key in ("VERSION_CODENAME", "UBUNTU_CODENAME", "DEBIAN_CODENAME")} - {""}
+    distributions = [system.get("ID", ""), *system.get("ID_LIKE", "").split()]
+    for releases in (codenames, _MOVING):
+        found = [own for entry in [*_from_lines(etc), *_from_stanzas(etc)] if (own := _own_part(entry, releases))]
+        if found:
+            signed = [entry for entry in found if _is_signed_by(entry, distributions)]
+            return "\n".join(_text(entry) for entry in signed or found)
+    return ""
+
+
+def _own_part(entry: Entry, releases: Collection[str]) -> Entry | None:
+    """An entry with those of its suites that belong to a release; None when none does."""
+    suites = [suite for suite in entry.get("suites", "").split() if _release(suite) in releases]
+    return {**entry, "suites": " ".join(suites)} if suites and "main" in entry.get("components", "").split() else None
 
 
 def _from_lines(etc: Path) -> list[Entry]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from bentoship.credentials import Credentials
+from bentoship.image.descriptor import Descriptor
 from bentoship.reference import ImageReference
 
 
@@ -29,3 +31,6 @@ class Provider(Protocol):
 
     def credentials(self) -> Credentials | None:
         """The account to push as; None for nobody. Asked at each login anew, since some hold for an hour only."""
+
+    def holdings(self, repository: ImageReference) -> Callable[[Descriptor], bool] | None:
+        """Tells what a registry has that does not run; None for one that has to be asked."""

@@ -62,5 +62,8 @@ class GenericProvider:
         """The account that is kept for this host and path."""
         return credentials.find(self.host, self.path)
 
+    def holdings(self, repository: ImageReference) -> None:
+        """It has to be asked."""
+
 
 _ALLOWED = "Write a host and a path, such as ghcr.io/acme, or http://HOST/PATH for one without TLS."

@@ -19,6 +19,7 @@ from bentoship import process
 from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError
 from bentoship.files import lock, write_whole
+from bentoship.image.descriptor import Descriptor
 from bentoship.providers.distribution import find_program
 from bentoship.reference import ImageReference
 
@@ -81,6 +82,14 @@ class LocalRegistry:
     def credentials(self) -> Credentials | None:
         """It asks for none."""
         return None
+
+    def holdings(self, repository: ImageReference) -> Callable[[Descriptor], bool] | None:
+        """Tells from its files what the registry has; None while it runs and can be asked."""
+        if self.running():
+            return None
+        # The distribution registry's own layout (registry/storage/paths.go).
+        kept = self._folder / "data" / "docker" / "registry" / "v2" / "repositories" / repository.path / "_layers"
+        return lambda descriptor: (kept / "sha256" / descriptor.hex / "link").is_file()
 
     def start(self) -> str:
         """Start the registry unless it runs, and wait until it answers.

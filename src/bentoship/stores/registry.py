@@ -211,31 +211,30 @@ class RegistryStore:
         Raises: RegistryError when there is no answer, or another one.
         """
         url = urljoin(self._base, path)
-        once = body is not None and not isinstance(body, bytes)
         scope = scope or self._scope
         authorization = self._login.header(scope)
+        again = body is None or isinstance(body, bytes)
         renewed = False
         for _ in range(_MAX_REDIRECTS + 2):
             ours = origin(url) == origin(self._base)
-            sent = {**headers, **({"Authorization": authorization} if authorization and ours else {})}
+            sent = {**headers, "Authorization": authorization} if authorization and ours else headers
             response = self._http.request(doing, method, url, sent, body)
-            if response.status == 401 and ours and not renewed and not once:
-                response.drain_conn()
-                renewed = True
-                authorization = self._login.renew(scope, authorization, response.headers.get("WWW-Authenticate", ""))
-            elif response.status in _REDIRECTS and "Location" in response.headers and not once:
-                response.drain_conn()
+            if response.status == 401 and ours and not renewed:
+                refused, renewed = authorization, True
+                authorization = self._login.renew(scope, refused, response.headers.get("WWW-Authenticate", ""))
+                if not again:
+                    # The token ended after the upload was begun; another attempt has a new one.
+                    error = refusal(doing, self._host, response, self._login.account)
+                    error.temporary = authorization != refused
+                    raise error
+            elif again and response.status in _REDIRECTS and "Location" in response.headers:
                 url = self._safe(doing, urljoin(url, response.headers["Location"]))
             elif response.status in ((expect,) if isinstance(expect, int) else expect):
                 return response
             else:
                 break
-        if response.status == 401 and once:
-            self._login.renew(scope, authorization, response.headers.get("WWW-Authenticate", ""))
-        error = refusal(doing, self._host, response, self._login.account)
-        # A token that ended after the upload was begun: the next attempt has a new one.
-        error.temporary |= response.status == 401 and once
-        raise error
+            response.drain_conn()
+        raise refusal(doing, self._host, response, self._login.account)
 
 
 class _Body:
