@@ -1,0 +1,124 @@
+"""The host's apt, with its real servers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bentoship.debian.apt import Apt
+from bentoship.errors import BaseImageError
+from tests.support.cache import kept, needs_apt, of_run
+
+pytestmark = needs_apt
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    """A folder whose lists are fresh mostly."""
+    return kept() / "apt"
+
+
+@pytest.fixture
+def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PATH on which nothing is found."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+
+def test_package_is_downloaded_as_the_list_says(folder: Path) -> None:
+    """A .deb file has the size and hash that the signed list gives."""
+    [package] = Apt(folder).download(["netbase"], dependencies=False)
+    content = package.path.read_bytes()
+    assert (package.name, package.architecture) == ("netbase", "all")
+    assert (len(content), hashlib.sha256(content).hexdigest()) == (package.size, package.sha256)
+
+
+def test_dependencies_come_along_by_name(folder: Path) -> None:
+    """What a package needs belongs to the answer, what is only recommended doesn't."""
+    names = [package.name for package in Apt(folder).resolve(["python3"])]
+    assert names == sorted(names)
+    assert {"libc6", "python3", "python3-minimal"} <= set(names)
+    assert "ca-certificates" not in names
+
+
+def test_nothing_is_run_for_what_is_known(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """While lists are young, what was asked once is answered, and what is there is taken, without apt."""
+    before = Apt(folder).download(["netbase"], architecture="amd64", dependencies=False)
+    request.getfixturevalue("no_programs")
+    assert Apt(folder).download(["netbase"], architecture="amd64", dependencies=False) == before
+
+
+def test_other_architecture_is_resolved(folder: Path) -> None:
+    """The host's architecture doesn't matter."""
+    found = {package.name: package.architecture for package in Apt(folder).resolve(["bash"], architecture="arm64")}
+    assert found["bash"] == "arm64"
+    assert set(found.values()) <= {"all", "arm64"}
+
+
+def test_unknown_package_is_told_in_apts_words(folder: Path) -> None:
+    """A name that Debian doesn't know is an error with what apt says of it."""
+    with pytest.raises(BaseImageError, match="Unable to locate package no-such-package"):
+        Apt(folder).resolve(["no-such-package"])
+
+
+def test_damaged_package_is_downloaded_again(folder: Path, tmp_path: Path) -> None:
+    """A .deb file in the cache that isn't what it should be is replaced."""
+    (tmp_path / "debs").mkdir()
+    for state in folder.iterdir():
+        if state.name != "debs":
+            (tmp_path / state.name).symlink_to(state)
+    [package] = Apt(tmp_path).resolve(["netbase"], dependencies=False)
+    package.path.write_bytes(b"x" * package.size)
+    Apt(tmp_path).fetch([package])
+    assert hashlib.sha256(package.path.read_bytes()).hexdigest() == package.sha256
+
+
+def test_no_network_is_told_in_apts_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists that can't be refreshed are an error, not an old system."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(BaseImageError, match=r"(?s)Failed to fetch.*BASE_IMAGE=") as caught:
+        Apt(tmp_path).resolve(["netbase"])
+    assert "Refresh" in caught.value.doing
+
+
+@pytest.mark.usefixtures("no_programs")
+def test_host_without_apt_names_another_base(tmp_path: Path) -> None:
+    """Without apt the error says which setting helps."""
+    with pytest.raises(BaseImageError, match=r"BASE_IMAGE=python:3\.11-slim"):
+        Apt(tmp_path).resolve(["netbase"], architecture="amd64")
+
+
+_SCRIPT = """
+import sys
+from pathlib import Path
+from bentoship.debian.apt import Apt
+print(Apt(Path(sys.argv[1])).download(["hostname"], dependencies=False)[0].sha256)
+"""
+
+
+@pytest.fixture(scope="session")
+def odd_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder with a space and an umlaut in its name."""
+    return of_run(tmp_path_factory, worker_id) / "zwei Räume"
+
+
+def test_two_at_once_in_an_odd_folder_and_locale(odd_folder: Path, folder: Path) -> None:
+    """Two processes share a new folder; neither its name nor locale nor umask matters."""
+    [expected] = Apt(folder).resolve(["hostname"], dependencies=False)
+    env = {**os.environ, "LC_ALL": "C", "LANGUAGE": "de", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def download() -> str:
+        args = [sys.executable, "-c", _SCRIPT, str(odd_folder)]
+        return subprocess.run(args, env=env, umask=0o077, check=True, capture_output=True, text=True).stdout.strip()
+
+    with ThreadPoolExecutor() as pool:
+        found = [pool.submit(download) for _ in range(2)]
+    assert [one.result() for one in found] == [expected.sha256] * 2
