@@ -6,6 +6,7 @@ import base64
 import http.server
 import json
 import re
+import ssl
 import subprocess
 import threading
 import time
@@ -36,8 +37,17 @@ class Answering:
 
 
 @contextmanager
-def answering(status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> Iterator[Answering]:
-    """A server that answers all requests alike."""
+def answering(
+    status: int, headers: dict[str, str] | None = None, body: bytes = b"", *, tls: Path | None = None
+) -> Iterator[Answering]:
+    """A server that answers all requests alike.
+
+    Args:
+        status: of its answers.
+        headers: of them.
+        body: of them.
+        tls: a folder with key.pem and certificate.pem, for a server that speaks TLS.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None: ...
@@ -54,6 +64,10 @@ def answering(status: int, headers: dict[str, str] | None = None, body: bytes = 
         do_HEAD = do_POST = do_CONNECT = do_GET  # noqa: N815 - the server looks for these names
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls / "certificate.pem", tls / "key.pem")
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         told = Answering(f"127.0.0.1:{server.server_port}", [])
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         try:

@@ -17,7 +17,7 @@ from bentoship.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support.images import noise, put
 from tests.support.proxy import Fault, Proxy
-from tests.support.registry import Registry, needs_openssl, refused
+from tests.support.registry import Registry, make_certificate, needs_openssl, refused
 from tests.support.servers import answering
 
 
@@ -163,3 +163,23 @@ def test_a_proxy_of_another_kind_is_told() -> None:
     assert "socks5://127.0.0.1:1080" in error.doing
     assert "hunter2" not in str(error)
     assert not error.temporary
+
+
+@needs_openssl
+def test_a_redirect_never_leads_out_of_tls(tmp_path: Path) -> None:
+    """Elsewhere it is refused, without the query that may be secret; on the same host it stays encrypted."""
+    make_certificate(tmp_path)
+    network = Network(ca_file=str(tmp_path / "certificate.pem"))
+    with answering(200, body=b"content") as plain:
+        elsewhere = {"Location": f"http://localhost:{plain.host.partition(':')[2]}/blob?secret=1"}
+        with answering(307, elsewhere, tls=tmp_path) as encrypted:
+            store = RegistryStore(ImageReference(encrypted.host, "acme/tool"), plain_http=False, network=network)
+            with pytest.raises(RegistryError, match="which is not encrypted") as caught:
+                store.exists(Descriptor.of(LAYER_TAR, b"content"))
+        assert "secret" not in str(caught.value)
+        assert plain.asked == []
+    with answering(307, {"Location": "http://127.0.0.1/again"}, tls=tmp_path) as encrypted:
+        store = RegistryStore(ImageReference(encrypted.host, "acme/tool"), plain_http=False, network=network)
+        with pytest.raises(RegistryError, match="HTTP 307"):
+            store.exists(Descriptor.of(LAYER_TAR, b"content"))
+        assert len(encrypted.asked) > 2

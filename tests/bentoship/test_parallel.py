@@ -1,0 +1,71 @@
+"""Doing several things at once, and ending them at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from bentoship.parallel import in_parallel
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    """Whichever was done first."""
+
+    def slow_first(number: int) -> int:
+        time.sleep(0.05 if number == 0 else 0)
+        return number * 10
+
+    assert in_parallel(slow_first, range(5), jobs=3, cancelled=threading.Event()) == [0, 10, 20, 30, 40]
+    assert in_parallel(slow_first, [], jobs=3, cancelled=threading.Event()) == []
+
+
+def test_no_more_run_at_once_than_are_allowed() -> None:
+    """And no fewer, when there is enough to do."""
+    running, most, lock = 0, 0, threading.Lock()
+    both = threading.Barrier(2)
+
+    def work(number: int) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        both.wait(10)
+        with lock:
+            running -= 1
+
+    in_parallel(work, range(6), jobs=2, cancelled=threading.Event())
+    assert most == 2
+
+
+def test_the_first_failure_ends_all() -> None:
+    """What waits is woken, what is yet to begin never does, and the failure is told."""
+    cancelled, woken, begun = threading.Event(), threading.Event(), []
+
+    def work(number: int) -> None:
+        begun.append(number)
+        if number == 0:
+            raise ValueError("no luck")
+        assert woken.wait(30)
+
+    with pytest.raises(ValueError, match="no luck"):
+        in_parallel(work, range(20), jobs=3, cancelled=cancelled, interrupt=woken.set)
+    assert cancelled.is_set()
+    assert len(begun) <= 4
+
+
+def test_a_thread_that_cannot_be_woken_is_not_waited_for() -> None:
+    """Not for long, at least."""
+    for_ever = threading.Event()
+
+    def work(number: int) -> None:
+        if number == 0:
+            raise ValueError("no luck")
+        for_ever.wait(60)
+
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="no luck"):
+        in_parallel(work, range(2), jobs=2, cancelled=threading.Event())
+    for_ever.set()
+    assert time.monotonic() - began < 20
