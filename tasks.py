@@ -13,6 +13,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER / "src"))
 
 
 class Stopped(SystemExit):

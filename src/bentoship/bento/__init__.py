@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import bentoship
 from bentoship.bento.inputs import input_key, read_bentofile
 from bentoship.errors import BentoError
 from bentoship.files import lock, write_whole
@@ -179,6 +181,8 @@ def _build_in_child(project: Project, into: Path | None = None) -> dict[str, Any
             "BENTOML_DO_NOT_TRACK": "true",
             "UV_PYTHON": sys.executable,
             "PYTHONDONTWRITEBYTECODE": "1",
+            # The publisher itself, and the service of a project with a src layout, whether installed or not.
+            "PYTHONPATH": os.pathsep.join([str(Path(bentoship.__file__).parents[1]), str(project.folder / "src")]),
         }
         env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra=extra)
         done = run([sys.executable, "-P", "-m", "bentoship.bento.child", order, answer], env=env, check=False)
