@@ -19,6 +19,7 @@ _UNWANTED = re.compile(
     r"|usr/share/zoneinfo/(posix|right)(/|$)"
     r"|usr/lib/python3[^/]*/(ensurepip|idlelib|pydoc_data|test|turtledemo|\w+/tests?)(/|$)"
     r"|usr/lib/[^/]+/gconv/(?!gconv-modules|(ANSI_X3\.110|CP1252|ISO8859-15?|UNICODE|UTF-\d+)\.so$)"
+    r"|etc/rmt$"  # leads to a program that only a script would choose
     r"|var/(cache|log)/|var/(lock|run)(/|$)"
 )
 

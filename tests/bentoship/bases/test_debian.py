@@ -1,0 +1,210 @@
+"""A base of Debian's packages."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from bentoship.bases import Base
+from bentoship.bases.debian import LEFT_OUT, debian_base
+from bentoship.bases.interpreter import command, find_python
+from bentoship.debian.sources import os_release
+from bentoship.errors import BaseImageError
+from bentoship.layers import LayerCache
+from bentoship.rootfs import resolve
+from tests.support.cache import kept, needs_apt
+
+pytestmark = needs_apt
+
+Members = dict[str, tarfile.TarInfo]
+
+
+@pytest.fixture(scope="module")
+def blob(base: Base, cache: Path) -> Path:
+    """The base's layer."""
+    [layer] = base.layers
+    return LayerCache(cache / "layers").blob(layer.descriptor)
+
+
+@pytest.fixture(scope="module")
+def members(blob: Path) -> Members:
+    """What is in the layer."""
+    with tarfile.open(blob) as tar:
+        return {member.name: member for member in tar}
+
+
+def test_layer_is_small(blob: Path) -> None:
+    """It weighs less than a third of what BentoML's own base does."""
+    assert blob.stat().st_size <= 27_000_000
+
+
+def test_descriptor_fits_the_blob(base: Base, blob: Path) -> None:
+    """The layer is described as it is."""
+    content = blob.read_bytes()
+    descriptor = base.layers[0].descriptor
+    assert (descriptor.size, descriptor.hex) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_modes_are_plain_but_for_the_few_that_matter(members: Members) -> None:
+    """No program is setuid; all may write to /tmp, and nobody but root and shadow read shadow."""
+    special = {name: (member.mode, member.gid) for name, member in members.items() if not member.issym()}
+    assert special.pop("tmp") == special.pop("var/tmp") == special.pop("run/lock") == (0o1777, 0)
+    assert special.pop("etc/shadow") == special.pop("etc/gshadow") == (0o640, 42)
+    assert special.pop("root") == (0o700, 0)
+    assert set(special.values()) == {(0o755, 0), (0o644, 0)}
+
+
+def test_top_folders_are_links_into_usr(members: Members) -> None:
+    """As Debian installs itself since its release 12."""
+    assert {name: members[name].linkname for name in ("bin", "lib", "sbin")} == {
+        "bin": "usr/bin",
+        "lib": "usr/lib",
+        "sbin": "usr/sbin",
+    }
+
+
+def test_no_link_leads_nowhere(base: Base, members: Members) -> None:
+    """Each link's target came along."""
+    assert [name for name in members if members[name].issym() and not resolve(base.rootfs, name).exists()] == []
+
+
+def test_scanners_find_each_package(base: Base, members: Members) -> None:
+    """Each package's control paragraph is there with its version, and so is its copyright."""
+    for package in base.origin["debian"]["packages"]:
+        paragraph = (base.rootfs / "var/lib/dpkg/status.d" / package["name"]).read_text("utf-8")
+        assert f"Version: {package['version']}\n" in paragraph
+        assert resolve(base.rootfs, f"usr/share/doc/{package['name']}/copyright").is_file()
+
+
+def test_system_tells_its_release(base: Base) -> None:
+    """os-release is Debian's own, and the origin says the same."""
+    assert base.origin["debian"]["release"] == os_release(base.rootfs / "etc/os-release")["PRETTY_NAME"]
+
+
+def test_origin_names_each_package(base: Base) -> None:
+    """What it was made of can be told, by hash."""
+    packages = {package["name"]: package for package in base.origin["debian"]["packages"]}
+    assert {"python3", "libgomp1", "libstdc++6", "ca-certificates", "tzdata"} <= set(packages)
+    assert not LEFT_OUT & set(packages)
+    assert all(len(package["sha256"]) == 64 for package in packages.values())
+
+
+def test_every_module_is_compiled(members: Members, offered: str) -> None:
+    """The user that runs a Bento couldn't write byte-code beside the standard library."""
+    library = f"usr/lib/python{offered}"
+    tag = f"cpython-{offered.replace('.', '')}"
+    modules = [name for name in members if name.startswith(library) and name.endswith(".py") and members[name].isfile()]
+    compiled = {str(Path(name).parent / "__pycache__" / f"{Path(name).stem}.{tag}.pyc") for name in modules}
+    assert len(modules) > 400
+    assert compiled <= set(members)
+
+
+def test_users_are_debians(base: Base) -> None:
+    """The user database has Debian's own users, none of them with a password."""
+    passwd = (base.rootfs / "etc/passwd").read_text().splitlines()
+    assert passwd[0] == "root:x:0:0:root:/root:/bin/bash"
+    assert "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin" in passwd
+    assert "shadow:x:42:" in (base.rootfs / "etc/group").read_text().splitlines()
+    shadow = (base.rootfs / "etc/shadow").read_text().splitlines()
+    assert [line.split(":")[0] for line in shadow] == [line.split(":")[0] for line in passwd]
+    assert {line.split(":")[1] for line in shadow} == {"*"}
+
+
+_USES = """
+import asyncio, bz2, ctypes, curses, decimal, lzma, multiprocessing, readline, sqlite3, ssl, sys, uuid, venv, zlib
+import zoneinfo
+print(asyncio.__cached__)
+print(hasattr(ssl, "create_default_context"))
+"""
+
+
+def test_its_python_runs_with_its_own_library(base: Base, offered: str) -> None:
+    """The modules that a service may import are there, with the libraries that they need."""
+    python = find_python(base.rootfs, offered, "/usr/bin")
+    own = command(base.rootfs, python, version=offered, platform=base.platform)
+    done = subprocess.run([*own.args, "-c", _USES], env=dict(own.env), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0].startswith(str(base.rootfs))
+
+
+def test_certificates_are_one_bundle(base: Base) -> None:
+    """The bundle is where OpenSSL looks for it, and whole."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(base.rootfs / "etc/ssl/certs/ca-certificates.crt")
+    certificates = list((base.rootfs / "usr/share/ca-certificates/mozilla").iterdir())
+    assert len(context.get_ca_certs()) == len(certificates) > 50
+    assert str((base.rootfs / "usr/lib/ssl/cert.pem").readlink()) == "/etc/ssl/certs/ca-certificates.crt"
+
+
+def test_up_to_date_base_is_found_without_apt(
+    base: Base, cache: Path, offered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing changed no program is run."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    layers = LayerCache(cache / "layers")
+    assert debian_base(cache, python=offered, platform="linux/amd64", layers=layers) == base
+
+
+def test_lost_layer_is_made_again(base: Base, cache: Path, tmp_path: Path, offered: str) -> None:
+    """A layer cache that was emptied gets the same layer, from the files that are there."""
+    layers = LayerCache(tmp_path / "layers")
+    again = debian_base(cache, python=offered, platform="linux/amd64", layers=layers)
+    assert again.layers == base.layers
+    assert layers.blob(base.layers[0].descriptor).is_file()
+
+
+_SCRIPT = """
+import sys
+from pathlib import Path
+from bentoship.bases.debian import debian_base
+from bentoship.layers import LayerCache
+from bentoship.rootfs import resolve
+cache = Path(sys.argv[1])
+base = debian_base(cache, python=sys.argv[2], platform="linux/amd64", layers=LayerCache(cache / "layers"))
+print(base.layers[0].descriptor.digest)
+"""
+
+
+def test_digest_is_the_same_in_other_circumstances(base: Base, tmp_path: Path, offered: str) -> None:
+    """Neither folder, umask, locale nor time zone show in the layer."""
+    folder = tmp_path / "zwei Räume"
+    folder.mkdir()
+    (folder / "apt").symlink_to(kept() / "apt")
+    env = {**os.environ, "LC_ALL": "C", "TZ": "Pacific/Kiritimati", "PYTHONPATH": os.pathsep.join(sys.path)}
+    args = [sys.executable, "-c", _SCRIPT, str(folder), offered]
+    done = subprocess.run(args, env=env, umask=0o077, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == base.layers[0].descriptor.digest
+
+
+def test_other_python_is_refused_with_what_there_is(cache: Path, offered: str) -> None:
+    """Which Python Debian has, and both ways out, are told."""
+    with pytest.raises(BaseImageError) as caught:
+        debian_base(cache, python="3.99", platform="linux/amd64", layers=LayerCache(cache / "layers"))
+    assert f"Python {offered}" in caught.value.why
+    assert f'docker.python_version: "{offered}"' in caught.value.hint
+    assert "BASE_IMAGE=python:3.99-slim" in caught.value.hint
+
+
+def test_unknown_platform_is_refused(cache: Path, offered: str) -> None:
+    """Windows containers have no Debian."""
+    with pytest.raises(BaseImageError, match="windows/amd64"):
+        debian_base(cache, python=offered, platform="windows/amd64", layers=LayerCache(cache / "layers"))
+
+
+def test_other_architecture_differs_in_programs_alone(base: Base, cache: Path, offered: str) -> None:
+    """A base for arm64 is put together here, too; its byte-code, which another Python made, is the same."""
+    other = debian_base(cache, python=offered, platform="linux/arm64", layers=LayerCache(cache / "layers"))
+    assert (other.rootfs / "usr/bin/bash").read_bytes()[18:20] == b"\xb7\0"  # man 5 elf: EM_AARCH64
+    made = {}
+    for rootfs in (base.rootfs, other.rootfs):
+        library = rootfs / "usr" / "lib" / f"python{offered}"
+        files = (path for package in ("email", "json", "logging") for path in (library / package).rglob("*.pyc"))
+        made[rootfs] = {str(path.relative_to(rootfs)): path.read_bytes() for path in files}
+    assert len(made[base.rootfs]) > 20
+    assert made[base.rootfs] == made[other.rootfs]
