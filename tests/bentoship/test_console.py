@@ -1,0 +1,39 @@
+"""What a person sees."""
+
+import pytest
+
+from bentoship import console
+from bentoship.image.descriptor import LAYER_GZIP, Descriptor
+
+BLOB = Descriptor(LAYER_GZIP, f"sha256:{0:064x}", 2_000_000)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (98_400_000, "98.4 MB"), (5e9, "5.0 GB")]
+)
+def test_sizes_are_for_people(count: float, text: str) -> None:
+    """Bytes in the largest unit that leaves a digit before the point; an estimate is marked."""
+    assert console.size(count) == text
+    assert console.size(count, exact=False) == f"~{text}"
+
+
+def test_words_go_to_stderr_and_results_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    """A script that reads stdout gets the result alone."""
+    console.say("push", "words")
+    console.table([("1", "one"), ("22", "two")])
+    console.result("result")
+    out, err = capsys.readouterr()
+    assert out == "result\n"
+    assert err.splitlines() == ["push            words", "                1   one", "                22  two"]
+
+
+def test_a_log_gets_lines_of_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is no terminal, no bar is drawn; what has to be sent again is taken back."""
+    with console.Transfer("push", every=0) as progress:
+        progress.begin([BLOB])
+        progress.advance(BLOB, 1_500_000)
+        progress.advance(BLOB, -500_000)
+    assert [line.split(maxsplit=1)[1] for line in capsys.readouterr().err.splitlines()] == [
+        "1.5 MB of 2.0 MB",
+        "1.0 MB of 2.0 MB",
+    ]

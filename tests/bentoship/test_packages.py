@@ -1,0 +1,126 @@
+"""Python packages for an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bentoship import packages
+from bentoship.errors import PackagesError
+from bentoship.image.layer import Entry
+from bentoship.packages import Target
+from tests.support.wheels import make_requirements, make_wheel
+
+TARGET = Target("linux/amd64", "3.11", 36)
+SITE = "app/.venv/lib/python3.11/site-packages"
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    """A folder for wheels."""
+    return tmp_path / "wheels"
+
+
+def installed(tmp_path: Path, bento: Path, target: Target = TARGET) -> dict[str, Entry]:
+    """What is installed for a Bento, by path in the image."""
+    into = tmp_path / "installed"
+    into.mkdir()
+    packages.install(bento, packages.lock(bento, target, tmp_path / "locks"), target, into)
+    return {entry.path: entry for one in packages.distributions(into, target) for entry in one.entries}
+
+
+def test_modules_and_scripts_lie_where_an_environment_has_them(tmp_path: Path, wheels: Path) -> None:
+    """Modules in site-packages, scripts in bin with the image's interpreter, data in share."""
+    data = {"tool/__init__.py": "", "tool-1.0.data/data/share/tool.txt": "data"}
+    make_wheel(wheels, "tool", files=data, script="run-tool")
+    found = installed(tmp_path, make_requirements(tmp_path / "bento", wheels, "tool==1.0"))
+    assert f"{SITE}/tool/__init__.py" in found
+    assert "app/.venv/share/tool.txt" in found
+    script = found["app/.venv/bin/run-tool"]
+    assert isinstance(script.content, bytes)
+    assert script.content.startswith(b"#!/app/.venv/bin/python\n")
+    assert script.mode == 0o755
+    record = found[f"{SITE}/tool-1.0.dist-info/RECORD"].content
+    assert isinstance(record, bytes)
+    assert b"../../../bin/run-tool,,\n" in record
+    assert str(tmp_path).encode() not in record
+
+
+def test_a_folder_with_a_space_changes_nothing(tmp_path: Path, wheels: Path) -> None:
+    """Scripts for long paths begin otherwise, and end the same in the image."""
+    make_wheel(wheels, "tool", script="run-tool")
+    far = tmp_path / ("a space " + "x" * 120)
+    near = tmp_path / "near"
+    contents = []
+    for folder in (far, near):
+        folder.mkdir()
+        found = installed(folder, make_requirements(folder / "bento", wheels, "tool==1.0"))
+        contents.append({path: entry.content for path, entry in found.items() if isinstance(entry.content, bytes)})
+    assert contents[0] == contents[1]
+    assert contents[0]
+
+
+def test_a_missing_wheel_is_named_with_the_platform(tmp_path: Path, wheels: Path) -> None:
+    """The package, the platform and the Python, in the installer's words and ours."""
+    make_wheel(wheels, "native", tag="cp311-cp311-macosx_11_0_arm64")
+    bento = make_requirements(tmp_path / "bento", wheels, "native==1.0")
+    with pytest.raises(PackagesError) as caught:
+        installed(tmp_path, bento)
+    text = str(caught.value)
+    assert all(part in text for part in ("native", "linux/amd64", "Python 3.11", "BACKEND=docker"))
+    assert len(text.splitlines()) <= 3
+
+
+def test_a_wheel_for_a_newer_system_is_refused(tmp_path: Path, wheels: Path) -> None:
+    """What the base's C library cannot run is not installed."""
+    make_wheel(wheels, "native", tag="cp311-cp311-manylinux_2_30_x86_64")
+    bento = make_requirements(tmp_path / "bento", wheels, "native==1.0")
+    with pytest.raises(PackagesError, match="native"):
+        installed(tmp_path, bento, Target("linux/amd64", "3.11", 28))
+    (tmp_path / "again").mkdir()
+    assert f"{SITE}/native/__init__.py" in installed(tmp_path / "again", bento)
+
+
+def test_a_loose_bento_gets_a_lock_that_is_kept(tmp_path: Path, wheels: Path) -> None:
+    """Without a lock of BentoML's the dependencies are found, and stay what they were."""
+    make_wheel(wheels, "top", requires="below>=1")
+    make_wheel(wheels, "below", "1.0")
+    bento = make_requirements(tmp_path / "bento", wheels, "top==1.0", locked=False)
+    assert packages.lock(bento, TARGET, tmp_path / "locks") == ["below==1.0", "top==1.0"]
+    make_wheel(wheels, "below", "2.0")
+    assert packages.lock(bento, TARGET, tmp_path / "locks") == ["below==1.0", "top==1.0"]
+    assert packages.lock(bento, TARGET, tmp_path / "other") == ["below==2.0", "top==1.0"]
+
+
+def test_bentomls_own_lock_is_taken(tmp_path: Path, wheels: Path) -> None:
+    """What is exact already is not asked for again, and uv is left out."""
+    bento = make_requirements(tmp_path / "bento", wheels, "b==2", "a==1", "uv==0.5")
+    assert packages.lock(bento, TARGET, tmp_path / "locks") == ["a==1", "b==2"]
+
+
+def test_byte_code_goes_with_its_module(tmp_path: Path, wheels: Path) -> None:
+    """A compiled file belongs to the package of its source, so that layers stay apart."""
+    make_wheel(wheels, "tool")
+    into = tmp_path / "installed"
+    into.mkdir()
+    bento = make_requirements(tmp_path / "bento", wheels, "tool==1.0")
+    packages.install(bento, ["tool==1.0"], TARGET, into)
+    (into / "tool" / "__pycache__").mkdir()
+    (into / "tool" / "__pycache__" / "__init__.cpython-311.pyc").write_bytes(b"x")
+    (one,) = packages.distributions(into, TARGET)
+    assert f"{SITE}/tool/__pycache__/__init__.cpython-311.pyc" in [entry.path for entry in one.entries]
+
+
+def test_heavy_packages_get_layers_of_their_own(tmp_path: Path, wheels: Path) -> None:
+    """The small ones share one, so that an update of one of them sends no large one again."""
+    make_wheel(wheels, "small")
+    make_wheel(wheels, "large", files={"large.bin": "x" * 7_000_000})
+    into = tmp_path / "installed"
+    into.mkdir()
+    bento = make_requirements(tmp_path / "bento", wheels, "small==1.0", "large==1.0")
+    packages.install(bento, ["small==1.0", "large==1.0"], TARGET, into)
+    layers = dict(packages.grouped(packages.distributions(into, TARGET)))
+    assert list(layers) == ["packages", "package large 1.0"]
+    assert f"{SITE}/large.bin" in [entry.path for entry in layers["package large 1.0"]]
+    assert not any("large" in entry.path for entry in layers["packages"])

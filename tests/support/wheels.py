@@ -1,0 +1,56 @@
+"""Wheels made by hand, so that installing needs no network."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def make_wheel(
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    *,
+    tag: str = "py3-none-any",
+    files: Mapping[str, str] | None = None,
+    requires: str = "",
+    script: str = "",
+) -> Path:
+    """Write a wheel (PyPA specification, "Binary distribution format").
+
+    Args:
+        files: by their paths in it; a module of the wheel's name when None.
+        requires: a requirement.
+        script: the name of a console script that calls the module's `main`.
+    """
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    members = {
+        **(files if files is not None else {f"{name}/__init__.py": "def main():\n    print('hello')\n"}),
+        f"{info}/METADATA": metadata + (f"Requires-Dist: {requires}\n" if requires else ""),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
+        **({f"{info}/entry_points.txt": f"[console_scripts]\n{script} = {name}:main\n"} if script else {}),
+    }
+    rows = "".join(f"{path},,\n" for path in [*members, f"{info}/RECORD"])
+    path = folder / f"{name}-{version}-{tag}.whl"
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in {**members, f"{info}/RECORD": rows}.items():
+            archive.writestr(member, content)
+    return path
+
+
+def make_requirements(bento: Path, wheels: Path, *requirements: str, locked: bool = True) -> Path:
+    """Give a Bento's folder requirements that are met from a folder of wheels alone.
+
+    Args:
+        locked: whether BentoML has made a lock of them, which says more than it was asked for.
+    """
+    folder = bento / "env" / "python"
+    folder.mkdir(parents=True, exist_ok=True)
+    (bento / "src").mkdir(exist_ok=True)
+    text = f"--no-index\n--find-links {wheels}\n" + "".join(f"{line}\n" for line in requirements)
+    (folder / "requirements.txt").write_text(text, "utf-8")
+    (folder / "requirements.in").write_text("" if locked else text, "utf-8")
+    return bento
