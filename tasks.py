@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -22,7 +23,8 @@ class Stopped(SystemExit):
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:
     signal.signal(number, signal.SIG_IGN)
-    print("\nStopped. What is complete is kept; the next run goes on from there.", file=sys.stderr)
+    # Not print, which must not be called while it is being called.
+    os.write(2, b"\nStopped. What is complete is kept; the next run goes on from there.\n")
     raise Stopped(128 + number)
 
 

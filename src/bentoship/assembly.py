@@ -117,9 +117,7 @@ def model_layer(model: Model, cache: LayerCache) -> tuple[Layer, ...]:
 
 def source_layer(bento: Bento, cache: LayerCache) -> tuple[Layer, ...]:
     """The layer with the Bento without its models: last, and small."""
-    return cache.make(
-        key_of("source", RECIPE, bento.tag), lambda: [cache.write(_source(bento), f"source {bento.tag}")]
-    )
+    return cache.make(key_of("source", RECIPE, bento.tag), lambda: [cache.write(_source(bento), f"source {bento.tag}")])
 
 
 def _source(bento: Bento) -> list[Entry]:
@@ -262,7 +260,10 @@ def _config(bento: Bento, base: Base, locked: list[str]) -> dict[str, Any]:
     labels = {
         **(base.config.get("Labels") or {}),
         **dict(bento.labels),
-        "org.bentoship.base": json.dumps(base.origin, sort_keys=True, separators=(",", ":")),
+        # How the base was asked for says nothing of what it is.
+        "org.bentoship.base": json.dumps(
+            {k: v for k, v in base.origin.items() if k != "pinned"}, sort_keys=True, separators=(",", ":")
+        ),
         "org.bentoship.packages": " ".join(locked),
     }
     return {

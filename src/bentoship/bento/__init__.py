@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -147,7 +148,10 @@ def preview(project: Project, into: Path) -> Bento:
 
 
 def _record(project: Project) -> Path:
-    return project.records / f"{input_key(project.folder, project.bentofile, project.platform)}.json"
+    # The store is part of it: what one user's holds is not in another's.
+    key = input_key(project.folder, project.bentofile, project.platform)
+    store = hashlib.sha256(str(project.bentoml_home.resolve()).encode()).hexdigest()
+    return project.records / f"{key}-{store[:16]}.json"
 
 
 def _latest(project: Project, name: str) -> str:
