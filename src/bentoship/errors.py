@@ -29,7 +29,7 @@ class BentoshipError(Exception):
     def __init__(self, doing: str, why: str, hint: str = "") -> None:
         super().__init__(doing, why, hint)
         self.doing = doing
-        self.why = why
+        self.why = " ".join(why.split())  # whoever said it may have drawn a tree
         self.hint = hint
 
     def __str__(self) -> str:

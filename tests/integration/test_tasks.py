@@ -56,7 +56,7 @@ def test_publish_prints_the_reference_alone(site: Site) -> None:
 def test_publish_again_does_nothing_again(site: Site) -> None:
     """The second time nothing is built or sent, and the digest is the same; in a subfolder, too."""
     first = site.invoke("publish")
-    again = site.invoke("publish", cwd=site.folder / "data")
+    again = site.below("data").invoke("publish")
     assert again.stdout == first.stdout
     assert "is up to date" in again.stderr
     assert "sent 0 B" in again.stderr

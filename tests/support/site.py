@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.support.bento import make_project
@@ -27,12 +27,14 @@ class Site:
         home: the user's home.
         cache: the folder of caches; the local registry is in it.
         settings: variables that every run has.
+        called_in: where invoke is called; the project's folder when None.
     """
 
     folder: Path
     home: Path
     cache: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    called_in: Path | None = None
 
     @property
     def env(self) -> dict[str, str]:
@@ -42,11 +44,15 @@ class Site:
         own = {"HOME": str(self.home), "XDG_CACHE_HOME": str(self.cache), "UV_CACHE_DIR": uv_cache}
         return {**kept, **own, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1", **self.settings}
 
-    def invoke(self, *args: str, cwd: Path | None = None, **settings: str) -> subprocess.CompletedProcess[str]:
+    def below(self, name: str) -> Site:
+        """The same, called in a folder of the project."""
+        return replace(self, called_in=self.folder / name)
+
+    def invoke(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run invoke to its end."""
         return subprocess.run(
             [sys.executable, "-m", "invoke", *args],
-            cwd=cwd or self.folder,
+            cwd=self.called_in or self.folder,
             env={**self.env, **settings},
             stdin=subprocess.DEVNULL,
             capture_output=True,

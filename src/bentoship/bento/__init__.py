@@ -194,7 +194,7 @@ def _build_in_child(project: Project, into: Path | None = None) -> dict[str, Any
             raise BentoError("Build the Bento", f"the process that imports the service ended with {done.last_lines}")
         result = json.loads(answer.read_text("utf-8"))
     if "error" in result:
-        raise _explained(result["error"], done.stderr)
+        raise _explained(result["error"], done.stderr, project.platform)
     return dict(result["bento"])
 
 
@@ -205,7 +205,7 @@ _UNKNOWN_KEY = re.compile(
 )
 
 
-def _explained(error: Mapping[str, str], stderr: str) -> BentoError:
+def _explained(error: Mapping[str, str], stderr: str, platform: str) -> BentoError:
     """The child's error, with what to do about it."""
     kind, message = error["kind"], error["message"]
     doing = "Build the Bento"
@@ -216,7 +216,8 @@ def _explained(error: Mapping[str, str], stderr: str) -> BentoError:
         return BentoError("Read bentofile.yaml", f"unknown key{where}: {key}", "Correct or remove it.")
     if "Failed to lock PyPI packages" in message:
         why = " ".join(line.strip() for line in _uv_complaint(stderr)) or message.splitlines()[0]
-        return BentoError("Lock the Bento's Python packages", why, "Check its requirements and the network.")
+        hint = "Check its requirements and the network."
+        return BentoError(f"Lock the Bento's Python packages for {platform}", why, hint)
     if "could not be found locally" in message or (kind == "NotFound" and "odel" in message):
         message = message.partition(" and failed to fetch")[0]
         hint = "Export it into model/ (`bentoml models export NAME:VERSION model/`), or import it into the Bento store."

@@ -14,6 +14,7 @@ import shutil
 import sys
 import tarfile
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,24 +183,32 @@ def _needs_dockerfile(info: Any, image: Any) -> list[str]:
 
 def _explain(error: BaseException, project: Path) -> dict[str, str]:
     """An error in one line, with where in the user's own files it came from."""
-    leaves = _leaves(error)
-    root = leaves[-1]
-    # BentoML wraps what a service's module raises; the first of the chain is what the user can mend.
-    while root.__cause__ or (root.__context__ and not root.__suppress_context__):
-        root = root.__cause__ or root.__context__ or root
-    if type(root).__name__ == "CloudRESTApiClientError":
-        # A model that isn't in the store is looked for in BentoML's cloud, for which nobody need have an account.
-        root = leaves[-1]
-    own = [f for f in traceback.extract_tb(root.__traceback__) if _is_own(f.filename, project)]
-    where = f" ({Path(own[-1].filename).relative_to(project)}, line {own[-1].lineno})" if own else ""
-    if isinstance(root, SyntaxError) and root.filename and _is_own(root.filename, project):
-        where = f" ({Path(root.filename).relative_to(project)}, line {root.lineno})"
-    message = str(error) if root is error or not str(root) else str(root)
-    named = type(root).__name__ not in {"BentoMLException", "InvalidArgument", "ValueError", "NotFound"}
-    return {
-        "kind": type(error).__name__,
-        "message": f"{type(root).__name__}: {message}{where}" if named else f"{message}{where}",
-    }
+    top = _leaves(error)[-1]
+    # BentoML wraps what a service's module raises. The deepest error that comes from the user's files is the one to
+    # mend; what comes from nowhere in them, BentoML's own words tell better than its cause.
+    for cause in reversed(list(_chain(top))):
+        if where := _place(cause, project):
+            return {"kind": type(error).__name__, "message": f"{type(cause).__name__}: {cause} ({where})"}
+    if type(top).__name__ == "ImportServiceError":  # its cause in bentoml's own frames: no such module or attribute
+        top = list(_chain(top))[-1]
+    named = type(top).__name__ in {"BentoMLException", "InvalidArgument", "ValueError", "NotFound"}
+    return {"kind": type(error).__name__, "message": str(top) if named else f"{type(top).__name__}: {top}"}
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on."""
+    current: BaseException | None = error
+    while current:
+        yield current
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+
+
+def _place(error: BaseException, project: Path) -> str:
+    """Where in the project an error was raised; empty for elsewhere."""
+    if isinstance(error, SyntaxError) and error.filename and _is_own(error.filename, project):
+        return f"{Path(error.filename).relative_to(project)}, line {error.lineno}"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename, project)]
+    return f"{Path(own[-1].filename).relative_to(project)}, line {own[-1].lineno}" if own else ""
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

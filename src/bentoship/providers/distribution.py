@@ -33,7 +33,7 @@ def find_program(cache_folder: Path) -> Path:
     try:
         return _unpacked(cache_folder)
     except (BaseImageError, ProcessError) as error:
-        raise RegistryError("Get the local registry's program from Debian", str(error), _INSTALL) from error
+        raise RegistryError("Get the local registry's program from Debian", error.why, _INSTALL) from error
 
 
 def _unpacked(cache_folder: Path) -> Path:

@@ -146,6 +146,8 @@ class LocalRegistry:
                 os.kill(state.pid, ending)
             if _wait(lambda: not _is_alive(state), _STOP_TIMEOUT):
                 break
+        # The first of its threads may be gone before the last one lets go of the port.
+        _wait(lambda: _is_free(state.port), _STOP_TIMEOUT)
         self._remember(_State(state.port))
         return True
 
