@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -69,3 +72,19 @@ def test_a_thread_that_cannot_be_woken_is_not_waited_for() -> None:
         in_parallel(work, range(2), jobs=2, cancelled=threading.Event())
     for_ever.set()
     assert time.monotonic() - began < 20
+
+
+def test_the_process_does_not_wait_for_a_thread_that_hangs() -> None:
+    """Ctrl-C ends it, whatever its threads are at."""
+    script = """
+import threading, time
+from bentoship.parallel import in_parallel
+def work(number):
+    if number == 0:
+        raise KeyboardInterrupt
+    time.sleep(600)
+in_parallel(work, range(2), jobs=2, cancelled=threading.Event())
+"""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, timeout=60)
+    assert b"KeyboardInterrupt" in done.stderr

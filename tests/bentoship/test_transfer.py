@@ -231,6 +231,7 @@ def test_an_answer_that_was_lost_is_not_paid_for_twice(layout: LayoutStore, shak
     copy(layout, shaky, image, jobs=1, progress=told)
     assert told.bytes == {part: part.size for part in told.missing}
     assert layer in told.missing
+    assert proxy.count("PUT", layer.hex) == 1
 
 
 def test_what_does_not_pass_is_not_tried_again(layout: LayoutStore, shaky: RegistryStore, proxy: Proxy) -> None:
@@ -304,13 +305,44 @@ def test_a_failure_ends_what_others_are_doing(layout: LayoutStore, shaky: Regist
     """One blob is refused while another waits for an answer that does not come: it ends at once, threads and all."""
     image = put_image(layout, sizes=(500_000, 400_000))
     small = min(parts(layout, image), key=lambda part: part.size)
-    proxy.faults += [Fault("PUT", small.hex, status=403), Fault("PUT", "/uploads/", times=2, stall=True)]
+    proxy.faults += [Fault("PUT", small.hex, status=403, after_stalls=2), Fault("PUT", times=2, stall=True)]
     began = time.monotonic()
     with pytest.raises(RegistryError) as caught:
         copy(layout, shaky, image)
     assert caught.value.status == 403
     assert no_copy_runs()
     assert time.monotonic() - began < 20
+
+
+def test_a_failure_ends_reading_that_goes_on(layout: LayoutStore, tmp_path: Path) -> None:
+    """One blob is damaged while another comes in slowly: nobody reads it to its end."""
+    image = put_image(layout, sizes=(3_000_000, 10))
+    config, large, _ = parts(layout, image)
+    begun = threading.Event()
+
+    class Slow(LayoutStore):
+        @contextmanager
+        def open(self, descriptor: Descriptor) -> Iterator[Reader]:
+            with super().open(descriptor) as content:
+                if descriptor == config:
+                    assert begun.wait(30)
+                    raise StoreError("Read", "it is damaged")
+                yield Drop(content) if descriptor == large else content
+
+    class Drop:
+        """A stream of single bytes."""
+
+        def __init__(self, content: Reader) -> None:
+            self._content = content
+
+        def read(self, size: int = -1, /) -> bytes:
+            begun.set()
+            time.sleep(0.001)
+            return self._content.read(1)
+
+    with pytest.raises(StoreError, match="it is damaged"):
+        copy(Slow(layout.folder), LayoutStore(tmp_path / "other"), image)
+    assert no_copy_runs()
 
 
 def test_ctrl_c_ends_a_copy_while_it_sends(

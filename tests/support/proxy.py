@@ -28,6 +28,7 @@ class Fault:
         cut_sent: after so many bytes of the request's body the connection is cut.
         cut_received: after so many bytes of the answer's body it is cut.
         stall: whether to answer nothing at all until the proxy ends.
+        after_stalls: how many other requests have to be stalled before.
     """
 
     method: str = ".*"
@@ -39,6 +40,7 @@ class Fault:
     cut_sent: int | None = None
     cut_received: int | None = None
     stall: bool = False
+    after_stalls: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Proxy:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.ended = threading.Event()
+        self.stalled = threading.Semaphore(0)
         self._lock = threading.Lock()
 
     def count(self, method: str, path: str = "") -> int:
@@ -117,7 +120,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         proxy = self.server.proxy
         fault = proxy.fault(Request(self.command, self.path, dict(self.headers)))
+        for _ in range(fault.after_stalls):
+            proxy.stalled.acquire(timeout=30)
         if fault.stall:
+            proxy.stalled.release()
             proxy.ended.wait()
             return self._cut()
         length = int(self.headers.get("Content-Length") or 0)

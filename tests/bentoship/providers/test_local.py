@@ -32,7 +32,7 @@ from tests.support.images import put_image
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache folder with a strange name, the registry's program on PATH, and ports that no other run of tests uses."""
     folder = tmp_path / "ein Cache ü"
-    first = 20_000 + os.getpid() % 400 * 100
+    first = 20_000 + os.getpid() % 120 * 100
     monkeypatch.setattr(local, "_PORTS", range(first, first + 100))
     monkeypatch.setattr(local, "_STOP_TIMEOUT", 1.0)
     monkeypatch.setenv("PATH", f"{registries.program().parent}{os.pathsep}{os.environ['PATH']}")
@@ -131,6 +131,17 @@ def test_somebody_elses_registry_is_not_taken_for_ours(cache: Path, registry: re
     """Even though it answers as one."""
     with pytest.raises(RegistryError, match=f"port {registry.port} is taken by another registry"):
         LocalRegistry(cache, registry.port).start()
+
+
+def test_somebody_elses_answers_do_not_make_ours_run(cache: Path, registry: registries.Registry) -> None:
+    """Ours may still live while another one has the port."""
+    LocalRegistry(cache).start()
+    file = cache / "registry" / "state.json"
+    kept = file.read_text()
+    file.write_text(json.dumps({**state(cache), "port": registry.port}))
+    assert LocalRegistry(cache).running() is None
+    file.write_text(kept)
+    assert LocalRegistry(cache).running()
 
 
 def test_it_moves_when_its_port_was_taken_meanwhile(cache: Path, taken: int) -> None:
