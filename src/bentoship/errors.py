@@ -100,7 +100,8 @@ class ProcessError(BentoshipError):
 def explain(error: Exception) -> str:
     """Any failure in one to three lines: ours as they are, the system's with the file and what to do about it."""
     if isinstance(error, BentoshipError):
-        return str(error)
+        # Whoever ran out of space, and whatever else may mend such a failure, this has to be done first.
+        return f"{error.doing}: {error.why}\n{_FULL}" if "no space left" in error.why.lower() else str(error)
     if not isinstance(error, OSError):
         return f"{type(error).__name__}: {error}\nThis is a fault of bentoship; BENTOSHIP_DEBUG=1 shows where."
     what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
@@ -108,9 +109,11 @@ def explain(error: Exception) -> str:
     return f"{what}\n{hint}" if hint else what
 
 
+_FULL = "Make room on the disk; `invoke clean` removes what can be made again."
+
 _HINTS = {
-    errno.ENOSPC: "Free some space; `invoke clean` removes what can be made again.",
-    errno.EDQUOT: "Free some of your quota; `invoke clean` removes what can be made again.",
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
     errno.EACCES: "Let your user read and write there, or set XDG_CACHE_HOME to another folder.",
     errno.EROFS: "Set XDG_CACHE_HOME to a folder that can be written.",
 }

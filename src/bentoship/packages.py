@@ -25,6 +25,9 @@ VENV = "app/.venv"
 # What a wheel puts beside its packages belongs to the environment, not among the modules.
 _BESIDE = ("bin", "etc", "include", "share")
 
+_OTHERWISE = "Change the requirement, or use BACKEND=docker, which can build packages from source."
+_OFFLINE = "Check the network and the package index (UV_DEFAULT_INDEX)."
+
 # A package that weighs more gets a layer of its own, so that an update of the others does not send it again.
 _HEAVY = 6_000_000
 
@@ -179,10 +182,11 @@ def _uv(args: Sequence[str], target: Target, *, cwd: Path, stdin: str) -> str:
     command = [find_uv_bin(), *args, "--python", sys.executable]
     done = run(command, env=env, cwd=cwd, check=False, input=stdin)
     if done.code:
-        why = re.sub(r"\s+", " ", done.stderr.replace("╰─▶", "").replace("×", "")).strip()
-        hint = "Change the requirement, or use BACKEND=docker, which can build packages from source."
-        if "network" in why or "onnect" in why or "dns" in why.lower():
-            hint = "Check the network and the package index (UV_DEFAULT_INDEX)."
+        # Up to its complaint, uv tells what it downloads; the tree that it draws becomes one line.
+        complaint = re.split(r"(?m)^\s*(?:×|error:)", done.stderr, maxsplit=1)[-1]
+        why = re.sub(r"[\s╰─▶│├]+", " ", complaint).strip()
+        offline = any(word in why for word in ("dns error", "client error (Connect)", "timed out"))
+        hint = _OFFLINE if offline else _OTHERWISE
         raise PackagesError(f"Install the Python packages for {target}", why, hint)
     return done.stdout
 

@@ -1,0 +1,42 @@
+"""How failures are told."""
+
+import errno
+
+import pytest
+
+from bentoship import errors
+from bentoship.errors import BentoshipError, explain
+
+
+def test_an_error_says_what_why_and_what_next() -> None:
+    """Two lines: what was being done and why it failed, then what to do."""
+    error = BentoshipError("Push the image", "denied:\n  you may not", "Log in.")
+    assert explain(error) == "Push the image: denied: you may not\nLog in."
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    """Every error is drawn, and nothing else."""
+    drawn = {word for word in (errors.__doc__ or "").split() if word.endswith("Error")}
+    real = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and value.__module__ == "bentoship.errors"
+    }
+    assert drawn == real
+
+
+@pytest.mark.parametrize("why", ["write: No space left on device (os error 28)", "no space left on device"])
+def test_a_full_disk_is_always_told_as_one(why: str) -> None:
+    """Whatever else a failure would hint at."""
+    told = explain(BentoshipError("Install the packages", why, "Change the requirement."))
+    assert "Make room" in told
+    assert "requirement" not in told
+    assert "Make room" in explain(OSError(errno.ENOSPC, "No space left on device", "/some/file"))
+
+
+def test_a_fault_of_ours_is_told_as_one() -> None:
+    """With the way to see where, and no traceback."""
+    assert explain(ValueError("what")).splitlines() == [
+        "ValueError: what",
+        "This is a fault of bentoship; BENTOSHIP_DEBUG=1 shows where.",
+    ]
