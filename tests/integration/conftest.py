@@ -1,0 +1,33 @@
+"""The published example, and the engines that run it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.cache import of_run
+from tests.support.engines import ENGINES, Engine, require
+from tests.support.published import Published, publishing
+from tests.support.shared import shared
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Published]:
+    """The project's example in a local registry."""
+    with publishing(of_run(tmp_path_factory, worker_id) / "published") as published:
+        yield published
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(
+    request: pytest.FixtureRequest, published: Published, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Iterator[Engine]:
+    """Each engine in turn; it has pulled the published image."""
+    require(request.param)
+    folder = of_run(tmp_path_factory, worker_id) / request.param
+    folder.mkdir(exist_ok=True)
+    engine = ENGINES[request.param](folder)
+    image = published.reference
+    with shared(folder, lambda: engine.pull(image), lambda: engine.remove(image)):
+        yield engine
