@@ -1,4 +1,4 @@
-"""What many tests need: a registry, and a repository of one's own in it."""
+"""What many tests need: a registry with a repository of one's own, and a base of Debian's packages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from bentoship.bases import Base
+from bentoship.bases.debian import debian_base
+from bentoship.debian.apt import Apt
+from bentoship.layers import LayerCache
 from bentoship.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from tests.support import proxy as proxies
 from tests.support import registry as registries
+from tests.support.cache import kept, of_run, with_packages
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +49,23 @@ def through(proxy: proxies.Proxy, repository: ImageReference) -> ImageReference:
 def layout(tmp_path: Path) -> LayoutStore:
     """An empty image layout."""
     return LayoutStore(tmp_path / "layout")
+
+
+@pytest.fixture(scope="session")
+def offered() -> str:
+    """The minor version of the Python that Debian's packages have here."""
+    versions = {package.name: package.version for package in Apt(kept() / "apt").resolve(["python3"])}
+    return ".".join(versions["python3"].split(".")[:2])
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A cache folder with the packages that earlier runs have downloaded."""
+    folder = of_run(tmp_path_factory, worker_id)
+    return with_packages(folder)
+
+
+@pytest.fixture(scope="session")
+def base(cache: Path, offered: str) -> Base:
+    """The base for amd64."""
+    return debian_base(cache, python=offered, platform="linux/amd64", layers=LayerCache(cache / "layers"))

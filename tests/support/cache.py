@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,4 +28,12 @@ def of_run(factory: pytest.TempPathFactory, worker: str) -> Path:
     base = factory.getbasetemp()
     folder = (base if worker == "master" else base.parent) / "shared"
     folder.mkdir(exist_ok=True)
+    return folder
+
+
+def with_packages(folder: Path) -> Path:
+    """Let a cache folder have what apt has for all tests."""
+    (kept() / "apt").mkdir(exist_ok=True)
+    with suppress(FileExistsError):
+        (folder / "apt").symlink_to(kept() / "apt")
     return folder

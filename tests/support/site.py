@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.support.bento import make_project
+from tests.support.cache import with_packages
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,7 +88,8 @@ def shared_cache(of_worker: Path, of_run: Path) -> Path:
     """A folder of caches for one process of the tests: a registry of its own, and what is dear to make in common."""
     own = of_worker / "bentoship"
     own.mkdir(parents=True)
-    for name in ("apt", "bases", "layers"):
+    with_packages(own)
+    for name in ("bases", "layers"):
         (of_run / name).mkdir(exist_ok=True, parents=True)
         (own / name).symlink_to(of_run / name)
     return of_worker

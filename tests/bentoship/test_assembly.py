@@ -1,0 +1,221 @@
+"""An image from a base and a Bento."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bentoship import assembly
+from bentoship.bases import Base
+from bentoship.bento import Bento, Env, Model
+from bentoship.errors import BaseImageError, UnsupportedBentoError
+from bentoship.image.layer import MTIME, Entry
+from bentoship.image.manifest import Image
+from bentoship.layers import LayerCache
+from tests.support.cache import needs_apt
+from tests.support.wheels import make_requirements, make_wheel
+
+pytestmark = needs_apt
+
+HOME = "home/bentoml"
+BENTO = f"{HOME}/bento"
+
+
+@pytest.fixture
+def bento(tmp_path: Path, offered: str) -> Bento:
+    """A Bento with one package, one model and one file of source, as BentoML lays it out."""
+    folder = tmp_path / "bento"
+    make_wheel(tmp_path / "wheels", "tool", script="run-tool")
+    make_requirements(folder, tmp_path / "wheels", "tool==1.0")
+    (folder / "src" / "service.py").write_text("print('hello')\n", "utf-8")
+    (folder / "src" / "run.sh").write_text("#!/bin/sh\n", "utf-8")
+    (folder / "src" / "run.sh").chmod(0o700)
+    (folder / "env" / "docker").mkdir()
+    (folder / "env" / "docker" / "entrypoint.sh").write_text("#!/usr/bin/env bash\n", "utf-8")
+    (folder / "README.md").write_text("# echo:1\n", "utf-8")
+    info = {"name": "echo", "version": "one", "creation_time": "2026-01-01T00:00:00+00:00", "image": {}}
+    (folder / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "weights.bin").write_bytes(b"1234")
+    models = (Model("stars", "v1", model, {"accuracy": 0.9}),)
+    envs = (Env("MODE", "fast", "all"), Env("PATH_TO", "/x", "runtime"))
+    return Bento("echo", "one", folder, offered, "", models, envs, (("team", "sky"),), ())
+
+
+def make(bento: Bento, base: Base, tmp_path: Path) -> tuple[Image, LayerCache]:
+    """Assemble with a cache and a scratch folder of the test's own; the base's blobs stay where they are."""
+    cache = LayerCache(tmp_path / "cache")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    return assembly.assemble(bento, base, cache, scratch), cache
+
+
+def members(image: Image, cache: LayerCache, base: Base) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
+    """All that is put on the base: by path, the last layer winning."""
+    found = {}
+    for layer in image.layers[len(base.layers) :]:
+        blob = cache.blob(layer.descriptor).read_bytes()
+        plain = gzip.decompress(blob) if layer.descriptor.media_type.endswith("gzip") else blob
+        with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+            for member in archive:
+                stream = archive.extractfile(member) if member.isfile() else None
+                found[member.name] = (member, stream.read() if stream else b"")
+    return found
+
+
+def config_of(image: Image) -> dict[str, Any]:
+    """What a container of the image runs."""
+    return dict(json.loads(image.config)["config"])
+
+
+def test_the_configuration_keeps_the_contract(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """User, environment, folder, ports and entrypoint are those of BentoML's own images; the base's command is gone."""
+    base = dataclasses.replace(base, config={**base.config, "Cmd": ["python3"], "StopSignal": "SIGTERM"})
+    config = config_of(make(bento, base, tmp_path)[0])
+    env = dict(one.split("=", 1) for one in config["Env"])
+    assert config["User"] == "bentoml"
+    assert config["WorkingDir"] == "/home/bentoml/bento"
+    assert config["Entrypoint"] == ["/home/bentoml/bento/env/docker/entrypoint.sh"]
+    assert set(config["ExposedPorts"]) == {"3000/tcp", "3001/tcp"}
+    assert "Cmd" not in config
+    assert config["StopSignal"] == "SIGTERM"
+    assert env["PATH"].startswith("/app/.venv/bin:/usr/local/sbin:")
+    assert env["BENTOML_HOME"] == "/home/bentoml/"
+    assert env["BENTO_PATH"] == "/home/bentoml/bento"
+    assert env["BENTOML_CONTAINERIZED"] == "true"
+    assert (env["MODE"], env["PATH_TO"]) == ("fast", "/x")
+    assert config["Labels"]["team"] == "sky"
+
+
+def test_layers_change_at_their_own_speeds(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Base, user, packages, model, source: in this order, each in a layer of its own."""
+    image, _ = make(bento, base, tmp_path)
+    titles = [layer.title for layer in image.layers[len(base.layers) :]]
+    assert titles == ["user and environment", "packages", "model stars:v1", "source echo:one"]
+
+
+def test_files_lie_where_they_belong(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """The Bento's files are its user's, packages are root's; the entrypoint can be run, the source be read by all."""
+    image, cache = make(bento, base, tmp_path)
+    found = members(image, cache, base)
+    site = f"app/.venv/lib/python{bento.python_version}/site-packages"
+    assert found[f"{BENTO}/src/service.py"][1] == b"print('hello')\n"
+    assert found[f"{BENTO}/models/stars/v1/weights.bin"][1] == b"1234"
+    assert found[f"{BENTO}/models/stars/latest"][1] == b"v1"
+    modes = {name: (member.mode, member.uid) for name, (member, _) in found.items()}
+    assert modes[f"{BENTO}/env/docker/entrypoint.sh"] == (0o755, 1034)
+    assert modes[f"{BENTO}/src/run.sh"] == (0o755, 1034)
+    assert modes[f"{BENTO}/src/service.py"] == (0o644, 1034)
+    assert modes[f"{BENTO}/models/stars/v1"] == (0o755, 1034)
+    assert modes[f"{site}/tool/__init__.py"] == (0o644, 0)
+    assert modes["app/.venv/bin/run-tool"] == (0o755, 0)
+    assert {found[name][0].mode for name in (HOME, f"{HOME}/tmp", f"{HOME}/bentos")} == {0o1777}
+    assert found["app/.venv/bin/python"][0].linkname == f"/usr/bin/python{bento.python_version}"
+    assert any(name.startswith(f"{site}/tool/__pycache__/") for name in found)
+    left_out = {"README.md", "env/python/requirements.txt", "apis"}
+    assert not {f"{BENTO}/{name}" for name in left_out} & set(found)
+    assert {member.mtime for member, _ in found.values()} == {MTIME}
+
+
+def test_every_layer_repeats_the_home_alike(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """A folder that more than one layer has is the same in each, or a later one would take rights away."""
+    image, cache = make(bento, base, tmp_path)
+    seen: dict[str, set[tuple[int, int, int]]] = {}
+    for layer in image.layers[len(base.layers) :]:
+        with tarfile.open(cache.blob(layer.descriptor)) as archive:
+            for member in archive:
+                if member.isdir():
+                    seen.setdefault(member.name, set()).add((member.mode, member.uid, member.gid))
+    assert {name: states for name, states in seen.items() if len(states) > 1} == {}
+
+
+def test_the_user_is_known_by_name(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """passwd, group and their shadows keep the base's entries and have one more."""
+    image, cache = make(bento, base, tmp_path)
+    found = members(image, cache, base)
+    passwd = found["etc/passwd"][1].decode()
+    assert passwd.startswith("root:")
+    assert "bentoml:x:1034:1034::/home/bentoml:/bin/bash\n" in passwd
+    assert "bentoml:x:1034:\n" in found["etc/group"][1].decode()
+    (shadow,) = [line for line in found["etc/shadow"][1].decode().splitlines() if line.startswith("bentoml:")]
+    assert shadow.count(":") == 8
+    assert found["etc/shadow"][0].mode == 0o640
+
+
+def test_the_same_inputs_give_the_same_image(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Two caches, two moments, another time in bento.yaml and another address: one digest."""
+    first, _ = make(bento, base, tmp_path / "one")
+    (bento.path / "bento.yaml").touch()
+    text = (bento.path / "bento.yaml").read_text("utf-8").replace("2026-01-01", "2027-02-03")
+    (bento.path / "bento.yaml").write_text(text, "utf-8")
+    requirements = bento.path / "env" / "python" / "requirements.txt"
+    requirements.write_text(requirements.read_text("utf-8") + "--trusted-host mirror.invalid\n", "utf-8")
+    second, _ = make(bento, base, tmp_path / "two")
+    assert first.descriptor == second.descriptor
+
+
+@pytest.mark.parametrize("what", ["model", "package", "env", "base"])
+def test_what_changes_is_seen(bento: Bento, base: Base, tmp_path: Path, what: str) -> None:
+    """Another model, package, variable or base gives another digest, and the other layers stay."""
+    first, cache = make(bento, base, tmp_path)
+    if what == "model":
+        (bento.models[0].path / "weights.bin").write_bytes(b"12345")
+    elif what == "package":
+        make_wheel(tmp_path / "wheels", "tool", "2.0")
+        make_requirements(bento.path, tmp_path / "wheels", "tool==2.0")
+    elif what == "env":
+        bento = dataclasses.replace(bento, envs=(Env("MODE", "slow", "all"),))
+    else:
+        extra = [cache.write([Entry("opt/x", content=b"x")], "more")]
+        base = dataclasses.replace(base, layers=(*base.layers, *extra))
+    second, _ = make(bento, base, tmp_path)
+    assert first.descriptor != second.descriptor
+    kept = {layer.descriptor for layer in first.layers} & {layer.descriptor for layer in second.layers}
+    assert len(kept) >= len(first.layers) - 1
+
+
+def test_a_model_that_does_not_shrink_is_not_compressed(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Its layer is a plain tar, which costs no time."""
+    import random
+
+    (bento.models[0].path / "weights.bin").write_bytes(random.Random(1).randbytes(300_000))
+    image, _ = make(bento, base, tmp_path)
+    types = {layer.title: layer.descriptor.media_type.rpartition(".")[2] for layer in image.layers}
+    assert types["model stars:v1"] == "tar"
+    assert types["source echo:one"] == "tar+gzip"
+
+
+def test_what_needs_a_dockerfile_is_refused_whole(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """All reasons at once, before anything is made."""
+    bento = dataclasses.replace(bento, needs_dockerfile=("runs `make`", "the variable TOKEN of stage build"))
+    with pytest.raises(UnsupportedBentoError, match=r"runs `make`; the variable TOKEN(.|\n)*BACKEND=docker"):
+        make(bento, base, tmp_path)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_base_without_the_gnu_library_is_refused(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Wheels are made for it."""
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BaseImageError, match="no GNU C library"):
+        make(bento, dataclasses.replace(base, rootfs=tmp_path / "empty"), tmp_path)
+
+
+def test_the_manifest_tells_what_the_image_is(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Models with their metadata, the Bento, the packages and the base can be read without pulling a layer."""
+    image, _ = make(bento, base, tmp_path)
+    annotations = json.loads(image.manifest)["annotations"]
+    assert json.loads(annotations["org.bentoship.models"]) == [{"tag": "stars:v1", "metadata": {"accuracy": 0.9}}]
+    assert annotations["org.bentoship.bento"] == "echo:one"
+    labels = config_of(image)["Labels"]
+    assert labels["org.bentoship.packages"] == "tool==1.0"
+    packages = json.loads(labels["org.bentoship.base"])["debian"]["packages"]
+    assert {"name", "version", "architecture", "sha256"} == set(packages[0])

@@ -1,0 +1,71 @@
+"""What publish would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bentoship import plan
+from bentoship.assembly import assemble
+from bentoship.bases import Base
+from bentoship.bento import Bento, Model
+from bentoship.image.descriptor import LAYER_GZIP, Descriptor
+from bentoship.layers import LayerCache
+from tests.support.cache import needs_apt
+from tests.support.wheels import make_requirements, make_wheel
+
+pytestmark = needs_apt
+
+
+@pytest.fixture
+def bento(tmp_path: Path, offered: str) -> Bento:
+    """A Bento with one package and one small model."""
+    folder = tmp_path / "bento"
+    make_wheel(tmp_path / "wheels", "tool")
+    make_requirements(folder, tmp_path / "wheels", "tool==1.0")
+    (folder / "src" / "service.py").write_text("print('hello')\n", "utf-8")
+    info = {"name": "echo", "version": "one", "creation_time": "2026-01-01T00:00:00+00:00", "image": {}}
+    (folder / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights.bin").write_bytes(b"1234")
+    return Bento("echo", "one", folder, offered, "", (Model("stars", "v1", tmp_path / "model"),), (), (), ())
+
+
+def planned(bento: Bento, outline: plan.Outline, cache: LayerCache) -> list[plan.PlannedLayer]:
+    """The plan for amd64."""
+    return plan.planned_layers(bento, outline, bento.python_version, "linux/amd64", cache)
+
+
+def test_after_assembling_the_plan_is_the_image(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """The same layers, in the same order, to the byte."""
+    cache = LayerCache(tmp_path / "cache")
+    image = assemble(bento, base, cache, tmp_path)
+    layers = planned(bento, base, cache)
+    assert [(one.title, one.descriptor) for one in layers] == [(one.title, one.descriptor) for one in image.layers]
+    assert all(one.made and one.descriptor and one.size == one.descriptor.size for one in layers)
+
+
+def test_before_it_sizes_are_estimates(bento: Bento, tmp_path: Path) -> None:
+    """What is not made yet has a size without a descriptor; what is small is made."""
+    layers = planned(bento, 25_000_000, LayerCache(tmp_path / "cache"))
+    assert [one.descriptor is None for one in layers] == [True, True, True, False, False]
+    assert layers[0].size == 25_000_000
+
+
+def test_layers_of_an_image_are_known_before_they_are_pulled(bento: Bento, tmp_path: Path) -> None:
+    """A base in a registry tells its layers, and so what of it the target has."""
+    base = [Descriptor(LAYER_GZIP, f"sha256:{number:064x}", 1000 + number) for number in range(2)]
+    layers = planned(bento, base, LayerCache(tmp_path / "cache"))
+    assert [one.descriptor for one in layers[:2]] == base
+    surveyed = plan.survey(layers, lambda descriptor: descriptor == base[1])
+    assert [there for _, there in surveyed] == [False, True, False, False, False, False]
+
+
+def test_a_large_model_is_estimated(bento: Bento, tmp_path: Path) -> None:
+    """Gigabytes are not packed to tell their size."""
+    with (bento.models[0].path / "weights.bin").open("wb") as stream:
+        stream.truncate(20_000_000)
+    (model,) = [one for one in planned(bento, 1, LayerCache(tmp_path / "cache")) if one.title.startswith("model")]
+    assert (model.size, model.descriptor) == (20_000_000, None)
