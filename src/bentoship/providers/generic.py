@@ -43,11 +43,11 @@ class GenericProvider:
 
     def enable_api(self) -> str:
         """Nothing to do."""
-        return f"{self.host} has nothing to enable."
+        return f"Nothing is enabled at {self.host} from here."
 
     def create_registry(self) -> str:
         """Nothing to do."""
-        return f"{self.host} makes the repository at the first push, or asks you to make it there."
+        return f"{self.host} makes the repository at the first push, or needs it to be there."
 
     def login(self) -> str:
         """Look for the account. Raises as `credentials.find` does."""

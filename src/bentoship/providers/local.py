@@ -68,7 +68,7 @@ class LocalRegistry:
     def create_registry(self) -> str:
         """Start the registry unless it runs. Raises as `start` does."""
         where = self.start()
-        return " ".join(filter(None, [self.notice, f"The local registry runs at {where}."]))
+        return " ".join(filter(None, [self.notice, f"The local registry needs no creating; it runs at {where}."]))
 
     def login(self) -> str:
         """Start the registry unless it runs: pushing needs nothing else."""
