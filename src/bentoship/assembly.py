@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -42,7 +42,9 @@ def check(bento: Bento) -> None:
         raise UnsupportedBentoError(f"Put {bento.tag} together without a Dockerfile", reasons, hint)
 
 
-def assemble(bento: Bento, base: Base, cache: LayerCache, scratch: Path) -> Image:
+def assemble(
+    bento: Bento, base: Base, cache: LayerCache, scratch: Path, *, tell: Callable[[str], None] = lambda _: None
+) -> Image:
     """The image of a Bento; its layers' blobs lie in the cache.
 
     Args:
@@ -50,6 +52,7 @@ def assemble(bento: Bento, base: Base, cache: LayerCache, scratch: Path) -> Imag
         base: the system below it.
         cache: where layers are kept, and found again when their inputs are the same.
         scratch: a folder for what is needed only meanwhile.
+        tell: told in words what takes a while, before it begins.
 
     Raises:
         UnsupportedBentoError: only a Dockerfile can do what the Bento asks for.
@@ -62,7 +65,7 @@ def assemble(bento: Bento, base: Base, cache: LayerCache, scratch: Path) -> Imag
     layers = [
         *base.layers,
         *system_layer(bento, base, cache),
-        *package_layers(bento, base, target, locked, cache, scratch),
+        *_package_layers(bento, base, target, locked, cache, scratch, tell),
         *(layer for model in bento.models for layer in model_layer(model, cache)),
         *source_layer(bento, cache),
     ]
@@ -80,14 +83,22 @@ def packages_key(base: Base, target: Target, locked: Iterable[str]) -> str:
     return key_of("packages", RECIPE, str(target), *below, *locked)
 
 
-def package_layers(
-    bento: Bento, base: Base, target: Target, locked: list[str], cache: LayerCache, scratch: Path
+def _package_layers(
+    bento: Bento,
+    base: Base,
+    target: Target,
+    locked: list[str],
+    cache: LayerCache,
+    scratch: Path,
+    tell: Callable[[str], None],
 ) -> tuple[Layer, ...]:
     """The layers with the locked packages, installed and compiled unless the cache has them."""
 
     def made() -> Iterator[Layer]:
         with tempfile.TemporaryDirectory(prefix="packages-", dir=scratch) as staging:
+            tell(f"installing {len(locked)} packages for {target}")
             install(bento.path, locked, target, Path(staging))
+            tell("compiling them, with the image's own Python")
             found = distributions(Path(staging), target)
             _compile(found, Path(staging), base, target)
             for title, entries in grouped(distributions(Path(staging), target)):
@@ -217,7 +228,8 @@ def _python(version: str, base: Base) -> PurePosixPath:
 
 def _glibc(base: Base) -> int:
     """The minor version of the base's GNU C library, as the library itself tells it."""
-    for library in sorted(base.rootfs.glob("**/libc.so.6")):
+    places = ("lib/*", "lib64", "usr/lib/*", "usr/lib64")
+    for library in sorted(path for place in places for path in base.rootfs.glob(f"{place}/libc.so.6")):
         if found := re.search(rb"GNU C Library .*version 2\.(\d+)", library.read_bytes()):
             return int(found[1])
     raise BaseImageError(

@@ -124,6 +124,8 @@ def auth(where: Workspace) -> None:
 @once
 def build(where: Workspace) -> Bento:
     """Build the Bento unless it is up to date."""
+    if bentos.up_to_date(where.project) is None:
+        console.say("build", "importing the service and locking its packages")
     bento = bentos.build(where.project)
     for tag in bento.imported_models:
         console.say("build", f"imported the model {tag} into the Bento store")
@@ -137,7 +139,8 @@ def build(where: Workspace) -> Bento:
 def backend(where: Workspace) -> Backend:
     """How images are made."""
     scratch = where.settings.cache / "scratch"
-    return DirectBackend(layer_cache(where), LayoutStore(where.layout), scratch, lambda bento: base(where, bento))
+    tell = functools.partial(console.say, "containerize")
+    return DirectBackend(layer_cache(where), LayoutStore(where.layout), scratch, lambda bento: base(where, bento), tell)
 
 
 def base(where: Workspace, bento: Bento) -> Base:
@@ -147,9 +150,12 @@ def base(where: Workspace, bento: Bento) -> Base:
     if image is None or store is None:
         from bentoship.bases.debian import debian_base
 
+        if not isinstance(base_outline(where, bento), Base):
+            console.say("containerize", "assembling a base from Debian's packages")
         return debian_base(settings.cache, python=bento.python_version, platform=settings.platforms[0], layers=layers)
     from bentoship.bases.registry import registry_base
 
+    console.say("containerize", f"on the base {image}")
     found = registry_base(
         image,
         python=bento.python_version,
@@ -210,6 +216,8 @@ def tag(where: Workspace) -> tuple[str, ...]:
     """Name the image in the layout."""
     image = containerize(where)
     names = tags(where, build(where).version)
+    if len(names) < len(where.settings.image_tags):
+        console.say("tag", "none for the commit: the work tree has changes, or is in no git repository")
     backend(where).tag(image, names)
     console.say("tag", ", ".join(names))
     return names
@@ -264,7 +272,7 @@ def push(where: Workspace) -> Result:
 def publish(where: Workspace) -> Result:
     """All of it; what is left for the end is the summary."""
     result = push(where)
-    seconds = ", ".join(f"{name} {spent:.1f}" for name, spent in SECONDS.items() if spent >= 0.05)
+    seconds = ", ".join(f"{name.replace('_', '-')} {spent:.1f}" for name, spent in SECONDS.items() if spent >= 0.05)
     console.say("publish", f"{sum(SECONDS.values()):.1f} s ({seconds})")
     target = repository(where, build(where)).with_digest(result.root.digest)
     console.say("publish", f"run it: docker run --rm -p 3000:3000 {target}")

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from bentoship import assembly
 from bentoship.bases import Base
-from bentoship.bento import Bento, Env, Model
+from bentoship.bento import Bento, Env
 from bentoship.errors import BaseImageError, UnsupportedBentoError
 from bentoship.image.layer import MTIME, Entry
 from bentoship.image.manifest import Image
 from bentoship.layers import LayerCache
+from tests.support.bento import laid_out
 from tests.support.cache import needs_apt
 from tests.support.wheels import make_requirements, make_wheel
 
@@ -31,24 +31,8 @@ BENTO = f"{HOME}/bento"
 
 @pytest.fixture
 def bento(tmp_path: Path, offered: str) -> Bento:
-    """A Bento with one package, one model and one file of source, as BentoML lays it out."""
-    folder = tmp_path / "bento"
-    make_wheel(tmp_path / "wheels", "tool", script="run-tool")
-    make_requirements(folder, tmp_path / "wheels", "tool==1.0")
-    (folder / "src" / "service.py").write_text("print('hello')\n", "utf-8")
-    (folder / "src" / "run.sh").write_text("#!/bin/sh\n", "utf-8")
-    (folder / "src" / "run.sh").chmod(0o700)
-    (folder / "env" / "docker").mkdir()
-    (folder / "env" / "docker" / "entrypoint.sh").write_text("#!/usr/bin/env bash\n", "utf-8")
-    (folder / "README.md").write_text("# echo:1\n", "utf-8")
-    info = {"name": "echo", "version": "one", "creation_time": "2026-01-01T00:00:00+00:00", "image": {}}
-    (folder / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "weights.bin").write_bytes(b"1234")
-    models = (Model("stars", "v1", model, {"accuracy": 0.9}),)
-    envs = (Env("MODE", "fast", "all"), Env("PATH_TO", "/x", "runtime"))
-    return Bento("echo", "one", folder, offered, "", models, envs, (("team", "sky"),), ())
+    """A Bento with one package, one model, a module and a script."""
+    return laid_out(tmp_path, offered)
 
 
 def make(bento: Bento, base: Base, tmp_path: Path) -> tuple[Image, LayerCache]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from bentoship import plan
 from bentoship.assembly import assemble
 from bentoship.bases import Base
-from bentoship.bento import Bento, Model
+from bentoship.bento import Bento
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 from bentoship.layers import LayerCache
+from tests.support.bento import laid_out
 from tests.support.cache import needs_apt
-from tests.support.wheels import make_requirements, make_wheel
 
 pytestmark = needs_apt
 
@@ -22,15 +21,7 @@ pytestmark = needs_apt
 @pytest.fixture
 def bento(tmp_path: Path, offered: str) -> Bento:
     """A Bento with one package and one small model."""
-    folder = tmp_path / "bento"
-    make_wheel(tmp_path / "wheels", "tool")
-    make_requirements(folder, tmp_path / "wheels", "tool==1.0")
-    (folder / "src" / "service.py").write_text("print('hello')\n", "utf-8")
-    info = {"name": "echo", "version": "one", "creation_time": "2026-01-01T00:00:00+00:00", "image": {}}
-    (folder / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "weights.bin").write_bytes(b"1234")
-    return Bento("echo", "one", folder, offered, "", (Model("stars", "v1", tmp_path / "model"),), (), (), ())
+    return laid_out(tmp_path, offered)
 
 
 def planned(bento: Bento, outline: plan.Outline, cache: LayerCache) -> list[plan.PlannedLayer]:

@@ -25,19 +25,28 @@ class DirectBackend:
         layout: the images of this project.
         scratch: a folder for what is needed only meanwhile.
         base: gives the base for a Bento.
+        tell: told in words what takes a while, before it begins.
     """
 
-    def __init__(self, cache: LayerCache, layout: LayoutStore, scratch: Path, base: Callable[[Bento], Base]) -> None:
+    def __init__(
+        self,
+        cache: LayerCache,
+        layout: LayoutStore,
+        scratch: Path,
+        base: Callable[[Bento], Base],
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._cache = cache
         self._layout = layout
         self._scratch = scratch
         self._base = base
+        self._tell = tell
 
     def containerize(self, bento: Bento) -> Image:
         """Assemble the image of a Bento; its blobs and manifest are in the layout then, under the Bento's version."""
         check(bento)
         self._scratch.mkdir(parents=True, exist_ok=True)
-        image = assemble(bento, self._base(bento), self._cache, self._scratch)
+        image = assemble(bento, self._base(bento), self._cache, self._scratch, tell=self._tell)
         for layer in image.layers:
             if not self._layout.exists(layer.descriptor):
                 self._layout.adopt(self._cache.blob(layer.descriptor), layer.descriptor)
@@ -47,7 +56,7 @@ class DirectBackend:
         return image
 
     def tag(self, image: Image, tags: Sequence[str]) -> None:
-        """Name the image in the layout, and let go of what has no name any more."""
+        """Name the image in the layout."""
         for tag in tags:
             self._layout.tag(image.descriptor, tag)
 

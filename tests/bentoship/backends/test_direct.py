@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from bentoship.backends.direct import DirectBackend
 from bentoship.bases import Base
@@ -16,8 +15,8 @@ from bentoship.layers import LayerCache
 from bentoship.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
+from tests.support.bento import laid_out
 from tests.support.cache import needs_apt
-from tests.support.wheels import make_requirements, make_wheel
 
 pytestmark = needs_apt
 
@@ -30,14 +29,8 @@ class _Silent:
 
 @pytest.fixture
 def bento(tmp_path: Path, offered: str) -> Bento:
-    """A Bento with one package and one file."""
-    folder = tmp_path / "bento"
-    make_wheel(tmp_path / "wheels", "tool")
-    make_requirements(folder, tmp_path / "wheels", "tool==1.0")
-    (folder / "src" / "service.py").write_text("print('hello')\n", "utf-8")
-    info = {"name": "echo", "version": "one", "creation_time": "2026-01-01T00:00:00+00:00", "image": {}}
-    (folder / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
-    return Bento("echo", "one", folder, offered, "", (), (), (), ())
+    """A Bento with one package, one model, a module and a script."""
+    return laid_out(tmp_path, offered)
 
 
 def test_an_image_is_made_named_and_sent(
