@@ -117,8 +117,10 @@ def create_registry(where: Workspace) -> None:
 
 @once
 def auth(where: Workspace) -> None:
-    """Find the account that may push."""
-    console.say("auth", provider(where).login())
+    """Find the account that may push, and see that the registry knows it, before anything is made."""
+    whose = provider(where)
+    console.say("auth", whose.login())
+    registry_store(where, whose.repository("bentoship"), push=True).reach()
 
 
 @once

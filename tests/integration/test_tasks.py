@@ -154,6 +154,30 @@ def test_a_signal_ends_it_cleanly(site: Site, how: signal.Signals, code: int, af
     assert REFERENCE.fullmatch(site.invoke("publish").stdout)
 
 
+def test_an_image_is_taken_for_a_base(site: Site) -> None:
+    """BASE_IMAGE names an image in a registry; its layers are taken over, and found there the next time."""
+    first = site.invoke("publish")
+    base = first.stdout.strip()
+    done = site.invoke("publish", BASE_IMAGE=base, IMAGE_NAME="echo/again")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"localhost:\d+/bentoship/echo/again@sha256:[0-9a-f]{64}\n", done.stdout)
+    assert done.stdout.partition("@")[2] != first.stdout.partition("@")[2]
+    assert f"base {base}" in done.stderr
+    again = site.invoke("publish", BASE_IMAGE=base, IMAGE_NAME="echo/again")
+    assert again.stdout == done.stdout
+    moving = base.partition("@")[0] + ":latest"
+    named = site.invoke("publish", BASE_IMAGE=moving, IMAGE_NAME="echo/again")
+    assert "may change; pin it" in named.stderr
+
+
+def test_two_publishes_at_once_do_not_disturb_each_other(site: Site) -> None:
+    """Both end well, with the same digest, and one registry runs."""
+    running = [site.start("publish") for _ in range(2)]
+    ended = [process.communicate(timeout=300) for process in running]
+    assert [process.returncode for process in running] == [0, 0], ended
+    assert len({out for out, _ in ended}) == 1
+
+
 def test_a_taken_port_is_told(site: Site, tmp_path: Path) -> None:
     """Which port, which setting, and nothing is built."""
     with socket.socket() as other:
@@ -172,7 +196,7 @@ def test_a_taken_port_is_told(site: Site, tmp_path: Path) -> None:
     [
         ({"BACKEND": "magic", "PLATFORMS": "vax"}, ["BACKEND is 'magic'", "PLATFORMS is 'vax'"]),
         ({"BASE_IMAGE": "registry.invalid/base:1"}, ["registry.invalid", "BASE_IMAGE=debian"]),
-        ({"REGISTRY": "registry.invalid/team"}, ["registry.invalid"]),
+        ({"REGISTRY": "registry.invalid/team"}, ["Reach the registry registry.invalid"]),
         ({"HTTPS_PROXY": "http://127.0.0.1:9", "REGISTRY": "ghcr.io/team"}, ["ghcr.io", "HTTPS_PROXY"]),
     ],
 )

@@ -59,6 +59,19 @@ class RegistryStore:
             self._http, self._base, self._host, credentials if callable(credentials) else lambda: credentials
         )
 
+    def reach(self) -> None:
+        """Log in as far as that goes without naming a repository, to learn early what would stop a push.
+
+        Raises: RegistryError when the registry cannot be reached, or refuses the account.
+        """
+        header = self._login.header("")
+        if header and header.startswith("Basic "):  # a token server has checked the account already
+            doing = f"Log in to {self._host}"
+            response = self._http.request(doing, "GET", f"{self._base}/v2/", {"Authorization": header})
+            if response.status == 401:
+                raise refusal(doing, self._host, response, self._login.account)
+            response.drain_conn()
+
     def exists(self, descriptor: Descriptor) -> bool:
         """Whether the content is there. Raises RegistryError when the registry does not tell."""
         doing = f"Look for {_short(descriptor)} in {self.repository}"

@@ -9,11 +9,13 @@ import subprocess
 
 import pytest
 
+from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, LAYER_TAR, MANIFEST, Descriptor
 from bentoship.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support import proxy as proxies
+from tests.support import registry as registries
 from tests.support.images import noise, put, put_image, put_index
 from tests.support.proxy import Fault, Proxy
 from tests.support.registry import Registry
@@ -144,3 +146,19 @@ def test_skopeo_reads_what_was_pushed(store: RegistryStore) -> None:
     command = ["skopeo", "inspect", "--tls-verify=false", f"docker://{store.repository}:v1"]
     shown = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     assert json.loads(shown)["Digest"] == image.digest
+
+
+def test_whether_an_account_is_known_is_told_early(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Logging in needs no repository; a wrong password is refused in the registry's words."""
+    with registries.running(tmp_path_factory.mktemp("closed"), password=True) as closed:
+        anywhere = ImageReference(closed.host, "any")
+        RegistryStore(anywhere, Credentials(registries.USER, registries.PASSWORD), push=True).reach()
+        with pytest.raises(RegistryError, match="Log in") as caught:
+            RegistryStore(anywhere, Credentials(registries.USER, "wrong"), push=True).reach()
+    assert caught.value.status == 401
+
+
+def test_a_registry_that_is_not_there_is_told_early() -> None:
+    """Before anything is made for it."""
+    with pytest.raises(RegistryError, match="Reach the registry"):
+        RegistryStore(ImageReference("registry.invalid", "any"), push=True).reach()

@@ -1,0 +1,63 @@
+"""What of a Bento goes into an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bentoship.bento.content import content_version, image_files
+from tests.support.bento import laid_out
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A Bento's folder."""
+    return laid_out(tmp_path, "3.11").path
+
+
+def test_serving_needs_the_source_and_the_entrypoint(folder: Path) -> None:
+    """What serving does not read is left out."""
+    assert set(image_files(folder)) == {"bento.yaml", "env/docker/entrypoint.sh", "src/service.py", "src/run.sh"}
+
+
+def test_the_version_does_not_know_when_and_from_where(folder: Path) -> None:
+    """Time, former version, README, index addresses and uv's version play no part."""
+    before = content_version(folder)
+    info = yaml.safe_load((folder / "bento.yaml").read_text("utf-8"))
+    info |= {"version": "other", "creation_time": "2030-01-01T00:00:00+00:00"}
+    info["image"] = {"python_requirements": "--index-url https://me:secret@index.invalid\n"}
+    (folder / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
+    (folder / "README.md").write_text("other", "utf-8")
+    assert content_version(folder) == before
+    info["image"] = {"python_requirements": "--index-url https://me:secret@index.invalid\nuv==0.1\n"}
+    (folder / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
+    assert content_version(folder) == before
+    assert b"secret" not in image_files(folder)["bento.yaml"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("change", ["content", "mode", "name", "link"])
+def test_the_version_knows_every_file(folder: Path, change: str) -> None:
+    """Its content, its executable bit and its name."""
+    before = content_version(folder)
+    file = folder / "src" / "service.py"
+    if change == "content":
+        file.write_text("other", "utf-8")
+    elif change == "mode":
+        file.chmod(0o755)
+    elif change == "name":
+        file.rename(file.with_name("other.py"))
+    else:
+        (folder / "src" / "link.py").symlink_to("run.sh")
+    assert content_version(folder) != before
+
+
+def test_links_are_followed_and_dangling_ones_left_out(folder: Path, tmp_path: Path) -> None:
+    """What a link leads to is not in the image, so its content is."""
+    (tmp_path / "outside.txt").write_text("outside", "utf-8")
+    (folder / "src" / "to.txt").symlink_to(tmp_path / "outside.txt")
+    (folder / "src" / "nowhere").symlink_to("gone")
+    files = image_files(folder)
+    assert files["src/to.txt"].read_text("utf-8") == "outside"  # type: ignore[union-attr]
+    assert "src/nowhere" not in files

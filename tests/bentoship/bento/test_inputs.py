@@ -1,0 +1,85 @@
+"""What a Bento is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bentoship.bento.inputs import input_key, packed_files
+
+
+def lay(folder: Path, *names: str) -> Path:
+    """Files with their own names in them."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name, "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "ignore", "packed"),
+    [
+        ({}, "", {"a.py", "sub/b.py", "sub/c.txt", ".env"}),
+        ({"include": ["*.py"]}, "", {"a.py", "sub/b.py"}),
+        ({"include": ["sub/"]}, "", {"sub/b.py", "sub/c.txt"}),
+        ({"include": ["*.py"], "exclude": ["sub/"]}, "", {"a.py"}),
+        ({"include": ["*.py", "*.txt"]}, "*.txt\n", {"a.py", "sub/b.py"}),
+        ({"include": ["/a.py"]}, "", {"a.py"}),
+    ],
+)
+def test_the_files_are_those_that_bentoml_packs(
+    tmp_path: Path, options: dict[str, list[str]], ignore: str, packed: set[str]
+) -> None:
+    """include, exclude and .bentoignore mean what they mean to BentoML; git's and Python's own folders never count."""
+    lay(tmp_path, "a.py", "sub/b.py", "sub/c.txt", ".env", ".git/HEAD", ".venv/x.py", "sub/__pycache__/b.py")
+    if ignore:
+        (tmp_path / "sub" / ".bentoignore").write_text(ignore, "utf-8")
+        options = {**options, "exclude": [".bentoignore"]}
+    assert {path.relative_to(tmp_path).as_posix() for path in packed_files(tmp_path, options)} == packed
+
+
+def key(folder: Path, platform: str = "linux/amd64") -> str:
+    """The key of a project."""
+    return input_key(folder, folder / "bentofile.yaml", platform)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a bentofile that names files."""
+    lay(tmp_path, "a.py", "setup.sh", "about.md", "notes.txt", "requirements.txt")
+    bentofile = "service: a:A\ninclude: ['*.py']\ndescription: 'file: about.md'\ndocker: {setup_script: setup.sh}\n"
+    (tmp_path / "bentofile.yaml").write_text(bentofile + "python: {requirements_txt: requirements.txt}\n", "utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["a.py", "setup.sh", "about.md", "requirements.txt", "bentofile.yaml", ".bentoignore"])
+def test_a_named_file_counts(project: Path, name: str) -> None:
+    """A file that the bentofile names counts as much as one that it includes."""
+    before = key(project)
+    with (project / name).open("a", encoding="utf-8") as stream:
+        stream.write("\n# more\n")
+    assert key(project) != before
+
+
+def test_other_files_and_places_do_not(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nor does where the project lies, or what is not packed."""
+    before = key(project)
+    (project / "notes.txt").write_text("other", "utf-8")
+    (project / "README.md").write_text("there is a description", "utf-8")
+    assert key(project) == before
+    moved = project.rename(tmp_path_factory.mktemp("moved") / "project")
+    assert key(moved) == before
+
+
+def test_a_link_counts_with_what_it_leads_to(project: Path) -> None:
+    """What is at its end is what gets packed."""
+    (project / "link.py").symlink_to("notes.txt")
+    before = key(project)
+    (project / "notes.txt").write_text("other", "utf-8")
+    assert key(project) != before
+
+
+def test_platforms_have_locks_of_their_own(project: Path) -> None:
+    """A Bento that is locked for one platform is not up to date for another."""
+    assert key(project) != key(project, "linux/arm64")

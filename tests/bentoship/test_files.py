@@ -1,0 +1,52 @@
+"""Files that more than one process may use."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bentoship.files import lock, write_whole
+
+HOLDS = """\
+import sys
+from pathlib import Path
+from bentoship.files import lock
+with lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_keeps_other_processes_waiting(tmp_path: Path) -> None:
+    """Who comes second waits, and goes on when the first has ended, however it ended."""
+    path = tmp_path / "folder" / "lock"
+    src = str(Path(__file__).parents[2] / "src")
+    args = [sys.executable, "-c", HOLDS, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(args, **pipes, env={"PYTHONPATH": src}, text=True) as first:  # type: ignore[call-overload]
+        assert first.stdout.readline() == "held\n"
+        with subprocess.Popen(args, **pipes, env={"PYTHONPATH": src}, text=True) as second:  # type: ignore[call-overload]
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.wait(0.5)
+            first.kill()
+            assert second.stdout.readline() == "held\n"
+            second.stdin.close()
+            second.wait(10)
+    with lock(path):
+        pass
+
+
+def test_a_file_is_written_whole(tmp_path: Path) -> None:
+    """What was there is replaced, and nothing else is left in the folder."""
+    write_whole(tmp_path / "file", b"one")
+    write_whole(tmp_path / "file", b"two")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"two")]
+
+
+def test_a_failed_write_leaves_the_old(tmp_path: Path) -> None:
+    """A folder in the file's place stays what it is, and no part is left."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_whole(tmp_path / "folder", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
