@@ -109,5 +109,5 @@ def stop_registry(context: Context) -> None:
 
 @task
 def clean(context: Context) -> None:
-    """Remove what can be made again: this project's images, the caches, and the local registry's content."""
+    """Remove what can be made again: caches and this project's images, but nothing that was published."""
     _run(context, "clean")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from bentoship.errors import InvalidReferenceError, SettingsError
 from bentoship.reference import ImageReference
@@ -103,7 +105,7 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
         warnings=tuple(warnings),
         debug=read("BENTOSHIP_DEBUG", False, _flag),
         cache=_cache(given),
-        bentoml_home=Path(given.get("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
+        bentoml_home=folder / Path(given.get("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
     )
     if mistakes:
         where = ".env and the environment" if file else "the environment"
@@ -119,10 +121,17 @@ KNOWN = (
 
 
 def _read(file: Path) -> dict[str, str]:
+    if not file.is_file():
+        return {}
     try:
-        return {name: value or "" for name, value in dotenv_values(file, encoding="utf-8").items()}
+        text = file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"Read {file.name}", str(error)) from error
+        raise SettingsError(f"Read {file.name}", str(error), "It has to be a text file in UTF-8.") from error
+    broken = [binding.original for binding in parse_stream(io.StringIO(text)) if binding.error]
+    if broken:
+        lines = ", ".join(f"line {original.line}: {original.string.strip()[:40]!r}" for original in broken)
+        raise SettingsError(f"Read {file.name}", f"not of the form NAME=value: {lines}", "Mend or remove it.")
+    return {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text)).items()}
 
 
 def _misspelt(names: Iterable[str], likeness: float) -> list[tuple[str, str]]:
@@ -209,7 +218,8 @@ def _one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
 
 
 def _cache(given: Mapping[str, str]) -> Path:
-    """The user's cache folder, where the system has it."""
-    if folder := given.get("XDG_CACHE_HOME"):
-        return Path(folder).expanduser() / "bentoship"
+    """The user's cache folder, where the system has it; a relative one does not count (XDG Base Directory spec)."""
+    folder = Path(given.get("XDG_CACHE_HOME", "")).expanduser()
+    if folder.is_absolute():
+        return folder / "bentoship"
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "bentoship"

@@ -95,3 +95,23 @@ def test_the_example_names_every_setting(tmp_path: Path) -> None:
     assert named == {*settings.KNOWN} - {"BENTOML_HOME"}
     (tmp_path / ".env").write_text(re.sub(r"(?m)^# (?=[A-Z_]+=)", "", text), "utf-8")
     assert load(tmp_path) == load(tmp_path / "nowhere", HOME=str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["garbage line\nIMAGE_NAME=x\n", 'IMAGE_NAME="open\n'])
+def test_a_line_that_cannot_be_read_is_a_mistake(tmp_path: Path, text: str) -> None:
+    """Rather than a default in its place."""
+    (tmp_path / ".env").write_text(text, "utf-8")
+    with pytest.raises(SettingsError, match=r"NAME=value: line 1"):
+        load(tmp_path)
+
+
+def test_other_systems_files_are_read(tmp_path: Path) -> None:
+    """With a byte order mark, line ends of Windows, quotes, comments and export."""
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfexport IMAGE_NAME='a/b' # why\r\nBASE_IMAGE = debian\r\n")
+    found = load(tmp_path)
+    assert (found.image_name, found.base_image) == ("a/b", "debian")
+
+
+def test_a_relative_cache_folder_does_not_count(tmp_path: Path) -> None:
+    """As the XDG specification has it."""
+    assert load(tmp_path, XDG_CACHE_HOME="here").cache == load(tmp_path).cache

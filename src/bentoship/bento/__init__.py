@@ -174,6 +174,7 @@ def _build_in_child(project: Project, into: Path | None = None) -> dict[str, Any
                     "project": str(project.folder.resolve()),
                     "bentofile": str(project.bentofile.resolve()),
                     "models": [str(path.resolve()) for path in project.exported_models],
+                    "scratch": scratch,
                     "into": str(into) if into else None,
                     "lock_platform": LOCK_PLATFORMS[project.platform],
                 }
@@ -205,6 +206,10 @@ _UNKNOWN_KEY = re.compile(
 )
 
 
+# Where BentoML puts a Bento together, in the words of uv.
+_IN_SCRATCH = re.compile(r"(?:file://)?/\S*/bentoml_bento_[^/]+/(?:src/)?")
+
+
 def _explained(error: Mapping[str, str], stderr: str, platform: str) -> BentoError:
     """The child's error, with what to do about it."""
     kind, message = error["kind"], error["message"]
@@ -217,6 +222,9 @@ def _explained(error: Mapping[str, str], stderr: str, platform: str) -> BentoErr
     if "Failed to lock PyPI packages" in message:
         why = " ".join(line.strip() for line in _uv_complaint(stderr)) or message.splitlines()[0]
         hint = "Check its requirements and the network."
+        if _IN_SCRATCH.search(why):
+            hint = "A file that requirements name has to be included by bentofile.yaml, too."
+            why = _IN_SCRATCH.sub("", why)
         return BentoError(f"Lock the Bento's Python packages for {platform}", why, hint)
     if "could not be found locally" in message or (kind == "NotFound" and "odel" in message):
         message = message.partition(" and failed to fetch")[0]

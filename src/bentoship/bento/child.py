@@ -14,13 +14,14 @@ import shutil
 import sys
 import tarfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from bentoship.bento.content import content_version
+from bentoship.bento.inputs import NEVER_PACKED, read_bentofile
 from bentoship.requirements import flattened
 
 if TYPE_CHECKING:
@@ -50,10 +51,14 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
     project = Path(order["project"])
     _follow_includes()
     imported = [tag for tag in map(_import_model, map(Path, order["models"])) if tag]
+    options = read_bentofile(Path(order["bentofile"]))
+    guarded = {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
+    bentofile = Path(order["scratch"], "bentofile.yaml")
+    bentofile.write_text(yaml.safe_dump(guarded, sort_keys=False), "utf-8")
     os.chdir(project)
     try:
         built = bentoml.bentos.build_bentofile(
-            order["bentofile"],
+            str(bentofile),
             build_ctx=str(project),
             version=f"building-{os.getpid()}",
             platform=order["lock_platform"],
@@ -61,7 +66,7 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
     finally:
         provisional = [b for b in bentoml.bentos.list() if _is_abandoned(b)]
     try:
-        return {**_describe(_named_by_content(built, order["into"])), "imported_models": imported}
+        return {**_describe(_named_by_content(built, order["into"]), options), "imported_models": imported}
     finally:
         for bento in [built, *provisional]:
             bentoml.bentos.delete(bento.tag)
@@ -132,7 +137,7 @@ def _named_by_content(built: Bento, into: str | None) -> Bento:
         shutil.rmtree(copy)
 
 
-def _describe(bento: Bento) -> dict[str, Any]:
+def _describe(bento: Bento, options: Mapping[str, Any]) -> dict[str, Any]:
     """What the rest of the publisher has to know of a Bento, as plain values."""
     import bentoml
 
@@ -153,7 +158,7 @@ def _describe(bento: Bento) -> dict[str, Any]:
             for m in models
         ],
         "python_version": image.python_version if image else "",
-        "base_image": _chosen_base(image),
+        "base_image": (options.get("docker") or {}).get("base_image") or _chosen_base(image),
         "envs": [{"name": e.name, "value": e.value, "stage": e.stage} for e in info.envs],
         "labels": {str(k): str(v) for k, v in info.labels.items()},
         "needs_dockerfile": _needs_dockerfile(info, image),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def content_version(bento: Path) -> str:
     for name, content in image_files(bento, version="").items():
         body = content if isinstance(content, bytes) else content.read_bytes()
         executable = isinstance(content, Path) and bool(content.stat().st_mode & 0o100)
-        digest.update(f"{name}\0{executable:d}\0{hashlib.sha256(body).hexdigest()}\n".encode())
+        digest.update(os.fsencode(f"{name}\0{executable:d}\0{hashlib.sha256(body).hexdigest()}\n"))
     return digest.hexdigest()[:16]
 
 

@@ -18,8 +18,19 @@ from bentoship.requirements import with_includes
 # Raise it when the way a Bento is built changes, so that those built before are built anew.
 RECIPE = "1"
 
-# BentoPathSpec in bentoml/_internal/bento/build_config.py.
-_NEVER_PACKED = (".git/", ".venv/", "venv/", "__pycache__/", ".DS_Store")
+NEVER_PACKED = (
+    # What BentoML itself leaves out (BentoPathSpec in bentoml/_internal/bento/build_config.py),
+    ".git", ".venv/", "venv/", "__pycache__/", ".DS_Store",
+    # what this tool and others keep in a project's folder,
+    ".bentoship/", ".cache/", ".dvc/", ".ipynb_checkpoints/", ".mypy_cache/", ".nox/", ".pytest_cache/",
+    ".ruff_cache/", ".tox/", "node_modules/",
+    # and what nobody may have by pulling an image.
+    ".aws/", ".docker/", ".env", ".env.*", ".git-credentials", ".gnupg/", ".kube/", ".netrc", "_netrc", ".pypirc",
+    ".ssh/", "application_default_credentials.json", "id_dsa", "id_ecdsa", "id_ed25519", "id_rsa",
+)  # fmt: skip
+"""Patterns of files that do not get into a Bento, whatever its bentofile includes."""
+
+_NEVER_WALKED = frozenset(pattern.rstrip("/") for pattern in NEVER_PACKED)
 
 
 def read_bentofile(path: Path) -> dict[str, Any]:
@@ -56,14 +67,14 @@ def input_key(project: Path, bentofile: Path, platform: str) -> str:
     files |= {project / "README.md"} if not options.get("description") else set()
     files |= set(_below(project, ".bentoignore"))
     for file in sorted(files):
-        digest.update(f"{_relative(file, project)}\0{_state(file)}\n".encode())
+        digest.update(os.fsencode(f"{_relative(file, project)}\0{_state(file)}\n"))
     return digest.hexdigest()
 
 
 def packed_files(project: Path, options: Mapping[str, Any]) -> Iterator[Path]:
     """The files that BentoML would pack: include, exclude and .bentoignore are read as it reads them."""
     include = _spec(options.get("include") or ["*"])
-    exclude = _spec([*(options.get("exclude") or []), *_NEVER_PACKED])
+    exclude = _spec([*(options.get("exclude") or []), *NEVER_PACKED])
     ignores = {
         file.parent: _spec(file.read_text("utf-8", errors="replace").splitlines())
         for file in _below(project, ".bentoignore")
@@ -84,7 +95,7 @@ def _spec(patterns: list[str]) -> PathSpec[Any]:
 def _below(folder: Path, name: str = "") -> Iterator[Path]:
     """Files below a folder, with that name when one is given; folders that are never packed are not walked."""
     for root, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if f"{f}/" not in _NEVER_PACKED)
+        folders[:] = sorted(set(folders) - _NEVER_WALKED)
         yield from (Path(root, file) for file in sorted(files) if not name or file == name)
 
 

@@ -112,7 +112,7 @@ def _member(entry: Entry) -> Iterator[bytes]:
     info.mtime, info.linkname = MTIME, entry.target
     if entry.kind == tarfile.REGTYPE:
         info.size = len(entry.content) if isinstance(entry.content, bytes) else entry.content.stat().st_size
-    yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+    yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
     if not info.size:
         return
     if isinstance(entry.content, bytes):

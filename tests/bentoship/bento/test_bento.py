@@ -189,3 +189,42 @@ def test_what_needs_a_dockerfile_is_named(tmp_path: Path) -> None:
     assert "git" in reasons
     assert "script" in reasons
     assert "TOKEN" in reasons
+
+
+def test_secrets_and_caches_are_never_packed(tmp_path: Path) -> None:
+    """Whatever the bentofile includes, and it includes everything unless it says otherwise."""
+    project = make_project(tmp_path / "project")
+    edit(project.bentofile, "include:\n  - service.py\n  - data/\n", "")
+    planted = (".env", ".env.local", ".netrc", "id_rsa", ".git/config", ".bentoship/image/blob", ".dvc/cache/x")
+    for name in (
+        *planted,
+        "node_modules/x.js",
+        "sub/.env",
+        ".aws/credentials",
+        "sub/__pycache__/x.pyc",
+        "sub/kept.txt",
+    ):
+        (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.folder / name).write_text("planted", "utf-8")
+    first = bento.build(project)
+    assert {n for n in image_files(first.path) if n.startswith("src/")} == {
+        "src/bentofile.yaml", "src/service.py", "src/data/words.txt", "src/data/other.txt", "src/sub/kept.txt",
+        "src/requirements.txt", "src/more.txt",
+    }  # fmt: skip
+    append(project.folder / ".bentoship" / "image" / "blob", "more")
+    assert bento.up_to_date(project)
+
+
+def test_a_name_that_is_no_text_is_packed(tmp_path: Path) -> None:
+    """File names are bytes; they need not be UTF-8."""
+    project = make_project(tmp_path / "project")
+    Path(os.fsdecode(os.fsencode(project.folder / "data") + b"/\xff.txt")).write_text("x", "utf-8")
+    assert os.fsdecode(b"src/data/\xff.txt") in image_files(bento.build(project).path)
+
+
+def test_the_base_that_a_bentofile_names_is_known(tmp_path: Path) -> None:
+    """Also when it is the one that BentoML would have filled in."""
+    project = make_project(tmp_path / "project")
+    assert bento.build(project).base_image == ""
+    edit(project.bentofile, "docker:\n", "docker:\n  base_image: python:3.11-slim\n")
+    assert bento.build(project).base_image == "python:3.11-slim"

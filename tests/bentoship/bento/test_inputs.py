@@ -20,7 +20,7 @@ def lay(folder: Path, *names: str) -> Path:
 @pytest.mark.parametrize(
     ("options", "ignore", "packed"),
     [
-        ({}, "", {"a.py", "sub/b.py", "sub/c.txt", ".env"}),
+        ({}, "", {"a.py", "sub/b.py", "sub/c.txt"}),
         ({"include": ["*.py"]}, "", {"a.py", "sub/b.py"}),
         ({"include": ["sub/"]}, "", {"sub/b.py", "sub/c.txt"}),
         ({"include": ["*.py"], "exclude": ["sub/"]}, "", {"a.py"}),
@@ -31,7 +31,7 @@ def lay(folder: Path, *names: str) -> Path:
 def test_the_files_are_those_that_bentoml_packs(
     tmp_path: Path, options: dict[str, list[str]], ignore: str, packed: set[str]
 ) -> None:
-    """include, exclude and .bentoignore mean what they mean to BentoML; git's and Python's own folders never count."""
+    """include, exclude and .bentoignore mean what they mean to BentoML; secrets and caches never count."""
     lay(tmp_path, "a.py", "sub/b.py", "sub/c.txt", ".env", ".git/HEAD", ".venv/x.py", "sub/__pycache__/b.py")
     if ignore:
         (tmp_path / "sub" / ".bentoignore").write_text(ignore, "utf-8")

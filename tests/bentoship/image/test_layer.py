@@ -55,6 +55,12 @@ def test_long_and_non_ascii_names_survive() -> None:
     assert name in [member.name for member in read([Entry(name, content=b"1")])]
 
 
+def test_a_name_that_is_no_text_survives() -> None:
+    """File names are bytes."""
+    name = os.fsdecode(b"\xff\xfe")
+    assert [os.fsencode(member.name) for member in read([Entry(name, content=b"1")])] == [b"\xff\xfe"]
+
+
 def test_a_path_twice_is_refused() -> None:
     """Which of two entries wins must not be left to a reader."""
     with pytest.raises(ValueError, match="twice"):
