@@ -15,7 +15,7 @@ from typing import TypeVar
 from bentoship import bento as bentos
 from bentoship import console
 from bentoship.assembly import check
-from bentoship.backends import Backend
+from bentoship.backends import Backend, Built, Pushed
 from bentoship.backends.direct import DirectBackend
 from bentoship.bases import Base
 from bentoship.bases.choice import DEBIAN, choose
@@ -23,7 +23,6 @@ from bentoship.bento import Bento
 from bentoship.errors import RegistryError
 from bentoship.git import clean_commit
 from bentoship.image.descriptor import Descriptor
-from bentoship.image.manifest import Image
 from bentoship.layers import LayerCache
 from bentoship.plan import Outline, planned_layers, survey
 from bentoship.process import network_settings
@@ -32,7 +31,6 @@ from bentoship.reference import ImageReference
 from bentoship.settings import Settings, load
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
-from bentoship.transfer import Result
 
 R = TypeVar("R")
 
@@ -140,9 +138,14 @@ def build(where: Workspace) -> Bento:
 @functools.cache
 def backend(where: Workspace) -> Backend:
     """How images are made."""
-    scratch = where.settings.cache / "scratch"
-    tell = functools.partial(console.say, "containerize")
-    return DirectBackend(layer_cache(where), LayoutStore(where.layout), scratch, lambda bento: base(where, bento), tell)
+    return DirectBackend(
+        layer_cache(where),
+        LayoutStore(where.layout),
+        where.settings.cache / "scratch",
+        base=lambda bento: base(where, bento),
+        registry=lambda target: registry_store(where, target, push=True),
+        tell=functools.partial(console.say, "containerize"),
+    )
 
 
 def base(where: Workspace, bento: Bento) -> Base:
@@ -206,23 +209,25 @@ def layer_cache(where: Workspace) -> LayerCache:
 
 
 @once
-def containerize(where: Workspace) -> Image:
+def containerize(where: Workspace) -> Built:
     """Make the image of the Bento."""
     image = backend(where).containerize(build(where))
-    console.say("containerize", f"{image.descriptor.digest}, {console.size(image.size)} in {len(image.layers)} layers")
+    console.say("containerize", f"{image.digest}, {console.size(image.size)} in {len(image.parts)} layers")
     return image
 
 
 @once
-def tag(where: Workspace) -> tuple[str, ...]:
-    """Name the image in the layout."""
+def tag(where: Workspace) -> tuple[ImageReference, ...]:
+    """Name the image where the backend keeps it."""
     image = containerize(where)
     names = tags(where, build(where).version)
     if len(names) < len(where.settings.image_tags):
         console.say("tag", "none for the commit: the work tree has changes, or is in no git repository")
-    backend(where).tag(image, names)
+    target = repository(where, build(where))
+    references = tuple(target.with_tag(name) for name in names)
+    backend(where).tag(image, references)
     console.say("tag", ", ".join(names))
-    return names
+    return references
 
 
 def tags(where: Workspace, version: str) -> tuple[str, ...]:
@@ -250,35 +255,29 @@ def registry_store(where: Workspace, target: ImageReference, *, push: bool) -> R
 
 
 @once
-def push(where: Workspace) -> Result:
+def push(where: Workspace) -> Pushed:
     """Send what the registry lacks, set the tags, and print the reference on stdout."""
-    names = tag(where)
+    references = tag(where)
     auth(where)
-    target = repository(where, build(where))
-    image = containerize(where)
     with console.Transfer("push") as progress:
-        store = registry_store(where, target, push=True)
-        result = backend(where).push(image, names, store, progress)
-    outcomes = {descriptor.digest: outcome for descriptor, outcome in result.outcomes}
-    sizes = [(layer.descriptor.size, outcomes[layer.descriptor.digest], layer.title) for layer in image.layers]
-    console.table([(console.size(size), outcome, title) for size, outcome, title in sizes])
-    there = sum(descriptor.size for descriptor, outcome in result.outcomes if outcome != "sent")
-    console.say("push", f"sent {console.size(result.sent_bytes)}, {console.size(there)} were there already")
-    for name in names:
-        console.say("push", str(target.with_tag(name)))
-    console.result(str(target.with_digest(result.root.digest)))
-    return result
+        pushed = backend(where).push(containerize(where), references, progress)
+    console.table([(console.size(part.size), part.outcome, part.title) for part in pushed.parts])
+    console.say("push", f"sent {console.size(pushed.sent)}, {console.size(pushed.there)} were there already")
+    for reference in references:
+        console.say("push", str(reference))
+    console.result(str(references[0].with_digest(pushed.digest)))
+    return pushed
 
 
 @once
-def publish(where: Workspace) -> Result:
+def publish(where: Workspace) -> Pushed:
     """All of it; what is left for the end is the summary."""
-    result = push(where)
+    pushed = push(where)
     seconds = ", ".join(f"{name.replace('_', '-')} {spent:.1f}" for name, spent in SECONDS.items() if spent >= 0.05)
     console.say("publish", f"{sum(SECONDS.values()):.1f} s ({seconds})")
-    target = repository(where, build(where)).with_digest(result.root.digest)
+    target = repository(where, build(where)).with_digest(pushed.digest)
     console.say("publish", f"run it: docker run --rm -p 3000:3000 {target}")
-    return result
+    return pushed
 
 
 @once

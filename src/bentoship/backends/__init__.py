@@ -3,22 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from bentoship.bento import Bento
-from bentoship.image.manifest import Image
-from bentoship.stores import Store
-from bentoship.transfer import Progress, Result
+from bentoship.reference import ImageReference
+from bentoship.transfer import Progress
+
+
+@dataclass(frozen=True)
+class Part:
+    """A layer of an image, for people.
+
+    Args:
+        title: what is in it.
+        size: in bytes.
+        outcome: what became of it in a push: "sent", "present" or "mounted"; empty before.
+    """
+
+    title: str
+    size: int
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image that was made, where its backend keeps it.
+
+    Args:
+        digest: "sha256:…": of its manifest, or what its engine knows it by.
+        parts: its layers, lowest first.
+    """
+
+    digest: str
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        """Its layers together, in bytes."""
+        return sum(part.size for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """An image in a registry.
+
+    Args:
+        digest: of its manifest there, read back.
+        parts: its layers, and what became of each.
+        sent: bytes that went over.
+        there: bytes that were there already.
+    """
+
+    digest: str
+    parts: tuple[Part, ...]
+    sent: int
+    there: int
 
 
 class Backend(Protocol):
     """One way to do it."""
 
-    def containerize(self, bento: Bento) -> Image:
+    def containerize(self, bento: Bento) -> Built:
         """Make the image of a Bento. Raises BentoshipError."""
 
-    def tag(self, image: Image, tags: Sequence[str]) -> None:
+    def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
         """Name an image that was made. Raises BentoshipError."""
 
-    def push(self, image: Image, tags: Sequence[str], target: Store, progress: Progress) -> Result:
-        """Send what the target lacks of an image, then set the tags there. Raises StoreError."""
+    def push(self, image: Built, references: Sequence[ImageReference], progress: Progress) -> Pushed:
+        """Send what the registry lacks of an image, then set the tags there.
+
+        Args:
+            image: as `containerize` made it.
+            references: names in one repository, which were given by `tag`.
+            progress: told how it goes on.
+
+        Raises: BentoshipError.
+        """

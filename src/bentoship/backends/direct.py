@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bentoship import transfer
 from bentoship.assembly import assemble, check
+from bentoship.backends import Built, Part, Pushed
 from bentoship.bases import Base
 from bentoship.bento import Bento
-from bentoship.image.manifest import Image
 from bentoship.layers import LayerCache
+from bentoship.reference import ImageReference
 from bentoship.stores import Store
+from bentoship.stores.graph import read_manifest
 from bentoship.stores.layout import LayoutStore
-from bentoship.transfer import Progress, Result
+from bentoship.transfer import Progress
 
 
 class DirectBackend:
@@ -25,6 +28,7 @@ class DirectBackend:
         layout: the images of this project.
         scratch: a folder for what is needed only meanwhile.
         base: gives the base for a Bento.
+        registry: opens a repository to push to.
         tell: told in words what takes a while, before it begins.
     """
 
@@ -34,15 +38,17 @@ class DirectBackend:
         layout: LayoutStore,
         scratch: Path,
         base: Callable[[Bento], Base],
+        registry: Callable[[ImageReference], Store],
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._cache = cache
         self._layout = layout
         self._scratch = scratch
         self._base = base
+        self._registry = registry
         self._tell = tell
 
-    def containerize(self, bento: Bento) -> Image:
+    def containerize(self, bento: Bento) -> Built:
         """Assemble the image of a Bento; its blobs and manifest are in the layout then, under the Bento's version."""
         check(bento)
         self._scratch.mkdir(parents=True, exist_ok=True)
@@ -53,13 +59,26 @@ class DirectBackend:
         for descriptor, content in ((image.config_descriptor, image.config), (image.descriptor, image.manifest)):
             self._layout.write(descriptor, io.BytesIO(content), lambda _: None)
         self._layout.tag(image.descriptor, bento.version)
-        return image
+        return Built(image.descriptor.digest, tuple(Part(layer.title, layer.descriptor.size) for layer in image.layers))
 
-    def tag(self, image: Image, tags: Sequence[str]) -> None:
-        """Name the image in the layout."""
-        for tag in tags:
-            self._layout.tag(image.descriptor, tag)
+    def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
+        """Name the image in the layout, by the tags alone."""
+        root = self._layout.resolve(image.digest)
+        for reference in references:
+            self._layout.tag(root, reference.tag or "latest")
 
-    def push(self, image: Image, tags: Sequence[str], target: Store, progress: Progress) -> Result:
-        """Send what the target lacks, then set the tags there."""
-        return transfer.copy(self._layout, target, image.descriptor, tags=tags, progress=progress)
+    def push(self, image: Built, references: Sequence[ImageReference], progress: Progress) -> Pushed:
+        """Send what the registry lacks, then set the tags there."""
+        root = self._layout.resolve(image.digest)
+        tags = [reference.tag or "latest" for reference in references]
+        result = transfer.copy(self._layout, self._registry(references[0]), root, tags=tags, progress=progress)
+        outcomes = {descriptor.digest: outcome for descriptor, outcome in result.outcomes}
+        layers = json.loads(read_manifest(self._layout, root))["layers"]
+        parts = zip(image.parts, layers, strict=True)
+        there = sum(descriptor.size for descriptor, outcome in result.outcomes if outcome != "sent")
+        return Pushed(
+            result.root.digest,
+            tuple(Part(part.title, part.size, outcomes[layer["digest"]]) for part, layer in parts),
+            result.sent_bytes,
+            there,
+        )

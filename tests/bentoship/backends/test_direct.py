@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -37,28 +37,31 @@ def test_an_image_is_made_named_and_sent(
     bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, repository: ImageReference
 ) -> None:
     """The layout has it under the Bento's version, then under its tags; the registry has what the layout has."""
-    backend = DirectBackend(LayerCache(cache / "layers"), layout, tmp_path / "scratch", lambda _: base)
-    image = backend.containerize(bento)
-    assert layout.resolve("one") == image.descriptor
-    backend.tag(image, ["latest", "two"])
-    assert {layout.resolve(name).digest for name in ("latest", "two")} == {image.descriptor.digest}
     target = RegistryStore(repository, push=True)
-    result = backend.push(image, ["latest", "two"], target, _Silent())
-    assert {outcome for _, outcome in result.outcomes} == {"sent"}
-    assert target.resolve("latest").digest == image.descriptor.digest
-    with target.open(image.descriptor) as content:
-        assert json.loads(content.read()) == json.loads(image.manifest)
-    again = backend.push(image, ["latest"], target, _Silent())
-    assert {outcome for _, outcome in again.outcomes} == {"present"}
+    layers = LayerCache(cache / "layers")
+    backend = DirectBackend(layers, layout, tmp_path / "scratch", lambda _: base, lambda _: target)
+    image = backend.containerize(bento)
+    assert layout.resolve("one").digest == image.digest
+    assert image.parts[-1].title == "source echo:one"
+    references = [repository.with_tag("latest"), repository.with_tag("two")]
+    backend.tag(image, references)
+    assert {layout.resolve(name).digest for name in ("latest", "two")} == {image.digest}
+    pushed = backend.push(image, references, _Silent())
+    assert pushed.digest == target.resolve("two").digest == target.resolve("latest").digest == image.digest
+    assert {part.outcome for part in pushed.parts} == {"sent"}
+    assert [(part.title, part.size) for part in pushed.parts] == [(part.title, part.size) for part in image.parts]
+    assert (pushed.sent > image.size, pushed.there) == (True, 0)
+    again = backend.push(image, references, _Silent())
+    assert ({part.outcome for part in again.parts}, again.sent) == ({"present"}, 0)
 
 
 def test_a_bento_that_cannot_be_assembled_costs_no_base(bento: Bento, layout: LayoutStore, tmp_path: Path) -> None:
     """It is refused before a base is pulled or made."""
 
-    def never(_: Bento) -> Base:
+    def never(_: object) -> NoReturn:
         raise AssertionError
 
     refused = Bento(**{**vars(bento), "needs_dockerfile": ("runs `make`",)})
-    backend = DirectBackend(LayerCache(tmp_path / "cache"), layout, tmp_path / "scratch", never)
+    backend = DirectBackend(LayerCache(tmp_path / "cache"), layout, tmp_path / "scratch", never, never)
     with pytest.raises(UnsupportedBentoError):
         backend.containerize(refused)
