@@ -1,5 +1,6 @@
 """The drawn sample pictures."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,8 @@ def test_an_unknown_body_cannot_be_drawn() -> None:
 def test_the_command_writes_a_picture(tmp_path: Path) -> None:
     """The command draws the body that it is told to."""
     path = tmp_path / "mars.jpg"
-    subprocess.run([sys.executable, "-m", "celestial_bodies.sample", str(path), "--body", "Mars"], check=True)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+    subprocess.run([sys.executable, "-m", "celestial_bodies.sample", str(path), "--body", "Mars"], env=env, check=True)
     with Image.open(path) as picture:
         assert picture.format == "JPEG"
         red, _, blue = np.asarray(picture).mean(axis=(0, 1))

@@ -152,7 +152,7 @@ def test_it_serves_and_stops(
 
 def test_another_program_can_be_run(engine: Engine, published: Published) -> None:
     """A command in place of arguments finds the image's user, Python and BentoML."""
-    told = engine.output(published.reference, "bash", "-c", "id -u; python -V; command -v bentoml")
+    told = engine.output(published.reference, "bash", "-c", "id -u; python -V; which bentoml")
     user, python, bentoml = told.splitlines()
     assert (user, bentoml) == ("1034", "/app/.venv/bin/bentoml")
     assert python.startswith("Python 3.11.")

@@ -57,6 +57,7 @@ def _links(rootfs: Path) -> Iterator[tuple[str, str]]:
     yield "etc/localtime", "/usr/share/zoneinfo/Etc/UTC"
     yield "etc/os-release", "../usr/lib/os-release"
     yield "usr/bin/awk", "mawk"
+    yield "usr/bin/which", "which.debianutils"
     # Where OpenSSL looks, whoever calls it; the single certificates' links are made by openssl, which isn't there.
     yield "usr/lib/ssl/cert.pem", "/etc/ssl/certs/ca-certificates.crt"
     yield "usr/lib/ssl/certs", "/etc/ssl/certs"
