@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -47,8 +46,8 @@ def compile_trees(python: Interpreter, batches: Iterable[Batch], *, jobs: int) -
         for batch in batches
         for path in batch.files
     ]
-    with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda share: _compile(python, share), _shares(files, jobs)))
+    shares = [json.dumps(share) for share in _shares(files, jobs)]
+    process.run_together([*python.args, _WORKER], shares, env=python.env, cwd=Path("/"))
 
 
 def _shares(files: Sequence[tuple[int, str, str]], number: int) -> list[list[tuple[str, str]]]:
@@ -60,7 +59,3 @@ def _shares(files: Sequence[tuple[int, str, str]], number: int) -> list[list[tup
         loads[least] += size
         shares[least].append((path, shown))
     return [share for share in shares if share]
-
-
-def _compile(python: Interpreter, share: Sequence[tuple[str, str]]) -> None:
-    process.run([*python.args, _WORKER], env=python.env, cwd=Path("/"), input=json.dumps(share))

@@ -18,7 +18,7 @@ _WIDTH = 15
 
 def say(step: str, text: str, *, to: TextIO | None = None) -> None:
     """One line about a step; on stderr unless it is what was asked for."""
-    print(f"{step:<{_WIDTH}} {text}", file=to or sys.stderr, flush=True)
+    _print(f"{step:<{_WIDTH}} {text}", to)
 
 
 def result(text: str) -> None:
@@ -42,7 +42,14 @@ def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        print(f"{'':<{_WIDTH}} {'  '.join(cells).rstrip()}", file=to or sys.stderr, flush=True)
+        _print(f"{'':<{_WIDTH}} {'  '.join(cells).rstrip()}", to)
+
+
+def _print(line: str, to: TextIO | None) -> None:
+    stream = to or sys.stderr
+    # Python has no stream for one that was closed before it began, and would print on stdout instead.
+    if stream is not None:
+        print(line, file=stream, flush=True)
 
 
 class Transfer:
@@ -56,7 +63,7 @@ class Transfer:
         self._lock = threading.Lock()
         self._done = self._total = 0
         self._next = time.monotonic() + every
-        self._bar = _bar() if sys.stderr.isatty() else None
+        self._bar = _bar() if sys.stderr and sys.stderr.isatty() else None
 
     def __enter__(self) -> Transfer:
         return self

@@ -7,10 +7,12 @@ import os
 import signal
 import ssl
 import subprocess
+import tempfile
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 from bentoship.errors import ProcessError
 
@@ -101,7 +103,41 @@ def run(
     return done
 
 
-def _end_group(leader: subprocess.Popen[str]) -> None:
+def run_together(
+    args: Sequence[str | Path], inputs: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None
+) -> None:
+    """Run a program several times at once, each with an input of its own.
+
+    Raises:
+        ProcessError: it is not there, or one of them failed. All have ended then, as they have on an interrupt.
+    """
+    running: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+    with contextlib.ExitStack() as open_files:
+        try:
+            for text in inputs:
+                # Files, not pipes, of which one that is full would stop a program while another is waited for.
+                given, said = (open_files.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+                given.write(text.encode())
+                given.seek(0)
+                command = [str(a) for a in args]
+                child = subprocess.Popen(
+                    command, env=dict(env), cwd=cwd, stdin=given, stdout=said, stderr=said, start_new_session=True
+                )
+                running.append((child, said))
+            for child, output in running:
+                if child.wait():
+                    output.seek(0)
+                    told = Completed(child.returncode, "", output.read().decode(errors="replace"))
+                    raise ProcessError(f"Run {Path(args[0]).name}", told.last_lines)
+        except OSError as error:
+            raise ProcessError(f"Run {args[0]}", error.strerror or str(error)) from error
+        finally:
+            for child, _ in running:
+                if child.poll() is None:
+                    _end_group(child)
+
+
+def _end_group(leader: subprocess.Popen[Any]) -> None:
     """End a program and all that it started: kindly, then by force."""
     for how, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, None)):
         with contextlib.suppress(ProcessLookupError):

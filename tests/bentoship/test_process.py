@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,22 @@ def test_certificates_may_be_named(name: str, monkeypatch: pytest.MonkeyPatch, t
     """By any of the names that other programs read."""
     monkeypatch.setenv(name, str(tmp_path / "own.pem"))
     assert network_settings().ca_file == str(tmp_path / "own.pem")
+
+
+SLOW = "import sys, time; sys.stdin.read() == 'fail' and sys.exit('no luck'); time.sleep(60)"
+
+
+def test_together_one_failure_ends_all() -> None:
+    """What one says when it fails is told, and nobody waits for the others."""
+    began = time.monotonic()
+    with pytest.raises(ProcessError, match="no luck"):
+        process.run_together([sys.executable, "-c", SLOW], ["fail", "go on"], env=process.environment())
+    assert time.monotonic() - began < 30
+
+
+def test_together_each_has_its_input(tmp_path: Path) -> None:
+    """Large inputs, too, of programs that say much."""
+    code = "import sys; text = sys.stdin.read(); print(text); open(text[:3], 'w').write(str(len(text)))"
+    texts = [name + "x" * 300_000 for name in ("one", "two")]
+    process.run_together([sys.executable, "-c", code], texts, env=process.environment(), cwd=tmp_path)
+    assert {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()} == {"one": "300003", "two": "300003"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -12,10 +13,12 @@ from bentoship.assembly import assemble, check
 from bentoship.backends import Built, Part, Pushed
 from bentoship.bases import Base
 from bentoship.bento import Bento
+from bentoship.errors import RegistryError, StoreError
+from bentoship.image.descriptor import Descriptor
 from bentoship.layers import LayerCache
 from bentoship.reference import ImageReference
 from bentoship.stores import Store
-from bentoship.stores.graph import read_manifest
+from bentoship.stores.graph import children, read_manifest
 from bentoship.stores.layout import LayoutStore
 from bentoship.transfer import Progress
 
@@ -71,7 +74,14 @@ class DirectBackend:
         """Send what the registry lacks, then set the tags there."""
         root = self._layout.resolve(image.digest)
         tags = [reference.tag or "latest" for reference in references]
-        result = transfer.copy(self._layout, self._registry(references[0]), root, tags=tags, progress=progress)
+        try:
+            result = transfer.copy(self._layout, self._registry(references[0]), root, tags=tags, progress=progress)
+        except RegistryError:
+            raise
+        except StoreError as error:
+            if not self._drop_damaged(root):
+                raise
+            raise StoreError(error.doing, error.why, "What was damaged is removed now: run it again.") from error
         outcomes = {descriptor.digest: outcome for descriptor, outcome in result.outcomes}
         layers = json.loads(read_manifest(self._layout, root))["layers"]
         parts = zip(image.parts, layers, strict=True)
@@ -82,3 +92,15 @@ class DirectBackend:
             result.sent_bytes,
             there,
         )
+
+    def _drop_damaged(self, root: Descriptor) -> bool:
+        """Remove the blobs of an image that are not what their digests say, from layout and cache; whether any were."""
+        damaged = [one for one in children(read_manifest(self._layout, root)) if not self._is_whole(one)]
+        for descriptor in damaged:
+            self._layout.path(descriptor).unlink(missing_ok=True)
+            self._cache.blob(descriptor).unlink(missing_ok=True)
+        return bool(damaged)
+
+    def _is_whole(self, descriptor: Descriptor) -> bool:
+        with self._layout.path(descriptor).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == descriptor.hex

@@ -70,13 +70,14 @@ def registry_base(
         with layout.open(Descriptor.from_dict(document["config"])) as content:
             config = json.loads(content.read())
         _check_platform(doing, config, platform)
-        layers = _layers(doing, document, config, str(image))
+        layers = _layers(doing, document, config, image.path)
         rootfs = cache / "bases" / f"image-{manifest.hex[:16]}"
         make_once(rootfs, lambda folder: _unpack(layers, layout, folder))
     settings = config.get("config") or {}
     _check_system(doing, rootfs, python, settings)
     pinned = image.digest is not None
-    origin = {"image": str(replace(image, digest=None)), "digest": root.digest, "pinned": pinned}
+    # Not by which tag it was asked for, if by any: the same base makes the same image.
+    origin = {"image": image.repository, "digest": root.digest, "pinned": pinned}
     return Base(layers=layers, config=settings, platform=platform, rootfs=rootfs, origin=origin)
 
 

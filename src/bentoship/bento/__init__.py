@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import sys
 import tempfile
@@ -164,6 +163,14 @@ def _latest(project: Project, name: str) -> str:
     return " ".join([stored, *exported])
 
 
+_CHILD = """\
+import json, sys
+sys.path[:0] = json.loads(sys.argv[1])
+from bentoship.bento.child import main
+main(*sys.argv[2:])
+"""
+
+
 def _build_in_child(project: Project, into: Path | None = None) -> dict[str, Any]:
     read_bentofile(project.bentofile)
     with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
@@ -186,11 +193,12 @@ def _build_in_child(project: Project, into: Path | None = None) -> dict[str, Any
             "BENTOML_DO_NOT_TRACK": "true",
             "UV_PYTHON": sys.executable,
             "PYTHONDONTWRITEBYTECODE": "1",
-            # The publisher itself, and the service of a project with a src layout, whether installed or not.
-            "PYTHONPATH": os.pathsep.join([str(Path(bentoship.__file__).parents[1]), str(project.folder / "src")]),
         }
         env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra=extra)
-        done = run([sys.executable, "-P", "-m", "bentoship.bento.child", order, answer], env=env, check=False)
+        # The publisher itself, and the service of a project with a src layout, whether installed or not. Not through
+        # PYTHONPATH, which knows no folder with a colon.
+        paths = [str(Path(bentoship.__file__).parents[1]), str(project.folder.resolve() / "src")]
+        done = run([sys.executable, "-P", "-c", _CHILD, json.dumps(paths), order, answer], env=env, check=False)
         if not answer.is_file():
             raise BentoError("Build the Bento", f"the process that imports the service ended with {done.last_lines}")
         result = json.loads(answer.read_text("utf-8"))

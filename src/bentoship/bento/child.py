@@ -226,7 +226,3 @@ def _leaves(error: BaseException) -> list[BaseException]:
 def _is_own(filename: str, project: Path) -> bool:
     path = Path(filename)
     return path.is_relative_to(project) and not {"site-packages", ".venv", "venv"} & set(path.parts)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -120,9 +120,11 @@ class LocalRegistry:
 
     def _start(self) -> int:
         program = find_program(self._cache_folder)
-        self._stop()  # at another port, or not answering any more
-        if self._port is not None and not _is_free(self._port):
+        running = self._state()
+        ours = running is not None and running.port == self._port and _is_alive(running)
+        if self._port is not None and not ours and not _is_free(self._port):
             raise _taken(self._port)
+        self._stop()  # at another port, or not answering any more
         remembered = self._state()
         while True:
             port = self._port or self._free_port()

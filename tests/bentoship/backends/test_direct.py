@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from bentoship import assembly
 from bentoship.backends.direct import DirectBackend
 from bentoship.bases import Base
 from bentoship.bento import Bento
-from bentoship.errors import UnsupportedBentoError
+from bentoship.errors import StoreError, UnsupportedBentoError
+from bentoship.image.layer import Entry
 from bentoship.layers import LayerCache
 from bentoship.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
@@ -65,3 +68,30 @@ def test_a_bento_that_cannot_be_assembled_costs_no_base(bento: Bento, layout: La
     backend = DirectBackend(LayerCache(tmp_path / "cache"), layout, tmp_path / "scratch", never, never)
     with pytest.raises(UnsupportedBentoError):
         backend.containerize(refused)
+
+
+def test_a_damaged_layer_is_never_sent_and_made_again(
+    bento: Bento, base: Base, layout: LayoutStore, tmp_path: Path, repository: ImageReference
+) -> None:
+    """A blob that changed in the cache is noticed by its digest and removed; the next run makes it anew."""
+    target = RegistryStore(repository, push=True)
+    layers = LayerCache(tmp_path / "cache")
+    backend = DirectBackend(layers, layout, tmp_path / "scratch", lambda _: base_in(layers, base), lambda _: target)
+    image = backend.containerize(bento)
+    (source,) = assembly.source_layer(bento, layers)
+    content = bytearray(layers.blob(source.descriptor).read_bytes())
+    content[-1] ^= 1
+    for copy in (layers.blob(source.descriptor), layout.path(source.descriptor)):
+        copy.write_bytes(content)
+    references = [repository.with_tag("latest")]
+    with pytest.raises(StoreError, match="run it again"):
+        backend.push(image, references, _Silent())
+    assert not target.exists(source.descriptor)
+    again = backend.containerize(bento)
+    assert backend.push(again, references, _Silent()).digest == image.digest
+
+
+def base_in(layers: LayerCache, base: Base) -> Base:
+    """The base with a layer of its own in another cache, in place of its large one."""
+    small = layers.write([Entry("opt/base", content=b"base")], "base")
+    return dataclasses.replace(base, layers=(small,))

@@ -127,7 +127,9 @@ def test_platform_is_chosen_from_an_index(repository: ImageReference, tmp_path: 
     index = push_index(repository, media_type, "1", amd64=amd, arm64=arm)
     base = pull(repository.with_tag("1"), tmp_path, platform="linux/arm64")
     assert (base.rootfs / "etc" / "arm").exists()
-    assert base.origin == {"image": f"{repository}:1", "digest": index.digest, "pinned": False}
+    assert base.origin == {"image": repository.repository, "digest": index.digest, "pinned": False}
+    pinned = pull(repository.with_digest(index.digest), tmp_path, platform="linux/arm64")
+    assert (pinned.layers, pinned.origin) == (base.layers, {**base.origin, "pinned": True})
 
 
 def test_missing_platform_names_those_there_are(repository: ImageReference, tmp_path: Path) -> None:
