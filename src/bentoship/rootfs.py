@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import stat
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-from bentoship.files import lock
+from bentoship.files import lock, write_whole
 
 MAX_LINKS = 40
 """As many links as Linux follows in one path."""
@@ -46,24 +48,51 @@ def resolve(root: Path, path: str | PurePosixPath) -> Path:
 
 
 def make_once(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Make a folder unless it is there, under another name meanwhile: what lies under its own is always whole.
+    """Make a folder unless it is there as it was made; under another name meanwhile, so that it is never half there.
 
     Args:
         folder: is safe to make from several processes at once.
         fill: puts everything into the empty folder that it is given.
     """
     with lock(folder.parent / "lock"):
-        if folder.is_dir():
+        if is_as_made(folder):
             return
+        shutil.rmtree(folder, ignore_errors=True)
         for abandoned in folder.parent.glob(".partial-*"):  # by a run that was killed: who holds the lock is alone
             shutil.rmtree(abandoned)
         partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
         try:
             fill(partial)
+            write_whole(_record(folder), _state(partial).encode())
             partial.rename(folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+def is_as_made(folder: Path) -> bool:
+    """Whether a folder that `make_once` made is there, and no file in it was changed, added or lost since."""
+    try:
+        return folder.is_dir() and _record(folder).read_text("ascii") == _state(folder)
+    except OSError:
+        return False
+
+
+def _record(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.state")
+
+
+def _state(folder: Path) -> str:
+    """A hash over the name, kind, size and time of every file: reading all of them would take seconds."""
+    digest = hashlib.sha256()
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted([*folders, *files]):
+            path = Path(root, name)
+            info = path.lstat()
+            whole = "" if stat.S_ISDIR(info.st_mode) else f"{info.st_size} {info.st_mtime_ns}"
+            digest.update(os.fsencode(f"{path.relative_to(folder)}\0{info.st_mode} {whole}\n"))
+    return digest.hexdigest()
 
 
 def extract(

@@ -89,7 +89,8 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
         try:
             return parse(text) if text else default
         except ValueError as error:
-            mistakes.append(f"{name} is {text!r}, but has to be {error}")
+            shown = re.sub(r"//[^/@]*@", "//…@", text)  # nobody's password
+            mistakes.append(f"{name} is {shown!r}, but has to be {error}")
             return default
 
     registry = read("REGISTRY", "google" if given.get("GCP_PROJECT_ID", "").strip() else "local", _registry)

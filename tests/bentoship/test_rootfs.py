@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import os
 import tarfile
 from pathlib import Path
 
@@ -160,3 +161,36 @@ def test_folder_is_made_once(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         pool.map(_make, [tmp_path] * 6)
     assert len(list(tmp_path.glob("made-*"))) == 1
+
+
+@pytest.mark.parametrize("damage", ["emptied", "removed", "added", "replaced", "mode"])
+def test_a_folder_that_was_damaged_is_made_again(tmp_path: Path, damage: str) -> None:
+    """What was changed in a cache since it was made is not believed."""
+    made: list[Path] = []
+
+    def fill(folder: Path) -> None:
+        made.append(folder)
+        (folder / "etc").mkdir()
+        (folder / "etc" / "passwd").write_text("root", "utf-8")
+
+    folder = tmp_path / "cache" / "base"
+    folder.parent.mkdir()
+    make_once(folder, fill)
+    make_once(folder, fill)
+    assert len(made) == 1
+    file = folder / "etc" / "passwd"
+    if damage == "emptied":
+        file.write_text("", "utf-8")
+    elif damage == "removed":
+        file.unlink()
+    elif damage == "added":
+        (folder / "etc" / "more").touch()
+    elif damage == "replaced":
+        file.write_text("toor", "utf-8")
+        os.utime(file, (1, 1))
+    else:
+        file.chmod(0o755)
+    make_once(folder, fill)
+    assert len(made) == 2
+    assert file.read_text("utf-8") == "root"
+    assert [path.name for path in (folder / "etc").iterdir()] == ["passwd"]

@@ -18,7 +18,7 @@ from bentoship.debian.unpack import control_files, unpack
 from bentoship.errors import BaseImageError
 from bentoship.image.layer import Entry, tree
 from bentoship.layers import LayerCache, key_of
-from bentoship.rootfs import make_once
+from bentoship.rootfs import is_as_made, make_once
 
 # Raise it when the same packages give other files, so that bases made before are made anew.
 RECIPE = "2"
@@ -67,7 +67,7 @@ def debian_base(cache: Path, *, python: str, platform: str, layers: LayerCache, 
 def debian_outline(cache: Path, *, python: str, platform: str, layers: LayerCache) -> Base | int:
     """The base if it is made already, else about how many bytes it will weigh. Takes and raises as `debian_base`."""
     plan = _plan(cache, python, platform, ())
-    made = plan.rootfs.is_dir() and layers.find(plan.key)
+    made = is_as_made(plan.rootfs) and layers.find(plan.key)
     # A package is compressed harder than a layer, and holds what is left out of one: that is about even.
     return plan.base(layers) if made else sum(deb.size for deb in plan.debs)
 

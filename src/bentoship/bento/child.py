@@ -27,9 +27,6 @@ from bentoship.requirements import flattened
 if TYPE_CHECKING:
     from bentoml import Bento
 
-# A Bento that is being built, until its content tells its version; the number is the process that builds it.
-_PROVISIONAL = re.compile(r"^building-(\d+)$")
-
 
 def main(order_file: str, answer_file: str) -> None:
     """Do what a file orders, and write {"bento": …} or {"error": …} to another."""
@@ -56,20 +53,17 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
     bentofile = Path(order["scratch"], "bentofile.yaml")
     bentofile.write_text(yaml.safe_dump(guarded, sort_keys=False), "utf-8")
     os.chdir(project)
-    try:
-        built = bentoml.bentos.build_bentofile(
-            str(bentofile),
-            build_ctx=str(project),
-            version=f"building-{os.getpid()}",
-            platform=order["lock_platform"],
-        )
-    finally:
-        provisional = [b for b in bentoml.bentos.list() if _is_abandoned(b)]
+    _remove_abandoned(Path(os.environ["BENTOML_HOME"]))
+    built = bentoml.bentos.build_bentofile(
+        str(bentofile),
+        build_ctx=str(project),
+        version=f"building-{os.getpid()}",
+        platform=order["lock_platform"],
+    )
     try:
         return {**_describe(_named_by_content(built, order["into"]), options), "imported_models": imported}
     finally:
-        for bento in [built, *provisional]:
-            bentoml.bentos.delete(bento.tag)
+        bentoml.bentos.delete(built.tag)
 
 
 def _follow_includes() -> None:
@@ -103,18 +97,22 @@ def _import_model(archive: Path) -> str | None:
     return None
 
 
-def _is_abandoned(bento: Bento) -> bool:
-    """Whether a Bento is what a build that was killed has left behind."""
-    found = _PROVISIONAL.match(bento.tag.version or "")
-    if not found or int(found[1]) == os.getpid():
-        return False
+def _remove_abandoned(home: Path) -> None:
+    """Remove what builds that were killed have left in the store of Bentos."""
+    for folder in (home / "bentos").glob("*/building-*"):
+        process = folder.name.removeprefix("building-")
+        if process.isdecimal() and not _is_alive(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
     try:
-        os.kill(int(found[1]), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
-        return True
-    except PermissionError:
         return False
-    return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _named_by_content(built: Bento, into: str | None) -> Bento:
@@ -193,7 +191,8 @@ def _explain(error: BaseException, project: Path) -> dict[str, str]:
     # mend; what comes from nowhere in them, BentoML's own words tell better than its cause.
     for cause in reversed(list(_chain(top))):
         if where := _place(cause, project):
-            return {"kind": type(error).__name__, "message": f"{type(cause).__name__}: {cause} ({where})"}
+            said = cause.msg if isinstance(cause, SyntaxError) else cause
+            return {"kind": type(error).__name__, "message": f"{type(cause).__name__}: {said} ({where})"}
     if type(top).__name__ == "ImportServiceError":  # its cause in bentoml's own frames: no such module or attribute
         top = list(_chain(top))[-1]
     named = type(top).__name__ in {"BentoMLException", "InvalidArgument", "ValueError", "NotFound"}
@@ -225,4 +224,6 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 def _is_own(filename: str, project: Path) -> bool:
     path = Path(filename)
-    return path.is_relative_to(project) and not {"site-packages", ".venv", "venv"} & set(path.parts)
+    ours = Path(__file__).parents[1]
+    foreign = {"site-packages", ".venv", "venv"} & set(path.parts)
+    return path.is_relative_to(project) and not path.is_relative_to(ours) and not foreign

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,3 +229,16 @@ def test_the_base_that_a_bentofile_names_is_known(tmp_path: Path) -> None:
     assert bento.build(project).base_image == ""
     edit(project.bentofile, "docker:\n", "docker:\n  base_image: python:3.11-slim\n")
     assert bento.build(project).base_image == "python:3.11-slim"
+
+
+def test_what_else_is_in_the_store_does_not_matter(tmp_path: Path) -> None:
+    """A broken Bento of another project stays where it is; what a killed build has left is removed."""
+    project = make_project(tmp_path / "project")
+    broken = project.bentoml_home / "bentos" / "other" / "abc"
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    left = project.bentoml_home / "bentos" / "echo" / f"building-{ended.pid}"
+    for folder in (broken, left):
+        folder.mkdir(parents=True)
+    assert bento.build(project).fresh
+    assert (broken.is_dir(), left.exists()) == (True, False)
