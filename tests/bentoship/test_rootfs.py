@@ -149,7 +149,7 @@ def test_killed_run_leaves_nothing_that_is_used(tmp_path: Path) -> None:
     """What a killed run left is removed, and its lock is free."""
     (tmp_path / ".partial-dead").mkdir()
     make_once(tmp_path / "x", lambda part: None)
-    assert names(tmp_path) == ["lock", "x"]
+    assert names(tmp_path) == ["lock", "x", "x.state"]
 
 
 def _make(root: Path) -> None:

@@ -61,7 +61,7 @@ def input_key(project: Path, bentofile: Path, platform: str) -> str:
         platform: the platform that packages are locked for ("linux/amd64").
     """
     options = read_bentofile(bentofile)
-    digest = hashlib.sha256(f"{RECIPE}\0{version('bentoml')}\0{platform}\n".encode())
+    digest = hashlib.sha256(f"{RECIPE}\0{NEVER_PACKED}\0{version('bentoml')}\0{platform}\n".encode())
     files = {*packed_files(project, options), *_named_files(project, options), bentofile.resolve()}
     # BentoML packs the project's README.md when the bentofile has no description.
     files |= {project / "README.md"} if not options.get("description") else set()
