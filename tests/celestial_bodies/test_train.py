@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import yaml
 from celestial_bodies.augmentation import nudge
 from celestial_bodies.classifier import Classifier
 from celestial_bodies.sample import draw
+from tests.support.archives import unpack
 
 pytest.importorskip("torch", reason="training needs the packages of the group 'train'")
 pytest.importorskip("onnx", reason="training needs the packages of the group 'train'")
@@ -32,8 +32,7 @@ def test_a_folder_of_pictures_becomes_a_model(environment: dict[str, str], tmp_p
             picture.save(tmp_path / "data" / body / f"{body}_{number}.jpg")
     result = run(["data", "--output", "out.bentomodel", "--epochs", "1", "--seed", "3"], environment, tmp_path)
     assert result.returncode == 0, result.stderr
-    with tarfile.open(tmp_path / "out.bentomodel") as archive:
-        archive.extractall(tmp_path / "model", filter="data")
+    unpack(tmp_path / "out.bentomodel", tmp_path / "model")
     metadata = yaml.safe_load((tmp_path / "model" / "model.yaml").read_text())["metadata"]
     assert metadata["labels"] == ["Mars", "Neptune", "Saturn"]
     assert metadata["hyperparameters"]["epochs"] == 1

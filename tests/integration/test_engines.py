@@ -72,7 +72,9 @@ def assert_recognises_saturn(client: httpx.Client) -> None:
 def test_skopeo_reads_the_image(published: Published, manifest: dict[str, Any]) -> None:
     """In the registry and in the layout it is one image, for this platform."""
     require("skopeo")
-    remote = json.loads(output("skopeo", "inspect", "--tls-verify=false", f"docker://{published.reference}"))
+    remote = json.loads(
+        output("skopeo", "inspect", "--no-creds", "--tls-verify=false", f"docker://{published.reference}")
+    )
     local = json.loads(output("skopeo", "inspect", f"oci:{published.layout}:latest"))
     assert remote["Digest"] == local["Digest"] == published.digest
     assert remote["Layers"] == local["Layers"] == [layer["digest"] for layer in manifest["layers"]]
@@ -84,7 +86,15 @@ def test_skopeo_copies_the_image(published: Published, tmp_path: Path, kind: str
     """A copy out of the registry is the same image to the byte."""
     require("skopeo")
     copy = tmp_path / "copy"
-    output("skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{published.reference}", f"{kind}:{copy}")
+    output(
+        "skopeo",
+        "copy",
+        "--quiet",
+        "--src-no-creds",
+        "--src-tls-verify=false",
+        f"docker://{published.reference}",
+        f"{kind}:{copy}",
+    )
     content = (copy / document).read_bytes()
     if kind == "oci":
         digest = json.loads(content)["manifests"][0]["digest"]

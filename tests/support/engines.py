@@ -36,6 +36,8 @@ def _missing(program: str) -> str:
     """Why the program cannot be used; empty when it can."""
     if not shutil.which(program):
         return f"{program} is not installed"
+    if program == "podman" and os.geteuid() and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return "podman without root has no network where /dev/net/tun may not be opened"
     probe = [program, _PROBES[program]]
     try:
         done = subprocess.run(probe, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=_TIMEOUT)

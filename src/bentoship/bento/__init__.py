@@ -181,6 +181,7 @@ def _build_in_child(project: Project, into: Path | None = None) -> dict[str, Any
                     "project": str(project.folder.resolve()),
                     "bentofile": str(project.bentofile.resolve()),
                     "models": [str(path.resolve()) for path in project.exported_models],
+                    "bentoml_home": str(project.bentoml_home),
                     "scratch": scratch,
                     "into": str(into) if into else None,
                     "lock_platform": LOCK_PLATFORMS[project.platform],

@@ -53,7 +53,7 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
     bentofile = Path(order["scratch"], "bentofile.yaml")
     bentofile.write_text(yaml.safe_dump(guarded, sort_keys=False), "utf-8")
     os.chdir(project)
-    _remove_abandoned(Path(os.environ["BENTOML_HOME"]))
+    _remove_abandoned(Path(order["bentoml_home"]))
     built = bentoml.bentos.build_bentofile(
         str(bentofile),
         build_ctx=str(project),
