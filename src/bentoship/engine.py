@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -169,6 +170,8 @@ def explained(doing: str, host: str, error: BaseException) -> EngineError:
         return EngineError(doing, f"{host}: {causes[-1]}", hint)
     if any(isinstance(cause, FileNotFoundError | ConnectionRefusedError) for cause in causes):
         return EngineError(doing, f"nothing answers at {host}", _START)
+    if any(isinstance(cause, _UNREACHED) for cause in causes):
+        return EngineError(doing, f"{host} cannot be reached: {causes[-1]}", _START)
     if any(isinstance(cause, _CUT) for cause in causes):
         return EngineError(doing, f"the engine at {host} ended the connection", f"See its log. {_START}")
     return EngineError(doing, f"{host}: {causes[-1]}", _START)
@@ -186,6 +189,7 @@ _START = (
     "Start it (systemctl start docker, or Docker Desktop), or name another in DOCKER_HOST; BACKEND=direct needs none."
 )
 
+_UNREACHED = (socket.gaierror, TimeoutError, urllib3.exceptions.NewConnectionError, requests.exceptions.Timeout)
 _CUT = (
     ConnectionResetError,
     BrokenPipeError,

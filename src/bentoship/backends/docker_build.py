@@ -20,6 +20,13 @@ _NO_BASE = re.compile(
 )
 # Where the builder's words end and BentoML's own account of them begins.
 _AFTERWARDS = re.compile(r"Encountered exception while trying to build|^Traceback \(most recent call last\)")
+# What BuildKit says of a step: its output, with the seconds since it began, and its end.
+_OUTPUT = re.compile(r"^#(\d+) \d+\.\d+ (.+)")
+_FAILED = re.compile(r"^#(\d+) ERROR: (.+)")
+# Colours, and the level that BentoML's log puts before what the classic builder says.
+_ORNAMENT = re.compile(r"\x1b\[[0-9;]*m")
+_LEVEL = "INFO: "
+_NOTHING = re.compile(r"ERROR:$|Removing intermediate container ")
 _INTERMEDIATE = re.compile(r"^ ---> ([0-9a-f]{12})$")
 
 
@@ -60,13 +67,18 @@ def build(
     log.parent.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
     said: list[str] = []
+    over = False
     with tempfile.TemporaryDirectory(prefix="build-", dir=scratch) as folder, log.open("w", encoding="utf-8") as file:
 
         def hear(line: str) -> None:
+            nonlocal over
+            line = _ORNAMENT.sub("", line).removeprefix(_LEVEL)
+            over = over or bool(_AFTERWARDS.search(line))
             if line.strip():
                 print(line, file=file, flush=True)
-                said.append(line)
-                tell(line)
+                if not over:
+                    said.append(line)
+                    tell(line)
 
         extra = {
             "DOCKER_BUILDKIT": "1" if buildkit else "0",
@@ -115,15 +127,22 @@ def _clear(engine: Engine, said: list[str]) -> None:
 
 
 def _failure(bento: Bento, said: list[str], log: Path, host: str) -> EngineError:
-    end = next((number for number, line in enumerate(said) if _AFTERWARDS.search(line)), len(said))
-    # BuildKit frames the output of the step that failed in rulers, and repeats where in the Dockerfile that was.
-    lines = [line.strip() for line in said[:end] if line.strip(" -=")]
-    why = " / ".join(lines[-4:]) or "it said nothing"
+    lines = _last_words(said) or ["it said nothing"]
+    told = "\n".join(lines).lower()
     hint = f"All of its output: {log}"
-    if any(_LOST.search(line) for line in lines[-4:]):
+    if _LOST.search(told):
         hint = f"The engine at {host} is gone; see its log, and start it again. {hint}"
-    elif any(_NO_BASE.search(line) for line in lines[-8:]):
+    elif _NO_BASE.search(told):
         hint = f"Name a base that exists: docker.base_image in bentofile.yaml. {hint}"
-    elif any("no space left" in line.lower() for line in lines[-8:]):
+    elif "no space left" in told:
         hint = f"Make room where the engine keeps its images: `docker system prune`. {hint}"
-    return EngineError(f"Build {bento.tag} with BentoML and Docker", why, hint)
+    return EngineError(f"Build {bento.tag} with BentoML and Docker", " / ".join(lines), hint)
+
+
+def _last_words(said: list[str]) -> list[str]:
+    """What tells why a build failed: the end of the output of the step that did, and how it ended."""
+    for line in reversed(said):
+        if failed := _FAILED.match(line):
+            output = [match[2] for one in said if (match := _OUTPUT.match(one)) and match[1] == failed[1]]
+            return [*output[-3:], failed[2]]
+    return [line.strip() for line in said if line.strip(" -") and not _NOTHING.match(line)][-4:]
