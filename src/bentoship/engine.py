@@ -99,9 +99,8 @@ def connect() -> Engine:
     try:
         place = find()
     except (DockerException, OSError, ValueError) as error:
-        raise EngineError(
-            doing, str(error), "Mend Docker's context or its certificates; `docker context ls`."
-        ) from error
+        hint = "Mend Docker's context (`docker context ls`), or DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH."
+        raise EngineError(doing, str(error).partition(". ")[0], hint) from error
     try:
         client = docker.DockerClient(
             base_url=place.host,

@@ -173,10 +173,10 @@ def _docker_backend(where: Workspace) -> Backend:
 
 def _load_into_engine(store: Store, image: Descriptor, name: str) -> str:
     from bentoship.engine import connect
-    from bentoship.loading import load_image
+    from bentoship.loading import Shipment, load_image
 
     with console.Transfer("load") as progress:
-        return load_image(connect(), store, image, name, progress)
+        return load_image(connect(), Shipment.of(store, image, name), progress)
 
 
 def base(where: Workspace, bento: Bento) -> Base:

@@ -194,7 +194,7 @@ def _denial(doing: str, said: str, host: str) -> RegistryError | EngineError:
     if re.search(r"denied|unauthorized|authentication|no basic auth|forbidden", lower):
         hint = f"Log in with an account that may push: docker login {host}"
     elif "server gave http response to https client" in lower:
-        hint = f'Let the engine speak HTTP to it: "insecure-registries": ["{host}"] in its daemon.json.'
+        hint = f"Let the engine speak HTTP to {host}: insecure-registries in daemon.json (podman: registries.conf)."
     elif "connection refused" in lower or "no such host" in lower:
         hint = f"It is the engine that has to reach {host}; on another machine localhost is another registry."
     return RegistryError(doing, said, hint)

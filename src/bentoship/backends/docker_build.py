@@ -15,9 +15,9 @@ from bentoship.errors import EngineError, ProcessError
 from bentoship.process import environment, run, stream
 
 _LOST = re.compile(r"error during connect|cannot connect to the docker daemon|unexpected EOF|connection reset", re.I)
-_NO_BASE = re.compile(
-    r"pull access denied|manifest unknown|failed to resolve source metadata|repository does not exist"
-)
+# The step that looks for the base, as BuildKit and the classic builder call it.
+_BASE = re.compile(r"^(?:#(\d+) \[internal\] load metadata for|Step \d+/\d+ : FROM) (\S+)")
+_STEP = re.compile(r"^Step \d+/\d+ : ")
 # Where the builder's words end and BentoML's own account of them begins.
 _AFTERWARDS = re.compile(r"Encountered exception while trying to build|^Traceback \(most recent call last\)")
 # What BuildKit says of a step: its output, with the seconds since it began, and its end.
@@ -86,6 +86,7 @@ def build(
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # they hold the time, and make an index of the image
             "BENTOML_HOME": str(bentoml_home),
             "BENTOML_DO_NOT_TRACK": "true",
+            "PYTHONWARNINGS": "ignore",
             # The build's context is copied there, and it would stay if BentoML were ended.
             "TMPDIR": folder,
         }
@@ -127,22 +128,32 @@ def _clear(engine: Engine, said: list[str]) -> None:
 
 
 def _failure(bento: Bento, said: list[str], log: Path, host: str) -> EngineError:
-    lines = _last_words(said) or ["it said nothing"]
+    failed, lines = _last_words(said)
     told = "\n".join(lines).lower()
+    doing = f"Build {bento.tag} with BentoML and Docker"
     hint = f"All of its output: {log}"
-    if _LOST.search(told):
+    if base := _base(said, failed):
+        doing, hint = f"{doing} on {base}", f"Name a base that can be had: docker.base_image in bentofile.yaml. {hint}"
+    elif _LOST.search(told):
         hint = f"The engine at {host} is gone; see its log, and start it again. {hint}"
-    elif _NO_BASE.search(told):
-        hint = f"Name a base that exists: docker.base_image in bentofile.yaml. {hint}"
     elif "no space left" in told:
         hint = f"Make room where the engine keeps its images: `docker system prune`. {hint}"
-    return EngineError(f"Build {bento.tag} with BentoML and Docker", " / ".join(lines), hint)
+    return EngineError(doing, " / ".join(lines) or "it said nothing", hint)
 
 
-def _last_words(said: list[str]) -> list[str]:
-    """What tells why a build failed: the end of the output of the step that did, and how it ended."""
+def _last_words(said: list[str]) -> tuple[str, list[str]]:
+    """Which step failed, by BuildKit's number (empty for the classic builder), and the end of what was said."""
     for line in reversed(said):
         if failed := _FAILED.match(line):
             output = [match[2] for one in said if (match := _OUTPUT.match(one)) and match[1] == failed[1]]
-            return [*output[-3:], failed[2]]
-    return [line.strip() for line in said if line.strip(" -") and not _NOTHING.match(line)][-4:]
+            return failed[1], [*output[-3:], failed[2]]
+    return "", [line.strip() for line in said if line.strip(" -") and not _NOTHING.match(line)][-4:]
+
+
+def _base(said: list[str], failed: str) -> str:
+    """The base that could not be had; empty when it was something else that failed."""
+    if failed:
+        return next((match[2] for line in said if (match := _BASE.match(line)) and match[1] == failed), "")
+    last = next((line for line in reversed(said) if _STEP.match(line)), "")
+    found = _BASE.match(last)
+    return found[2] if found else ""
