@@ -71,10 +71,12 @@ def build(context: Context) -> None:
     _run(context, "build")
 
 
-@task(pre=[build])
-def containerize(context: Context) -> None:
-    """Make the image of the Bento, in an OCI image layout."""
+@task(pre=[build], help={"load": "Put the image into Docker's engine, too, as IMAGE_NAME:latest."})
+def containerize(context: Context, load: bool = False) -> None:
+    """Make the image of the Bento; with --load, have it in Docker's engine, too."""
     _run(context, "containerize")
+    if load and not context.config.run.dry:
+        _run(context, "load")
 
 
 @task(pre=[containerize])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from bentoship.image.descriptor import Descriptor
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 _WIDTH = 15
 
@@ -53,7 +53,7 @@ def _print(line: str, to: TextIO | None) -> None:
 
 
 class Transfer:
-    """Shows how a copy between stores goes on: a bar over all of it on a terminal, else a line every few seconds.
+    """Shows how a copy goes on: a bar over all of it and one for each part on a terminal, else lines now and then.
 
     Use it as a context manager; it is told from several threads at once.
     """
@@ -64,6 +64,7 @@ class Transfer:
         self._done = self._total = 0
         self._next = time.monotonic() + every
         self._bar = _bar() if sys.stderr and sys.stderr.isatty() else None
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Transfer:
         return self
@@ -73,21 +74,35 @@ class Transfer:
             self._bar.stop()
 
     def begin(self, missing: Sequence[Descriptor]) -> None:
-        """What will be sent."""
-        self._total = sum(descriptor.size for descriptor in missing)
-        if self._bar and self._total:
-            self._bar.start()
-            self._bar.add_task(f"{self._step:<{_WIDTH}}", total=self._total)
+        """What will be sent, or turned out to be sent besides."""
+        with self._lock:
+            self._total += sum(descriptor.size for descriptor in missing)
+            if self._bar and self._total:
+                self._bar.start()
+                if "" not in self._tasks:
+                    self._tasks[""] = self._bar.add_task(f"{self._step:<{_WIDTH}}")
+                self._bar.update(self._tasks[""], total=self._total)
 
     def advance(self, descriptor: Descriptor, count: int) -> None:
         """So many bytes went over; negative when they have to be sent again."""
         with self._lock:
             self._done += count
             if self._bar:
-                self._bar.update(self._bar.task_ids[0], completed=self._done)
+                self._draw(self._bar, descriptor, count)
             elif time.monotonic() >= self._next:
                 self._next = time.monotonic() + self._every
                 say(self._step, f"{size(self._done)} of {size(self._total)}")
+
+    def _draw(self, bar: Progress, descriptor: Descriptor, count: int) -> None:
+        if descriptor.digest not in self._tasks:
+            self._tasks[descriptor.digest] = bar.add_task(
+                f"  {descriptor.hex[:12]:<{_WIDTH - 2}}", total=descriptor.size
+            )
+        bar.update(self._tasks[""], completed=self._done)
+        part = self._tasks[descriptor.digest]
+        bar.advance(part, count)
+        # One that is complete makes room for the others.
+        bar.update(part, visible=not bar.tasks[part].finished)
 
 
 def _bar() -> Progress:

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import tempfile
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -40,15 +40,18 @@ class Completed:
         return " ".join(lines[-3:]) or f"exit code {self.code}"
 
 
-def environment(*, prefixes: Iterable[str] = (), extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(
+    *, prefixes: Iterable[str] = (), names: Iterable[str] = (), extra: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The environment for a child: an allow-list of ours, never everything.
 
     Args:
         prefixes: variables that begin so are passed on, too ("UV_").
+        names: further variables to pass on.
         extra: variables to set.
     """
-    allowed = tuple(prefixes)
-    kept = {k: v for k, v in os.environ.items() if k in PASSED_ON or (allowed and k.startswith(allowed))}
+    allowed, named = tuple(prefixes), {*PASSED_ON, *names}
+    kept = {k: v for k, v in os.environ.items() if k in named or (allowed and k.startswith(allowed))}
     return {**kept, **(extra or {})}
 
 
@@ -135,6 +138,39 @@ def run_together(
             for child, _ in running:
                 if child.poll() is None:
                     _end_group(child)
+
+
+def stream(args: Sequence[str | Path], *, env: Mapping[str, str], on_line: Callable[[str], None]) -> int:
+    """Run a program to its end, and hand on what it writes as it comes.
+
+    Args:
+        args: the program and its arguments.
+        env: its whole environment.
+        on_line: given each line of its output and its complaints, in their order.
+
+    Returns: its exit code. Raises: ProcessError when it is not there.
+    """
+    try:
+        child = subprocess.Popen(
+            [str(a) for a in args],
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProcessError(f"Run {args[0]}", error.strerror or str(error), f"Install {args[0]}.") from error
+    with child:
+        try:
+            for line in child.stdout or ():
+                on_line(line.rstrip())
+            return child.wait()
+        except BaseException:
+            _end_group(child)
+            raise
 
 
 def _end_group(leader: subprocess.Popen[Any]) -> None:

@@ -20,7 +20,7 @@ from bentoship.reference import ImageReference
 
 T = TypeVar("T")
 
-BACKENDS = ("direct",)
+BACKENDS = ("direct", "docker")
 PLATFORMS = ("linux/amd64",)
 DEFAULT_TAGS = ("latest", "{version}", "{commit}")
 
@@ -40,6 +40,7 @@ class Settings:
         backend: how images are made.
         base_image: "debian" or the name of an image; empty for what the bentofile says, else the host's default.
         platforms: such as "linux/amd64".
+        load_image: whether an image that is made is put into Docker's engine, too.
         local_registry_port: a port; None for the first free one.
         warnings: what looks odd, but does no harm.
         debug: whether to show tracebacks and children's output.
@@ -54,6 +55,7 @@ class Settings:
     backend: str
     base_image: str
     platforms: tuple[str, ...]
+    load_image: bool
     local_registry_port: int | None
     warnings: tuple[str, ...]
     debug: bool
@@ -94,14 +96,19 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
             return default
 
     registry = read("REGISTRY", "google" if given.get("GCP_PROJECT_ID", "").strip() else "local", _registry)
+    backend = read("BACKEND", "direct", _one_of(BACKENDS))
+    base_image = read("BASE_IMAGE", "", _base_image)
+    if base_image and backend == "docker":
+        warnings.append("BASE_IMAGE has no effect with BACKEND=docker: set docker.base_image in bentofile.yaml")
     settings = Settings(
         registry=registry,
         repository=_repository(registry, given, mistakes),
         image_name=read("IMAGE_NAME", "", _image_name),
         image_tags=read("IMAGE_TAGS", DEFAULT_TAGS, _tags),
-        backend=read("BACKEND", "direct", _one_of(BACKENDS)),
-        base_image=read("BASE_IMAGE", "", _base_image),
+        backend=backend,
+        base_image=base_image,
         platforms=read("PLATFORMS", PLATFORMS, _platforms),
+        load_image=read("LOAD_IMAGE", False, _flag),
         local_registry_port=read("LOCAL_REGISTRY_PORT", None, _port),
         warnings=tuple(warnings),
         debug=read("BENTOSHIP_DEBUG", False, _flag),
@@ -115,7 +122,8 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
 
 
 KNOWN = (
-    "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOCAL_REGISTRY_PORT",
+    "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
+    "LOCAL_REGISTRY_PORT",
     "GCP_PROJECT_ID", "GCP_CONTAINER_REGISTRY_NAME", "GCP_CONTAINER_REGISTRY_LOCATION", "GCP_CONTAINER_REGISTRY_HOST",
     "BENTOSHIP_DEBUG", "BENTOML_HOME",
 )  # fmt: skip

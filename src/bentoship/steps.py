@@ -14,7 +14,6 @@ from typing import TypeVar
 
 from bentoship import bento as bentos
 from bentoship import console
-from bentoship.assembly import check
 from bentoship.backends import Backend, Built, Pushed
 from bentoship.backends.direct import DirectBackend
 from bentoship.bases import Base
@@ -24,11 +23,13 @@ from bentoship.errors import RegistryError, SettingsError
 from bentoship.git import clean_commit
 from bentoship.image.descriptor import Descriptor
 from bentoship.layers import LayerCache
-from bentoship.plan import Outline, planned_layers, survey
+from bentoship.plan import Outline, survey
 from bentoship.process import network_settings
 from bentoship.providers import Provider
 from bentoship.reference import ImageReference
-from bentoship.settings import Settings, load
+from bentoship.settings import Settings
+from bentoship.settings import load as load_settings
+from bentoship.stores import Store
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 
@@ -82,7 +83,7 @@ def once(step: Callable[[Workspace], R]) -> Callable[[Workspace], R]:
 @functools.cache
 def workspace(folder: Path) -> Workspace:
     """The project in a folder. Raises SettingsError."""
-    settings = load(folder)
+    settings = load_settings(folder)
     for warning in settings.warnings:
         console.say("settings", warning)
     return Workspace(folder, settings)
@@ -138,14 +139,44 @@ def build(where: Workspace) -> Bento:
 @functools.cache
 def backend(where: Workspace) -> Backend:
     """How images are made."""
+    if where.settings.backend == "docker":
+        return _docker_backend(where)
     return DirectBackend(
         layer_cache(where),
         LayoutStore(where.layout),
         where.settings.cache / "scratch",
         base=lambda bento: base(where, bento),
         registry=lambda target: registry_store(where, target, push=True),
+        outline=lambda bento: base_outline(where, bento),
+        engine=_load_into_engine,
+        platform=where.settings.platforms[0],
         tell=functools.partial(console.say, "containerize"),
     )
+
+
+def _docker_backend(where: Workspace) -> Backend:
+    from bentoship.backends.docker import DockerBackend, Workplace
+    from bentoship.engine import connect
+
+    settings = where.settings
+    return DockerBackend(
+        functools.cache(connect),
+        lambda bento: local_name(where, bento),
+        Workplace(
+            settings.bentoml_home, settings.platforms[0], settings.cache / "scratch", logs=settings.cache / "logs"
+        ),
+        registry=lambda target: registry_store(where, target, push=True),
+        credentials=provider(where).credentials,
+        tell=functools.partial(console.say, "containerize"),
+    )
+
+
+def _load_into_engine(store: Store, image: Descriptor, name: str) -> str:
+    from bentoship.engine import connect
+    from bentoship.loading import Shipment, load_image
+
+    with console.Transfer("load") as progress:
+        return load_image(connect(), Shipment.of(store, image, name), progress)
 
 
 def base(where: Workspace, bento: Bento) -> Base:
@@ -213,7 +244,21 @@ def containerize(where: Workspace) -> Built:
     """Make the image of the Bento."""
     image = backend(where).containerize(build(where))
     console.say("containerize", f"{image.digest}, {console.size(image.size)} in {len(image.parts)} layers")
+    if where.settings.load_image:
+        _load(where, image)
     return image
+
+
+@once
+def load(where: Workspace) -> None:
+    """Have the image in Docker's engine, too, where `docker run` finds it."""
+    image = containerize(where)
+    if not where.settings.load_image:  # with it, that is a part of making it
+        _load(where, image)
+
+
+def _load(where: Workspace, image: Built) -> None:
+    console.say("load", backend(where).load(image, local_name(where, build(where))))
 
 
 @once
@@ -249,7 +294,17 @@ def tags(where: Workspace, version: str) -> tuple[str, ...]:
 
 def repository(where: Workspace, bento: Bento) -> ImageReference:
     """Where the image goes."""
-    return provider(where).repository(where.settings.image_name or bento.name.replace("_", "-"))
+    return provider(where).repository(image_name(where, bento))
+
+
+def image_name(where: Workspace, bento: Bento) -> str:
+    """What the image is called, wherever it is."""
+    return where.settings.image_name or bento.name.replace("_", "-")
+
+
+def local_name(where: Workspace, bento: Bento) -> str:
+    """What Docker's engine on this machine calls it."""
+    return f"{image_name(where, bento)}:latest"
 
 
 def registry_store(where: Workspace, target: ImageReference, *, push: bool) -> RegistryStore:
@@ -292,20 +347,21 @@ def plan(where: Workspace) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="plan-", dir=scratch) as folder:
         bento = bentos.preview(where.project, Path(folder))
-        check(bento)
-        layers = planned_layers(
-            bento, base_outline(where, bento), bento.python_version, settings.platforms[0], layer_cache(where)
-        )
-    target = repository(where, bento)
-    surveyed = survey(layers, _asking(where, target))
+        planned = backend(where).plan(bento)
     say = functools.partial(console.say, to=sys.stdout)
     say("build", f"{bento.tag} {'would be built' if bento.fresh else 'is up to date'}")
-    say("containerize", f"{sum(layer.made for layer in layers)} of {len(layers)} layers are made")
-    rows = [(console.size(one.size, exact=bool(one.descriptor)), there, one.title) for one, there in surveyed]
-    console.table([(size, "present" if there else "new", title) for size, there, title in rows], to=sys.stdout)
+    target = repository(where, bento)
+    if isinstance(planned, str):
+        say("containerize", planned)
+        size = "what the registry lacks, known once it is built, is"
+    else:
+        surveyed = survey(planned, _asking(where, target))
+        say("containerize", f"{sum(layer.made for layer in planned)} of {len(planned)} layers are made")
+        rows = [(console.size(one.size, exact=bool(one.descriptor)), there, one.title) for one, there in surveyed]
+        console.table([(size, "present" if there else "new", title) for size, there, title in rows], to=sys.stdout)
+        new = [layer for layer, there in surveyed if not there]
+        size = console.size(sum(layer.size for layer in new), exact=all(layer.descriptor for layer in new))
     say("tag", ", ".join(tags(where, bento.version)))
-    new = [layer for layer, there in surveyed if not there]
-    size = console.size(sum(layer.size for layer in new), exact=all(layer.descriptor for layer in new))
     say("push", f"{size} to send to {target}")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bentoship.bento import Bento
+from bentoship.plan import PlannedLayer
 from bentoship.reference import ImageReference
 from bentoship.transfer import Progress
 
@@ -66,6 +67,15 @@ class Backend(Protocol):
 
     def containerize(self, bento: Bento) -> Built:
         """Make the image of a Bento. Raises BentoshipError."""
+
+    def plan(self, bento: Bento) -> Sequence[PlannedLayer] | str:
+        """The layers that the image would have, or why only making it tells. Raises BentoshipError."""
+
+    def load(self, image: Built, name: str) -> str:
+        """Have an image that was made in Docker's engine, under a name. Returns: what that took, in words.
+
+        Raises: BentoshipError.
+        """
 
     def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
         """Name an image that was made. Raises BentoshipError."""

@@ -16,6 +16,7 @@ from bentoship.bento import Bento
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.layers import LayerCache
+from bentoship.plan import Outline, PlannedLayer, planned_layers
 from bentoship.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.graph import children, read_manifest
@@ -32,6 +33,9 @@ class DirectBackend:
         scratch: a folder for what is needed only meanwhile.
         base: gives the base for a Bento.
         registry: opens a repository to push to.
+        outline: tells what is known of the base for a Bento without making it.
+        engine: puts an image of a store into Docker's engine, under a name.
+        platform: such as "linux/amd64".
         tell: told in words what takes a while, before it begins.
     """
 
@@ -42,6 +46,9 @@ class DirectBackend:
         scratch: Path,
         base: Callable[[Bento], Base],
         registry: Callable[[ImageReference], Store],
+        outline: Callable[[Bento], Outline],
+        engine: Callable[[Store, Descriptor, str], str],
+        platform: str,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._cache = cache
@@ -49,6 +56,9 @@ class DirectBackend:
         self._scratch = scratch
         self._base = base
         self._registry = registry
+        self._outline = outline
+        self._engine = engine
+        self._platform = platform
         self._tell = tell
 
     def containerize(self, bento: Bento) -> Built:
@@ -63,6 +73,15 @@ class DirectBackend:
             self._layout.write(descriptor, io.BytesIO(content), lambda _: None)
         self._layout.tag(image.descriptor, bento.version)
         return Built(image.descriptor.digest, tuple(Part(layer.title, layer.descriptor.size) for layer in image.layers))
+
+    def plan(self, bento: Bento) -> list[PlannedLayer]:
+        """The layers, as far as they are known without downloading anything large."""
+        check(bento)
+        return planned_layers(bento, self._outline(bento), bento.python_version, self._platform, self._cache)
+
+    def load(self, image: Built, name: str) -> str:
+        """Send the engine what it lacks, from the layout."""
+        return self._engine(self._layout, self._layout.resolve(image.digest), name)
 
     def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
         """Name the image in the layout, by the tags alone."""

@@ -24,6 +24,11 @@ from tests.support.cache import needs_apt
 pytestmark = needs_apt
 
 
+def never(*_: object) -> NoReturn:
+    """What must not be asked for."""
+    raise AssertionError
+
+
 class _Silent:
     def begin(self, missing: object) -> None: ...
 
@@ -42,7 +47,9 @@ def test_an_image_is_made_named_and_sent(
     """The layout has it under the Bento's version, then under its tags; the registry has what the layout has."""
     target = RegistryStore(repository, push=True)
     layers = LayerCache(cache / "layers")
-    backend = DirectBackend(layers, layout, tmp_path / "scratch", lambda _: base, lambda _: target)
+    backend = DirectBackend(
+        layers, layout, tmp_path / "scratch", lambda _: base, lambda _: target, never, never, "linux/amd64"
+    )
     image = backend.containerize(bento)
     assert layout.resolve("one").digest == image.digest
     assert image.parts[-1].title == "source echo:one"
@@ -61,11 +68,10 @@ def test_an_image_is_made_named_and_sent(
 def test_a_bento_that_cannot_be_assembled_costs_no_base(bento: Bento, layout: LayoutStore, tmp_path: Path) -> None:
     """It is refused before a base is pulled or made."""
 
-    def never(_: object) -> NoReturn:
-        raise AssertionError
-
     refused = Bento(**{**vars(bento), "needs_dockerfile": ("runs `make`",)})
-    backend = DirectBackend(LayerCache(tmp_path / "cache"), layout, tmp_path / "scratch", never, never)
+    backend = DirectBackend(
+        LayerCache(tmp_path / "cache"), layout, tmp_path / "scratch", never, never, never, never, "linux/amd64"
+    )
     with pytest.raises(UnsupportedBentoError):
         backend.containerize(refused)
 

@@ -1,0 +1,224 @@
+"""Images by BentoML and Docker's engine, as one makes them by hand; tagged and pushed through the engine's API."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bentoship.backends import Built, Part, Pushed
+from bentoship.backends.docker_build import build
+from bentoship.bento import Bento
+from bentoship.credentials import Credentials
+from bentoship.engine import Engine, refused
+from bentoship.errors import EngineError, RegistryError, StoreError
+from bentoship.image.descriptor import INDEX_TYPES, LAYER_GZIP, Descriptor
+from bentoship.reference import ImageReference
+from bentoship.stores import Store
+from bentoship.stores.graph import children, read_manifest
+from bentoship.transfer import Progress
+
+_OUTCOMES = {"Pushed": "sent", "Layer already exists": "present", "Mounted from": "mounted"}
+"""What the engine says of a layer in the end, and what that means."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What building needs on this machine.
+
+    Args:
+        bentoml_home: BentoML's own folder.
+        platform: what images are to run on, such as "linux/amd64".
+        scratch: a folder for what is needed only meanwhile.
+        logs: a folder for what the build says.
+    """
+
+    bentoml_home: Path
+    platform: str
+    scratch: Path
+    logs: Path
+
+
+class DockerBackend:
+    """Builds, keeps and pushes in an engine.
+
+    Args:
+        engine: gives the engine, or raises EngineError.
+        name: what a Bento's image is called in the engine: "NAME:latest".
+        workplace: what building needs.
+        registry: opens a repository to look what is there.
+        credentials: the account to push as; None for nobody.
+        tell: told in words what goes on.
+    """
+
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        name: Callable[[Bento], str],
+        workplace: Workplace,
+        registry: Callable[[ImageReference], Store],
+        credentials: Callable[[], Credentials | None],
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._engine = engine
+        self._name = name
+        self._workplace = workplace
+        self._registry = registry
+        self._credentials = credentials
+        self._tell = tell
+
+    def containerize(self, bento: Bento) -> Built:
+        """Build the image of a Bento; the engine has it under its name then."""
+        engine, name, place = self._engine(), self._name(bento), self._workplace
+        doing = f"Build {name}"
+        with engine.doing(doing):
+            before = engine.identity(name)
+        build(
+            engine,
+            bento,
+            name,
+            bentoml_home=place.bentoml_home,
+            platform=place.platform,
+            scratch=place.scratch,
+            log=place.logs / f"containerize-{bento.name}.log",
+            tell=self._tell,
+        )
+        with engine.doing(doing):
+            identity = engine.identity(name)
+            if before != identity:
+                engine.forget(before)
+            history = reversed(engine.client.api.history(identity))
+            return Built(identity, tuple(Part(_title(one["CreatedBy"]), one["Size"]) for one in history if one["Size"]))
+
+    def plan(self, bento: Bento) -> str:
+        """Only building tells which layers there will be."""
+        return f"BentoML and Docker's engine at {self._engine().place.host} would build {self._name(bento)}"
+
+    def load(self, image: Built, name: str) -> str:
+        """Nothing to do."""
+        return f"{name} is in Docker's engine, which has built it"
+
+    def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
+        """Name the image in the engine as the registry will, registry and all."""
+        engine = self._engine()
+        for reference in references:
+            with engine.doing(f"Tag the image {reference}"):
+                engine.client.api.tag(image.digest, reference.repository, reference.tag or "latest")
+
+    def push(self, image: Built, references: Sequence[ImageReference], progress: Progress) -> Pushed:
+        """Have the engine send what the registry lacks, tag by tag, and see what the registry has then."""
+        engine, store = self._engine(), self._registry(references[0])
+        outcomes: dict[str, str] = {}
+        digest = ""
+        for reference in references:
+            digest = self._push_one(engine, reference, outcomes, progress)
+            there = store.resolve(reference.tag or "latest").digest
+            if digest and there != digest:
+                raise StoreError(f"Push {reference}", f"{digest} was sent, but the registry has {there}", "Push again.")
+            digest = there
+        parts = tuple(_parts(store, digest, outcomes))
+        sent = sum(part.size for part in parts if part.outcome == "sent")
+        return Pushed(digest, parts, sent, sum(part.size for part in parts) - sent)
+
+    def _push_one(self, engine: Engine, reference: ImageReference, outcomes: dict[str, str], progress: Progress) -> str:
+        """Push one name. Returns: the digest that the engine tells; empty when it tells none."""
+        doing = f"Push {reference}"
+        layers = _Layers(progress)
+        digest = ""
+        with engine.doing(doing):
+            account = _auth_config(self._credentials(), reference.host)
+            stream = engine.client.api.push(
+                reference.repository, reference.tag or "latest", stream=True, decode=True, auth_config=account
+            )
+            for event in stream:
+                if "errorDetail" in event or "error" in event:
+                    said = str((event.get("errorDetail") or {}).get("message") or event.get("error"))
+                    raise _denial(doing, said, reference.host)
+                digest = (event.get("aux") or {}).get("Digest") or digest
+                if event.get("id"):
+                    layers.see(event)
+                    for words, outcome in _OUTCOMES.items():
+                        if str(event.get("status", "")).startswith(words):
+                            # A layer that the first tag sent is there for the others.
+                            outcomes.setdefault(event["id"], outcome)
+        if not digest and not engine.is_podman:
+            raise EngineError(
+                doing, f"the engine at {engine.place.host} ended in the middle", "Start it and push again."
+            )
+        return digest
+
+
+class _Layers:
+    """Tells from an engine's events how a push goes on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._known: dict[str, Descriptor] = {}
+        self._done: dict[str, int] = {}
+
+    def see(self, event: Mapping[str, Any]) -> None:
+        """Hand one event on."""
+        identity, detail = str(event["id"]), event.get("progressDetail") or {}
+        if detail.get("total") and identity not in self._known:
+            self._known[identity] = Descriptor(LAYER_GZIP, f"sha256:{identity}", int(detail["total"]))
+            self._progress.begin([self._known[identity]])
+        layer = self._known.get(identity)
+        if layer is None:
+            return
+        pushed = event.get("status") == "Pushed"
+        # What goes over is a little more than the content that the total was measured by.
+        done = layer.size if pushed else min(int(detail.get("current", 0)), layer.size)
+        if detail or pushed:
+            self._progress.advance(layer, done - self._done.get(identity, 0))
+            self._done[identity] = done
+
+
+def _auth_config(account: Credentials | None, host: str) -> dict[str, str]:
+    """An account as the engine's API takes it; an empty one for nobody."""
+    if account is None:
+        return {}
+    if account.identity_token:
+        return {"identitytoken": account.identity_token, "serveraddress": host}
+    return {"username": account.user, "password": account.password, "serveraddress": host}
+
+
+def _denial(doing: str, said: str, host: str) -> RegistryError | EngineError:
+    """The registry's words, which the engine handed on, with what to do."""
+    lower = said.lower()
+    if "no space left" in lower:
+        return refused(doing, said)
+    hint = ""
+    if re.search(r"denied|unauthorized|authentication|no basic auth|forbidden", lower):
+        hint = f"Log in with an account that may push: docker login {host}"
+    elif "server gave http response to https client" in lower:
+        hint = f"Let the engine speak HTTP to {host}: insecure-registries in daemon.json (podman: registries.conf)."
+    elif "connection refused" in lower or "no such host" in lower:
+        hint = f"It is the engine that has to reach {host}; on another machine localhost is another registry."
+    return RegistryError(doing, said, hint)
+
+
+def _parts(store: Store, digest: str, outcomes: Mapping[str, str]) -> Iterator[Part]:
+    """The layers as the registry has them, with what became of each."""
+    root = store.resolve(digest)
+    content = read_manifest(store, root)
+    if root.media_type in INDEX_TYPES:  # a builder that adds attestations puts the image first
+        content = read_manifest(store, children(content)[0])
+    manifest = json.loads(content)
+    config = json.loads(read_manifest(store, Descriptor.from_dict(manifest["config"])))
+    steps: Iterable[Any] = (step for step in config.get("history", []) if not step.get("empty_layer"))
+    titles = [_title(step.get("created_by", "")) for step in steps]
+    for number, (layer, diff_id) in enumerate(zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)):
+        # By which of the two an engine calls a layer depends on its store.
+        outcome = next((outcomes[name] for one in (diff_id, layer["digest"]) if (name := one[7:19]) in outcomes), "")
+        title = titles[number] if len(titles) == len(manifest["layers"]) else "layer"
+        yield Part(title, int(layer["size"]), outcome or "present")
+
+
+def _title(created_by: str) -> str:
+    """What made a layer, in few words."""
+    words = re.sub(r"^(RUN )?(\|\d+ .*)?/bin/sh -c (#\(nop\) )?|# buildkit$", "", created_by)
+    words = " ".join(re.sub(r"--mount=\S+|--chown=\S+", " ", words).split()) or "base"
+    return words if len(words) <= 60 else f"{words[:59]}…"

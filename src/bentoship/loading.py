@@ -1,0 +1,141 @@
+"""An image of a store into Docker's engine, as `docker load` takes it, without a file in between."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bentoship.engine import Engine, refused
+from bentoship.errors import EngineError
+from bentoship.image.descriptor import INDEX, Descriptor
+from bentoship.image.layer import CHUNK
+from bentoship.reference import ImageReference
+from bentoship.stores import Store
+from bentoship.stores.graph import read_manifest
+from bentoship.transfer import Progress
+
+_NAME = "io.containerd.image.name"
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """An image on its way from a store into an engine.
+
+    Args:
+        store: has it.
+        image: its manifest.
+        config: its configuration.
+        layers: lowest first.
+        diff_ids: by which an engine knows the layers.
+        name: what the engine is to call it, "NAME:latest".
+    """
+
+    store: Store
+    image: Descriptor
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    diff_ids: tuple[str, ...]
+    name: str
+
+    @classmethod
+    def of(cls, store: Store, image: Descriptor, name: str) -> Shipment:
+        """An image of a store. Raises StoreError when its manifest or configuration is not there."""
+        manifest = json.loads(read_manifest(store, image))
+        config = Descriptor.from_dict(manifest["config"])
+        layers = tuple(Descriptor.from_dict(layer) for layer in manifest["layers"])
+        diff_ids = json.loads(read_manifest(store, config))["rootfs"]["diff_ids"]
+        return cls(store, image, config, layers, tuple(diff_ids), name)
+
+    @property
+    def identities(self) -> tuple[str, str]:
+        """What an engine may call it: Docker's store knows images by their configuration, containerd's by manifest."""
+        return self.config.digest, self.image.digest
+
+    def archive(self, known: int, progress: Progress) -> Iterator[bytes]:
+        """A tar archive, piece by piece: an OCI layout, which containerd's store reads, with Docker's list of images.
+
+        Args:
+            known: how many of the lowest layers are left out.
+            progress: told how it goes on.
+        """
+        sent = list(dict.fromkeys([*self.layers[known:], self.config, self.image]))
+        progress.begin(sent)
+        yield from _json("oci-layout", {"imageLayoutVersion": "1.0.0"})
+        entry = {**self.image.to_dict(), "annotations": {_NAME: str(ImageReference.parse(self.name))}}
+        yield from _json("index.json", {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]})
+        paths = [_path(layer) for layer in self.layers]
+        yield from _json("manifest.json", [{"Config": _path(self.config), "RepoTags": [self.name], "Layers": paths}])
+        for descriptor in sent:
+            yield from self._blob(descriptor, progress)
+        yield bytes(2 * tarfile.BLOCKSIZE)
+
+    def _blob(self, descriptor: Descriptor, progress: Progress) -> Iterator[bytes]:
+        yield _header(_path(descriptor), descriptor.size)
+        with self.store.open(descriptor) as content:
+            while piece := content.read(CHUNK):
+                yield piece
+                progress.advance(descriptor, len(piece))
+        yield bytes(-descriptor.size % tarfile.BLOCKSIZE)
+
+
+def load_image(engine: Engine, shipment: Shipment, progress: Progress) -> str:
+    """Put an image into an engine; what it has of it is not sent again where its store allows that.
+
+    Returns: what that took, in words. Raises: EngineError, and StoreError when the image is not whole.
+    """
+    name = shipment.name
+    doing = f"Load {name} into Docker's engine"
+    with engine.doing(doing):
+        before = engine.identity(name)
+        if before in shipment.identities:
+            return f"{name} is in Docker's engine already"
+        known = _known(engine, shipment.diff_ids)
+        try:
+            _send(engine, doing, shipment.archive(known, progress))
+        except EngineError:
+            if not known:
+                raise
+            # What it stands on may have been removed meanwhile.
+            known = 0
+            _send(engine, doing, shipment.archive(known, progress))
+        if engine.identity(name) not in shipment.identities:
+            raise EngineError(doing, "the engine took it, but calls another image so", "Try it again.")
+        engine.forget(before)
+    there = f", {known} of its {len(shipment.layers)} layers were there" if known else ""
+    return f"{name} is in Docker's engine at {engine.place.host}{there}"
+
+
+def _known(engine: Engine, diff_ids: Sequence[str]) -> int:
+    """How many layers, from the lowest, the engine has in this order; 0 where its store wants all of them anyway."""
+    if engine.has_containerd_store or engine.is_podman:
+        return 0
+    chains = [one.attrs["RootFS"].get("Layers") or [] for one in engine.client.images.list()]
+    return max((_common(diff_ids, chain) for chain in chains), default=0)
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _send(engine: Engine, doing: str, archive: Iterator[bytes]) -> None:
+    for event in engine.client.api.load_image(archive):
+        if "errorDetail" in event or "error" in event:
+            raise refused(doing, str((event.get("errorDetail") or {}).get("message") or event.get("error")))
+
+
+def _json(path: str, document: Mapping[str, Any] | list[Any]) -> Iterator[bytes]:
+    content = json.dumps(document).encode()
+    yield from (_header(path, len(content)), content, bytes(-len(content) % tarfile.BLOCKSIZE))
+
+
+def _header(path: str, size: int) -> bytes:
+    entry = tarfile.TarInfo(path)
+    entry.size = size
+    return entry.tobuf(tarfile.GNU_FORMAT)  # whose sizes have no end
+
+
+def _path(descriptor: Descriptor) -> str:
+    return f"blobs/sha256/{descriptor.hex}"

@@ -1,0 +1,177 @@
+"""Pushing by an engine: accounts, refusals, and an engine that dies. Each engine is the test's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+import pytest
+
+from bentoship.backends import Built
+from bentoship.backends.docker import DockerBackend, Workplace
+from bentoship.credentials import Credentials
+from bentoship.engine import Engine, Place, connect
+from bentoship.errors import EngineError, RegistryError
+from bentoship.image.descriptor import Descriptor
+from bentoship.reference import ImageReference
+from bentoship.stores.registry import RegistryStore
+from tests.support import dockerd
+from tests.support import registry as registries
+from tests.support.registry import PASSWORD, USER, needs_openssl
+
+ALICE = Credentials(USER, PASSWORD)
+
+
+@dataclass
+class Watched:
+    """Progress that is remembered, and may do something when it begins."""
+
+    total: int = 0
+    done: int = 0
+    at_once: list[int] = field(default_factory=list)
+
+    def begin(self, missing: Sequence[Descriptor]) -> None:
+        self.total += sum(one.size for one in missing)
+        for process in self.at_once:
+            os.kill(process, signal.SIGKILL)
+
+    def advance(self, descriptor: Descriptor, count: int) -> None:
+        self.done += count
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dockerd.Daemon]:
+    """An engine of these tests' own."""
+    with dockerd.running(tmp_path_factory.mktemp("daemon")) as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Registry]:
+    """A registry that asks for USER and PASSWORD."""
+    with registries.running(tmp_path_factory.mktemp("guarded"), password=True) as registry:
+        yield registry
+
+
+def backend(engine: Engine, account: Credentials | None, folder: Path) -> DockerBackend:
+    """A backend that pushes as an account."""
+    return DockerBackend(
+        lambda: engine,
+        lambda bento: f"{bento.name}:latest",
+        Workplace(folder, "linux/amd64", folder, folder),
+        registry=lambda target: RegistryStore(target, ALICE),
+        credentials=lambda: account,
+    )
+
+
+def test_tags_and_layers_get_to_the_registry(
+    daemon: dockerd.Daemon, guarded: registries.Registry, tmp_path: Path
+) -> None:
+    """As the account that is known; the second tag and the second push send nothing; the digest is the registry's."""
+    identity = dockerd.small_image(daemon.engine, "sent", os.urandom(1_000_000))
+    references = [ImageReference(guarded.host, "tests/sent", tag) for tag in ("latest", "one")]
+    pusher, image, watched = backend(daemon.engine, ALICE, tmp_path), Built(identity, ()), Watched()
+    pusher.tag(image, references)
+    pushed = pusher.push(image, references, watched)
+    store = RegistryStore(references[0], ALICE)
+    assert pushed.digest == store.resolve("latest").digest == store.resolve("one").digest
+    assert [part.outcome for part in pushed.parts] == ["sent"]
+    assert (pushed.sent > 1_000_000, pushed.there) == (True, 0)
+    assert watched.done == watched.total >= 1_000_000
+    again = pusher.push(image, references, Watched())
+    assert (again.digest, again.sent, again.there) == (pushed.digest, 0, pushed.sent)
+
+
+@pytest.mark.parametrize("account", [None, Credentials(USER, "wrong")], ids=["nobody", "a wrong password"])
+def test_a_push_that_is_denied_is_told(
+    daemon: dockerd.Daemon, guarded: registries.Registry, tmp_path: Path, account: Credentials | None
+) -> None:
+    """In the registry's words, as the engine hands them on, and with what to do."""
+    identity = dockerd.small_image(daemon.engine, "denied", b"denied")
+    reference = ImageReference(guarded.host, "tests/denied", "latest")
+    pusher, image = backend(daemon.engine, account, tmp_path), Built(identity, ())
+    pusher.tag(image, [reference])
+    with pytest.raises(RegistryError) as caught:
+        pusher.push(image, [reference], Watched())
+    assert "basic auth" in caught.value.why or "unauthorized" in caught.value.why
+    assert caught.value.hint.endswith(f"docker login {guarded.host}")
+    assert "wrong" not in str(caught.value)
+
+
+def test_a_registry_that_the_engine_cannot_reach_is_told(daemon: dockerd.Daemon, tmp_path: Path) -> None:
+    """It is the engine that pushes."""
+    identity = dockerd.small_image(daemon.engine, "unreachable", b"unreachable")
+    reference = ImageReference("127.0.0.1:1", "tests/unreachable", "latest")
+    pusher, image = backend(daemon.engine, None, tmp_path), Built(identity, ())
+    pusher.tag(image, [reference])
+    with pytest.raises(RegistryError, match=r"It is the engine that has to reach 127\.0\.0\.1:1"):
+        pusher.push(image, [reference], Watched())
+
+
+def test_an_engine_that_dies_is_told(guarded: registries.Registry, tmp_path: Path) -> None:
+    """Killed in the middle of a push it is an error of one line and a hint, and no tag has moved."""
+    (tmp_path / "daemon").mkdir()
+    with dockerd.running(tmp_path / "daemon") as dying:
+        identity = dockerd.small_image(dying.engine, "dying", os.urandom(60_000_000))
+        reference = ImageReference(guarded.host, "tests/dying", "latest")
+        pusher, image = backend(dying.engine, ALICE, tmp_path), Built(identity, ())
+        pusher.tag(image, [reference])
+        with pytest.raises(EngineError, match="ended"):
+            pusher.push(image, [reference], Watched(at_once=[dying.process.pid]))
+        with pytest.raises(EngineError, match="nothing answers"):
+            pusher.tag(image, [reference])
+    with pytest.raises(RegistryError, match="latest"):
+        RegistryStore(reference, ALICE).resolve("latest")
+
+
+def test_no_permission_for_the_socket_is_told(daemon: dockerd.Daemon) -> None:
+    """With the group that has it."""
+    child = os.fork()
+    if child == 0:  # a user of no group, whom nothing of this process may follow
+        code = 1
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            os.environ["DOCKER_HOST"] = daemon.host
+            connect()
+        except EngineError as error:
+            code = 0 if "no permission" in error.why and "usermod -aG docker" in error.hint else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@needs_openssl
+def test_an_engine_behind_tls_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as Docker's command reaches it; not without them."""
+    for name in ("daemon", "home"):
+        (tmp_path / name).mkdir()
+    registries.make_certificate(tmp_path)
+    for name in ("ca", "cert"):
+        (tmp_path / f"{name}.pem").write_bytes((tmp_path / "certificate.pem").read_bytes())
+    files = ("--tlscacert", "ca.pem"), ("--tlscert", "cert.pem"), ("--tlskey", "key.pem")
+    tls = [part for option, file in files for part in (option, str(tmp_path / file))]
+    with dockerd.free_port() as port:
+        options = ["--tlsverify", *tls, "--host", f"tcp://127.0.0.1:{port}"]
+    with dockerd.running(tmp_path / "daemon", *options):
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        with pytest.raises(EngineError):
+            connect()
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        assert connect().platform.startswith("linux/")
+
+
+def test_a_disk_that_is_full_is_told() -> None:
+    """The engine's own disk is another matter than this machine's caches."""
+    engine = Engine(docker.DockerClient(base_url="unix:///nowhere", version="1.41"), Place("unix:///nowhere"))
+    refusal = docker.errors.APIError("500", explanation="write /layer: no space left on device")
+    with pytest.raises(EngineError, match="no space left") as caught, engine.doing("Load it"):
+        raise refusal
+    assert "docker system prune" in caught.value.hint

@@ -1,0 +1,282 @@
+"""BACKEND=docker and containerize --load on a real engine, with the commands that people type afterwards."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bentoship.engine import Engine as Connection
+from bentoship.engine import connect
+from tests.support.bento import BENTOFILE
+from tests.support.cache import needs_apt, of_run
+from tests.support.dockerd import bentoml_base
+from tests.support.engines import Engine, docker, output, require
+from tests.support.site import Site, echo_site, shared_cache
+
+pytestmark = needs_apt
+
+REFERENCE = re.compile(r"localhost:\d+/bentoship/\S+@sha256:[0-9a-f]{64}\n")
+HOME = "/home/bentoml/bento"
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """Docker's engine, driven by its command."""
+    require("docker")
+    return docker(tmp_path_factory.mktemp("docker"))
+
+
+@pytest.fixture(scope="session")
+def connection(engine: Engine) -> Connection:
+    """The same, by its API."""
+    return connect()
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Path]:
+    """Caches with a registry that stops when the tests have ended."""
+    folder = shared_cache(tmp_path_factory.mktemp("caches"), of_run(tmp_path_factory, worker_id))
+    yield folder
+    assert echo_site(tmp_path_factory.mktemp("end"), folder).invoke("stop-registry").returncode == 0
+
+
+def site_of(folder: Path, cache: Path, engine: Engine, **settings: str) -> Site:
+    """A project whose runs find the engine."""
+    reached = {name: value for name, value in engine.env.items() if name.startswith("DOCKER_")}
+    return echo_site(folder, cache, **reached, **settings)
+
+
+def build_on(site: Site, base: str) -> None:
+    """Have BentoML build on an image of the engine."""
+    text = BENTOFILE.replace("docker:\n", f"docker:\n  base_image: {base}\n")
+    (site.folder / "bentofile.yaml").write_text(text, "utf-8")
+
+
+def remove(engine: Engine, name: str) -> None:
+    """Remove the images of that name, here and for any registry."""
+    listed = engine("images", "--format", "{{.Repository}}:{{.Tag}}").splitlines()
+    for image in listed:
+        if image.rpartition(":")[0].endswith(name):
+            engine("rmi", "--force", image)
+
+
+def leftovers(engine: Engine) -> set[str]:
+    """Containers, and images without a name."""
+    return {
+        *engine("ps", "--all", "--quiet").split(),
+        *engine("images", "--quiet", "--filter", "dangling=true").split(),
+    }
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What `BACKEND=docker invoke publish` did.
+
+    Args:
+        site: the project.
+        name: what the engine calls the image.
+        reference: what was printed.
+        told: what was told meanwhile.
+    """
+
+    site: Site
+    name: str
+    reference: str
+    told: str
+
+
+@pytest.fixture(scope="session")
+def built(
+    engine: Engine, connection: Connection, cache: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Iterator[Ways]:
+    """The echoing service, published by BentoML and Docker."""
+    name = f"echo-built-{worker_id}"
+    site = site_of(tmp_path_factory.mktemp("built"), cache, engine, BACKEND="docker", IMAGE_NAME=name)
+    build_on(site, bentoml_base(connection))
+    done = site.invoke("publish")
+    assert done.returncode == 0, done.stderr[-3000:]
+    yield Ways(site, f"{name}:latest", done.stdout.strip(), done.stderr)
+    remove(engine, name)
+
+
+@pytest.fixture(scope="session")
+def loaded(engine: Engine, cache: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Ways]:
+    """The same service, assembled, put into the engine and pushed, in one call."""
+    name = f"tests/echo-loaded-{worker_id}"
+    site = site_of(tmp_path_factory.mktemp("loaded"), cache, engine, IMAGE_NAME=name)
+    done = site.invoke("containerize", "--load", "push")
+    assert done.returncode == 0, done.stderr
+    yield Ways(site, f"{name}:latest", done.stdout.strip(), done.stderr)
+    remove(engine, name)
+
+
+@pytest.fixture(params=["built", "loaded"])
+def way(request: pytest.FixtureRequest) -> Ways:
+    """Both ways to an image in the engine."""
+    ways: Ways = request.getfixturevalue(request.param)
+    return ways
+
+
+def test_the_steps_tell_what_they_do(built: Ways) -> None:
+    """The build's output comes as lines of the step and is kept; stdout has the reference; each layer has its end."""
+    assert REFERENCE.fullmatch(f"{built.reference}\n")
+    assert re.search(r"^containerize +#\d+ \[.*RUN ", built.told, re.MULTILINE)
+    log = built.site.cache / "bentoship" / "logs" / "containerize-echo.log"
+    assert "writing image" in log.read_text("utf-8")
+    outcomes = re.findall(r"^ +[\d.]+ k?M?B +(\w+) +\S", built.told, re.MULTILINE)
+    assert len(outcomes) > 8
+    assert set(outcomes) == {"sent"}
+
+
+def test_load_and_push_go_together(loaded: Ways) -> None:
+    """`containerize --load push` makes the image once, loads it once, and pushes it."""
+    assert REFERENCE.fullmatch(f"{loaded.reference}\n")
+    assert loaded.told.count(" layers\n") == 1
+    assert re.findall(r"^load .*", loaded.told, re.MULTILINE) == [
+        line for line in loaded.told.splitlines() if f"{loaded.name} is in Docker's engine" in line
+    ]
+
+
+def test_docker_run_serves(engine: Engine, way: Ways) -> None:
+    """`docker run --rm -p PORT:3000 NAME:latest` answers, as the same user in the same folder, and stops when asked."""
+    with engine.running(way.name) as container:
+        assert container.client.post("/echo", json={"text": "hello"}).text == "hello"
+        assert container.execute("id", "-u") == "1034"
+        assert container.execute("pwd") == HOME
+        assert container.stop() == 0
+
+
+def test_both_have_the_same_configuration(engine: Engine, built: Ways, loaded: Ways) -> None:
+    """User, folder, entrypoint, ports and variables, but for those of pip and uv, which only BentoML's image has."""
+    one, other = (json.loads(engine("inspect", ways.name))[0]["Config"] for ways in (built, loaded))
+    for key in ("User", "WorkingDir", "Entrypoint", "Cmd", "ExposedPorts"):
+        assert one[key] == other[key], key
+    envs = [
+        {v for v in config["Env"] if not v.startswith(("SSL_CERT_FILE=", "PIP_", "UV_"))} for config in (one, other)
+    ]
+    assert envs[0] == envs[1]
+
+
+def test_docker_tag_and_docker_push_work(engine: Engine, way: Ways) -> None:
+    """The commands that one types without us end in the registry, where the layers are already."""
+    repository = way.reference.partition("@")[0]
+    engine("tag", way.name, f"{repository}:by-hand")
+    told = engine("push", f"{repository}:by-hand")
+    assert re.search(r"by-hand: digest: sha256:[0-9a-f]{64}", told)
+
+
+def test_the_digest_is_the_registry_s(engine: Engine, built: Ways) -> None:
+    """What was printed can be pulled, and is the image that was built."""
+    identity = engine("inspect", "--format", "{{.Id}}", built.name)
+    engine("pull", "--quiet", built.reference)
+    assert engine("inspect", "--format", "{{.Id}}", built.reference) == identity
+
+
+def test_publishing_again_sends_nothing(built: Ways) -> None:
+    """The same image, the same digest, and all of it there."""
+    again = built.site.invoke("publish")
+    assert again.stdout.strip() == built.reference
+    assert "sent 0 B" in again.stderr
+
+
+def test_plan_builds_nothing(built: Ways) -> None:
+    """It tells who would build, and that only this tells what there is to send."""
+    planned = built.site.invoke("plan", BASE_IMAGE="debian")
+    assert "is up to date" in planned.stdout
+    assert f"would build {built.name}" in planned.stdout
+    assert "BASE_IMAGE has no effect with BACKEND=docker" in planned.stderr
+
+
+def test_only_what_changed_is_loaded(engine: Engine, loaded: Ways, tmp_path: Path) -> None:
+    """The second time nothing; after a change the last layer, and no image without a name stays."""
+    site = Site(tmp_path / "project", loaded.site.home, loaded.site.cache, loaded.site.settings)
+    shutil.copytree(loaded.site.folder, site.folder)
+    assert "is in Docker's engine already" in site.invoke("containerize", "--load").stderr
+    (site.folder / "service.py").open("a").write("\n# changed\n")
+    before = leftovers(engine)
+    done = site.invoke("containerize", LOAD_IMAGE="1")
+    counts = re.search(r"(\d+) of its (\d+) layers were there", done.stderr)
+    assert counts, done.stderr
+    assert int(counts[1]) == int(counts[2]) - 1
+    assert leftovers(engine) <= before
+    back = loaded.site.invoke("containerize", "--load")
+    assert "layers were there" in back.stderr
+
+
+def test_the_archive_is_read_by_others(loaded: Ways, tmp_path: Path) -> None:
+    """What is loaded is an OCI layout, too, with the digest that the registry has: containerd's store keeps it."""
+    require("skopeo")
+    digest = loaded.reference.partition("@")[2]
+    layout = loaded.site.folder / ".bentoship" / "image"
+    archive = tmp_path / "image.tar"
+    _write_archive(layout, digest, archive)
+    assert json.loads(output("skopeo", "inspect", f"oci-archive:{archive}"))["Digest"] == digest
+    assert json.loads(output("skopeo", "inspect", f"docker-archive:{archive}"))["Architecture"] == "amd64"
+
+
+def _write_archive(layout: Path, digest: str, archive: Path) -> None:
+    from bentoship.loading import Shipment
+    from bentoship.stores.layout import LayoutStore
+
+    store = LayoutStore(layout)
+    shipment = Shipment.of(store, store.resolve(digest), "tests/echo:latest")
+    with archive.open("wb") as file:
+        file.writelines(shipment.archive(0, _Silent()))
+
+
+class _Silent:
+    def begin(self, missing: object) -> None: ...
+
+    def advance(self, descriptor: object, count: int) -> None: ...
+
+
+@pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
+def test_a_build_that_fails_is_told(engine: Engine, loaded: Ways, tmp_path: Path, builder: str) -> None:
+    """Its last words and where the rest is, in three lines; no container and no image without a name is left."""
+    site = site_of(tmp_path, loaded.site.cache, engine, BACKEND="docker", IMAGE_NAME="echo-broken")
+    build_on(site, loaded.name)  # whose user may not add another one
+    before = leftovers(engine)
+    done = site.invoke("publish", DOCKER_BUILDKIT=builder)
+    error = told(done)
+    assert "Build echo:" in error
+    assert re.search(r"exit code: \d+|non-zero code: \d+", error)
+    log = re.search(r"All of its output: (\S+)", error)
+    assert log
+    assert Path(log[1]).stat().st_size > 100
+    assert leftovers(engine) <= before
+    assert not engine("images", "--quiet", "echo-broken")
+
+
+@pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
+def test_a_base_that_does_not_exist_is_told(engine: Engine, cache: Path, tmp_path: Path, builder: str) -> None:
+    """With the option that names it."""
+    site = site_of(tmp_path, cache, engine, BACKEND="docker")
+    build_on(site, "localhost:1/no/such:base")
+    error = told(site.invoke("containerize", DOCKER_BUILDKIT=builder))
+    assert "localhost:1/no/such:base" in error
+    assert "docker.base_image" in error
+
+
+@pytest.mark.parametrize("args", [("containerize", "--load"), ("publish",)])
+def test_an_engine_that_is_down_is_told(cache: Path, tmp_path: Path, args: tuple[str, ...]) -> None:
+    """Where it was looked for, and what to do."""
+    site = echo_site(tmp_path, cache, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+    error = told(site.invoke(*args, **({} if "--load" in args else {"BACKEND": "docker"})))
+    assert f"nothing answers at unix://{tmp_path}/none.sock" in error
+    assert "DOCKER_HOST" in error
+
+
+def told(done: subprocess.CompletedProcess[str]) -> str:
+    """The error, which is one of three lines at most."""
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr[-2000:]
+    assert "Traceback" not in done.stderr
+    error = done.stderr[done.stderr.index("Error: ") :]
+    assert len(error.strip().splitlines()) <= 3, error
+    return error

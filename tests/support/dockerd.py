@@ -1,0 +1,147 @@
+"""Docker's engine for tests: one of a test's own, a base that BentoML can build on, and small images."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import pytest
+
+from bentoship.engine import Engine, Place
+from bentoship.files import lock
+from tests.support.cache import kept
+
+_START_TIMEOUT = 60.0
+_SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
+_BASE = "bentoship-tests/base:latest"
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """An engine that runs.
+
+    Args:
+        host: its socket.
+        process: itself.
+    """
+
+    host: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def engine(self) -> Engine:
+        """A connection to it."""
+        return Engine(docker.DockerClient(base_url=self.host, version="auto"), Place(self.host))
+
+
+@contextmanager
+def running(folder: Path, *options: str) -> Iterator[Daemon]:
+    """An engine with a store of its own, which may be killed; nothing of it is left at the end.
+
+    Args:
+        folder: an empty one for its files.
+        options: further ones of dockerd.
+    """
+    if os.geteuid() != 0 or not shutil.which("dockerd", path=_SYSTEM_PATH):
+        pytest.skip("an engine of the test's own needs root and dockerd")
+    host = f"unix://{folder}/docker.sock"
+    command: list[str | Path] = ["dockerd", "--host", host, "--pidfile", folder / "pid", "--data-root", folder / "data"]
+    network: list[str | Path] = ["--exec-root", folder / "exec", "--iptables=false", "--bridge=none"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *network, *options],
+            env={"PATH": _SYSTEM_PATH},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    daemon = Daemon(host, process)
+    try:
+        _wait(daemon, folder / "log")
+        yield daemon
+    finally:
+        _end(process, folder)
+
+
+def _wait(daemon: Daemon, log: Path) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT
+    while time.monotonic() < deadline and daemon.process.poll() is None:
+        with suppress(docker.errors.DockerException):
+            daemon.engine.client.ping()
+            return
+        time.sleep(0.1)
+    pytest.skip(f"dockerd does not start here: {log.read_text('utf-8', 'replace')[-500:]}")
+
+
+def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(30)
+    process.kill()
+    process.wait()
+    # Killed, it leaves its containerd, in a process group of its own, and mounts.
+    with suppress(OSError, ValueError):
+        os.kill(int((folder / "exec" / "containerd" / "containerd.pid").read_text()), 9)
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
+    for mount in sorted((one for one in mounts if one.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", "--lazy", mount], check=False)
+
+
+def small_image(engine: Engine, name: str, content: bytes) -> str:
+    """Have an image of one file in an engine. Returns: its id."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo("content")
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    engine.client.api.import_image_from_data(archive.getvalue(), repository=name, tag="latest")
+    return str(engine.client.images.get(f"{name}:latest").id)
+
+
+def bentoml_base(engine: Engine) -> str:
+    """A base for BentoML's own Dockerfile, made of Debian's packages, without a registry. Returns: its name."""
+    archive = kept() / "bentoml-base.tar"
+    with lock(kept() / "bentoml-base.lock"):
+        if not engine.identity(_BASE):
+            if not archive.exists():
+                _make(archive)
+            variables = f"SSL_CERT_FILE={_CERTIFICATES} PIP_CERT={_CERTIFICATES} PIP_BREAK_SYSTEM_PACKAGES=1"
+            repository, tag = _BASE.split(":")
+            engine.client.api.import_image(str(archive), repository, tag, changes=[f"ENV {variables}"])
+    return _BASE
+
+
+def _make(archive: Path) -> None:
+    if not shutil.which("mmdebstrap"):
+        pytest.skip("mmdebstrap, which makes the base, is not installed")
+    partial = archive.with_suffix(".partial.tar")
+    # Whom this host believes, containers believe, too.
+    hooks = [f"--customize-hook=copy-in {_CERTIFICATES} {Path(_CERTIFICATES).parent}"]
+    options = ["--quiet", "--variant=minbase", f"--include={_PACKAGES}", *hooks]
+    done = subprocess.run(
+        ["mmdebstrap", *options, "bookworm", partial], capture_output=True, text=True, timeout=600, check=False
+    )
+    if done.returncode != 0:
+        pytest.fail(f"mmdebstrap failed: {done.stderr[-2000:]}", pytrace=False)
+    partial.replace(archive)
+
+
+@contextmanager
+def free_port() -> Iterator[int]:
+    """A port of the loopback address that is free when the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        yield int(probe.getsockname()[1])
