@@ -44,7 +44,7 @@ def _run(context: Context, step: str) -> None:
     except Exception as error:
         if process.debugging():
             raise
-        raise Exit(f"Error: {explain(error)}", code=1) from None
+        raise Exit(f"Error: {explain(error)}", code=getattr(error, "exit_code", 1)) from None
 
 
 @task
@@ -89,10 +89,16 @@ def push(context: Context) -> None:
     _run(context, "push")
 
 
-@task(pre=[create_registry, push], default=True)
-def publish(context: Context) -> None:
+@task(pre=[create_registry, push], default=True, help={"verify": "then start it from there, and compare its answer"})
+def publish(context: Context, verify: bool = False) -> None:
     """From the service to an image in the registry: all of the above."""
-    _run(context, "publish")
+    _run(context, "publish_verified" if verify else "publish")
+
+
+@task
+def verify(context: Context) -> None:
+    """Prove that the image in the registry works: start it, and compare the answer to a sample request."""
+    _run(context, "verify")
 
 
 @task

@@ -41,6 +41,7 @@ class Settings:
         base_image: "debian" or the name of an image; empty for what the bentofile says, else the host's default.
         platforms: such as "linux/amd64".
         local_registry_port: a port; None for the first free one.
+        verify_request: the file with the request that verify sends, from the project's folder; None for the usual one.
         warnings: what looks odd, but does no harm.
         debug: whether to show tracebacks and children's output.
         cache: where everything is kept that can be made again.
@@ -55,6 +56,7 @@ class Settings:
     base_image: str
     platforms: tuple[str, ...]
     local_registry_port: int | None
+    verify_request: Path | None
     warnings: tuple[str, ...]
     debug: bool
     cache: Path
@@ -102,6 +104,7 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
         base_image=read("BASE_IMAGE", "", _base_image),
         platforms=read("PLATFORMS", PLATFORMS, _platforms),
         local_registry_port=read("LOCAL_REGISTRY_PORT", None, _port),
+        verify_request=read("VERIFY_REQUEST", None, Path),
         warnings=tuple(warnings),
         debug=read("BENTOSHIP_DEBUG", False, _flag),
         cache=_cache(given),
@@ -116,7 +119,7 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
 KNOWN = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOCAL_REGISTRY_PORT",
     "GCP_PROJECT_ID", "GCP_CONTAINER_REGISTRY_NAME", "GCP_CONTAINER_REGISTRY_LOCATION", "GCP_CONTAINER_REGISTRY_HOST",
-    "BENTOSHIP_DEBUG", "BENTOML_HOME",
+    "VERIFY_REQUEST", "BENTOSHIP_DEBUG", "BENTOML_HOME",
 )  # fmt: skip
 
 
