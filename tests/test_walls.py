@@ -65,9 +65,9 @@ def test_values_need_the_standard_library_alone(module: str) -> None:
     [
         (["invoke"], ["tasks"]),
         (["bentoml", "_bentoml_sdk", "_bentoml_impl"], ["bentoship.bento.child", "celestial_bodies"]),
-        (["docker"], ["bentoship.backends.docker", "bentoship.running.docker"]),
+        (["docker"], ["bentoship.engine", "bentoship.loading", "bentoship.backends.docker", "bentoship.running.docker"]),
         (["google"], ["bentoship.providers.google"]),
-        (["urllib3"], ["bentoship.stores"]),
+        (["urllib3"], ["bentoship.stores", "bentoship.engine"]),
         (["bentoship.debian"], ["bentoship.debian", "bentoship.bases.debian", "bentoship.providers"]),
         (["bentoship.stores.registry", "bentoship.stores.layout"], ["bentoship.stores", "bentoship.steps",
                                                                     "bentoship.backends.direct",

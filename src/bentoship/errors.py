@@ -9,6 +9,7 @@
     ├── PackagesError           the Python packages cannot be installed for the platform
     ├── StoreError              an image is not where it should be, or is damaged
     │   └── RegistryError       a registry refused, or could not be reached
+    ├── EngineError             Docker's engine cannot be reached, or refused
     ├── ProcessError            a program that is needed is missing, or failed
     ├── VerifyError             a published image does not do what it has to
     └── NotVerifiedError        a published image cannot be tried on this machine
@@ -98,6 +99,10 @@ class RegistryError(StoreError):
         self.retry_after = retry_after
 
 
+class EngineError(BentoshipError):
+    """Docker's engine cannot be reached, refused, or failed."""
+
+
 class ProcessError(BentoshipError):
     """A program that is needed is missing, or failed."""
 
@@ -114,6 +119,8 @@ class NotVerifiedError(BentoshipError):
 
 def explain(error: Exception) -> str:
     """Any failure in one to three lines: ours as they are, the system's with the file and what to do about it."""
+    if isinstance(error, EngineError):  # its disk may be another machine's, and is not cleaned from here
+        return str(error)
     if isinstance(error, BentoshipError):
         # Whoever ran out of space, and whatever else may mend such a failure, this has to be done first.
         return f"{error.doing}: {error.why}\n{_FULL}" if "no space left" in error.why.lower() else str(error)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from bentoship.errors import NotVerifiedError
 from bentoship.running import Runner
 from bentoship.running.chroot import ChrootRunner
+from bentoship.running.docker import DockerRunner
 from bentoship.running.namespace import NamespaceRunner
 from bentoship.running.podman import PodmanRunner
 
-RUNNERS: tuple[Runner, ...] = (PodmanRunner(), NamespaceRunner(), ChrootRunner())
+RUNNERS: tuple[Runner, ...] = (DockerRunner(), PodmanRunner(), NamespaceRunner(), ChrootRunner())
 """All ways, the best first."""
 
 

@@ -1,0 +1,207 @@
+"""Docker's engine, or another one that speaks its API: where it is, how it is reached, and what its failures mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+import urllib3
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException, NotFound, TLSParameterError
+from docker.tls import TLSConfig
+from docker.utils import kwargs_from_env
+
+from bentoship.errors import EngineError
+from bentoship.process import environment
+
+_DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+_CONNECT_TIMEOUT = 20
+_ANSWER_TIMEOUT = 600
+"""Seconds without a word: a registry may take minutes to check a layer, while the engine has nothing to tell."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an engine is.
+
+    Args:
+        host: "unix://…", "tcp://…" or "ssh://…".
+        tls: certificates for it; None for none.
+        env: what has programs such as `docker` find the same engine, besides their own configuration.
+    """
+
+    host: str
+    tls: TLSConfig | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answered.
+
+    Args:
+        client: speaks to it.
+        place: where it is.
+    """
+
+    client: docker.DockerClient
+    place: Place
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Explain what goes wrong with the engine meanwhile. Raises EngineError."""
+        try:
+            yield
+        except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise explained(what, self.place.host, error) from error
+
+    @property
+    def is_podman(self) -> bool:
+        """Whether it is podman that answers as Docker's engine would."""
+        components = self.client.version().get("Components") or []
+        return any("podman" in str(component.get("Name", "")).lower() for component in components)
+
+    @property
+    def has_containerd_store(self) -> bool:
+        """Whether its images are in containerd's store, not in Docker's own."""
+        return ["driver-type", "io.containerd.snapshotter.v1"] in (self.client.info().get("DriverStatus") or [])
+
+    @property
+    def platform(self) -> str:
+        """What it runs on, such as "linux/amd64"."""
+        version = self.client.version()
+        return f"{version['Os']}/{version['Arch']}"
+
+    def identity(self, name: str) -> str:
+        """The id of the image that a name stands for; empty for none."""
+        try:
+            return str(self.client.images.get(name).id)
+        except NotFound:
+            return ""
+
+    def forget(self, identity: str) -> None:
+        """Remove an image whose name was given to another one, unless something still needs it."""
+        with suppress(APIError):  # gone already, or held by a container or an image that is built on it
+            if identity and not self.client.images.get(identity).tags:
+                self.client.api.remove_image(identity)
+
+
+def connect() -> Engine:
+    """The engine that Docker's own settings name. Raises EngineError when it cannot be reached."""
+    doing = "Reach Docker's engine"
+    try:
+        place = find()
+    except (DockerException, OSError, ValueError) as error:
+        raise EngineError(
+            doing, str(error), "Mend Docker's context or its certificates; `docker context ls`."
+        ) from error
+    try:
+        client = docker.DockerClient(
+            base_url=place.host,
+            tls=place.tls or False,
+            version="auto",
+            timeout=_CONNECT_TIMEOUT,
+            use_ssh_client=True,
+        )
+    except Exception as error:  # the SDK lets through whatever its transports raise
+        raise explained(doing, place.host, error) from error
+    client.api.timeout = _ANSWER_TIMEOUT
+    return Engine(client, place)
+
+
+def find(env: Mapping[str, str] | None = None) -> Place:
+    """Where the engine is: DOCKER_HOST, else the context in use, else the usual socket, root's or the user's own.
+
+    Args:
+        env: the environment that tells; this process's when it is None.
+
+    Raises: DockerException, or ValueError, when a context or a certificate cannot be read.
+    """
+    env = environment(prefixes=("DOCKER_",)) if env is None else env
+    if env.get("DOCKER_HOST"):
+        settings = kwargs_from_env(env)
+        return Place(settings["base_url"], settings.get("tls"))
+    name = env.get("DOCKER_CONTEXT") or None
+    context = ContextAPI.get_context(name)
+    if context is None:
+        raise ValueError(f"there is no context {name or 'of the name that its configuration says'}")
+    if context.name != "default":
+        return Place(context.Host, context.TLSConfig)
+    sockets = [_DEFAULT_SOCKET, *_rootless(env)]
+    usable = [socket for socket in sockets if os.access(socket.removeprefix("unix://"), os.W_OK)]
+    host = usable[0] if usable else _DEFAULT_SOCKET
+    # The docker command knows but the first of them by itself.
+    return Place(host, None, {} if host == _DEFAULT_SOCKET else {"DOCKER_HOST": host})
+
+
+def _rootless(env: Mapping[str, str]) -> Iterator[str]:
+    """Where engines listen that run as their user (dockerd-rootless-setuptool.sh, Docker Desktop)."""
+    if folder := env.get("XDG_RUNTIME_DIR"):
+        yield f"unix://{folder}/docker.sock"
+    yield f"unix://{Path(env.get('HOME') or '~').expanduser()}/.docker/run/docker.sock"
+
+
+def explained(doing: str, host: str, error: BaseException) -> EngineError:
+    """What a failure of an engine means, and what to do.
+
+    Args:
+        doing: what was being done.
+        host: where the engine is.
+        error: what the SDK raised.
+    """
+    if isinstance(error, APIError):
+        return refused(doing, str(error.explanation or error))
+    causes = list(_causes(error))
+    if any(isinstance(cause, PermissionError) for cause in causes):
+        return EngineError(
+            doing,
+            f"no permission for {host}",
+            "Let your user use it (sudo usermod -aG docker USER, then log in anew), or run a rootless engine.",
+        )
+    if any(isinstance(cause, TLSParameterError | requests.exceptions.SSLError) for cause in causes):
+        hint = "Check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates."
+        return EngineError(doing, f"{host}: {causes[-1]}", hint)
+    if any(isinstance(cause, FileNotFoundError | ConnectionRefusedError) for cause in causes):
+        return EngineError(doing, f"nothing answers at {host}", _START)
+    if any(isinstance(cause, _CUT) for cause in causes):
+        return EngineError(doing, f"the engine at {host} ended the connection", f"See its log. {_START}")
+    return EngineError(doing, f"{host}: {causes[-1]}", _START)
+
+
+def refused(doing: str, said: str) -> EngineError:
+    """The error for what an engine refused, in its own words."""
+    hint = ""
+    if "no space left" in said.lower():
+        hint = "Make room where the engine keeps its images: `docker system df` tells, `docker system prune` frees."
+    return EngineError(doing, said, hint)
+
+
+_START = (
+    "Start it (systemctl start docker, or Docker Desktop), or name another in DOCKER_HOST; BACKEND=direct needs none."
+)
+
+_CUT = (
+    ConnectionResetError,
+    BrokenPipeError,
+    urllib3.exceptions.ProtocolError,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ConnectionError,
+)
+
+
+def _causes(error: Any) -> Iterator[BaseException]:
+    """An error and what is behind it; the SDK's transports hand causes on as arguments, too."""
+    seen: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, BaseException) and one not in seen:
+            seen.append(one)
+            yield one
+            waiting += [*one.args, one.__cause__, one.__context__]
