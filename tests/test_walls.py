@@ -65,7 +65,9 @@ def test_values_need_the_standard_library_alone(module: str) -> None:
     [
         (["invoke"], ["tasks"]),
         (["bentoml", "_bentoml_sdk", "_bentoml_impl"], ["bentoship.bento.child", "celestial_bodies"]),
-        (["docker"], ["bentoship.engine", "bentoship.loading", "bentoship.backends.docker", "bentoship.running.docker"]),
+        (["docker"], ["bentoship.engine", "bentoship.loading", "bentoship.backends.docker"]),
+        (["bentoship.engine"], ["bentoship.engine", "bentoship.loading", "bentoship.backends", "bentoship.steps",
+                                "bentoship.running.docker", "bentoship.examination"]),
         (["google"], ["bentoship.providers.google"]),
         (["urllib3"], ["bentoship.stores", "bentoship.engine"]),
         (["bentoship.debian"], ["bentoship.debian", "bentoship.bases.debian", "bentoship.providers"]),
@@ -73,9 +75,9 @@ def test_values_need_the_standard_library_alone(module: str) -> None:
                                                                     "bentoship.backends.direct",
                                                                     "bentoship.running.unpacked"]),
         (["bentoship.backends"], ["bentoship.backends", "bentoship.steps"]),
-        (["bentoship.running"], ["bentoship.running", "bentoship.verify", "bentoship.steps"]),
+        (["bentoship.running"], ["bentoship.running", "bentoship.verify", "bentoship.after"]),
         (["bentoship.running.linux"], ["bentoship.running"]),
-        (["bentoship.steps"], ["bentoship.steps", "tasks"]),
+        (["bentoship.steps"], ["bentoship.steps", "bentoship.after", "bentoship.doctor", "tasks"]),
         (["rich"], ["bentoship.console"]),
     ],
 )  # fmt: skip
