@@ -104,13 +104,13 @@ def publish(context: Context, verify: bool = False) -> None:
 
 @task
 def verify(context: Context) -> None:
-    """Prove that the image in the registry works: start it, and compare the answer to a sample request."""
+    """Prove that the image in the registry works, by a sample request."""
     _run(context, "verify", "after")
 
 
 @task(help={"json": "for programs"})
 def doctor(context: Context, json: bool = False) -> None:
-    """Tell what is there for publishing, and what is not; exit code 1 when it could not work."""
+    """Tell what is there for publishing, and what is not."""
     from bentoship.doctor import doctor
 
     if not doctor(FOLDER, as_json=json):
