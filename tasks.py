@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -32,19 +33,22 @@ signal.signal(signal.SIGINT, _stop)
 signal.signal(signal.SIGTERM, _stop)
 
 
-def _run(context: Context, step: str) -> None:
-    """Do a step; with `--dry` tell what publish would do instead. An error becomes one clean message."""
+def _run(context: Context, step: str, module: str = "steps") -> None:
+    """Do a step of a module; with `--dry` tell what publish would do instead. An error becomes one clean message."""
     # Imported here, so that `invoke --list` answers at once.
     from bentoship import process, steps
     from bentoship.errors import explain
 
     try:
         workspace = steps.workspace(FOLDER)
-        getattr(steps, "plan" if context.config.run.dry else step)(workspace)
+        if context.config.run.dry:
+            steps.plan(workspace)
+        else:
+            getattr(importlib.import_module(f"bentoship.{module}"), step)(workspace)
     except Exception as error:
         if process.debugging():
             raise
-        raise Exit(f"Error: {explain(error)}", code=1) from None
+        raise Exit(f"Error: {explain(error)}", code=getattr(error, "exit_code", 1)) from None
 
 
 @task
@@ -91,10 +95,28 @@ def push(context: Context) -> None:
     _run(context, "push")
 
 
-@task(pre=[create_registry, push], default=True)
-def publish(context: Context) -> None:
+@task(pre=[create_registry, push], default=True, help={"verify": "then start it from there, and compare its answer"})
+def publish(context: Context, verify: bool = False) -> None:
     """From the service to an image in the registry: all of the above."""
-    _run(context, "publish")
+    if verify:
+        _run(context, "publish_verified", "after")
+    else:
+        _run(context, "publish")
+
+
+@task
+def verify(context: Context) -> None:
+    """Prove that the image in the registry works, by a sample request."""
+    _run(context, "verify", "after")
+
+
+@task(help={"json": "for programs"})
+def doctor(context: Context, json: bool = False) -> None:
+    """Tell what is there for publishing, and what is not."""
+    from bentoship.doctor import doctor
+
+    if not doctor(FOLDER, as_json=json):
+        raise Exit(code=1)
 
 
 @task

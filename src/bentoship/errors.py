@@ -10,7 +10,9 @@
     ├── StoreError              an image is not where it should be, or is damaged
     │   └── RegistryError       a registry refused, or could not be reached
     ├── EngineError             Docker's engine cannot be reached, or refused
-    └── ProcessError            a program that is needed is missing, or failed
+    ├── ProcessError            a program that is needed is missing, or failed
+    ├── VerifyError             a published image does not do what it has to
+    └── NotVerifiedError        a published image cannot be tried on this machine
 
 An error says what was being done, why it failed (in the words of whoever said so), and what to do next.
 """
@@ -26,6 +28,9 @@ class BentoshipError(Exception):
         why: the cause, in the words of the server or program that gave it.
         hint: what to do next; may be empty.
     """
+
+    exit_code = 1
+    """What a task ends with."""
 
     def __init__(self, doing: str, why: str, hint: str = "") -> None:
         super().__init__(doing, why, hint)
@@ -100,6 +105,16 @@ class EngineError(BentoshipError):
 
 class ProcessError(BentoshipError):
     """A program that is needed is missing, or failed."""
+
+
+class VerifyError(BentoshipError):
+    """A published image does not start, answer, or end as it has to."""
+
+
+class NotVerifiedError(BentoshipError):
+    """A published image cannot be tried on this machine, which says nothing about the image."""
+
+    exit_code = 3
 
 
 def explain(error: Exception) -> str:

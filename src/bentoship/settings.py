@@ -42,6 +42,7 @@ class Settings:
         platforms: such as "linux/amd64".
         load_image: whether an image that is made is put into Docker's engine, too.
         local_registry_port: a port; None for the first free one.
+        verify_request: the file with the request that verify sends, from the project's folder; None for the usual one.
         warnings: what looks odd, but does no harm.
         debug: whether to show tracebacks and children's output.
         cache: where everything is kept that can be made again.
@@ -57,6 +58,7 @@ class Settings:
     platforms: tuple[str, ...]
     load_image: bool
     local_registry_port: int | None
+    verify_request: Path | None
     warnings: tuple[str, ...]
     debug: bool
     cache: Path
@@ -110,6 +112,7 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
         platforms=read("PLATFORMS", PLATFORMS, _platforms),
         load_image=read("LOAD_IMAGE", False, _flag),
         local_registry_port=read("LOCAL_REGISTRY_PORT", None, _port),
+        verify_request=read("VERIFY_REQUEST", None, Path),
         warnings=tuple(warnings),
         debug=read("BENTOSHIP_DEBUG", False, _flag),
         cache=_cache(given),
@@ -125,7 +128,7 @@ KNOWN = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     "GCP_PROJECT_ID", "GCP_CONTAINER_REGISTRY_NAME", "GCP_CONTAINER_REGISTRY_LOCATION", "GCP_CONTAINER_REGISTRY_HOST",
-    "BENTOSHIP_DEBUG", "BENTOML_HOME",
+    "VERIFY_REQUEST", "BENTOSHIP_DEBUG", "BENTOML_HOME",
 )  # fmt: skip
 
 

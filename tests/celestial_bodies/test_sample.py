@@ -32,6 +32,13 @@ def test_the_model_is_sure_of_saturn(classifier: Classifier) -> None:
     assert classifier.classify(draw())["Saturn"] > 0.9
 
 
+def test_the_picture_beside_the_model_is_drawn() -> None:
+    """What verify sends is what the code draws, but for what encoders round."""
+    with Image.open(Path(__file__).parents[2] / "model" / "saturn.jpg") as kept:
+        difference = np.asarray(kept, dtype=float) - np.asarray(draw("Saturn"), dtype=float)
+    assert np.abs(difference).mean() < 1
+
+
 def test_an_unknown_body_cannot_be_drawn() -> None:
     """There is no picture of a body whose look is not known."""
     with pytest.raises(KeyError):

@@ -54,6 +54,30 @@ class Published:
         """The manifest's."""
         return self.reference.partition("@")[2]
 
+    def start(self, *args: str, prefix: tuple[str, ...] = (), **settings: str) -> subprocess.Popen[str]:
+        """Run invoke in the published project, as publish was run.
+
+        Args:
+            args: its tasks and options.
+            prefix: a program that runs it, with its arguments.
+            settings: further variables; they are to leave the project as it is.
+        """
+        project = self.layout.parents[1]
+        return subprocess.Popen(
+            [*prefix, sys.executable, "-m", "invoke", *args],
+            cwd=project,
+            env={**_environment(project.parent), **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def scratch(self) -> Path:
+        """Where its runs put what is to be gone after them."""
+        return self.layout.parents[2] / "cache" / "bentoship" / "scratch"
+
 
 @contextmanager
 def publishing(folder: Path) -> Iterator[Published]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
 import tarfile
 import zlib
@@ -11,19 +9,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from bentoship.bases import Base
 from bentoship.bases.interpreter import find_python
 from bentoship.errors import BaseImageError, StoreError
-from bentoship.image.descriptor import INDEX_TYPES, LAYER_GZIP, LAYER_TAR, Descriptor
-from bentoship.image.layer import CHUNK, Layer
+from bentoship.image.descriptor import INDEX_TYPES, Descriptor
+from bentoship.image.layer import Layer
 from bentoship.reference import ImageReference
 from bentoship.retry import persist
-from bentoship.rootfs import extract, make_once, resolve
-from bentoship.stores import Reader, Store
+from bentoship.rootfs import make_once, resolve
+from bentoship.stores import Store
 from bentoship.stores.graph import children, read_manifest
 from bentoship.transfer import copy
+from bentoship.unpacking import LAYER_TYPES, unpack
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where a container looks for programs when its image doesn't say."""
@@ -31,14 +30,6 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ATTEMPTS = 3
 
 _OTHERWISE = "Set BASE_IMAGE=debian to put the base together from Debian's packages, without a registry."
-
-# What images made by Docker call the same (Docker's image manifest v2, schema 2).
-_LAYER_TYPES = {
-    LAYER_GZIP: LAYER_GZIP,
-    LAYER_TAR: LAYER_TAR,
-    "application/vnd.docker.image.rootfs.diff.tar.gzip": LAYER_GZIP,
-    "application/vnd.docker.image.rootfs.diff.tar": LAYER_TAR,
-}
 
 
 def registry_base(
@@ -72,7 +63,7 @@ def registry_base(
         _check_platform(doing, config, platform)
         layers = _layers(doing, document, config, image.path)
         rootfs = cache / "bases" / f"image-{manifest.hex[:16]}"
-        make_once(rootfs, lambda folder: _unpack(layers, layout, folder))
+        make_once(rootfs, lambda folder: unpack(layers, layout, folder))
     settings = config.get("config") or {}
     _check_system(doing, rootfs, python, settings)
     pinned = image.digest is not None
@@ -152,45 +143,12 @@ def _layers(doing: str, manifest: Mapping[str, Any], config: Mapping[str, Any], 
     layers = []
     for entry, diff_id in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True):
         descriptor = Descriptor.from_dict(entry)
-        media_type = _LAYER_TYPES.get(descriptor.media_type)
+        media_type = LAYER_TYPES.get(descriptor.media_type)
         if media_type is None:
             hint = "Choose a base whose layers are compressed with gzip." if "zstd" in descriptor.media_type else ""
             raise BaseImageError(doing, f"it has a layer of the type {descriptor.media_type}", hint or _OTHERWISE)
         layers.append(Layer(replace(descriptor, media_type=media_type), str(diff_id), f"base {name}"))
     return tuple(layers)
-
-
-def _unpack(layers: tuple[Layer, ...], layout: Store, folder: Path) -> None:
-    for layer in layers:
-        with layout.open(layer.descriptor) as content:
-            plain = _Hashed(
-                gzip.GzipFile(fileobj=cast("IO[bytes]", content))
-                if layer.descriptor.media_type == LAYER_GZIP
-                else content
-            )
-            with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|", bufsize=CHUNK, encoding="utf-8") as tar:
-                extract(tar, folder, whiteouts=True)
-            while plain.read(CHUNK):  # what pads the archive belongs to its digest
-                pass
-            if plain.digest != layer.diff_id:
-                raise StoreError(f"Unpack {layer.descriptor.digest}", f"its content is {plain.digest}")
-
-
-class _Hashed:
-    """A stream and the digest of what was read of it."""
-
-    def __init__(self, stream: Reader) -> None:
-        self._stream = stream
-        self._hash = hashlib.sha256()
-
-    def read(self, size: int = -1, /) -> bytes:
-        piece = self._stream.read(size)
-        self._hash.update(piece)
-        return piece
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{self._hash.hexdigest()}"
 
 
 def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, Any]) -> None:

@@ -10,10 +10,21 @@ from bentoship import process
 from bentoship.errors import BaseImageError, ProcessError, RegistryError
 
 _NAMES = ("docker-registry", "registry")
+_FOLDER = Path("registry", "program")
 _INSTALL = (
     "Install it (Debian, Ubuntu: apt install docker-registry; macOS: brew install docker-distribution),\n"
     "or set REGISTRY to another registry."
 )
+
+
+def installed(cache_folder: Path) -> Path | None:
+    """The registry's program where it is on this machine already; None when it isn't."""
+    for name in _NAMES:
+        found = shutil.which(name, path=process.environment().get("PATH"))
+        if found and _is_distribution(Path(found)):
+            return Path(found)
+    kept = _kept(cache_folder)
+    return kept if _is_distribution(kept) else None
 
 
 def find_program(cache_folder: Path) -> Path:
@@ -24,10 +35,8 @@ def find_program(cache_folder: Path) -> Path:
 
     Raises: RegistryError when it cannot be had, telling how to install it.
     """
-    for name in _NAMES:
-        found = shutil.which(name, path=process.environment().get("PATH"))
-        if found and _is_distribution(Path(found)):
-            return Path(found)
+    if found := installed(cache_folder):
+        return found
     if not sys.platform.startswith("linux"):
         raise RegistryError("Start the local registry", "its program is not installed", _INSTALL)
     try:
@@ -37,19 +46,23 @@ def find_program(cache_folder: Path) -> Path:
 
 
 def _unpacked(cache_folder: Path) -> Path:
-    folder = cache_folder / "registry" / "program"
-    program = folder / "usr" / "bin" / "docker-registry"
-    if not _is_distribution(program):
-        from bentoship.debian.apt import Apt
-        from bentoship.debian.unpack import unpack
+    from bentoship.debian.apt import Apt
+    from bentoship.debian.unpack import unpack
 
-        [package] = Apt(cache_folder / "apt").download(["docker-registry"], dependencies=False)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        unpack(package.path, folder)
-        if not _is_distribution(program):
-            raise ProcessError("Run Debian's docker-registry", "it does not run on this machine")
+    [package] = Apt(cache_folder / "apt").download(["docker-registry"], dependencies=False)
+    folder = cache_folder / _FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    unpack(package.path, folder)
+    program = _kept(cache_folder)
+    if not _is_distribution(program):
+        raise ProcessError("Run Debian's docker-registry", "it does not run on this machine")
     return program
+
+
+def _kept(cache_folder: Path) -> Path:
+    """Where Debian's package has the program, once it is unpacked."""
+    return cache_folder / _FOLDER / "usr" / "bin" / "docker-registry"
 
 
 def _is_distribution(program: Path) -> bool:

@@ -108,6 +108,12 @@ class LocalRegistry:
             raise RegistryError(_DOING, f"{error.filename or self._folder}: {error.strerror}") from error
         return f"localhost:{port}"
 
+    def obstacle(self) -> str:
+        """Why it would not start where it is told to; empty when nothing is in the way. Starts nothing."""
+        if self._port is None or self.running() == self._port or _is_free(self._port):
+            return ""
+        return _taken(self._port).why
+
     def stop(self) -> bool:
         """End the registry; its data stays. Returns: whether it ran."""
         with lock(self._folder / "lock"):

@@ -82,7 +82,16 @@ def test_a_damaged_layer_is_never_sent_and_made_again(
     """A blob that changed in the cache is noticed by its digest and removed; the next run makes it anew."""
     target = RegistryStore(repository, push=True)
     layers = LayerCache(tmp_path / "cache")
-    backend = DirectBackend(layers, layout, tmp_path / "scratch", lambda _: base_in(layers, base), lambda _: target)
+    backend = DirectBackend(
+        layers,
+        layout,
+        tmp_path / "scratch",
+        lambda _: base_in(layers, base),
+        lambda _: target,
+        never,
+        never,
+        "linux/amd64",
+    )
     image = backend.containerize(bento)
     (source,) = assembly.source_layer(bento, layers)
     content = bytearray(layers.blob(source.descriptor).read_bytes())

@@ -1,0 +1,60 @@
+"""What can be done with an image that was published: prove that it works."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+from bentoship import bento as bentos
+from bentoship import console, sample
+from bentoship.bento import Bento
+from bentoship.reference import ImageReference
+from bentoship.running import RemoteImage
+from bentoship.running.choice import choose
+from bentoship.steps import Workspace, build, once, provider, publish, registry_store, repository, tags
+from bentoship.stores.http import is_loopback
+from bentoship.verify import verify as check
+
+
+@once
+def verify(where: Workspace) -> None:
+    """Prove that the image in the registry works, as push has named it, and print its reference on stdout."""
+    console.say("auth", provider(where).login())
+    bento = _described(where)
+    target = repository(where, bento)
+    store = registry_store(where, target, push=False)
+    reference = target.with_digest(store.resolve(tags(where, bento.version)[0]).digest)
+    _prove(where, reference)
+    console.result(str(reference))
+
+
+@once
+def publish_verified(where: Workspace) -> None:
+    """All of it, and the proof that what is in the registry now works."""
+    pushed = publish(where)
+    _prove(where, repository(where, build(where)).with_digest(pushed.digest))
+
+
+def _prove(where: Workspace, reference: ImageReference) -> None:
+    """Try an image that is in the registry, by the first way that this machine has."""
+    whose, settings = provider(where), where.settings
+    store = registry_store(where, reference, push=False)
+    plain = is_loopback(reference.host) if whose.plain_http is None else whose.plain_http
+    root = store.resolve(str(reference.digest))
+    image = RemoteImage(reference, root, store, plain, whose.credentials(), settings.cache / "scratch")
+    asked = sample.find(where.folder, settings.verify_request)
+    shown = check(image, choose(), asked, functools.partial(console.say, "verify"))
+    for line in shown.lines:
+        console.say("verify", line)
+
+
+def _described(where: Workspace) -> Bento:
+    """The Bento's name and version; nothing is built for them where the service itself can tell."""
+    if bento := bentos.up_to_date(where.project):
+        return bento
+    console.say("verify", "asking the service for its name")
+    scratch = where.settings.cache / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=scratch) as folder:
+        return bentos.preview(where.project, Path(folder))

@@ -1,0 +1,156 @@
+"""What is there for publishing and what is not, told within a few seconds, without starting or changing anything."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bentoship import console, examination
+from bentoship.errors import BentoshipError, RegistryError, SettingsError, explain
+from bentoship.examination import Finding
+from bentoship.settings import Settings, load
+from bentoship.steps import Workspace, provider, registry_store
+
+_PATIENCE = 1.5
+"""Seconds that each look may take; they are taken at once."""
+
+Look = Callable[[], Finding | Iterable[Finding]]
+
+
+def doctor(folder: Path, *, as_json: bool = False) -> bool:
+    """Print what was found of everything that publish needs.
+
+    Args:
+        folder: the project's.
+        as_json: whether a program reads it.
+
+    Returns: whether publish could work with the present settings.
+    """
+    findings = examine(folder)
+    works = not any(finding.stops_publish for finding in findings)
+    if as_json:
+        told = {"publish_could_work": works, "findings": [asdict(finding) for finding in findings]}
+        console.result(json.dumps(told, indent=2, ensure_ascii=False))
+        return works
+    for finding in findings:
+        console.say(finding.subject, f"{finding.state:<8} {finding.text}", to=sys.stdout)
+        for hint in finding.hint.splitlines():
+            console.say("", f"{'':<8} {hint}", to=sys.stdout)
+    console.say("doctor", "publish could work" if works else "publish could not work", to=sys.stdout)
+    return works
+
+
+def examine(folder: Path) -> list[Finding]:
+    """Look at everything, at once."""
+    settings, found = _settings(folder)
+    looks: list[tuple[str, Look]] = [
+        ("python", examination.python),
+        ("bentoml", lambda: examination.package("bentoml")),
+        ("uv", lambda: examination.package("uv")),
+        ("bentofile", lambda: examination.bentofile(folder)),
+        ("git", examination.git),
+        ("docker", lambda: examination.docker(settings)),
+        ("podman", examination.podman),
+    ]
+    if settings:
+        where = Workspace(folder, settings)
+        looks += [
+            ("apt", lambda: examination.apt(settings.base_image)),
+            ("disk", lambda: examination.space(settings.cache)),
+            *(_local(where) if settings.registry == "local" else _remote(where)),
+        ]
+    return [*found, *_all(looks)]
+
+
+def _settings(folder: Path) -> tuple[Settings | None, list[Finding]]:
+    """The settings, unless they are wrong, and what there is to say of them."""
+    try:
+        settings = load(folder)
+    except SettingsError as error:
+        mistakes = [Finding("settings", "problem", mistake, error.hint, True) for mistake in error.why.split("; ")]
+        return None, [*mistakes, Finding("registry", "problem", "not looked at: it depends on settings")]
+    if settings.warnings:
+        return settings, [Finding("settings", "problem", warning, "Correct it.") for warning in settings.warnings]
+    return settings, [Finding("settings", "ok", f"REGISTRY={settings.registry}, BACKEND={settings.backend}")]
+
+
+def _local(where: Workspace) -> list[tuple[str, Look]]:
+    return [("registry", lambda: _local_registry(where))]
+
+
+def _local_registry(where: Workspace) -> Finding:
+    """The registry on this machine, which publish would start."""
+    from bentoship.providers.distribution import installed
+    from bentoship.providers.local import LocalRegistry
+
+    settings = where.settings
+    registry = LocalRegistry(settings.cache, settings.local_registry_port)
+    if why := registry.obstacle():
+        hint = "Set LOCAL_REGISTRY_PORT to a free port, or leave it unset."
+        return Finding("registry", "problem", why, hint, stops_publish=True)
+    if port := registry.running():
+        return Finding("registry", "ok", f"the local one runs at localhost:{port}")
+    if program := installed(settings.cache):
+        return Finding("registry", "ok", f"the local one does not run; publish starts {program}")
+    if examination.apt("").state == "ok" and sys.platform.startswith("linux"):
+        return Finding("registry", "missing", "the local one's program", "publish gets it from Debian's packages.")
+    hint = "Install it (apt install docker-registry, brew install docker-distribution), or set REGISTRY to another one."
+    return Finding("registry", "missing", "the local one's program", hint, stops_publish=True)
+
+
+def _remote(where: Workspace) -> list[tuple[str, Look]]:
+    return [("credentials", lambda: _credentials(where)), ("registry", lambda: _registry(where))]
+
+
+def _credentials(where: Workspace) -> Finding:
+    """Whose account publish would push as; never what proves it."""
+    host = provider(where).repository("bentoship").host
+    account = provider(where).credentials()
+    if account is None:
+        hint = f"Most registries want one: docker login {host}"
+        return Finding("credentials", "missing", f"no account is kept for {host}", hint)
+    return Finding("credentials", "ok", f"{account.account} at {host}")
+
+
+def _registry(where: Workspace) -> Finding:
+    """Whether the registry answers, and knows the account."""
+    target = provider(where).repository("bentoship")
+    try:
+        registry_store(where, target, push=True).reach()
+    except RegistryError as error:
+        return Finding("registry", "problem", f"{error.doing}: {error.why}", error.hint, stops_publish=True)
+    return Finding("registry", "ok", f"{target.host} answers")
+
+
+def _all(looks: Sequence[tuple[str, Look]]) -> list[Finding]:
+    """What all looks find, in their order; one that fails or takes too long has found a problem."""
+    found: dict[int, list[Finding]] = {}
+
+    def look(number: int) -> None:
+        name, one = looks[number]
+        try:
+            result = one()
+            found[number] = [result] if isinstance(result, Finding) else list(result)
+        except Exception as error:
+            why, _, hint = explain(error).partition("\n")
+            stops = isinstance(error, BentoshipError) and name in ("credentials", "registry")
+            found[number] = [Finding(name, "problem", why, hint, stops)]
+
+    # Ended with this process: whom nobody answers would keep it waiting.
+    threads = [threading.Thread(target=look, args=(number,), daemon=True) for number in range(len(looks))]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + _PATIENCE
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = "Look again, or see whether it is reachable."
+    return [
+        finding
+        for number, (name, _) in enumerate(looks)
+        for finding in found.get(number, [Finding(name, "problem", f"no answer within {_PATIENCE} s", late)])
+    ]

@@ -1,0 +1,148 @@
+"""What publishing and verifying need of this machine: one look at each, which starts and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from bentoship import process
+from bentoship.bento.inputs import read_bentofile
+from bentoship.errors import BentoError, EngineError
+from bentoship.settings import Settings
+
+LEAST_SPACE = 1_000_000_000
+"""Bytes that the first publish of a small service needs."""
+
+_PYTHONS = ((3, 11), (3, 13))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one thing.
+
+    Args:
+        subject: the thing.
+        state: "missing" is what may be so, "problem" what should not.
+        text: what it is, or what is wrong with it.
+        hint: what to do; may be empty.
+        stops_publish: whether publish could not work for that.
+    """
+
+    subject: str
+    state: Literal["ok", "missing", "problem"]
+    text: str
+    hint: str = ""
+    stops_publish: bool = False
+
+
+def python() -> Finding:
+    """The interpreter that runs this."""
+    found = f"{platform.python_version()} at {sys.executable}"
+    if _PYTHONS[0] <= sys.version_info[:2] <= _PYTHONS[1]:
+        return Finding("python", "ok", found)
+    return Finding("python", "problem", found, "Use Python 3.11, 3.12 or 3.13.", stops_publish=True)
+
+
+def package(name: str) -> Finding:
+    """A package that publishing imports or runs."""
+    try:
+        return Finding(name, "ok", version(name))
+    except PackageNotFoundError:
+        hint = "Run `uv run invoke …`, which installs what is needed."
+        return Finding(name, "missing", f"not installed for {sys.executable}", hint, stops_publish=True)
+
+
+def bentofile(folder: Path) -> Finding:
+    """What is to be packed; the service itself is not imported."""
+    try:
+        service = read_bentofile(folder / "bentofile.yaml").get("service")
+    except BentoError as error:
+        return Finding("bentofile", "problem", error.why, error.hint, stops_publish=True)
+    return Finding("bentofile", "ok", f"packs {service}")
+
+
+def git() -> Finding:
+    """Names the commit in a tag."""
+    if shutil.which("git"):
+        return Finding("git", "ok", str(shutil.which("git")))
+    return Finding("git", "missing", "no tag will name the commit", "Install git if you want that tag.")
+
+
+def apt(base_image: str) -> Finding:
+    """Makes the base of Debian's packages."""
+    if shutil.which("apt-get") and shutil.which("dpkg-deb"):
+        return Finding("apt", "ok", str(shutil.which("apt-get")))
+    if base_image == "debian":
+        hint = "Set BASE_IMAGE to an image such as python:3.11-slim."
+        return Finding("apt", "missing", "BASE_IMAGE=debian needs it", hint, stops_publish=True)
+    return Finding("apt", "missing", "the base is an image that is pulled", "It can be chosen by BASE_IMAGE.")
+
+
+def space(cache: Path) -> Finding:
+    """Room for what publish keeps and makes."""
+    there = next(folder for folder in (cache, *cache.parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    text = f"{free / 1e9:.1f} GB free for {cache}"
+    if not os.access(there, os.W_OK | os.X_OK):
+        hint = "Let your user write there, or set XDG_CACHE_HOME to another folder."
+        return Finding("disk", "problem", f"{there} cannot be written", hint, stops_publish=True)
+    if free < LEAST_SPACE:
+        hint = "Make room (`invoke clean` removes what can be made again), or set XDG_CACHE_HOME to another disk."
+        return Finding("disk", "problem", text, hint, stops_publish=free < LEAST_SPACE / 10)
+    return Finding("disk", "ok", text)
+
+
+def docker(settings: Settings | None) -> Iterator[Finding]:
+    """Docker's engine: what version it is, and whether it has BuildKit."""
+    from bentoship.engine import connect
+
+    needed = settings is not None and settings.backend == "docker"
+    use = "" if needed else "Only BACKEND=docker needs it. "
+    try:
+        engine = connect()
+    except EngineError as error:
+        yield Finding("docker", "problem" if needed else "missing", error.why, use + error.hint, stops_publish=needed)
+        return
+    with engine.doing("Ask the engine what it is"):
+        told = engine.client.version()
+        yield Finding("docker", "ok", f"{told['Version']} at {engine.place.host}")
+    if why := _without_buildkit(str(told.get("ApiVersion", "0"))):
+        yield Finding("buildkit", "missing", why, "BACKEND=docker builds without it, slower.")
+    else:
+        yield Finding("buildkit", "ok", "the engine and the docker command have it")
+
+
+def _without_buildkit(api: str) -> str:
+    """Why a build would be the classic builder's; empty when it would be BuildKit's."""
+    if tuple(map(int, re.findall(r"\d+", api)[:2])) < (1, 39):
+        return f"the engine's API {api} is older"
+    if not shutil.which("docker"):
+        return "the docker command, which asks for it, is not installed"
+    env = process.environment(prefixes=("DOCKER_",))
+    client = re.search(r"version (\d+)", process.run(["docker", "--version"], env=env, check=False).stdout)
+    # From version 23 on it is a plugin's.
+    if client and int(client[1]) < 23:
+        return ""
+    return (
+        "the plugin buildx is missing"
+        if process.run(["docker", "buildx", "version"], env=env, check=False).code
+        else ""
+    )
+
+
+def podman() -> Finding:
+    """Runs the image for verify where there is no Docker."""
+    if not shutil.which("podman"):
+        return Finding("podman", "missing", "verify does without", "Nothing to do.")
+    done = process.run(["podman", "--version"], env=process.environment(), check=False)
+    if done.code:
+        return Finding("podman", "problem", done.last_lines, "Only verify would use it.")
+    return Finding("podman", "ok", done.stdout.strip())

@@ -1,0 +1,125 @@
+"""An image in a container of Docker's engine."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from bentoship.credentials import Credentials
+from bentoship.errors import EngineError
+from bentoship.running import PORT, STOP_TIMEOUT, Memory, RemoteImage
+from bentoship.stores.http import is_loopback
+
+if TYPE_CHECKING:
+    from bentoship.engine import Engine
+
+
+class DockerRunner:
+    """Starts an image on the engine that Docker's settings name, if that is on this machine."""
+
+    name = "Docker"
+
+    def obstacle(self) -> str:
+        """Why the engine cannot be used; empty when it can."""
+        from bentoship.engine import connect
+
+        try:
+            host = connect().place.host
+        except EngineError as error:
+            return f"Docker: {error.why}"
+        # Its loopback is not ours: neither its ports nor our local registry would be where they are looked for.
+        address = urlsplit(host)
+        if address.scheme in ("tcp", "http", "https", "ssh") and not is_loopback(address.netloc.rpartition("@")[2]):
+            return f"Docker: its engine is on another machine, {host}"
+        return ""
+
+    @contextmanager
+    def run(self, image: RemoteImage) -> Iterator[DockerContainer]:
+        """Pull and start an image; the engine has it afterwards only if it had it before. Raises EngineError."""
+        from bentoship.engine import connect
+
+        engine = connect()
+        reference = str(image.reference)
+        kept = bool(engine.identity(reference))
+        name = f"bentoship-verify-{secrets.token_hex(6)}"
+        try:
+            with engine.doing(f"Pull {reference}"):
+                digest = str(image.reference.digest)
+                account = _account(image.credentials)
+                engine.client.images.pull(image.reference.repository, tag=digest, auth_config=account)
+            with engine.doing(f"Start {reference}"):
+                container = engine.client.containers.create(
+                    reference,
+                    name=name,
+                    environment={"PORT": str(PORT)},
+                    ports={f"{PORT}/tcp": ("127.0.0.1", None)},
+                )
+                container.start()
+                container.reload()
+                [published] = container.attrs["NetworkSettings"]["Ports"][f"{PORT}/tcp"]
+            yield DockerContainer(engine, container, f"http://127.0.0.1:{published['HostPort']}")
+        finally:
+            _remove(engine, name, "" if kept else reference)
+
+
+class DockerContainer:
+    """A container of the engine's; a Running.
+
+    Args:
+        engine: runs it.
+        container: the SDK's.
+        address: where it listens.
+    """
+
+    def __init__(self, engine: Engine, container: Any, address: str) -> None:
+        self.address = address
+        self._engine = engine
+        self._container = container
+
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return not self._state()["Running"]
+
+    def log(self) -> str:
+        """What it has written so far."""
+        with self._engine.doing("Read the container's log"):
+            return bytes(self._container.logs()).decode("utf-8", "replace")
+
+    def memory(self) -> Memory | None:
+        """What its processes hold now, without what the system keeps of files; None without control groups."""
+        with self._engine.doing("Ask for the container's memory"):
+            told = self._container.stats(stream=False).get("memory_stats", {}).get("stats", {})
+        held = told.get("anon", told.get("rss"))  # version 2 and 1 of control groups
+        return Memory(int(held), "resident") if held else None
+
+    def stop(self) -> int:
+        """Ask it to end. Returns: its exit code."""
+        with self._engine.doing("Stop the container"):
+            self._container.stop(timeout=STOP_TIMEOUT)
+        return int(self._state()["ExitCode"])
+
+    def _state(self) -> dict[str, Any]:
+        with self._engine.doing("Look after the container"):
+            self._container.reload()
+        return dict(self._container.attrs["State"])
+
+
+def _account(account: Credentials | None) -> dict[str, str] | None:
+    """An account as the engine takes it (its API's X-Registry-Auth)."""
+    if account is None:
+        return None
+    if account.identity_token:
+        return {"identitytoken": account.identity_token}
+    return {"username": account.user, "password": account.password}
+
+
+def _remove(engine: Engine, name: str, reference: str) -> None:
+    """Remove a container and, unless empty, an image, as far as they were made."""
+    with suppress(EngineError), engine.doing(f"Remove the container {name}"):
+        engine.client.api.remove_container(name, force=True, v=True)
+    if reference:
+        with suppress(EngineError), engine.doing(f"Remove {reference}"):
+            engine.client.images.remove(reference)

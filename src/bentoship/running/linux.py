@@ -1,0 +1,151 @@
+"""A service that runs as a process of this machine, on Linux."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from bentoship.errors import ProcessError
+from bentoship.running import STOP_TIMEOUT, Memory
+
+_WITHOUT_PROC = 3.0
+"""Seconds that a service has to end, of which more would not help."""
+
+
+class HostProcess:
+    """A program whose process, or whose child's, is a service; a Running.
+
+    Args:
+        command: what starts it.
+        env: its environment.
+        port: where it will listen.
+        log: the file for what it writes.
+        wrapped: whether the service is the program's only child, instead of the program itself.
+        proc: whether it has a /proc, without which a service that ends its own processes cannot find them.
+
+    Raises: ProcessError when it cannot be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        env: Mapping[str, str],
+        port: int,
+        log: Path,
+        wrapped: bool,
+        proc: bool = True,
+    ) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        self._log = log
+        self._wrapped = wrapped
+        self._proc = proc
+        try:
+            with log.open("wb") as output:
+                self._process = subprocess.Popen(
+                    [str(part) for part in command],
+                    env=dict(env),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise ProcessError(f"Start {command[0]}", error.strerror or str(error)) from error
+
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._process.poll() is not None
+
+    def log(self) -> str:
+        """What it has written so far."""
+        return self._log.read_text("utf-8", "replace")
+
+    def memory(self) -> Memory | None:
+        """The most that each of its processes has held, together."""
+        return peak_memory(self._process.pid)
+
+    def stop(self) -> int | None:
+        """Ask it to end.
+
+        Returns: its exit code, 128 and the signal's number when a signal has ended it; None for want of a /proc.
+        """
+        pids = _children(self._process.pid) if self._wrapped else [self._process.pid]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_TIMEOUT if self._proc else _WITHOUT_PROC)
+        if not self._proc and not self.ended():
+            self.kill()
+            return None
+        self.kill()
+        code = self._process.returncode
+        return code if code >= 0 else 128 - code
+
+    def kill(self) -> None:
+        """End what is left of it, at once."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def free_port() -> int:
+    """A port of this machine's loopback that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def peak_memory(pid: int) -> Memory | None:
+    """The most that a process and those below it have held, each for itself; None when none can be seen."""
+    total = 0
+    for member in [pid, *_children(pid, deep=True)]:
+        with suppress(OSError, ValueError):
+            status = Path(f"/proc/{member}/status").read_text("utf-8", "replace")
+            lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+            total += int(lines.get("VmHWM", "0 kB").split()[0]) * 1024
+    return Memory(total, "at most") if total else None
+
+
+def end_all_in(root: Path) -> None:
+    """End the processes whose / is a folder."""
+    # What is started meanwhile is seen the next time.
+    while pids := [pid for pid in _pids() if _root_of(pid) == str(root)]:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _root_of(pid: int) -> str:
+    try:
+        return str(Path(f"/proc/{pid}/root").readlink())
+    except OSError:
+        return ""
+
+
+def _children(pid: int, *, deep: bool = False) -> list[int]:
+    parents = {child: _parent(child) for child in _pids()}
+    found = [child for child, parent in parents.items() if parent == pid]
+    if deep:
+        for child in found:  # grows while it is walked
+            found += [below for below, parent in parents.items() if parent == child]
+    return found
+
+
+def _pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+
+
+def _parent(pid: int) -> int:
+    try:
+        # The command's name may hold spaces and parentheses; what follows it does not (proc(5)).
+        return int(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[1])
+    except OSError:
+        return 0

@@ -1,0 +1,94 @@
+"""An image's files, started in namespaces of their own: without root and without an engine, on Linux."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bentoship import process
+from bentoship.running import RemoteImage
+from bentoship.running.linux import HostProcess, free_port
+from bentoship.running.unpacked import DEVICES, System, unpacked
+
+NEW = ("--mount", "--pid", "--fork", "--kill-child")
+"""What unshare makes anew; all of it is gone with the program that it starts."""
+
+_NEW = ("--user", "--map-root-user", *NEW)
+
+# Where /proc has been covered in part, as in containers, the kernel refuses a new one: then ours is better than none.
+_MOUNT = """\
+set -eu
+root=$1; shift
+mount -t proc proc "$root/proc" 2>/dev/null || mount --rbind /proc "$root/proc"
+mount --rbind /sys "$root/sys" || true
+mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+while [ "$1" != -- ]; do
+    mount --bind "/dev/$1" "$root/dev/$1"
+    shift
+done
+shift
+exec "$@"
+"""
+
+
+class NamespaceRunner:
+    """Starts an image with users, mounts and processes of its own; the network is this machine's."""
+
+    name = "a namespace"
+
+    def obstacle(self) -> str:
+        """Why namespaces cannot be had; empty when they can."""
+        if not sys.platform.startswith("linux"):
+            return "namespaces are Linux's"
+        if missing := [name for name in ("unshare", "mount", "sh") if not which(name)]:
+            return f"{', '.join(missing)} is missing for a namespace"
+        # The whole of it: each part may be forbidden by itself.
+        probe = 'mount -t tmpfs tmpfs /sys && exec "$0" --map-user=1 --map-group=1 --root=/ /bin/sh -c :'
+        command = [which("unshare"), *_NEW, which("sh"), "-c", probe, which("unshare")]
+        done = process.run(command, env=process.environment(), check=False)
+        return f"no namespace can be made: {done.last_lines}" if done.code else ""
+
+    @contextmanager
+    def run(self, image: RemoteImage) -> Iterator[HostProcess]:
+        """Pull, unpack and start an image. Raises StoreError, ProcessError or NotVerifiedError."""
+        with unpacked(image) as system:
+            port = free_port()
+            log = system.root.parent / "log"
+            env = process.environment()
+            service = HostProcess(_command(system, port), env=env, port=port, log=log, wrapped=True)
+            try:
+                yield service
+            finally:
+                service.kill()
+
+
+def _command(system: System, port: int) -> list[str | Path]:
+    # The files belong to the one user that there is, and so does the service.
+    user = (f"--map-user={system.user.uid}", f"--map-group={system.user.gid}")
+    return [which("unshare"), *_NEW, *mounting(system.root), *entering(system, user), *start(system, port)]
+
+
+def mounting(root: Path) -> list[str | Path]:
+    """What mounts what a container has, and then goes on with what follows."""
+    for device in DEVICES:
+        (root / "dev" / device).touch()
+    return [which("sh"), "-c", _MOUNT, "sh", root, *DEVICES, "--"]
+
+
+def entering(system: System, user: Sequence[str]) -> list[str | Path]:
+    """What changes /, folder and user, and then goes on with what follows."""
+    return [which("unshare"), *user, f"--root={system.root}", f"--wd={system.folder}"]
+
+
+def start(system: System, port: int) -> list[str]:
+    """What starts the service inside: the image's own environment and command, listening on loopback alone."""
+    env = {**system.env, "PORT": str(port), "BENTOML_HOST": "127.0.0.1"}
+    return ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in env.items()), *system.command]
+
+
+def which(name: str) -> str:
+    """The path of one of the system's programs, which may not be on PATH; empty when it is missing."""
+    return shutil.which(name, path=f"{process.environment().get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin") or ""

@@ -1,0 +1,107 @@
+"""An image in a container of podman's."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bentoship import process
+from bentoship.credentials import Credentials
+from bentoship.process import Completed
+from bentoship.running import PORT, STOP_TIMEOUT, Memory, RemoteImage
+from bentoship.running.linux import peak_memory
+
+
+class PodmanRunner:
+    """Starts an image by the podman command."""
+
+    name = "podman"
+
+    def obstacle(self) -> str:
+        """Why podman cannot be used; empty when it can."""
+        if not shutil.which("podman"):
+            return "podman is not installed"
+        done = _podman("info", check=False)
+        return f"podman does not work: {done.last_lines}" if done.code else ""
+
+    @contextmanager
+    def run(self, image: RemoteImage) -> Iterator[PodmanContainer]:
+        """Pull and start an image; podman has it afterwards only if it had it before. Raises ProcessError."""
+        reference = str(image.reference)
+        kept = _podman("image", "exists", reference, check=False).code == 0
+        name = f"bentoship-verify-{secrets.token_hex(6)}"
+        try:
+            _pull(image)
+            _podman("create", "--name", name, "--publish", f"127.0.0.1::{PORT}", "--env", f"PORT={PORT}", reference)
+            _podman("start", name)
+            address = _podman("port", name, f"{PORT}/tcp").stdout.split()[0]
+            yield PodmanContainer(name, f"http://{address}")
+        finally:
+            _podman("rm", "--force", "--time", "0", "--ignore", name, check=False)
+            if not kept:
+                _podman("rmi", "--ignore", reference, check=False)
+
+
+@dataclass(frozen=True)
+class PodmanContainer:
+    """A container of podman's; a Running."""
+
+    name: str
+    address: str
+
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._state("Running") != "true"
+
+    def log(self) -> str:
+        """What it has written so far."""
+        done = _podman("logs", self.name, check=False)
+        return done.stdout + done.stderr
+
+    def memory(self) -> Memory | None:
+        """The most that each of its processes has held, together; elsewhere than on Linux they are in a machine."""
+        return peak_memory(int(self._state("Pid"))) if sys.platform.startswith("linux") else None
+
+    def stop(self) -> int:
+        """Ask it to end. Returns: its exit code."""
+        _podman("stop", "--time", str(STOP_TIMEOUT), self.name)
+        return int(self._state("ExitCode"))
+
+    def _state(self, key: str) -> str:
+        return _podman("inspect", "--format", f"{{{{.State.{key}}}}}", self.name).stdout.strip()
+
+
+def _podman(*arguments: str | Path, check: bool = True) -> Completed:
+    # Where it keeps its images, and how it gets them, is said in variables, too.
+    env = process.environment(prefixes=("CONTAINERS_", "STORAGE_", "DBUS_"))
+    return process.run(["podman", *arguments], env=env, check=check)
+
+
+def _pull(image: RemoteImage) -> None:
+    """Pull as the account that is known, of which podman may know nothing."""
+    image.scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=image.scratch) as folder:
+        account = []
+        if image.credentials:
+            file = Path(folder, "auth.json")  # in a folder that nobody else may enter
+            file.write_text(json.dumps({"auths": {image.reference.host: _entry(image.credentials)}}), "utf-8")
+            account = ["--authfile", str(file)]
+        secure = ["--tls-verify=false"] if image.plain_http else []
+        _podman("pull", "--quiet", *secure, *account, str(image.reference))
+
+
+def _entry(account: Credentials) -> dict[str, str]:
+    """An account as podman's files hold it (containers-auth.json(5))."""
+    if account.identity_token:
+        user = account.user or "<token>"
+        pair = base64.b64encode(f"{user}:".encode()).decode()
+        return {"auth": pair, "identitytoken": account.identity_token}
+    return {"auth": base64.b64encode(f"{account.user}:{account.password}".encode()).decode()}

@@ -1,0 +1,153 @@
+"""An image's files in a folder of this machine, made ready to be started without an engine."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bentoship.errors import NotVerifiedError, StoreError
+from bentoship.image.descriptor import INDEX_TYPES, Descriptor
+from bentoship.image.layer import Layer
+from bentoship.rootfs import resolve
+from bentoship.running import RemoteImage
+from bentoship.stores import Store
+from bentoship.stores.graph import read_manifest
+from bentoship.stores.layout import LayoutStore
+from bentoship.transfer import copy
+from bentoship.unpacking import LAYER_TYPES, unpack
+
+DEVICES = ("null", "zero", "full", "random", "urandom")
+"""The devices of /dev that programs take for granted."""
+
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class User:
+    """Whom a container's program runs as."""
+
+    uid: int
+    gid: int
+    home: str
+
+
+@dataclass(frozen=True)
+class System:
+    """An image that is unpacked.
+
+    Args:
+        root: the folder that stands for /.
+        command: the program and its arguments.
+        env: its whole environment.
+        folder: where it is started.
+        user: whom it runs as.
+    """
+
+    root: Path
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    folder: str
+    user: User
+
+
+@contextmanager
+def unpacked(image: RemoteImage) -> Iterator[System]:
+    """An image's files, as long as the block lasts.
+
+    Raises:
+        StoreError: it cannot be pulled, or is damaged.
+        NotVerifiedError: it is for other machines.
+    """
+    image.scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="verify-", dir=image.scratch) as folder:
+        root = Path(folder, "root")
+        root.mkdir()
+        pulled = Path(folder, "pulled")
+        config = _unpack(image, LayoutStore(pulled), root)
+        shutil.rmtree(pulled)
+        for name in ("dev/shm", "proc", "sys", "tmp"):
+            resolve(root, name).mkdir(parents=True, exist_ok=True)
+        resolve(root, "tmp").chmod(0o1777)
+        for name in ("etc/hosts", "etc/resolv.conf"):
+            with suppress(OSError):
+                shutil.copyfile(Path("/", name), resolve(root, name))
+        user = _user(root, str(config.get("User") or ""))
+        env = {"PATH": _PATH, "HOME": user.home, **dict(entry.split("=", 1) for entry in config.get("Env") or [])}
+        command = (*(config.get("Entrypoint") or []), *(config.get("Cmd") or []))
+        yield System(root, tuple(map(str, command)), env, config.get("WorkingDir") or "/", user)
+
+
+def _unpack(image: RemoteImage, layout: LayoutStore, root: Path) -> dict[str, Any]:
+    """Pull and unpack. Returns: what the image's configuration says of its containers."""
+    doing = f"Unpack {image.reference}"
+    try:
+        manifest = _for_this_machine(image.store, image.root)
+        copy(image.store, layout, manifest)
+        document = json.loads(read_manifest(layout, manifest))
+        with layout.open(Descriptor.from_dict(document["config"])) as content:
+            config = json.loads(content.read())
+        if (config["os"], config["architecture"]) != ("linux", _architecture()):
+            raise NotVerifiedError(doing, f"it is for {config['os']}/{config['architecture']}, not for this machine")
+        unpack(_layers(doing, document, config), layout, root)
+        return dict(config.get("config") or {})
+    except (EOFError, tarfile.TarError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(doing, f"it is damaged ({error!r})") from error
+
+
+def _architecture() -> str:
+    return _MACHINES.get(platform.machine(), platform.machine())
+
+
+def _for_this_machine(store: Store, root: Descriptor) -> Descriptor:
+    """The manifest for this machine: the root itself, or one that it lists."""
+    if root.media_type not in INDEX_TYPES:
+        return root
+    listed = json.loads(read_manifest(store, root))["manifests"]
+    for entry in listed:
+        described = entry.get("platform") or {}
+        if (described.get("os"), described.get("architecture")) == ("linux", _architecture()):
+            return Descriptor.from_dict(entry)
+    raise NotVerifiedError(f"Unpack {root.digest}", f"it holds no image for linux/{_architecture()}")
+
+
+def _layers(doing: str, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> list[Layer]:
+    layers = []
+    for entry, diff_id in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True):
+        descriptor = Descriptor.from_dict(entry)
+        if descriptor.media_type not in LAYER_TYPES:
+            raise NotVerifiedError(doing, f"a layer is of the type {descriptor.media_type}", "An engine can unpack it.")
+        known = Descriptor(LAYER_TYPES[descriptor.media_type], descriptor.digest, descriptor.size)
+        layers.append(Layer(known, str(diff_id), ""))
+    return layers
+
+
+def _user(root: Path, named: str) -> User:
+    """The user that an image names by NAME or ID, perhaps with :GROUP, as its /etc/passwd knows it."""
+    name, _, group = named.partition(":")
+    lines = _table(root, "passwd")
+    found = next((line for line in lines if name in (line[0], line[2])), None) if name else None
+    uid = int(found[2]) if found else int(name) if name.isdecimal() else 0
+    gid = int(found[3]) if found else 0
+    if group:
+        known = next((line for line in _table(root, "group") if group in (line[0], line[2])), None)
+        gid = int(known[2]) if known else int(group) if group.isdecimal() else gid
+    return User(uid, gid, found[5] if found else "/root" if uid == 0 else "/")
+
+
+def _table(root: Path, name: str) -> list[list[str]]:
+    try:
+        text = resolve(root, f"etc/{name}").read_text("utf-8", "replace")
+    except OSError:
+        return []
+    rows = (line.split(":") for line in text.splitlines())
+    return [row for row in rows if len(row) >= (7 if name == "passwd" else 3)]

@@ -1,0 +1,169 @@
+"""A service's sample request: what to ask it, and what it has to answer."""
+
+from __future__ import annotations
+
+import json
+import math
+import mimetypes
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bentoship.errors import VerifyError
+
+_TIMEOUT = 120.0
+_KEYS = {"path", "method", "headers", "json", "form", "files", "status", "answer"}
+_NOTHING = object()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a service has answered: the status of HTTP and the body."""
+
+    status: int
+    body: bytes
+
+    @property
+    def content(self) -> Any:
+        """The JSON in it, else its text."""
+        text = self.body.decode("utf-8", "replace")
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A request and its answer.
+
+    Args:
+        path: of the request, "/predict".
+        method: of HTTP.
+        headers: of the request, those of its body included.
+        body: None for none.
+        status: of the answer.
+        expected: what has to be in the answer's JSON, or its whole text; anything will do when it is `...`.
+    """
+
+    path: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    status: int = 200
+    expected: Any = ...
+
+    def send(self, address: str) -> Answer:
+        """Ask the service at an address. Raises OSError when there is no answer."""
+        request = urllib.request.Request(
+            address + self.path, self.body, {"Accept": "*/*", **self.headers}, method=self.method
+        )
+        # This machine itself is not behind a proxy.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=_TIMEOUT) as response:
+                return Answer(response.status, response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.read())
+
+    def check(self, answer: Answer) -> None:
+        """Raise VerifyError, showing both, when the answer is another than the expected one."""
+        if answer.status != self.status or (self.expected is not ... and not holds(answer.content, self.expected)):
+            expected = f"{self.status} {shown(self.expected)}" if self.expected is not ... else str(self.status)
+            raise VerifyError(
+                f"Compare the answer of {self.method} {self.path}",
+                f"it is {answer.status} {shown(answer.content)} instead of {expected}",
+            )
+
+
+USUAL = Path("model", "verify.yaml")
+"""Where a project keeps its sample request: with its model."""
+
+
+def find(project: Path, named: Path | None) -> Sample | None:
+    """A project's sample request; None when it has none.
+
+    Args:
+        project: its folder.
+        named: the file, from that folder; None for the usual one, which need not be there.
+
+    Raises: VerifyError as `read` does.
+    """
+    file = project / (named or USUAL).expanduser()
+    return read(file) if named or file.is_file() else None
+
+
+def read(file: Path) -> Sample:
+    """Read a sample request: path, method, headers, one of json and form/files, status, answer.
+
+    Files are named from the folder of the file that names them.
+
+    Raises: VerifyError when it cannot be read or understood.
+    """
+    doing = f"Read the sample request {file}"
+    try:
+        content = yaml.safe_load(file.read_text("utf-8"))
+        if not isinstance(content, dict) or not str(content.get("path", "")).startswith("/"):
+            raise ValueError("it needs a path that begins with /, such as /predict")
+        if unknown := sorted(map(str, set(content) - _KEYS)):
+            raise ValueError(f"{', '.join(unknown)} is unknown; known are {', '.join(sorted(_KEYS))}")
+        headers, body = _body(content, file.parent)
+        return Sample(
+            path=content["path"],
+            method=str(content.get("method") or ("GET" if body is None else "POST")).upper(),
+            headers={**headers, **{str(name): str(value) for name, value in (content.get("headers") or {}).items()}},
+            body=body,
+            status=int(content.get("status", 200)),
+            expected=content.get("answer", ...),
+        )
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+        raise VerifyError(doing, str(error), "README.md tells what is in such a file.") from error
+
+
+def _body(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], bytes | None]:
+    form, files = content.get("form") or {}, content.get("files") or {}
+    if "json" in content:
+        if form or files:
+            raise ValueError("it has json beside form or files; only one can be the body")
+        return {"Content-Type": "application/json"}, json.dumps(content["json"]).encode()
+    if not form and not files:
+        return {}, None
+    boundary = secrets.token_hex(16)
+    parts = [_part(boundary, f'name="{name}"', str(value).encode()) for name, value in form.items()]
+    for name, value in files.items():
+        kind = mimetypes.guess_type(str(value))[0] or "application/octet-stream"
+        described = f'name="{name}"; filename="{Path(value).name}"\r\nContent-Type: {kind}'
+        parts.append(_part(boundary, described, (folder / value).read_bytes()))
+    whole = b"".join(parts) + f"--{boundary}--\r\n".encode()
+    return {"Content-Type": f"multipart/form-data; boundary={boundary}"}, whole
+
+
+def _part(boundary: str, described: str, content: bytes) -> bytes:
+    return f"--{boundary}\r\nContent-Disposition: form-data; {described}\r\n\r\n".encode() + content + b"\r\n"
+
+
+def holds(answer: Any, expected: Any) -> bool:
+    """Whether all that is expected is in an answer; numbers may differ by a thousandth, as processors do."""
+    if isinstance(expected, dict):
+        return isinstance(answer, dict) and all(
+            holds(answer.get(str(key), _NOTHING), value) for key, value in expected.items()
+        )
+    if isinstance(expected, list):
+        return isinstance(answer, list) and len(answer) == len(expected) and all(map(holds, answer, expected))
+    if isinstance(expected, float) and isinstance(answer, int | float) and not isinstance(answer, bool):
+        return math.isclose(answer, expected, rel_tol=1e-3, abs_tol=1e-3)
+    return bool(answer == expected and isinstance(answer, bool) == isinstance(expected, bool))
+
+
+def shown(content: Any) -> str:
+    """A content on one line, not too long."""
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    text = " ".join(text.split())
+    return text if len(text) <= 300 else f"{text[:300]}…"

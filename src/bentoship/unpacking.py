@@ -1,0 +1,69 @@
+"""The files of an image, unpacked from its layers in a store."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, cast
+
+from bentoship.errors import StoreError
+from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR
+from bentoship.image.layer import CHUNK, Layer
+from bentoship.rootfs import extract
+from bentoship.stores import Reader, Store
+
+# What images made by Docker call the same (Docker's image manifest v2, schema 2).
+LAYER_TYPES = {
+    LAYER_GZIP: LAYER_GZIP,
+    LAYER_TAR: LAYER_TAR,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": LAYER_GZIP,
+    "application/vnd.docker.image.rootfs.diff.tar": LAYER_TAR,
+}
+"""The layers that can be unpacked, and what OCI calls them."""
+
+
+def unpack(layers: Sequence[Layer], store: Store, folder: Path) -> None:
+    """Unpack layers below a folder, each checked against its digests.
+
+    Args:
+        layers: lowest first, of OCI's types.
+        store: holds them.
+        folder: an empty one.
+
+    Raises:
+        StoreError: a layer is not there, or damaged.
+        OSError, EOFError, tarfile.TarError, zlib.error: it cannot be unpacked.
+    """
+    for layer in layers:
+        with store.open(layer.descriptor) as content:
+            plain = _Hashed(
+                gzip.GzipFile(fileobj=cast("IO[bytes]", content))
+                if layer.descriptor.media_type == LAYER_GZIP
+                else content
+            )
+            with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|", bufsize=CHUNK, encoding="utf-8") as tar:
+                extract(tar, folder, whiteouts=True)
+            while plain.read(CHUNK):  # what pads the archive belongs to its digest
+                pass
+            if plain.digest != layer.diff_id:
+                raise StoreError(f"Unpack {layer.descriptor.digest}", f"its content is {plain.digest}")
+
+
+class _Hashed:
+    """A stream and the digest of what was read of it."""
+
+    def __init__(self, stream: Reader) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        piece = self._stream.read(size)
+        self._hash.update(piece)
+        return piece
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"

@@ -1,0 +1,122 @@
+"""The proof that a published image works: pulled by digest, started, asked, stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bentoship.console import size
+from bentoship.errors import VerifyError
+from bentoship.running import Memory, RemoteImage, Runner, Running
+from bentoship.sample import Answer, Sample, shown
+
+READY_TIMEOUT = 300.0
+"""Seconds that a service has to become ready."""
+
+_LAST_LINES = 15
+_READY = Sample("/readyz")
+_SCHEMA = Sample("/docs.json")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What an image has shown.
+
+    Args:
+        digest: the image's.
+        runner: what it ran in.
+        seconds: from its start until it was ready.
+        answer: what it answered, in words.
+        memory: what it held; None when that cannot be told.
+        code: its exit code; None when it could not end by itself there.
+    """
+
+    digest: str
+    runner: str
+    seconds: float
+    answer: str
+    memory: Memory | None
+    code: int | None
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it, for people."""
+        held = f", {size(self.memory.size)} of memory {self.memory.measure}" if self.memory else ""
+        end = f"ended with exit code {self.code}" if self.code is not None else "could not end by itself without /proc"
+        return [
+            f"{self.digest} works in {self.runner}",
+            self.answer,
+            f"ready after {self.seconds:.1f} s{held}; it {end}",
+        ]
+
+
+def verify(image: RemoteImage, runner: Runner, sample: Sample | None, tell: Callable[[str], None]) -> Verified:
+    """Start an image, ask it, and stop it.
+
+    Args:
+        image: in its registry.
+        runner: starts it.
+        sample: what to ask; None for nothing but whether it is ready and what it offers.
+        tell: told in words how it goes on.
+
+    Raises:
+        VerifyError: it does not start, answers something else, or does not end well.
+        BentoshipError: it cannot be pulled.
+    """
+    tell(f"pulling {image.reference} for {runner.name}")
+    with runner.run(image) as running:
+        try:
+            seconds = _wait(running)
+            answer = _ask(running, sample)
+            memory = running.memory()
+            code = running.stop()
+            if code:
+                raise VerifyError("Stop the service", f"it ended with exit code {code} instead of 0 after SIGTERM")
+        except VerifyError:
+            for line in running.log().splitlines()[-_LAST_LINES:]:
+                tell(f"| {line.rstrip()}")
+            raise
+    return Verified(image.root.digest, runner.name, seconds, answer, memory, code)
+
+
+def _wait(running: Running) -> float:
+    """Wait until the service is ready. Returns: how many seconds that took. Raises VerifyError."""
+    began = time.monotonic()
+    while time.monotonic() - began < READY_TIMEOUT:
+        if running.ended():
+            raise VerifyError("Start the service", f"it ended before it was ready: {_last(running)}")
+        try:
+            if _READY.send(running.address).status == _READY.status:
+                return time.monotonic() - began
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise VerifyError("Start the service", f"it is not ready after {READY_TIMEOUT:.0f} s: {_last(running)}")
+
+
+def _last(running: Running) -> str:
+    lines = [line.strip() for line in running.log().splitlines() if line.strip()]
+    return " ".join(lines[-2:]) or "it has written nothing"
+
+
+def _ask(running: Running, sample: Sample | None) -> str:
+    """Ask for the answer that is expected. Returns: what came, in words. Raises VerifyError."""
+    if sample is None:
+        schema = _send(_SCHEMA, running).content
+        paths = schema.get("paths") if isinstance(schema, dict) else None
+        if not paths:
+            raise VerifyError("Read the OpenAPI schema", f"GET {_SCHEMA.path} answers {shown(schema)}")
+        return f"ready, with an OpenAPI schema of {len(paths)} paths; there is no sample request to compare with"
+    answer = _send(sample, running)
+    return f"{sample.method} {sample.path}: {answer.status} {shown(answer.content)}"
+
+
+def _send(sample: Sample, running: Running) -> Answer:
+    try:
+        answer = sample.send(running.address)
+    except OSError as error:
+        why = f"no answer ({error}); it says {_last(running)}"
+        raise VerifyError(f"Send {sample.method} {sample.path}", why) from error
+    sample.check(answer)
+    return answer

@@ -1,0 +1,34 @@
+"""Which way to start an image."""
+
+from __future__ import annotations
+
+import pytest
+
+from bentoship.errors import NotVerifiedError
+from bentoship.running.choice import RUNNERS, choose
+
+
+class Blocked:
+    """A way that is blocked."""
+
+    name = "a wall"
+
+    def obstacle(self) -> str:
+        """Why."""
+        return "there is a wall"
+
+    def run(self, image: object) -> None:
+        """Not to be called."""
+        raise AssertionError
+
+
+def test_engines_come_first() -> None:
+    """Without an engine, what needs no root comes before what does."""
+    assert [runner.name for runner in RUNNERS] == ["Docker", "podman", "a namespace", "a chroot"]
+
+
+def test_all_obstacles_are_told() -> None:
+    """An exit code of its own tells that nothing was found out."""
+    with pytest.raises(NotVerifiedError, match="there is a wall; there is a wall") as caught:
+        choose([Blocked(), Blocked()])  # type: ignore[list-item]
+    assert caught.value.exit_code == 3

@@ -1,0 +1,72 @@
+"""Images unpacked to be started without an engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bentoship.errors import NotVerifiedError, StoreError
+from bentoship.image.descriptor import CONFIG, MANIFEST, Descriptor
+from bentoship.reference import ImageReference
+from bentoship.running import RemoteImage
+from bentoship.running.unpacked import User, unpacked
+from bentoship.stores.layout import LayoutStore
+from tests.support.images import put, put_image, put_index
+
+PASSWD = "root:x:0:0::/root:/bin/sh\nbentoml:x:1034:1035::/home/bentoml:/bin/bash\n"
+
+
+def image(folder: Path, root: Descriptor, store: LayoutStore) -> RemoteImage:
+    """An image that is pulled from a layout."""
+    reference = ImageReference.parse(f"localhost:1/a@{root.digest}")
+    return RemoteImage(reference, root, store, True, None, folder / "scratch")
+
+
+def test_files_are_there_as_long_as_needed(tmp_path: Path) -> None:
+    """With the folders that a container has; an index leads to the image for this machine."""
+    store = LayoutStore(tmp_path / "store")
+    root = put_image(store)
+    with unpacked(image(tmp_path, root, store)) as system:
+        assert (system.root / "content").stat().st_size == 3000
+        assert all((system.root / name).is_dir() for name in ("dev/shm", "proc", "sys", "tmp"))
+        assert (system.folder, system.user, system.env["HOME"]) == ("/", User(0, 0, "/root"), "/root")
+    assert not list((tmp_path / "scratch").iterdir())
+    index = put_index(store, root)
+    with pytest.raises(NotVerifiedError, match="no image for linux/"), unpacked(image(tmp_path, index, store)):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("named", "user"),
+    [
+        ("bentoml", User(1034, 1035, "/home/bentoml")),
+        ("1034", User(1034, 1035, "/home/bentoml")),
+        ("1034:7", User(1034, 7, "/home/bentoml")),
+        ("bentoml:stars", User(1034, 50, "/home/bentoml")),
+        ("5000:5001", User(5000, 5001, "/")),
+        ("", User(0, 0, "/root")),
+    ],
+)
+def test_the_user_is_looked_up_in_the_image(tmp_path: Path, named: str, user: User) -> None:
+    """By name or id, with a group or without."""
+    from bentoship.running import unpacked as module
+
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text(PASSWD, "utf-8")
+    (tmp_path / "etc" / "group").write_text("root:x:0:\nstars:x:50:\n", "utf-8")
+    assert module._user(tmp_path, named) == user
+
+
+def test_another_machines_image_is_not_tried(tmp_path: Path) -> None:
+    """It says for what it is; a damaged one is told as such."""
+    store = LayoutStore(tmp_path / "store")
+    for config, error, told in (
+        ({"os": "linux", "architecture": "vax", "rootfs": {"diff_ids": []}}, NotVerifiedError, "linux/vax"),
+        ({"architecture": "vax"}, StoreError, "damaged"),
+    ):
+        described = put(store, CONFIG, json.dumps(config).encode()).to_dict()
+        root = put(store, MANIFEST, json.dumps({"config": described, "layers": []}).encode())
+        with pytest.raises(error, match=told), unpacked(image(tmp_path, root, store)):
+            pass

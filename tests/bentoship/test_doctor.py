@@ -1,0 +1,109 @@
+"""What doctor finds, on machines of several kinds."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.site import Site, echo_site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A project and a user who has nothing."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    return echo_site(tmp_path / "site", cache, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+
+
+def examine(site: Site, code: int, **settings: str) -> dict[str, dict[str, Any]]:
+    """What it finds of each thing, with the exit code that goes with it; the last of several findings."""
+    done = site.invoke("doctor", "--json", **settings)
+    assert done.returncode == code, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["publish_could_work"] is (code == 0)
+    return {finding["subject"]: finding for finding in told["findings"]}
+
+
+def test_each_thing_has_a_line(site: Site) -> None:
+    """In words: what it is, and what to do where something is amiss; within seconds, and without leaving a trace."""
+    began = time.monotonic()
+    done = site.invoke("doctor")
+    assert time.monotonic() - began < 10  # far less where nothing else runs
+    for subject in ("settings", "python", "bentoml", "uv", "bentofile", "git", "docker", "podman", "disk", "registry"):
+        assert f"\n{subject} " in f"\n{done.stdout}"
+    assert "Traceback" not in done.stderr
+    assert not list(site.cache.iterdir())
+    assert not list(site.home.iterdir())
+
+
+def test_findings_for_programs(site: Site) -> None:
+    """An engine that is not there stops nothing unless it is needed."""
+    docker = examine(site, code=0)["docker"]
+    assert (docker["state"], docker["stops_publish"]) == ("missing", False)
+    assert "none.sock" in docker["text"]
+    assert docker["hint"]
+
+
+def test_all_mistakes_in_settings_are_found(site: Site) -> None:
+    """Each for itself, and the rest is looked at all the same."""
+    done = site.invoke("doctor", BACKEND="magic", LOCAL_REGISTRY_PORT="x")
+    assert done.returncode == 1
+    assert "BACKEND is 'magic'" in done.stdout
+    assert "LOCAL_REGISTRY_PORT is 'x'" in done.stdout
+    assert "python          ok" in done.stdout
+
+
+def test_a_broken_file_is_a_finding(site: Site) -> None:
+    """The line that is wrong, and no traceback."""
+    (site.folder / ".env").write_text("what is this\n", "utf-8")
+    found = examine(site, code=1)
+    assert "line 1" in found["settings"]["text"]
+    (site.folder / ".env").unlink()
+    (site.folder / "bentofile.yaml").write_text("service: [", "utf-8")
+    assert "YAML" in examine(site, code=1)["bentofile"]["text"]
+
+
+def test_an_empty_path_is_survived(site: Site) -> None:
+    """Without any program there is no local registry to be had."""
+    found = examine(site, code=1, PATH="")
+    missing = {name for name, finding in found.items() if finding["state"] == "missing"}
+    assert {"git", "podman", "apt", "registry"} <= missing
+
+
+def test_a_taken_port_is_found(site: Site) -> None:
+    """Which one, and what to set."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        registry = examine(site, code=1, LOCAL_REGISTRY_PORT=str(port))["registry"]
+    assert f"port {port} is taken" in registry["text"]
+    assert "LOCAL_REGISTRY_PORT" in registry["hint"]
+
+
+def test_an_account_is_named_without_its_secret(site: Site) -> None:
+    """Whose it is and where it was found; a registry that does not answer stops publishing."""
+    docker = site.home / ".docker"
+    docker.mkdir()
+    (docker / "config.json").write_text('{"auths": {"127.0.0.1:9": {"auth": "YWxpY2U6c2VjcmV0LXdvcmQ="}}}', "utf-8")
+    done = site.invoke("doctor", REGISTRY="127.0.0.1:9/team")
+    assert done.returncode == 1
+    assert "alice" in done.stdout
+    assert "secret-word" not in done.stdout + done.stderr
+    assert "Reach the registry 127.0.0.1:9" in done.stdout
+
+
+def test_a_silent_registry_does_not_hold_it_up(site: Site) -> None:
+    """One that takes the connection and says nothing."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        found = examine(site, code=0, REGISTRY=f"127.0.0.1:{port}/team")
+    assert "no answer within" in found["registry"]["text"]

@@ -1,0 +1,100 @@
+"""Sample requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bentoship import sample
+from bentoship.errors import VerifyError
+from bentoship.sample import Answer, Sample
+from tests.support.servers import answering
+
+
+def write(folder: Path, text: str) -> Path:
+    """A sample request's file."""
+    file = folder / "verify.yaml"
+    file.write_text(text, "utf-8")
+    return file
+
+
+def test_files_and_fields_make_a_form(tmp_path: Path) -> None:
+    """Files lie beside the request; each part says what it is."""
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8picture")
+    found = sample.read(write(tmp_path, "path: /predict\nfiles: {image: a.jpg}\nform: {mode: fast}\n"))
+    assert (found.method, found.path, found.expected) == ("POST", "/predict", ...)
+    assert found.headers["Content-Type"].startswith("multipart/form-data; boundary=")
+    assert found.body
+    assert b'name="image"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n\xff\xd8picture\r\n' in found.body
+    assert b'name="mode"\r\n\r\nfast\r\n' in found.body
+
+
+def test_json_is_sent_as_such(tmp_path: Path) -> None:
+    """With method, headers, status and answer of one's own."""
+    text = "path: /x\nmethod: put\nheaders: {X-One: 1}\njson: {a: [1]}\nstatus: 201\nanswer: done\n"
+    found = sample.read(write(tmp_path, text))
+    headers = {"Content-Type": "application/json", "X-One": "1"}
+    assert found == Sample("/x", "PUT", headers, b'{"a": [1]}', 201, "done")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("- a", "path"),
+        ("path: predict", "begins with /"),
+        ("path: /x\nanwser: 1", "anwser is unknown"),
+        ("path: /x\nfiles: {image: nowhere.jpg}", "nowhere.jpg"),
+        ("path: /x\njson: 1\nform: {a: b}", "only one"),
+        ("path: [", "YAML|flow|parsing"),
+        ("path: /x\nfiles: 3", "items|attribute"),
+    ],
+)
+def test_a_mistake_is_told(tmp_path: Path, text: str, told: str) -> None:
+    """With the file, and where to read on."""
+    with pytest.raises(VerifyError, match=told) as caught:
+        sample.read(write(tmp_path, text))
+    assert "verify.yaml" in str(caught.value)
+
+
+def test_the_usual_file_need_not_be_there(tmp_path: Path) -> None:
+    """One that a setting names has to be."""
+    assert sample.find(tmp_path, None) is None
+    with pytest.raises(VerifyError, match=r"nowhere\.yaml"):
+        sample.find(tmp_path, Path("nowhere.yaml"))
+    (tmp_path / "model").mkdir()
+    write(tmp_path / "model", "path: /x\n")
+    assert sample.find(tmp_path, None) == Sample("/x")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "same"),
+    [
+        ({"a": 1, "b": 2}, {"a": 1}, True),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        ({"a": {"b": [1, {"c": 2}]}}, {"a": {"b": [1, {"c": 2}]}}, True),
+        ([1, 2], [1], False),
+        (0.97411, 0.9745, True),
+        (0.97, 0.98, False),
+        (True, 1, False),
+        (None, {"a": 1}, False),
+        ("text", "text", True),
+        ({}, {"a": None}, False),
+    ],
+)
+def test_what_is_expected_has_to_be_there(answer: Any, expected: Any, same: bool) -> None:
+    """An answer may hold more; numbers may differ a little."""
+    assert sample.holds(answer, expected) is same
+
+
+def test_an_answer_is_asked_for_and_compared() -> None:
+    """Over HTTP; another answer or status is shown beside what was expected."""
+    with answering(404, body=b'{"error": "none"}') as server:
+        answer = Sample("/x", status=404, expected={"error": "none"}).send(f"http://{server.host}")
+    assert answer == Answer(404, b'{"error": "none"}')
+    Sample("/x", status=404, expected={"error": "none"}).check(answer)
+    with pytest.raises(VerifyError, match=r'it is 404 {"error": "none"} instead of 200 "?fine'):
+        Sample("/x", expected="fine").check(answer)
+    with pytest.raises(VerifyError, match=r"instead of 200$"):
+        Sample("/x").check(answer)
