@@ -22,6 +22,7 @@ from bentoship.errors import EngineError
 from bentoship.process import environment
 
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+_OLDEST = docker.constants.MINIMUM_DOCKER_API_VERSION
 _CONNECT_TIMEOUT = 20
 _ANSWER_TIMEOUT = 600
 """Seconds without a word: a registry may take minutes to check a layer, while the engine has nothing to tell."""
@@ -102,17 +103,22 @@ def connect() -> Engine:
         hint = "Mend Docker's context (`docker context ls`), or DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH."
         raise EngineError(doing, str(error).partition(". ")[0], hint) from error
     try:
-        client = docker.DockerClient(
-            base_url=place.host,
-            tls=place.tls or False,
-            version="auto",
-            timeout=_CONNECT_TIMEOUT,
-            use_ssh_client=True,
-        )
+        version = _client(place, _OLDEST).version(api_version=False)["ApiVersion"]
+        client = _client(place, str(version))
     except Exception as error:  # the SDK lets through whatever its transports raise
         raise explained(doing, place.host, error) from error
     client.api.timeout = _ANSWER_TIMEOUT
     return Engine(client, place)
+
+
+def _client(place: Place, version: str) -> docker.DockerClient:
+    client = docker.DockerClient(
+        base_url=place.host, tls=place.tls or False, version=version, timeout=_CONNECT_TIMEOUT, use_ssh_client=True
+    )
+    if place.tls:
+        # Or requests would believe REQUESTS_CA_BUNDLE's certificates in place of the engine's own.
+        client.api.trust_env = False
+    return client
 
 
 def find(env: Mapping[str, str] | None = None) -> Place:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bentoship.console import size
-from bentoship.errors import VerifyError
+from bentoship.errors import EngineError, ProcessError, VerifyError
 from bentoship.running import Memory, RemoteImage, Runner, Running
 from bentoship.sample import Answer, Sample, shown
 
@@ -51,12 +52,14 @@ class Verified:
         ]
 
 
-def verify(image: RemoteImage, runner: Runner, sample: Sample | None, tell: Callable[[str], None]) -> Verified:
+def verify(
+    image: RemoteImage, runners: Sequence[Runner], sample: Sample | None, tell: Callable[[str], None]
+) -> Verified:
     """Start an image, ask it, and stop it.
 
     Args:
         image: in its registry.
-        runner: starts it.
+        runners: ways to start it; the next one is taken where an engine is there, but may start nothing here.
         sample: what to ask; None for nothing but whether it is ready and what it offers.
         tell: told in words how it goes on.
 
@@ -64,8 +67,8 @@ def verify(image: RemoteImage, runner: Runner, sample: Sample | None, tell: Call
         VerifyError: it does not start, answers something else, or does not end well.
         BentoshipError: it cannot be pulled.
     """
-    tell(f"pulling {image.reference} for {runner.name}")
-    with runner.run(image) as running:
+    with contextlib.ExitStack() as stack:
+        runner, running = _start(image, runners, stack, tell)
         try:
             seconds = _wait(running)
             answer = _ask(running, sample)
@@ -78,6 +81,20 @@ def verify(image: RemoteImage, runner: Runner, sample: Sample | None, tell: Call
                 tell(f"| {line.rstrip()}")
             raise
     return Verified(image.root.digest, runner.name, seconds, answer, memory, code)
+
+
+def _start(
+    image: RemoteImage, runners: Sequence[Runner], stack: contextlib.ExitStack, tell: Callable[[str], None]
+) -> tuple[Runner, Running]:
+    *others, last = runners
+    for runner in others:
+        tell(f"pulling {image.reference} for {runner.name}")
+        try:
+            return runner, stack.enter_context(runner.run(image))
+        except (ProcessError, EngineError) as error:
+            tell(f"{runner.name} cannot start it: {error.why}")
+    tell(f"pulling {image.reference} for {last.name}")
+    return last, stack.enter_context(last.run(image))
 
 
 def _wait(running: Running) -> float:

@@ -1,11 +1,16 @@
 """What a person sees."""
 
+import io
+import sys
+import time
+
 import pytest
 
 from bentoship import console
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 
 BLOB = Descriptor(LAYER_GZIP, f"sha256:{0:064x}", 2_000_000)
+OTHER = Descriptor(LAYER_GZIP, f"sha256:{'ab' * 32}", 1_000_000)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +54,27 @@ def test_without_stderr_nothing_goes_astray(
         progress.begin([BLOB])
         progress.advance(BLOB, 1)
     assert capsys.readouterr().out == ""
+
+
+def test_what_turns_up_later_counts_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """An engine tells of layers one by one."""
+    with console.Transfer("push", every=0) as progress:
+        progress.begin([BLOB])
+        progress.begin([OTHER])
+        progress.advance(OTHER, 1_000_000)
+    assert "1.0 MB of 3.0 MB" in capsys.readouterr().err
+
+
+def test_a_terminal_gets_a_bar_for_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one over all of it; what is complete makes room."""
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with console.Transfer("push") as progress:
+        progress.begin([BLOB, OTHER])
+        progress.advance(OTHER, 500_000)
+        time.sleep(0.3)
+    assert "push" in screen.getvalue()
+    assert OTHER.hex[:12] in screen.getvalue()
+    assert BLOB.hex[:12] not in screen.getvalue()

@@ -56,7 +56,51 @@ def test_a_child_gets_no_more_of_the_environment_than_it_needs(monkeypatch: pyte
     assert "ACME_TOKEN" not in process.environment()
     assert process.environment()["LANG"] == "C"
     assert process.environment(prefixes=("ACME_",))["ACME_TOKEN"] == "secret"
+    assert process.environment(names=("ACME_TOKEN",))["ACME_TOKEN"] == "secret"
     assert process.environment(extra={"LANG": "de"})["LANG"] == "de"
+
+
+def test_output_is_handed_on_as_it_comes() -> None:
+    """What it writes and what it complains about, line by line, while it still runs; progress within a line, too."""
+    script = (
+        "import sys, time; print('a', flush=True); print('b\\rc', file=sys.stderr, flush=True); time.sleep(1); exit(3)"
+    )
+    heard: list[tuple[str, float]] = []
+    code = process.stream(python(script), env={}, on_line=lambda line: heard.append((line, time.monotonic())))
+    assert code == 3
+    assert [line for line, _ in heard] == ["a", "b", "c"]
+    assert time.monotonic() - heard[-1][1] > 0.5
+
+
+def test_a_stream_that_is_broken_off_ends_all_of_it() -> None:
+    """An interrupt leaves nothing of what it started running."""
+    script = "import subprocess; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
+    heard: list[int] = []
+
+    def stop(line: str) -> None:
+        heard.append(int(line))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process.stream(python(script), env={"PATH": "/usr/bin:/bin"}, on_line=stop)
+    deadline = time.monotonic() + 5
+    while _runs(heard[0]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(heard[0])
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there, and not merely waiting to be asked how it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_stream_of_a_program_that_is_missing_is_told() -> None:
+    """By its name."""
+    with pytest.raises(ProcessError, match="no-such-program"):
+        process.stream(["no-such-program"], env={}, on_line=print)
 
 
 def test_without_settings_all_is_reached_directly() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,6 +273,30 @@ def test_an_engine_that_is_down_is_told(cache: Path, tmp_path: Path, args: tuple
     error = told(site.invoke(*args, **({} if "--load" in args else {"BACKEND": "docker"})))
     assert f"nothing answers at unix://{tmp_path}/none.sock" in error
     assert "DOCKER_HOST" in error
+
+
+@pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
+def test_an_interrupt_leaves_nothing(
+    engine: Engine, connection: Connection, cache: Path, tmp_path: Path, builder: str
+) -> None:
+    """Ctrl-C ends the build at once: no container, no image without a name, no copy of the Bento."""
+    site = site_of(tmp_path, cache, engine, BACKEND="docker", IMAGE_NAME="echo-interrupted", DOCKER_BUILDKIT=builder)
+    build_on(site, bentoml_base(connection))
+    before = leftovers(engine)
+    running = site.start("containerize")
+    assert running.stderr
+    for line in running.stderr:
+        if re.match(r"containerize +(#\d+ |Step 3)", line):
+            break
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == 130, err
+    assert "Traceback" not in err
+    assert not list((cache / "bentoship" / "scratch").glob("build-*/*"))
+    deadline = time.monotonic() + 10
+    while not leftovers(engine) <= before and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert leftovers(engine) <= before
 
 
 def told(done: subprocess.CompletedProcess[str]) -> str:

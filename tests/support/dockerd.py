@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ import pytest
 from bentoship.engine import Engine, Place
 from bentoship.files import lock
 from tests.support.cache import kept
+from tests.support.engines import without
 
 _START_TIMEOUT = 60.0
 _SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -47,43 +49,45 @@ class Daemon:
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[Daemon]:
+def running(*options: str) -> Iterator[Daemon]:
     """An engine with a store of its own, which may be killed; nothing of it is left at the end.
 
     Args:
-        folder: an empty one for its files.
         options: further ones of dockerd.
     """
     if os.geteuid() != 0 or not shutil.which("dockerd", path=_SYSTEM_PATH):
-        pytest.skip("an engine of the test's own needs root and dockerd")
-    host = f"unix://{folder}/docker.sock"
-    command: list[str | Path] = ["dockerd", "--host", host, "--pidfile", folder / "pid", "--data-root", folder / "data"]
-    network: list[str | Path] = ["--exec-root", folder / "exec", "--iptables=false", "--bridge=none"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, *network, *options],
-            env={"PATH": _SYSTEM_PATH},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    daemon = Daemon(host, process)
-    try:
-        _wait(daemon, folder / "log")
-        yield daemon
-    finally:
-        _end(process, folder)
+        without("docker", "an engine of the test's own needs root and dockerd")
+    # Not in pytest's folder, whose path is too long for the sockets in it.
+    with tempfile.TemporaryDirectory(prefix="engine-") as name:
+        folder = Path(name)
+        host = f"unix://{folder}/docker.sock"
+        command = ["dockerd", "--host", host, "--iptables=false", "--bridge=none", *options]
+        files = {"--pidfile": "pid", "--data-root": "data", "--exec-root": "exec"}
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*command, *(part for option, file in files.items() for part in (option, str(folder / file)))],
+                env={"PATH": _SYSTEM_PATH},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            yield _ready(Daemon(host, process), folder / "log")
+        finally:
+            _end(process, folder)
 
 
-def _wait(daemon: Daemon, log: Path) -> None:
+def _ready(daemon: Daemon, log: Path) -> Daemon:
     deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline and daemon.process.poll() is None:
         with suppress(docker.errors.DockerException):
             daemon.engine.client.ping()
-            return
+            break
         time.sleep(0.1)
-    pytest.skip(f"dockerd does not start here: {log.read_text('utf-8', 'replace')[-500:]}")
+    else:
+        without("docker", f"dockerd does not start here: {log.read_text('utf-8', 'replace')[-500:]}")
+    return daemon
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
@@ -126,7 +130,7 @@ def bentoml_base(engine: Engine) -> str:
 
 def _make(archive: Path) -> None:
     if not shutil.which("mmdebstrap"):
-        pytest.skip("mmdebstrap, which makes the base, is not installed")
+        without("docker", "mmdebstrap, which makes the base, is not installed")
     partial = archive.with_suffix(".partial.tar")
     # Whom this host believes, containers believe, too.
     hooks = [f"--customize-hook=copy-in {_CERTIFICATES} {Path(_CERTIFICATES).parent}"]

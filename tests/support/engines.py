@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -26,9 +27,14 @@ _READY_TIMEOUT = 60.0
 def require(program: str) -> None:
     """Skip the test when the program is missing or does not work; fail it when the program was promised."""
     if why := _missing(program):
-        if program in os.environ.get(PROMISED, "").split(","):
-            pytest.fail(f"{PROMISED} promises {program}, but {why}", pytrace=False)
-        pytest.skip(why)
+        without(program, why)
+
+
+def without(program: str, why: str) -> NoReturn:
+    """Skip the test, or fail it when the program was promised."""
+    if program in os.environ.get(PROMISED, "").split(","):
+        pytest.fail(f"{PROMISED} promises {program}, but {why}", pytrace=False)
+    pytest.skip(why)
 
 
 @functools.cache

@@ -15,13 +15,10 @@ RUNNERS: tuple[Runner, ...] = (DockerRunner(), PodmanRunner(), NamespaceRunner()
 """All ways, the best first."""
 
 
-def choose(runners: Sequence[Runner] = RUNNERS) -> Runner:
-    """The first way that can be gone on this machine. Raises NotVerifiedError with all reasons when none can."""
-    obstacles = []
-    for runner in runners:
-        obstacle = runner.obstacle()
-        if not obstacle:
-            return runner
-        obstacles.append(obstacle)
+def choose(runners: Sequence[Runner] = RUNNERS) -> list[Runner]:
+    """The ways that can be gone on this machine, the best first. Raises NotVerifiedError with all reasons for none."""
+    obstacles = {runner: runner.obstacle() for runner in runners}
+    if usable := [runner for runner, obstacle in obstacles.items() if not obstacle]:
+        return usable
     hint = "This says nothing about the image. With Docker or podman it can be tried here."
-    raise NotVerifiedError("Not verified", "; ".join(obstacles), hint)
+    raise NotVerifiedError("Not verified", "; ".join(obstacles.values()), hint)

@@ -44,9 +44,9 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dockerd.Daemon]:
+def daemon() -> Iterator[dockerd.Daemon]:
     """An engine of these tests' own."""
-    with dockerd.running(tmp_path_factory.mktemp("daemon")) as daemon:
+    with dockerd.running() as daemon:
         yield daemon
 
 
@@ -114,8 +114,7 @@ def test_a_registry_that_the_engine_cannot_reach_is_told(daemon: dockerd.Daemon,
 
 def test_an_engine_that_dies_is_told(guarded: registries.Registry, tmp_path: Path) -> None:
     """Killed in the middle of a push it is an error of one line and a hint, and no tag has moved."""
-    (tmp_path / "daemon").mkdir()
-    with dockerd.running(tmp_path / "daemon") as dying:
+    with dockerd.running() as dying:
         identity = dockerd.small_image(dying.engine, "dying", os.urandom(60_000_000))
         reference = ImageReference(guarded.host, "tests/dying", "latest")
         pusher, image = backend(dying.engine, ALICE, tmp_path), Built(identity, ())
@@ -149,8 +148,6 @@ def test_no_permission_for_the_socket_is_told(daemon: dockerd.Daemon) -> None:
 @needs_openssl
 def test_an_engine_behind_tls_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as Docker's command reaches it; not without them."""
-    for name in ("daemon", "home"):
-        (tmp_path / name).mkdir()
     registries.make_certificate(tmp_path)
     for name in ("ca", "cert"):
         (tmp_path / f"{name}.pem").write_bytes((tmp_path / "certificate.pem").read_bytes())
@@ -158,8 +155,8 @@ def test_an_engine_behind_tls_is_reached(tmp_path: Path, monkeypatch: pytest.Mon
     tls = [part for option, file in files for part in (option, str(tmp_path / file))]
     with dockerd.free_port() as port:
         options = ["--tlsverify", *tls, "--host", f"tcp://127.0.0.1:{port}"]
-    with dockerd.running(tmp_path / "daemon", *options):
-        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with dockerd.running(*options):
+        monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
         with pytest.raises(EngineError):
             connect()

@@ -32,3 +32,15 @@ def test_all_obstacles_are_told() -> None:
     with pytest.raises(NotVerifiedError, match="there is a wall; there is a wall") as caught:
         choose([Blocked(), Blocked()])  # type: ignore[list-item]
     assert caught.value.exit_code == 3
+
+
+def test_what_is_not_blocked_is_left() -> None:
+    """In its order, since the first may still fail to start anything."""
+
+    class Open(Blocked):
+        def obstacle(self) -> str:
+            """None."""
+            return ""
+
+    first, second = Open(), Open()
+    assert choose([Blocked(), first, second]) == [first, second]  # type: ignore[list-item, comparison-overlap]
