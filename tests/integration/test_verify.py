@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,17 +26,13 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.verify import verify
 from tests.support.cache import needs_apt
 from tests.support.engines import output, require
-from tests.support.published import Published
+from tests.support.published import ROOT, Published
 
 pytestmark = needs_apt
 
 _TIMEOUT = 300
 
-# Forbids namespaces to what it runs, as root of a namespace that has all users.
-_FORBIDDING = (
-    "unshare", "--user", "--map-users=0,0,65536", "--map-groups=0,0,65536", "sh", "-c",
-    'for kind in $0; do echo 0 >/proc/sys/user/max_${kind}_namespaces || exit; done; exec "$@"',
-)  # fmt: skip
+_FORBIDDING = (sys.executable, str(ROOT / "tests" / "support" / "forbidding.py"))
 
 
 @dataclass(frozen=True)
@@ -65,9 +62,11 @@ def bare(folder: Path) -> dict[str, str]:
     """A machine without any engine."""
     programs = folder / "bin"
     programs.mkdir()
-    for name in ("env", "git", "mount", "sh", "unshare"):
-        if found := shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin"):
-            (programs / name).symlink_to(found)
+    there: dict[str, Path] = {}
+    for place in reversed(os.environ["PATH"].split(os.pathsep)):
+        there |= {path.name: path for path in Path(place).glob("*")}
+    for name in there.keys() - {"docker", "podman"}:
+        (programs / name).symlink_to(there[name])
     return {"PATH": str(programs), "DOCKER_HOST": f"unix://{folder}/none.sock"}
 
 
@@ -174,7 +173,7 @@ def _absolute(command: tuple[str, ...]) -> tuple[str, ...]:
 
 def test_publish_ends_with_it(published: Published, namespace: Place) -> None:
     """`publish --verify` publishes, then verifies, and prints one line."""
-    done = namespace.invoke(published, "publish", "--verify", PATH=f"{namespace.settings['PATH']}:/usr/bin:/bin")
+    done = namespace.invoke(published, "publish", "--verify")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{published.reference}\n"
     assert "sent 0 B" in done.stderr

@@ -112,7 +112,7 @@ class LocalRegistry:
         """Why it would not start where it is told to; empty when nothing is in the way. Starts nothing."""
         if self._port is None or self.running() == self._port or _is_free(self._port):
             return ""
-        return _taken(self._port).why
+        return f"port {self._port} is taken by another program or registry"
 
     def stop(self) -> bool:
         """End the registry; its data stays. Returns: whether it ran."""

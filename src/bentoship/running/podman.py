@@ -82,6 +82,8 @@ class PodmanContainer:
 def _podman(*arguments: str | Path, check: bool = True) -> Completed:
     # Where it keeps its images, and how it gets them, is said in variables, too.
     env = process.environment(prefixes=("CONTAINERS_", "STORAGE_", "DBUS_"))
+    # It calls iptables, which is not on the path of Debian's users.
+    env["PATH"] = f"{env.get('PATH', '')}:/usr/sbin:/sbin"
     return process.run(["podman", *arguments], env=env, check=check)
 
 
