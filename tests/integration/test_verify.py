@@ -242,9 +242,9 @@ def test_without_a_sample(published: Published, tmp_path: Path) -> None:
     reference = ImageReference.parse(published.reference)
     store = RegistryStore(reference)
     image = RemoteImage(reference, store.resolve(published.digest), store, True, None, tmp_path / "scratch")
-    shown = verify(image, NamespaceRunner(), None, lambda _: None)
+    shown = verify(image, [NamespaceRunner()], None, lambda _: None)
     assert "OpenAPI schema" in shown.answer
     assert "no sample request" in shown.answer
     with pytest.raises(VerifyError, match=r"it is 404 .* instead of 200"):
-        verify(image, NamespaceRunner(), Sample("/nowhere"), lambda _: None)
+        verify(image, [NamespaceRunner()], Sample("/nowhere"), lambda _: None)
     assert not list((tmp_path / "scratch").iterdir())
