@@ -158,13 +158,11 @@ def _docker_backend(where: Workspace) -> Backend:
     from bentoship.backends.docker import DockerBackend, Workplace
     from bentoship.engine import connect
 
-    settings = where.settings
+    home, cache, platform = where.settings.bentoml_home, where.settings.cache, where.settings.platforms[0]
     return DockerBackend(
         functools.cache(connect),
         lambda bento: local_name(where, bento),
-        Workplace(
-            settings.bentoml_home, settings.platforms[0], settings.cache / "scratch", logs=settings.cache / "logs"
-        ),
+        Workplace(home, platform, cache / "scratch", logs=cache / "logs"),
         registry=lambda target: registry_store(where, target, push=True),
         credentials=provider(where).credentials,
         tell=functools.partial(console.say, "containerize"),

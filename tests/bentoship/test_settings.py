@@ -67,6 +67,13 @@ def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
     assert load(tmp_path, GCP_PROJECT="mine", AWS_PROFILE="mine").warnings == ()
 
 
+def test_what_a_backend_does_not_honour_is_told(tmp_path: Path) -> None:
+    """BentoML builds on the base that the Bento names."""
+    found = load(tmp_path, BACKEND="docker", BASE_IMAGE="python:3.11-slim", LOAD_IMAGE="1")
+    assert (found.backend, found.load_image) == ("docker", True)
+    assert found.warnings == ("BASE_IMAGE has no effect with BACKEND=docker: set docker.base_image in bentofile.yaml",)
+
+
 def test_a_google_project_makes_google_the_registry(tmp_path: Path) -> None:
     """Its address is put together as the chapter does by hand."""
     named = {"GCP_CONTAINER_REGISTRY_NAME": "reg", "GCP_CONTAINER_REGISTRY_LOCATION": "europe-west6"}

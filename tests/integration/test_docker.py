@@ -16,6 +16,7 @@ import pytest
 
 from bentoship.engine import Engine as Connection
 from bentoship.engine import connect
+from bentoship.files import lock
 from tests.support.bento import BENTOFILE
 from tests.support.cache import needs_apt, of_run
 from tests.support.dockerd import bentoml_base
@@ -70,11 +71,17 @@ def remove(engine: Engine, name: str) -> None:
 
 
 def leftovers(engine: Engine) -> set[str]:
-    """Containers, and images without a name."""
-    return {
-        *engine("ps", "--all", "--quiet").split(),
-        *engine("images", "--quiet", "--filter", "dangling=true").split(),
-    }
+    """Images without a name, and containers of such."""
+    listed = engine("ps", "--all", "--format", "{{.ID}} {{.Image}}").splitlines()
+    containers = {line.split()[0] for line in listed if re.fullmatch(r"[0-9a-f]{12}", line.split()[1])}
+    return containers | set(engine("images", "--quiet", "--filter", "dangling=true").split())
+
+
+@pytest.fixture
+def alone(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
+    """No other process of the tests is at what may leave something."""
+    with lock(of_run(tmp_path_factory, worker_id) / "leftovers.lock"):
+        yield
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,7 @@ def test_plan_builds_nothing(built: Ways) -> None:
     assert "BASE_IMAGE has no effect with BACKEND=docker" in planned.stderr
 
 
+@pytest.mark.usefixtures("alone")
 def test_only_what_changed_is_loaded(engine: Engine, loaded: Ways, tmp_path: Path) -> None:
     """The second time nothing; after a change the last layer, and no image without a name stays."""
     site = Site(tmp_path / "project", loaded.site.home, loaded.site.cache, loaded.site.settings)
@@ -239,6 +247,7 @@ class _Silent:
     def advance(self, descriptor: object, count: int) -> None: ...
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
 def test_a_build_that_fails_is_told(engine: Engine, loaded: Ways, tmp_path: Path, builder: str) -> None:
     """Its last words and where the rest is, in three lines; no container and no image without a name is left."""
@@ -256,6 +265,7 @@ def test_a_build_that_fails_is_told(engine: Engine, loaded: Ways, tmp_path: Path
     assert not engine("images", "--quiet", "echo-broken")
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
 def test_a_base_that_does_not_exist_is_told(engine: Engine, cache: Path, tmp_path: Path, builder: str) -> None:
     """With the option that names it."""
@@ -275,6 +285,7 @@ def test_an_engine_that_is_down_is_told(cache: Path, tmp_path: Path, args: tuple
     assert "DOCKER_HOST" in error
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
 def test_an_interrupt_leaves_nothing(
     engine: Engine, connection: Connection, cache: Path, tmp_path: Path, builder: str

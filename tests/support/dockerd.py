@@ -61,7 +61,8 @@ def running(*options: str) -> Iterator[Daemon]:
     with tempfile.TemporaryDirectory(prefix="engine-") as name:
         folder = Path(name)
         host = f"unix://{folder}/docker.sock"
-        command = ["dockerd", "--host", host, "--iptables=false", "--bridge=none", *options]
+        # Without a bridge it would remove the one that other engines of this machine use.
+        command = ["dockerd", "--host", host, "--iptables=false", *options]
         files = {"--pidfile": "pid", "--data-root": "data", "--exec-root": "exec"}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(

@@ -6,7 +6,9 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from bentoship.bento import Bento
@@ -25,6 +27,8 @@ _OUTPUT = re.compile(r"^#(\d+) \d+\.\d+ (.+)")
 _FAILED = re.compile(r"^#(\d+) ERROR: (.+)")
 # Colours, and the level that BentoML's log puts before what the classic builder says.
 _ORNAMENT = re.compile(r"\x1b\[[0-9;]*m")
+_SETTLE = 1.0
+"""Seconds that an engine may take to end the step that it is at."""
 _LEVEL = "INFO: "
 _NOTHING = re.compile(r"ERROR:$|Removing intermediate container ")
 _INTERMEDIATE = re.compile(r"^ ---> ([0-9a-f]{12})$")
@@ -119,12 +123,16 @@ def _has_buildkit(engine: Engine, env: dict[str, str]) -> bool:
 
 def _clear(engine: Engine, said: list[str]) -> None:
     """Remove the last image of a build that broke off; the classic builder leaves it, without a name."""
-    found = [match[1] for line in said if (match := _INTERMEDIATE.match(line))]
-    if found:
-        try:
-            engine.forget(found[-1])
-        except Exception:  # an engine that is gone is what broke the build, and is told as that
-            return
+    # The first one is the base, on which others may be building, too.
+    made = [match[1] for line in said if (match := _INTERMEDIATE.match(line))][1:]
+    if not made:
+        return
+    with suppress(Exception):  # an engine that is gone is what broke the build, and is told as that
+        time.sleep(_SETTLE)
+        for image in engine.client.images.list(filters={"dangling": True}):
+            known = (str(image.id)[7:19], str(image.attrs.get("Parent", ""))[7:19])
+            if not set(made).isdisjoint(known):
+                engine.forget(str(image.id))
 
 
 def _failure(bento: Bento, said: list[str], log: Path, host: str) -> EngineError:
