@@ -125,9 +125,8 @@ def auth(where: Workspace) -> None:
 @once
 def build(where: Workspace) -> Bento:
     """Build the Bento unless it is up to date."""
-    if bentos.up_to_date(where.project) is None:
-        console.say("build", "importing the service and locking its packages")
-    bento = bentos.build(where.project)
+    begin = functools.partial(console.say, "build", "importing the service and locking its packages")
+    bento = bentos.build(where.project, begin=begin)
     for tag in bento.imported_models:
         console.say("build", f"imported the model {tag} into the Bento store")
     models = ", ".join(model.tag for model in bento.models)

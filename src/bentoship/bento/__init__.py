@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,10 @@ class Project:
 
 def up_to_date(project: Project) -> Bento | None:
     """The Bento that the project's sources and models would give, if it is in the store. Raises BentoError."""
-    record = _record(project)
+    return _recorded(project, _record(project))
+
+
+def _recorded(project: Project, record: Path) -> Bento | None:
     try:
         data = json.loads(record.read_text("utf-8"))
         bento = _from_description(data["bento"])
@@ -115,8 +118,12 @@ def up_to_date(project: Project) -> Bento | None:
     return bento if there and latest == data["latest"] else None
 
 
-def build(project: Project) -> Bento:
+def build(project: Project, *, begin: Callable[[], None] = lambda: None) -> Bento:
     """The Bento of the project, built when the one in the store is not up to date.
+
+    Args:
+        project: what it is built from.
+        begin: called before it is built, which takes a while.
 
     Raises:
         BentoError: the bentofile, the service, a model or the lock does not allow it.
@@ -124,9 +131,10 @@ def build(project: Project) -> Bento:
     project.bentoml_home.mkdir(parents=True, exist_ok=True)
     project.records.mkdir(parents=True, exist_ok=True)
     with lock(project.records / "build.lock"):
-        if bento := up_to_date(project):
-            return bento
         record = _record(project)
+        if bento := _recorded(project, record):
+            return bento
+        begin()
         described = _build_in_child(project)
         bento = _from_description(described)
         data = {"bento": described, "latest": {m.name: _latest(project, m.name) for m in bento.models}}
