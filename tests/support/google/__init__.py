@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Self
 
 from google.cloud.artifactregistry_v1.types import Repository
-from tests.support import registry
 from tests.support.google import artifacts, credentials, operations, projects, rpc, services, web
 from tests.support.google.docker import DockerHandler
 from tests.support.google.faults import Answer, Fault, Faults
@@ -48,6 +47,9 @@ class Google:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        # It needs bentoship, which is not found yet when this package is imported by `python -m`.
+        from tests.support import registry
+
         kinds = (*artifacts.SERVICES, *operations.SERVICES, *services.SERVICES, *projects.SERVICES)
         ports = [self._port + number if self._port else 0 for number in range(3)]
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tests.support.google import Google
 
+_SOURCES = Path(__file__).parents[3] / "src"
+
 
 def main() -> None:
     """Start it, print what belongs into .env, tell of each call, until Ctrl-C."""
@@ -21,6 +23,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.0, help="how long creating and enabling take")
     arguments = parser.parse_args()
     ended = threading.Event()
+    sys.path.insert(0, str(_SOURCES))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
 

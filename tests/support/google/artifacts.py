@@ -80,19 +80,13 @@ def create_repository(call: Call, request: Any) -> Any:
 def add(state: State, name: str, wanted: Repository) -> Repository:
     """Let there be a repository."""
     _, project, _, location, _, short = name.split("/")
-    scanning = Repository.VulnerabilityScanningConfig(
-        wanted.vulnerability_scanning_config,
-        enablement_state=Repository.VulnerabilityScanningConfig.EnablementState.SCANNING_DISABLED,
-    )
-    made = Repository(
-        wanted,
-        name=name,
-        mode=wanted.mode or Repository.Mode.STANDARD_REPOSITORY,
-        create_time=_now(),
-        update_time=_now(),
-        registry_uri=f"{location}-docker.pkg.dev/{project}/{short}",
-        vulnerability_scanning_config=scanning,
-    )
+    made = Repository(wanted)
+    inner = Repository.pb(made)
+    inner.name = name
+    inner.mode = inner.mode or Repository.Mode.STANDARD_REPOSITORY
+    inner.create_time.seconds = inner.update_time.seconds = int(time.time())
+    inner.registry_uri = f"{location}-docker.pkg.dev/{project}/{short}"
+    inner.vulnerability_scanning_config.enablement_state = 2  # SCANNING_DISABLED
     with state.lock:
         state.repositories[name] = made
         state.generations[name] = max(state.generations.values(), default=0) + 1
