@@ -85,7 +85,8 @@ def serving(state: State, services: Iterable[Service], port: int, tls: Path | No
         tls: a folder with key.pem and certificate.pem, for a server that speaks TLS.
     """
     # Calls that hang keep their threads.
-    server = grpc.server(ThreadPoolExecutor(32, "grpc"), options=[("grpc.so_reuseport", 0)])
+    pool = ThreadPoolExecutor(32, "google")
+    server = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers(tuple(_handler(state, service) for service in services))
     address = f"127.0.0.1:{port}"
     if tls:
@@ -99,6 +100,7 @@ def serving(state: State, services: Iterable[Service], port: int, tls: Path | No
     finally:
         state.ended.set()
         server.stop(1.0).wait()
+        pool.shutdown()
 
 
 def page(items: list[Any], size: int, token: str) -> tuple[list[Any], str]:

@@ -161,13 +161,13 @@ class Image:
     tags: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """What was asked over HTTP, and how many bytes came with it."""
+    """What was asked over HTTP, and how many bytes have come with it."""
 
     method: str
     path: str
-    received: int
+    received: int = 0
 
 
 class State:
@@ -252,10 +252,11 @@ class State:
                     except RefusalError as refusal:
                         operation.answer.error.CopyFrom(refusal.status())
 
-    def record(self, method: str, path: str, received: int) -> None:
-        """Keep what was asked over HTTP."""
+    def record(self, method: str, path: str) -> Request:
+        """Keep what is asked over HTTP."""
         with self.lock:
-            self.requests.append(Request(method, path, received))
+            self.requests.append(Request(method, path))
+            return self.requests[-1]
 
     def count(self, method: str, path: str = "") -> int:
         """How many such requests there were over HTTP. Args: path: that theirs contains, a regular expression."""

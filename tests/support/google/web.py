@@ -82,7 +82,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         begun = time.monotonic()
-        self.received = 0
+        # Secrets are in queries.
+        self.asked = self.state.record(self.command, self.place)
         self.status = 0
         self.body = self._pieces()
         try:
@@ -99,10 +100,8 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
         finally:
-            # Secrets are in queries.
-            self.state.record(self.command, self.place, self.received)
             spent = (time.monotonic() - begun) * 1000
-            self.state.told(f"{self.command} {self.place} {self.status} ({self.received} bytes, {spent:.0f} ms)")
+            self.state.told(f"{self.command} {self.place} {self.status} ({self.asked.received} bytes, {spent:.0f} ms)")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - the server looks for these names
 
@@ -128,7 +127,7 @@ class Handler(BaseHTTPRequestHandler):
             if not piece:
                 raise ConnectionResetError("the request broke off")
             left -= len(piece)
-            self.received += len(piece)
+            self.asked.received += len(piece)
             yield piece
 
 

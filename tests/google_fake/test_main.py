@@ -1,0 +1,44 @@
+"""The stand-in, started by hand."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from tests.google_fake.clients import Clients
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_it_prints_settings_tells_of_calls_and_ends(tmp_path: Path, to_file: bool) -> None:
+    """Settings on standard output or in a file, calls on standard error, nothing left after Ctrl-C."""
+    path = tmp_path / ".env"
+    command = [sys.executable, "-m", "tests.support.google", *(["--env", str(path)] if to_file else [])]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout
+        assert child.stderr
+        assert "Ctrl-C" in child.stderr.readline()
+        if not to_file:
+            path.write_text("".join(child.stdout.readline() for _ in range(6)))
+        settings = dotenv_values(path)
+        key = Path(settings["GOOGLE_APPLICATION_CREDENTIALS"] or "")
+        assert settings["GCP_PROJECT_ID"] == "celestial-bodies-123456"
+        assert key.is_file()
+        port = int((settings["GCP_API_ENDPOINT"] or "").rpartition(":")[2])
+        with pytest.raises(Exception, match="missing required authentication"):
+            Clients(port, "").projects.search_projects(timeout=5)
+        assert "Projects.SearchProjects" in child.stderr.readline()
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == 0
+        assert child.stderr.read() == ""
+        assert not key.exists()
+    finally:
+        child.kill()
+        child.communicate()
