@@ -6,12 +6,13 @@ By hand: `python -m tests.support.google`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Self
 
 from google.cloud.artifactregistry_v1.types import Repository
-from tests.support.google import artifacts, credentials, operations, projects, rpc, services, web
+from tests.support.google import artifacts, credentials, hosts, rpc, web
+from tests.support.google.apis import SERVICES
 from tests.support.google.docker import DockerHandler
 from tests.support.google.faults import Answer, Fault, Faults
 from tests.support.google.state import Account, Project, State, Token
@@ -50,15 +51,15 @@ class Google:
         # It needs bentoship, which is not found yet when this package is imported by `python -m`.
         from tests.support import registry
 
-        kinds = (*artifacts.SERVICES, *operations.SERVICES, *services.SERVICES, *projects.SERVICES)
         ports = [self._port + number if self._port else 0 for number in range(3)]
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self.state.registry = stack.enter_context(registry.running(self.folder / "registry")).host
-            self.api_port = stack.enter_context(rpc.serving(self.state, kinds, ports[0], self._tls))
+            self.api_port = stack.enter_context(rpc.serving(self.state, SERVICES, ports[0], self._tls))
             self.token_port = stack.enter_context(web.serving(self.state, TokenHandler, ports[1]))
             self.docker_port = stack.enter_context(web.serving(self.state, DockerHandler, ports[2], self._tls))
             self.key = self.service_account_key(self.folder / "key.json")
+            stack.callback(self.state.ended.set)
             self._stack = stack.pop_all()
         return self
 
@@ -97,6 +98,13 @@ class Google:
         """What lets google-auth find the metadata server here. (It reads them once, when it is imported.)"""
         host = f"127.0.0.1:{self.token_port}"
         return {"GCE_METADATA_HOST": host, "GCE_METADATA_ROOT": host, "GCE_METADATA_IP": host}
+
+    def as_itself(self) -> AbstractContextManager[dict[str, str]]:
+        """Let Google's own host names lead here: gives the environment for a process in which they do.
+
+        Credential files for it are written with hosts.ORIGIN as their origin.
+        """
+        return hosts.led_here(self.state, self.folder / "hosts")
 
     @property
     def faults(self) -> Faults:
@@ -146,15 +154,21 @@ class Google:
         """An access token, as `gcloud auth print-access-token` prints it."""
         return self.state.issue(account or self.account, credentials.USER_SCOPES).value
 
-    def service_account_key(self, path: Path, email: str = "") -> Path:
-        """Write a new key of a service account."""
-        return credentials.service_account_key(self.state, path, email or self.account, self.token_origin)
+    def service_account_key(self, path: Path, email: str = "", *, origin: str = "") -> Path:
+        """Write a new key of a service account. Args: origin: where tokens are given out, if not token_origin."""
+        return credentials.service_account_key(self.state, path, email or self.account, origin or self.token_origin)
 
     def authorized_user(self, path: Path, email: str = "student@example.com") -> Path:
         """Write what `gcloud auth application-default login` leaves."""
         return credentials.authorized_user(self.state, path, email, self.token_origin, self.project.id)
 
-    def external_account(self, path: Path, email: str | None = None) -> Path:
-        """Write what google-github-actions/auth does. Args: email: whom the job becomes; empty for nobody."""
+    def external_account(self, path: Path, email: str | None = None, *, origin: str = "") -> Path:
+        """Write what google-github-actions/auth does.
+
+        Args:
+            path: to write.
+            email: whom the job becomes; empty for nobody, None for the service account that there is.
+            origin: where tokens are given out, if not token_origin.
+        """
         email = self.account if email is None else email
-        return credentials.external_account(self.state, path, email, self.token_origin, self.project.number)
+        return credentials.external_account(self.state, path, email, origin or self.token_origin, self.project.number)

@@ -51,7 +51,7 @@ class DockerHandler(Handler):
         if match := re.fullmatch(r"/artifacts-downloads/.*/downloads/([^/]+)", self.place):
             return self._download(match[1])
         if match := re.fullmatch(r"/v2/(.+)/(manifests|blobs|tags|referrers)/(.+)", self.place):
-            where = place(self.state, match[1].removesuffix("/blobs"))
+            where = place(self, match[1].removesuffix("/blobs"))
             handlers = {"manifests": self._manifest, "blobs": self._blob, "tags": self._tags}
             if match[2] in handlers:
                 return handlers[match[2]](where, match[3])
@@ -107,7 +107,7 @@ class DockerHandler(Handler):
         path = f"{self._inside(where)}/blobs/uploads/"
         digest, source = (self.query.get(key, [""])[0] for key in ("mount", "from"))
         if digest and source:
-            origin = place(self.state, source)
+            origin = place(self, source)
             check(self, origin, "pull")
             inside = self._inside(origin).removeprefix("/v2/")
             response = self._ask("POST", f"{path}?mount={digest}&from={inside}")
@@ -150,7 +150,7 @@ class DockerHandler(Handler):
         path = self.state.downloads.get(token)
         if not path:
             return Answer(403, b"", {"Content-Type": "application/xml"})
-        if "Authorization" in self.headers:
+        if "Authorization" in self.headers and self._elsewhere():
             return Answer(400, _TWO_WAYS, {"Content-Type": "application/xml"})
         headers = {"Range": self.headers["Range"]} if "Range" in self.headers else {}
         return self._pass_on(self._ask(self.command, path, None, headers))
@@ -172,10 +172,11 @@ class DockerHandler(Handler):
         return f"/v2/{self.state.generations[where.repository]}/{where.name}"
 
     def _elsewhere(self) -> str:
-        """This server by its other name, to which nobody takes credentials."""
+        """This server by its other name on loopback, to which nobody takes credentials; Google's has one name only."""
         name, _, port = self.headers.get("Host", "").rpartition(":")
         scheme = "https" if hasattr(self.connection, "context") else "http"
-        return f"{scheme}://{'127.0.0.1' if name == 'localhost' else 'localhost'}:{port}"
+        other = {"localhost": "127.0.0.1", "127.0.0.1": "localhost"}.get(name)
+        return f"{scheme}://{other}:{port}" if other else ""
 
     def _metered(self, asking: Caller) -> Iterator[bytes]:
         """The body, as long as the token lasts."""

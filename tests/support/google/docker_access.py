@@ -67,14 +67,16 @@ def challenge(handler: Handler) -> Answer:
     return error(401, "UNAUTHORIZED", _CREDENTIALS, {"WWW-Authenticate": told})
 
 
-def place(state: State, name: str) -> Place:
+def place(handler: Handler, name: str) -> Place:
     """The parts of a path. Raises StopError when one is missing."""
     project, _, rest = name.partition("/")
     repository, _, image = rest.partition("/")
     if not image:
         said = "Missing image name. Pushes should be of the form docker push HOST-NAME/PROJECT-ID/REPOSITORY/IMAGE"
         raise StopError(error(400, "NAME_INVALID", said))
-    full = f"projects/{project}/locations/{state.docker_location}/repositories/{repository}"
+    host = re.match(r"(.+)-docker\.pkg\.dev", handler.headers.get("Host", ""))
+    location = host[1] if host else handler.state.docker_location
+    full = f"projects/{project}/locations/{location}/repositories/{repository}"
     return Place(name, full, image)
 
 
@@ -92,7 +94,7 @@ def check(handler: Handler, where: Place, *actions: str) -> Caller:
 
 def permit(state: State, asking: Caller, where: Place, *actions: str) -> None:
     """Raise StopError unless the caller may do this, and there is such a repository."""
-    project = where.repository.split("/")[1]
+    _, project, _, location, *_ = where.repository.split("/")
     found = state.find_project(project)
     if found:
         try:
@@ -109,8 +111,8 @@ def permit(state: State, asking: Caller, where: Place, *actions: str) -> None:
             raise StopError(error(403, "DENIED", f"{begin} {denied} {resource}"))
     if where.repository not in state.repositories:
         raise StopError(error(404, "NAME_UNKNOWN", f'Repository "{where.short}" not found'))
-    if found and found.locations is not None and state.docker_location not in found.locations:
-        restricted = errors.location_restricted(project, state.docker_location)
+    if found and found.locations is not None and location not in found.locations:
+        restricted = errors.location_restricted(project, location)
         said = f"Token exchange failed for project '{project}'. {restricted.message}"
         raise StopError(error(403, "DENIED", said))
 
@@ -128,7 +130,7 @@ def issue(handler: Handler) -> Answer:
             raise StopError(error(400, "NAME_INVALID", f"invalid scope {scope}"))
         # What is sent is asked for first: who may push, may pull.
         actions = sorted({"pull", "push", "delete"} & set(match[2].replace("*", "pull,push").split(",")), reverse=True)
-        permit(state, asking, place(state, match[1]), *actions)
+        permit(state, asking, place(handler, match[1]), *actions)
         granted.append(f"{match[1]}:{','.join(actions)}")
     issued = state.issue(asking.email, tuple(granted), "docker", state.docker_token_seconds)
     issued.bytes_left = state.docker_token_bytes

@@ -6,10 +6,13 @@ import base64
 import functools
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from google.auth import crypt, jwt
 from tests.support.google.state import CLOUD_PLATFORM, State
@@ -33,6 +36,27 @@ def pair(number: int = 0) -> tuple[str, str]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return private.decode(), public_half(private.decode())
+
+
+@functools.cache
+def certificate() -> tuple[str, str]:
+    """A key, and a certificate for Google's host names that it signs itself, PEM; one for each process."""
+    private = pair()[0]
+    key = serialization.load_pem_private_key(private.encode(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Google of the tests")])
+    hosts = [x509.DNSName(host) for host in ("*.googleapis.com", "*.pkg.dev", "localhost")]
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return private, made.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def public_half(private: str) -> str:

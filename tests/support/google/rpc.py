@@ -98,9 +98,9 @@ def serving(state: State, services: Iterable[Service], port: int, tls: Path | No
     try:
         yield port
     finally:
-        state.ended.set()
         server.stop(1.0).wait()
-        pool.shutdown()
+        # What hangs ends with everything else.
+        pool.shutdown(wait=state.ended.is_set())
 
 
 def page(items: list[Any], size: int, token: str) -> tuple[list[Any], str]:

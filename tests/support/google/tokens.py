@@ -80,7 +80,11 @@ def _refresh(state: State, form: dict[str, str]) -> Answer:
                     "error_subtype": "invalid_rapt",
                 }
                 return document(400, body)
-            return _issued(state.issue(account.email, account.refresh_tokens[sent]))
+            granted = account.refresh_tokens[sent]
+            scopes = tuple(form.get("scope", "").split()) or granted
+            if not set(scopes) <= set(granted):
+                return _error(400, "invalid_scope", "Bad Request")
+            return _issued(state.issue(account.email, scopes))
     return _error(400, "invalid_grant", "Token has been expired or revoked.")
 
 
@@ -227,6 +231,23 @@ def metadata(handler: TokenHandler, match: re.Match[str]) -> Answer:
     return Answer(200, text.encode(), {"Content-Type": "application/text", **_METADATA})
 
 
+def project(handler: TokenHandler, match: re.Match[str]) -> Answer:
+    """cloudresourcemanager.googleapis.com/v1/projects, which google-auth asks for the project of a job of GitHub's."""
+    caller, found = _bearer(handler), handler.state.find_project(match[1])
+    if not caller:
+        return _api_error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
+    held = handler.state.account(caller.account)
+    if not found or not held.may("resourcemanager.projects.get", f"projects/{found.id}"):
+        return _api_error(403, "PERMISSION_DENIED", "The caller does not have permission")
+    told = {"projectNumber": str(found.number), "projectId": found.id, "lifecycleState": "ACTIVE", "name": found.name}
+    return document(200, told)
+
+
+def locations(handler: TokenHandler, match: re.Match[str]) -> Answer:
+    """iamcredentials.googleapis.com: where an account may be used, which google-auth asks beside the first call."""
+    return document(200, {"locations": [], "encodedLocations": "0x0"})
+
+
 def _bearer(handler: TokenHandler) -> Token | None:
     value = handler.headers.get("Authorization", "").partition(" ")[2]
     found = handler.state.tokens.get(value)
@@ -254,6 +275,8 @@ _ROUTES: tuple[tuple[str, str, Callable[[TokenHandler, re.Match[str]], Answer]],
     ("POST", "/token", token),
     ("POST", "/v1/token", exchange),
     ("POST", "/v1/projects/-/serviceAccounts/([^/:]+):generateAccessToken", impersonate),
+    ("GET", "/v1/projects/([^/]+)", project),
+    ("GET", "/v1/projects/.*/allowedLocations", locations),
     ("GET", "/oidc", oidc),
     ("GET", "/tokeninfo", tokeninfo),
     ("GET", "/(?:v1|oauth2/v3)/userinfo", userinfo),

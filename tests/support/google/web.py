@@ -164,6 +164,5 @@ def serving(state: State, handler: type[Handler], port: int, tls: Path | None = 
         try:
             yield server.server_port
         finally:
-            state.ended.set()
             with suppress(OSError):
                 server.shutdown()
