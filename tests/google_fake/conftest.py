@@ -11,6 +11,13 @@ from tests.google_fake.clients import Clients
 from tests.support.google import Google
 
 
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here is reached through this machine's proxy."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
+
+
 @pytest.fixture
 def google(tmp_path: Path) -> Iterator[Google]:
     """Google Cloud, with nothing in it and no API for images enabled."""

@@ -6,7 +6,6 @@ import base64
 import http.client
 import io
 import json
-import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -21,12 +20,12 @@ from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.google_fake.clients import Clients
+from tests.support.engines import require
 from tests.support.google import Answer, Google
 from tests.support.images import noise, put, put_image
 from tests.support.registry import refused
 
 NAME = "projects/celestial-bodies-123456/locations/europe-west6/repositories/mlops-registry"
-needs_skopeo = pytest.mark.skipif(not shutil.which("skopeo"), reason="skopeo, which pushes and pulls, is missing")
 
 
 def reference(google: Google, image: str = "/celestial/classifier") -> ImageReference:
@@ -79,9 +78,9 @@ def test_images_are_pushed_and_pulled(google: Google) -> None:
     assert api.get_repository(name=NAME).size_bytes == found.image_size_bytes
 
 
-@needs_skopeo
 def test_skopeo_pushes_pulls_and_lists(google: Google, tmp_path: Path) -> None:
     """As user of a key, of a token, and of gcloud's helper."""
+    require("skopeo")
     google.add_repository()
     there = store(google)
     there.tag(put_image(there), "latest")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tests.support.google import errors, keys
+from tests.support.google import keys
 from tests.support.google.artifacts import HOST
 from tests.support.google.errors import RefusalError
 from tests.support.google.faults import Answer
@@ -94,7 +94,7 @@ def check(handler: Handler, where: Place, *actions: str) -> Caller:
 
 def permit(state: State, asking: Caller, where: Place, *actions: str) -> None:
     """Raise StopError unless the caller may do this, and there is such a repository."""
-    _, project, _, location, *_ = where.repository.split("/")
+    project = where.repository.split("/")[1]
     found = state.find_project(project)
     if found:
         try:
@@ -111,10 +111,6 @@ def permit(state: State, asking: Caller, where: Place, *actions: str) -> None:
             raise StopError(error(403, "DENIED", f"{begin} {denied} {resource}"))
     if where.repository not in state.repositories:
         raise StopError(error(404, "NAME_UNKNOWN", f'Repository "{where.short}" not found'))
-    if found and found.locations is not None and location not in found.locations:
-        restricted = errors.location_restricted(project, location)
-        said = f"Token exchange failed for project '{project}'. {restricted.message}"
-        raise StopError(error(403, "DENIED", said))
 
 
 def issue(handler: Handler) -> Answer:

@@ -224,7 +224,7 @@ def usage_restricted(host: str, number: int) -> RefusalError:
 
 
 def location_restricted(project: str, location: str) -> RefusalError:
-    """The organization does not allow the location. Text as the Docker endpoint's; of the API's own none was found."""
+    """The organization does not allow the location. Text as gcr.io's; of the API's own none was found."""
     constraint = "constraints/gcp.resourceLocations"
     violation = error_details_pb2.PreconditionFailure.Violation(
         type=constraint,
