@@ -20,6 +20,7 @@ from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.google_fake.clients import Clients
+from tests.support import dockerd
 from tests.support.engines import require
 from tests.support.google import Answer, Google
 from tests.support.images import noise, put, put_image
@@ -98,6 +99,23 @@ def test_skopeo_pushes_pulls_and_lists(google: Google, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["RepoTags"] == ["v1"]
     assert google.count("PATCH", "^/artifacts-uploads/") > 0
+
+
+def test_dockers_engine_pushes_and_pulls(google: Google) -> None:
+    """It sends blobs in pieces of unknown length, and says why it may not."""
+    google.add_repository()
+    name, key = str(reference(google)), {"username": "_json_key", "password": google.key.read_text()}
+    with dockerd.running("--iptables=false", "--bridge=none") as daemon:
+        engine = daemon.engine
+        dockerd.small_image(engine, name, noise(300_000, 1))
+        said = engine.client.api.push(name, "latest", auth_config=key)
+        assert f"latest: digest: {store(google).resolve('latest').digest}" in said
+        engine.client.images.remove(f"{name}:latest")
+        token = {"username": "oauth2accesstoken", "password": google.token()}
+        assert engine.client.images.pull(name, "latest", auth_config=token).tags == [f"{name}:latest"]
+        google.deny(google.account, "*.uploadArtifacts")
+        said = engine.client.api.push(name, "latest", auth_config=token)
+        assert "denied: Permission" in said
 
 
 @pytest.mark.parametrize(
