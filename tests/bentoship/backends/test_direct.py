@@ -29,6 +29,17 @@ def never(*_: object) -> NoReturn:
     raise AssertionError
 
 
+def backend_of(
+    cache: LayerCache, layout: LayoutStore, folder: Path, bases: dict[str, Base], target: RegistryStore
+) -> DirectBackend:
+    """A backend with bases that are made already."""
+
+    def base(_: Bento, platform: str) -> Base:
+        return bases[platform]
+
+    return DirectBackend(cache, layout, folder / "scratch", base, lambda _: target, base, never, list(bases))
+
+
 class _Silent:
     def begin(self, missing: object) -> None: ...
 
@@ -47,9 +58,7 @@ def test_an_image_is_made_named_and_sent(
     """The layout has it under the Bento's version, then under its tags; the registry has what the layout has."""
     target = RegistryStore(repository, push=True)
     layers = LayerCache(cache / "layers")
-    backend = DirectBackend(
-        layers, layout, tmp_path / "scratch", lambda _: base, lambda _: target, never, never, "linux/amd64"
-    )
+    backend = backend_of(layers, layout, tmp_path, {"linux/amd64": base}, target)
     image = backend.containerize(bento)
     assert layout.resolve("one").digest == image.digest
     assert image.parts[-1].title == "source echo:one"
@@ -69,9 +78,9 @@ def test_a_bento_that_cannot_be_assembled_costs_no_base(bento: Bento, layout: La
     """It is refused before a base is pulled or made."""
 
     refused = Bento(**{**vars(bento), "needs_dockerfile": ("runs `make`",)})
-    backend = DirectBackend(
-        LayerCache(tmp_path / "cache"), layout, tmp_path / "scratch", never, never, never, never, "linux/amd64"
-    )
+    platforms = ["linux/amd64"]
+    cache = LayerCache(tmp_path / "cache")
+    backend = DirectBackend(cache, layout, tmp_path / "scratch", never, never, never, never, platforms)
     with pytest.raises(UnsupportedBentoError):
         backend.containerize(refused)
 
@@ -82,16 +91,7 @@ def test_a_damaged_layer_is_never_sent_and_made_again(
     """A blob that changed in the cache is noticed by its digest and removed; the next run makes it anew."""
     target = RegistryStore(repository, push=True)
     layers = LayerCache(tmp_path / "cache")
-    backend = DirectBackend(
-        layers,
-        layout,
-        tmp_path / "scratch",
-        lambda _: base_in(layers, base),
-        lambda _: target,
-        never,
-        never,
-        "linux/amd64",
-    )
+    backend = backend_of(layers, layout, tmp_path, {"linux/amd64": base_in(layers, base)}, target)
     image = backend.containerize(bento)
     (source,) = assembly.source_layer(bento, layers)
     content = bytearray(layers.blob(source.descriptor).read_bytes())
