@@ -15,7 +15,7 @@ def make_wheel(
     version: str = "1.0",
     *,
     tag: str = "py3-none-any",
-    files: Mapping[str, str] | None = None,
+    files: Mapping[str, str | bytes] | None = None,
     requires: str = "",
     script: str = "",
 ) -> Path:
