@@ -24,7 +24,7 @@ from bentoship.errors import BaseImageError, UnsupportedBentoError
 from bentoship.image.layer import Entry, Layer, folder, symlink, tree
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers import LayerCache, key_of
-from bentoship.locks import lock
+from bentoship.locks import lock, other_versions
 from bentoship.packages import VENV, Distribution, Target, distributions, grouped, install
 
 # Raise it when the content of a layer changes for the same inputs, so that those made before are made anew.
@@ -99,6 +99,8 @@ def _package_layers(
     def made() -> Iterator[Layer]:
         with tempfile.TemporaryDirectory(prefix="packages-", dir=scratch) as staging:
             tell(f"installing {len(locked)} packages for {target}")
+            if others := other_versions(bento.path, target, cache.folder / "locks"):
+                tell(f"for {target.platform} they are not all of the same version: {', '.join(others)}")
             install(bento.path, locked, target, Path(staging))
             tell(f"compiling them for {target.platform}")
             found = distributions(Path(staging), target)

@@ -48,6 +48,13 @@ def lock_all(bento: Path, targets: Sequence[Target], locks: Path) -> None:
         raise PackagesError(doing, "; ".join(failures.values()), OTHERWISE)
 
 
+def other_versions(bento: Path, target: Target, locks: Path) -> list[str]:
+    """What a target gets in other versions than the platform that BentoML locks for. Takes what `lock` does."""
+    reference = _requirements(bento)[1] or _loose_reference(bento, target, locks)
+    versions = {canonical_name(line): line for line in reference}
+    return [line for line in lock(bento, target, locks) if versions.get(canonical_name(line), line) != line]
+
+
 def download_size(bento: Path, locked: Sequence[str], target: Target) -> int:
     """How many bytes the wheels of a lock have together; 0 for those of which the index does not tell."""
     args = ["pip", "compile", "-", "--no-deps", "--format", "pylock.toml", "--no-header", *selection(target)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.errors import PackagesError
-from bentoship.locks import download_size, lock, lock_all
+from bentoship.locks import download_size, lock, lock_all, other_versions
 from bentoship.packages import Target
 from tests.support.wheels import make_requirements, make_source, make_wheel
 
@@ -63,7 +63,8 @@ def test_a_version_without_a_wheel_gives_way(tmp_path: Path, wheels: Path) -> No
     (bento / "env" / "python" / "requirements.in").write_text("fast\n", "utf-8")
     lock_all(bento, [AMD, ARM], tmp_path / "locks")
     assert lock(bento, AMD, tmp_path / "locks") == ["fast==2.0"]
-    assert lock(bento, ARM, tmp_path / "locks") == ["fast==1.0"]
+    assert lock(bento, ARM, tmp_path / "locks") == other_versions(bento, ARM, tmp_path / "locks") == ["fast==1.0"]
+    assert other_versions(bento, AMD, tmp_path / "locks") == []
 
 
 def test_what_one_platform_alone_needs_is_its_own(tmp_path: Path, wheels: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from bentoship.running.linux import free_port
 from bentoship.running.unpacked import System
@@ -40,11 +43,13 @@ def obstacle() -> str:
 
 
 def run_python(system: System, code: str) -> str:
-    """What a program prints that the Python of an image for arm64 runs, in one process."""
+    """What a program prints that the Python of an image for arm64 runs, in one process; skips the test without."""
     require(EMULATOR)
+    probe = subprocess.run([*_NAMESPACE, "true"], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"no namespace can be made: {probe.stderr.strip()}")
     emulator = system.root / "emulator"
-    emulator.write_bytes(Path(_which(EMULATOR)).read_bytes())
-    emulator.chmod(0o755)
+    shutil.copy(str(shutil.which(EMULATOR)), emulator)
     command = ["/emulator", f"{system.env['VIRTUAL_ENV']}/bin/python", "-c", code]
     done = _in_namespace(_START, system.root, command, system)
     out, _ = done.communicate(timeout=180)
@@ -75,7 +80,3 @@ def _in_namespace(script: str, root: Path, command: Sequence[str], system: Syste
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def _which(program: str) -> str:
-    return subprocess.run(["which", program], capture_output=True, text=True, check=True).stdout.strip()
