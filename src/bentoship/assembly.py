@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bentoship.bases import Base, Unmade
-from bentoship.bases.interpreter import find_python
+from bentoship.bases.interpreter import Interpreter, find_python
 from bentoship.bento import Bento, Model
 from bentoship.bento.content import image_files
 from bentoship.bytecode import Batch, compile_trees
@@ -97,6 +97,7 @@ def _package_layers(
     """The layers with the locked packages, installed and compiled unless the cache has them."""
 
     def made() -> Iterator[Layer]:
+        python = base.compiler()
         with tempfile.TemporaryDirectory(prefix="packages-", dir=scratch) as staging:
             tell(f"installing {len(locked)} packages for {target}")
             if others := other_versions(bento.path, target, cache.folder / "locks"):
@@ -104,7 +105,7 @@ def _package_layers(
             install(bento.path, locked, target, Path(staging))
             tell(f"compiling them for {target.platform}")
             found = distributions(Path(staging), target)
-            _compile(found, Path(staging), base, target)
+            _compile(found, Path(staging), python, target)
             for title, entries in grouped(distributions(Path(staging), target)):
                 yield cache.write(entries, title)
 
@@ -213,8 +214,8 @@ unset PYTHONHOME
 """
 
 
-def _compile(found: list[Distribution], staging: Path, base: Base, target: Target) -> None:
-    """Make byte-code for every module, as the base's own Python makes it."""
+def _compile(found: list[Distribution], staging: Path, python: Interpreter, target: Target) -> None:
+    """Make byte-code for every module, with a Python that compiles as the base's own does."""
     batches = []
     for one in found:
         files = [entry.content for entry in one.entries if isinstance(entry.content, Path)]
@@ -222,7 +223,7 @@ def _compile(found: list[Distribution], staging: Path, base: Base, target: Targe
         modules = tuple(path for path in modules if path.relative_to(staging).parts[0] != "bin")
         if modules:
             batches.append(Batch(staging, PurePosixPath("/", target.site_packages), modules))
-    compile_trees(base.compiler(), batches, jobs=os.cpu_count() or 1)
+    compile_trees(python, batches, jobs=os.cpu_count() or 1)
 
 
 def _python(version: str, base: Base) -> PurePosixPath:

@@ -91,9 +91,8 @@ def for_engine(engine: Engine, store: Store, image: Descriptor, name: str) -> De
     with engine.doing(doing):
         platform = engine.platform
     if platform not in images:
-        raise EngineError(
-            doing, f"it is for {', '.join(images)}, the engine for {platform}", f"Add {platform} to PLATFORMS."
-        )
+        why = f"it is for {', '.join(images)}, and the engine runs {platform}"
+        raise EngineError(doing, why, f"Add {platform} to PLATFORMS.")
     return images[platform]
 
 

@@ -17,8 +17,11 @@ from typing import Any
 import pytest
 
 from bentoship.bases.interpreter import host_platform
+from bentoship.engine import connect
+from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, MANIFEST, Descriptor
 from bentoship.image.platforms import images_of
+from bentoship.loading import for_engine
 from bentoship.reference import ImageReference
 from bentoship.running import RemoteImage
 from bentoship.running.unpacked import System, unpacked
@@ -27,6 +30,7 @@ from tests.support import emulation
 from tests.support.cache import needs_apt, of_run
 from tests.support.elf import AMD64, ARM64, machine_of
 from tests.support.engines import docker, output, require
+from tests.support.images import put, put_image
 from tests.support.site import Site, echo_site, shared_cache
 from tests.support.wheels import make_source, make_wheel
 
@@ -262,6 +266,17 @@ def test_the_engine_gets_its_own_platforms_image(both: Both, tmp_path: Path) -> 
         assert told.strip() == engine("version", "--format", "{{.Server.Arch}}").strip()
     finally:
         engine("rmi", "--force", "tests/echo-platforms:latest")
+
+
+def test_an_engine_is_given_no_other_machines_image(tmp_path: Path) -> None:
+    """Which platform is missing is told."""
+    require("docker")
+    engine = connect()
+    store = LayoutStore(tmp_path)
+    listed = {**put_image(store).to_dict(), "platform": {"os": "linux", "architecture": "vax"}}
+    index = put(store, INDEX, json.dumps({"manifests": [listed]}).encode())
+    with pytest.raises(EngineError, match=f"for linux/vax, and the engine runs {engine.platform}\n"):
+        for_engine(engine, store, index, "echo:latest")
 
 
 _LOADS = """\
