@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bentoship.bases import Base
-from bentoship.bases.interpreter import command, find_python
+from bentoship.bases import Base, Unmade
+from bentoship.bases.interpreter import Interpreter, find_python
 from bentoship.bento import Bento, Model
 from bentoship.bento.content import image_files
 from bentoship.bytecode import Batch, compile_trees
@@ -24,7 +24,8 @@ from bentoship.errors import BaseImageError, UnsupportedBentoError
 from bentoship.image.layer import Entry, Layer, folder, symlink, tree
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers import LayerCache, key_of
-from bentoship.packages import VENV, Distribution, Target, distributions, grouped, install, lock
+from bentoship.locks import lock, other_versions
+from bentoship.packages import VENV, Distribution, Target, distributions, grouped, install
 
 # Raise it when the content of a layer changes for the same inputs, so that those made before are made anew.
 RECIPE = "1"
@@ -72,9 +73,10 @@ def assemble(
     return image_of(layers, _config(bento, base, locked), base.platform, _annotations(bento, base))
 
 
-def target_of(bento: Bento, base: Base) -> Target:
+def target_of(bento: Bento, base: Base | Unmade) -> Target:
     """What packages have to run on. Raises BaseImageError when the base has no C library that wheels are made for."""
-    return Target(base.platform, bento.python_version, _glibc(base))
+    glibc = base.glibc if isinstance(base, Unmade) else _glibc(base)
+    return Target(base.platform, bento.python_version, glibc)
 
 
 def packages_key(base: Base, target: Target, locked: Iterable[str]) -> str:
@@ -95,12 +97,15 @@ def _package_layers(
     """The layers with the locked packages, installed and compiled unless the cache has them."""
 
     def made() -> Iterator[Layer]:
+        python = base.compiler()
         with tempfile.TemporaryDirectory(prefix="packages-", dir=scratch) as staging:
             tell(f"installing {len(locked)} packages for {target}")
+            if others := other_versions(bento.path, target, cache.folder / "locks"):
+                tell(f"for {target.platform} they are not all of the same version: {', '.join(others)}")
             install(bento.path, locked, target, Path(staging))
-            tell("compiling them, with the image's own Python")
+            tell(f"compiling them for {target.platform}")
             found = distributions(Path(staging), target)
-            _compile(found, Path(staging), base, target)
+            _compile(found, Path(staging), python, target)
             for title, entries in grouped(distributions(Path(staging), target)):
                 yield cache.write(entries, title)
 
@@ -209,8 +214,8 @@ unset PYTHONHOME
 """
 
 
-def _compile(found: list[Distribution], staging: Path, base: Base, target: Target) -> None:
-    """Make byte-code for every module, with the base's own Python."""
+def _compile(found: list[Distribution], staging: Path, python: Interpreter, target: Target) -> None:
+    """Make byte-code for every module, with a Python that compiles as the base's own does."""
     batches = []
     for one in found:
         files = [entry.content for entry in one.entries if isinstance(entry.content, Path)]
@@ -218,8 +223,7 @@ def _compile(found: list[Distribution], staging: Path, base: Base, target: Targe
         modules = tuple(path for path in modules if path.relative_to(staging).parts[0] != "bin")
         if modules:
             batches.append(Batch(staging, PurePosixPath("/", target.site_packages), modules))
-    interpreter = command(base.rootfs, _python(target.python, base), version=target.python, platform=base.platform)
-    compile_trees(interpreter, batches, jobs=os.cpu_count() or 1)
+    compile_trees(python, batches, jobs=os.cpu_count() or 1)
 
 
 def _python(version: str, base: Base) -> PurePosixPath:

@@ -10,8 +10,9 @@ from typing import Any
 
 from bentoship.engine import Engine, refused
 from bentoship.errors import EngineError
-from bentoship.image.descriptor import INDEX, Descriptor
+from bentoship.image.descriptor import INDEX, INDEX_TYPES, Descriptor
 from bentoship.image.layer import CHUNK
+from bentoship.image.platforms import images_of
 from bentoship.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.graph import read_manifest
@@ -79,6 +80,20 @@ class Shipment:
                 yield piece
                 progress.advance(descriptor, len(piece))
         yield bytes(-descriptor.size % tarfile.BLOCKSIZE)
+
+
+def for_engine(engine: Engine, store: Store, image: Descriptor, name: str) -> Descriptor:
+    """Of an index the image for the engine's platform; else the image itself. Raises EngineError when there is none."""
+    if image.media_type not in INDEX_TYPES:
+        return image
+    doing = f"Load {name} into Docker's engine"
+    images = images_of(read_manifest(store, image))
+    with engine.doing(doing):
+        platform = engine.platform
+    if platform not in images:
+        why = f"it is for {', '.join(images)}, and the engine runs {platform}"
+        raise EngineError(doing, why, f"Add {platform} to PLATFORMS.")
+    return images[platform]
 
 
 def load_image(engine: Engine, shipment: Shipment, progress: Progress) -> str:

@@ -6,7 +6,6 @@ import csv
 import io
 import re
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,18 +13,16 @@ from pathlib import Path, PurePosixPath
 from uv import find_uv_bin
 
 from bentoship.errors import PackagesError
-from bentoship.files import write_whole
 from bentoship.image.layer import Entry, tree
-from bentoship.layers import key_of
 from bentoship.process import environment, run
-from bentoship.requirements import address_lines, canonical_name, is_exact, lines, portable_lines
+from bentoship.requirements import address_lines
 
 VENV = "app/.venv"
 
 # What a wheel puts beside its packages belongs to the environment, not among the modules.
 _BESIDE = ("bin", "etc", "include", "share")
 
-_OTHERWISE = "Change the requirement, or use BACKEND=docker, which can build packages from source."
+OTHERWISE = "Change the requirement, or use BACKEND=docker, which can build packages from source."
 _OFFLINE = "Check the network and the package index (UV_DEFAULT_INDEX)."
 
 # A package that weighs more gets a layer of its own, so that an update of the others does not send it again.
@@ -78,44 +75,6 @@ class Distribution:
         )
 
 
-def lock(bento: Path, target: Target, locks: Path) -> list[str]:
-    """Every package of a Bento with its exact version, as requirement lines, sorted.
-
-    Args:
-        bento: the Bento's folder. Its own lock is taken; one that was built with `lock_packages: false` gets one here.
-        target: what the lock is for.
-        locks: a folder that keeps the locks made here, so that the same Bento stays the same.
-
-    Raises:
-        PackagesError: no set of wheels satisfies it.
-    """
-    folder = bento / "env" / "python"
-    text = (folder / "requirements.txt").read_text("utf-8")
-    asked = folder / "requirements.in"
-    wanted = portable_lines(text)
-    # BentoML's lock says more than it was asked for: bentoml itself depends on others.
-    grew = not asked.is_file() or set(lines(text)) > set(lines(asked.read_text("utf-8")))
-    if grew and all(is_exact(line) or "@" in line or not canonical_name(line) for line in wanted):
-        return wanted
-    kept = locks / f"{key_of('lock', str(target), *wanted)}.txt"
-    if kept.is_file():
-        return kept.read_text("utf-8").splitlines()
-    source = "\n".join([*address_lines(text), *wanted])
-    args = ["pip", "compile", "-", "--no-header", "--no-annotate", "--no-emit-package", "uv"]
-    made = portable_lines(_uv([*args, *_selection(target)], target, cwd=bento / "src", stdin=source))
-    locks.mkdir(parents=True, exist_ok=True)
-    write_whole(kept, "\n".join(made).encode())
-    return made
-
-
-def download_size(bento: Path, locked: Sequence[str], target: Target) -> int:
-    """How many bytes the wheels of a lock have together; 0 for those of which the index does not tell."""
-    source = "\n".join([*_addresses(bento), *locked])
-    args = ["pip", "compile", "-", "--no-deps", "--format", "pylock.toml", "--no-header"]
-    told = tomllib.loads(_uv([*args, *_selection(target)], target, cwd=bento / "src", stdin=source))
-    return sum(wheel.get("size", 0) for package in told.get("packages", []) for wheel in package.get("wheels", []))
-
-
 def install(bento: Path, locked: Sequence[str], target: Target, into: Path) -> None:
     """Install a lock for the target, as `uv pip install --target` does.
 
@@ -128,7 +87,7 @@ def install(bento: Path, locked: Sequence[str], target: Target, into: Path) -> N
     """
     source = "\n".join([*_addresses(bento), *locked])
     args = ["pip", "install", "-r", "-", "--target", str(into), "--no-deps", "--no-compile-bytecode"]
-    _uv([*args, *_selection(target)], target, cwd=bento / "src", stdin=source)
+    run_uv([*args, *selection(target)], target, cwd=bento / "src", stdin=source)
     (into / ".lock").unlink(missing_ok=True)
 
 
@@ -173,11 +132,13 @@ def _addresses(bento: Path) -> list[str]:
     return address_lines((bento / "env" / "python" / "requirements.txt").read_text("utf-8"))
 
 
-def _selection(target: Target) -> list[str]:
+def selection(target: Target) -> list[str]:
+    """uv's options for wheels that a target runs."""
     return ["--python-version", target.python, "--python-platform", target.uv_platform, "--only-binary", ":all:"]
 
 
-def _uv(args: Sequence[str], target: Target, *, cwd: Path, stdin: str) -> str:
+def run_uv(args: Sequence[str], target: Target, *, cwd: Path, stdin: str) -> str:
+    """What uv prints. Raises PackagesError with its complaint."""
     env = environment(prefixes=("UV_",), extra={"NO_COLOR": "1", "UV_NO_PROGRESS": "1"})
     command = [find_uv_bin(), *args, "--python", sys.executable]
     done = run(command, env=env, cwd=cwd, check=False, input=stdin)
@@ -186,7 +147,7 @@ def _uv(args: Sequence[str], target: Target, *, cwd: Path, stdin: str) -> str:
         complaint = re.split(r"(?m)^\s*(?:×|error:)", done.stderr, maxsplit=1)[-1]
         why = re.sub(r"[\s╰─▶│├]+", " ", complaint).strip()
         offline = any(word in why for word in ("dns error", "client error (Connect)", "timed out"))
-        hint = _OFFLINE if offline else _OTHERWISE
+        hint = _OFFLINE if offline else OTHERWISE
         raise PackagesError(f"Install the Python packages for {target}", why, hint)
     return done.stdout
 

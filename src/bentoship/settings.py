@@ -21,7 +21,8 @@ from bentoship.reference import ImageReference
 T = TypeVar("T")
 
 BACKENDS = ("direct", "docker")
-PLATFORMS = ("linux/amd64",)
+PLATFORMS = ("linux/amd64", "linux/arm64")
+DEFAULT_PLATFORMS: tuple[str, ...] = ("linux/amd64",)
 DEFAULT_TAGS = ("latest", "{version}", "{commit}")
 
 _PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -39,7 +40,7 @@ class Settings:
         image_tags: tags, in which {version} and {commit} stand for the Bento's version and the git commit.
         backend: how images are made.
         base_image: "debian" or the name of an image; empty for what the bentofile says, else the host's default.
-        platforms: such as "linux/amd64".
+        platforms: such as "linux/amd64"; several make an index of images.
         load_image: whether an image that is made is put into Docker's engine, too.
         local_registry_port: a port; None for the first free one.
         verify_request: the file with the request that verify sends, from the project's folder; None for the usual one.
@@ -102,6 +103,9 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
     base_image = read("BASE_IMAGE", "", _base_image)
     if base_image and backend == "docker":
         warnings.append("BASE_IMAGE has no effect with BACKEND=docker: set docker.base_image in bentofile.yaml")
+    platforms = read("PLATFORMS", DEFAULT_PLATFORMS, _platforms)
+    if len(platforms) > 1 and backend == "docker":
+        mistakes.append("PLATFORMS names several, but BACKEND=docker makes an image for one; BACKEND=direct makes both")
     settings = Settings(
         registry=registry,
         repository=_repository(registry, given, mistakes),
@@ -109,7 +113,7 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
         image_tags=read("IMAGE_TAGS", DEFAULT_TAGS, _tags),
         backend=backend,
         base_image=base_image,
-        platforms=read("PLATFORMS", PLATFORMS, _platforms),
+        platforms=platforms,
         load_image=read("LOAD_IMAGE", False, _flag),
         local_registry_port=read("LOCAL_REGISTRY_PORT", None, _port),
         verify_request=read("VERIFY_REQUEST", None, Path),
@@ -203,7 +207,7 @@ def _base_image(text: str) -> str:
 def _platforms(text: str) -> tuple[str, ...]:
     platforms = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not platforms or not set(platforms) <= set(PLATFORMS):
-        raise ValueError(" or ".join(PLATFORMS))
+        raise ValueError(f"{' or '.join(PLATFORMS)}, or both with a comma between")
     return platforms
 
 

@@ -57,7 +57,9 @@ class Workspace:
     def project(self) -> bentos.Project:
         """What its Bento is built from."""
         settings = self.settings
-        return bentos.Project(self.folder, settings.cache / "bentos", settings.bentoml_home, settings.platforms[0])
+        # Docker installs the Bento's own lock; without it each platform gets one that follows it.
+        platform = settings.platforms[0] if settings.backend == "docker" else bentos.LOCK_PLATFORM
+        return bentos.Project(self.folder, settings.cache / "bentos", settings.bentoml_home, platform)
 
 
 SECONDS: dict[str, float] = {}
@@ -144,11 +146,11 @@ def backend(where: Workspace) -> Backend:
         layer_cache(where),
         LayoutStore(where.layout),
         where.settings.cache / "scratch",
-        base=lambda bento: base(where, bento),
+        base=functools.partial(base, where),
         registry=lambda target: registry_store(where, target, push=True),
-        outline=lambda bento: base_outline(where, bento),
+        outline=functools.partial(base_outline, where),
         engine=_load_into_engine,
-        platform=where.settings.platforms[0],
+        platforms=where.settings.platforms,
         tell=functools.partial(console.say, "containerize"),
     )
 
@@ -170,29 +172,31 @@ def _docker_backend(where: Workspace) -> Backend:
 
 def _load_into_engine(store: Store, image: Descriptor, name: str) -> str:
     from bentoship.engine import connect
-    from bentoship.loading import Shipment, load_image
+    from bentoship.loading import Shipment, for_engine, load_image
 
+    engine = connect()
+    image = for_engine(engine, store, image, name)
     with console.Transfer("load") as progress:
-        return load_image(connect(), Shipment.of(store, image, name), progress)
+        return load_image(engine, Shipment.of(store, image, name), progress)
 
 
-def base(where: Workspace, bento: Bento) -> Base:
+def base(where: Workspace, bento: Bento, platform: str) -> Base:
     """The base for a Bento, by BASE_IMAGE, its bentofile, or this host's kind. Raises BaseImageError."""
     settings, layers = where.settings, layer_cache(where)
     image, store = _registry_base(where, bento)
     if image is None or store is None:
         from bentoship.bases.debian import debian_base
 
-        if not isinstance(base_outline(where, bento), Base):
-            console.say("containerize", "assembling a base from Debian's packages")
-        return debian_base(settings.cache, python=bento.python_version, platform=settings.platforms[0], layers=layers)
+        if not isinstance(base_outline(where, bento, platform), Base):
+            console.say("containerize", f"assembling a base from Debian's packages for {platform}")
+        return debian_base(settings.cache, python=bento.python_version, platform=platform, layers=layers)
     from bentoship.bases.registry import registry_base
 
-    console.say("containerize", f"on the base {image}")
+    console.say("containerize", f"on the base {image} for {platform}")
     found = registry_base(
         image,
         python=bento.python_version,
-        platform=settings.platforms[0],
+        platform=platform,
         store=store,
         cache=settings.cache,
         layout=LayoutStore(layers.folder),
@@ -202,21 +206,19 @@ def base(where: Workspace, bento: Bento) -> Base:
     return found
 
 
-def base_outline(where: Workspace, bento: Bento) -> Outline:
+def base_outline(where: Workspace, bento: Bento, platform: str) -> Outline:
     """What is known of the base without making it."""
     settings, layers = where.settings, layer_cache(where)
     image, store = _registry_base(where, bento)
     if image is None or store is None:
         from bentoship.bases.debian import debian_outline
 
-        return debian_outline(
-            settings.cache, python=bento.python_version, platform=settings.platforms[0], layers=layers
-        )
+        return debian_outline(settings.cache, python=bento.python_version, platform=platform, layers=layers)
     from bentoship.bases.registry import registry_outline
 
     layout = LayoutStore(layers.folder)
-    listed = registry_outline(image, platform=settings.platforms[0], store=store, layout=layout)
-    return base(where, bento) if all(map(layout.exists, listed)) else listed
+    listed = registry_outline(image, platform=platform, store=store, layout=layout)
+    return base(where, bento, platform) if all(map(layout.exists, listed)) else listed
 
 
 def _registry_base(where: Workspace, bento: Bento) -> tuple[ImageReference | None, RegistryStore | None]:
@@ -240,7 +242,8 @@ def layer_cache(where: Workspace) -> LayerCache:
 def containerize(where: Workspace) -> Built:
     """Make the image of the Bento."""
     image = backend(where).containerize(build(where))
-    console.say("containerize", f"{image.digest}, {console.size(image.size)} in {len(image.parts)} layers")
+    for line in image.lines:
+        console.say("containerize", line)
     if where.settings.load_image:
         _load(where, image)
     return image

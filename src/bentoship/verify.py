@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from bentoship.console import size
 from bentoship.errors import EngineError, ProcessError, VerifyError
 from bentoship.running import Memory, RemoteImage, Runner, Running
+from bentoship.running.fitting import fitting
 from bentoship.sample import Answer, Sample, shown
 
 READY_TIMEOUT = 300.0
@@ -58,17 +59,21 @@ def verify(
     """Start an image, ask it, and stop it.
 
     Args:
-        image: in its registry.
+        image: in its registry; of an index that for this machine is tried.
         runners: ways to start it; the next one is taken where an engine is there, but may start nothing here.
         sample: what to ask; None for nothing but whether it is ready and what it offers.
         tell: told in words how it goes on.
 
     Raises:
         VerifyError: it does not start, answers something else, or does not end well.
+        NotVerifiedError: it is for other machines.
         BentoshipError: it cannot be pulled.
     """
+    fit = fitting(image)
+    if fit.root != image.root:
+        tell(f"{image.root.digest} is an index; {fit.root.digest} is its image for this machine")
     with contextlib.ExitStack() as stack:
-        runner, running = _start(image, runners, stack, tell)
+        runner, running = _start(fit, runners, stack, tell)
         try:
             seconds = _wait(running)
             answer = _ask(running, sample)
@@ -80,7 +85,7 @@ def verify(
             for line in running.log().splitlines()[-_LAST_LINES:]:
                 tell(f"| {line.rstrip()}")
             raise
-    return Verified(image.root.digest, runner.name, seconds, answer, memory, code)
+    return Verified(fit.root.digest, runner.name, seconds, answer, memory, code)
 
 
 def _start(

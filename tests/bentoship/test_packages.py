@@ -9,6 +9,7 @@ import pytest
 from bentoship import packages
 from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry
+from bentoship.locks import lock
 from bentoship.packages import Target
 from tests.support.wheels import make_requirements, make_wheel
 
@@ -26,7 +27,7 @@ def installed(tmp_path: Path, bento: Path, target: Target = TARGET) -> dict[str,
     """What is installed for a Bento, by path in the image."""
     into = tmp_path / "installed"
     into.mkdir()
-    packages.install(bento, packages.lock(bento, target, tmp_path / "locks"), target, into)
+    packages.install(bento, lock(bento, target, tmp_path / "locks"), target, into)
     return {entry.path: entry for one in packages.distributions(into, target) for entry in one.entries}
 
 
@@ -80,23 +81,6 @@ def test_a_wheel_for_a_newer_system_is_refused(tmp_path: Path, wheels: Path) -> 
         installed(tmp_path, bento, Target("linux/amd64", "3.11", 28))
     (tmp_path / "again").mkdir()
     assert f"{SITE}/native/__init__.py" in installed(tmp_path / "again", bento)
-
-
-def test_a_loose_bento_gets_a_lock_that_is_kept(tmp_path: Path, wheels: Path) -> None:
-    """Without a lock of BentoML's the dependencies are found, and stay what they were."""
-    make_wheel(wheels, "top", requires="below>=1")
-    make_wheel(wheels, "below", "1.0")
-    bento = make_requirements(tmp_path / "bento", wheels, "top==1.0", locked=False)
-    assert packages.lock(bento, TARGET, tmp_path / "locks") == ["below==1.0", "top==1.0"]
-    make_wheel(wheels, "below", "2.0")
-    assert packages.lock(bento, TARGET, tmp_path / "locks") == ["below==1.0", "top==1.0"]
-    assert packages.lock(bento, TARGET, tmp_path / "other") == ["below==2.0", "top==1.0"]
-
-
-def test_bentomls_own_lock_is_taken(tmp_path: Path, wheels: Path) -> None:
-    """What is exact already is not asked for again, and uv is left out."""
-    bento = make_requirements(tmp_path / "bento", wheels, "b==2", "a==1", "uv==0.5")
-    assert packages.lock(bento, TARGET, tmp_path / "locks") == ["a==1", "b==2"]
 
 
 def test_byte_code_goes_with_its_module(tmp_path: Path, wheels: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bentoship import plan
 from bentoship.assembly import assemble
-from bentoship.bases import Base
+from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 from bentoship.layers import LayerCache
@@ -26,7 +26,7 @@ def bento(tmp_path: Path, offered: str) -> Bento:
 
 def planned(bento: Bento, outline: plan.Outline, cache: LayerCache) -> list[plan.PlannedLayer]:
     """The plan for amd64."""
-    return plan.planned_layers(bento, outline, bento.python_version, "linux/amd64", cache)
+    return plan.planned_layers(bento, {"linux/amd64": outline}, cache)
 
 
 def test_after_assembling_the_plan_is_the_image(bento: Bento, base: Base, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_after_assembling_the_plan_is_the_image(bento: Bento, base: Base, tmp_pa
 
 def test_before_it_sizes_are_estimates(bento: Bento, tmp_path: Path) -> None:
     """What is not made yet has a size without a descriptor; what is small is made."""
-    layers = planned(bento, 25_000_000, LayerCache(tmp_path / "cache"))
+    layers = planned(bento, Unmade("linux/amd64", 25_000_000, glibc=36), LayerCache(tmp_path / "cache"))
     assert [one.descriptor is None for one in layers] == [True, True, True, False, False]
     assert layers[0].size == 25_000_000
 
@@ -58,5 +58,16 @@ def test_a_large_model_is_estimated(bento: Bento, tmp_path: Path) -> None:
     """Gigabytes are not packed to tell their size."""
     with (bento.models[0].path / "weights.bin").open("wb") as stream:
         stream.truncate(20_000_000)
-    (model,) = [one for one in planned(bento, 1, LayerCache(tmp_path / "cache")) if one.title.startswith("model")]
+    layers = planned(bento, Unmade("linux/amd64", 1, glibc=36), LayerCache(tmp_path / "cache"))
+    (model,) = [one for one in layers if one.title.startswith("model")]
     assert (model.size, model.descriptor) == (20_000_000, None)
+
+
+def test_each_platform_is_shown_and_what_they_share_once(bento: Bento, tmp_path: Path) -> None:
+    """Titles name the platform of what is not shared."""
+    outlines = {platform: Unmade(platform, 10, glibc=36) for platform in ("linux/amd64", "linux/arm64")}
+    layers = plan.planned_layers(bento, outlines, LayerCache(tmp_path / "cache"))
+    titles = [layer.title for layer in layers]
+    assert titles[-2:] == ["model stars:v1", "source echo:one"]
+    own = ["base", "user and environment", "1 packages"]
+    assert titles[:-2] == [f"{title} for {platform}" for platform in outlines for title in own]

@@ -57,6 +57,15 @@ def test_a_wrong_value_names_its_setting(tmp_path: Path, name: str, value: str) 
         load(tmp_path, **{name: value})
 
 
+def test_several_platforms_need_the_direct_backend(tmp_path: Path) -> None:
+    """Docker makes an image for one, which may be another machine's."""
+    both = ("linux/arm64", "linux/amd64")
+    assert load(tmp_path, PLATFORMS="linux/arm64, linux/amd64,linux/arm64").platforms == both
+    with pytest.raises(SettingsError, match="PLATFORMS names several, but BACKEND=docker"):
+        load(tmp_path, PLATFORMS=",".join(both), BACKEND="docker")
+    assert load(tmp_path, PLATFORMS="linux/arm64", BACKEND="docker").platforms == ("linux/arm64",)
+
+
 def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
     """In the file it is a mistake; in the environment, which is full of others' names, a warning."""
     (tmp_path / ".env").write_text("IMAGE_TAG=latest\nAWS_PROFILE=mine\n", "utf-8")

@@ -19,7 +19,9 @@ import pytest
 PROMISED = "BENTOSHIP_ENGINES"
 """The variable that names, with commas between, the programs that are there: without one of them tests fail."""
 
-_PROBES = {"docker": "info", "podman": "info", "skopeo": "--version", "umoci": "--version"}
+_PROBES = {
+    "docker": "info", "podman": "info", "skopeo": "--version", "umoci": "--version", "qemu-aarch64-static": "--version",
+}  # fmt: skip
 _TIMEOUT = 180.0
 _READY_TIMEOUT = 60.0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +15,7 @@ def make_wheel(
     version: str = "1.0",
     *,
     tag: str = "py3-none-any",
-    files: Mapping[str, str] | None = None,
+    files: Mapping[str, str | bytes] | None = None,
     requires: str = "",
     script: str = "",
 ) -> Path:
@@ -41,6 +43,18 @@ def make_wheel(
     return path
 
 
+def make_source(folder: Path, name: str, version: str = "1.0") -> Path:
+    """Write a source distribution, which has to be built to be installed."""
+    metadata = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n".encode()
+    path = folder / f"{name}-{version}.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for member, content in (("PKG-INFO", metadata), ("pyproject.toml", b"")):
+            entry = tarfile.TarInfo(f"{name}-{version}/{member}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
 def make_requirements(bento: Path, wheels: Path, *requirements: str, locked: bool = True) -> Path:
     """Give a Bento's folder requirements that are met from a folder of wheels alone.
 
@@ -52,5 +66,6 @@ def make_requirements(bento: Path, wheels: Path, *requirements: str, locked: boo
     (bento / "src").mkdir(exist_ok=True)
     text = f"--no-index\n--find-links {wheels}\n" + "".join(f"{line}\n" for line in requirements)
     (folder / "requirements.txt").write_text(text, "utf-8")
-    (folder / "requirements.in").write_text("" if locked else text, "utf-8")
+    asked = "".join(f"{line}\n" for line in requirements)
+    (folder / "requirements.in").write_text(asked if locked else text, "utf-8")
     return bento

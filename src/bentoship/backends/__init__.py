@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bentoship.bento import Bento
+from bentoship.console import size
 from bentoship.plan import PlannedLayer
 from bentoship.reference import ImageReference
 from bentoship.transfer import Progress
@@ -20,11 +21,13 @@ class Part:
         title: what is in it.
         size: in bytes.
         outcome: what became of it in a push: "sent", "present" or "mounted"; empty before.
+        digest: its blob's, where that is known before a push.
     """
 
     title: str
     size: int
     outcome: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,28 @@ class Built:
     """An image that was made, where its backend keeps it.
 
     Args:
-        digest: "sha256:…": of its manifest, or what its engine knows it by.
+        digest: "sha256:…": of its manifest or index, or what its engine knows it by.
         parts: its layers, lowest first.
+        images: those that it holds, by their platforms, when it is an index.
     """
 
     digest: str
     parts: tuple[Part, ...]
+    images: Mapping[str, Built] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Its layers together, in bytes."""
         return sum(part.size for part in self.parts)
+
+    @property
+    def lines(self) -> list[str]:
+        """What was made, for people."""
+        made = f"{size(self.size)} in {len(self.parts)} layers"
+        if not self.images:
+            return [f"{self.digest}, {made}"]
+        each = [f"{platform}: {line}" for platform, image in self.images.items() for line in image.lines]
+        return [*each, f"{self.digest} is the index of {len(self.images)} images, {made}"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ class Pushed:
     """An image in a registry.
 
     Args:
-        digest: of its manifest there, read back.
+        digest: of its manifest or index there, read back.
         parts: its layers, and what became of each.
         sent: bytes that went over.
         there: bytes that were there already.

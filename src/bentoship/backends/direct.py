@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bentoship import transfer
 from bentoship.assembly import assemble, check
 from bentoship.backends import Built, Part, Pushed
-from bentoship.bases import Base
+from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento
 from bentoship.errors import RegistryError, StoreError
-from bentoship.image.descriptor import Descriptor
+from bentoship.image.descriptor import INDEX, Descriptor
+from bentoship.image.manifest import Image, index_of
+from bentoship.image.platforms import each_once
 from bentoship.layers import LayerCache
-from bentoship.plan import Outline, PlannedLayer, planned_layers
+from bentoship.plan import Outline, PlannedLayer, check_packages, planned_layers
 from bentoship.reference import ImageReference
 from bentoship.stores import Store
-from bentoship.stores.graph import children, read_manifest
+from bentoship.stores.graph import below
 from bentoship.stores.layout import LayoutStore
 from bentoship.transfer import Progress
 
@@ -31,11 +33,11 @@ class DirectBackend:
         cache: layers of all projects.
         layout: the images of this project.
         scratch: a folder for what is needed only meanwhile.
-        base: gives the base for a Bento.
+        base: gives the base for a Bento and a platform.
         registry: opens a repository to push to.
-        outline: tells what is known of the base for a Bento without making it.
+        outline: tells what is known of that base without making it.
         engine: puts an image of a store into Docker's engine, under a name.
-        platform: such as "linux/amd64".
+        platforms: such as "linux/amd64"; of several images, an index is made.
         tell: told in words what takes a while, before it begins.
     """
 
@@ -44,11 +46,11 @@ class DirectBackend:
         cache: LayerCache,
         layout: LayoutStore,
         scratch: Path,
-        base: Callable[[Bento], Base],
+        base: Callable[[Bento, str], Base],
         registry: Callable[[ImageReference], Store],
-        outline: Callable[[Bento], Outline],
+        outline: Callable[[Bento, str], Outline],
         engine: Callable[[Store, Descriptor, str], str],
-        platform: str,
+        platforms: Sequence[str],
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._cache = cache
@@ -58,26 +60,61 @@ class DirectBackend:
         self._registry = registry
         self._outline = outline
         self._engine = engine
-        self._platform = platform
+        self._platforms = platforms
         self._tell = tell
 
     def containerize(self, bento: Bento) -> Built:
-        """Assemble the image of a Bento; its blobs and manifest are in the layout then, under the Bento's version."""
+        """Assemble the image of a Bento, or one for each platform and their index; the layout has it by the version."""
         check(bento)
         self._scratch.mkdir(parents=True, exist_ok=True)
-        image = assemble(bento, self._base(bento), self._cache, self._scratch, tell=self._tell)
+        # One platform after the other: each step uses all processors by itself.
+        images = {
+            platform: assemble(bento, base, self._cache, self._scratch, tell=self._tell)
+            for platform, base in self._bases(bento).items()
+        }
+        for image in images.values():
+            self._keep(image)
+        built = {platform: _built(image) for platform, image in images.items()}
+        if len(images) == 1:
+            [root] = (image.descriptor for image in images.values())
+            [result] = built.values()
+        else:
+            index = index_of(list(images.values()))
+            root = self._write(Descriptor.of(INDEX, index), index)
+            parts = each_once({platform: one.parts for platform, one in built.items()}, lambda part: part.digest)
+            result = Built(root.digest, tuple(parts), built)
+        self._layout.tag(root, bento.version)
+        return result
+
+    def _bases(self, bento: Bento) -> dict[str, Base]:
+        """The base for each platform, put together only when the packages can be had for all of them."""
+        outlines: dict[str, Outline] = {}
+        for platform in self._platforms:
+            outline = self._outline(bento, platform)
+            # Of a base in a registry, only its files tell what packages have to run on.
+            outlines[platform] = outline if isinstance(outline, Base | Unmade) else self._base(bento, platform)
+        check_packages(bento, outlines, self._cache)
+        return {
+            platform: outline if isinstance(outline, Base) else self._base(bento, platform)
+            for platform, outline in outlines.items()
+        }
+
+    def _keep(self, image: Image) -> None:
         for layer in image.layers:
             if not self._layout.exists(layer.descriptor):
                 self._layout.adopt(self._cache.blob(layer.descriptor), layer.descriptor)
-        for descriptor, content in ((image.config_descriptor, image.config), (image.descriptor, image.manifest)):
-            self._layout.write(descriptor, io.BytesIO(content), lambda _: None)
-        self._layout.tag(image.descriptor, bento.version)
-        return Built(image.descriptor.digest, tuple(Part(layer.title, layer.descriptor.size) for layer in image.layers))
+        self._write(image.config_descriptor, image.config)
+        self._write(image.descriptor, image.manifest)
+
+    def _write(self, descriptor: Descriptor, content: bytes) -> Descriptor:
+        self._layout.write(descriptor, io.BytesIO(content), lambda _: None)
+        return descriptor
 
     def plan(self, bento: Bento) -> list[PlannedLayer]:
         """The layers, as far as they are known without downloading anything large."""
         check(bento)
-        return planned_layers(bento, self._outline(bento), bento.python_version, self._platform, self._cache)
+        outlines = {platform: self._outline(bento, platform) for platform in self._platforms}
+        return planned_layers(bento, outlines, self._cache)
 
     def load(self, image: Built, name: str) -> str:
         """Send the engine what it lacks, from the layout."""
@@ -102,19 +139,13 @@ class DirectBackend:
                 raise
             raise StoreError(error.doing, error.why, "What was damaged is removed now: run it again.") from error
         outcomes = {descriptor.digest: outcome for descriptor, outcome in result.outcomes}
-        layers = json.loads(read_manifest(self._layout, root))["layers"]
-        parts = zip(image.parts, layers, strict=True)
         there = sum(descriptor.size for descriptor, outcome in result.outcomes if outcome != "sent")
-        return Pushed(
-            result.root.digest,
-            tuple(Part(part.title, part.size, outcomes[layer["digest"]]) for part, layer in parts),
-            result.sent_bytes,
-            there,
-        )
+        parts = tuple(replace(part, outcome=outcomes[part.digest]) for part in image.parts)
+        return Pushed(result.root.digest, parts, result.sent_bytes, there)
 
     def _drop_damaged(self, root: Descriptor) -> bool:
         """Remove the blobs of an image that are not what their digests say, from layout and cache; whether any were."""
-        damaged = [one for one in children(read_manifest(self._layout, root)) if not self._is_whole(one)]
+        damaged = [one for one in below(self._layout, root) if not self._is_whole(one)]
         for descriptor in damaged:
             self._layout.path(descriptor).unlink(missing_ok=True)
             self._cache.blob(descriptor).unlink(missing_ok=True)
@@ -123,3 +154,8 @@ class DirectBackend:
     def _is_whole(self, descriptor: Descriptor) -> bool:
         with self._layout.path(descriptor).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == descriptor.hex
+
+
+def _built(image: Image) -> Built:
+    layers = (Part(layer.title, layer.descriptor.size, digest=layer.descriptor.digest) for layer in image.layers)
+    return Built(image.descriptor.digest, tuple(layers))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bentoship.bases.interpreter import Interpreter
 from bentoship.image.layer import Layer
 
 
@@ -18,8 +19,9 @@ class Base:
         layers: its layers, lowest first, with their blobs in the blob cache.
         config: the `config` object of its image configuration (Env, Labels, Healthcheck, …).
         platform: such as "linux/amd64".
-        rootfs: a folder with its files unpacked, to read and to run its Python from; owners are not kept.
+        rootfs: a folder with its files unpacked, to read; owners are not kept.
         origin: what it was made of: an image and its digest, or each Debian package with its version and hash.
+        compiler: gives a Python that compiles as the base's own does, and runs here, or raises BaseImageError.
     """
 
     layers: tuple[Layer, ...]
@@ -27,3 +29,19 @@ class Base:
     platform: str
     rootfs: Path
     origin: Mapping[str, Any]
+    compiler: Callable[[], Interpreter] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Unmade:
+    """A base that is still to be put together.
+
+    Args:
+        platform: such as "linux/amd64".
+        size: about how many bytes it will weigh.
+        glibc: the minor version of its C library: 36 for 2.36.
+    """
+
+    platform: str
+    size: int
+    glibc: int

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from bentoship.bases import Base
+from bentoship.bases import Base, Unmade
 from bentoship.bases.debian_files import configure, is_wanted
-from bentoship.bases.interpreter import command, find_python
+from bentoship.bases.interpreter import Interpreter, compiler, find_python, host_platform
 from bentoship.bytecode import Batch, compile_trees
 from bentoship.debian.apt import Apt, DebPackage
 from bentoship.debian.sources import os_release
@@ -64,12 +65,12 @@ def debian_base(cache: Path, *, python: str, platform: str, layers: LayerCache, 
     return _plan(cache, python, platform, packages).base(layers)
 
 
-def debian_outline(cache: Path, *, python: str, platform: str, layers: LayerCache) -> Base | int:
-    """The base if it is made already, else about how many bytes it will weigh. Takes and raises as `debian_base`."""
+def debian_outline(cache: Path, *, python: str, platform: str, layers: LayerCache) -> Base | Unmade:
+    """The base if it is made already, else what its packages tell of it. Takes and raises as `debian_base`."""
     plan = _plan(cache, python, platform, ())
     made = is_as_made(plan.rootfs) and layers.find(plan.key)
     # A package is compressed harder than a layer, and holds what is left out of one: that is about even.
-    return plan.base(layers) if made else sum(deb.size for deb in plan.debs)
+    return plan.base(layers) if made else Unmade(platform, sum(deb.size for deb in plan.debs), plan.glibc)
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,14 @@ class _Plan:
     def rootfs(self) -> Path:
         return self.cache / "bases" / f"debian-{self.key[:16]}"
 
+    @property
+    def glibc(self) -> int:
+        """The minor version of the C library: 36 for 2.36-9+deb12u9."""
+        version = next(deb.version for deb in self.debs if deb.name == "libc6")
+        return int(re.split(r"[.-]", version)[1])
+
     def base(self, layers: LayerCache) -> Base:
-        make_once(self.rootfs, self._fill)
+        self._make()
         release = os_release(self.rootfs / "usr/lib/os-release").get("PRETTY_NAME", "Debian")
         title = f"{release}, Python {self.python}"
         return Base(
@@ -107,12 +114,31 @@ class _Plan:
             platform=self.platform,
             rootfs=self.rootfs,
             origin={"debian": {"release": release, "packages": self.made_of}},
+            compiler=lambda: self._compiler(self.rootfs, self._twin()),
         )
 
-    def _fill(self, folder: Path) -> None:
+    def _make(self) -> None:
+        if not is_as_made(self.rootfs):
+            twin = self._twin()  # before, since folders are made one at a time
+            make_once(self.rootfs, lambda folder: self._fill(folder, twin))
+
+    def _fill(self, folder: Path, twin: Path | None) -> None:
         self.apt.fetch(self.debs, architecture=_ARCHITECTURES[self.platform])
         _unpack(self.debs, folder)
-        _compile(folder, self.python, self.platform)
+        _compile(folder, self.python, self._compiler(folder, twin))
+
+    def _twin(self) -> Path | None:
+        """The files of the same base for this machine, if it is for another one."""
+        here = host_platform()
+        if self.platform == here or here not in _ARCHITECTURES:
+            return None
+        plan = _plan(self.cache, self.python, here, ())
+        plan._make()
+        return plan.rootfs
+
+    def _compiler(self, rootfs: Path, twin: Path | None) -> Interpreter:
+        python = find_python(rootfs, self.python, PATH)
+        return compiler(rootfs, python, version=self.python, platform=self.platform, twin=twin)
 
 
 def _plan(cache: Path, python: str, platform: str, packages: Sequence[str]) -> _Plan:
@@ -147,11 +173,9 @@ def _unpack(debs: Sequence[DebPackage], folder: Path) -> None:
     configure(folder, {deb.name: control_files(deb.path, ("control", "md5sums")) for deb in debs})
 
 
-def _compile(folder: Path, python: str, platform: str) -> None:
-    executable = find_python(folder, python, PATH)
+def _compile(folder: Path, python: str, interpreter: Interpreter) -> None:
     library = folder / "usr" / "lib" / f"python{python}"
     files = tuple(path for path in library.rglob("*.py") if not path.is_symlink())
-    interpreter = command(folder, executable, version=python, platform=platform)
     compile_trees(interpreter, [Batch(folder, PurePosixPath("/"), files)], jobs=os.cpu_count() or 1)
 
 

@@ -1,15 +1,15 @@
-"""The Python of a base: where it lies in the image, and how to run it on this machine."""
+"""The Python of a base: where it lies in the image, which it is, and what on this machine compiles as it does."""
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from platform import machine
 
 from uv import find_uv_bin
 
@@ -17,8 +17,8 @@ from bentoship import process
 from bentoship.errors import BaseImageError
 from bentoship.rootfs import resolve
 
-_MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
-"""What `uname -m` says on Linux, by platform."""
+_PLATFORMS = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
+"""By what `uname -m` says on Linux."""
 
 _PT_INTERP = 3
 
@@ -64,23 +64,60 @@ def find_python(rootfs: Path, version: str, path_env: str) -> PurePosixPath:
     )
 
 
-def command(rootfs: Path, python: PurePosixPath, *, version: str, platform: str) -> Interpreter:
-    """How to run the base's own Python here, through its own loader; else another Python of the same minor version.
+def host_platform() -> str:
+    """What this machine runs the programs of, such as "linux/amd64"; empty when that is none that images are for."""
+    return _PLATFORMS.get(platform.machine(), "") if sys.platform == "linux" else ""
 
-    The base's own is preferred, since two patch versions may compile a file differently: what an image holds then
-    follows from its base and not from this machine. Another one is needed when the base is for another machine.
+
+def exact_version(rootfs: Path, python: PurePosixPath, version: str) -> str:
+    """Which Python a base has, as its program or library says, whatever machine it is for: "3.11.2".
+
+    Args:
+        rootfs: the base's files.
+        python: its Python, as `find_python` gives it.
+        version: its minor version, such as "3.11".
+
+    Raises:
+        BaseImageError: it says nothing.
+    """
+    program = rootfs / python.relative_to("/")
+    said = re.compile(rb"\0(" + re.escape(version).encode() + rb"\.\d+(?:(?:a|b|rc)\d+)?\+?)\0")
+    libraries = (
+        path for folder in ("lib", "lib/*") for path in program.parent.parent.glob(f"{folder}/libpython3*.so*")
+    )
+    for file in (program, *sorted(libraries)):
+        if found := said.search(file.read_bytes()):
+            return found[1].decode()
+    raise BaseImageError(f"Look at {python} of the base", f"it does not say which Python {version} it is")
+
+
+def compiler(rootfs: Path, python: PurePosixPath, *, version: str, platform: str, twin: Path | None) -> Interpreter:
+    """What compiles here as a base's Python would: that itself, by its own loader; else another one of its version.
+
+    It has to be the very version, since two patch versions may compile a file differently: what an image holds then
+    follows from its base and not from this machine. On the machine byte-code does not depend.
 
     Args:
         rootfs: the base's files.
         python: its Python, as `find_python` gives it.
         version: its minor version, such as "3.11".
         platform: what the base is for, such as "linux/amd64".
+        twin: the files of the same base for this machine; None when there is none.
 
     Raises:
-        BaseImageError: neither runs here.
+        BaseImageError: nothing of that version runs here.
     """
-    if sys.platform != "linux" or machine() != _MACHINES.get(platform):
-        return Interpreter((_host_python(version), "-I", "-S", "-W", "ignore"), _ENVIRONMENT)
+    if platform == host_platform():
+        return _own(rootfs, python)
+    wanted = exact_version(rootfs, python, version)
+    if twin is not None:
+        native = find_python(twin, version, str(python.parent))
+        if exact_version(twin, native, version) == wanted:
+            return _own(twin, native)
+    return Interpreter((_host_python(wanted), "-I", "-S", "-W", "ignore"), _ENVIRONMENT)
+
+
+def _own(rootfs: Path, python: PurePosixPath) -> Interpreter:
     executable = rootfs.absolute() / python.relative_to("/")
     libraries = ":".join(str(folder) for folder in _library_folders(rootfs.absolute()))
     loader = str(resolve(rootfs.absolute(), _loader(executable)))
@@ -117,7 +154,7 @@ def _library_folders(rootfs: Path) -> list[Path]:
 
 
 def _host_python(version: str) -> str:
-    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+    if version == platform.python_version():
         return sys.executable
     done = process.run(
         [find_uv_bin(), "python", "find", "--no-project", version],
@@ -125,6 +162,6 @@ def _host_python(version: str) -> str:
         check=False,
     )
     if done.code != 0:
-        doing = f"Find a Python {version} to compile with"
+        doing = f"Find a Python {version} to compile with, as the base has"
         raise BaseImageError(doing, done.last_lines, f"Run: uv python install {version}")
     return done.stdout.strip()

@@ -7,15 +7,16 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bentoship.bases import Base
-from bentoship.bases.interpreter import find_python
+from bentoship.bases.interpreter import Interpreter, compiler, find_python, host_platform
 from bentoship.errors import BaseImageError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.layer import Layer
+from bentoship.image.platforms import images_of, written
 from bentoship.reference import ImageReference
 from bentoship.retry import persist
 from bentoship.rootfs import make_once, resolve
@@ -51,34 +52,88 @@ def registry_base(
     Raises:
         BaseImageError: the image can't be had, isn't for the platform, or lacks what a Bento needs.
     """
+    source = _Source(image, store, layout, cache)
     doing = f"Get the base {image} for {platform}"
     with _explained(doing):
-        root = _root(image, store, layout)
-        manifest = _manifest(doing, root, platform, store, layout)
-        if not _is_pulled(manifest, layout):
-            copy(store, layout, manifest)
-        document = json.loads(read_manifest(layout, manifest))
-        with layout.open(Descriptor.from_dict(document["config"])) as content:
-            config = json.loads(content.read())
-        _check_platform(doing, config, platform)
-        layers = _layers(doing, document, config, image.path)
-        rootfs = cache / "bases" / f"image-{manifest.hex[:16]}"
-        make_once(rootfs, lambda folder: unpack(layers, layout, folder))
+        root = source.root()
+        layers, config, rootfs = source.pull(doing, source.manifest(doing, root, platform), platform)
     settings = config.get("config") or {}
-    _check_system(doing, rootfs, python, settings)
-    pinned = image.digest is not None
+    executable = _check_system(doing, rootfs, python, settings)
+
+    def native_compiler() -> Interpreter:
+        twin = source.twin(root, platform)
+        return compiler(rootfs, executable, version=python, platform=platform, twin=twin)
+
     # Not by which tag it was asked for, if by any: the same base makes the same image.
-    origin = {"image": image.repository, "digest": root.digest, "pinned": pinned}
-    return Base(layers=layers, config=settings, platform=platform, rootfs=rootfs, origin=origin)
+    origin = {"image": image.repository, "digest": root.digest, "pinned": image.digest is not None}
+    return Base(layers, settings, platform, rootfs, origin, native_compiler)
 
 
 def registry_outline(image: ImageReference, *, platform: str, store: Store, layout: Store) -> tuple[Descriptor, ...]:
     """The layers of a base that need not be pulled yet. Takes and raises as `registry_base`."""
+    source = _Source(image, store, layout)
     doing = f"Get the base {image} for {platform}"
     with _explained(doing):
-        manifest = _manifest(doing, _root(image, store, layout), platform, store, layout)
+        manifest = source.manifest(doing, source.root(), platform)
         document = json.loads(read_manifest(layout if layout.exists(manifest) else store, manifest))
         return tuple(Descriptor.from_dict(entry) for entry in document["layers"])
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An image in a registry, and where what is pulled of it is kept."""
+
+    image: ImageReference
+    store: Store
+    layout: Store
+    cache: Path = Path()
+
+    def root(self) -> Descriptor:
+        """What the name stands for: an image, or an index of images for several platforms."""
+        if self.image.digest is not None:
+            with suppress(StoreError):
+                return self.layout.resolve(self.image.digest)
+        name = self.image.digest or self.image.tag or "latest"
+        return persist(lambda: self.store.resolve(name), attempts=_ATTEMPTS)
+
+    def manifest(self, doing: str, root: Descriptor, platform: str) -> Descriptor:
+        """The manifest for a platform: the root itself, or one that it lists."""
+        if root.media_type not in INDEX_TYPES:
+            return root
+        offered = self._images(root)
+        if platform not in offered:
+            raise BaseImageError(doing, f"it is only for {', '.join(offered) or 'no platform at all'}", _OTHERWISE)
+        return offered[platform]
+
+    def pull(self, doing: str, manifest: Descriptor, platform: str) -> tuple[tuple[Layer, ...], dict[str, Any], Path]:
+        """Have an image here. Returns: its layers, its configuration, and the folder with its files."""
+        if not _is_pulled(manifest, self.layout):
+            copy(self.store, self.layout, manifest)
+        document = json.loads(read_manifest(self.layout, manifest))
+        with self.layout.open(Descriptor.from_dict(document["config"])) as content:
+            config = dict(json.loads(content.read()))
+        if written(config) != platform:
+            raise BaseImageError(doing, f"it is for {written(config)}", _OTHERWISE)
+        layers = _layers(doing, document, config, self.image.path)
+        rootfs = self.cache / "bases" / f"image-{manifest.hex[:16]}"
+        make_once(rootfs, lambda folder: unpack(layers, self.layout, folder))
+        return layers, config, rootfs
+
+    def twin(self, root: Descriptor, platform: str) -> Path | None:
+        """The files of the same image for this machine, if it is for another one; None where the index has none."""
+        here = host_platform()
+        doing = f"Get the base {self.image} for {here}, whose Python compiles for {platform}"
+        if platform == here or root.media_type not in INDEX_TYPES:
+            return None
+        with _explained(doing):
+            native = self._images(root).get(here)
+            return self.pull(doing, native, here)[2] if native else None
+
+    def _images(self, index: Descriptor) -> dict[str, Descriptor]:
+        if not self.layout.exists(index):
+            with self.store.open(index) as content:
+                self.layout.write(index, content, lambda count: None)
+        return images_of(read_manifest(self.layout, index))
 
 
 @contextmanager
@@ -94,49 +149,8 @@ def _explained(doing: str) -> Iterator[None]:
         raise BaseImageError(doing, f"the image is damaged ({error!r})", _OTHERWISE) from error
 
 
-def _root(image: ImageReference, store: Store, layout: Store) -> Descriptor:
-    """What the name stands for: an image, or an index of images for several platforms."""
-    if image.digest is not None:
-        with suppress(StoreError):
-            return layout.resolve(image.digest)
-    name = image.digest or image.tag or "latest"
-    return persist(lambda: store.resolve(name), attempts=_ATTEMPTS)
-
-
 def _is_pulled(manifest: Descriptor, layout: Store) -> bool:
     return layout.exists(manifest) and all(map(layout.exists, children(read_manifest(layout, manifest))))
-
-
-def _manifest(doing: str, root: Descriptor, platform: str, store: Store, layout: Store) -> Descriptor:
-    """The manifest for the platform: the root itself, or one that it lists."""
-    if root.media_type not in INDEX_TYPES:
-        return root
-    if not layout.exists(root):
-        with store.open(root) as content:
-            layout.write(root, content, lambda count: None)
-    listed = [entry for entry in json.loads(read_manifest(layout, root))["manifests"] if entry.get("platform")]
-    by_platform = {_platform(entry["platform"]): entry for entry in reversed(listed)}
-    for name, entry in by_platform.items():
-        if _is_for(name, platform):
-            return Descriptor.from_dict(entry)
-    offered = ", ".join(sorted(name for name in by_platform if not name.startswith("unknown/")))
-    raise BaseImageError(doing, f"it is only for {offered or 'no platform at all'}", _OTHERWISE)
-
-
-def _platform(described: Mapping[str, Any]) -> str:
-    """How people write a platform (OCI image spec, image-index.md)."""
-    parts = (described["os"], described["architecture"], described.get("variant", ""))
-    return "/".join(part for part in parts if part)
-
-
-def _is_for(offered: str, wanted: str) -> bool:
-    """Whether an image runs on a platform; on arm64 there is only v8 to name or leave out."""
-    return offered.removesuffix("/v8") == wanted.removesuffix("/v8")
-
-
-def _check_platform(doing: str, config: Mapping[str, Any], platform: str) -> None:
-    if not _is_for(_platform(config), platform):
-        raise BaseImageError(doing, f"it is for {_platform(config)}", _OTHERWISE)
 
 
 def _layers(doing: str, manifest: Mapping[str, Any], config: Mapping[str, Any], name: str) -> tuple[Layer, ...]:
@@ -151,8 +165,8 @@ def _layers(doing: str, manifest: Mapping[str, Any], config: Mapping[str, Any], 
     return tuple(layers)
 
 
-def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, Any]) -> None:
-    """Refuse what a Bento couldn't be served from."""
+def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, Any]) -> PurePosixPath:
+    """Refuse what a Bento couldn't be served from. Returns: where its Python is."""
     if any(resolve(rootfs, "lib").glob("ld-musl-*")):
         hint = f"Choose one with the GNU C library, such as python:{python}-slim."
         raise BaseImageError(doing, "its C library is musl, which most Python packages aren't made for", hint)
@@ -160,4 +174,4 @@ def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, An
     path = env.get("PATH") or PATH
     if not any(resolve(rootfs, f"{folder}/bash").is_file() for folder in path.split(":")):
         raise BaseImageError(doing, "it has no bash, which starts a Bento", f"Choose one such as python:{python}-slim.")
-    find_python(rootfs, python, path)
+    return find_python(rootfs, python, path)

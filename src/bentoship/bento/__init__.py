@@ -18,8 +18,11 @@ from bentoship.errors import BentoError
 from bentoship.files import lock, write_whole
 from bentoship.process import environment, run
 
+LOCK_PLATFORM = "linux/amd64"
+"""What a Bento is locked for whatever it is published for: an image must not depend on which others are made."""
+
 # BentoML's DEFAULT_LOCK_PLATFORM, for every host: what is locked must not depend on where.
-LOCK_PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_36", "linux/arm64": "aarch64-manylinux_2_36"}
+_LOCK_PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_36", "linux/arm64": "aarch64-manylinux_2_36"}
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,13 @@ class Project:
         folder: the build context, with bentofile.yaml in it.
         records: a folder that remembers which inputs gave which Bento.
         bentoml_home: BentoML's own folder, with the stores of Bentos and models.
-        platform: such as "linux/amd64".
+        platform: what its packages are locked for.
     """
 
     folder: Path
     records: Path
     bentoml_home: Path
-    platform: str
+    platform: str = LOCK_PLATFORM
 
     @property
     def bentofile(self) -> Path:
@@ -115,7 +118,8 @@ def _recorded(project: Project, record: Path) -> Bento | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     there = (bento.path / "bento.yaml").is_file() and all((m.path / "model.yaml").is_file() for m in bento.models)
-    return bento if there and latest == data["latest"] else None
+    # Where the docker backend makes images for several platforms, one after the other, only the lock tells them apart.
+    return bento if there and latest == data["latest"] and _lock_state(bento) == data.get("lock") else None
 
 
 def build(project: Project, *, begin: Callable[[], None] = lambda: None) -> Bento:
@@ -137,7 +141,8 @@ def build(project: Project, *, begin: Callable[[], None] = lambda: None) -> Bent
         begin()
         described = _build_in_child(project)
         bento = _from_description(described)
-        data = {"bento": described, "latest": {m.name: _latest(project, m.name) for m in bento.models}}
+        latest = {model.name: _latest(project, model.name) for model in bento.models}
+        data = {"bento": described, "latest": latest, "lock": _lock_state(bento)}
         write_whole(record, json.dumps(data).encode())
     return _from_description(described, fresh=True)
 
@@ -171,6 +176,11 @@ def _latest(project: Project, name: str) -> str:
     return " ".join([stored, *exported])
 
 
+def _lock_state(bento: Bento) -> str:
+    file = bento.path / "env" / "python" / "requirements.txt"
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
 _CHILD = """\
 import json, sys
 sys.path[:0] = json.loads(sys.argv[1])
@@ -192,7 +202,7 @@ def _build_in_child(project: Project, into: Path | None = None) -> dict[str, Any
                     "bentoml_home": str(project.bentoml_home),
                     "scratch": scratch,
                     "into": str(into) if into else None,
-                    "lock_platform": LOCK_PLATFORMS[project.platform],
+                    "lock_platform": _LOCK_PLATFORMS[project.platform],
                 }
             ),
             "utf-8",

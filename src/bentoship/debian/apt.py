@@ -23,6 +23,8 @@ FRESH_FOR = 24 * 3600.0
 
 WITHOUT_APT = "Set BASE_IMAGE=python:3.11-slim."
 
+_LACKING = "This host's package mirror may not have this architecture."
+
 # Of the host's configuration, how its servers are reached; its hooks, pins and preferences are not ours.
 _KEPT = re.compile(r'Acquire::(?:https?|ftp|tor|Check-[\w-]+|Max-ValidTime)\b.* "[^"]+";')
 
@@ -189,7 +191,16 @@ class _State:
         }
         for name, text in texts.items():
             (self.folder / name).write_text(text, encoding="utf-8")
-        self.apt_get("Refresh the lists of Debian's packages", "update", "--option", "APT::Update::Error-Mode=any")
+        doing = f"Refresh the lists of Debian's packages for {self.architecture}"
+        try:
+            self.apt_get(doing, "update", "--option", "APT::Update::Error-Mode=any")
+        except BaseImageError as error:
+            # A mirror may lack an architecture that the distribution's list of contents names.
+            if f"binary-{self.architecture}" in error.why and "404" in error.why:
+                raise BaseImageError(doing, error.why, f"{_LACKING} {WITHOUT_APT}") from error
+            raise
+        if not any((self.folder / "lists").glob(f"*_binary-{self.architecture}_Packages*")):
+            raise BaseImageError(doing, f"this host's package sources have none for {self.architecture}", WITHOUT_APT)
         (self.folder / "updated").touch()
 
     def outdate(self) -> None:

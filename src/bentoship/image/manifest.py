@@ -1,4 +1,5 @@
-"""The configuration and the manifest of an image (OCI image spec, config.md and manifest.md)."""
+"""The configuration and the manifest of an image, and the index of several (OCI image spec: config.md, manifest.md,
+image-index.md)."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bentoship.image.descriptor import CONFIG, MANIFEST, Descriptor
+from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
 from bentoship.image.layer import MTIME, Layer
+from bentoship.image.platforms import describe
 
 CREATED = datetime.fromtimestamp(MTIME, UTC).isoformat().replace("+00:00", "Z")
 
@@ -23,12 +25,14 @@ class Image:
         config: the configuration's JSON.
         manifest: the manifest's JSON.
         platform: such as "linux/amd64".
+        annotations: what the manifest says of the image.
     """
 
     layers: tuple[Layer, ...]
     config: bytes
     manifest: bytes
     platform: str
+    annotations: Mapping[str, str]
 
     @property
     def config_descriptor(self) -> Descriptor:
@@ -57,12 +61,12 @@ def image_of(
         platform: such as "linux/amd64" or "linux/arm64/v8".
         annotations: what the manifest says of the image.
     """
-    system, architecture, *variant = platform.split("/")
+    described = describe(platform)
     document = {
         "created": CREATED,
-        "architecture": architecture,
-        **({"variant": variant[0]} if variant else {}),
-        "os": system,
+        "architecture": described["architecture"],
+        **({"variant": described["variant"]} if "variant" in described else {}),
+        "os": described["os"],
         "config": config,
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
         "history": [{"created": CREATED, "created_by": "bentoship", "comment": layer.title} for layer in layers],
@@ -75,7 +79,25 @@ def image_of(
         "layers": [layer.descriptor.to_dict() for layer in layers],
         "annotations": dict(sorted(annotations.items())),
     }
-    return Image(tuple(layers), config_bytes, _json(manifest), platform)
+    return Image(tuple(layers), config_bytes, _json(manifest), platform, annotations)
+
+
+def index_of(images: Sequence[Image]) -> bytes:
+    """The index of images for several platforms: the same whichever is named first.
+
+    It says of them what all their manifests say, so that it can be read without pulling any of them.
+    """
+    ordered = sorted(images, key=lambda image: image.platform)
+    common = [
+        item for item in ordered[0].annotations.items() if all(item in one.annotations.items() for one in ordered)
+    ]
+    document = {
+        "schemaVersion": 2,
+        "mediaType": INDEX,
+        "manifests": [{**image.descriptor.to_dict(), "platform": describe(image.platform)} for image in ordered],
+        "annotations": dict(sorted(common)),
+    }
+    return _json(document)
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import tarfile
 import tempfile
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.errors import NotVerifiedError, StoreError
-from bentoship.image.descriptor import INDEX_TYPES, Descriptor
+from bentoship.image.descriptor import Descriptor
 from bentoship.image.layer import Layer
 from bentoship.rootfs import resolve
 from bentoship.running import RemoteImage
-from bentoship.stores import Store
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.layout import LayoutStore
 from bentoship.transfer import copy
@@ -28,7 +26,6 @@ from bentoship.unpacking import LAYER_TYPES, unpack
 DEVICES = ("null", "zero", "full", "random", "urandom")
 """The devices of /dev that programs take for granted."""
 
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -66,7 +63,7 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
 
     Raises:
         StoreError: it cannot be pulled, or is damaged.
-        NotVerifiedError: it is for other machines.
+        NotVerifiedError: a layer cannot be unpacked here.
     """
     image.scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="verify-", dir=image.scratch) as folder:
@@ -91,33 +88,14 @@ def _unpack(image: RemoteImage, layout: LayoutStore, root: Path) -> dict[str, An
     """Pull and unpack. Returns: what the image's configuration says of its containers."""
     doing = f"Unpack {image.reference}"
     try:
-        manifest = _for_this_machine(image.store, image.root)
-        copy(image.store, layout, manifest)
-        document = json.loads(read_manifest(layout, manifest))
+        copy(image.store, layout, image.root)
+        document = json.loads(read_manifest(layout, image.root))
         with layout.open(Descriptor.from_dict(document["config"])) as content:
             config = json.loads(content.read())
-        if (config["os"], config["architecture"]) != ("linux", _architecture()):
-            raise NotVerifiedError(doing, f"it is for {config['os']}/{config['architecture']}, not for this machine")
         unpack(_layers(doing, document, config), layout, root)
         return dict(config.get("config") or {})
     except (EOFError, tarfile.TarError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(doing, f"it is damaged ({error!r})") from error
-
-
-def _architecture() -> str:
-    return _MACHINES.get(platform.machine(), platform.machine())
-
-
-def _for_this_machine(store: Store, root: Descriptor) -> Descriptor:
-    """The manifest for this machine: the root itself, or one that it lists."""
-    if root.media_type not in INDEX_TYPES:
-        return root
-    listed = json.loads(read_manifest(store, root))["manifests"]
-    for entry in listed:
-        described = entry.get("platform") or {}
-        if (described.get("os"), described.get("architecture")) == ("linux", _architecture()):
-            return Descriptor.from_dict(entry)
-    raise NotVerifiedError(f"Unpack {root.digest}", f"it holds no image for linux/{_architecture()}")
 
 
 def _layers(doing: str, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> list[Layer]:

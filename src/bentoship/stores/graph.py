@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, MANIFEST, MANIFEST_TYPES, Descriptor
@@ -39,6 +40,14 @@ def children(content: bytes) -> tuple[Descriptor, ...]:
         return tuple(dict.fromkeys(Descriptor.from_dict(part) for part in parts))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError("Read an image's manifest", f"it is none ({error!r})") from error
+
+
+def below(store: Store, root: Descriptor) -> Iterator[Descriptor]:
+    """All that a manifest or index consists of, however deep. Raises StoreError when one of them cannot be read."""
+    if is_manifest(root):
+        for child in children(read_manifest(store, root)):
+            yield child
+            yield from below(store, child)
 
 
 def media_type(content: bytes) -> str | None:

@@ -16,7 +16,7 @@ from bentoship.files import lock, write_whole
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.stores import Advance, Reader
-from bentoship.stores.graph import MAX_MANIFEST, children, is_manifest, media_type, read_manifest
+from bentoship.stores.graph import MAX_MANIFEST, below, media_type
 from bentoship.stores.verified import Verified
 
 _NAME = "org.opencontainers.image.ref.name"
@@ -108,7 +108,7 @@ class LayoutStore:
     def tag(self, descriptor: Descriptor, tag: str) -> None:
         """Let the tag stand for a manifest or index that is there, with all that it consists of."""
         with self._locked():
-            for part in (descriptor, *self._below(descriptor)):
+            for part in (descriptor, *below(self, descriptor)):
                 if not self.exists(part):
                     raise StoreError(
                         f'Tag {descriptor.digest} as "{tag}" in {self.folder}', f"{part.digest} is missing"
@@ -137,7 +137,7 @@ class LayoutStore:
             kept = set()
             for entry in self._entries():
                 root = Descriptor.from_dict(entry)
-                kept |= {root.hex, *(part.hex for part in self._below(root))}
+                kept |= {root.hex, *(part.hex for part in below(self, root))}
             freed = 0
             for path in self._blobs.iterdir():
                 if path.name.startswith("."):
@@ -153,12 +153,6 @@ class LayoutStore:
     @property
     def _index(self) -> Path:
         return self.folder / "index.json"
-
-    def _below(self, descriptor: Descriptor) -> Iterator[Descriptor]:
-        if is_manifest(descriptor):
-            for child in children(read_manifest(self, descriptor)):
-                yield child
-                yield from self._below(child)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

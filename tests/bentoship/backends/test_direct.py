@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tarfile
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,16 +11,21 @@ import pytest
 
 from bentoship import assembly
 from bentoship.backends.direct import DirectBackend
-from bentoship.bases import Base
+from bentoship.bases import Base, Unmade
+from bentoship.bases.debian import debian_base
 from bentoship.bento import Bento
-from bentoship.errors import StoreError, UnsupportedBentoError
+from bentoship.errors import PackagesError, StoreError, UnsupportedBentoError
+from bentoship.image.descriptor import INDEX, LAYER_GZIP, Descriptor
 from bentoship.image.layer import Entry
+from bentoship.image.platforms import images_of
 from bentoship.layers import LayerCache
 from bentoship.reference import ImageReference
+from bentoship.stores.graph import read_manifest
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from tests.support.bento import laid_out
 from tests.support.cache import needs_apt
+from tests.support.wheels import make_requirements, make_source, make_wheel
 
 pytestmark = needs_apt
 
@@ -27,6 +33,18 @@ pytestmark = needs_apt
 def never(*_: object) -> NoReturn:
     """What must not be asked for."""
     raise AssertionError
+
+
+def backend_of(
+    cache: LayerCache, layout: LayoutStore, folder: Path, bases: dict[str, Base], target: RegistryStore | None
+) -> DirectBackend:
+    """A backend with bases that are made already."""
+
+    def base(_: Bento, platform: str) -> Base:
+        return bases[platform]
+
+    registry = (lambda _: target) if target else never
+    return DirectBackend(cache, layout, folder / "scratch", base, registry, base, never, list(bases))
 
 
 class _Silent:
@@ -47,9 +65,7 @@ def test_an_image_is_made_named_and_sent(
     """The layout has it under the Bento's version, then under its tags; the registry has what the layout has."""
     target = RegistryStore(repository, push=True)
     layers = LayerCache(cache / "layers")
-    backend = DirectBackend(
-        layers, layout, tmp_path / "scratch", lambda _: base, lambda _: target, never, never, "linux/amd64"
-    )
+    backend = backend_of(layers, layout, tmp_path, {"linux/amd64": base}, target)
     image = backend.containerize(bento)
     assert layout.resolve("one").digest == image.digest
     assert image.parts[-1].title == "source echo:one"
@@ -65,13 +81,88 @@ def test_an_image_is_made_named_and_sent(
     assert ({part.outcome for part in again.parts}, again.sent) == ({"present"}, 0)
 
 
+def test_several_platforms_make_an_index(
+    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, repository: ImageReference
+) -> None:
+    """Its tags stand for the index, which holds an image for each; what they share is sent once."""
+    target = RegistryStore(repository, push=True)
+    layers = LayerCache(tmp_path / "cache")
+    bases = both(layers, base)
+    backend = backend_of(layers, layout, tmp_path, bases, target)
+    image = backend.containerize(bento)
+    assert layout.resolve("one").media_type == INDEX
+    assert list(image.images) == list(bases)
+    assert image.size < sum(one.size for one in image.images.values())
+    titles = [part.title for part in image.parts]
+    assert titles[:2] == ["base for linux/amd64", "base for linux/arm64"]
+    assert titles[-2:] == ["model stars:v1", "source echo:one"]
+    pushed = backend.push(image, [repository.with_tag("latest")], _Silent())
+    assert pushed.digest == target.resolve("latest").digest == image.digest
+    assert {part.outcome for part in pushed.parts} == {"sent"}
+    listed = images_of(read_manifest(target, target.resolve("latest")))
+    assert {name: one.digest for name, one in listed.items()} == {n: one.digest for n, one in image.images.items()}
+    for platform in bases:
+        alone = backend_of(layers, layout, tmp_path, {platform: bases[platform]}, target).containerize(bento)
+        assert alone.digest == listed[platform].digest
+
+
+def test_byte_code_of_a_package_is_the_same_for_all_platforms(
+    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, offered: str
+) -> None:
+    """What is no program shares its layer, though the image of each platform has a Python of its own."""
+    layers = LayerCache(cache / "layers")
+    arm = debian_base(cache, python=offered, platform="linux/arm64", layers=layers)
+    backend = backend_of(layers, layout, tmp_path, {"linux/amd64": base, "linux/arm64": arm}, None)
+    image = backend.containerize(bento)
+    assert [part.title for part in image.parts][-3:] == ["packages", "model stars:v1", "source echo:one"]
+    [packages] = [part for part in image.parts if part.title == "packages"]
+    with tarfile.open(layout.path(Descriptor(LAYER_GZIP, packages.digest, packages.size))) as archive:
+        assert any(name.endswith(".pyc") for name in archive.getnames())
+
+
+def test_no_base_is_made_for_packages_that_cannot_be_had(
+    bento: Bento, layout: LayoutStore, tmp_path: Path, offered: str
+) -> None:
+    """Wheels are asked for first, for all platforms."""
+    for name in ("one", "two"):
+        make_wheel(tmp_path / "wheels", name, tag="py3-none-manylinux_2_28_x86_64")
+        make_source(tmp_path / "wheels", name)
+    make_requirements(bento.path, tmp_path / "wheels", "tool==1.0", "one==1.0", "two==1.0")
+
+    def outline(_: Bento, platform: str) -> Unmade:
+        return Unmade(platform, 1, glibc=36)
+
+    cache = LayerCache(tmp_path / "cache")
+    platforms = ["linux/amd64", "linux/arm64"]
+    backend = DirectBackend(cache, layout, tmp_path / "scratch", never, never, outline, never, platforms)
+    with pytest.raises(PackagesError, match=r"no wheel for linux/arm64 of one==1\.0, two==1\.0\n"):
+        backend.containerize(bento)
+
+
+def test_a_damaged_layer_of_one_of_several_images_is_made_again(
+    bento: Bento, base: Base, layout: LayoutStore, tmp_path: Path, repository: ImageReference
+) -> None:
+    """It is found below the index, too."""
+    target = RegistryStore(repository, push=True)
+    layers = LayerCache(tmp_path / "cache")
+    backend = backend_of(layers, layout, tmp_path, both(layers, base), target)
+    image = backend.containerize(bento)
+    (source,) = assembly.source_layer(bento, layers)
+    for copy in (layers.blob(source.descriptor), layout.path(source.descriptor)):
+        copy.unlink()
+        copy.write_bytes(bytes(source.descriptor.size))
+    with pytest.raises(StoreError, match="run it again"):
+        backend.push(image, [repository.with_tag("latest")], _Silent())
+    assert backend.push(backend.containerize(bento), [repository.with_tag("latest")], _Silent()).digest == image.digest
+
+
 def test_a_bento_that_cannot_be_assembled_costs_no_base(bento: Bento, layout: LayoutStore, tmp_path: Path) -> None:
     """It is refused before a base is pulled or made."""
 
     refused = Bento(**{**vars(bento), "needs_dockerfile": ("runs `make`",)})
-    backend = DirectBackend(
-        LayerCache(tmp_path / "cache"), layout, tmp_path / "scratch", never, never, never, never, "linux/amd64"
-    )
+    platforms = ["linux/amd64"]
+    cache = LayerCache(tmp_path / "cache")
+    backend = DirectBackend(cache, layout, tmp_path / "scratch", never, never, never, never, platforms)
     with pytest.raises(UnsupportedBentoError):
         backend.containerize(refused)
 
@@ -82,16 +173,7 @@ def test_a_damaged_layer_is_never_sent_and_made_again(
     """A blob that changed in the cache is noticed by its digest and removed; the next run makes it anew."""
     target = RegistryStore(repository, push=True)
     layers = LayerCache(tmp_path / "cache")
-    backend = DirectBackend(
-        layers,
-        layout,
-        tmp_path / "scratch",
-        lambda _: base_in(layers, base),
-        lambda _: target,
-        never,
-        never,
-        "linux/amd64",
-    )
+    backend = backend_of(layers, layout, tmp_path, {"linux/amd64": base_in(layers, base)}, target)
     image = backend.containerize(bento)
     (source,) = assembly.source_layer(bento, layers)
     content = bytearray(layers.blob(source.descriptor).read_bytes())
@@ -104,6 +186,15 @@ def test_a_damaged_layer_is_never_sent_and_made_again(
     assert not target.exists(source.descriptor)
     again = backend.containerize(bento)
     assert backend.push(again, references, _Silent()).digest == image.digest
+
+
+def both(layers: LayerCache, base: Base) -> dict[str, Base]:
+    """Bases for two platforms, with a small layer each; both have the files of the one."""
+    found = {}
+    for platform in ("linux/amd64", "linux/arm64"):
+        small = layers.write([Entry("opt/base", content=platform.encode())], "base")
+        found[platform] = dataclasses.replace(base, layers=(small,), platform=platform)
+    return found
 
 
 def base_in(layers: LayerCache, base: Base) -> Base:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
-from platform import machine
+from platform import python_version
 
 import pytest
 
 from bentoship.bases import Base
-from bentoship.bases.interpreter import command, find_python
-from bentoship.bytecode import Batch, compile_trees
+from bentoship.bases.interpreter import compiler, exact_version, find_python, host_platform
 from bentoship.errors import BaseImageError
 from tests.support.cache import needs_apt
 
@@ -59,44 +58,65 @@ def test_base_without_python_is_refused(tmp_path: Path) -> None:
         find_python(tmp_path, "3.11", "bin::/usr/bin")
 
 
-def test_other_machine_is_served_by_this_hosts_python(tmp_path: Path) -> None:
-    """Byte-code doesn't depend on the machine, so any Python of the version makes it."""
-    own = command(tmp_path, PurePosixPath("/usr/bin/python3"), version=HERE, platform="linux/s390x")
-    done = subprocess.run([*own.args, "-c", "import sys; print(sys.version_info[:2])"], capture_output=True, text=True)
-    assert done.stdout.strip() == str(sys.version_info[:2])
+def says(root: Path, path: str, version: str) -> PurePosixPath:
+    """A program that says which Python it is, and cannot be run."""
+    program(root, path)
+    (root / path).write_bytes(b"\x7fELF\0%s\0" % version.encode())
+    return PurePosixPath("/", path)
+
+
+@pytest.mark.parametrize("version", ["3.11.2", "3.11.0rc2", "3.11.15+"])
+def test_the_exact_version_is_what_the_program_says(tmp_path: Path, version: str) -> None:
+    """Whatever machine it is for; other versions in it play no part."""
+    python = says(tmp_path, "usr/bin/python3.11", f"3.2.0\0{version}")
+    assert exact_version(tmp_path, python, "3.11") == version
+
+
+def test_the_exact_version_may_stand_in_the_library(tmp_path: Path) -> None:
+    """As in Docker's official images, whose program is small."""
+    program(tmp_path, "usr/local/bin/python3.11")
+    says(tmp_path, "usr/local/lib/libpython3.11.so.1.0", "3.11.9")
+    assert exact_version(tmp_path, PurePosixPath("/usr/local/bin/python3.11"), "3.11") == "3.11.9"
+
+
+def test_a_program_that_says_nothing_is_told(tmp_path: Path) -> None:
+    """It is no Python."""
+    program(tmp_path, "usr/bin/python3.11")
+    with pytest.raises(BaseImageError, match=r"which Python 3\.11"):
+        exact_version(tmp_path, PurePosixPath("/usr/bin/python3.11"), "3.11")
+
+
+def test_other_machine_is_served_by_a_host_python_of_its_version(tmp_path: Path) -> None:
+    """Byte-code doesn't depend on the machine."""
+    python = says(tmp_path, f"usr/bin/python{HERE}", python_version())
+    own = compiler(tmp_path, python, version=HERE, platform="linux/s390x", twin=None)
+    done = subprocess.run([*own.args, "-c", "import sys; print(sys.version)"], capture_output=True, text=True)
+    assert done.stdout.strip() == sys.version
 
 
 def test_missing_version_names_how_to_install_it(tmp_path: Path) -> None:
-    """Where no Python of the version is, uv brings one."""
-    with pytest.raises(BaseImageError, match=r"uv python install 3\.99"):
-        command(tmp_path, PurePosixPath("/usr/bin/python3.99"), version="3.99", platform="linux/s390x")
+    """Another patch version won't do; uv brings the right one."""
+    python = says(tmp_path, f"usr/bin/python{HERE}", f"{HERE}.99")
+    with pytest.raises(BaseImageError, match=rf"uv python install {HERE}\.99"):
+        compiler(tmp_path, python, version=HERE, platform="linux/s390x", twin=None)
 
 
 def test_script_is_refused_as_an_interpreter(tmp_path: Path) -> None:
     """What isn't a program with a loader is told so."""
     program(tmp_path, "usr/bin/python3.11")
-    platform = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}[machine()]
+    python = PurePosixPath("/usr/bin/python3.11")
     with pytest.raises(BaseImageError, match="loader"):
-        command(tmp_path, PurePosixPath("/usr/bin/python3.11"), version="3.11", platform=platform)
+        compiler(tmp_path, python, version="3.11", platform=host_platform(), twin=None)
 
 
 @needs_apt
-def test_base_and_host_make_the_same_byte_code(base: Base, offered: str, tmp_path: Path) -> None:
-    """The base's own Python through its loader, and another one of its minor version, agree on every byte."""
-    python = find_python(base.rootfs, offered, "/usr/bin")
-    own = command(base.rootfs, python, version=offered, platform="linux/amd64")
-    other = command(base.rootfs, python, version=offered, platform="linux/s390x")
-    assert own != other
-    library = base.rootfs / "usr" / "lib" / f"python{offered}"
-    made = []
-    for name, interpreter in (("own", own), ("other", other)):
-        for package in ("json", "email"):
-            for file in (library / package).rglob("*.py"):
-                copy = tmp_path / name / file.relative_to(library)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_bytes(file.read_bytes())
-        root = tmp_path / name
-        compile_trees(interpreter, [Batch(root, PurePosixPath("/lib"), tuple(root.rglob("*.py")))], jobs=1)
-        made.append({path.relative_to(root): path.read_bytes() for path in root.rglob("*.pyc")})
-    assert len(made[0]) > 20
-    assert made[0] == made[1]
+def test_a_twin_of_the_same_version_compiles(base: Base, offered: str, tmp_path: Path) -> None:
+    """The base's files for this machine are taken; not when they have another version."""
+    native = find_python(base.rootfs, offered, "/usr/bin")
+    wanted = exact_version(base.rootfs, native, offered)
+    python = says(tmp_path, f"usr/bin/python{offered}", wanted)
+    found = compiler(tmp_path, python, version=offered, platform="linux/s390x", twin=base.rootfs)
+    assert found == base.compiler()
+    says(tmp_path, f"usr/bin/python{offered}", f"{offered}.99")
+    with pytest.raises(BaseImageError, match=rf"{offered}\.99"):
+        compiler(tmp_path, python, version=offered, platform="linux/s390x", twin=base.rootfs)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from bentoship.bases import Base
+from bentoship.bases.interpreter import host_platform
 from bentoship.bases.registry import registry_base
 from bentoship.errors import BaseImageError
 from bentoship.image.descriptor import (
@@ -25,10 +27,11 @@ from bentoship.image.descriptor import (
     MANIFEST,
     Descriptor,
 )
-from bentoship.image.layer import Entry, symlink, tar_stream
+from bentoship.image.layer import Entry, symlink, tar_stream, tree
 from bentoship.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
+from tests.support.cache import needs_apt
 
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
@@ -130,6 +133,42 @@ def test_platform_is_chosen_from_an_index(repository: ImageReference, tmp_path: 
     assert base.origin == {"image": repository.repository, "digest": index.digest, "pinned": False}
     pinned = pull(repository.with_digest(index.digest), tmp_path, platform="linux/arm64")
     assert (pinned.layers, pinned.origin) == (base.layers, {**base.origin, "pinned": True})
+
+
+@needs_apt
+def test_the_same_images_python_for_this_machine_compiles(
+    repository: ImageReference, tmp_path: Path, base: Base, offered: str
+) -> None:
+    """Of an index, the image for this machine is pulled for its Python, when that is of the same version."""
+    python = f"usr/bin/python{offered}"
+    foreign = (*SYSTEM[1:], Entry(python, mode=0o755, content=(base.rootfs / python).read_bytes()))
+    here = host_platform().partition("/")[2]
+    index = push_index(
+        repository,
+        INDEX,
+        "1",
+        **{
+            here: push(repository, tuple(tree(base.rootfs, "")), tag=""),
+            "s390x": push(repository, foreign, platform="linux/s390x"),
+        },
+    )
+    found = pull(repository.with_tag("1"), tmp_path, python=offered, platform="linux/s390x")
+    assert [path.name for path in (tmp_path / "bases").glob("image-*") if path.is_dir()] == [found.rootfs.name]
+    interpreter = found.compiler()
+    assert found.origin["digest"] == index.digest
+    assert all(str(tmp_path / "bases") in path for path in (interpreter.args[0], interpreter.args[3]))
+    assert str(found.rootfs) not in interpreter.args[3]
+    told = subprocess.run([*interpreter.args, "-c", "print('hello')"], env=dict(interpreter.env), capture_output=True)
+    assert told.stdout == b"hello\n"
+
+
+def test_without_such_an_image_the_host_needs_the_very_python(repository: ImageReference, tmp_path: Path) -> None:
+    """An image for one platform alone has none that runs here."""
+    foreign = (*SYSTEM[1:], Entry("usr/bin/python3.11", mode=0o755, content=b"\0003.11.99\0"))
+    push(repository, foreign, platform="linux/s390x", tag="1")
+    base = pull(repository.with_tag("1"), tmp_path, platform="linux/s390x")
+    with pytest.raises(BaseImageError, match=r"uv python install 3\.11\.99"):
+        base.compiler()
 
 
 def test_missing_platform_names_those_there_are(repository: ImageReference, tmp_path: Path) -> None:

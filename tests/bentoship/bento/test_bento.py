@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,20 @@ def test_what_is_excluded_changes_nothing(tmp_path: Path) -> None:
         os.utime(path, (1, 1))
     after = bento.build(project)
     assert (after.version, after.fresh, before.fresh) == (before.version, False, True)
+
+
+def test_a_lock_for_another_platform_is_not_taken(tmp_path: Path) -> None:
+    """The same content has one version, and one place in the store, whatever its packages are locked for."""
+    project = make_project(tmp_path / "project")
+    other = replace(project, platform="linux/arm64")
+    before = bento.build(project)
+    requirements = before.path / "env" / "python" / "requirements.txt"
+    locked = requirements.read_text("utf-8")
+    assert bento.build(other).version == before.version
+    requirements.write_text(f"{locked}only-for-arm64==1\n", "utf-8")  # as BentoML may lock it there
+    assert bento.up_to_date(project) is None
+    assert bento.build(project).fresh
+    assert requirements.read_text("utf-8") == locked
 
 
 def test_a_newer_model_gives_another_bento(tmp_path: Path) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from bentoship.debian import apt
 from bentoship.debian.apt import Apt
 from bentoship.errors import BaseImageError
 from tests.support.cache import kept, needs_apt, of_run
@@ -60,6 +66,48 @@ def test_other_architecture_is_resolved(folder: Path) -> None:
     found = {package.name: package.architecture for package in Apt(folder).resolve(["bash"], architecture="arm64")}
     assert found["bash"] == "arm64"
     assert set(found.values()) <= {"all", "arm64"}
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A mirror with packages for amd64 alone, in place of the host's; the file that tells what it has."""
+    folder = tmp_path / "mirror" / "dists" / "stable"
+    (folder / "main" / "binary-amd64").mkdir(parents=True)
+    content = b"\n"
+    (folder / "main" / "binary-amd64" / "Packages").write_bytes(content)
+    release = folder / "Release"
+    listed = f"{hashlib.sha256(content).hexdigest()} {len(content)} main/binary-amd64/Packages"
+    about = f"Suite: stable\nDate: {formatdate(usegmt=True)}\n"
+    release.write_text(f"{about}Architectures: amd64\nComponents: main\nSHA256:\n {listed}\n")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "mirror"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}"
+        entry = f"types: deb\nuris: {uri}\nsuites: stable\ncomponents: main\ntrusted: yes\n"
+        monkeypatch.setattr(apt, "own_sources", lambda _: entry)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        yield release
+        server.shutdown()
+
+
+def test_a_mirror_without_an_architecture_is_told(mirror: Path, tmp_path: Path) -> None:
+    """Which one is missing, and what to do, and not that some package is unknown."""
+    assert mirror.is_file()
+    with pytest.raises(BaseImageError) as caught:
+        Apt(tmp_path / "apt").resolve(["bash"], architecture="arm64")
+    assert str(caught.value) == (
+        "Refresh the lists of Debian's packages for arm64: this host's package sources have none for arm64\n"
+        "Set BASE_IMAGE=python:3.11-slim."
+    )
+
+
+def test_a_mirror_that_lacks_what_it_names_is_told(mirror: Path, tmp_path: Path) -> None:
+    """A list that says arm64 where there is none, as Ubuntu's archive does."""
+    text = mirror.read_text()
+    listed = text.splitlines()[-1].replace("amd64", "arm64")
+    mirror.write_text(f"{text.replace('Architectures: amd64', 'Architectures: amd64 arm64')}{listed}\n")
+    with pytest.raises(BaseImageError, match=r"(?s)for arm64: .*mirror may not have this arch.*BASE_IMAGE="):
+        Apt(tmp_path / "apt").resolve(["bash"], architecture="arm64")
 
 
 def test_unknown_package_is_told_in_apts_words(folder: Path) -> None:

@@ -3,9 +3,12 @@
 import hashlib
 import json
 
-from bentoship.image.descriptor import CONFIG, LAYER_GZIP, MANIFEST, Descriptor
+import pytest
+
+from bentoship.image.descriptor import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor
 from bentoship.image.layer import Layer
-from bentoship.image.manifest import image_of
+from bentoship.image.manifest import image_of, index_of
+from bentoship.image.platforms import images_of
 
 LAYERS = [
     Layer(Descriptor(LAYER_GZIP, f"sha256:{number:064x}", 100 + number), f"sha256:{number + 8:064x}", f"layer {number}")
@@ -36,7 +39,24 @@ def test_the_same_inputs_give_the_same_bytes() -> None:
     assert json.loads(one.config)["created"] == "1980-01-02T00:00:00Z"
 
 
-def test_a_variant_is_told_apart() -> None:
-    """linux/arm64/v8 has a field for v8."""
-    config = json.loads(image_of(LAYERS, {}, "linux/arm64/v8", {}).config)
+@pytest.mark.parametrize("platform", ["linux/arm64", "linux/arm64/v8"])
+def test_a_variant_is_told_apart(platform: str) -> None:
+    """arm64 has a field for v8, as Docker's official images have it."""
+    config = json.loads(image_of(LAYERS, {}, platform, {}).config)
     assert (config["architecture"], config["variant"]) == ("arm64", "v8")
+
+
+def test_an_index_lists_images_with_their_platforms() -> None:
+    """The same whichever is named first; it says of them what they have in common."""
+    amd = image_of(LAYERS, {}, "linux/amd64", {"title": "x", "base": "1"})
+    arm = image_of(LAYERS[:1], {}, "linux/arm64", {"title": "x", "base": "2"})
+    content = index_of([arm, amd])
+    assert content == index_of([amd, arm])
+    document = json.loads(content)
+    assert (document["schemaVersion"], document["mediaType"]) == (2, INDEX)
+    assert document["annotations"] == {"title": "x"}
+    assert document["manifests"] == [
+        {**amd.descriptor.to_dict(), "platform": {"architecture": "amd64", "os": "linux"}},
+        {**arm.descriptor.to_dict(), "platform": {"architecture": "arm64", "os": "linux", "variant": "v8"}},
+    ]
+    assert images_of(content) == {"linux/amd64": amd.descriptor, "linux/arm64": arm.descriptor}

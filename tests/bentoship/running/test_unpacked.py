@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.errors import NotVerifiedError, StoreError
+from bentoship.errors import StoreError
 from bentoship.image.descriptor import CONFIG, MANIFEST, Descriptor
 from bentoship.reference import ImageReference
 from bentoship.running import RemoteImage
 from bentoship.running.unpacked import User, unpacked
 from bentoship.stores.layout import LayoutStore
-from tests.support.images import put, put_image, put_index
+from tests.support.images import put, put_image
 
 PASSWD = "root:x:0:0::/root:/bin/sh\nbentoml:x:1034:1035::/home/bentoml:/bin/bash\n"
 
@@ -25,7 +25,7 @@ def image(folder: Path, root: Descriptor, store: LayoutStore) -> RemoteImage:
 
 
 def test_files_are_there_as_long_as_needed(tmp_path: Path) -> None:
-    """With the folders that a container has; an index leads to the image for this machine."""
+    """With the folders that a container has."""
     store = LayoutStore(tmp_path / "store")
     root = put_image(store)
     with unpacked(image(tmp_path, root, store)) as system:
@@ -33,9 +33,6 @@ def test_files_are_there_as_long_as_needed(tmp_path: Path) -> None:
         assert all((system.root / name).is_dir() for name in ("dev/shm", "proc", "sys", "tmp"))
         assert (system.folder, system.user, system.env["HOME"]) == ("/", User(0, 0, "/root"), "/root")
     assert not list((tmp_path / "scratch").iterdir())
-    index = put_index(store, root)
-    with pytest.raises(NotVerifiedError, match="no image for linux/"), unpacked(image(tmp_path, index, store)):
-        pass
 
 
 @pytest.mark.parametrize(
@@ -59,14 +56,10 @@ def test_the_user_is_looked_up_in_the_image(tmp_path: Path, named: str, user: Us
     assert module._user(tmp_path, named) == user
 
 
-def test_another_machines_image_is_not_tried(tmp_path: Path) -> None:
-    """It says for what it is; a damaged one is told as such."""
+def test_a_damaged_image_is_told(tmp_path: Path) -> None:
+    """A configuration that says nothing of the layers is none."""
     store = LayoutStore(tmp_path / "store")
-    for config, error, told in (
-        ({"os": "linux", "architecture": "vax", "rootfs": {"diff_ids": []}}, NotVerifiedError, "linux/vax"),
-        ({"architecture": "vax"}, StoreError, "damaged"),
-    ):
-        described = put(store, CONFIG, json.dumps(config).encode()).to_dict()
-        root = put(store, MANIFEST, json.dumps({"config": described, "layers": []}).encode())
-        with pytest.raises(error, match=told), unpacked(image(tmp_path, root, store)):
-            pass
+    described = put(store, CONFIG, json.dumps({"os": "linux"}).encode()).to_dict()
+    root = put(store, MANIFEST, json.dumps({"config": described, "layers": []}).encode())
+    with pytest.raises(StoreError, match="damaged"), unpacked(image(tmp_path, root, store)):
+        pass

@@ -1,0 +1,69 @@
+"""Platforms: how they are written, and which image of an index is for one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from bentoship.image.descriptor import Descriptor
+
+# On arm64 there is but one, which Docker's own images name and many others leave out.
+_VARIANTS = {"linux/arm64": "v8"}
+
+
+def describe(platform: str) -> dict[str, str]:
+    """A platform as an index and a configuration hold it: "linux/arm64" is architecture arm64, variant v8, os linux.
+
+    The variant is that of Docker's official images (OCI image spec, image-index.md, "Platform Variants").
+    """
+    system, architecture, *variant = platform.split("/")
+    variant = variant or ([_VARIANTS[platform]] if platform in _VARIANTS else [])
+    return {"architecture": architecture, "os": system, **({"variant": variant[0]} if variant else {})}
+
+
+def written(described: Mapping[str, Any]) -> str:
+    """How people write a platform, without a variant that goes without saying: "linux/arm64", "linux/arm/v7"."""
+    plain = f"{described['os']}/{described['architecture']}"
+    variant = described.get("variant") or ""
+    return plain if variant in ("", _VARIANTS.get(plain)) else f"{plain}/{variant}"
+
+
+def images_of(index: bytes) -> dict[str, Descriptor]:
+    """The images that an index lists, by their platforms. Raises KeyError, TypeError or ValueError when it is none."""
+    listed = [entry for entry in json.loads(index)["manifests"] if entry.get("platform")]
+    # Of two for the same platform, the first counts.
+    named = {written(entry["platform"]): Descriptor.from_dict(entry) for entry in reversed(listed)}
+    # What is no image, such as an attestation, is for "unknown".
+    return {name: named[name] for name in sorted(named) if not name.startswith("unknown/")}
+
+
+class Titled(Protocol):
+    """A dataclass with a title for people."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def title(self) -> str: ...
+
+
+Item = TypeVar("Item", bound=Titled)
+
+
+def each_once(by_platform: Mapping[str, Sequence[Item]], key: Callable[[Item], str]) -> list[Item]:
+    """What the images for several platforms consist of, each once: first what not all have, titled with its platform.
+
+    Args:
+        by_platform: for each platform what its image consists of.
+        key: what is the same of an item for all platforms that share it.
+    """
+    items = {key(item): item for items in by_platform.values() for item in items}
+    owners = {one: [name for name, items in by_platform.items() if one in map(key, items)] for one in items}
+    shared = [items[one] for one, names in owners.items() if len(names) == len(by_platform)]
+    own = [
+        replace(items[one], title=f"{items[one].title} for {', '.join(names)}")
+        for one, names in owners.items()
+        if len(names) < len(by_platform)
+    ]
+    return own + shared

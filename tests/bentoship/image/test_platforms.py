@@ -1,0 +1,58 @@
+"""Platforms and the images for them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from bentoship.image.descriptor import MANIFEST, Descriptor
+from bentoship.image.platforms import describe, each_once, images_of, written
+
+
+@pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64", "linux/arm/v7", "windows/amd64"])
+def test_a_platform_is_written_as_it_is_described(platform: str) -> None:
+    """There and back."""
+    assert written(describe(platform)) == platform
+
+
+def test_a_variant_that_goes_without_saying_may_be_left_out() -> None:
+    """arm64 is arm64/v8."""
+    assert written({"os": "linux", "architecture": "arm64"}) == written(describe("linux/arm64"))
+    assert describe("linux/arm64") == {"architecture": "arm64", "os": "linux", "variant": "v8"}
+
+
+def test_the_first_image_for_a_platform_counts() -> None:
+    """Attestations and what has no platform are no images."""
+    described = [{"os": "linux", "architecture": name} for name in ("arm64", "amd64", "amd64", "unknown")]
+    described[3]["os"] = "unknown"
+    digests = [f"sha256:{number:064x}" for number in range(5)]
+    entries = [
+        {"mediaType": MANIFEST, "digest": digest, "size": 7, **({"platform": platform} if platform else {})}
+        for digest, platform in zip(digests, [*described, None], strict=True)
+    ]
+    assert images_of(json.dumps({"manifests": entries}).encode()) == {
+        "linux/amd64": Descriptor(MANIFEST, digests[1], 7),
+        "linux/arm64": Descriptor(MANIFEST, digests[0], 7),
+    }
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something with a title."""
+
+    title: str
+    key: str
+
+
+def test_what_is_shared_comes_once_and_last() -> None:
+    """What is not names its platform; of one platform all stays as it is."""
+    one = [Thing("base", "1"), Thing("model", "2")]
+    other = [Thing("base", "3"), Thing("model", "2")]
+    assert each_once({"a": one, "b": other}, lambda thing: thing.key) == [
+        Thing("base for a", "1"),
+        Thing("base for b", "3"),
+        Thing("model", "2"),
+    ]
+    assert each_once({"a": one}, lambda thing: thing.key) == one

@@ -1,0 +1,64 @@
+"""Which image of a registry this machine can run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bentoship.bases.interpreter import host_platform
+from bentoship.errors import NotVerifiedError, StoreError
+from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
+from bentoship.image.platforms import describe
+from bentoship.reference import ImageReference
+from bentoship.running import RemoteImage
+from bentoship.running.fitting import fitting
+from bentoship.stores.layout import LayoutStore
+from tests.support.images import put
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LayoutStore:
+    """What stands for the registry."""
+    return LayoutStore(tmp_path / "store")
+
+
+def image(root: Descriptor, store: LayoutStore) -> RemoteImage:
+    """An image of the store."""
+    return RemoteImage(ImageReference.parse(f"localhost:1/a@{root.digest}"), root, store, True, None, store.folder)
+
+
+def manifest(store: LayoutStore, platform: str) -> Descriptor:
+    """An image without layers."""
+    config = put(store, CONFIG, json.dumps({**describe(platform), "rootfs": {"diff_ids": []}}).encode())
+    return put(store, MANIFEST, json.dumps({"config": config.to_dict(), "layers": []}).encode())
+
+
+def index(store: LayoutStore, *platforms: str) -> Descriptor:
+    """An index of such images."""
+    entries = [{**manifest(store, one).to_dict(), "platform": describe(one)} for one in platforms]
+    return put(store, INDEX, json.dumps({"manifests": entries}).encode())
+
+
+def test_this_machines_image_is_taken(store: LayoutStore) -> None:
+    """From an index by the digest of its own, else as it is."""
+    own = manifest(store, host_platform())
+    chosen = fitting(image(index(store, "linux/vax", host_platform()), store))
+    assert (chosen.root, chosen.reference.digest) == (own, own.digest)
+    assert fitting(image(own, store)) == image(own, store)
+
+
+def test_an_image_for_other_machines_says_nothing_of_itself(store: LayoutStore) -> None:
+    """For which it is, is told, with another exit code than a failure's."""
+    with pytest.raises(NotVerifiedError, match=f"for linux/pdp, linux/vax, and this machine runs {host_platform()}"):
+        fitting(image(index(store, "linux/vax", "linux/pdp"), store))
+    with pytest.raises(NotVerifiedError, match="for linux/vax") as caught:
+        fitting(image(manifest(store, "linux/vax"), store))
+    assert caught.value.exit_code == 3
+
+
+def test_a_damaged_image_is_told(store: LayoutStore) -> None:
+    """What is no manifest has no platform."""
+    with pytest.raises(StoreError, match="damaged"):
+        fitting(image(put(store, MANIFEST, b"{}"), store))

@@ -1,0 +1,112 @@
+"""Locks of a Bento's packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bentoship.errors import PackagesError
+from bentoship.locks import download_size, lock, lock_all, other_versions
+from bentoship.packages import Target
+from tests.support.wheels import make_requirements, make_source, make_wheel
+
+AMD = Target("linux/amd64", "3.11", 36)
+ARM = Target("linux/arm64", "3.11", 36)
+BOTH = "cp311-cp311-manylinux_2_28_{}"
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    """A folder for wheels."""
+    return tmp_path / "wheels"
+
+
+def test_a_loose_bento_gets_a_lock_that_is_kept(tmp_path: Path, wheels: Path) -> None:
+    """Without a lock of BentoML's the dependencies are found, and stay what they were."""
+    make_wheel(wheels, "top", requires="below>=1")
+    make_wheel(wheels, "below", "1.0")
+    bento = make_requirements(tmp_path / "bento", wheels, "top==1.0", locked=False)
+    assert lock(bento, AMD, tmp_path / "locks") == ["below==1.0", "top==1.0"]
+    make_wheel(wheels, "below", "2.0")
+    assert lock(bento, AMD, tmp_path / "locks") == ["below==1.0", "top==1.0"]
+    assert lock(bento, AMD, tmp_path / "other") == ["below==2.0", "top==1.0"]
+
+
+def test_bentomls_own_lock_is_taken(tmp_path: Path, wheels: Path) -> None:
+    """What is exact already is not asked for again, and uv is left out."""
+    bento = make_requirements(tmp_path / "bento", wheels, "b==2", "a==1", "uv==0.5")
+    assert lock(bento, AMD, tmp_path / "locks") == ["a==1", "b==2"]
+
+
+def native(wheels: Path, name: str, version: str, *machines: str, requires: str = "") -> None:
+    """Wheels of a package with programs for machines."""
+    for machine in machines:
+        make_wheel(wheels, name, version, tag=BOTH.format(machine), requires=requires)
+
+
+def test_another_platform_gets_the_same_versions(tmp_path: Path, wheels: Path) -> None:
+    """Newer releases that came since the Bento was locked are no reason to differ."""
+    native(wheels, "fast", "1.0", "x86_64", "aarch64")
+    make_wheel(wheels, "top", requires="fast>=1")
+    bento = make_requirements(tmp_path / "bento", wheels, "fast==1.0", "top==1.0")
+    (bento / "env" / "python" / "requirements.in").write_text("top\n", "utf-8")
+    native(wheels, "fast", "2.0", "x86_64", "aarch64")
+    assert lock(bento, ARM, tmp_path / "locks") == lock(bento, AMD, tmp_path / "locks") == ["fast==1.0", "top==1.0"]
+
+
+def test_a_version_without_a_wheel_gives_way(tmp_path: Path, wheels: Path) -> None:
+    """Another one that was allowed is taken, on that platform alone."""
+    native(wheels, "fast", "1.0", "x86_64", "aarch64")
+    native(wheels, "fast", "2.0", "x86_64")
+    bento = make_requirements(tmp_path / "bento", wheels, "fast==2.0")
+    (bento / "env" / "python" / "requirements.in").write_text("fast\n", "utf-8")
+    lock_all(bento, [AMD, ARM], tmp_path / "locks")
+    assert lock(bento, AMD, tmp_path / "locks") == ["fast==2.0"]
+    assert lock(bento, ARM, tmp_path / "locks") == other_versions(bento, ARM, tmp_path / "locks") == ["fast==1.0"]
+    assert other_versions(bento, AMD, tmp_path / "locks") == []
+
+
+def test_what_one_platform_alone_needs_is_its_own(tmp_path: Path, wheels: Path) -> None:
+    """Markers are read for each platform."""
+    make_wheel(wheels, "top", requires="gpu==1.0; platform_machine == 'x86_64'")
+    native(wheels, "gpu", "1.0", "x86_64")
+    for locked in (True, False):
+        requirements = ("gpu==1.0", "top==1.0") if locked else ("top",)
+        bento = make_requirements(tmp_path / f"bento-{locked}", wheels, *requirements, locked=locked)
+        (bento / "env" / "python" / "requirements.in").write_text("top\n", "utf-8")
+        lock_all(bento, [AMD, ARM], tmp_path / "locks")
+        assert lock(bento, AMD, tmp_path / "locks") == ["gpu==1.0", "top==1.0"]
+        assert lock(bento, ARM, tmp_path / "locks") == ["top==1.0"]
+
+
+def test_every_missing_wheel_is_named_at_once(tmp_path: Path, wheels: Path) -> None:
+    """Each package with its platform, what has wheels not among them."""
+    native(wheels, "both", "1.0", "x86_64", "aarch64")
+    native(wheels, "intel", "1.0", "x86_64")
+    native(wheels, "other", "2.0", "x86_64")
+    native(wheels, "apple", "1.0", "aarch64")
+    bento = make_requirements(tmp_path / "bento", wheels, "apple==1.0", "both==1.0", "intel==1.0", "other==2.0")
+    for name, version in (("apple", "1.0"), ("intel", "1.0"), ("other", "2.0")):
+        make_source(wheels, name, version)
+    with pytest.raises(PackagesError) as caught:
+        lock_all(bento, [AMD, ARM], tmp_path / "locks")
+    assert caught.value.why == (
+        "no wheel for linux/amd64 of apple==1.0; no wheel for linux/arm64 of intel==1.0, other==2.0"
+    )
+    assert "BACKEND=docker" in caught.value.hint
+
+
+def test_a_package_that_is_nowhere_is_told_in_the_installers_words(tmp_path: Path, wheels: Path) -> None:
+    """It lacks more than a wheel."""
+    wheels.mkdir()
+    bento = make_requirements(tmp_path / "bento", wheels, "nowhere", locked=False)
+    with pytest.raises(PackagesError, match="nowhere was not found"):
+        lock_all(bento, [AMD, ARM], tmp_path / "locks")
+
+
+def test_the_size_is_that_of_the_platforms_wheels(tmp_path: Path, wheels: Path) -> None:
+    """A folder of wheels tells no sizes, which is no mistake."""
+    native(wheels, "both", "1.0", "x86_64", "aarch64")
+    bento = make_requirements(tmp_path / "bento", wheels, "both==1.0")
+    assert download_size(bento, ["both==1.0"], ARM) == 0
