@@ -6,6 +6,8 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -36,15 +38,32 @@ signal.signal(signal.SIGTERM, _stop)
 def _run(context: Context, step: str, module: str = "steps") -> None:
     """Do a step of a module; with `--dry` tell what publish would do instead. An error becomes one clean message."""
     # Imported here, so that `invoke --list` answers at once.
-    from bentoship import process, steps
-    from bentoship.errors import explain
+    from bentoship import steps
 
-    try:
+    with _clean_errors():
         workspace = steps.workspace(FOLDER)
         if context.config.run.dry:
             steps.plan(workspace)
         else:
             getattr(importlib.import_module(f"bentoship.{module}"), step)(workspace)
+
+
+def _show(what: str, as_json: bool) -> None:
+    """Print a list of what the cloud has."""
+    with _clean_errors():
+        from bentoship.cloud import show
+
+        show(FOLDER, what, as_json=as_json)
+
+
+@contextmanager
+def _clean_errors() -> Iterator[None]:
+    """Let an error become one clean message, and its exit code."""
+    from bentoship import process
+    from bentoship.errors import explain
+
+    try:
+        yield
     except Exception as error:
         if process.debugging():
             raise
@@ -123,6 +142,24 @@ def doctor(context: Context, json: bool = False) -> None:
 def plan(context: Context) -> None:
     """Tell what publish would do, without doing it."""
     _run(context, "plan")
+
+
+@task(help={"json": "for programs"})
+def services(context: Context, json: bool = False) -> None:
+    """List the APIs that are enabled in the Google Cloud project."""
+    _show("services", json)
+
+
+@task(help={"json": "for programs"})
+def projects(context: Context, json: bool = False) -> None:
+    """List the Google Cloud projects that you may see."""
+    _show("projects", json)
+
+
+@task(help={"json": "for programs"})
+def locations(context: Context, json: bool = False) -> None:
+    """List where Google Artifact Registry can keep images."""
+    _show("locations", json)
 
 
 @task

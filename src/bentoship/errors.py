@@ -9,6 +9,7 @@
     ├── PackagesError           the Python packages cannot be installed for the platform
     ├── StoreError              an image is not where it should be, or is damaged
     │   └── RegistryError       a registry refused, or could not be reached
+    ├── CloudError              a cloud's API refused, or could not be reached
     ├── EngineError             Docker's engine cannot be reached, or refused
     ├── ProcessError            a program that is needed is missing, or failed
     ├── VerifyError             a published image does not do what it has to
@@ -97,6 +98,10 @@ class RegistryError(StoreError):
         self.codes = codes
         self.temporary = temporary
         self.retry_after = retry_after
+
+
+class CloudError(BentoshipError):
+    """A cloud's API refused, or could not be reached, or knows no account of ours."""
 
 
 class EngineError(BentoshipError):

@@ -15,7 +15,9 @@ from typing import TypeVar
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from bentoship import google_settings
 from bentoship.errors import InvalidReferenceError, SettingsError
+from bentoship.google_settings import GoogleSettings
 from bentoship.reference import ImageReference
 
 T = TypeVar("T")
@@ -44,6 +46,7 @@ class Settings:
         load_image: whether an image that is made is put into Docker's engine, too.
         local_registry_port: a port; None for the first free one.
         verify_request: the file with the request that verify sends, from the project's folder; None for the usual one.
+        google: the repository in Google Artifact Registry, as far as it is set.
         warnings: what looks odd, but does no harm.
         debug: whether to show tracebacks and children's output.
         cache: where everything is kept that can be made again.
@@ -60,13 +63,14 @@ class Settings:
     load_image: bool
     local_registry_port: int | None
     verify_request: Path | None
+    google: GoogleSettings
     warnings: tuple[str, ...]
     debug: bool
     cache: Path
     bentoml_home: Path
 
 
-def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
+def load(folder: Path, environ: Mapping[str, str] | None = None, *, complete: bool = True) -> Settings:
     """Read the settings of a project.
 
     What `.env` holds and the environment does not is put into the environment, so that SDKs that read names of their
@@ -75,6 +79,7 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
     Args:
         folder: where `.env` may lie.
         environ: in place of this process's environment, which then stays as it is.
+        complete: whether all has to be there that publishing needs; not for who is still looking for a project.
 
     Raises:
         SettingsError: naming every setting that is wrong, what was found and what is allowed.
@@ -82,7 +87,7 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
     file = _read(folder / ".env")
     if environ is None:
         for name, value in file.items():
-            os.environ.setdefault(name, value)
+            os.environ.setdefault(name, str(folder / Path(value).expanduser()) if name in _FILES and value else value)
         environ = os.environ
     given = {**file, **{name: value for name, value in environ.items() if value.strip()}}
     mistakes = [f"{name} is no setting; did you mean {known}?" for name, known in _misspelt(file, 0.8)]
@@ -100,6 +105,9 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
 
     registry = read("REGISTRY", "google" if given.get("GCP_PROJECT_ID", "").strip() else "local", _registry)
     backend = read("BACKEND", "direct", _one_of(BACKENDS))
+    google = google_settings.read(given, mistakes, complete=complete and registry == "google")
+    image_tags = read("IMAGE_TAGS", DEFAULT_TAGS, _tags)
+    warnings += google_settings.warnings(google, image_tags)
     base_image = read("BASE_IMAGE", "", _base_image)
     if base_image and backend == "docker":
         warnings.append("BASE_IMAGE has no effect with BACKEND=docker: set docker.base_image in bentofile.yaml")
@@ -108,15 +116,16 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
         mistakes.append("PLATFORMS names several, but BACKEND=docker makes an image for one; BACKEND=direct makes both")
     settings = Settings(
         registry=registry,
-        repository=_repository(registry, given, mistakes),
+        repository={"local": "", "google": google.host}.get(registry, registry),
         image_name=read("IMAGE_NAME", "", _image_name),
-        image_tags=read("IMAGE_TAGS", DEFAULT_TAGS, _tags),
+        image_tags=image_tags,
         backend=backend,
         base_image=base_image,
         platforms=platforms,
         load_image=read("LOAD_IMAGE", False, _flag),
         local_registry_port=read("LOCAL_REGISTRY_PORT", None, _port),
         verify_request=read("VERIFY_REQUEST", None, Path),
+        google=google,
         warnings=tuple(warnings),
         debug=read("BENTOSHIP_DEBUG", False, _flag),
         cache=_cache(given),
@@ -131,9 +140,12 @@ def load(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
 KNOWN = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
-    "GCP_PROJECT_ID", "GCP_CONTAINER_REGISTRY_NAME", "GCP_CONTAINER_REGISTRY_LOCATION", "GCP_CONTAINER_REGISTRY_HOST",
+    *google_settings.NAMES,
     "VERIFY_REQUEST", "BENTOSHIP_DEBUG", "BENTOML_HOME",
 )  # fmt: skip
+
+_FILES = ("GOOGLE_APPLICATION_CREDENTIALS",)
+"""What names a file; in .env, from the project's folder, wherever a task is called."""
 
 
 def _read(file: Path) -> dict[str, str]:
@@ -155,19 +167,6 @@ def _misspelt(names: Iterable[str], likeness: float) -> list[tuple[str, str]]:
     unknown = sorted(set(names) - {*KNOWN})
     near = ((name, difflib.get_close_matches(name.upper(), KNOWN, 1, likeness)) for name in unknown)
     return [(name, match[0]) for name, match in near if match]
-
-
-def _repository(registry: str, given: Mapping[str, str], mistakes: list[str]) -> str:
-    """Where images go. Google's is LOCATION-docker.pkg.dev/PROJECT/NAME, or what GCP_CONTAINER_REGISTRY_HOST says."""
-    if registry != "google":
-        return "" if registry == "local" else registry
-    if host := given.get("GCP_CONTAINER_REGISTRY_HOST", "").strip().rstrip("/"):
-        return host
-    names = ("GCP_CONTAINER_REGISTRY_LOCATION", "GCP_PROJECT_ID", "GCP_CONTAINER_REGISTRY_NAME")
-    missing = [name for name in names if not given.get(name, "").strip()]
-    mistakes += [f"{name} is missing, which Google Artifact Registry needs" for name in missing]
-    location, project, name = (given.get(part, "").strip() for part in names)
-    return f"{location}-docker.pkg.dev/{project}/{name}"
 
 
 def _registry(text: str) -> str:

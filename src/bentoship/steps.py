@@ -19,7 +19,7 @@ from bentoship.backends.direct import DirectBackend
 from bentoship.bases import Base
 from bentoship.bases.choice import DEBIAN, choose
 from bentoship.bento import Bento
-from bentoship.errors import RegistryError, SettingsError
+from bentoship.errors import CloudError, RegistryError, SettingsError
 from bentoship.git import clean_commit
 from bentoship.image.descriptor import Descriptor
 from bentoship.layers import LayerCache
@@ -99,6 +99,10 @@ def provider(where: Workspace) -> Provider:
         from bentoship.providers.local import LocalRegistry
 
         return LocalRegistry(settings.cache, settings.local_registry_port)
+    if settings.registry == "google":
+        from bentoship.providers.google import GoogleRegistry
+
+        return GoogleRegistry(settings.google, network_settings(), console.say)
     from bentoship.providers.generic import GenericProvider
 
     return GenericProvider.parse(settings.repository)
@@ -376,7 +380,7 @@ def _asking(where: Workspace, target: ImageReference) -> Callable[[Descriptor], 
         nonlocal silent
         try:
             return not silent and store.exists(descriptor)
-        except RegistryError as error:
+        except (RegistryError, CloudError) as error:
             console.say("plan", f"{error.doing}: {error.why}; all is taken for new")
             silent = True
             return False

@@ -1,0 +1,47 @@
+"""What a cloud has that publishing needs names of: services, projects, locations; as tables, or for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bentoship import console
+from bentoship.process import network_settings
+from bentoship.providers.google import GoogleRegistry
+from bentoship.settings import load
+
+
+def show(folder: Path, what: str, *, as_json: bool = False) -> None:
+    """Print a list on stdout.
+
+    Args:
+        folder: the project's, whose settings need not be complete yet.
+        what: "services", "projects" or "locations".
+        as_json: whether a program reads it.
+
+    Raises: BentoshipError.
+    """
+    settings = load(folder, complete=False).google
+    google = GoogleRegistry(settings, network_settings(), console.say)
+    rows: list[dict[str, str]] = getattr(google, what)()
+    if as_json:
+        console.result(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        _print(rows)
+    if what == "locations" and settings.location and settings.location not in {row["location"] for row in rows}:
+        near = google.nearest(settings.location)
+        meant = f"; did you mean {near}?" if near else ""
+        console.say("locations", f"GCP_CONTAINER_REGISTRY_LOCATION={settings.location} is none of them{meant}")
+
+
+def _print(rows: Sequence[dict[str, str]]) -> None:
+    if not rows:
+        console.say("", "none")
+        return
+    heads = [key for key in rows[0] if any(row[key] for row in rows)]
+    lines = [[key.upper() for key in heads], *([row[key] for key in heads] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), file=sys.stdout)

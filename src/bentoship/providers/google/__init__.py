@@ -1,0 +1,343 @@
+"""Google Artifact Registry, by Google's own clients; no gcloud is needed.
+
+Calls carry a deadline each, because these clients have none of their own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from bentoship import credentials, docker_config, process
+from bentoship.credentials import Credentials
+from bentoship.errors import CloudError
+from bentoship.google_settings import GoogleSettings
+from bentoship.image.descriptor import Descriptor
+from bentoship.process import Network
+from bentoship.providers.generic import GenericProvider
+from bentoship.reference import ImageReference
+
+if TYPE_CHECKING:
+    from google.cloud.artifactregistry_v1.types import Repository
+
+    from bentoship.providers.google.account import Account
+    from bentoship.providers.google.apis import Apis
+
+_SERVICE = "artifactregistry.googleapis.com"
+_UPLOAD = "artifactregistry.repositories.uploadArtifacts"
+_DOWNLOAD = "artifactregistry.repositories.downloadArtifacts"
+_SIDE_BY_SIDE = 8
+
+
+class GoogleRegistry:
+    """A provider whose registry is Google's.
+
+    Args:
+        settings: which repository, and how it is to be.
+        network: proxies and certificates.
+        tell: told in words what takes a while: the task, and a sentence.
+    """
+
+    def __init__(
+        self, settings: GoogleSettings, network: Network, tell: Callable[[str, str], None] = lambda *_: None
+    ) -> None:
+        self._settings = settings
+        self._network = network
+        self._tell = tell
+        self._place = GenericProvider.parse(settings.host)
+        self._step = "auth"
+        self.plain_http = self._place.plain_http
+
+    def enable_api(self) -> str:
+        """Enable Artifact Registry in the project, unless it is. Raises CloudError."""
+        from google.api_core.exceptions import Forbidden
+        from google.cloud.service_usage_v1 import ServiceUsageClient
+        from google.cloud.service_usage_v1.types import State
+
+        from bentoship.providers.google.failures import explained, reason
+
+        if self._docker_only:
+            return f"{self._docker_only}, which tells nothing of APIs: taken for enabled."
+        self._step = "enable-api"
+        project = self._settings.project
+        name = {"name": f"projects/{project}/services/{_SERVICE}"}
+        doing = f"Look whether {_SERVICE} is enabled in {project}"
+        try:
+            service = self._apis.call(doing, ServiceUsageClient, "get_service", name)
+        except Forbidden as error:
+            # Who may push need not be allowed to look; if it is not enabled, the next step says so.
+            if reason(error) not in ("IAM_PERMISSION_DENIED", "AUTH_PERMISSION_DENIED"):
+                raise explained(doing, error, self._apis.asked) from error
+            return f"{self._account.name} may not look whether {_SERVICE} is enabled; going on."
+        except Exception as error:
+            raise self._as_error(doing, error) from error
+        if service.state == State.ENABLED:
+            return f"{_SERVICE} is enabled in {project}."
+        doing = f"Enable {_SERVICE} in {project}"
+        self._tell(self._step, f"enabling {_SERVICE} in {project}, which takes up to a minute")
+        self._apis.wait(
+            doing, ServiceUsageClient, self._apis.must(doing, ServiceUsageClient, "enable_service", name)
+        )
+        self._apis.just_enabled = True
+        return f"Enabled {_SERVICE} in {project}."
+
+    def create_registry(self) -> str:
+        """Create the repository, unless it is there; change there what the settings say otherwise. Raises CloudError."""
+        from google.api_core.exceptions import NotFound
+
+        if self._docker_only:
+            return f"{self._docker_only}, which cannot create one: taken to be there."
+        self._step = "create-registry"
+        doing = f"Look for the repository {self._settings.name} in {self._settings.location}"
+        try:
+            found = self._apis.call(doing, self._client, "get_repository", {"name": self._name})
+        except NotFound as error:
+            if "project" in str(error.message).lower():
+                raise self._as_error(doing, error) from error
+            return self._create()
+        except Exception as error:
+            raise self._misplaced(doing, error) from error
+        return self._there(found)
+
+    def login(self) -> str:
+        """Find the account, and see that it may push; tell Docker how to log in, too. Raises CloudError."""
+        from google.api_core.exceptions import NotFound
+
+        from bentoship.providers.google.failures import permission_hint
+
+        if self._docker_only:
+            return f"{self._docker_only}."
+        self._step = "auth"
+        doing = f"Check that {self._account.name} may push to {self._settings.host}"
+        request = {"resource": self._name, "permissions": [_UPLOAD, _DOWNLOAD]}
+        try:
+            granted = self._apis.call(doing, self._client, "test_iam_permissions", request).permissions
+        except NotFound as error:
+            hint = f"It is created by: invoke create-registry ({error.message})"
+            raise CloudError(doing, "there is no such repository", hint) from error
+        except Exception as error:
+            raise self._misplaced(doing, error) from error
+        for permission in (_UPLOAD, _DOWNLOAD):
+            if permission not in granted:
+                hint = permission_hint(permission, self._apis.asked)
+                raise CloudError(doing, f"it lacks {permission} (or there is no such repository)", hint)
+        said = f"{self._account.name} (from {self._account.source}) may push to {self._settings.host}."
+        return f"{said} {changed}" if (changed := self._log_docker_in()) else said
+
+    def repository(self, image_name: str) -> ImageReference:
+        """LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/NAME. Raises InvalidReferenceError."""
+        return self._place.repository(image_name)
+
+    def credentials(self) -> Credentials | None:
+        """A fresh token; else the account that Docker keeps. Raises CloudError."""
+        if self._docker_only:
+            return self._place.credentials()
+        # A token's user at Google's registries (cloud.google.com/artifact-registry/docs/docker/authentication).
+        return Credentials("oauth2accesstoken", self._account.token(), source=f"{self._account.name}'s token")
+
+    def holdings(self, repository: ImageReference) -> Callable[[Descriptor], bool] | None:
+        """It has to be asked."""
+        return None
+
+    def services(self) -> list[dict[str, str]]:
+        """The APIs that are enabled in the project. Raises CloudError."""
+        from google.cloud.service_usage_v1 import ServiceUsageClient
+
+        self._step = "services"
+        project = self._needed_project("List the services")
+        request = {"parent": f"projects/{project}", "filter": "state:ENABLED"}
+        found = self._pages(f"List the services of {project}", ServiceUsageClient, "list_services", request)
+        return sorted(({"name": one.config.name, "title": one.config.title} for one in found), key=lambda s: s["name"])
+
+    def projects(self) -> list[dict[str, str]]:
+        """The projects that the account may see. Raises CloudError."""
+        from google.cloud.resourcemanager_v3 import ProjectsClient
+
+        self._step = "projects"
+        found = self._pages("List the projects", ProjectsClient, "search_projects", {})
+        rows = [
+            {"project_id": one.project_id, "name": one.display_name, "number": one.name.rpartition("/")[2]}
+            for one in found
+        ]
+        return sorted(rows, key=lambda row: row["project_id"])
+
+    def locations(self) -> list[dict[str, str]]:
+        """Where repositories can be. Raises CloudError."""
+        self._step = "locations"
+        self._needed_project("List the locations")
+        return [{"location": location, "name": name} for location, name in sorted(self._locations.items())]
+
+    def nearest(self, location: str) -> str:
+        """What may have been meant by a location that there is not; empty when there is, or nothing is near."""
+        if location in self._locations:
+            return ""
+        return next(iter(difflib.get_close_matches(location, self._locations, 1, 0.6)), "")
+
+    @property
+    def _name(self) -> str:
+        return f"{self._parent}/repositories/{self._settings.name}"
+
+    @property
+    def _parent(self) -> str:
+        return f"projects/{self._settings.project}/locations/{self._settings.location}"
+
+    @functools.cached_property
+    def _account(self) -> Account:
+        from bentoship.providers.google.account import Account
+
+        return Account(self._network)
+
+    @functools.cached_property
+    def _docker_only(self) -> str:
+        """Whose account Docker keeps, where Google's tools know none; empty when they do."""
+        try:
+            self._account  # noqa: B018
+        except CloudError:
+            if found := credentials.find(self._place.host, self._place.path):
+                return f"There are no credentials for Google but Docker's account {found.account}"
+            raise
+        return ""
+
+    @functools.cached_property
+    def _apis(self) -> Apis:
+        from bentoship.providers.google.apis import Apis
+
+        settings = self._settings
+        return Apis(
+            settings.endpoint, settings.project, self._account, self._network, lambda text: self._tell(self._step, text)
+        )
+
+    @property
+    def _client(self) -> type[Any]:
+        from google.cloud.artifactregistry_v1 import ArtifactRegistryClient
+
+        return ArtifactRegistryClient
+
+    @functools.cached_property
+    def _locations(self) -> dict[str, str]:
+        """The locations of Artifact Registry, and what people call them."""
+        request = {"name": f"projects/{self._settings.project}"}
+        found = self._apis.must("List the locations of Artifact Registry", self._client, "list_locations", request)
+        return {one.location_id: one.display_name for one in found.locations}
+
+    def _needed_project(self, doing: str) -> str:
+        if not self._settings.project:
+            raise CloudError(doing, "GCP_PROJECT_ID is not set", "`invoke projects` lists those that you may see.")
+        return self._settings.project
+
+    def _pages(self, doing: str, client: type[Any], method: str, request: dict[str, str]) -> list[Any]:
+        """All that a call lists. Each page is a call of its own, so that each has its deadline."""
+        first, found, token = True, [], ""
+        while first or token:
+            pager = self._apis.must(doing, client, method, {**request, "page_size": 200, "page_token": token})
+            page = next(iter(pager.pages))
+            first, token = False, page.next_page_token
+            found += getattr(page, method.partition("_")[2])
+        return found
+
+    def _create(self) -> str:
+        from google.api_core.exceptions import Conflict
+
+        from bentoship.providers.google.repository import wanted
+
+        settings = self._settings
+        doing = f"Create the repository {settings.name} in {settings.location}"
+        elsewhere = self._elsewhere()
+        request = {"parent": self._parent, "repository_id": settings.name, "repository": wanted(settings)}
+        self._tell(self._step, f"creating the repository {settings.name} in {settings.location}")
+        try:
+            operation = self._apis.call(doing, self._client, "create_repository", request)
+        except Conflict:  # made meanwhile, by another run or by an attempt whose answer was lost
+            found = self._apis.must(doing, self._client, "get_repository", {"name": self._name})
+            return self._there(found)
+        except Exception as error:
+            raise self._misplaced(doing, error) from error
+        self._apis.wait(doing, self._client, operation)
+        also = f" (One of that name is also in {', '.join(elsewhere)}.)" if elsewhere else ""
+        return f"Created the repository {settings.name} for Docker images in {settings.location}.{also}"
+
+    def _there(self, found: Repository) -> str:
+        """What there is to say and to change of a repository that is there."""
+        from bentoship.providers.google.repository import changes, mask
+
+        settings = self._settings
+        doing = f"Use the repository {settings.name} in {settings.location}"
+        if found.format_.name != "DOCKER":
+            why = f"it exists with the format {found.format_.name.lower()}, not docker, which cannot be changed"
+            raise CloudError(doing, why, "Set GCP_CONTAINER_REGISTRY_NAME to another name.")
+        if found.mode.name not in ("STANDARD_REPOSITORY", "MODE_UNSPECIFIED"):
+            kind = found.mode.name.removesuffix("_REPOSITORY").lower()
+            raise CloudError(
+                doing, f"it is a {kind} one, which takes no images", "Set GCP_CONTAINER_REGISTRY_NAME to another name."
+            )
+        if settings.kms_key and settings.kms_key != found.kms_key_name:
+            why = f"it is encrypted with {found.kms_key_name or 'a key of Google'}, which cannot be changed"
+            raise CloudError(doing, why, "Unset GCP_CONTAINER_REGISTRY_KMS_KEY, or choose another name.")
+        there = f"The repository {settings.name} is there, in {settings.location}."
+        changed = changes(settings, found)
+        if changed is None:
+            return there
+        doing = f"Change the repository {settings.name}"
+        fields = mask(settings)
+        self._apis.must(
+            doing, self._client, "update_repository", {"repository": changed, "update_mask": {"paths": fields}}
+        )
+        return f"{there} Changed its {', '.join(field.replace('_', ' ') for field in fields)} to the settings."
+
+    def _elsewhere(self) -> list[str]:
+        """The other locations with a repository of the name; none when that cannot be told."""
+        from google.api_core.exceptions import GoogleAPICallError
+
+        def has(location: str) -> bool:
+            name = f"projects/{self._settings.project}/locations/{location}/repositories/{self._settings.name}"
+            try:
+                self._apis.call("Look for the repository", self._client, "get_repository", {"name": name})
+            except (GoogleAPICallError, CloudError):
+                return False
+            return True
+
+        try:
+            others = [one for one in self._locations if one != self._settings.location]
+        except CloudError:
+            return []
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            return [location for location, there in zip(others, pool.map(has, others), strict=True) if there]
+
+    def _misplaced(self, doing: str, error: Exception) -> Exception:
+        """A refusal; one for a location that there is not names it, and what may have been meant."""
+        failure = self._as_error(doing, error)
+        from bentoship.providers.google.failures import reason
+
+        location = self._settings.location
+        if getattr(error, "code", None) not in (400, 403, 404) or reason(error) == "SERVICE_DISABLED":  # type: ignore[arg-type]
+            return failure
+        try:
+            known = location in self._locations
+        except CloudError:
+            return failure
+        if known:
+            return failure
+        near = self.nearest(location)
+        meant = f"did you mean {near}? " if near else ""
+        hint = f"GCP_CONTAINER_REGISTRY_LOCATION is {location!r}, which is no location: {meant}`invoke locations` lists them."
+        return CloudError(doing, getattr(failure, "why", str(failure)), hint)
+
+    def _as_error(self, doing: str, error: Exception) -> Exception:
+        """Google's refusals in words; other exceptions as they are."""
+        from google.api_core.exceptions import GoogleAPICallError
+
+        from bentoship.providers.google.failures import explained
+
+        return explained(doing, error, self._apis.asked) if isinstance(error, GoogleAPICallError) else error
+
+    def _log_docker_in(self) -> str:
+        """Have Docker ask Google's helper for this host, where there is one. Returns: what was changed, in words."""
+        host = self._place.host
+        helper = docker_config.installed_helper(process.environment())
+        if not helper or not host.endswith(".pkg.dev"):  # helpers know no other hosts
+            return ""
+        changed = docker_config.name_helper(host, helper)
+        return f"Docker logs in to {host} by docker-credential-{helper} now ({changed})." if changed else ""

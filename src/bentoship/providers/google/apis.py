@@ -1,0 +1,164 @@
+"""Calls to Google's APIs: where they go, how long they may take, and what is tried again."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import grpc
+from google.api_core.exceptions import GatewayTimeout, GoogleAPICallError, ServerError
+from google.auth.exceptions import GoogleAuthError
+
+from bentoship.errors import CloudError
+from bentoship.process import Network
+from bentoship.providers.google.account import Account
+from bentoship.providers.google.failures import Asked, explained, reason
+from bentoship.stores.http import is_loopback
+
+T = TypeVar("T")
+
+CALL_TIMEOUT = 20.0
+"""Seconds that one call may take."""
+
+_ATTEMPTS = 4
+_OPERATION_TIMEOUT = 600.0
+_PROPAGATION = 180.0
+"""Seconds that an API which was just enabled may still say that it is not."""
+
+
+class Apis:
+    """Google's APIs, asked as one account.
+
+    Args:
+        endpoint: their address, in which {service} stands for the name of one.
+        project: the id of the project that is asked about.
+        account: who asks.
+        network: proxies and certificates.
+        tell: told in words what takes a while.
+    """
+
+    def __init__(
+        self, endpoint: str, project: str, account: Account, network: Network, tell: Callable[[str], None]
+    ) -> None:
+        self.account = account
+        self.asked = Asked(project, account.name)
+        self.just_enabled = False
+        self._endpoint = endpoint
+        self._network = network
+        self._tell = tell
+        self._clients: dict[type[Any], Any] = {}
+
+    def call(self, doing: str, client: type[Any], method: str, request: Any) -> Any:
+        """Ask, and again after what is temporary.
+
+        Args:
+            doing: for errors.
+            client: Google's class for the API.
+            method: of that class.
+            request: as the method takes it.
+
+        Raises:
+            GoogleAPICallError: the API refused; not all refusals are failures.
+            CloudError: it could not be asked.
+        """
+        began = time.monotonic()
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                ask = getattr(self._client(client), method)
+                return ask(request=request, retry=None, timeout=CALL_TIMEOUT, metadata=self.account.metadata)
+            except GoogleAPICallError as error:
+                waits = self.just_enabled and reason(error) == "SERVICE_DISABLED"
+                if waits and time.monotonic() - began < _PROPAGATION:
+                    pause = min(0.5 * attempt, 5.0)
+                    self._tell("the API is enabled, but does not answer yet")
+                elif isinstance(error, ServerError) and _is_temporary(error) and attempt < _ATTEMPTS:
+                    pause = 0.5 * 2 ** (attempt - 1)
+                    self._tell(f"{doing}: {_shortened(str(error.message))}; trying again")
+                elif isinstance(error, ServerError):
+                    raise explained(doing, error, self.asked) from error
+                else:
+                    raise
+                time.sleep(pause)
+            except GoogleAuthError as error:
+                raise explained(doing, error, self.asked) from error
+
+    def must(self, doing: str, client: type[Any], method: str, request: Any) -> Any:
+        """As `call`, where every refusal is a failure. Raises CloudError."""
+        try:
+            return self.call(doing, client, method, request)
+        except GoogleAPICallError as error:
+            raise explained(doing, error, self.asked) from error
+
+    def wait(self, doing: str, client: type[Any], operation: Any) -> None:
+        """Wait for what a call has begun (google.longrunning.Operations). Raises CloudError when it fails."""
+        from google.api_core import exceptions
+
+        began, told, pause = time.monotonic(), time.monotonic(), 0.2
+        current = operation.operation
+        while not current.done:
+            if time.monotonic() - began > _OPERATION_TIMEOUT:
+                raise CloudError(doing, f"{current.name} is not done after {_OPERATION_TIMEOUT:.0f} s", "Run it again.")
+            time.sleep(pause)
+            pause = min(pause * 1.5, 5.0)
+            if time.monotonic() - told >= 5.0:
+                told = time.monotonic()
+                self._tell(f"waiting for Google ({told - began:.0f} s)")
+            current = self.must(doing, client, "get_operation", {"name": current.name})
+        if current.HasField("error"):
+            failed = exceptions.from_grpc_status(current.error.code, current.error.message, errors=(current.error,))
+            raise explained(doing, failed, self.asked)
+
+    def _client(self, client: type[Any]) -> Any:
+        if client not in self._clients:
+            transport = client.get_transport_class("grpc")
+            host = str(client.DEFAULT_ENDPOINT)  # type: ignore[attr-defined]
+            channel = _channel(self._endpoint.replace("{service}", host.partition(".")[0]), self._network)
+            self._clients[client] = client(transport=transport(channel=channel))
+        return self._clients[client]
+
+
+def _is_temporary(error: ServerError) -> bool:
+    """Whether the same call may succeed in a while; names that nobody knows and refused connections do not change."""
+    text = str(error.message)
+    permanent = ("DNS resolution failed", "Connection refused", "CERTIFICATE_VERIFY_FAILED", "HTTP proxy")
+    return not isinstance(error, GatewayTimeout) and not any(one in text for one in permanent)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _channel(address: str, network: Network) -> grpc.Channel:
+    """A connection to an API, by the proxy and with the certificates that everything else here uses.
+
+    gRPC would look for a proxy under other names, and believe only certificates of its own.
+    """
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    target = parts.netloc if parts.port else f"{parts.netloc}:{80 if parts.scheme == 'http' else 443}"
+    options: list[tuple[str, Any]] = [("grpc.enable_http_proxy", 0)]
+    proxy = None if is_loopback(host) else network.proxy(parts.scheme, host)
+    if proxy:
+        options = [("grpc.http_proxy", proxy)]
+    if parts.scheme == "http":
+        return grpc.insecure_channel(target, options)
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(_certificates(network)), options)
+
+
+def _certificates(network: Network) -> bytes | None:
+    """The authorities to believe, in PEM; gRPC's own list when the system has none."""
+    if network.ca_folder and not network.ca_file:
+        files = [path for path in sorted(Path(network.ca_folder).glob("*")) if path.suffix in (".pem", ".crt", ".0")]
+        return b"\n".join(path.read_bytes() for path in files if path.is_file()) or None
+    named = network.ca_file or ssl.get_default_verify_paths().cafile
+    try:
+        return Path(named).read_bytes() if named else None
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise CloudError(f"Read the certificates in {named}", why, "Correct SSL_CERT_FILE.") from error
