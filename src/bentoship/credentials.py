@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bentoship import process
+from bentoship.docker_config import config_file
 from bentoship.errors import ProcessError, SettingsError
 from bentoship.reference import DOCKER_HUB
 
@@ -68,7 +69,7 @@ def find(host: str, path: str = "", *, env: Mapping[str, str] | None = None) -> 
 
 def _files(env: Mapping[str, str]) -> Iterator[Path]:
     home = Path(env.get("HOME") or "~").expanduser()
-    yield Path(env.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+    yield config_file(env)
     if env.get("REGISTRY_AUTH_FILE"):
         yield Path(env["REGISTRY_AUTH_FILE"])
     if env.get("XDG_RUNTIME_DIR"):
