@@ -78,9 +78,7 @@ class GoogleRegistry:
             return f"{_SERVICE} is enabled in {project}."
         doing = f"Enable {_SERVICE} in {project}"
         self._tell(self._step, f"enabling {_SERVICE} in {project}, which takes up to a minute")
-        self._apis.wait(
-            doing, ServiceUsageClient, self._apis.must(doing, ServiceUsageClient, "enable_service", name)
-        )
+        self._apis.wait(doing, ServiceUsageClient, self._apis.must(doing, ServiceUsageClient, "enable_service", name))
         self._apis.just_enabled = True
         return f"Enabled {_SERVICE} in {project}."
 
