@@ -133,9 +133,7 @@ def _names_in(host: str) -> dict[str, str]:
 def _mistakes(project: str, location: str, name: str) -> list[str]:
     mistakes = []
     if project.isdecimal():
-        mistakes.append(
-            f"{_PROJECT} is {project!r}, a number, but has to be the project's id; `invoke projects` shows both"
-        )
+        mistakes.append(f"{_PROJECT} is {project!r}, a number, but has to be the id, which `invoke projects` shows")
     elif project and not re.fullmatch(r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]", project):
         mistakes.append(f"{_PROJECT} is {project!r}, but has to be a project's id: 6 to 30 of a-z, 0-9 and -")
     if region := re.fullmatch(r"([a-z]+-[a-z]+\d+)-[a-z]", location):

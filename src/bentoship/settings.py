@@ -25,7 +25,7 @@ T = TypeVar("T")
 BACKENDS = ("direct", "docker")
 PLATFORMS = ("linux/amd64", "linux/arm64")
 DEFAULT_PLATFORMS: tuple[str, ...] = ("linux/amd64",)
-DEFAULT_TAGS = ("latest", "{version}", "{commit}")
+DEFAULT_TAGS: tuple[str, ...] = ("latest", "{version}", "{commit}")
 
 _PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _TAG = re.compile(r"^(\{version\}|\{commit\}|[A-Za-z0-9_])([A-Za-z0-9_.-]|\{version\}|\{commit\}){0,127}$")

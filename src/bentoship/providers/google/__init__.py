@@ -83,7 +83,7 @@ class GoogleRegistry:
         return f"Enabled {_SERVICE} in {project}."
 
     def create_registry(self) -> str:
-        """Create the repository, unless it is there; change there what the settings say otherwise. Raises CloudError."""
+        """Create the repository unless it is there; change there what settings say otherwise. Raises CloudError."""
         from google.api_core.exceptions import NotFound
 
         if self._docker_only:
@@ -320,7 +320,7 @@ class GoogleRegistry:
             return failure
         near = self.nearest(location)
         meant = f"did you mean {near}? " if near else ""
-        hint = f"GCP_CONTAINER_REGISTRY_LOCATION is {location!r}, which is no location: {meant}`invoke locations` lists them."
+        hint = f"GCP_CONTAINER_REGISTRY_LOCATION={location} is no location: {meant}`invoke locations` lists them."
         return CloudError(doing, getattr(failure, "why", str(failure)), hint)
 
     def _as_error(self, doing: str, error: Exception) -> Exception:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import grpc
-from google.api_core.exceptions import GatewayTimeout, GoogleAPICallError, ServerError
+from google.api_core.exceptions import GatewayTimeout, GoogleAPICallError, ServerError, from_grpc_status
 from google.auth.exceptions import GoogleAuthError
 
 from bentoship.errors import CloudError
@@ -97,8 +97,6 @@ class Apis:
 
     def wait(self, doing: str, client: type[Any], operation: Any) -> None:
         """Wait for what a call has begun (google.longrunning.Operations). Raises CloudError when it fails."""
-        from google.api_core import exceptions
-
         began, told, pause = time.monotonic(), time.monotonic(), 0.2
         current = operation.operation
         while not current.done:
@@ -111,13 +109,14 @@ class Apis:
                 self._tell(f"waiting for Google ({told - began:.0f} s)")
             current = self.must(doing, client, "get_operation", {"name": current.name})
         if current.HasField("error"):
-            failed = exceptions.from_grpc_status(current.error.code, current.error.message, errors=(current.error,))
+            status = current.error
+            failed = from_grpc_status(status.code, status.message, errors=(status,))  # type: ignore[no-untyped-call]
             raise explained(doing, failed, self.asked)
 
     def _client(self, client: type[Any]) -> Any:
         if client not in self._clients:
             transport = client.get_transport_class("grpc")
-            host = str(client.DEFAULT_ENDPOINT)  # type: ignore[attr-defined]
+            host = str(client.DEFAULT_ENDPOINT)
             channel = _channel(self._endpoint.replace("{service}", host.partition(".")[0]), self._network)
             self._clients[client] = client(transport=transport(channel=channel))
         return self._clients[client]

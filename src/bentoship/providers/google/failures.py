@@ -12,6 +12,7 @@ import requests.exceptions
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth.exceptions import GoogleAuthError, RefreshError
 from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from bentoship.errors import CloudError
 
@@ -65,7 +66,7 @@ def explained(doing: str, error: Failure, asked: Asked) -> CloudError:
 
 def reason(error: GoogleAPICallError) -> str:
     """Google's name for what is wrong ("SERVICE_DISABLED"); empty when it gives none."""
-    return error.reason or _operation_info(error).reason
+    return str(error.reason or "") or _operation_info(error).reason
 
 
 def permission_hint(permission: str, asked: Asked) -> str:
@@ -102,7 +103,7 @@ def _operation_info(error: GoogleAPICallError) -> ErrorInfo:
     """What the error of a long-running operation holds, which Google's client leaves packed."""
     info = ErrorInfo()
     for status in error.errors:
-        for packed in getattr(status, "details", ()):
+        for packed in status.details if isinstance(status, Status) else ():
             if packed.Unpack(info):
                 return info
     return info
