@@ -24,6 +24,9 @@ from bentoship.transfer import Progress
 _OUTCOMES = {"Pushed": "sent", "Layer already exists": "present", "Mounted from": "mounted"}
 """What the engine says of a layer in the end, and what that means."""
 
+# An engine's last word; those with containerd's store say it in no other way.
+_DIGEST = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: \d+$")
+
 
 @dataclass(frozen=True)
 class Workplace:
@@ -137,7 +140,8 @@ class DockerBackend:
                 if "errorDetail" in event or "error" in event:
                     said = str((event.get("errorDetail") or {}).get("message") or event.get("error"))
                     raise _denial(doing, said, reference.host)
-                digest = (event.get("aux") or {}).get("Digest") or digest
+                if told := _DIGEST.search(str(event.get("status", ""))):
+                    digest = told[1]
                 if event.get("id"):
                     layers.see(event)
                     for words, outcome in _OUTCOMES.items():
