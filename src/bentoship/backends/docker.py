@@ -197,10 +197,12 @@ def _denial(doing: str, said: str, host: str) -> RegistryError | EngineError:
     hint = ""
     if re.search(r"denied|unauthorized|authentication|no basic auth|forbidden", lower):
         hint = f"Log in with an account that may push: docker login {host}"
-    elif "server gave http response to https client" in lower:
+    elif re.search(r"server gave http response to https client|does not look like a tls handshake", lower):
         hint = f"Let the engine speak HTTP to {host}: insecure-registries in daemon.json (podman: registries.conf)."
     elif "connection refused" in lower or "no such host" in lower:
         hint = f"It is the engine that has to reach {host}; on another machine localhost is another registry."
+    elif re.search(r": 5\d\d ", said):  # of whose answer engines hand on no more than the status
+        hint = "The registry has a trouble of its own: try again later."
     return RegistryError(doing, said, hint)
 
 
