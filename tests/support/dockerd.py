@@ -80,9 +80,9 @@ def running(*options: str, space: int = 0) -> Iterator[Daemon]:
                 start_new_session=True,
             )
         try:
-            yield _ready(Daemon(host, folder, process), folder / "log")
+            yield ready(Daemon(host, folder, process))
         finally:
-            _end(process, folder)
+            end(process, folder)
 
 
 def _mount(folder: Path, space: int) -> None:
@@ -93,7 +93,8 @@ def _mount(folder: Path, space: int) -> None:
         without("docker", f"a small disk for an engine of the test's own cannot be mounted: {done.stderr.strip()}")
 
 
-def _ready(daemon: Daemon, log: Path) -> Daemon:
+def ready(daemon: Daemon) -> Daemon:
+    """Wait for an engine that was started, with its log in its folder; skip the test when it does not answer."""
     deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline and daemon.process.poll() is None:
         with suppress(docker.errors.DockerException):
@@ -101,11 +102,13 @@ def _ready(daemon: Daemon, log: Path) -> Daemon:
             break
         time.sleep(0.1)
     else:
-        without("docker", f"dockerd does not start here: {log.read_text('utf-8', 'replace')[-500:]}")
+        log = (daemon.folder / "log").read_text("utf-8", "replace")
+        without("docker", f"dockerd does not start here: {log[-500:]}")
     return daemon
 
 
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+def end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """End an engine, and what it leaves in its folder and at it."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(30)
