@@ -28,7 +28,7 @@ from bentoship.locks import lock, other_versions
 from bentoship.packages import VENV, Distribution, Target, distributions, grouped, install
 
 # Raise it when the content of a layer changes for the same inputs, so that those made before are made anew.
-RECIPE = "1"
+RECIPE = "2"
 
 USER, UID = "bentoml", 1034
 HOME = f"home/{USER}"
@@ -144,7 +144,8 @@ def _source(bento: Bento) -> list[Entry]:
         Entry(f"{BENTO_PATH}/{name}", mode=_mode(name, content), uid=UID, gid=UID, content=content)
         for name, content in files.items()
     ]
-    inside = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
+    # A volume that is mounted over an empty folder gets its owner; one where there is no folder is root's.
+    inside = {"hf-models", *(str(parent) for name in files for parent in PurePosixPath(name).parents)} - {"."}
     return [*_folders(BENTO_PATH, *(f"{BENTO_PATH}/{path}" for path in inside)), *entries]
 
 

@@ -105,7 +105,8 @@ def test_files_lie_where_they_belong(bento: Bento, base: Base, tmp_path: Path) -
     assert {found[name][0].mode for name in (HOME, f"{HOME}/tmp", f"{HOME}/bentos")} == {0o1777}
     assert found["app/.venv/bin/python"][0].linkname == f"/usr/bin/python{bento.python_version}"
     assert any(name.startswith(f"{site}/tool/__pycache__/") for name in found)
-    left_out = {"README.md", "env/python/requirements.txt", "apis"}
+    assert found[f"{BENTO}/README.md"][1] == b"# echo:one\n"
+    left_out = {"env/python/requirements.txt", "apis"}
     assert not {f"{BENTO}/{name}" for name in left_out} & set(found)
     assert {member.mtime for member, _ in found.values()} == {MTIME}
 

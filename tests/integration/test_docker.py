@@ -16,11 +16,16 @@ import pytest
 
 from bentoship.engine import Engine as Connection
 from bentoship.engine import connect
+from bentoship.errors import RegistryError
 from bentoship.files import lock
+from bentoship.reference import ImageReference
+from bentoship.stores.registry import RegistryStore
+from tests.support import proxy as proxies
 from tests.support.bento import BENTOFILE
 from tests.support.cache import needs_apt, of_run
 from tests.support.dockerd import bentoml_base
 from tests.support.engines import Engine, docker, output, require
+from tests.support.proxy import Fault
 from tests.support.site import Site, echo_site, shared_cache
 
 pytestmark = needs_apt
@@ -195,6 +200,19 @@ def test_publishing_again_sends_nothing(built: Ways) -> None:
     again = built.site.invoke("publish")
     assert again.stdout.strip() == built.reference
     assert "sent 0 B" in again.stderr
+
+
+def test_a_registry_that_fails_is_told(built: Ways) -> None:
+    """What the engine has met while it pushed, in two lines; layers that are there do not make an image."""
+    registry, _, path = built.reference.partition("@")[0].partition("/")
+    with proxies.before(registry) as proxy:
+        proxy.faults.append(Fault("PUT", "/manifests/", times=10, status=500))
+        error = told(built.site.invoke("push", REGISTRY=f"{proxy.host}/faulty"))
+        assert f"Push {proxy.host}/faulty/{path.rpartition('/')[2]}:latest: " in error
+        assert "500 Internal Server Error" in error
+        assert "try again later" in error
+        with pytest.raises(RegistryError, match="latest"):
+            RegistryStore(ImageReference(proxy.host, f"faulty/{path.rpartition('/')[2]}")).resolve("latest")
 
 
 def test_plan_builds_nothing(built: Ways) -> None:

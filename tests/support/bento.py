@@ -80,7 +80,7 @@ def laid_out(folder: Path, python: str) -> Bento:
     (root / "src" / "run.sh").chmod(0o700)
     (root / "env" / "docker").mkdir()
     (root / "env" / "docker" / "entrypoint.sh").write_text("#!/usr/bin/env bash\n", "utf-8")
-    (root / "README.md").write_text("# echo:1\n", "utf-8")
+    (root / "README.md").write_text("# echo:one\n", "utf-8")
     info = {"name": "echo", "version": "one", "creation_time": "2026-01-01T00:00:00+00:00", "image": {}}
     (root / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
     (folder / "model").mkdir()

@@ -36,10 +36,12 @@ class Daemon:
 
     Args:
         host: its socket.
+        folder: its files.
         process: itself.
     """
 
     host: str
+    folder: Path
     process: subprocess.Popen[bytes]
 
     @property
@@ -49,11 +51,12 @@ class Daemon:
 
 
 @contextmanager
-def running(*options: str) -> Iterator[Daemon]:
+def running(*options: str, space: int = 0) -> Iterator[Daemon]:
     """An engine with a store of its own, which may be killed; nothing of it is left at the end.
 
     Args:
         options: further ones of dockerd.
+        space: how many bytes its disk has; 0 for this machine's disk.
     """
     if os.geteuid() != 0 or not shutil.which("dockerd", path=_SYSTEM_PATH):
         without("docker", "an engine of the test's own needs root and dockerd")
@@ -63,6 +66,9 @@ def running(*options: str) -> Iterator[Daemon]:
         host = f"unix://{folder}/docker.sock"
         # Without a bridge it would remove the one that other engines of this machine use.
         command = ["dockerd", "--host", host, "--iptables=false", *options]
+        (folder / "data").mkdir()
+        if space:
+            _mount(folder / "data", space)
         files = {"--pidfile": "pid", "--data-root": "data", "--exec-root": "exec"}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -74,12 +80,21 @@ def running(*options: str) -> Iterator[Daemon]:
                 start_new_session=True,
             )
         try:
-            yield _ready(Daemon(host, process), folder / "log")
+            yield ready(Daemon(host, folder, process))
         finally:
-            _end(process, folder)
+            end(process, folder)
 
 
-def _ready(daemon: Daemon, log: Path) -> Daemon:
+def _mount(folder: Path, space: int) -> None:
+    """Have a disk of that many bytes at a folder."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={space}", "tmpfs", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        without("docker", f"a small disk for an engine of the test's own cannot be mounted: {done.stderr.strip()}")
+
+
+def ready(daemon: Daemon) -> Daemon:
+    """Wait for an engine that was started, with its log in its folder; skip the test when it does not answer."""
     deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline and daemon.process.poll() is None:
         with suppress(docker.errors.DockerException):
@@ -87,11 +102,13 @@ def _ready(daemon: Daemon, log: Path) -> Daemon:
             break
         time.sleep(0.1)
     else:
-        without("docker", f"dockerd does not start here: {log.read_text('utf-8', 'replace')[-500:]}")
+        log = (daemon.folder / "log").read_text("utf-8", "replace")
+        without("docker", f"dockerd does not start here: {log[-500:]}")
     return daemon
 
 
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
+def end(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """End an engine, and what it leaves in its folder and at it."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(30)

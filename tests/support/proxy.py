@@ -113,6 +113,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # What is no HTTP, such as TLS, is answered with a status line, too, by which clients see what they have met.
+    default_request_version = "HTTP/1.1"
     server: _Server
 
     def log_message(self, format: str, *args: object) -> None: ...
@@ -126,25 +128,26 @@ class _Handler(BaseHTTPRequestHandler):
             proxy.stalled.release()
             proxy.ended.wait()
             return self._cut()
-        length = int(self.headers.get("Content-Length") or 0)
         if fault.cut_sent is not None:
-            for _ in self._body(min(fault.cut_sent, length)):
+            for _ in self._body(fault.cut_sent):
                 pass
             return self._cut()
         if fault.status:
-            for _ in self._body(length):
+            for _ in self._body():
                 pass
             return self._answer(fault.status, fault.headers, fault.body)
-        return self._forward(fault, length)
+        return self._forward(fault)
 
-    do_GET = do_HEAD = do_POST = do_PUT = _serve  # noqa: N815 - the server looks for these names
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = _serve  # noqa: N815 - the server looks for these names
 
-    def _forward(self, fault: Fault, length: int) -> None:
+    def _forward(self, fault: Fault) -> None:
         upstream = http.client.HTTPConnection(self.server.proxy.upstream, timeout=60)
         try:
             headers = {key: value for key, value in self.headers.items() if key.lower() != "connection"}
             # The host stays: the registry names upload addresses after it, so they lead through here again.
-            upstream.request(self.command, self.path, self._body(length) if length else None, headers)
+            chunked = self._is_chunked
+            body = self._body() if chunked or int(headers.get("Content-Length") or 0) else None
+            upstream.request(self.command, self.path, body, headers, encode_chunked=chunked)
             answer = upstream.getresponse()
             self.send_response_only(answer.status)
             for key, value in answer.getheaders():
@@ -169,7 +172,30 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def _body(self, length: int) -> Iterator[bytes]:
+    @property
+    def _is_chunked(self) -> bool:
+        """Whether the request's body comes in pieces that each tell their size, as Docker's engine sends layers."""
+        return self.headers.get("Transfer-Encoding") == "chunked"
+
+    def _body(self, most: int | None = None) -> Iterator[bytes]:
+        """The request's body, or so many bytes of it."""
+        pieces = self._chunks() if self._is_chunked else self._pieces(int(self.headers.get("Content-Length") or 0))
+        for piece in pieces:
+            if most is None:
+                yield piece
+            elif most > 0:
+                yield piece[:most]
+                most -= len(piece)
+            else:
+                return
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            yield from self._pieces(size)
+            self.rfile.readline()
+        self.rfile.readline()
+
+    def _pieces(self, length: int) -> Iterator[bytes]:
         while length > 0 and (piece := self.rfile.read(min(_PIECE, length))):
             length -= len(piece)
             yield piece

@@ -24,6 +24,9 @@ from bentoship.transfer import Progress
 _OUTCOMES = {"Pushed": "sent", "Layer already exists": "present", "Mounted from": "mounted"}
 """What the engine says of a layer in the end, and what that means."""
 
+# An engine's last word; those with containerd's store say it in no other way.
+_DIGEST = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: \d+$")
+
 
 @dataclass(frozen=True)
 class Workplace:
@@ -137,7 +140,8 @@ class DockerBackend:
                 if "errorDetail" in event or "error" in event:
                     said = str((event.get("errorDetail") or {}).get("message") or event.get("error"))
                     raise _denial(doing, said, reference.host)
-                digest = (event.get("aux") or {}).get("Digest") or digest
+                if told := _DIGEST.search(str(event.get("status", ""))):
+                    digest = told[1]
                 if event.get("id"):
                     layers.see(event)
                     for words, outcome in _OUTCOMES.items():
@@ -193,10 +197,12 @@ def _denial(doing: str, said: str, host: str) -> RegistryError | EngineError:
     hint = ""
     if re.search(r"denied|unauthorized|authentication|no basic auth|forbidden", lower):
         hint = f"Log in with an account that may push: docker login {host}"
-    elif "server gave http response to https client" in lower:
+    elif re.search(r"server gave http response to https client|does not look like a tls handshake", lower):
         hint = f"Let the engine speak HTTP to {host}: insecure-registries in daemon.json (podman: registries.conf)."
     elif "connection refused" in lower or "no such host" in lower:
         hint = f"It is the engine that has to reach {host}; on another machine localhost is another registry."
+    elif re.search(r": 5\d\d ", said):  # of whose answer engines hand on no more than the status
+        hint = "The registry has a trouble of its own: try again later."
     return RegistryError(doing, said, hint)
 
 

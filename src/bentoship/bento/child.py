@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from bentoship.bento.content import content_version
+from bentoship.bento.content import content_version, titled
 from bentoship.bento.inputs import NEVER_PACKED, read_bentofile
 from bentoship.requirements import flattened
 
@@ -124,11 +124,13 @@ def _named_by_content(built: Bento, into: str | None) -> Bento:
     shutil.copytree(built.path, copy, symlinks=True, dirs_exist_ok=True)
     text = (copy / "bento.yaml").read_text("utf-8")
     (copy / "bento.yaml").write_text(re.sub(r"(?m)^version: .*$", f"version: {version}", text, count=1), "utf-8")
+    readme = copy / "README.md"
+    readme.write_bytes(titled(readme.read_bytes(), str(built.tag.version), version))
     if into:
         return bentoml.Bento.from_path(into)
     try:
         with contextlib.suppress(bentoml.exceptions.NotFound):
-            # The same content, but perhaps damaged since, or with another README.
+            # The same content, but perhaps damaged since.
             bentoml.bentos.delete(f"{built.tag.name}:{version}")
         return bentoml.bentos.import_bento(str(copy), "folder")
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from bentoship.requirements import portable_lines
 # A time says when, not what; BentoML reads it back, so there must be one.
 EPOCH = "1980-01-02T00:00:00+00:00"
 
-# What serving does not read. The README's title and apis/ repeat the version; the packages are in layers of their own.
-LEFT_OUT = ("README.md", "apis", "env/python", "env/docker/Dockerfile", "models")
+# What serving does not read. apis/ repeats the version; the packages are in layers of their own.
+LEFT_OUT = ("apis", "env/python", "env/docker/Dockerfile", "models")
 
 
 def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | bytes]:
@@ -26,8 +27,8 @@ def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | 
         bento: a Bento's folder.
         version: put this in place of the version in bento.yaml; for telling what a Bento is before it has one.
 
-    Returns: files on this machine, and the bytes of bento.yaml, which is rewritten. Links that lead to a file are
-    followed, since what they point at is not in the image; links that lead nowhere are left out.
+    Returns: files on this machine, and the bytes of bento.yaml and README.md, which are rewritten. Links that lead to a
+    file are followed, since what they point at is not in the image; links that lead nowhere are left out.
     """
     files: dict[str, Path | bytes] = {}
     for path in sorted(bento.rglob("*")):
@@ -35,7 +36,10 @@ def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | 
         if path.is_file() and not any(name == left or name.startswith(f"{left}/") for left in LEFT_OUT):
             files[name] = path
     info = yaml.safe_load((bento / "bento.yaml").read_text("utf-8"))
+    version = info["version"] if version is None else version
     files["bento.yaml"] = _normalised(info, version)
+    if "README.md" in files:
+        files["README.md"] = titled((bento / "README.md").read_bytes(), info["version"], version)
     return files
 
 
@@ -49,8 +53,18 @@ def content_version(bento: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _normalised(info: Mapping[str, Any], version: str | None) -> bytes:
-    info = {**info, "creation_time": EPOCH, "version": info["version"] if version is None else version}
+def titled(readme: bytes, former: str, version: str) -> bytes:
+    """A Bento's README, which its service shows as its description, with another version in the title.
+
+    The title is BentoML's own (get_default_svc_readme in bentoml/_internal/bento/bento.py); others stay as they are.
+    """
+    return re.sub(
+        rb"\A(# .+:)%s$" % re.escape(former.encode()), rb"\g<1>" + version.encode(), readme, flags=re.MULTILINE
+    )
+
+
+def _normalised(info: Mapping[str, Any], version: str) -> bytes:
+    info = {**info, "creation_time": EPOCH, "version": version}
     if "image" in info:
         lines = portable_lines(info["image"].get("python_requirements", ""))
         info["image"] = {**info["image"], "python_requirements": "".join(f"{line}\n" for line in lines)}

@@ -16,7 +16,7 @@ from bentoship.errors import BentoError
 from bentoship.requirements import with_includes
 
 # Raise it when the way a Bento is built changes, so that those built before are built anew.
-RECIPE = "2"
+RECIPE = "3"
 
 NEVER_PACKED = (
     # What BentoML itself leaves out (BentoPathSpec in bentoml/_internal/bento/build_config.py),

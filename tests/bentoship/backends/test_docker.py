@@ -20,7 +20,10 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support import dockerd
+from tests.support import proxy as proxies
 from tests.support import registry as registries
+from tests.support.images import put_image
+from tests.support.proxy import Fault
 from tests.support.registry import PASSWORD, USER, needs_openssl
 
 ALICE = Credentials(USER, PASSWORD)
@@ -100,6 +103,40 @@ def test_a_push_that_is_denied_is_told(
     assert "basic auth" in caught.value.why or "unauthorized" in caught.value.why
     assert caught.value.hint.endswith(f"docker login {guarded.host}")
     assert "wrong" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why", "hint"),
+    [
+        (500, b"", "500 Internal Server Error", "trouble of its own"),
+        (
+            403,
+            b'{"errors":[{"code":"DENIED","message":"the quota is used up"}]}',
+            "the quota is used up",
+            "docker login",
+        ),
+    ],
+)
+def test_a_registry_that_refuses_in_the_end_is_told(
+    daemon: dockerd.Daemon, registry: registries.Registry, tmp_path: Path, status: int, body: bytes, why: str, hint: str
+) -> None:
+    """In its own words, as far as the engine hands them on, and no tag has moved."""
+    store = RegistryStore(ImageReference(registry.host, f"tests/refused-{status}"), push=True)
+    before = put_image(store)
+    store.tag(before, "latest")
+    with proxies.before(registry.host) as proxy:
+        reference = ImageReference(proxy.host, f"tests/refused-{status}", "latest")
+        identity = dockerd.small_image(daemon.engine, f"refused-{status}", os.urandom(1000))
+        pusher, image = backend(daemon.engine, None, tmp_path), Built(identity, ())
+        pusher.tag(image, [reference])
+        answer = {"Content-Type": "application/json"}
+        proxy.faults.append(Fault("PUT", "/manifests/", times=10, status=status, headers=answer, body=body))
+        with pytest.raises(RegistryError) as caught:
+            pusher.push(image, [reference], Watched())
+    assert why in caught.value.why
+    assert hint in caught.value.hint
+    assert proxy.count("PATCH", "/blobs/uploads/") > 0
+    assert store.resolve("latest") == before
 
 
 def test_a_registry_that_the_engine_cannot_reach_is_told(daemon: dockerd.Daemon, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bentoship.bento.content import content_version, image_files
+from bentoship.bento.content import content_version, image_files, titled
 from tests.support.bento import laid_out
 
 
@@ -17,19 +17,33 @@ def folder(tmp_path: Path) -> Path:
     return laid_out(tmp_path, "3.11").path
 
 
-def test_serving_needs_the_source_and_the_entrypoint(folder: Path) -> None:
+def test_serving_needs_the_source_the_entrypoint_and_the_readme(folder: Path) -> None:
     """What serving does not read is left out."""
-    assert set(image_files(folder)) == {"bento.yaml", "env/docker/entrypoint.sh", "src/service.py", "src/run.sh"}
+    needed = {"README.md", "bento.yaml", "env/docker/entrypoint.sh", "src/service.py", "src/run.sh"}
+    assert set(image_files(folder)) == needed
+
+
+@pytest.mark.parametrize(
+    ("readme", "packed"),
+    [
+        ("# Echo:building-1\n\nmade\n", "# Echo:one\n\nmade\n"),
+        ("# Echo:2\n", "# Echo:2\n"),
+        ("# Echo\n\n# Echo:building-1\n", "# Echo\n\n# Echo:building-1\n"),
+    ],
+)
+def test_the_readme_has_the_version(readme: str, packed: str) -> None:
+    """In the title that BentoML gives it; one that the user wrote stays as it is."""
+    assert titled(readme.encode(), "building-1", "one") == packed.encode()
 
 
 def test_the_version_does_not_know_when_and_from_where(folder: Path) -> None:
-    """Time, former version, README, index addresses and uv's version play no part."""
+    """Time, former version, index addresses and uv's version play no part."""
     before = content_version(folder)
     info = yaml.safe_load((folder / "bento.yaml").read_text("utf-8"))
     info |= {"version": "other", "creation_time": "2030-01-01T00:00:00+00:00"}
     info["image"] = {"python_requirements": "--index-url https://me:secret@index.invalid\n"}
     (folder / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
-    (folder / "README.md").write_text("other", "utf-8")
+    (folder / "README.md").write_text("# echo:other\n", "utf-8")
     assert content_version(folder) == before
     info["image"] = {"python_requirements": "--index-url https://me:secret@index.invalid\nuv==0.1\n"}
     (folder / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
@@ -37,12 +51,14 @@ def test_the_version_does_not_know_when_and_from_where(folder: Path) -> None:
     assert b"secret" not in image_files(folder)["bento.yaml"]  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("change", ["content", "mode", "name", "link"])
+@pytest.mark.parametrize("change", ["content", "mode", "name", "link", "README"])
 def test_the_version_knows_every_file(folder: Path, change: str) -> None:
     """Its content, its executable bit and its name."""
     before = content_version(folder)
     file = folder / "src" / "service.py"
-    if change == "content":
+    if change == "README":
+        (folder / "README.md").write_text("other", "utf-8")
+    elif change == "content":
         file.write_text("other", "utf-8")
     elif change == "mode":
         file.chmod(0o755)

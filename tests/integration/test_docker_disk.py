@@ -1,0 +1,71 @@
+"""A disk of Docker's engine that is full: on engines of the tests' own, with small disks."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support import dockerd
+from tests.support.bento import BENTOFILE
+from tests.support.cache import needs_apt, of_run
+from tests.support.site import Site, echo_site, shared_cache
+
+pytestmark = needs_apt
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Site:
+    """The echoing service."""
+    return echo_site(tmp_path, shared_cache(tmp_path / "caches", of_run(tmp_path_factory, worker_id)))
+
+
+def used(daemon: dockerd.Daemon) -> int:
+    """How many bytes of an engine's disk are taken."""
+    return shutil.disk_usage(daemon.folder / "data").used
+
+
+def assert_told(done: subprocess.CompletedProcess[str]) -> None:
+    """One error, of two lines, with the system's words and what to do."""
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr[-2000:]
+    _, _, error = done.stderr.partition("Error: ")
+    first, second = error.splitlines()
+    assert "no space left on device" in first.lower()
+    assert "docker system prune" in second
+
+
+def assert_nothing_is_left(daemon: dockerd.Daemon, site: Site, *images: str) -> None:
+    """No container, no further image, with or without a name, and no copy of anything."""
+    client = daemon.engine.client
+    assert client.containers.list(all=True) == []
+    assert [tag for image in client.images.list(all=True) for tag in image.tags or ["none"]] == [*images]
+    assert not list((daemon.folder / "data" / "tmp").iterdir())
+    assert not list((site.cache / "bentoship" / "scratch").glob("*/*"))
+
+
+@pytest.mark.parametrize("space", [30 * MIB, 100 * MIB], ids=["for what is sent", "for what is unpacked"])
+def test_loading_is_told(site: Site, space: int) -> None:
+    """Too little for the first layer, or for one of the next; the engine is as it was before."""
+    with dockerd.running(space=space) as daemon:
+        before = used(daemon)
+        assert_told(site.invoke("containerize", "--load", DOCKER_HOST=daemon.host))
+        assert_nothing_is_left(daemon, site)
+        assert used(daemon) - before < MIB
+
+
+@pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
+def test_building_is_told(site: Site, builder: str) -> None:
+    """Room for the base, but not for what the build adds to it; only the base is there afterwards."""
+    with dockerd.running(space=300 * MIB) as daemon:
+        base = dockerd.bentoml_base(daemon.engine)
+        text = BENTOFILE.replace("docker:\n", f"docker:\n  base_image: {base}\n")
+        (site.folder / "bentofile.yaml").write_text(text, "utf-8")
+        before = used(daemon)
+        settings = {"BACKEND": "docker", "DOCKER_BUILDKIT": builder}
+        assert_told(site.invoke("containerize", DOCKER_HOST=daemon.host, **settings))
+        assert_nothing_is_left(daemon, site, base)
+        assert used(daemon) - before < 3 * MIB  # BuildKit keeps the steps that went well

@@ -1,0 +1,101 @@
+"""Docker's engine of Debian's next release, with the image store that is containerd's, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bentoship.files import lock
+from tests.support.cache import kept
+from tests.support.dockerd import Daemon, end, ready
+from tests.support.engines import without
+
+_RELEASE = "trixie"
+_PACKAGES = "docker.io,iptables,ca-certificates,coreutils"
+
+# In a namespace of mounts, with which they go. Whoever starts containers has to have a mount as its root.
+_START = """
+set -e
+mount --bind "$1" "$1"
+for shared in proc sys dev etc/hosts etc/resolv.conf; do mount --rbind "/$shared" "$1/$shared"; done
+mount -t tmpfs tmpfs "$1/run"
+mount -t tmpfs tmpfs "$1/tmp"
+mount --bind "$2" "$1/mnt"
+exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin dockerd --host unix:///mnt/docker.sock --pidfile /mnt/pid \\
+    --data-root /mnt/data --exec-root /mnt/exec --config-file /mnt/daemon.json
+"""
+
+
+@contextmanager
+def running() -> Iterator[Daemon]:
+    """Such an engine; nothing of it is left at the end but its programs, for the next time."""
+    missing = [program for program in ("ip", "mmdebstrap", "unshare") if not shutil.which(program)]
+    if os.geteuid() != 0 or missing:
+        without("docker", f"a newer engine needs root and ip, mmdebstrap and unshare; missing: {missing}")
+    root = _programs()
+    with tempfile.TemporaryDirectory(prefix="engine-") as name, _bridge() as bridge:
+        folder = Path(name)
+        # Nothing leads out of its bridge: whoever asks for a name is to be told so at once.
+        network = {"iptables": False, "ip6tables": False, "bridge": bridge, "dns": ["127.0.0.1"]}
+        options = {"features": {"containerd-snapshotter": True}, **network}
+        (folder / "daemon.json").write_text(json.dumps(options))
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                ["unshare", "--mount", "sh", "-c", _START, "sh", str(root), str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            yield ready(Daemon(f"unix://{folder}/docker.sock", folder, process))
+        finally:
+            end(process, folder)
+
+
+def _programs() -> Path:
+    """The engine's programs and all that they need, unpacked from Debian's packages."""
+    root = kept() / f"docker-{_RELEASE}"
+    with lock(kept() / f"docker-{_RELEASE}.lock"):
+        if not root.exists():
+            partial = root.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            options = ["--quiet", "--variant=extract", "--mode=root", f"--include={_PACKAGES}"]
+            done = subprocess.run(
+                ["mmdebstrap", *options, _RELEASE, partial], capture_output=True, text=True, timeout=600, check=False
+            )
+            if done.returncode != 0:
+                without("docker", f"Debian's next release cannot be had: {done.stderr.strip()[-500:]}")
+            for link in ("bin", "sbin", "lib", "lib64"):
+                if not (partial / link).exists():
+                    (partial / link).symlink_to(f"usr/{link}")
+            for folder in ("proc", "sys", "dev", "run", "tmp", "mnt"):
+                (partial / folder).mkdir(exist_ok=True)
+            for file in ("hosts", "resolv.conf"):
+                (partial / "etc" / file).touch()
+            partial.replace(root)
+    return root
+
+
+@contextmanager
+def _bridge() -> Iterator[str]:
+    """A bridge for containers: two engines on one would give their containers the same addresses. Gives its name."""
+    number = os.getpid() % 65536
+    name = f"bentoship{number:x}"
+
+    def ip(*arguments: str) -> None:
+        subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+    ip("link", "add", name, "type", "bridge")
+    try:
+        ip("address", "add", f"10.{200 + number % 50}.{number // 256}.1/24", "dev", name)
+        ip("link", "set", name, "up")
+        yield name
+    finally:
+        ip("link", "delete", name)
