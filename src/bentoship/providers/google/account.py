@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Account:
     """
 
     def __init__(self, network: Network) -> None:
+        # What it warns of (no project in a key file) is no trouble here, where the settings name the project.
+        logging.getLogger("google.auth").setLevel(logging.ERROR)
         session = requests.Session()
         if bundle := network.ca_file or network.ca_folder:
             session.verify = bundle
@@ -121,9 +124,8 @@ class Account:
         """Whose a token is; empty when nobody says."""
         server = getattr(self._credentials, "token_uri", None) or "https://oauth2.googleapis.com/token"
         try:
-            answer = self._session.post(
-                urljoin(server, "/tokeninfo"), data={"access_token": self.token()}, timeout=_TIMEOUT
-            )
+            asked = {"access_token": self.token()}
+            answer = self._session.get(urljoin(server, "/tokeninfo"), params=asked, timeout=_TIMEOUT)
             return str(answer.json().get("email", "")) if answer.ok else ""
         except (requests.RequestException, ValueError, AttributeError):
             return ""

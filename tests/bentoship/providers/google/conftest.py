@@ -1,0 +1,40 @@
+"""Google's provider, on the stand-in for Google Cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bentoship import google_settings
+from bentoship.process import Network
+from bentoship.providers.google import GoogleRegistry
+from tests.support.google import Google
+
+Provider = Callable[..., GoogleRegistry]
+
+
+@pytest.fixture
+def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
+    """Google Cloud, with nothing in it and no API for images enabled; its key is what there is for credentials."""
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    with Google(tmp_path / "google") as google:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(google.key))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+        yield google
+
+
+@pytest.fixture
+def provider(google: Google) -> Provider:
+    """Makes the provider, with further settings."""
+
+    def make(**given: str) -> GoogleRegistry:
+        mistakes: list[str] = []
+        settings = google_settings.read({**google.environment, **given}, mistakes, complete=True)
+        assert not mistakes
+        return GoogleRegistry(settings, Network())
+
+    return make

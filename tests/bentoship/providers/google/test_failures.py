@@ -1,0 +1,116 @@
+"""Every refusal of Google's that a person can meet: the cause in Google's words, and what to do next."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+
+import pytest
+from google.auth import _helpers
+
+from bentoship.errors import CloudError
+from bentoship.providers.google import GoogleRegistry
+from tests.support.google import Google, errors
+
+Provider = Callable[..., GoogleRegistry]
+API = "artifactregistry.googleapis.com"
+PROJECT = "celestial-bodies-123456"
+NUMBER = 123456789012
+
+REFUSALS = {
+    "the API is disabled": (
+        "GetRepository", errors.service_disabled(API, "Artifact Registry API", PROJECT),
+        "disabled", "invoke enable-api",
+    ),
+    "billing is missing": (
+        "EnableService", errors.billing_missing(NUMBER, API), "illing", "billing/linkedaccount?project=celestial",
+    ),
+    "no permission to create": (
+        "CreateRepository",
+        errors.permission_denied(API, "artifactregistry.repositories.create", f"projects/{PROJECT}"),
+        "repositories.create", "--role=roles/artifactregistry.admin",
+    ),
+    "no permission to enable": (
+        "EnableService",
+        errors.permission_denied("serviceusage.googleapis.com", "serviceusage.services.enable", PROJECT),
+        "services.enable", "--role=roles/serviceusage.serviceUsageAdmin",
+    ),
+    "no such project": ("GetRepository", errors.consumer_invalid(API, PROJECT), "resource project", "invoke projects"),
+    "an invalid name": ("CreateRepository", errors.invalid_argument(), "invalid argument", ""),
+    "quota": (
+        "CreateRepository", errors.quota_exceeded(API, NUMBER, "europe-west6", limit=60, retry_seconds=1),
+        "uota", "Wait a minute",
+    ),
+    "an organisation's policy": (
+        "CreateRepository", errors.location_restricted(PROJECT, "europe-west6"),
+        "constraints/", "policy of the organisation",
+    ),
+    "an expired token": (
+        "GetRepository", errors.credentials_invalid("ACCESS_TOKEN_EXPIRED", API, "GetRepository"),
+        "invalid authentication", "gcloud auth application-default login",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_names_cause_and_next_step(google: Google, provider: Provider, name: str) -> None:
+    """In Google's own words, by whatever reason it gives."""
+    call, refusal, why, hint = REFUSALS[name]
+    if call != "EnableService":
+        google.add_repository("another")
+    google.faults.add(f".*{call}", refusal, times=9)
+    ours = provider()
+    step = ours.enable_api if call == "EnableService" else ours.create_registry
+    with pytest.raises(CloudError) as caught:
+        step()
+    assert why in caught.value.why
+    assert hint in caught.value.hint
+
+
+def test_what_is_temporary_is_tried_again(google: Google, provider: Provider) -> None:
+    """A few times, with pauses."""
+    google.add_repository()
+    google.faults.add(".*GetRepository", errors.unavailable(), times=2)
+    assert "is there" in provider().create_registry()
+
+
+def test_an_operation_that_ends_badly(google: Google, provider: Provider) -> None:
+    """Its error is told as one of the call itself."""
+    google.add_repository("another")
+    google.faults.add(r"CreateRepository \(operation\)", errors.location_restricted(PROJECT, "europe-west6"))
+    with pytest.raises(CloudError, match="constraints/"):
+        provider().create_registry()
+
+
+def test_nobody_answers(google: Google, provider: Provider) -> None:
+    """Told at once, without tries that cannot help."""
+    with pytest.raises(CloudError) as caught:
+        provider(GCP_API_ENDPOINT="http://127.0.0.1:9").create_registry()
+    assert "refused" in caught.value.why
+    assert "network" in caught.value.hint
+
+
+def test_a_key_file_that_is_not_there(google: Google, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is named, with the setting."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
+    with pytest.raises(CloudError, match=r"/nowhere/key\.json") as caught:
+        provider().login()
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in caught.value.hint
+
+
+def test_a_deleted_key(google: Google, provider: Provider) -> None:
+    """Its signature is not believed any more."""
+    google.add_repository()
+    google.state.account(google.account).keys.clear()
+    with pytest.raises(CloudError, match="Invalid JWT Signature") as caught:
+        provider().login()
+    assert "new key" in caught.value.hint
+
+
+def test_a_wrong_clock(google: Google, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google's words about tokens are put into words about the clock."""
+    real = _helpers.utcnow
+    monkeypatch.setattr(_helpers, "utcnow", lambda: real() - datetime.timedelta(hours=5))
+    with pytest.raises(CloudError, match="short-lived token") as caught:
+        provider().login()
+    assert "clock" in caught.value.hint

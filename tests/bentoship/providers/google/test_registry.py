@@ -1,0 +1,137 @@
+"""Google Artifact Registry: the API, the repository, the account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from google.cloud.artifactregistry_v1.types import Repository
+
+from bentoship.errors import CloudError
+from bentoship.providers.google import GoogleRegistry
+from bentoship.stores.registry import RegistryStore
+from tests.support.google import Google
+
+Provider = Callable[..., GoogleRegistry]
+PLACE = "projects/celestial-bodies-123456/locations/europe-west6/repositories"
+
+
+def test_an_empty_project_becomes_ready(google: Google, provider: Provider) -> None:
+    """The API is enabled, the repository created, the account allowed to push."""
+    ours = provider()
+    assert "Enabled artifactregistry" in ours.enable_api()
+    assert "Created the repository mlops-registry" in ours.create_registry()
+    assert f"{google.account} (from GOOGLE_APPLICATION_CREDENTIALS" in ours.login()
+    RegistryStore(ours.repository("image"), ours.credentials, push=True).reach()
+
+
+def test_the_second_time_nothing_is_changed(google: Google, provider: Provider) -> None:
+    """One call for each step, and none that changes anything."""
+    google.add_repository()
+    ours = provider()
+    assert "is enabled" in ours.enable_api()
+    assert "is there" in ours.create_registry()
+    ours.login()
+    assert [call.rpartition(".")[2] for call in google.calls] == ["GetService", "GetRepository", "TestIamPermissions"]
+    assert google.count("POST", "/token") == 1
+
+
+def test_what_takes_a_while_is_waited_for(google: Google, provider: Provider) -> None:
+    """Operations, and an API that does not answer yet after it was enabled."""
+    google.state.operation_seconds, google.state.propagation_calls = 0.5, 2
+    ours = provider()
+    ours.enable_api()
+    assert "Created" in ours.create_registry()
+    assert any("GetOperation" in call for call in google.calls)
+
+
+def test_who_may_only_push_may_publish(google: Google, provider: Provider) -> None:
+    """That it may not look at APIs is told, and no failure."""
+    google.add_repository()
+    google.deny(google.account, "serviceusage.services.*")
+    assert "may not look" in provider().enable_api()
+
+
+def test_options_are_set_and_changed(google: Google, provider: Provider) -> None:
+    """At creation and later; what no setting speaks of stays."""
+    provider().enable_api()
+    provider(GCP_CONTAINER_REGISTRY_DESCRIPTION="models", GCP_CONTAINER_REGISTRY_LABELS="team=sky").create_registry()
+    again = provider(
+        GCP_CONTAINER_REGISTRY_IMMUTABLE_TAGS="1",
+        GCP_CONTAINER_REGISTRY_KEEP="5",
+        GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30",
+    )
+    assert "Changed its" in again.create_registry()
+    found = google.state.repositories[f"{PLACE}/mlops-registry"]
+    assert (found.description, dict(found.labels), found.docker_config.immutable_tags) == (
+        "models",
+        {"team": "sky"},
+        True,
+    )
+    assert sorted(found.cleanup_policies) == ["bentoship-delete-untagged", "bentoship-keep"]
+    assert found.cleanup_policy_dry_run
+    assert "Changed" not in again.create_registry()
+
+
+def test_another_format_is_named(google: Google, provider: Provider) -> None:
+    """A repository's format cannot be changed."""
+    google.add_repository().format_ = Repository.Format.PYTHON
+    with pytest.raises(CloudError, match="format python, not docker"):
+        provider().create_registry()
+
+
+def test_the_same_name_elsewhere_is_named(google: Google, provider: Provider) -> None:
+    """Since it may be that the location was mistaken."""
+    google.add_repository(location="europe-west1")
+    assert "also in europe-west1" in provider().create_registry()
+
+
+def test_a_misspelt_location_is_named_with_the_near_one(google: Google, provider: Provider) -> None:
+    """By the list of locations that Google has."""
+    google.add_repository()
+    host = google.environment["GCP_CONTAINER_REGISTRY_HOST"]
+    wrong = provider(GCP_CONTAINER_REGISTRY_LOCATION="europe-wets6", GCP_CONTAINER_REGISTRY_HOST=host)
+    with pytest.raises(CloudError, match="did you mean europe-west6") as caught:
+        wrong.create_registry()
+    assert "europe-wets6" in caught.value.hint
+
+
+def test_no_right_to_push_is_told_before_anything_is_built(google: Google, provider: Provider) -> None:
+    """With the role, the account and the command that gives it."""
+    google.add_repository()
+    google.deny(google.account, "artifactregistry.repositories.uploadArtifacts")
+    with pytest.raises(CloudError, match="uploadArtifacts") as caught:
+        provider().login()
+    assert f"--member=serviceAccount:{google.account} --role=roles/artifactregistry.writer" in caught.value.hint
+
+
+def test_a_repository_that_is_not_there_is_named(google: Google, provider: Provider) -> None:
+    """With the task that creates it."""
+    google.add_repository("another")
+    with pytest.raises(CloudError) as caught:
+        provider().login()
+    assert "repository" in caught.value.why
+
+
+def test_lists(google: Google, provider: Provider) -> None:
+    """Services, projects and locations, as the chapter's tips show them."""
+    google.add_repository()
+    ours = provider()
+    assert {"project_id": google.project.id, "name": "Celestial Bodies", "number": "123456789012"} in ours.projects()
+    assert "artifactregistry.googleapis.com" in [one["name"] for one in ours.services()]
+    assert "europe-west6" in [one["location"] for one in ours.locations()]
+    assert ours.nearest("europ-west6") == "europe-west6"
+
+
+@pytest.mark.parametrize("kind", ["service_account_key", "authorized_user"])
+def test_whose_credentials(
+    google: Google, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Each kind of file is understood, and its account named."""
+    google.add_repository()
+    google.allow("student@example.com")
+    file = getattr(google, kind)(tmp_path / "credentials.json")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    said = provider().login()
+    assert said.startswith("student@example.com" if kind == "authorized_user" else google.account)
