@@ -44,7 +44,8 @@ def _prove(where: Workspace, reference: ImageReference) -> None:
     root = store.resolve(str(reference.digest))
     image = RemoteImage(reference, root, store, plain, whose.credentials(), settings.cache / "scratch")
     asked = sample.find(where.folder, settings.verify_request)
-    shown = check(image, choose(), asked, functools.partial(console.say, "verify"))
+    tell = functools.partial(console.say, "verify")
+    shown = check(image, choose(tell=tell), asked, tell)
     for line in shown.lines:
         console.say("verify", line)
 

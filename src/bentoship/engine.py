@@ -20,6 +20,7 @@ from docker.utils import kwargs_from_env
 
 from bentoship.errors import EngineError
 from bentoship.process import environment
+from bentoship.stores.http import is_loopback
 
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 _OLDEST = docker.constants.MINIMUM_DOCKER_API_VERSION
@@ -79,6 +80,22 @@ class Engine:
         """What it runs on, such as "linux/amd64"."""
         version = self.client.version()
         return f"{version['Os']}/{version['Arch']}"
+
+    @contextmanager
+    def reaching(self, registry: str) -> Iterator[None]:
+        """Let podman speak HTTP to a registry on loopback meanwhile, as Docker's engine does by itself.
+
+        Args:
+            registry: its host and port.
+        """
+        session = self.client.api
+        before = session.params
+        if is_loopback(registry) and self.is_podman:
+            session.params = {"tlsVerify": "false"}  # podman's own parameter of /images/{name}/push
+        try:
+            yield
+        finally:
+            session.params = before
 
     def identity(self, name: str) -> str:
         """The id of the image that a name stands for; empty for none."""

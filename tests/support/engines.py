@@ -6,6 +6,7 @@ import functools
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,8 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+import docker as docker_sdk
 import httpx
 import pytest
+
+from bentoship.engine import Engine as Connection
+from bentoship.engine import Place
 
 PROMISED = "BENTOSHIP_ENGINES"
 """The variable that names, with commas between, the programs that are there: without one of them tests fail."""
@@ -189,6 +194,26 @@ def podman(folder: Path) -> Engine:
     store = ("--root", str(folder / "root"), "--runroot", str(folder / "run"), "--tmpdir", str(folder / "tmp"))
     env = os.environ | {"CONTAINERS_CONF": str(folder / "containers.conf")}
     return Engine(("podman", *store), env, ("--tls-verify=false",))
+
+
+@contextmanager
+def podman_service() -> Iterator[Connection]:
+    """Podman in the place of Docker's engine, with a store of its own."""
+    # Not in pytest's folder, whose path is too long for a socket in it.
+    with tempfile.TemporaryDirectory(prefix="podman-") as name:
+        engine, host = podman(Path(name)), f"unix://{name}/podman.sock"
+        with (Path(name) / "log").open("wb") as log:
+            command = [*engine.command, "system", "service", "--time", "0", host]
+            process = subprocess.Popen(command, env=engine.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + _READY_TIMEOUT
+            while not Path(name, "podman.sock").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            yield Connection(docker_sdk.DockerClient(base_url=host, version="auto"), Place(host))
+        finally:
+            process.terminate()
+            process.wait(30)
+            engine("system", "reset", "--force")
 
 
 ENGINES = {"docker": docker, "podman": podman}

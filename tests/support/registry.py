@@ -106,9 +106,9 @@ def running(
 
 
 def make_certificate(folder: Path) -> None:
-    """A key and a certificate that it signs itself: key.pem, certificate.pem."""
+    """A key and a certificate that it signs itself: key.pem, certificate.pem; for this machine, by all its names."""
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:0.0.0.0"]
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
     subprocess.run([*command, *names, *files], check=True, capture_output=True)
 

@@ -131,7 +131,7 @@ class DockerBackend:
         doing = f"Push {reference}"
         layers = _Layers(progress)
         digest = ""
-        with engine.doing(doing):
+        with engine.doing(doing), engine.reaching(reference.host):
             account = _auth_config(self._credentials(), reference.host)
             stream = engine.client.api.push(
                 reference.repository, reference.tag or "latest", stream=True, decode=True, auth_config=account

@@ -211,7 +211,18 @@ class LocalRegistry:
         try:
             return _State(**json.loads((self._folder / "state.json").read_bytes()))
         except (OSError, ValueError, TypeError):
+            return self._recovered()
+
+    def _recovered(self) -> _State | None:
+        """What a running registry's own configuration and process tell, where what was remembered is lost."""
+        config = self._folder / "config.yml"
+        try:
+            http = json.loads(config.read_bytes())["http"]
+            port, [mark] = int(http["addr"].rpartition(":")[2]), http["headers"][_MARK]
+        except (OSError, ValueError, TypeError, LookupError):
             return None
+        pid = _serving(config)
+        return _State(port, pid, _identity(pid), mark) if pid else _State(port)
 
     def _remember(self, state: _State) -> None:
         write_whole(self._folder / "state.json", json.dumps(asdict(state)).encode())
@@ -272,6 +283,20 @@ def _identity(pid: int) -> str:
     # A date's words and hour are not to depend on who asks.
     env = process.environment(extra={"LC_ALL": "C", "TZ": "UTC"})
     return process.run(["ps", "-p", str(pid), "-o", "lstart="], env=env, check=False).stdout.strip()
+
+
+def _serving(config: Path) -> int:
+    """The process of the registry that was started with a configuration; 0 for none."""
+    if not sys.platform.startswith("linux"):
+        listed = process.run(["ps", "-A", "-ww", "-o", "pid=,args="], env=process.environment(), check=False).stdout
+        lines = (line.strip() for line in listed.splitlines())
+        return next((int(line.split()[0]) for line in lines if line.endswith(f" serve {config}")), 0)
+    wanted = b"\0serve\0" + os.fsencode(config) + b"\0"
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # gone by now
+            if file.read_bytes().endswith(wanted):
+                return int(file.parent.name)
+    return 0
 
 
 def _wait(done: Callable[[], bool], timeout: float) -> bool:

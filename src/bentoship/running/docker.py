@@ -33,7 +33,7 @@ class DockerRunner:
         # Its loopback is not ours: neither its ports nor our local registry would be where they are looked for.
         address = urlsplit(host)
         if address.scheme in ("tcp", "http", "https", "ssh") and not is_loopback(address.netloc.rpartition("@")[2]):
-            return f"Docker: its engine is on another machine, {host}"
+            return f"Docker: its engine is on another machine, {host}, whose ports are not this one's"
         return ""
 
     @contextmanager
@@ -46,10 +46,7 @@ class DockerRunner:
         kept = bool(engine.identity(reference))
         name = f"bentoship-verify-{secrets.token_hex(6)}"
         try:
-            with engine.doing(f"Pull {reference}"):
-                digest = str(image.reference.digest)
-                account = _account(image.credentials)
-                engine.client.images.pull(image.reference.repository, tag=digest, auth_config=account)
+            _pull(engine, image)
             with engine.doing(f"Start {reference}"):
                 container = engine.client.containers.create(
                     reference,
@@ -105,6 +102,24 @@ class DockerContainer:
         with self._engine.doing("Look after the container"):
             self._container.reload()
         return dict(self._container.attrs["State"])
+
+
+def _pull(engine: Engine, image: RemoteImage) -> None:
+    """Pull by digest. Raises EngineError in the engine's words, which the SDK's own pulling does not look at."""
+    from bentoship.engine import refused
+
+    doing, reference = f"Pull {image.reference}", image.reference
+    with engine.doing(doing), engine.reaching(reference.host):
+        events = engine.client.api.pull(
+            reference.repository,
+            str(reference.digest),
+            stream=True,
+            decode=True,
+            auth_config=_account(image.credentials),
+        )
+        for event in events:
+            if "error" in event:
+                raise refused(doing, str(event["error"]))
 
 
 def _account(account: Credentials | None) -> dict[str, str] | None:

@@ -18,10 +18,12 @@ from bentoship.engine import Engine, Place, connect
 from bentoship.errors import EngineError, RegistryError
 from bentoship.image.descriptor import Descriptor
 from bentoship.reference import ImageReference
+from bentoship.running.docker import DockerRunner
 from bentoship.stores.registry import RegistryStore
 from tests.support import dockerd
 from tests.support import proxy as proxies
 from tests.support import registry as registries
+from tests.support.engines import podman_service, require
 from tests.support.images import put_image
 from tests.support.proxy import Fault
 from tests.support.registry import PASSWORD, USER, needs_openssl
@@ -149,6 +151,19 @@ def test_a_registry_that_the_engine_cannot_reach_is_told(daemon: dockerd.Daemon,
         pusher.push(image, [reference], Watched())
 
 
+def test_podman_pushes_to_a_registry_without_tls(registry: registries.Registry, tmp_path: Path) -> None:
+    """To one on loopback it speaks HTTP when it is in the place of Docker's engine, which does so by itself."""
+    require("podman")
+    with podman_service() as engine:
+        assert engine.is_podman
+        identity = dockerd.small_image(engine, "by-podman", os.urandom(1000))
+        reference = ImageReference(registry.host, "tests/by-podman", "latest")
+        pusher, image = backend(engine, None, tmp_path), Built(identity, ())
+        pusher.tag(image, [reference])
+        pushed = pusher.push(image, [reference], Watched())
+    assert pushed.digest == RegistryStore(reference).resolve("latest").digest
+
+
 def test_an_engine_that_dies_is_told(guarded: registries.Registry, tmp_path: Path) -> None:
     """Killed in the middle of a push it is an error of one line and a hint, and no tag has moved."""
     with dockerd.running() as dying:
@@ -184,7 +199,10 @@ def test_no_permission_for_the_socket_is_told(daemon: dockerd.Daemon) -> None:
 
 @needs_openssl
 def test_an_engine_behind_tls_is_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as Docker's command reaches it; not without them."""
+    """With DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, as Docker's command reaches it; not without them.
+
+    Only at a loopback address it is this machine's, where verify finds the ports of its containers.
+    """
     registries.make_certificate(tmp_path)
     for name in ("ca", "cert"):
         (tmp_path / f"{name}.pem").write_bytes((tmp_path / "certificate.pem").read_bytes())
@@ -200,6 +218,9 @@ def test_an_engine_behind_tls_is_reached(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
         assert connect().platform.startswith("linux/")
+        assert DockerRunner().obstacle() == ""
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://0.0.0.0:{port}")
+        assert "another machine" in DockerRunner().obstacle()
 
 
 def test_a_disk_that_is_full_is_told() -> None:

@@ -133,6 +133,25 @@ def test_somebody_elses_registry_is_not_taken_for_ours(cache: Path, registry: re
         LocalRegistry(cache, registry.port).start()
 
 
+@pytest.mark.parametrize("content", [None, "", '{"port": "nonsense"', "[]"])
+def test_it_is_known_when_what_was_remembered_is_lost(cache: Path, content: str | None) -> None:
+    """By its own configuration and process: it is neither a stranger's nor started twice, and it can be stopped."""
+    where = LocalRegistry(cache).start()
+    port = state(cache)["port"]
+    file = cache / "registry" / "state.json"
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    assert LocalRegistry(cache).running() == port
+    assert LocalRegistry(cache, port).start() == LocalRegistry(cache).start() == where
+    assert LocalRegistry(cache).stop()
+    assert local._is_free(port)
+    assert state(cache)["port"] == port
+    file.unlink()
+    assert LocalRegistry(cache).running() is None
+    assert LocalRegistry(cache).repository("x").host == where
+
+
 def test_somebody_elses_answers_do_not_make_ours_run(cache: Path, registry: registries.Registry) -> None:
     """Ours may still live while another one has the port."""
     LocalRegistry(cache).start()
