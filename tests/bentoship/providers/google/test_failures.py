@@ -109,7 +109,7 @@ def test_a_deleted_key(google: Google, provider: Provider) -> None:
 
 def test_a_wrong_clock(google: Google, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     """Google's words about tokens are put into words about the clock."""
-    real = _helpers.utcnow
+    real: Callable[[], datetime.datetime] = _helpers.utcnow
     monkeypatch.setattr(_helpers, "utcnow", lambda: real() - datetime.timedelta(hours=5))
     with pytest.raises(CloudError, match="short-lived token") as caught:
         provider().login()

@@ -76,7 +76,7 @@ def test_options_are_set_and_changed(google: Google, provider: Provider) -> None
 
 def test_another_format_is_named(google: Google, provider: Provider) -> None:
     """A repository's format cannot be changed."""
-    google.add_repository().format_ = Repository.Format.PYTHON
+    google.add_repository().format_ = Repository.Format.PYTHON  # type: ignore[assignment]
     with pytest.raises(CloudError, match="format python, not docker"):
         provider().create_registry()
 
