@@ -110,10 +110,10 @@ def load_image(engine: Engine, shipment: Shipment, progress: Progress) -> str:
         known = _known(engine, shipment.diff_ids)
         try:
             _send(engine, doing, shipment.archive(known, progress))
-        except EngineError:
-            if not known:
+        except EngineError as error:
+            # What it stands on may have been removed meanwhile, by whoever, or by an engine that tidies up late.
+            if not known and "does not exist" not in error.why:
                 raise
-            # What it stands on may have been removed meanwhile.
             known = 0
             _send(engine, doing, shipment.archive(known, progress))
         if engine.identity(name) not in shipment.identities:

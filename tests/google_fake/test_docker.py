@@ -105,7 +105,7 @@ def test_dockers_engine_pushes_and_pulls(google: Google) -> None:
     """It sends blobs in pieces of unknown length, and says why it may not."""
     google.add_repository()
     name, key = str(reference(google)), {"username": "_json_key", "password": google.key.read_text()}
-    with dockerd.running("--iptables=false", "--bridge=none") as daemon:
+    with dockerd.running() as daemon:
         engine = daemon.engine
         dockerd.small_image(engine, name, noise(300_000, 1))
         said = engine.client.api.push(name, "latest", auth_config=key)
