@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bentoship.files import lock
 from tests.support.cache import of_run
 from tests.support.engines import ENGINES, Engine, require
 from tests.support.published import Published, publishing
@@ -31,3 +32,10 @@ def engine(
     image = published.reference
     with shared(folder, lambda: engine.pull(image), lambda: engine.remove(image)):
         yield engine
+
+
+@pytest.fixture
+def verifying(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
+    """No other process of the tests verifies the published image, and so leaves something meanwhile."""
+    with lock(of_run(tmp_path_factory, worker_id) / "verifying.lock"):
+        yield

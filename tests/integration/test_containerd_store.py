@@ -138,6 +138,7 @@ def test_a_registry_that_fails_is_told(daemon: dockerd.Daemon, registry: registr
             backend.push(image, [reference], _Silent())
 
 
+@pytest.mark.usefixtures("verifying")
 def test_verify_leaves_nothing(daemon: dockerd.Daemon, engine: Engine, published: Published) -> None:
     """It pulls, runs, asks and removes, as on any engine."""
     before = set(engine("images", "--all", "--quiet").split())

@@ -28,7 +28,7 @@ from tests.support.cache import needs_apt
 from tests.support.engines import output, require
 from tests.support.published import ROOT, Published
 
-pytestmark = needs_apt
+pytestmark = [needs_apt, pytest.mark.usefixtures("verifying")]
 
 _TIMEOUT = 300
 
