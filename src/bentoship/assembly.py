@@ -21,9 +21,9 @@ from bentoship.bento.content import image_files
 from bentoship.bytecode import Batch, compile_trees
 from bentoship.compression import MEMBER, is_worthwhile
 from bentoship.errors import BaseImageError, UnsupportedBentoError
-from bentoship.image.layer import Entry, Layer, folder, symlink, tree
+from bentoship.image.layer import Entry, Layer, Stream, folder, symlink, tar_stream, tree
 from bentoship.image.manifest import Image, image_of
-from bentoship.layers import LayerCache, key_of
+from bentoship.layers import LayerCache, key_of, measured
 from bentoship.locks import lock, other_versions
 from bentoship.packages import VENV, Distribution, Target, distributions, grouped, install
 
@@ -120,15 +120,31 @@ def model_key(model: Model) -> str:
 
 
 def model_layer(model: Model, cache: LayerCache) -> tuple[Layer, ...]:
-    """The layer with a model; compressed only where that makes it smaller."""
+    """The layer with a model; where compression does not make it smaller, it stays where it is until it is sent."""
 
     def made() -> Iterator[Layer]:
-        at = f"{BENTO_PATH}/models/{model.name}/{model.version}"
-        files = list(tree(model.path, at, uid=UID, gid=UID))
-        parents = _folders(BENTO_PATH, f"{BENTO_PATH}/models", f"{BENTO_PATH}/models/{model.name}")
-        yield cache.write([*parents, *files], f"model {model.tag}", compress=_compresses(files))
+        entries, title = _model(model), f"model {model.tag}"
+        yield cache.write(entries, title) if _compresses(entries) else measured(_model_stream(model), title)
 
-    return cache.make(model_key(model), made)
+    return cache.make(model_key(model), made, stream=_model_stream(model))
+
+
+def made_model_layer(model: Model, cache: LayerCache) -> tuple[Layer, ...] | None:
+    """What `model_layer` gives, if that is known without reading the model."""
+    return cache.find(model_key(model), stream=_model_stream(model))
+
+
+def _model(model: Model) -> list[Entry]:
+    parents = _folders(BENTO_PATH, f"{BENTO_PATH}/models", f"{BENTO_PATH}/models/{model.name}")
+    files = tree(model.path, f"{BENTO_PATH}/models/{model.name}/{model.version}", uid=UID, gid=UID)
+    return [*parents, *files]
+
+
+def _model_stream(model: Model) -> Stream:
+    def stream() -> Iterator[bytes]:
+        yield from tar_stream(_model(model))  # whose files are listed when it is read, not before
+
+    return stream
 
 
 def source_layer(bento: Bento, cache: LayerCache) -> tuple[Layer, ...]:

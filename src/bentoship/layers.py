@@ -6,14 +6,15 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bentoship.compression import gzip_members
 from bentoship.files import write_whole
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
-from bentoship.image.layer import Entry, Layer, tar_stream
+from bentoship.image.layer import Entry, Layer, Stream, tar_stream
 
 
 @dataclass(frozen=True)
@@ -30,27 +31,40 @@ class LayerCache:
         """Where a blob lies, or would lie."""
         return self.folder / "blobs" / "sha256" / descriptor.hex
 
-    def find(self, key: str) -> tuple[Layer, ...] | None:
-        """The layers that were made for a key; None when there are none, or a blob is gone or cut short."""
+    def find(self, key: str, *, stream: Stream | None = None) -> tuple[Layer, ...] | None:
+        """The layers that were made for a key; None when there are none, or a blob is gone or cut short.
+
+        Args:
+            key: over all that they are made of.
+            stream: gives the tar of a layer of which no blob is kept.
+        """
         try:
             data = json.loads(self._record(key).read_text("utf-8"))
-            layers = tuple(Layer(Descriptor.from_dict(d["descriptor"]), d["diffId"], d["title"]) for d in data)
-            whole = all(self.blob(one.descriptor).stat().st_size == one.descriptor.size for one in layers)
+            layers = tuple(_from_record(one, stream) for one in data)
+            whole = all(one.stream or self.blob(one.descriptor).stat().st_size == one.descriptor.size for one in layers)
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return layers if whole else None
 
-    def make(self, key: str, layers: Callable[[], Iterable[Layer]]) -> tuple[Layer, ...]:
-        """The layers for a key, made unless they are there."""
-        if found := self.find(key):
+    def make(
+        self, key: str, layers: Callable[[], Iterable[Layer]], *, stream: Stream | None = None
+    ) -> tuple[Layer, ...]:
+        """The layers for a key, made unless they are there. Takes what `find` does."""
+        if found := self.find(key, stream=stream):
             return found
         made = tuple(layers())
-        data = [{"descriptor": one.descriptor.to_dict(), "diffId": one.diff_id, "title": one.title} for one in made]
         self._record(key).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._record(key), json.dumps(data).encode())
+        write_whole(self._record(key), json.dumps([_to_record(one) for one in made]).encode())
         return made
 
-    def write(self, entries: Iterable[Entry], title: str, *, compress: bool = True) -> Layer:
+    def drop(self, descriptor: Descriptor) -> None:
+        """Have a layer that was found to be damaged made anew the next time."""
+        self.blob(descriptor).unlink(missing_ok=True)
+        for record in self.folder.glob("keys/*.json"):
+            if descriptor.hex in record.read_text("utf-8"):
+                record.unlink(missing_ok=True)
+
+    def write(self, entries: Iterable[Entry], title: str) -> Layer:
         """Make a layer and keep its blob, whole or not at all."""
         blobs = self.folder / "blobs" / "sha256"
         blobs.mkdir(parents=True, exist_ok=True)
@@ -64,12 +78,11 @@ class LayerCache:
 
         try:
             with partial.open("wb") as blob:
-                for piece in gzip_members(hashed()) if compress else hashed():
+                for piece in gzip_members(hashed()):
                     blob.write(piece)
                     sent.update(piece)
                     size += len(piece)
-            media_type = LAYER_GZIP if compress else LAYER_TAR
-            descriptor = Descriptor(media_type, f"sha256:{sent.hexdigest()}", size)
+            descriptor = Descriptor(LAYER_GZIP, f"sha256:{sent.hexdigest()}", size)
             partial.replace(self.blob(descriptor))
         finally:
             partial.unlink(missing_ok=True)
@@ -77,6 +90,35 @@ class LayerCache:
 
     def _record(self, key: str) -> Path:
         return self.folder / "keys" / f"{key}.json"
+
+
+def measured(stream: Stream, title: str) -> Layer:
+    """A layer that is not compressed and of which no blob is kept: its files are there, and are read again instead.
+
+    Args:
+        stream: gives its tar.
+        title: what is in it.
+    """
+    digest, size = hashlib.sha256(), 0
+    for piece in stream():
+        digest.update(piece)
+        size += len(piece)
+    name = f"sha256:{digest.hexdigest()}"
+    return Layer(Descriptor(LAYER_TAR, name, size), name, title, stream)
+
+
+def _to_record(layer: Layer) -> dict[str, object]:
+    return {
+        "descriptor": layer.descriptor.to_dict(),
+        "diffId": layer.diff_id,
+        "title": layer.title,
+        "kept": layer.stream is None,
+    }
+
+
+def _from_record(data: Mapping[str, Any], stream: Stream | None) -> Layer:
+    descriptor = Descriptor.from_dict(data["descriptor"])
+    return Layer(descriptor, data["diffId"], data["title"], None if data.get("kept", True) else stream)
 
 
 def key_of(*parts: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentoship.assembly import model_key, model_layer, packages_key, source_layer, system_layer, target_of
+from bentoship.assembly import made_model_layer, model_layer, packages_key, source_layer, system_layer, target_of
 from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento, Model
 from bentoship.errors import PackagesError
@@ -134,7 +134,7 @@ def _target(bento: Bento, outline: Outline, platform: str) -> Target:
 
 
 def _model(model: Model, cache: LayerCache) -> Iterator[PlannedLayer]:
-    made = cache.find(model_key(model))
+    made = made_model_layer(model, cache)
     size = _weight(model.path)
     # A small one is made at once, so that its size is known exactly.
     if made is not None or size < 10_000_000:

@@ -2,11 +2,12 @@
 
 import gzip
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR
-from bentoship.image.layer import Entry, Layer
-from bentoship.layers import LayerCache, key_of
+from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
+from bentoship.image.layer import Entry, Layer, tar_stream
+from bentoship.layers import LayerCache, key_of, measured
 
 ENTRIES = [Entry("etc/motd", content=b"hello")]
 
@@ -22,11 +23,24 @@ def test_a_layer_is_what_its_digests_say(tmp_path: Path) -> None:
     assert layer.diff_id == f"sha256:{hashlib.sha256(gzip.decompress(blob)).hexdigest()}"
 
 
-def test_without_compression_blob_and_tar_are_one(tmp_path: Path) -> None:
-    """What does not shrink is stored as it is."""
-    layer = LayerCache(tmp_path).write(ENTRIES, "test", compress=False)
-    assert layer.descriptor.media_type == LAYER_TAR
-    assert layer.descriptor.digest == layer.diff_id
+def stream() -> Iterator[bytes]:
+    """The tar of a layer whose blob is not kept."""
+    return tar_stream(ENTRIES)
+
+
+def test_a_layer_that_is_not_kept_is_made_anew_from_its_files(tmp_path: Path) -> None:
+    """Blob and tar are one; only who can give it finds it again, and nothing of it lies in the cache."""
+    cache = LayerCache(tmp_path)
+    (layer,) = cache.make("key", lambda: [measured(stream, "test")], stream=stream)
+    content = b"".join(stream())
+    assert layer.descriptor == Descriptor.of(LAYER_TAR, content)
+    assert layer.diff_id == layer.descriptor.digest
+    assert not cache.blob(layer.descriptor).exists()
+    assert cache.find("key") is None
+    (found,) = cache.find("key", stream=stream) or ()
+    assert (found, found.stream) == (layer, stream)
+    cache.drop(layer.descriptor)
+    assert cache.find("key", stream=stream) is None
 
 
 def test_a_key_is_made_once(tmp_path: Path) -> None:

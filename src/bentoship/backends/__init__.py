@@ -8,6 +8,7 @@ from typing import Protocol
 
 from bentoship.bento import Bento
 from bentoship.console import size
+from bentoship.image.layer import Stream
 from bentoship.plan import PlannedLayer
 from bentoship.reference import ImageReference
 from bentoship.transfer import Progress
@@ -38,11 +39,13 @@ class Built:
         digest: "sha256:…": of its manifest or index, or what its engine knows it by.
         parts: its layers, lowest first.
         images: those that it holds, by their platforms, when it is an index.
+        streams: give those of its layers, by digest, of which no blob is kept.
     """
 
     digest: str
     parts: tuple[Part, ...]
     images: Mapping[str, Built] = field(default_factory=dict)
+    streams: Mapping[str, Stream] = field(default_factory=dict, compare=False)
 
     @property
     def size(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
+from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import each_once
 from bentoship.layers import LayerCache
@@ -82,8 +82,9 @@ class DirectBackend:
             index = index_of(list(images.values()))
             root = self._write(Descriptor.of(INDEX, index), index)
             parts = each_once({platform: one.parts for platform, one in built.items()}, lambda part: part.digest)
-            result = Built(root.digest, tuple(parts), built)
-        self._layout.tag(root, bento.version)
+            streams = {digest: stream for one in built.values() for digest, stream in one.streams.items()}
+            result = Built(root.digest, tuple(parts), built, streams)
+        self._store(result).tag(root, bento.version)
         return result
 
     def _bases(self, bento: Bento) -> dict[str, Base]:
@@ -101,7 +102,7 @@ class DirectBackend:
 
     def _keep(self, image: Image) -> None:
         for layer in image.layers:
-            if not self._layout.exists(layer.descriptor):
+            if layer.stream is None and not self._layout.exists(layer.descriptor):
                 self._layout.adopt(self._cache.blob(layer.descriptor), layer.descriptor)
         self._write(image.config_descriptor, image.config)
         self._write(image.descriptor, image.manifest)
@@ -118,24 +119,27 @@ class DirectBackend:
 
     def load(self, image: Built, name: str) -> str:
         """Send the engine what it lacks, from the layout."""
-        return self._engine(self._layout, self._layout.resolve(image.digest), name)
+        store = self._store(image)
+        return self._engine(store, store.resolve(image.digest), name)
 
     def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
         """Name the image in the layout, by the tags alone."""
-        root = self._layout.resolve(image.digest)
+        store = self._store(image)
+        root = store.resolve(image.digest)
         for reference in references:
-            self._layout.tag(root, reference.tag or "latest")
+            store.tag(root, reference.tag or "latest")
 
     def push(self, image: Built, references: Sequence[ImageReference], progress: Progress) -> Pushed:
         """Send what the registry lacks, then set the tags there."""
-        root = self._layout.resolve(image.digest)
+        store = self._store(image)
+        root = store.resolve(image.digest)
         tags = [reference.tag or "latest" for reference in references]
         try:
-            result = transfer.copy(self._layout, self._registry(references[0]), root, tags=tags, progress=progress)
+            result = transfer.copy(store, self._registry(references[0]), root, tags=tags, progress=progress)
         except RegistryError:
             raise
         except StoreError as error:
-            if not self._drop_damaged(root):
+            if not self._drop_damaged(store, root):
                 raise
             raise StoreError(error.doing, error.why, "What was damaged is removed now: run it again.") from error
         outcomes = {descriptor.digest: outcome for descriptor, outcome in result.outcomes}
@@ -143,19 +147,30 @@ class DirectBackend:
         parts = tuple(replace(part, outcome=outcomes[part.digest]) for part in image.parts)
         return Pushed(result.root.digest, parts, result.sent_bytes, there)
 
-    def _drop_damaged(self, root: Descriptor) -> bool:
+    def _store(self, image: Built) -> LayoutStore:
+        """The layout, and what of an image does not lie in it."""
+        return self._layout.with_streams(image.streams)
+
+    def _drop_damaged(self, store: LayoutStore, root: Descriptor) -> bool:
         """Remove the blobs of an image that are not what their digests say, from layout and cache; whether any were."""
-        damaged = [one for one in below(self._layout, root) if not self._is_whole(one)]
+        damaged = [one for one in below(store, root) if not _is_whole(store, one)]
         for descriptor in damaged:
-            self._layout.path(descriptor).unlink(missing_ok=True)
-            self._cache.blob(descriptor).unlink(missing_ok=True)
+            store.path(descriptor).unlink(missing_ok=True)
+            self._cache.drop(descriptor)
         return bool(damaged)
 
-    def _is_whole(self, descriptor: Descriptor) -> bool:
-        with self._layout.path(descriptor).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == descriptor.hex
+
+def _is_whole(store: Store, descriptor: Descriptor) -> bool:
+    try:
+        with store.open(descriptor) as content:
+            while content.read(CHUNK):
+                pass
+    except StoreError:
+        return False
+    return True
 
 
 def _built(image: Image) -> Built:
     layers = (Part(layer.title, layer.descriptor.size, digest=layer.descriptor.digest) for layer in image.layers)
-    return Built(image.descriptor.digest, tuple(layers))
+    streams = {layer.descriptor.digest: layer.stream for layer in image.layers if layer.stream is not None}
+    return Built(image.descriptor.digest, tuple(layers), streams=streams)

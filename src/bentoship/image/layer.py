@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from bentoship.image.descriptor import Descriptor
@@ -16,19 +16,25 @@ MTIME = 315_619_200
 CHUNK = 1 << 20
 
 
+Stream = Callable[[], Iterator[bytes]]
+"""Gives the same bytes whenever it is called, in pieces."""
+
+
 @dataclass(frozen=True)
 class Layer:
-    """A layer that lies in a store.
+    """A layer that lies in a store, or that can be made anew whenever it is read.
 
     Args:
         descriptor: its blob, as it is sent.
         diff_id: "sha256:…" of its tar, before compression (OCI image spec, config.md).
         title: what is in it, for people ("packages", "model celestial:1f2e").
+        stream: gives its blob; None where it lies in a store.
     """
 
     descriptor: Descriptor
     diff_id: str
     title: str
+    stream: Stream | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tarfile
 from pathlib import Path
 from typing import NoReturn
@@ -186,6 +187,35 @@ def test_a_damaged_layer_is_never_sent_and_made_again(
     assert not target.exists(source.descriptor)
     again = backend.containerize(bento)
     assert backend.push(again, references, _Silent()).digest == image.digest
+
+
+def test_a_model_that_cannot_be_compressed_is_sent_from_where_it_lies(
+    bento: Bento, base: Base, layout: LayoutStore, tmp_path: Path, repository: ImageReference
+) -> None:
+    """There is no second copy of it; one that was changed under its name is noticed, and sent by its new digest."""
+    target = RegistryStore(repository, push=True)
+    weights = bento.models[0].path / "weights.bin"
+    weights.write_bytes(os.urandom(3_000_000))
+    cache = LayerCache(tmp_path / "cache")
+    backend = backend_of(cache, layout, tmp_path, {"linux/amd64": base_in(cache, base)}, target)
+    references = [repository.with_tag("latest")]
+    image = backend.containerize(bento)
+    (model,) = assembly.model_layer(bento.models[0], cache)
+    (title,) = (part.title for part in image.parts if part.digest == model.descriptor.digest)
+    assert title == "model stars:v1"
+    for folder in (layout.folder, cache.folder):
+        assert all(path.stat().st_size < 3_000_000 for path in folder.rglob("*"))
+    before = weights.stat()
+    weights.write_bytes(os.urandom(3_000_000))
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(StoreError, match="run it again"):
+        backend.push(image, references, _Silent())
+    assert not target.exists(model.descriptor)
+    again = backend.containerize(bento)
+    assert backend.push(again, references, _Silent()).digest == again.digest != image.digest
+    (model,) = assembly.model_layer(bento.models[0], cache)
+    with target.open(model.descriptor) as content:
+        assert weights.read_bytes() in content.read()
 
 
 def both(layers: LayerCache, base: Base) -> dict[str, Base]:

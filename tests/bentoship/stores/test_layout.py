@@ -99,6 +99,21 @@ def test_nothing_is_empty_content_too(layout: LayoutStore) -> None:
         assert stream.read() == b""
 
 
+@pytest.mark.parametrize("size", [-1, 1, 3, 4, 100])
+def test_what_lies_elsewhere_is_there_too(layout: LayoutStore, size: int) -> None:
+    """It is read from pieces of any length, as much at a time as is asked for at most, and checked as a file is."""
+    content = Descriptor.of(LAYER_TAR, b"in pieces")
+    other = Descriptor(LAYER_TAR, content.digest, content.size + 1)
+    store = layout.with_streams({content.digest: lambda: iter([b"", b"in ", b"", b"pie", b"ces", b""])})
+    assert store.exists(content)
+    with store.open(content) as stream:
+        read = list(iter(lambda: stream.read(size), b"")) if size > 0 else [stream.read()]
+    assert b"".join(read) == b"in pieces"
+    assert size < 0 or max(map(len, read)) <= size
+    with pytest.raises(StoreError, match="9 bytes instead of 10"), store.open(other) as stream:
+        list(iter(lambda: stream.read(size), b""))
+
+
 def test_a_file_is_adopted_without_a_copy(layout: LayoutStore, tmp_path: Path) -> None:
     """The blob is a second name of the file, also when it was adopted before."""
     file = tmp_path / "file"
