@@ -7,25 +7,23 @@ so that whoever runs the one can run the other.
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bentoship.bases import Base, Unmade
-from bentoship.bases.interpreter import Interpreter, find_python
+from bentoship.bases.interpreter import find_python
 from bentoship.bento import Bento, Model
 from bentoship.bento.content import image_files
-from bentoship.bytecode import Batch, compile_trees
 from bentoship.compression import MEMBER, is_worthwhile
 from bentoship.errors import BaseImageError, UnsupportedBentoError
 from bentoship.image.layer import Entry, Layer, Stream, folder, symlink, tar_stream, tree
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers import LayerCache, key_of, measured
 from bentoship.locks import lock, other_versions
-from bentoship.packages import VENV, Distribution, Target, distributions, grouped, install
+from bentoship.package_layers import Job, package_layers
+from bentoship.packages import VENV, Target
 
 # Raise it when the content of a layer changes for the same inputs, so that those made before are made anew.
 RECIPE = "2"
@@ -63,10 +61,12 @@ def assemble(
     check(bento)
     target = target_of(bento, base)
     locked = lock(bento.path, target, cache.folder / "locks")
+    if others := other_versions(bento.path, target, cache.folder / "locks"):
+        tell(f"for {target.platform} not all packages are of the same version: {', '.join(others)}")
     layers = [
         *base.layers,
         *system_layer(bento, base, cache),
-        *_package_layers(bento, base, target, locked, cache, scratch, tell),
+        *package_layers(Job(bento.path, base, target, cache), locked, scratch, tell),
         *(layer for model in bento.models for layer in model_layer(model, cache)),
         *source_layer(bento, cache),
     ]
@@ -77,39 +77,6 @@ def target_of(bento: Bento, base: Base | Unmade) -> Target:
     """What packages have to run on. Raises BaseImageError when the base has no C library that wheels are made for."""
     glibc = base.glibc if isinstance(base, Unmade) else _glibc(base)
     return Target(base.platform, bento.python_version, glibc)
-
-
-def packages_key(base: Base, target: Target, locked: Iterable[str]) -> str:
-    """The key of the layers with packages. The base is part of it, because its Python makes the byte-code."""
-    below = [layer.diff_id for layer in base.layers]
-    return key_of("packages", RECIPE, str(target), *below, *locked)
-
-
-def _package_layers(
-    bento: Bento,
-    base: Base,
-    target: Target,
-    locked: list[str],
-    cache: LayerCache,
-    scratch: Path,
-    tell: Callable[[str], None],
-) -> tuple[Layer, ...]:
-    """The layers with the locked packages, installed and compiled unless the cache has them."""
-
-    def made() -> Iterator[Layer]:
-        python = base.compiler()
-        with tempfile.TemporaryDirectory(prefix="packages-", dir=scratch) as staging:
-            tell(f"installing {len(locked)} packages for {target}")
-            if others := other_versions(bento.path, target, cache.folder / "locks"):
-                tell(f"for {target.platform} they are not all of the same version: {', '.join(others)}")
-            install(bento.path, locked, target, Path(staging))
-            tell(f"compiling them for {target.platform}")
-            found = distributions(Path(staging), target)
-            _compile(found, Path(staging), python, target)
-            for title, entries in grouped(distributions(Path(staging), target)):
-                yield cache.write(entries, title)
-
-    return cache.make(packages_key(base, target, locked), made)
 
 
 def model_key(model: Model) -> str:
@@ -229,18 +196,6 @@ esac
 export PATH
 unset PYTHONHOME
 """
-
-
-def _compile(found: list[Distribution], staging: Path, python: Interpreter, target: Target) -> None:
-    """Make byte-code for every module, with a Python that compiles as the base's own does."""
-    batches = []
-    for one in found:
-        files = [entry.content for entry in one.entries if isinstance(entry.content, Path)]
-        modules = tuple(sorted(path for path in files if path.suffix == ".py" and path.is_relative_to(staging)))
-        modules = tuple(path for path in modules if path.relative_to(staging).parts[0] != "bin")
-        if modules:
-            batches.append(Batch(staging, PurePosixPath("/", target.site_packages), modules))
-    compile_trees(python, batches, jobs=os.cpu_count() or 1)
 
 
 def _python(version: str, base: Base) -> PurePosixPath:

@@ -40,11 +40,19 @@ class LayerCache:
         """
         try:
             data = json.loads(self._record(key).read_text("utf-8"))
-            layers = tuple(_from_record(one, stream) for one in data)
-            whole = all(one.stream or self.blob(one.descriptor).stat().st_size == one.descriptor.size for one in layers)
+            layers = tuple(from_record(one, stream) for one in data)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return layers if whole else None
+        return layers if all(map(self.has, layers)) else None
+
+    def has(self, layer: Layer) -> bool:
+        """Whether a layer's blob is there, by its size at least, or can be made anew."""
+        if layer.stream:
+            return True
+        try:
+            return self.blob(layer.descriptor).stat().st_size == layer.descriptor.size
+        except FileNotFoundError:
+            return False
 
     def make(
         self, key: str, layers: Callable[[], Iterable[Layer]], *, stream: Stream | None = None
@@ -54,7 +62,7 @@ class LayerCache:
             return found
         made = tuple(layers())
         self._record(key).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._record(key), json.dumps([_to_record(one) for one in made]).encode())
+        write_whole(self._record(key), json.dumps([to_record(one) for one in made]).encode())
         return made
 
     def drop(self, descriptor: Descriptor) -> None:
@@ -66,27 +74,33 @@ class LayerCache:
 
     def write(self, entries: Iterable[Entry], title: str) -> Layer:
         """Make a layer and keep its blob, whole or not at all."""
-        blobs = self.folder / "blobs" / "sha256"
-        blobs.mkdir(parents=True, exist_ok=True)
-        partial = blobs / f".partial-{os.getpid()}-{threading.get_ident()}"
-        plain, sent, size = hashlib.sha256(), hashlib.sha256(), 0
+        plain = hashlib.sha256()
 
         def hashed() -> Iterator[bytes]:
             for piece in tar_stream(entries):
                 plain.update(piece)
                 yield piece
 
+        descriptor = self.keep(gzip_members(hashed()))
+        return Layer(descriptor, f"sha256:{plain.hexdigest()}", title)
+
+    def keep(self, compressed: Iterable[bytes]) -> Descriptor:
+        """Keep a layer's blob, which comes in pieces, whole or not at all."""
+        blobs = self.folder / "blobs" / "sha256"
+        blobs.mkdir(parents=True, exist_ok=True)
+        partial = blobs / f".partial-{os.getpid()}-{threading.get_ident()}"
+        digest, size = hashlib.sha256(), 0
         try:
             with partial.open("wb") as blob:
-                for piece in gzip_members(hashed()):
+                for piece in compressed:
                     blob.write(piece)
-                    sent.update(piece)
+                    digest.update(piece)
                     size += len(piece)
-            descriptor = Descriptor(LAYER_GZIP, f"sha256:{sent.hexdigest()}", size)
+            descriptor = Descriptor(LAYER_GZIP, f"sha256:{digest.hexdigest()}", size)
             partial.replace(self.blob(descriptor))
         finally:
             partial.unlink(missing_ok=True)
-        return Layer(descriptor, f"sha256:{plain.hexdigest()}", title)
+        return descriptor
 
     def _record(self, key: str) -> Path:
         return self.folder / "keys" / f"{key}.json"
@@ -107,7 +121,8 @@ def measured(stream: Stream, title: str) -> Layer:
     return Layer(Descriptor(LAYER_TAR, name, size), name, title, stream)
 
 
-def _to_record(layer: Layer) -> dict[str, object]:
+def to_record(layer: Layer) -> dict[str, object]:
+    """A layer as JSON has it."""
     return {
         "descriptor": layer.descriptor.to_dict(),
         "diffId": layer.diff_id,
@@ -116,7 +131,8 @@ def _to_record(layer: Layer) -> dict[str, object]:
     }
 
 
-def _from_record(data: Mapping[str, Any], stream: Stream | None) -> Layer:
+def from_record(data: Mapping[str, Any], stream: Stream | None = None) -> Layer:
+    """What `to_record` was given; a layer of which no blob is kept gets the stream. Raises ValueError or KeyError."""
     descriptor = Descriptor.from_dict(data["descriptor"])
     return Layer(descriptor, data["diffId"], data["title"], None if data.get("kept", True) else stream)
 

@@ -15,7 +15,7 @@ from uv import find_uv_bin
 from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry, tree
 from bentoship.process import environment, run
-from bentoship.requirements import address_lines
+from bentoship.requirements import address_lines, canonical_name
 
 VENV = "app/.venv"
 
@@ -24,9 +24,6 @@ _BESIDE = ("bin", "etc", "include", "share")
 
 OTHERWISE = "Change the requirement, or use BACKEND=docker, which can build packages from source."
 _OFFLINE = "Check the network and the package index (UV_DEFAULT_INDEX)."
-
-# A package that weighs more gets a layer of its own, so that an update of the others does not send it again.
-_HEAVY = 6_000_000
 
 
 @dataclass(frozen=True)
@@ -98,10 +95,9 @@ def distributions(installed: Path, target: Target) -> list[Distribution]:
     """
     found: list[Distribution] = []
     taken: set[str] = set()
-    for record in sorted(installed.glob("*.dist-info/RECORD")):
+    for record in _records(installed):
         name, _, version = record.parent.name.removesuffix(".dist-info").rpartition("-")
-        listed = {row[0] for row in csv.reader(io.StringIO(record.read_text("utf-8"))) if row}
-        files = {path for path in listed if (installed / path).is_file()} - taken
+        files = {path for path in _listed(record) if (installed / path).is_file()} - taken
         compiled = {path for file in files if file.endswith(".py") for path in _compiled(installed, file)} - taken
         taken |= files | compiled
         record_entry = _record(installed, record, target)
@@ -120,12 +116,28 @@ def distributions(installed: Path, target: Target) -> list[Distribution]:
     return found
 
 
-def grouped(found: Sequence[Distribution]) -> list[tuple[str, list[Entry]]]:
-    """The layers that packages go into, with their titles: the small ones together, then each heavy one."""
-    light = [one for one in found if one.size < _HEAVY]
-    heavy = sorted((one for one in found if one.size >= _HEAVY), key=lambda one: one.name)
-    layers = [("packages", [entry for one in light for entry in one.entries])] if light else []
-    return layers + [(f"package {one.name} {one.version}", list(one.entries)) for one in heavy]
+def clashing(installed: Path) -> set[str] | None:
+    """Packages, by their canonical names, whose files another one installed as well.
+
+    Returns: None when there are files that no package lists, so that nobody can tell whose they are.
+    """
+    owners: dict[str, list[str]] = {}
+    for record in _records(installed):
+        name = canonical_name(record.parent.name.removesuffix(".dist-info").rpartition("-")[0])
+        for path in _listed(record):
+            owners.setdefault(path, []).append(name)
+    present = (entry.path for entry in tree(installed, "") if isinstance(entry.content, Path))
+    if any(path not in owners and _is_wanted(path) for path in present):
+        return None
+    return {name for names in owners.values() if len(names) > 1 for name in names}
+
+
+def _records(installed: Path) -> list[Path]:
+    return sorted(installed.glob("*.dist-info/RECORD"))
+
+
+def _listed(record: Path) -> set[str]:
+    return {row[0] for row in csv.reader(io.StringIO(record.read_text("utf-8"))) if row}
 
 
 def _addresses(bento: Path) -> list[str]:

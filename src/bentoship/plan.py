@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentoship.assembly import made_model_layer, model_layer, packages_key, source_layer, system_layer, target_of
+from bentoship.assembly import made_model_layer, model_layer, source_layer, system_layer, target_of
 from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento, Model
 from bentoship.errors import PackagesError
@@ -15,6 +15,7 @@ from bentoship.image.layer import Layer
 from bentoship.image.platforms import each_once
 from bentoship.layers import LayerCache
 from bentoship.locks import download_size, lock, lock_all
+from bentoship.package_layers import Job, made_layers
 from bentoship.packages import Target
 
 # About what the image's configuration weighs, and its user and environment, while nobody has made them.
@@ -123,7 +124,7 @@ def _packages_made(bento: Bento, outline: Outline, cache: LayerCache) -> tuple[L
         locked = lock(bento.path, target, cache.folder / "locks")
     except PackagesError:  # told with what else is missing
         return None
-    return cache.find(packages_key(outline, target, locked))
+    return made_layers(Job(bento.path, outline, target, cache), locked)
 
 
 def _target(bento: Bento, outline: Outline, platform: str) -> Target:

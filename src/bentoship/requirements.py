@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 # BentoML depends on uv to make locks and environments, which a served image never does (20 MB compressed).
 NEVER_SERVED = frozenset({"uv"})
@@ -46,6 +47,18 @@ def canonical_name(line: str) -> str:
     """The name of the package that a line requires, in canonical form (PEP 503); empty for anything else."""
     found = _NAME.match(line)
     return re.sub(r"[-_.]+", "-", found.group()).lower() if found else ""
+
+
+def local_file(line: str, folder: Path) -> Path | None:
+    """The file that a line names instead of a version, a wheel mostly; None when it names none.
+
+    Args:
+        line: a requirement ("./wheels/tool-1.0-py3-none-any.whl", "tool @ file:///…").
+        folder: what its path starts from.
+    """
+    _, at, address = line.partition("@")
+    path = folder / unquote((address if at else line).partition(";")[0].strip().removeprefix("file://"))
+    return path if path.is_file() else None
 
 
 def with_includes(path: Path) -> list[Path]:

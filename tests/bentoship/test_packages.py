@@ -96,15 +96,15 @@ def test_byte_code_goes_with_its_module(tmp_path: Path, wheels: Path) -> None:
     assert f"{SITE}/tool/__pycache__/__init__.cpython-311.pyc" in [entry.path for entry in one.entries]
 
 
-def test_heavy_packages_get_layers_of_their_own(tmp_path: Path, wheels: Path) -> None:
-    """The small ones share one, so that an update of one of them sends no large one again."""
-    make_wheel(wheels, "small")
-    make_wheel(wheels, "large", files={"large.bin": "x" * 7_000_000})
+def test_packages_with_a_file_in_common_are_told(tmp_path: Path, wheels: Path) -> None:
+    """By their names; where there is a file that nobody lists, nothing is told apart."""
+    make_wheel(wheels, "one", files={"tests/__init__.py": "", "one.py": ""})
+    make_wheel(wheels, "other", files={"tests/__init__.py": "", "other.py": ""})
+    make_wheel(wheels, "third")
     into = tmp_path / "installed"
     into.mkdir()
-    bento = make_requirements(tmp_path / "bento", wheels, "small==1.0", "large==1.0")
-    packages.install(bento, ["small==1.0", "large==1.0"], TARGET, into)
-    layers = dict(packages.grouped(packages.distributions(into, TARGET)))
-    assert list(layers) == ["packages", "package large 1.0"]
-    assert f"{SITE}/large.bin" in [entry.path for entry in layers["package large 1.0"]]
-    assert not any("large" in entry.path for entry in layers["packages"])
+    lines = ["one==1.0", "other==1.0", "third==1.0"]
+    packages.install(make_requirements(tmp_path / "bento", wheels, *lines), lines, TARGET, into)
+    assert packages.clashing(into) == {"one", "other"}
+    (into / "unlisted.py").touch()
+    assert packages.clashing(into) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -91,25 +91,42 @@ def tree(root: Path, at: str, *, uid: int = 0, gid: int = 0) -> Iterator[Entry]:
 
 
 def tar_stream(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """The tar of a layer in pieces of at most 1 MiB: entries sorted, parents added, times fixed.
+    """The tar of a layer, in pieces of at most 1 MiB: entries sorted, parents added, times fixed.
+
+    Raises: as `members` does.
+    """
+    total = 0
+    for piece in members(entries):
+        total += len(piece)
+        yield piece
+    yield end_of_tar(total)
+
+
+def end_of_tar(size: int) -> bytes:
+    """What follows the members of a tar, which have so many bytes together."""
+    end = 2 * tarfile.BLOCKSIZE
+    return b"\0" * (end + -(size + end) % tarfile.RECORDSIZE)
+
+
+def members(entries: Iterable[Entry], *, above: Collection[str] = ()) -> Iterator[bytes]:
+    """A part of a tar: some entries and the folders they lie in, sorted, in pieces of at most 1 MiB.
 
     A path that is given twice is an error of the caller's: ValueError. A file that changes while it is read: OSError.
+
+    Args:
+        entries: files, folders and links.
+        above: folders that stand in the tar before them.
     """
     by_path: dict[str, Entry] = {}
     for entry in entries:
         if entry.path in by_path:
             raise ValueError(f"{entry.path} is in the layer twice")
         by_path[entry.path] = entry
-    parents = {str(parent) for path in by_path for parent in PurePosixPath(path).parents} - {".", *by_path}
+    parents = {str(parent) for path in by_path for parent in PurePosixPath(path).parents} - {".", *above, *by_path}
     by_path |= {path: folder(path) for path in parents}
-    total = 0
     # By parts, so that a folder stands right before what is in it.
     for entry in sorted(by_path.values(), key=lambda entry: PurePosixPath(entry.path).parts):
-        for piece in _member(entry):
-            total += len(piece)
-            yield piece
-    end = 2 * tarfile.BLOCKSIZE
-    yield b"\0" * (end + -(total + end) % tarfile.RECORDSIZE)
+        yield from _member(entry)
 
 
 def _member(entry: Entry) -> Iterator[bytes]:

@@ -1,0 +1,243 @@
+"""The layers with a lock's packages: each is installed, compiled and compressed once, whatever lock it is in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bentoship.bases import Base
+from bentoship.bases.interpreter import Interpreter
+from bentoship.bytecode import Batch, compile_trees
+from bentoship.files import write_whole
+from bentoship.image.layer import Layer
+from bentoship.layers import LayerCache, from_record, key_of, to_record
+from bentoship.packages import VENV, Distribution, Target, clashing, distributions, install
+from bentoship.requirements import canonical_name, local_file
+from bentoship.segments import DamagedError, Segment, joined, write_segment
+
+# Raise it when the same packages give other layers, so that those made before are made anew.
+RECIPE = "3"
+
+# A package that weighs more, with its byte-code, gets a layer of its own.
+_HEAVY = 6_000_000
+
+# The others go into layers of about this weight, so that an update of one does not send all of them.
+_SHARED = 24_000_000
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of a lock, made: as a layer of its own or as a segment of one; neither when it installs nothing.
+
+    Args:
+        name: as the package calls itself.
+        version: its own.
+        size: its files together, with their byte-code, in bytes.
+    """
+
+    name: str
+    version: str
+    size: int
+    layer: Layer | None = None
+    segment: Segment | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What packages are installed for, and with what.
+
+    Args:
+        bento: the Bento's folder: what its lock names by path, and where it says packages are downloaded.
+        base: the system whose Python makes the byte-code.
+        target: what they have to run on.
+        cache: keeps what is made.
+    """
+
+    bento: Path
+    base: Base
+    target: Target
+    cache: LayerCache
+
+    @property
+    def folder(self) -> Path:
+        """Where packages are kept."""
+        return self.cache.folder / "packages"
+
+    @property
+    def above(self) -> list[str]:
+        """The folders that packages share, each before what lies in it."""
+        site = PurePosixPath(self.target.site_packages)
+        return [*reversed([str(one) for one in (site, *site.parents)][:-1]), f"{VENV}/bin"]
+
+    def key(self, *lines: str) -> str:
+        """The key of what is made of lines of a lock. The base is part of it: its Python makes the byte-code."""
+        below = [layer.diff_id for layer in self.base.layers]
+        files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in map(self._local, lines) if path]
+        return key_of("packages", RECIPE, str(self.target), *below, *lines, *files)
+
+    def _local(self, line: str) -> Path | None:
+        return local_file(line, self.bento / "src")
+
+
+def made_layers(job: Job, locked: Sequence[str]) -> tuple[Layer, ...] | None:
+    """The layers with the packages of a lock; None unless all of them were made before."""
+    return job.cache.find(job.key(*locked))
+
+
+def package_layers(job: Job, locked: Sequence[str], scratch: Path, tell: Callable[[str], None]) -> tuple[Layer, ...]:
+    """The layers with the packages of a lock.
+
+    Args:
+        job: what they are made for.
+        locked: requirement lines.
+        scratch: a folder for what is needed only meanwhile.
+        tell: told in words what takes a while, before it begins.
+
+    Raises:
+        PackagesError: a package has no wheel for the target, or cannot be downloaded.
+    """
+
+    def made() -> list[Layer]:
+        found = {line: package for line in locked if (package := find(job, line))}
+        if missing := [line for line in locked if line not in found]:
+            found |= _make(job, missing, scratch, tell)
+        return list(_layers(job, [found[line] for line in locked]))
+
+    def made_or_mended() -> list[Layer]:
+        try:
+            return made()
+        except DamagedError as error:
+            tell(f"{error.doing}: {error.why}; it is made anew")
+            return made()
+
+    return job.cache.make(job.key(*locked), made_or_mended)
+
+
+def find(job: Job, line: str) -> Package | None:
+    """The package of a lock's line, if it was made before."""
+    key = job.key(line)
+    try:
+        data = json.loads((job.folder / f"{key}.json").read_text("utf-8"))
+        layer = from_record(data["layer"]) if data["layer"] else None
+        segment = Segment(job.folder / f"{key}.gz", **data["segment"]) if data["segment"] else None
+        found = Package(data["name"], data["version"], data["size"], layer, segment)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    whole = (layer is None or job.cache.has(layer)) and (segment is None or segment.is_there)
+    return found if whole else None
+
+
+def shared(packages: Iterable[Package]) -> list[tuple[str, list[Package]]]:
+    """The layers, by their titles, that packages share which have none of their own.
+
+    Which one a package goes into depends on its name alone, as long as their number stays the same.
+    """
+    light = [one for one in packages if one.segment]
+    number = max(1, math.ceil(sum(one.size for one in light) / _SHARED))
+    parts: list[list[Package]] = [[] for _ in range(number)]
+    for one in sorted(light, key=lambda one: (canonical_name(one.name), one.version)):
+        parts[int(hashlib.sha256(canonical_name(one.name).encode()).hexdigest(), 16) % number].append(one)
+    titles = ["packages"] if number == 1 else [f"packages, part {n} of {number}" for n in range(1, number + 1)]
+    return [(title, part) for title, part in zip(titles, parts, strict=True) if part]
+
+
+def _layers(job: Job, packages: Sequence[Package]) -> Iterator[Layer]:
+    for title, part in shared(packages):
+        segments = [one.segment for one in part if one.segment]
+        key = key_of("joined", RECIPE, title, *job.above, *(segment.digest for segment in segments))
+        yield from job.cache.make(key, lambda t=title, s=segments: [_join(job, t, s)])  # type: ignore[misc]
+    own = sorted((one for one in packages if one.layer), key=lambda one: canonical_name(one.name))
+    yield from (one.layer for one in own if one.layer)
+
+
+def _join(job: Job, title: str, segments: Sequence[Segment]) -> Layer:
+    plain = hashlib.sha256()
+    descriptor = job.cache.keep(joined(job.above, segments, plain))
+    return Layer(descriptor, f"sha256:{plain.hexdigest()}", title)
+
+
+def _make(job: Job, lines: Sequence[str], scratch: Path, tell: Callable[[str], None]) -> dict[str, Package]:
+    python = job.base.compiler()
+    with tempfile.TemporaryDirectory(prefix="packages-", dir=scratch) as staging:
+        tell(f"installing {len(lines)} packages for {job.target}")
+        folders = _install(job, lines, Path(staging))
+        tell(f"compiling them for {job.target.platform}")
+        _compile(folders.values(), python, job.target)
+        found: dict[str, Distribution | None] = dict.fromkeys(lines)
+        for these, folder in folders.items():
+            by_name = {canonical_name(one.name): one for one in distributions(folder, job.target)}
+            # A wheel that is named by its path alone is installed alone.
+            only = next(iter(by_name.values()), None)
+            found |= {line: by_name.get(name) if (name := canonical_name(line)) else only for line in these}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            # The largest first: a small one at the end leaves nobody waiting.
+            order = sorted(found, key=lambda line: -one.size if (one := found[line]) else 0)
+            return dict(zip(order, pool.map(lambda line: _keep(job, line, found[line]), order), strict=True))
+
+
+def _install(job: Job, lines: Sequence[str], staging: Path) -> dict[tuple[str, ...], Path]:
+    """Folders with packages, by the lines they stand for: all in one, but for those that get into each other's way."""
+    named = [line for line in lines if canonical_name(line) and not local_file(line, job.bento / "src")]
+    folders: dict[tuple[str, ...], Path] = {}
+
+    def fill(these: Sequence[str]) -> Path:
+        folder = staging / str(len(folders))
+        folder.mkdir()
+        install(job.bento, these, job.target, folder)
+        return folder
+
+    together: list[str] = []
+    if named:
+        folder = fill(named)
+        names = clashing(folder)
+        together = [line for line in named if names is not None and canonical_name(line) not in names]
+        folders[tuple(together)] = folder
+    for line in lines:
+        if line not in together:
+            folders[(line,)] = fill([line])
+    return folders
+
+
+def _keep(job: Job, line: str, found: Distribution | None) -> Package:
+    key = job.key(line)
+    if found is None:
+        package = Package("", "", 0)
+    elif found.size >= _HEAVY:
+        layer = job.cache.write(found.entries, f"package {found.name} {found.version}")
+        package = Package(found.name, found.version, found.size, layer=layer)
+    else:
+        segment = write_segment(job.folder / f"{key}.gz", found.entries, job.above)
+        package = Package(found.name, found.version, found.size, segment=segment)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    write_whole(job.folder / f"{key}.json", json.dumps(_to_record(package)).encode())
+    return package
+
+
+def _to_record(package: Package) -> Mapping[str, Any]:
+    segment = package.segment
+    return {
+        "name": package.name,
+        "version": package.version,
+        "size": package.size,
+        "layer": to_record(package.layer) if package.layer else None,
+        "segment": {"digest": segment.digest, "size": segment.size} if segment else None,
+    }
+
+
+def _compile(folders: Iterable[Path], python: Interpreter, target: Target) -> None:
+    """Make byte-code for every module, with a Python that compiles as the base's own does."""
+    batches = [Batch(folder, PurePosixPath("/", target.site_packages), _modules(folder)) for folder in folders]
+    compile_trees(python, [batch for batch in batches if batch.files], jobs=os.cpu_count() or 1)
+
+
+def _modules(installed: Path) -> tuple[Path, ...]:
+    found = (path for path in installed.rglob("*.py") if path.relative_to(installed).parts[0] != "bin")
+    return tuple(sorted(path for path in found if path.is_file() and not path.is_symlink()))

@@ -1,0 +1,122 @@
+"""Layers out of segments: compressed parts of a tar that are made once each, since gzip members can stand in a row.
+
+So a change of one package costs its own compression and a copy of the others (RFC 1952, section 2.2: "A gzip file
+consists of a series of members").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bentoship.compression import gzip_members
+from bentoship.errors import StoreError
+from bentoship.image.layer import CHUNK, Entry, end_of_tar, folder, members
+
+
+class DamagedError(StoreError):
+    """A segment is not what was made."""
+
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a tar, compressed, in a file of its own.
+
+    Args:
+        path: the file.
+        digest: "sha256:…" of what is in it.
+        size: its bytes.
+    """
+
+    path: Path
+    digest: str
+    size: int
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file is there, by its size at least."""
+        try:
+            return self.path.stat().st_size == self.size
+        except FileNotFoundError:
+            return False
+
+
+def write_segment(path: Path, entries: Iterable[Entry], above: Collection[str]) -> Segment:
+    """Make a segment, whole or not at all.
+
+    Args:
+        path: where it goes.
+        entries: what is in it.
+        above: the folders that `joined` puts before all segments.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".partial-{os.getpid()}-{threading.get_ident()}")
+    digest, size = hashlib.sha256(), 0
+    try:
+        with partial.open("wb") as stream:
+            for piece in gzip_members(members(entries, above=above)):
+                stream.write(piece)
+                digest.update(piece)
+                size += len(piece)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return Segment(path, f"sha256:{digest.hexdigest()}", size)
+
+
+def joined(above: Sequence[str], segments: Sequence[Segment], plain: hashlib._Hash) -> Iterator[bytes]:
+    """The compressed tar of a layer, in pieces.
+
+    Args:
+        above: folders that come first, each before what lies in it.
+        segments: what follows them.
+        plain: is fed with the tar before compression.
+
+    Raises: DamagedError; what is damaged is removed then.
+    """
+    total = 0
+
+    def counted(content: bytes) -> bytes:
+        nonlocal total
+        total += len(content)
+        plain.update(content)
+        return content
+
+    yield from gzip_members([counted(piece) for piece in members(map(folder, above))])
+    for segment in segments:
+        for compressed, content in _checked(segment):
+            counted(content)
+            yield compressed
+    yield from gzip_members([counted(end_of_tar(total))])
+
+
+def _checked(segment: Segment) -> Iterator[tuple[bytes, bytes]]:
+    """A segment in pieces: as it lies there, and what that stands for."""
+    digest, inflate = hashlib.sha256(), zlib.decompressobj(_GZIP)
+    try:
+        with segment.path.open("rb") as stream:
+            while piece := stream.read(CHUNK):
+                digest.update(piece)
+                content = inflate.decompress(piece)
+                while inflate.eof and inflate.unused_data:  # the next member
+                    rest, inflate = inflate.unused_data, zlib.decompressobj(_GZIP)
+                    content += inflate.decompress(rest)
+                yield piece, content
+        whole = inflate.eof and f"sha256:{digest.hexdigest()}" == segment.digest
+    except (OSError, zlib.error) as error:
+        raise _damaged(segment, str(error)) from error
+    if not whole:
+        raise _damaged(segment, "its digest is another one")
+
+
+def _damaged(segment: Segment, how: str) -> DamagedError:
+    segment.path.unlink(missing_ok=True)
+    return DamagedError(f"Read {segment.path}", f"it is damaged: {how}", "It is removed now: run it again.")

@@ -1,0 +1,168 @@
+"""The layers with a lock's packages."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import random
+import tarfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bentoship.bases import Base
+from bentoship.image.layer import Layer
+from bentoship.layers import LayerCache
+from bentoship.package_layers import Job, Package, find, made_layers, package_layers, shared
+from bentoship.packages import Target
+from bentoship.segments import Segment
+from tests.support.cache import needs_apt
+from tests.support.wheels import make_requirements, make_wheel
+
+pytestmark = needs_apt
+
+NAMES = ["one", "other", "third"]
+LINES = [f"{name}==1.0" for name in NAMES]
+
+
+@pytest.fixture
+def job(base: Base, tmp_path: Path, offered: str) -> Job:
+    """For three small packages, which are offered in a folder of wheels."""
+    for name in NAMES:
+        make_wheel(tmp_path / "wheels", name, script=f"run-{name}")
+    bento = make_requirements(tmp_path / "bento", tmp_path / "wheels", *LINES)
+    return Job(bento, base, Target("linux/amd64", offered, base_glibc(base)), LayerCache(tmp_path / "cache"))
+
+
+def base_glibc(base: Base) -> int:
+    """The C library that Debian has."""
+    (version,) = (one["version"] for one in base.origin["debian"]["packages"] if one["name"] == "libc6")
+    return int(version.split("-")[0].split(".")[1])
+
+
+def made(job: Job, lines: Sequence[str], tmp_path: Path) -> tuple[tuple[Layer, ...], list[str]]:
+    """The layers, and what was told meanwhile."""
+    told: list[str] = []
+    scratch = tmp_path / "scratch"
+    scratch.mkdir(exist_ok=True)
+    return package_layers(job, lines, scratch, told.append), told
+
+
+def elsewhere(job: Job, tmp_path: Path) -> Job:
+    """The same, where nothing was made before."""
+    return replace(job, cache=LayerCache(tmp_path / "another-cache"))
+
+
+def members(job: Job, layer: Layer) -> dict[str, bytes]:
+    """The files of a layer; a whole tar, in which no path stands twice."""
+    plain = gzip.decompress(job.cache.blob(layer.descriptor).read_bytes())
+    assert len(plain) % tarfile.RECORDSIZE == 0
+    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+        found = archive.getmembers()
+        assert len(found) == len({member.name for member in found})
+        return {one.name: stream.read() for one in found if (stream := archive.extractfile(one))}
+
+
+def test_small_packages_share_a_layer(job: Job, tmp_path: Path) -> None:
+    """With modules, byte-code and scripts of all of them, each folder before what lies in it."""
+    assert made_layers(job, LINES) is None
+    (layer,), _ = made(job, LINES, tmp_path)
+    assert layer.title == "packages"
+    found = members(job, layer)
+    site = job.target.site_packages
+    tag = f"cpython-{job.target.python.replace('.', '')}"
+    for name in NAMES:
+        expected = {f"{site}/{name}/__init__.py", f"{site}/{name}/__pycache__/__init__.{tag}.pyc"}
+        assert expected | {f"app/.venv/bin/run-{name}"} <= found.keys()
+    assert made_layers(job, LINES) == (layer,)
+
+
+def test_a_heavy_package_has_a_layer_of_its_own(job: Job, tmp_path: Path) -> None:
+    """So that an update of the others does not send it again."""
+    make_wheel(tmp_path / "wheels", "heavy", files={"heavy.bin": random.Random(1).randbytes(7_000_000)})
+    layers, _ = made(job, [*LINES, "heavy==1.0"], tmp_path)
+    assert [layer.title for layer in layers] == ["packages", "package heavy 1.0"]
+    assert f"{job.target.site_packages}/heavy.bin" in members(job, layers[1])
+
+
+def test_only_what_changed_is_installed(job: Job, tmp_path: Path) -> None:
+    """One new version costs one package, and gives what all of them anew would give."""
+    made(job, LINES, tmp_path)
+    make_wheel(tmp_path / "wheels", "other", "2.0")
+    lines = ["one==1.0", "other==2.0", "third==1.0"]
+    layers, told = made(job, lines, tmp_path)
+    assert any("installing 1 packages" in text for text in told)
+    assert layers == made(elsewhere(job, tmp_path), lines, tmp_path)[0]
+
+
+def test_packages_with_a_file_in_common_are_kept_apart(job: Job, tmp_path: Path) -> None:
+    """Each has what its own wheel has, whichever was made with it; the later name wins in the image."""
+    for name in NAMES[:2]:
+        files = {"tests/__init__.py": f"# of {name}\n", f"{name}.py": ""}
+        make_wheel(tmp_path / "wheels", name, "3.0", files=files)
+    lines = ["one==3.0", "other==3.0", "third==1.0"]
+    for line in lines:
+        made(job, [line], tmp_path)
+    layers, told = made(job, lines, tmp_path)
+    assert not told
+    again, _ = made(elsewhere(job, tmp_path), lines, tmp_path)
+    assert layers == again
+    plain = gzip.decompress(job.cache.blob(layers[0].descriptor).read_bytes())
+    with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+        stream = archive.extractfile(f"{job.target.site_packages}/tests/__init__.py")
+        assert stream
+        assert stream.read() == b"# of other\n"
+
+
+@pytest.mark.parametrize("damage", ["cut short", "changed", "not gzip", "gone"])
+def test_what_was_damaged_is_made_anew(job: Job, tmp_path: Path, damage: str) -> None:
+    """It is noticed when a layer is made of it, and never becomes a part of one."""
+    made(job, LINES, tmp_path)
+    one = find(job, LINES[0])
+    assert one
+    assert one.segment
+    content = bytearray(one.segment.path.read_bytes())
+    content[-1] ^= 1
+    damaged = {"cut short": bytes(content[:-9]), "changed": bytes(content), "not gzip": bytes(len(content))}
+    if damage in damaged:
+        one.segment.path.write_bytes(damaged[damage])
+    else:
+        one.segment.path.unlink()
+    make_wheel(tmp_path / "wheels", "other", "2.0")
+    lines = ["one==1.0", "other==2.0", "third==1.0"]
+    layers, _ = made(job, lines, tmp_path)
+    assert layers == made(elsewhere(job, tmp_path), lines, tmp_path)[0]
+
+
+def test_a_line_for_other_systems_installs_nothing(job: Job, tmp_path: Path) -> None:
+    """A marker that does not hold leaves the line without a package, the second time, too."""
+    lines = ["one==1.0", "third==1.0; sys_platform == 'win32'"]
+    layers, _ = made(job, lines, tmp_path)
+    assert not any("third" in path for path in members(job, layers[0]))
+    assert find(job, lines[1]) == Package("", "", 0)
+
+
+def test_a_wheel_of_the_project_is_known_by_its_content(job: Job, tmp_path: Path) -> None:
+    """Another file under the same name is another package."""
+    wheels = job.bento / "src" / "wheels"
+    lines = ["./wheels/own-1.0-py3-none-any.whl", "one==1.0"]
+    found = []
+    for text in ("first", "second"):
+        make_wheel(wheels, "own", files={"own.py": f"'{text}'\n"})
+        (layer,), _ = made(job, lines, tmp_path)
+        found.append(members(job, layer)[f"{job.target.site_packages}/own.py"])
+    assert found == [b"'first'\n", b"'second'\n"]
+
+
+def test_a_package_stays_in_its_layer(tmp_path: Path) -> None:
+    """Its name alone decides, so that an update, or one more package, changes one layer."""
+    segment = Segment(tmp_path, "sha256:0", 1)
+    before = [Package(f"package-{n}", "1", 1_000_000, segment=segment) for n in range(40)]
+    after = [replace(before[0], version="2"), *before[1:], Package("new", "1", 1_000, segment=segment)]
+    one, other = (dict(shared(packages)) for packages in (before, after))
+    assert list(one) == list(other) == ["packages, part 1 of 2", "packages, part 2 of 2"]
+    homes = [{p.name: title for title, part in parts.items() for p in part} for parts in (one, other)]
+    assert homes[0].items() <= homes[1].items()
+    assert all(sum(p.size for p in part) > 5_000_000 for part in one.values())
