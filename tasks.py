@@ -94,7 +94,13 @@ def build(context: Context) -> None:
     _run(context, "build")
 
 
-@task(pre=[build], help={"load": "Put the image into Docker's engine, too, as IMAGE_NAME:latest."})
+def _prepare(context: Context) -> None:
+    """Begin what takes long and needs no Bento, while one is built."""
+    if not context.config.run.dry:
+        _run(context, "prepare")
+
+
+@task(pre=[task(_prepare), build], help={"load": "Put the image into Docker's engine, too, as IMAGE_NAME:latest."})
 def containerize(context: Context, load: bool = False) -> None:
     """Make the image of the Bento; with --load, have it in Docker's engine, too."""
     _run(context, "containerize")

@@ -22,7 +22,7 @@ from bentoship.image.layer import Entry, Layer, Stream, folder, symlink, tar_str
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers import LayerCache, key_of, measured
 from bentoship.locks import lock, other_versions
-from bentoship.package_layers import Job, package_layers
+from bentoship.package_layers import Job, Staged, package_layers
 from bentoship.packages import VENV, Target
 
 # Raise it when the content of a layer changes for the same inputs, so that those made before are made anew.
@@ -42,7 +42,13 @@ def check(bento: Bento) -> None:
 
 
 def assemble(
-    bento: Bento, base: Base, cache: LayerCache, scratch: Path, *, tell: Callable[[str], None] = lambda _: None
+    bento: Bento,
+    base: Base,
+    cache: LayerCache,
+    scratch: Path,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    staged: Staged | None = None,
 ) -> Image:
     """The image of a Bento; its layers' blobs lie in the cache.
 
@@ -52,6 +58,7 @@ def assemble(
         cache: where layers are kept, and found again when their inputs are the same.
         scratch: a folder for what is needed only meanwhile.
         tell: told in words what takes a while, before it begins.
+        staged: its packages, where somebody has begun to install them already.
 
     Raises:
         UnsupportedBentoError: only a Dockerfile can do what the Bento asks for.
@@ -66,7 +73,7 @@ def assemble(
     layers = [
         *base.layers,
         *system_layer(bento, base, cache),
-        *package_layers(Job(bento.path, base, target, cache), locked, scratch, tell),
+        *package_layers(Job(bento.path, base, target, cache), locked, scratch, tell, staged),
         *(layer for model in bento.models for layer in model_layer(model, cache)),
         *source_layer(bento, cache),
     ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from bentoship.bases import Base
@@ -19,7 +21,7 @@ from bentoship.bytecode import Batch, compile_trees
 from bentoship.files import write_whole
 from bentoship.image.layer import Layer
 from bentoship.layers import LayerCache, from_record, key_of, to_record
-from bentoship.packages import VENV, Distribution, Target, clashing, distributions, install
+from bentoship.packages import VENV, Distribution, Target, clashing, distributions, installing
 from bentoship.requirements import canonical_name, local_file
 from bentoship.segments import DamagedError, Segment, joined, write_segment
 
@@ -92,7 +94,56 @@ def made_layers(job: Job, locked: Sequence[str]) -> tuple[Layer, ...] | None:
     return job.cache.find(job.key(*locked))
 
 
-def package_layers(job: Job, locked: Sequence[str], scratch: Path, tell: Callable[[str], None]) -> tuple[Layer, ...]:
+@dataclass(frozen=True)
+class Staged:
+    """Packages on their way into a folder.
+
+    Args:
+        lines: those of a lock that they stand for.
+        folders: waits until they are there, and gives their folders, by the lines in each. Raises PackagesError.
+    """
+
+    lines: Sequence[str]
+    folders: Callable[[], Mapping[tuple[str, ...], Path]]
+
+
+@contextmanager
+def staging(bento: Path, lines: Sequence[str], target: Target, scratch: Path) -> Iterator[Staged]:
+    """Install packages while something else is done; their folders go with the block.
+
+    Args:
+        bento: the Bento's folder.
+        lines: of its lock.
+        target: what they have to run on.
+        scratch: a folder for the folders.
+    """
+    # Files with the same path would overwrite each other, and a wheel that is named by its path may be called anything.
+    named = [line for line in lines if canonical_name(line) and not local_file(line, bento / "src")]
+    with TemporaryDirectory(prefix="packages-", dir=scratch) as name, ExitStack() as stack:
+        common = Path(name, "common")
+        common.mkdir()
+        finish = stack.enter_context(installing(bento, named, target, common)) if named else lambda: None
+
+        @functools.cache
+        def folders() -> Mapping[tuple[str, ...], Path]:
+            finish()
+            clashes = clashing(common)
+            apart = [line for line in lines if line not in named or clashes is None or canonical_name(line) in clashes]
+            found = {tuple(line for line in named if line not in apart): common}
+            for number, line in enumerate(apart):
+                folder = Path(name, str(number))
+                folder.mkdir()
+                with installing(bento, [line], target, folder) as finish_one:
+                    finish_one()
+                found[(line,)] = folder
+            return found
+
+        yield Staged(lines, folders)
+
+
+def package_layers(
+    job: Job, locked: Sequence[str], scratch: Path, tell: Callable[[str], None], staged: Staged | None = None
+) -> tuple[Layer, ...]:
     """The layers with the packages of a lock.
 
     Args:
@@ -100,6 +151,7 @@ def package_layers(job: Job, locked: Sequence[str], scratch: Path, tell: Callabl
         locked: requirement lines.
         scratch: a folder for what is needed only meanwhile.
         tell: told in words what takes a while, before it begins.
+        staged: these packages, where somebody has begun to install them already.
 
     Raises:
         PackagesError: a package has no wheel for the target, or cannot be downloaded.
@@ -108,7 +160,7 @@ def package_layers(job: Job, locked: Sequence[str], scratch: Path, tell: Callabl
     def made() -> list[Layer]:
         found = {line: package for line in locked if (package := find(job, line))}
         if missing := [line for line in locked if line not in found]:
-            found |= _make(job, missing, scratch, tell)
+            found |= _make(job, missing, scratch, tell, staged)
         return list(_layers(job, [found[line] for line in locked]))
 
     def made_or_mended() -> list[Layer]:
@@ -164,14 +216,17 @@ def _join(job: Job, title: str, segments: Sequence[Segment]) -> Layer:
     return Layer(descriptor, f"sha256:{plain.hexdigest()}", title)
 
 
-def _make(job: Job, lines: Sequence[str], scratch: Path, tell: Callable[[str], None]) -> dict[str, Package]:
-    python = job.base.compiler()
-    with tempfile.TemporaryDirectory(prefix="packages-", dir=scratch) as staging:
-        tell(f"installing {len(lines)} packages for {job.target}")
-        folders = _install(job, lines, Path(staging))
+def _make(
+    job: Job, lines: Sequence[str], scratch: Path, tell: Callable[[str], None], staged: Staged | None
+) -> dict[str, Package]:
+    with ExitStack() as stack:
+        if staged is None:
+            tell(f"installing {len(lines)} packages for {job.target}")
+            staged = stack.enter_context(staging(job.bento, lines, job.target, scratch))
+        folders = staged.folders()
         tell(f"compiling them for {job.target.platform}")
-        _compile(folders.values(), python, job.target)
-        found: dict[str, Distribution | None] = dict.fromkeys(lines)
+        _compile(folders.values(), job.base.compiler(), job.target)
+        found: dict[str, Distribution | None] = {}
         for these, folder in folders.items():
             by_name = {canonical_name(one.name): one for one in distributions(folder, job.target)}
             # A wheel that is named by its path alone is installed alone.
@@ -179,31 +234,8 @@ def _make(job: Job, lines: Sequence[str], scratch: Path, tell: Callable[[str], N
             found |= {line: by_name.get(name) if (name := canonical_name(line)) else only for line in these}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             # The largest first: a small one at the end leaves nobody waiting.
-            order = sorted(found, key=lambda line: -one.size if (one := found[line]) else 0)
+            order = sorted(lines, key=lambda line: -one.size if (one := found[line]) else 0)
             return dict(zip(order, pool.map(lambda line: _keep(job, line, found[line]), order), strict=True))
-
-
-def _install(job: Job, lines: Sequence[str], staging: Path) -> dict[tuple[str, ...], Path]:
-    """Folders with packages, by the lines they stand for: all in one, but for those that get into each other's way."""
-    named = [line for line in lines if canonical_name(line) and not local_file(line, job.bento / "src")]
-    folders: dict[tuple[str, ...], Path] = {}
-
-    def fill(these: Sequence[str]) -> Path:
-        folder = staging / str(len(folders))
-        folder.mkdir()
-        install(job.bento, these, job.target, folder)
-        return folder
-
-    together: list[str] = []
-    if named:
-        folder = fill(named)
-        names = clashing(folder)
-        together = [line for line in named if names is not None and canonical_name(line) not in names]
-        folders[tuple(together)] = folder
-    for line in lines:
-        if line not in together:
-            folders[(line,)] = fill([line])
-    return folders
 
 
 def _keep(job: Job, line: str, found: Distribution | None) -> Package:

@@ -6,7 +6,8 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +15,7 @@ from uv import find_uv_bin
 
 from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry, tree
-from bentoship.process import environment, run
+from bentoship.process import Completed, beside, environment, run
 from bentoship.requirements import address_lines, canonical_name
 
 VENV = "app/.venv"
@@ -72,20 +73,28 @@ class Distribution:
         )
 
 
-def install(bento: Path, locked: Sequence[str], target: Target, into: Path) -> None:
-    """Install a lock for the target, as `uv pip install --target` does.
+@contextmanager
+def installing(bento: Path, locked: Sequence[str], target: Target, into: Path) -> Iterator[Callable[[], None]]:
+    """Install a lock for the target, as `uv pip install --target` does, while something else is done.
 
     Args:
         bento: the Bento's folder: what its lock names by path, and where it says packages are downloaded.
+        locked: requirement lines.
+        target: what they have to run on.
         into: an empty folder.
 
-    Raises:
-        PackagesError: a package has no wheel for the target, or cannot be downloaded.
+    Yields: what waits for the end, and raises PackagesError when a package has no wheel or cannot be downloaded.
     """
     source = "\n".join([*_addresses(bento), *locked])
     args = ["pip", "install", "-r", "-", "--target", str(into), "--no-deps", "--no-compile-bytecode"]
-    run_uv([*args, *selection(target)], target, cwd=bento / "src", stdin=source)
-    (into / ".lock").unlink(missing_ok=True)
+    command = _command([*args, *selection(target)])
+    with beside(command, env=_environment(), cwd=bento / "src", input=source) as finish:
+
+        def finished() -> None:
+            _checked(finish(), target)
+            (into / ".lock").unlink(missing_ok=True)
+
+        yield finished
 
 
 def distributions(installed: Path, target: Target) -> list[Distribution]:
@@ -151,9 +160,18 @@ def selection(target: Target) -> list[str]:
 
 def run_uv(args: Sequence[str], target: Target, *, cwd: Path, stdin: str) -> str:
     """What uv prints. Raises PackagesError with its complaint."""
-    env = environment(prefixes=("UV_",), extra={"NO_COLOR": "1", "UV_NO_PROGRESS": "1"})
-    command = [find_uv_bin(), *args, "--python", sys.executable]
-    done = run(command, env=env, cwd=cwd, check=False, input=stdin)
+    return _checked(run(_command(args), env=_environment(), cwd=cwd, check=False, input=stdin), target).stdout
+
+
+def _command(args: Sequence[str]) -> list[str]:
+    return [find_uv_bin(), *args, "--python", sys.executable]
+
+
+def _environment() -> dict[str, str]:
+    return environment(prefixes=("UV_",), extra={"NO_COLOR": "1", "UV_NO_PROGRESS": "1"})
+
+
+def _checked(done: Completed, target: Target) -> Completed:
     if done.code:
         # Up to its complaint, uv tells what it downloads; the tree that it draws becomes one line.
         complaint = re.split(r"(?m)^\s*(?:×|error:)", done.stderr, maxsplit=1)[-1]
@@ -161,7 +179,7 @@ def run_uv(args: Sequence[str], target: Target, *, cwd: Path, stdin: str) -> str
         offline = any(word in why for word in ("dns error", "client error (Connect)", "timed out"))
         hint = _OFFLINE if offline else OTHERWISE
         raise PackagesError(f"Install the Python packages for {target}", why, hint)
-    return done.stdout
+    return done
 
 
 def _compiled(installed: Path, source: str) -> Iterator[str]:

@@ -9,10 +9,10 @@ import ssl
 import subprocess
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from bentoship.errors import ProcessError
 
@@ -114,30 +114,57 @@ def run_together(
     Raises:
         ProcessError: it is not there, or one of them failed. All have ended then, as they have on an interrupt.
     """
-    running: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+    with contextlib.ExitStack() as running:
+        finishing = [running.enter_context(beside(args, env=env, cwd=cwd, input=text)) for text in inputs]
+        for finish in finishing:
+            done = finish()
+            if done.code:
+                raise ProcessError(f"Run {Path(args[0]).name}", done.last_lines)
+
+
+@contextlib.contextmanager
+def beside(
+    args: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None, input: str = ""
+) -> Iterator[Callable[[], Completed]]:
+    """Run a program beside this one; it is ended with the block, if it has not come to its end.
+
+    Args:
+        args: the program and its arguments.
+        env: its whole environment.
+        cwd: the folder that it runs in; ours when it is None.
+        input: what it reads.
+
+    Yields: what waits for its end and tells how that was. Raises: ProcessError when it is not there.
+    """
     with contextlib.ExitStack() as open_files:
+        # Files, not pipes, which nobody empties while the program is not waited for.
+        given, out, err = (open_files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+        given.write(input.encode())
+        given.seek(0)
         try:
-            for text in inputs:
-                # Files, not pipes, of which one that is full would stop a program while another is waited for.
-                given, said = (open_files.enter_context(tempfile.TemporaryFile()) for _ in range(2))
-                given.write(text.encode())
-                given.seek(0)
-                command = [str(a) for a in args]
-                child = subprocess.Popen(
-                    command, env=dict(env), cwd=cwd, stdin=given, stdout=said, stderr=said, start_new_session=True
-                )
-                running.append((child, said))
-            for child, output in running:
-                if child.wait():
-                    output.seek(0)
-                    told = Completed(child.returncode, "", output.read().decode(errors="replace"))
-                    raise ProcessError(f"Run {Path(args[0]).name}", told.last_lines)
+            child = subprocess.Popen(
+                [str(a) for a in args],
+                env=dict(env),
+                cwd=cwd,
+                stdin=given,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
         except OSError as error:
             raise ProcessError(f"Run {args[0]}", error.strerror or str(error)) from error
+
+        def finish() -> Completed:
+            code = child.wait()
+            for file in (out, err):
+                file.seek(0)
+            return Completed(code, *(file.read().decode(errors="replace") for file in (out, err)))
+
+        try:
+            yield finish
         finally:
-            for child, _ in running:
-                if child.poll() is None:
-                    _end_group(child)
+            if child.poll() is None:
+                _end_group(child)
 
 
 def stream(args: Sequence[str | Path], *, env: Mapping[str, str], on_line: Callable[[str], None]) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +21,7 @@ from bentoship.backends.direct import DirectBackend
 from bentoship.bases import Base
 from bentoship.bases.choice import DEBIAN, choose
 from bentoship.bento import Bento
+from bentoship.bento.inputs import wanted_base
 from bentoship.errors import CloudError, RegistryError, SettingsError
 from bentoship.git import clean_commit
 from bentoship.image.descriptor import Descriptor
@@ -192,7 +195,7 @@ def base(where: Workspace, bento: Bento, platform: str) -> Base:
         from bentoship.bases.debian import debian_base
 
         if not isinstance(base_outline(where, bento, platform), Base):
-            console.say("containerize", f"assembling a base from Debian's packages for {platform}")
+            _debian_ahead(where, bento.python_version, platform)()
         return debian_base(settings.cache, python=bento.python_version, platform=platform, layers=layers)
     from bentoship.bases.registry import registry_base
 
@@ -208,6 +211,31 @@ def base(where: Workspace, bento: Bento, platform: str) -> Base:
     if not found.origin["pinned"]:
         console.say("containerize", f"the base {image} may change; pin it: {image}@{found.origin['digest']}")
     return found
+
+
+@functools.cache
+def _debian_ahead(where: Workspace, python: str, platform: str) -> Callable[[], None]:
+    """Begin to make Debian's base. Returns: what waits for it. This process does not leave it behind when it ends."""
+    from bentoship.bases.ahead import debian_ahead
+
+    console.say("containerize", f"assembling a base from Debian's packages for {platform}")
+    stack = ExitStack()
+    atexit.register(stack.close)
+    settings = where.settings
+    return stack.enter_context(
+        debian_ahead(settings.cache, python=python, platform=platform, layers=layer_cache(where))
+    )
+
+
+def prepare(where: Workspace) -> None:
+    """Before a build, begin what takes longer still: the base that there most likely is to be, if there is none yet."""
+    settings = where.settings
+    if settings.backend != "direct" or any(settings.cache.glob("bases/debian-*")) or not shutil.which("apt-get"):
+        return
+    image, python = wanted_base(where.project.bentofile)
+    if choose(settings.base_image, image, python, has_apt=True) == DEBIAN:
+        for platform in settings.platforms:
+            _debian_ahead(where, python, platform)
 
 
 def base_outline(where: Workspace, bento: Bento, platform: str) -> Outline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,17 @@ def wheels(tmp_path: Path) -> Path:
     return tmp_path / "wheels"
 
 
+def install(bento: Path, lines: Sequence[str], into: Path, target: Target = TARGET) -> None:
+    """Install to the end."""
+    with packages.installing(bento, lines, target, into) as finish:
+        finish()
+
+
 def installed(tmp_path: Path, bento: Path, target: Target = TARGET) -> dict[str, Entry]:
     """What is installed for a Bento, by path in the image."""
     into = tmp_path / "installed"
     into.mkdir()
-    packages.install(bento, lock(bento, target, tmp_path / "locks"), target, into)
+    install(bento, lock(bento, target, tmp_path / "locks"), into, target)
     return {entry.path: entry for one in packages.distributions(into, target) for entry in one.entries}
 
 
@@ -89,7 +96,7 @@ def test_byte_code_goes_with_its_module(tmp_path: Path, wheels: Path) -> None:
     into = tmp_path / "installed"
     into.mkdir()
     bento = make_requirements(tmp_path / "bento", wheels, "tool==1.0")
-    packages.install(bento, ["tool==1.0"], TARGET, into)
+    install(bento, ["tool==1.0"], into)
     (into / "tool" / "__pycache__").mkdir()
     (into / "tool" / "__pycache__" / "__init__.cpython-311.pyc").write_bytes(b"x")
     (one,) = packages.distributions(into, TARGET)
@@ -104,7 +111,7 @@ def test_packages_with_a_file_in_common_are_told(tmp_path: Path, wheels: Path) -
     into = tmp_path / "installed"
     into.mkdir()
     lines = ["one==1.0", "other==1.0", "third==1.0"]
-    packages.install(make_requirements(tmp_path / "bento", wheels, *lines), lines, TARGET, into)
+    install(make_requirements(tmp_path / "bento", wheels, *lines), lines, into)
     assert packages.clashing(into) == {"one", "other"}
     (into / "unlisted.py").touch()
     assert packages.clashing(into) is None

@@ -43,10 +43,47 @@ def test_a_program_that_fails_is_told_by_its_last_words() -> None:
     assert process.run(python(script), env={}, check=False).code == 1
 
 
+def test_a_program_runs_beside_this_one() -> None:
+    """It gets its input, and tells how it ended when it is asked; much output does not stop it."""
+    script = "import sys; print(sys.stdin.read() * 100_000); sys.exit('no luck')"
+    with process.beside(python(script), env={}, input="word") as finish:
+        done = finish()
+    assert (done.code, len(done.stdout), done.stderr) == (1, 400_001, "no luck\n")
+
+
+def test_a_program_beside_this_one_ends_with_the_block(tmp_path: Path) -> None:
+    """With what it has started."""
+    file = tmp_path / "ids"
+    script = (
+        "import os, pathlib, sys, time, subprocess\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "pathlib.Path(sys.argv[1]).write_text(f'{os.getpid()} {child.pid} ')\n"
+        "time.sleep(60)\n"
+    )
+    with process.beside([*python(script), file], env={}):
+        while not (file.is_file() and file.read_text().endswith(" ")):
+            time.sleep(0.01)
+    for number in file.read_text().split():
+        deadline = time.monotonic() + 5
+        while is_running(int(number)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not is_running(int(number))
+
+
+def is_running(number: int) -> bool:
+    """Whether a process is there, and not only its exit code."""
+    try:
+        return "Z" not in Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
 def test_a_program_that_is_missing_is_told() -> None:
     """By its name."""
     with pytest.raises(ProcessError, match="no-such-program"):
         process.run(["no-such-program"], env={})
+    with pytest.raises(ProcessError, match="no-such-program"), process.beside(["no-such-program"], env={}):
+        pass
 
 
 def test_a_child_gets_no_more_of_the_environment_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

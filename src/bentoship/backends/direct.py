@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from bentoship import transfer
-from bentoship.assembly import assemble, check
+from bentoship.assembly import assemble, check, target_of
 from bentoship.backends import Built, Part, Pushed
 from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento
@@ -18,6 +19,8 @@ from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import each_once
 from bentoship.layers import LayerCache
+from bentoship.locks import lock
+from bentoship.package_layers import Staged, staging
 from bentoship.plan import Outline, PlannedLayer, check_packages, planned_layers
 from bentoship.reference import ImageReference
 from bentoship.stores import Store
@@ -67,11 +70,25 @@ class DirectBackend:
         """Assemble the image of a Bento, or one for each platform and their index; the layout has it by the version."""
         check(bento)
         self._scratch.mkdir(parents=True, exist_ok=True)
-        # One platform after the other: each step uses all processors by itself.
-        images = {
-            platform: assemble(bento, base, self._cache, self._scratch, tell=self._tell)
-            for platform, base in self._bases(bento).items()
-        }
+        with ExitStack() as stack:
+            outlines = self._outlines(bento)
+            # Their downloads and those of the bases go side by side.
+            staged = {
+                platform: stack.enter_context(self._staging(bento, outline))
+                for platform, outline in outlines.items()
+                if isinstance(outline, Unmade)
+            }
+            bases = {
+                platform: outline if isinstance(outline, Base) else self._base(bento, platform)
+                for platform, outline in outlines.items()
+            }
+            # One platform after the other: each step uses all processors by itself.
+            images = {
+                platform: assemble(
+                    bento, base, self._cache, self._scratch, tell=self._tell, staged=staged.get(platform)
+                )
+                for platform, base in bases.items()
+            }
         for image in images.values():
             self._keep(image)
         built = {platform: _built(image) for platform, image in images.items()}
@@ -87,18 +104,21 @@ class DirectBackend:
         self._store(result).tag(root, bento.version)
         return result
 
-    def _bases(self, bento: Bento) -> dict[str, Base]:
-        """The base for each platform, put together only when the packages can be had for all of them."""
+    def _outlines(self, bento: Bento) -> Mapping[str, Outline]:
+        """What is known of the base for each platform, after the packages were seen to be had for all of them."""
         outlines: dict[str, Outline] = {}
         for platform in self._platforms:
             outline = self._outline(bento, platform)
             # Of a base in a registry, only its files tell what packages have to run on.
             outlines[platform] = outline if isinstance(outline, Base | Unmade) else self._base(bento, platform)
         check_packages(bento, outlines, self._cache)
-        return {
-            platform: outline if isinstance(outline, Base) else self._base(bento, platform)
-            for platform, outline in outlines.items()
-        }
+        return outlines
+
+    def _staging(self, bento: Bento, base: Unmade) -> AbstractContextManager[Staged]:
+        target = target_of(bento, base)
+        locked = lock(bento.path, target, self._cache.folder / "locks")
+        self._tell(f"installing {len(locked)} packages for {target}")
+        return staging(bento.path, locked, target, self._scratch)
 
     def _keep(self, image: Image) -> None:
         for layer in image.layers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -50,6 +51,17 @@ def read_bentofile(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BentoError(doing, "it holds no settings; `service: module:Class` is the least it needs")
     return content
+
+
+def wanted_base(bentofile: Path) -> tuple[str, str]:
+    """The base image that a bentofile names, empty when it names none, and its Python, by default the one that runs.
+
+    A service may say otherwise, which only its import tells. Raises BentoError as `read_bentofile` does.
+    """
+    docker = read_bentofile(bentofile).get("docker")
+    options = docker if isinstance(docker, dict) else {}
+    python = options.get("python_version") or f"{sys.version_info.major}.{sys.version_info.minor}"
+    return str(options.get("base_image") or ""), str(python)
 
 
 def input_key(project: Path, bentofile: Path, platform: str) -> str:

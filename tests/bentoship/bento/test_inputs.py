@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from bentoship.bento.inputs import input_key, packed_files
+from bentoship.bento.inputs import input_key, packed_files, wanted_base
+
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def lay(folder: Path, *names: str) -> Path:
@@ -15,6 +18,21 @@ def lay(folder: Path, *names: str) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name, "utf-8")
     return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("service: s:S\n", ("", HERE)),
+        ("docker:\n  python_version: '3.10'\n", ("", "3.10")),
+        ("docker:\n  base_image: a/b:c\n", ("a/b:c", HERE)),
+        ("docker: nonsense\n", ("", HERE)),
+    ],
+)
+def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, wanted: tuple[str, str]) -> None:
+    """Its image and its Python; the Python that runs where it does not say."""
+    (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
+    assert wanted_base(tmp_path / "bentofile.yaml") == wanted
 
 
 @pytest.mark.parametrize(

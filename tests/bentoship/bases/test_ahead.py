@@ -1,0 +1,43 @@
+"""Debian's base, made by a process beside this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bentoship.bases import Base
+from bentoship.bases.ahead import debian_ahead
+from bentoship.bases.debian import debian_base, debian_outline
+from bentoship.errors import BaseImageError
+from bentoship.layers import LayerCache
+from tests.support.cache import needs_apt, with_packages
+
+pytestmark = needs_apt
+
+
+def test_it_is_found_when_it_was_waited_for(tmp_path: Path, offered: str) -> None:
+    """As this process would have made it."""
+    cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
+    with debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers) as finish:
+        finish()
+    outline = debian_outline(cache, python=offered, platform="linux/amd64", layers=layers)
+    assert isinstance(outline, Base)
+    assert outline == debian_base(cache, python=offered, platform="linux/amd64", layers=layers)
+
+
+def test_a_base_that_cannot_be_had_is_told_by_who_waits(tmp_path: Path) -> None:
+    """In the words of the process that tried, with the hint."""
+    cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
+    ahead = debian_ahead(cache, python="3.5", platform="linux/amd64", layers=layers)
+    with ahead as finish, pytest.raises(BaseImageError, match=r"have Python 3\.") as caught:
+        finish()
+    assert "python_version" in caught.value.hint
+
+
+def test_it_ends_with_the_block(tmp_path: Path, offered: str) -> None:
+    """Nothing goes on behind the back of who does not want it any more, and no lock is held."""
+    cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
+    with debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers):
+        pass
+    assert debian_base(cache, python=offered, platform="linux/amd64", layers=layers).layers
