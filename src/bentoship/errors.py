@@ -8,6 +8,7 @@
     ├── BaseImageError          the base system cannot be had
     ├── PackagesError           the Python packages cannot be installed for the platform
     ├── StoreError              an image is not where it should be, or is damaged
+    │   ├── DamagedError        what lay in a cache was damaged, and is removed
     │   └── RegistryError       a registry refused, or could not be reached
     ├── CloudError              a cloud's API refused, or could not be reached
     ├── EngineError             Docker's engine cannot be reached, or refused
@@ -70,6 +71,10 @@ class PackagesError(BentoshipError):
 
 class StoreError(BentoshipError):
     """An image is not where it should be, or is damaged."""
+
+
+class DamagedError(StoreError):
+    """What lay in a cache was damaged; it is removed, so that it is made anew the next time."""
 
 
 class RegistryError(StoreError):

@@ -18,12 +18,13 @@ from typing import Any
 from bentoship.bases import Base
 from bentoship.bases.interpreter import Interpreter
 from bentoship.bytecode import Batch, compile_trees
+from bentoship.errors import DamagedError
 from bentoship.files import write_whole
 from bentoship.image.layer import Layer
 from bentoship.layers import LayerCache, from_record, key_of, to_record
 from bentoship.packages import VENV, Distribution, Target, clashing, distributions, installing
 from bentoship.requirements import canonical_name, local_file
-from bentoship.segments import DamagedError, Segment, joined, write_segment
+from bentoship.segments import Segment, joined, write_segment
 
 # Raise it when the same packages give other layers, so that those made before are made anew.
 RECIPE = "3"
@@ -168,9 +169,17 @@ def package_layers(
             return made()
         except DamagedError as error:
             tell(f"{error.doing}: {error.why}; it is made anew")
+            _drop_damaged(job, locked)
             return made()
 
     return job.cache.make(job.key(*locked), made_or_mended)
+
+
+def _drop_damaged(job: Job, locked: Sequence[str]) -> None:
+    """Remove whatever else is damaged: where one file is, others may be."""
+    for package in filter(None, (find(job, line) for line in locked)):
+        if package.segment and not package.segment.is_whole:
+            package.segment.path.unlink(missing_ok=True)
 
 
 def find(job: Job, line: str) -> Package | None:

@@ -15,13 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.compression import gzip_members
-from bentoship.errors import StoreError
+from bentoship.errors import DamagedError
 from bentoship.image.layer import CHUNK, Entry, end_of_tar, folder, members
-
-
-class DamagedError(StoreError):
-    """A segment is not what was made."""
-
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -47,6 +42,12 @@ class Segment:
             return self.path.stat().st_size == self.size
         except FileNotFoundError:
             return False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether what is in the file is what was made."""
+        with self.path.open("rb") as stream:
+            return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}" == self.digest
 
 
 def write_segment(path: Path, entries: Iterable[Entry], above: Collection[str]) -> Segment:

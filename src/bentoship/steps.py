@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from bentoship.bases import Base
 from bentoship.bases.choice import DEBIAN, choose
 from bentoship.bento import Bento
 from bentoship.bento.inputs import wanted_base
-from bentoship.errors import CloudError, RegistryError, SettingsError
+from bentoship.errors import CloudError, DamagedError, RegistryError, SettingsError
 from bentoship.git import clean_commit
 from bentoship.image.descriptor import Descriptor
 from bentoship.layers import LayerCache
@@ -350,14 +350,24 @@ def push(where: Workspace) -> Pushed:
     """Send what the registry lacks, set the tags, and print the reference on stdout."""
     references = tag(where)
     auth(where)
-    with console.Transfer("push") as progress:
-        pushed = backend(where).push(containerize(where), references, progress)
+    try:
+        pushed = _push(where, containerize(where), references)
+    except DamagedError as error:
+        console.say("push", f"{error.why}; it is made anew")
+        image = backend(where).containerize(build(where))
+        backend(where).tag(image, references)
+        pushed = _push(where, image, references)
     console.table([(console.size(part.size), part.outcome, part.title) for part in pushed.parts])
     console.say("push", f"sent {console.size(pushed.sent)}, {console.size(pushed.there)} were there already")
     for reference in references:
         console.say("push", str(reference))
     console.result(str(references[0].with_digest(pushed.digest)))
     return pushed
+
+
+def _push(where: Workspace, image: Built, references: Sequence[ImageReference]) -> Pushed:
+    with console.Transfer("push") as progress:
+        return backend(where).push(image, references, progress)
 
 
 @once

@@ -5,6 +5,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import Entry, Layer, tar_stream
 from bentoship.layers import LayerCache, key_of, measured
@@ -65,6 +67,16 @@ def test_a_blob_that_is_cut_short_is_made_again(tmp_path: Path) -> None:
     (again,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
     assert again == layer
     assert cache.blob(layer.descriptor).stat().st_size == layer.descriptor.size
+
+
+@pytest.mark.parametrize("record", ["", "{}", "[1]", '[{"format": 99}]', "no JSON"])
+def test_a_record_that_says_nothing_is_none(tmp_path: Path, record: str) -> None:
+    """One of another version, or cut short, is as if it was not there."""
+    cache = LayerCache(tmp_path)
+    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
+    (tmp_path / "keys" / "key.json").write_text(record, "utf-8")
+    assert cache.make("key", lambda: [cache.write(ENTRIES, "test")]) == (layer,)
+    assert cache.find("key") == (layer,)
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import gzip
 import io
 import random
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,20 +116,25 @@ def test_packages_with_a_file_in_common_are_kept_apart(job: Job, tmp_path: Path)
         assert stream.read() == b"# of other\n"
 
 
-@pytest.mark.parametrize("damage", ["cut short", "changed", "not gzip", "gone"])
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "cut short": lambda content: content[:-9],
+    "changed": lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    "not gzip": lambda content: bytes(len(content)),
+    "empty": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "gone", "of another version"])
 def test_what_was_damaged_is_made_anew(job: Job, tmp_path: Path, damage: str) -> None:
-    """It is noticed when a layer is made of it, and never becomes a part of one."""
+    """It is noticed when a layer is made of it, and never becomes a part of one; so are all others."""
     made(job, LINES, tmp_path)
-    one = find(job, LINES[0])
-    assert one
-    assert one.segment
-    content = bytearray(one.segment.path.read_bytes())
-    content[-1] ^= 1
-    damaged = {"cut short": bytes(content[:-9]), "changed": bytes(content), "not gzip": bytes(len(content))}
-    if damage in damaged:
-        one.segment.path.write_bytes(damaged[damage])
-    else:
-        one.segment.path.unlink()
+    for file in job.folder.glob("*.gz"):
+        if damage in DAMAGES:
+            file.write_bytes(DAMAGES[damage](file.read_bytes()))
+        elif damage == "gone":
+            file.unlink()
+        else:
+            file.with_suffix(".json").write_text('{"format": 99}', "utf-8")
     make_wheel(tmp_path / "wheels", "other", "2.0")
     lines = ["one==1.0", "other==2.0", "third==1.0"]
     layers, _ = made(job, lines, tmp_path)

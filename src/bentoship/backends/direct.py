@@ -13,7 +13,7 @@ from bentoship.assembly import assemble, check, target_of
 from bentoship.backends import Built, Part, Pushed
 from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento
-from bentoship.errors import RegistryError, StoreError
+from bentoship.errors import DamagedError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
@@ -161,7 +161,7 @@ class DirectBackend:
         except StoreError as error:
             if not self._drop_damaged(store, root):
                 raise
-            raise StoreError(error.doing, error.why, "What was damaged is removed now: run it again.") from error
+            raise DamagedError(error.doing, error.why, "It is removed now: run it again.") from error
         outcomes = {descriptor.digest: outcome for descriptor, outcome in result.outcomes}
         there = sum(descriptor.size for descriptor, outcome in result.outcomes if outcome != "sent")
         parts = tuple(replace(part, outcome=outcomes[part.digest]) for part in image.parts)
