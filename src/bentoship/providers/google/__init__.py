@@ -50,6 +50,8 @@ class GoogleRegistry:
         self._place = GenericProvider.parse(settings.host)
         self._step = "auth"
         self.plain_http = self._place.plain_http
+        # gRPC would tell of each failure on stderr, too. It reads this when it is imported.
+        process.preset("GRPC_VERBOSITY", "NONE")
 
     def enable_api(self) -> str:
         """Enable Artifact Registry in the project, unless it is. Raises CloudError."""
