@@ -57,7 +57,8 @@ def environment(
 
 def preset(name: str, value: str) -> None:
     """Set a variable for a library that reads it in this process, unless somebody has set it."""
-    os.environ.setdefault(name, value)
+    if not os.environ.get(name):
+        os.environ[name] = value
 
 
 def debugging() -> bool:

@@ -135,8 +135,16 @@ class GoogleRegistry:
         """A fresh token; else the account that Docker keeps. Raises CloudError."""
         if self._docker_only:
             return self._place.credentials()
+        from bentoship.providers.google.failures import permission_hint
+
         # A token's user at Google's registries (cloud.google.com/artifact-registry/docs/docker/authentication).
-        return Credentials("oauth2accesstoken", self._account.token(), source=f"{self._account.name}'s token")
+        return Credentials(
+            "oauth2accesstoken",
+            self._account.token(),
+            source=f"{self._account.name}'s token",
+            login=self._account.login,
+            rights=permission_hint(_UPLOAD, self._apis.asked),
+        )
 
     def holdings(self, repository: ImageReference) -> Callable[[Descriptor], bool] | None:
         """It has to be asked."""
@@ -188,6 +196,8 @@ class GoogleRegistry:
     def _account(self) -> Account:
         from bentoship.providers.google.account import Account
 
+        # Else google-auth would ask gcloud or Resource Manager for it, at each start.
+        process.preset("GOOGLE_CLOUD_PROJECT", self._settings.project)
         return Account(self._network)
 
     @functools.cached_property

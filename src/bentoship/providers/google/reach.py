@@ -14,7 +14,7 @@ _SPEAKS = re.compile(
 _NAME = re.compile(r"(?i)(?:errors? resolving|DNS resolution failed for|lookup failed for) ([^\s:]+)")
 _PREFIX = re.compile(r"^(?:failed to connect to all addresses; last error: )?(?:[A-Z_]+: )?(?:ipv[46]:(\S+): )?")
 _PERMANENT = re.compile(
-    r"(?i)resolv|lookup failed|Connection refused|Network is unreachable|CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER"
+    r"(?i)resol|lookup failed|Connection refused|Network is unreachable|CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER"
     r"|http proxy|failed parsing http/2"
 )
 

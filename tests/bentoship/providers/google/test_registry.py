@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from google.cloud.artifactregistry_v1.types import Repository
@@ -122,16 +121,3 @@ def test_lists(google: Google, provider: Provider) -> None:
     assert "artifactregistry.googleapis.com" in [one["name"] for one in ours.services()]
     assert "europe-west6" in [one["location"] for one in ours.locations()]
     assert ours.nearest("europ-west6") == "europe-west6"
-
-
-@pytest.mark.parametrize("kind", ["service_account_key", "authorized_user"])
-def test_whose_credentials(
-    google: Google, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    """Each kind of file is understood, and its account named."""
-    google.add_repository()
-    google.allow("student@example.com")
-    file = getattr(google, kind)(tmp_path / "credentials.json")
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
-    said = provider().login()
-    assert said.startswith("student@example.com" if kind == "authorized_user" else google.account)
