@@ -70,7 +70,7 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
     if complete:
         missing = [key for key, value in ((_PROJECT, project), (_LOCATION, location), (_NAME, name)) if not value]
         mistakes += [f"{key} is missing, which Google Artifact Registry needs" for key in missing]
-    mistakes += _mistakes(project, location, name)
+        mistakes += _mistakes(project, location, name)  # else they are what somebody is still looking for
     for key, value in ((_PROJECT, project), (_LOCATION, location), (_NAME, name)):
         if host and value and named.get(key, value) != value:
             mistakes.append(f"{_HOST} is {host!r}, in which {key} is {named[key]!r}, but it is set to {value!r}")

@@ -105,7 +105,7 @@ def run(
                 stdout, stderr = child.communicate(input, timeout)
             except subprocess.TimeoutExpired as error:
                 _end_group(child)
-                raise ProcessError(f"Run {Path(program).name}", f"it did not end within {timeout:.0f} s") from error
+                raise ProcessError(f"Run {Path(program).name}", f"it did not end within {timeout:g} s") from error
             except BaseException:
                 _end_group(child)
                 raise

@@ -116,7 +116,7 @@ def test_a_repository_that_is_not_there_is_named(google: Google, provider: Provi
 def test_lists(google: Google, provider: Provider) -> None:
     """Services, projects and locations, as the chapter's tips show them."""
     google.add_repository()
-    ours = provider()
+    ours = provider().lists
     assert {"project_id": google.project.id, "name": "Celestial Bodies", "number": "123456789012"} in ours.projects()
     assert "artifactregistry.googleapis.com" in [one["name"] for one in ours.services()]
     assert "europe-west6" in [one["location"] for one in ours.locations()]
