@@ -62,7 +62,7 @@ def test_lists_for_people_and_programs(site: Site, google: Google) -> None:
 
 def test_no_credentials_at_all(site: Site, google: Google) -> None:
     """Every way to get some is named, and nothing is built."""
-    done = site.invoke("publish", GOOGLE_APPLICATION_CREDENTIALS=" ", NO_GCE_CHECK="true")
+    done = site.invoke("publish", GOOGLE_APPLICATION_CREDENTIALS="", NO_GCE_CHECK="true")
     assert done.returncode == 1
     assert "GOOGLE_APPLICATION_CREDENTIALS" in done.stderr
     assert "Traceback" not in done.stderr

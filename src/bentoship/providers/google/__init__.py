@@ -120,14 +120,16 @@ class GoogleRegistry:
         try:
             granted = self._apis.call(doing, self._client, "test_iam_permissions", request).permissions
         except NotFound as error:
-            hint = f"It is created by: invoke create-registry ({error.message})"
-            raise CloudError(doing, "there is no such repository", hint) from error
+            raise self._missing(doing) from error
         except Exception as error:
             raise self._misplaced(doing, error) from error
         for permission in (_UPLOAD, _DOWNLOAD):
             if permission not in granted:
+                # Nobody may do anything with what is not there.
+                if self._is_in(self._settings.location) is False:
+                    raise self._missing(doing)
                 hint = permission_hint(permission, self._apis.asked)
-                raise CloudError(doing, f"it lacks {permission} (or there is no such repository)", hint)
+                raise CloudError(doing, f"it lacks {permission}", hint)
         said = f"{self._account.name} (from {self._account.source}) may push to {self._settings.host}."
         return f"{said} {changed}" if (changed := self._log_docker_in()) else said
 
@@ -258,24 +260,34 @@ class GoogleRegistry:
             images = None
         self._tell(self._step, cleanup.told(self._settings, images, datetime.now(UTC)))
 
+    def _missing(self, doing: str) -> CloudError:
+        """There is no repository."""
+        settings, hint = self._settings, "Create it: invoke create-registry"
+        if elsewhere := self._elsewhere():
+            hint = f"One of that name is in {', '.join(elsewhere)}: check GCP_CONTAINER_REGISTRY_LOCATION. Or {hint}"
+        return CloudError(doing, f"there is no repository {settings.name} in {settings.location}", hint)
+
     def _elsewhere(self) -> list[str]:
         """The other locations with a repository of the name; none when that cannot be told."""
-        from google.api_core.exceptions import GoogleAPICallError
-
-        def has(location: str) -> bool:
-            name = f"projects/{self._settings.project}/locations/{location}/repositories/{self._settings.name}"
-            try:
-                self._apis.call("Look for the repository", self._client, "get_repository", {"name": name})
-            except (GoogleAPICallError, CloudError):
-                return False
-            return True
-
         try:
             others = [one for one in self.lists.known if one != self._settings.location]
         except CloudError:
             return []
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-            return [location for location, there in zip(others, pool.map(has, others), strict=True) if there]
+            return [location for location, there in zip(others, pool.map(self._is_in, others), strict=True) if there]
+
+    def _is_in(self, location: str) -> bool | None:
+        """Whether there is a repository of the name in a location; None when that cannot be told."""
+        from google.api_core.exceptions import GoogleAPICallError, NotFound
+
+        name = f"projects/{self._settings.project}/locations/{location}/repositories/{self._settings.name}"
+        try:
+            self._apis.call("Look for the repository", self._client, "get_repository", {"name": name})
+        except NotFound:
+            return False
+        except (GoogleAPICallError, CloudError):
+            return None
+        return True
 
     def _misplaced(self, doing: str, error: Exception) -> Exception:
         """A refusal; one for a location that there is not names it, and what may have been meant."""

@@ -138,12 +138,17 @@ def _api_hint(error: GoogleAPICallError, asked: Asked) -> str:
         )
     if why == "LOCATION_POLICY_VIOLATED":
         return "Check GCP_CONTAINER_REGISTRY_LOCATION: `invoke locations` lists them."
-    if why in ("CONSUMER_INVALID", "RESOURCE_PROJECT_INVALID", "USER_PROJECT_DENIED") or (
-        code == 404 and "project" in text.lower()
-    ):
+    no_project = code in (403, 404) and re.search(r"(?i)project\b.*\bnot found", text)
+    if no_project or why in ("CONSUMER_INVALID", "RESOURCE_PROJECT_INVALID"):
         return f"Check GCP_PROJECT_ID ({project}): `invoke projects` lists those that {asked.account} may see."
     if code == 429 or "quota" in text.lower():
         return f"Wait a minute and go on, or ask for more: {_CONSOLE}/iam-admin/quotas?project={project}"
+    if why == "USER_PROJECT_DENIED":
+        return "Have another project pay for the calls: gcloud auth application-default set-quota-project PROJECT"
+    if why == "ACCESS_TOKEN_SCOPE_INSUFFICIENT":
+        return f"The credentials were not made for Google Cloud (scope cloud-platform). {asked.login or LOGIN}"
+    if why == "ACCOUNT_STATE_INVALID":
+        return f"{asked.account} is disabled or deleted: have it enabled, or choose other credentials."
     if code == 401:
         return f"The credentials of {asked.account} do not hold any more. {asked.login or LOGIN}"
     if code == 403:

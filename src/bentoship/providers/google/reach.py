@@ -18,6 +18,8 @@ _PERMANENT = re.compile(
     r"|http proxy|failed parsing http/2"
 )
 
+_HERE = re.compile(r"ipv4:127\.|ipv6:(?:\[|%5B)::1")
+
 _NETWORK = "Check that this machine is on the network, and whether a proxy or firewall lies between."
 _ADDRESS = "Check GCP_API_ENDPOINT: https:// for TLS, http:// for none."
 
@@ -68,6 +70,8 @@ def hint(text: str, proxy: str = "") -> str:
         return f"Check HTTPS_PROXY, which is {proxy}, and NO_PROXY."
     if "proxy" in lower:
         return "Check HTTPS_PROXY and NO_PROXY."
+    if is_grpcs_own(text) and _HERE.search(text):
+        return f"Nothing listens there. {_ADDRESS}"
     if is_grpcs_own(text) or "deadline" in lower or "timed out" in lower:
         return _NETWORK
     return ""

@@ -46,7 +46,7 @@ def test_nobody_answers(provider: Provider, scheme: str) -> None:
     """The address is told, and not what gRPC made of it."""
     error = refusal(provider(GCP_API_ENDPOINT=f"{scheme}://127.0.0.1:9"))
     assert error.why == "127.0.0.1:9: connection refused"
-    assert "network" in error.hint
+    assert "GCP_API_ENDPOINT" in error.hint
 
 
 def test_another_protocol(google: Google, provider: Provider) -> None:

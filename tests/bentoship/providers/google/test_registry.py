@@ -108,9 +108,12 @@ def test_no_right_to_push_is_told_before_anything_is_built(google: Google, provi
 def test_a_repository_that_is_not_there_is_named(google: Google, provider: Provider) -> None:
     """With the task that creates it."""
     google.add_repository("another")
-    with pytest.raises(CloudError) as caught:
+    with pytest.raises(CloudError, match="there is no repository mlops-registry in europe-west6") as caught:
         provider().login()
-    assert "repository" in caught.value.why
+    assert caught.value.hint == "Create it: invoke create-registry"
+    google.add_repository(location="europe-west1")
+    with pytest.raises(CloudError, match="is in europe-west1: check GCP_CONTAINER_REGISTRY_LOCATION"):
+        provider().login()
 
 
 def test_lists(google: Google, provider: Provider) -> None:
