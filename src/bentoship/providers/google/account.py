@@ -24,7 +24,7 @@ from bentoship.providers.google.failures import LOGIN, Asked, explained
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email")
 _DOING = "Log in to Google Cloud"
-_TIMEOUT = 20.0
+TIMEOUT = 20.0
 """Seconds that a token server may take."""
 
 _GCLOUD_TIMEOUT = 30.0
@@ -172,12 +172,12 @@ class _Request(Request):
         method: str = "GET",
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float = _TIMEOUT,
+        timeout: float | None = None,
         **options: Any,
     ) -> Any:
         # Said here, where REQUESTS_CA_BUNDLE does not come before it.
         options = {"verify": self._believed, **options}
-        return super().__call__(url, method, body, headers, timeout, **options)  # type: ignore[no-untyped-call]
+        return super().__call__(url, method, body, headers, timeout or TIMEOUT, **options)  # type: ignore[no-untyped-call]
 
 
 def _from_gcloud() -> str:

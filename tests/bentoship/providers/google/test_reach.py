@@ -9,7 +9,7 @@ import pytest
 
 from bentoship.errors import CloudError, RegistryError
 from bentoship.process import network_settings
-from bentoship.providers.google import GoogleRegistry, reach
+from bentoship.providers.google import GoogleRegistry, account, apis, reach
 from bentoship.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support.google import Google, hosts
@@ -122,6 +122,20 @@ def test_a_proxy_with_an_authority_of_its_own(
     assert "SSL_CERT_FILE" in caught.value.hint
     monkeypatch.setenv("SSL_CERT_FILE", itself["SSL_CERT_FILE"])
     call(kind)
+
+
+def test_servers_that_do_not_answer(google: Google, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Are not waited for beyond a deadline: APIs, and those that give out tokens."""
+    monkeypatch.setattr(apis, "CALL_TIMEOUT", 0.5)
+    monkeypatch.setattr(account, "TIMEOUT", 0.5)
+    google.faults.add("GetRepository", hang=60)
+    error = refusal(provider())
+    assert "Deadline" in error.why
+    assert "network" in error.hint
+    google.faults.add("POST /token", hang=60)
+    error = refusal(provider())
+    assert "timed out" in error.why
+    assert "network" in error.hint
 
 
 def test_certificates_that_cannot_be_read(provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
