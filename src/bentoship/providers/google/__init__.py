@@ -141,7 +141,7 @@ class GoogleRegistry:
         """A fresh token; else the account that Docker keeps. Raises CloudError."""
         if self._docker_only:
             return self._place.credentials()
-        from bentoship.providers.google.failures import permission_hint
+        from bentoship.providers.google.failures import Asked, permission_hint
 
         # A token's user at Google's registries (cloud.google.com/artifact-registry/docs/docker/authentication).
         return Credentials(
@@ -149,7 +149,7 @@ class GoogleRegistry:
             self._account.token(),
             source=f"{self._account.name}'s token",
             login=self._account.login,
-            rights=permission_hint(_UPLOAD, self._apis.asked),
+            rights=permission_hint(_UPLOAD, Asked(self._settings.project, self._account.name)),
         )
 
     def holdings(self, repository: ImageReference) -> Callable[[Descriptor], bool] | None:

@@ -28,7 +28,7 @@ TIMEOUT = 20.0
 """Seconds that a token server may take."""
 
 _GCLOUD_TIMEOUT = 30.0
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _GCLOUD_LIFETIME = 60.0
 """Seconds for which a token of gcloud's is used; it says not how long one holds, and asks for a new one by itself."""
 

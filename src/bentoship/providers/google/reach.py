@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from bentoship.stores.http import distrust_hint
+
 _SPEAKS = re.compile(
     r"(?i)failed to connect|errors? resolving|DNS resolution failed|lookup failed|handshake|http proxy|tcp .*refused"
     r"|failed parsing http/2|socket closed|connection reset"
@@ -63,7 +65,7 @@ def hint(text: str, proxy: str = "") -> str:
     if "wrong_version_number" in lower or "failed parsing http/2" in lower:
         return _ADDRESS
     if "certificate" in lower or "sslerror" in lower:
-        return "If a proxy of yours has its own authority, name a file with its certificate in SSL_CERT_FILE."
+        return distrust_hint(lower)
     if re.search(r"response code 407|proxy authentication required", lower):
         return "The proxy wants an account: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
     if proxy and is_grpcs_own(text):

@@ -12,8 +12,10 @@ from bentoship.process import network_settings
 from bentoship.providers.google import GoogleRegistry, account, apis, reach
 from bentoship.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
-from tests.support.google import Google, hosts
+from tests.support.google import Google, hosts, keys, rpc
+from tests.support.google.apis import SERVICES
 from tests.support.images import put_image
+from tests.support.servers import answering
 
 Provider = Callable[..., GoogleRegistry]
 GOOGLES = "https://{service}.googleapis.com"
@@ -136,6 +138,25 @@ def test_servers_that_do_not_answer(google: Google, provider: Provider, monkeypa
     error = refusal(provider())
     assert "timed out" in error.why
     assert "network" in error.hint
+
+
+def test_a_certificate_that_has_expired(
+    google: Google, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a machine whose clock is far off, all have; APIs and the registry tell so."""
+    private, certificate = keys.certificate(-1)
+    (tmp_path / "key.pem").write_text(private)
+    (tmp_path / "certificate.pem").write_text(certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    with rpc.serving(google.state, SERVICES, 0, tmp_path) as port:
+        error = refusal(provider(GCP_API_ENDPOINT=f"https://localhost:{port}"))
+    assert "expired" in error.why
+    assert "clock" in error.hint
+    with answering(200, tls=tmp_path) as server:
+        there = ImageReference(server.host.replace("127.0.0.1", "localhost"), "image")
+        with pytest.raises(RegistryError, match="expired") as caught:
+            RegistryStore(there, plain_http=False, network=network_settings()).reach()
+    assert "clock" in caught.value.hint
 
 
 def test_certificates_that_cannot_be_read(provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
