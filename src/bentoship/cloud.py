@@ -24,14 +24,14 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
     Raises: BentoshipError.
     """
     settings = load(folder, complete=False).google
-    google = GoogleRegistry(settings, network_settings(), console.say)
-    rows: list[dict[str, str]] = getattr(google, what)()
+    lists = GoogleRegistry(settings, network_settings(), lambda _, text: console.say(what, text)).lists
+    rows: list[dict[str, str]] = getattr(lists, what)()
     if as_json:
         console.result(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
         _print(rows)
     if what == "locations" and settings.location and settings.location not in {row["location"] for row in rows}:
-        near = google.nearest(settings.location)
+        near = lists.nearest(settings.location)
         meant = f"; did you mean {near}?" if near else ""
         console.say("locations", f"GCP_CONTAINER_REGISTRY_LOCATION={settings.location} is none of them{meant}")
 

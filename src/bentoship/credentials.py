@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bentoship import process
-from bentoship.docker_config import config_file
+from bentoship.docker_config import LOGINS, config_file
 from bentoship.errors import ProcessError, SettingsError
 from bentoship.reference import DOCKER_HUB
 
@@ -30,12 +30,16 @@ class Credentials:
         password: its password, or a token that is used as one.
         identity_token: what access tokens are had for instead of by user and password; empty for none.
         source: where this was found, for people.
+        login: how it logs in anew, as a sentence; empty for `docker login HOST`.
+        rights: who gives it the right that it lacks, in sentences; empty when that is unknown.
     """
 
     user: str
     password: str = field(repr=False)
     identity_token: str = field(default="", repr=False)
     source: str = ""
+    login: str = ""
+    rights: str = ""
 
     @property
     def account(self) -> str:
@@ -150,4 +154,7 @@ def _from_helper(name: str, host: str, env: Mapping[str, str], file: Path) -> Cr
         raise ProcessError(doing, "its answer is not what a credential helper answers", hint) from error
     if not secret:
         return None
-    return Credentials("", "", secret, program) if user == _TOKEN_USER else Credentials(user, secret, "", program)
+    login = f"Log in again: {LOGINS[name]}" if name in LOGINS else ""
+    if user == _TOKEN_USER:
+        return Credentials("", "", secret, program, login)
+    return Credentials(user, secret, "", program, login)

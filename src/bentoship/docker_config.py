@@ -16,8 +16,8 @@ from bentoship import process
 from bentoship.errors import SettingsError
 from bentoship.files import lock
 
-_HELPERS = ("gcloud", "gcr")
-"""Google's credential helpers: gcloud's own, and the one that stands alone."""
+LOGINS = {"gcloud": "gcloud auth login", "gcr": "docker-credential-gcr gcr-login"}
+"""Google's credential helpers (gcloud's own, and the one that stands alone), and how each logs in anew."""
 
 
 def config_file(env: Mapping[str, str]) -> Path:
@@ -29,7 +29,7 @@ def config_file(env: Mapping[str, str]) -> Path:
 def installed_helper(env: Mapping[str, str]) -> str | None:
     """The credential helper for Google's registries that is on PATH, as Docker's configuration names it."""
     path = env.get("PATH", "")
-    return next((name for name in _HELPERS if shutil.which(f"docker-credential-{name}", path=path)), None)
+    return next((name for name in LOGINS if shutil.which(f"docker-credential-{name}", path=path)), None)
 
 
 def name_helper(hosts: Sequence[str] | str, helper: str, *, env: Mapping[str, str] | None = None) -> Path | None:

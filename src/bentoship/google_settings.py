@@ -70,10 +70,11 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
     if complete:
         missing = [key for key, value in ((_PROJECT, project), (_LOCATION, location), (_NAME, name)) if not value]
         mistakes += [f"{key} is missing, which Google Artifact Registry needs" for key in missing]
-    mistakes += _mistakes(project, location, name)
-    for key, value in ((_PROJECT, project), (_LOCATION, location), (_NAME, name)):
-        if host and value and named.get(key, value) != value:
-            mistakes.append(f"{_HOST} is {host!r}, in which {key} is {named[key]!r}, but it is set to {value!r}")
+        # Else they are what somebody is still looking for.
+        mistakes += _mistakes(project, location, name)
+        for key, value in ((_PROJECT, project), (_LOCATION, location), (_NAME, name)):
+            if host and value and named.get(key, value) != value:
+                mistakes.append(f"{_HOST} is {host!r}, in which {key} is {named[key]!r}, but it is set to {value!r}")
     if host and host.removeprefix("http://").removeprefix("https://").count("/") < 2:
         mistakes.append(f"{_HOST} is {host!r}, but has to be HOST/PROJECT/NAME")
 

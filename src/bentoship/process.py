@@ -55,6 +55,12 @@ def environment(
     return {**kept, **(extra or {})}
 
 
+def preset(name: str, value: str) -> None:
+    """Set a variable for a library that reads it in this process, unless somebody has set it."""
+    if not os.environ.get(name):
+        os.environ[name] = value
+
+
 def debugging() -> bool:
     """Whether BENTOSHIP_DEBUG asks for tracebacks, readable also when the settings are wrong."""
     return os.environ.get("BENTOSHIP_DEBUG", "0").lower() in {"1", "true", "yes", "on"}
@@ -67,6 +73,7 @@ def run(
     cwd: Path | None = None,
     check: bool = True,
     input: str | None = None,
+    timeout: float | None = None,
 ) -> Completed:
     """Run a program to its end, its output kept.
 
@@ -76,9 +83,10 @@ def run(
         cwd: the folder that it runs in; ours when it is None.
         check: whether an exit code other than 0 is an error.
         input: what it reads; nothing when it is None.
+        timeout: seconds after which it is ended; None for never.
 
     Raises:
-        ProcessError: it is not there, or (with check) its exit code is not 0.
+        ProcessError: it is not there, did not end in time, or (with check) its exit code is not 0.
     """
     program = str(args[0])
     try:
@@ -94,7 +102,10 @@ def run(
             start_new_session=True,
         ) as child:
             try:
-                stdout, stderr = child.communicate(input)
+                stdout, stderr = child.communicate(input, timeout)
+            except subprocess.TimeoutExpired as error:
+                _end_group(child)
+                raise ProcessError(f"Run {Path(program).name}", f"it did not end within {timeout:g} s") from error
             except BaseException:
                 _end_group(child)
                 raise
@@ -262,6 +273,14 @@ class Network:
             return None
         proxy = self.proxies.get(scheme) or self.proxies.get("all")
         return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """One file of all certificates that are believed, for libraries that know the system's no other way."""
+        if self.ca_file or self.ca_folder:
+            return self.ca_file
+        places = (ssl.get_default_verify_paths().cafile, *_BUNDLES)
+        return next((path for path in places if path and Path(path).is_file()), None)
 
 
 def network_settings() -> Network:

@@ -167,6 +167,16 @@ def test_a_helper_may_give_an_identity_token(home: Home) -> None:
     assert "identity token" in found.account
 
 
+@pytest.mark.parametrize(("name", "login"), [("gcloud", "Log in again: gcloud auth login"), ("safe", "")])
+def test_googles_helper_logs_in_anew_by_gcloud(home: Home, name: str, login: str) -> None:
+    """docker login can do nothing for it; of others it is not known."""
+    home.docker({"credHelpers": {"europe-west6-docker.pkg.dev": name}})
+    home.helper(name, """echo '{"Username": "_dcgcloud_token", "Secret": "token"}'""")
+    found = home.find("europe-west6-docker.pkg.dev")
+    assert found
+    assert found.login == login
+
+
 def test_a_helper_that_knows_nothing_is_no_failure(home: Home) -> None:
     """Other places are looked at then."""
     home.docker({"credsStore": "safe"})

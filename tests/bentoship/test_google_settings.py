@@ -70,6 +70,8 @@ def test_who_looks_for_a_project_needs_none(tmp_path: Path) -> None:
     assert settings.load(tmp_path, given, complete=False).google.project == ""
     with pytest.raises(SettingsError, match="GCP_PROJECT_ID is missing"):
         settings.load(tmp_path, given)
+    wrong = {**given, **GIVEN, "GCP_PROJECT_ID": "123456789012", "GCP_CONTAINER_REGISTRY_HOST": HOST}
+    assert settings.load(tmp_path, wrong, complete=False).google.project == "123456789012"
 
 
 def test_immutable_tags_and_latest_do_not_go_together(tmp_path: Path) -> None:

@@ -78,6 +78,21 @@ def is_running(number: int) -> bool:
         return False
 
 
+def test_a_program_that_does_not_end_is_ended() -> None:
+    """With all that it started, when its time is over."""
+    with pytest.raises(ProcessError, match=r"did not end within 0.2 s"):
+        process.run(["sh", "-c", "sleep 60 & sleep 60"], env={"PATH": "/usr/bin:/bin"}, timeout=0.2)
+
+
+def test_a_variable_is_set_for_a_library_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is empty counts as unset."""
+    monkeypatch.setenv("LANG", "de")
+    monkeypatch.setenv("TZ", "")
+    process.preset("LANG", "C")
+    process.preset("TZ", "UTC")
+    assert (process.environment()["LANG"], process.environment()["TZ"]) == ("de", "UTC")
+
+
 def test_a_program_that_is_missing_is_told() -> None:
     """By its name."""
     with pytest.raises(ProcessError, match="no-such-program"):
@@ -172,6 +187,13 @@ def test_certificates_may_be_named(name: str, monkeypatch: pytest.MonkeyPatch, t
 
 
 SLOW = "import sys, time; sys.stdin.read() == 'fail' and sys.exit('no luck'); time.sleep(60)"
+
+
+def test_the_bundle_of_certificates_is_the_named_one_or_the_systems(tmp_path: Path) -> None:
+    """And none for a folder, which takes the place of the system's."""
+    assert Network(ca_file="own.pem").ca_bundle == "own.pem"
+    assert Network(ca_folder=str(tmp_path)).ca_bundle is None
+    assert (bundle := Network().ca_bundle) is None or Path(bundle).is_file()
 
 
 def test_together_one_failure_ends_all() -> None:

@@ -42,3 +42,14 @@ def test_it_prints_settings_tells_of_calls_and_ends(tmp_path: Path, to_file: boo
     finally:
         child.kill()
         child.communicate()
+
+
+def test_settings_of_ones_own_are_not_overwritten(tmp_path: Path) -> None:
+    """Only a file that was written here before is."""
+    path = tmp_path / ".env"
+    path.write_text("GCP_PROJECT_ID=mine\n")
+    command = [sys.executable, "-m", "tests.support.google", "--env", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "settings of your own" in done.stderr
+    assert path.read_text() == "GCP_PROJECT_ID=mine\n"

@@ -62,11 +62,20 @@ def test_lists_for_people_and_programs(site: Site, google: Google) -> None:
 
 def test_no_credentials_at_all(site: Site, google: Google) -> None:
     """Every way to get some is named, and nothing is built."""
-    done = site.invoke("publish", GOOGLE_APPLICATION_CREDENTIALS=" ", NO_GCE_CHECK="true")
+    done = site.invoke("publish", GOOGLE_APPLICATION_CREDENTIALS="", NO_GCE_CHECK="true")
     assert done.returncode == 1
     assert "GOOGLE_APPLICATION_CREDENTIALS" in done.stderr
     assert "Traceback" not in done.stderr
     assert "build" not in done.stderr
+
+
+def test_an_error_is_all_that_is_said(site: Site, google: Google) -> None:
+    """gRPC, which would tell of a failure by itself, stays silent."""
+    done = site.invoke("services", GCP_API_ENDPOINT=google.api_endpoint.replace("http:", "https:"))
+    first, second = done.stderr.splitlines()
+    assert first.endswith("does not speak TLS")
+    assert second.startswith("Check GCP_API_ENDPOINT")
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 def test_googles_modules_are_imported_by_its_tasks_alone() -> None:

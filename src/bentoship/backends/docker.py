@@ -18,6 +18,7 @@ from bentoship.errors import EngineError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, LAYER_GZIP, Descriptor
 from bentoship.reference import ImageReference
 from bentoship.stores import Store
+from bentoship.stores.answers import TAG_TAKEN
 from bentoship.stores.graph import children, read_manifest
 from bentoship.transfer import Progress
 
@@ -132,14 +133,15 @@ class DockerBackend:
         layers = _Layers(progress)
         digest = ""
         with engine.doing(doing), engine.reaching(reference.host):
-            account = _auth_config(self._credentials(), reference.host)
+            asking = self._credentials()
+            account = _auth_config(asking, reference.host)
             stream = engine.client.api.push(
                 reference.repository, reference.tag or "latest", stream=True, decode=True, auth_config=account
             )
             for event in stream:
                 if "errorDetail" in event or "error" in event:
                     said = str((event.get("errorDetail") or {}).get("message") or event.get("error"))
-                    raise _denial(doing, said, reference.host)
+                    raise _denial(doing, said, reference.host, asking)
                 if told := _DIGEST.search(str(event.get("status", ""))):
                     digest = told[1]
                 if event.get("id"):
@@ -189,14 +191,17 @@ def _auth_config(account: Credentials | None, host: str) -> dict[str, str]:
     return {"username": account.user, "password": account.password, "serveraddress": host}
 
 
-def _denial(doing: str, said: str, host: str) -> RegistryError | EngineError:
+def _denial(doing: str, said: str, host: str, asking: Credentials | None) -> RegistryError | EngineError:
     """The registry's words, which the engine handed on, with what to do."""
     lower = said.lower()
     if "no space left" in lower:
         return refused(doing, said)
     hint = ""
     if re.search(r"denied|unauthorized|authentication|no basic auth|forbidden", lower):
-        hint = f"Log in with an account that may push: docker login {host}"
+        known = (asking.rights or asking.login) if asking else ""
+        hint = known or f"Log in with an account that may push: docker login {host}"
+    elif "immutab" in lower:
+        hint = TAG_TAKEN
     elif re.search(r"server gave http response to https client|does not look like a tls handshake", lower):
         hint = f"Let the engine speak HTTP to {host}: insecure-registries in daemon.json (podman: registries.conf)."
     elif "connection refused" in lower or "no such host" in lower:

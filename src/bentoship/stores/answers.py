@@ -10,6 +10,7 @@ from http.client import responses
 
 import urllib3
 
+from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError
 
 TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
@@ -17,6 +18,9 @@ TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 
 _TEMPORARY_CODES = frozenset({"BLOB_UPLOAD_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"})
 """The registry lost an upload, or does not see a blob yet that is there: others may be sending it, too."""
+
+TAG_TAKEN = "The tag stands for another image, and stays there: leave it out, as in IMAGE_TAGS={version},{commit}"
+"""What to do about a tag that cannot be moved; those of a version are new for each."""
 
 _MAX_WORDS = 64 << 10
 _MAX_LINE = 300
@@ -33,21 +37,21 @@ def _words(response: urllib3.BaseHTTPResponse) -> tuple[str, tuple[str, ...]]:
     return _parsed(body.decode("utf-8", "replace"))
 
 
-def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: str) -> RegistryError:
+def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, asking: Credentials | None) -> RegistryError:
     """The error for an answer that was not hoped for.
 
     Args:
         doing: what was being done.
         host: whom we asked.
         response: its answer; the body is read, and the connection closed.
-        account: as whom we asked, for people ("alice (from ~/.docker/config.json)"); empty for nobody.
+        asking: as whom we asked; None for nobody.
     """
     said, codes = _words(response)
     status = f"HTTP {response.status} {responses.get(response.status, '')}".strip()
     return RegistryError(
         doing,
         f"{said} ({status})" if said else f"{host} answered {status}",
-        _hint(response.status, codes, said, host, account),
+        _hint(response.status, codes, said, host, asking),
         status=response.status,
         codes=codes,
         temporary=not _is_full(said) and (response.status in TEMPORARY or not _TEMPORARY_CODES.isdisjoint(codes)),
@@ -88,14 +92,19 @@ def _line(text: str) -> str:
     return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}…"
 
 
-def _hint(status: int, codes: tuple[str, ...], said: str, host: str, account: str) -> str:
+def _hint(status: int, codes: tuple[str, ...], said: str, host: str, asking: Credentials | None) -> str:
     lower = said.lower()
     if "http request to an https server" in lower or "plain http request was sent to https" in lower:
         return f"{host} speaks TLS, not HTTP: write https://{host}/… as the registry."
     if status in (401, 403):
-        if account:
-            return f"We asked as {account}. If that account may do this, log in anew: docker login {host}"
-        return f"No credentials for {host} were found. Log in: docker login {host}"
+        if not asking:
+            return f"No credentials for {host} were found. Log in: docker login {host}"
+        if status == 403 and asking.rights:
+            return asking.rights
+        login = asking.login or f"If that account may do this, log in anew: docker login {host}"
+        return f"We asked as {asking.account}. {login}"
+    if "immutab" in lower:
+        return TAG_TAKEN
     if status == 404 and "NAME_UNKNOWN" in codes:
         return "There is no such repository. Check the name; some registries want it to be created first."
     if status == 404 and "MANIFEST_UNKNOWN" in codes:

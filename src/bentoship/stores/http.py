@@ -181,7 +181,7 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
         return RegistryError(
             doing,
             f"the certificate of {host} is not trusted: {cause.verify_message}",
-            "If it is your own authority's, name a file with its certificate in SSL_CERT_FILE.",
+            distrust_hint(cause.verify_message),
         )
     if isinstance(cause, ssl.SSLError) and ("WRONG_VERSION_NUMBER" in text or "RECORD_LAYER" in text):
         return RegistryError(
@@ -210,6 +210,13 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
     return RegistryError(
         doing, f"the connection to {host} was cut ({text or type(cause).__name__})", _AGAIN, temporary=True
     )
+
+
+def distrust_hint(why: str) -> str:
+    """What to do about a certificate that is not trusted. Args: why: in OpenSSL's words."""
+    if "expired" in why or "not yet valid" in why:
+        return "Is the clock of this machine right? Else it is the server's to have a new one."
+    return "If it is your own authority's, or your proxy's, name a file with its certificate in SSL_CERT_FILE."
 
 
 _REACH = "Check the host and port, and whether a firewall or proxy lies between."

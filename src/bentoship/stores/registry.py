@@ -69,7 +69,7 @@ class RegistryStore:
             doing = f"Log in to {self._host}"
             response = self._http.request(doing, "GET", f"{self._base}/v2/", {"Authorization": header})
             if response.status == 401:
-                raise refusal(doing, self._host, response, self._login.account)
+                raise refusal(doing, self._host, response, self._login.asking)
             response.drain_conn()
 
     def exists(self, descriptor: Descriptor) -> bool:
@@ -237,7 +237,7 @@ class RegistryStore:
                 authorization = self._login.renew(scope, refused, response.headers.get("WWW-Authenticate", ""))
                 if not again:
                     # The token ended after the upload was begun; another attempt has a new one.
-                    error = refusal(doing, self._host, response, self._login.account)
+                    error = refusal(doing, self._host, response, self._login.asking)
                     error.temporary = authorization != refused
                     raise error
             elif again and response.status in _REDIRECTS and "Location" in response.headers:
@@ -247,7 +247,7 @@ class RegistryStore:
             else:
                 break
             response.drain_conn()
-        raise refusal(doing, self._host, response, self._login.account)
+        raise refusal(doing, self._host, response, self._login.asking)
 
 
 class _Body:

@@ -72,8 +72,8 @@ class Login:
         self._challenge: Challenge | None = None
         self._headers: dict[str, tuple[str | None, float]] = {}
         self._lock = threading.Lock()
-        self.account = ""
-        """As whom we asked last, for people; empty for nobody."""
+        self.asking: Credentials | None = None
+        """As whom we asked last; None for nobody."""
 
     def header(self, scope: str) -> str | None:
         """The header for a scope ("repository:NAME:pull,push"); None where no login is asked for.
@@ -119,14 +119,14 @@ class Login:
             )
         # 403 is for the repository to say better.
         if response.status >= 400 and response.status != 403:
-            raise refusal(doing, self._host, response, "")
+            raise refusal(doing, self._host, response, None)
         response.drain_conn()
         return Challenge()
 
     def _new_header(self, challenge: Challenge, scope: str) -> tuple[str | None, float]:
         """A header, and until when to use it."""
         credentials = self._credentials() if challenge.scheme else None
-        self.account = credentials.account if credentials else ""
+        self.asking = credentials
         if challenge.scheme == "bearer":
             return self._token(challenge, scope, credentials)
         return _basic(credentials), math.inf
@@ -148,7 +148,7 @@ class Login:
             basic = _basic(credentials)
             response = self._http.request(doing, "GET", url, {"Authorization": basic} if basic else {})
         if response.status != 200:
-            raise refusal(doing, self._host, response, self.account)
+            raise refusal(doing, self._host, response, self.asking)
         return _parsed(doing, response)
 
     def _check_realm(self, doing: str, realm: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.support.google import Google
 
+_MARK = "# Written by tests.support.google, for as long as it runs.\n"
 _SOURCES = Path(__file__).parents[3] / "src"
 
 
@@ -22,6 +23,8 @@ def main() -> None:
     parser.add_argument("--env", type=Path, help="the file to write the settings to, instead of standard output")
     parser.add_argument("--seconds", type=float, default=0.0, help="how long creating and enabling take")
     arguments = parser.parse_args()
+    if arguments.env and arguments.env.exists() and not arguments.env.read_text("utf-8").startswith(_MARK):
+        parser.error(f"{arguments.env} has settings of your own: move it away, or name another file")
     ended = threading.Event()
     sys.path.insert(0, str(_SOURCES))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -37,7 +40,7 @@ def main() -> None:
         google.state.operation_seconds = arguments.seconds
         lines = "".join(f"{key}={shlex.quote(value)}\n" for key, value in google.environment.items())
         if arguments.env:
-            arguments.env.write_text(lines, "utf-8")
+            arguments.env.write_text(_MARK + lines, "utf-8")
         else:
             print(lines, end="", flush=True)
         told("Google Cloud is there. Ctrl-C ends it.")

@@ -39,8 +39,12 @@ def pair(number: int = 0) -> tuple[str, str]:
 
 
 @functools.cache
-def certificate() -> tuple[str, str]:
-    """A key, and a certificate for Google's host names that it signs itself, PEM; one for each process."""
+def certificate(days: int = 1) -> tuple[str, str]:
+    """A key, and a certificate for Google's host names that it signs itself, PEM; the same in one process.
+
+    Args:
+        days: for which it is valid from now on; below 0 it was, until then.
+    """
     private = pair()[0]
     key = serialization.load_pem_private_key(private.encode(), None)
     assert isinstance(key, rsa.RSAPrivateKey)
@@ -49,8 +53,8 @@ def certificate() -> tuple[str, str]:
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -5,10 +5,10 @@ Calls carry a deadline each, because these clients have none of their own.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bentoship import credentials, docker_config, process
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from bentoship.providers.google.account import Account
     from bentoship.providers.google.apis import Apis
+    from bentoship.providers.google.lists import Lists
 
 _SERVICE = "artifactregistry.googleapis.com"
 _UPLOAD = "artifactregistry.repositories.uploadArtifacts"
@@ -50,6 +51,8 @@ class GoogleRegistry:
         self._place = GenericProvider.parse(settings.host)
         self._step = "auth"
         self.plain_http = self._place.plain_http
+        # gRPC would tell of each failure on stderr, too. It reads this when it is imported.
+        process.preset("GRPC_VERBOSITY", "NONE")
 
     def enable_api(self) -> str:
         """Enable Artifact Registry in the project, unless it is. Raises CloudError."""
@@ -95,10 +98,13 @@ class GoogleRegistry:
         except NotFound as error:
             if "project" in str(error.message).lower():
                 raise self._as_error(doing, error) from error
-            return self._create()
+            said = self._create()
         except Exception as error:
             raise self._misplaced(doing, error) from error
-        return self._there(found)
+        else:
+            said = self._there(found)
+        self._rehearse()
+        return said
 
     def login(self) -> str:
         """Find the account, and see that it may push; tell Docker how to log in, too. Raises CloudError."""
@@ -114,14 +120,16 @@ class GoogleRegistry:
         try:
             granted = self._apis.call(doing, self._client, "test_iam_permissions", request).permissions
         except NotFound as error:
-            hint = f"It is created by: invoke create-registry ({error.message})"
-            raise CloudError(doing, "there is no such repository", hint) from error
+            raise self._missing(doing) from error
         except Exception as error:
             raise self._misplaced(doing, error) from error
         for permission in (_UPLOAD, _DOWNLOAD):
             if permission not in granted:
+                # Nobody may do anything with what is not there.
+                if self._is_in(self._settings.location) is False:
+                    raise self._missing(doing)
                 hint = permission_hint(permission, self._apis.asked)
-                raise CloudError(doing, f"it lacks {permission} (or there is no such repository)", hint)
+                raise CloudError(doing, f"it lacks {permission}", hint)
         said = f"{self._account.name} (from {self._account.source}) may push to {self._settings.host}."
         return f"{said} {changed}" if (changed := self._log_docker_in()) else said
 
@@ -133,46 +141,27 @@ class GoogleRegistry:
         """A fresh token; else the account that Docker keeps. Raises CloudError."""
         if self._docker_only:
             return self._place.credentials()
+        from bentoship.providers.google.failures import Asked, permission_hint
+
         # A token's user at Google's registries (cloud.google.com/artifact-registry/docs/docker/authentication).
-        return Credentials("oauth2accesstoken", self._account.token(), source=f"{self._account.name}'s token")
+        return Credentials(
+            "oauth2accesstoken",
+            self._account.token(),
+            source=f"{self._account.name}'s token",
+            login=self._account.login,
+            rights=permission_hint(_UPLOAD, Asked(self._settings.project, self._account.name)),
+        )
 
     def holdings(self, repository: ImageReference) -> Callable[[Descriptor], bool] | None:
         """It has to be asked."""
         return None
 
-    def services(self) -> list[dict[str, str]]:
-        """The APIs that are enabled in the project. Raises CloudError."""
-        from google.cloud.service_usage_v1 import ServiceUsageClient
+    @functools.cached_property
+    def lists(self) -> Lists:
+        """What there is in Google Cloud. Raises CloudError when there are no credentials."""
+        from bentoship.providers.google.lists import Lists
 
-        self._step = "services"
-        project = self._needed_project("List the services")
-        request = {"parent": f"projects/{project}", "filter": "state:ENABLED"}
-        found = self._pages(f"List the services of {project}", ServiceUsageClient, "list_services", request)
-        return sorted(({"name": one.config.name, "title": one.config.title} for one in found), key=lambda s: s["name"])
-
-    def projects(self) -> list[dict[str, str]]:
-        """The projects that the account may see. Raises CloudError."""
-        from google.cloud.resourcemanager_v3 import ProjectsClient
-
-        self._step = "projects"
-        found = self._pages("List the projects", ProjectsClient, "search_projects", {})
-        rows = [
-            {"project_id": one.project_id, "name": one.display_name, "number": one.name.rpartition("/")[2]}
-            for one in found
-        ]
-        return sorted(rows, key=lambda row: row["project_id"])
-
-    def locations(self) -> list[dict[str, str]]:
-        """Where repositories can be. Raises CloudError."""
-        self._step = "locations"
-        self._needed_project("List the locations")
-        return [{"location": location, "name": name} for location, name in sorted(self._locations.items())]
-
-    def nearest(self, location: str) -> str:
-        """What may have been meant by a location that there is not; empty when there is, or nothing is near."""
-        if location in self._locations:
-            return ""
-        return next(iter(difflib.get_close_matches(location, self._locations, 1, 0.6)), "")
+        return Lists(self._apis, self._settings.project)
 
     @property
     def _name(self) -> str:
@@ -186,6 +175,8 @@ class GoogleRegistry:
     def _account(self) -> Account:
         from bentoship.providers.google.account import Account
 
+        # Else google-auth would ask gcloud or Resource Manager for it, at each start.
+        process.preset("GOOGLE_CLOUD_PROJECT", self._settings.project)
         return Account(self._network)
 
     @functools.cached_property
@@ -193,9 +184,9 @@ class GoogleRegistry:
         """Whose account Docker keeps, where Google's tools know none; empty when they do."""
         try:
             self._account  # noqa: B018
-        except CloudError:
+        except CloudError as error:
             if found := credentials.find(self._place.host, self._place.path):
-                return f"There are no credentials for Google but Docker's account {found.account}"
+                return f"For Google there is only Docker's account {found.account} ({error.why})"
             raise
         return ""
 
@@ -213,28 +204,6 @@ class GoogleRegistry:
         from google.cloud.artifactregistry_v1 import ArtifactRegistryClient
 
         return ArtifactRegistryClient
-
-    @functools.cached_property
-    def _locations(self) -> dict[str, str]:
-        """The locations of Artifact Registry, and what people call them."""
-        request = {"name": f"projects/{self._settings.project}"}
-        found = self._apis.must("List the locations of Artifact Registry", self._client, "list_locations", request)
-        return {one.location_id: one.display_name for one in found.locations}
-
-    def _needed_project(self, doing: str) -> str:
-        if not self._settings.project:
-            raise CloudError(doing, "GCP_PROJECT_ID is not set", "`invoke projects` lists those that you may see.")
-        return self._settings.project
-
-    def _pages(self, doing: str, client: type[Any], method: str, request: dict[str, str]) -> list[Any]:
-        """All that a call lists. Each page is a call of its own, so that each has its deadline."""
-        first, found, token = True, [], ""
-        while first or token:
-            pager = self._apis.must(doing, client, method, {**request, "page_size": 200, "page_token": token})
-            page = next(iter(pager.pages))
-            first, token = False, page.next_page_token
-            found += getattr(page, method.partition("_")[2])
-        return found
 
     def _create(self) -> str:
         from google.api_core.exceptions import Conflict
@@ -259,21 +228,13 @@ class GoogleRegistry:
 
     def _there(self, found: Repository) -> str:
         """What there is to say and to change of a repository that is there."""
-        from bentoship.providers.google.repository import changes, mask
+        from bentoship.providers.google.repository import changes, mask, unfit
 
         settings = self._settings
         doing = f"Use the repository {settings.name} in {settings.location}"
-        if found.format_.name != "DOCKER":
-            why = f"it exists with the format {found.format_.name.lower()}, not docker, which cannot be changed"
-            raise CloudError(doing, why, "Set GCP_CONTAINER_REGISTRY_NAME to another name.")
-        if found.mode.name not in ("STANDARD_REPOSITORY", "MODE_UNSPECIFIED"):
-            kind = found.mode.name.removesuffix("_REPOSITORY").lower()
-            raise CloudError(
-                doing, f"it is a {kind} one, which takes no images", "Set GCP_CONTAINER_REGISTRY_NAME to another name."
-            )
-        if settings.kms_key and settings.kms_key != found.kms_key_name:
-            why = f"it is encrypted with {found.kms_key_name or 'a key of Google'}, which cannot be changed"
-            raise CloudError(doing, why, "Unset GCP_CONTAINER_REGISTRY_KMS_KEY, or choose another name.")
+        why, hint = unfit(settings, found)
+        if why:
+            raise CloudError(doing, why, hint)
         there = f"The repository {settings.name} is there, in {settings.location}."
         changed = changes(settings, found)
         if changed is None:
@@ -285,24 +246,48 @@ class GoogleRegistry:
         )
         return f"{there} Changed its {', '.join(field.replace('_', ' ') for field in fields)} to the settings."
 
+    def _rehearse(self) -> None:
+        """Tell what cleaning up would delete, when that is a dry run."""
+        from bentoship.providers.google import cleanup
+        from bentoship.providers.google.lists import pages
+
+        if not cleanup.rehearsed(self._settings):
+            return
+        doing = f"List the images in {self._settings.name}"
+        try:
+            images = pages(self._apis, doing, self._client, "list_docker_images", {"parent": self._name})
+        except CloudError:  # who may push need not be allowed to look
+            images = None
+        self._tell(self._step, cleanup.told(self._settings, images, datetime.now(UTC)))
+
+    def _missing(self, doing: str) -> CloudError:
+        """There is no repository."""
+        settings, hint = self._settings, "Create it: invoke create-registry"
+        if elsewhere := self._elsewhere():
+            hint = f"One of that name is in {', '.join(elsewhere)}: check GCP_CONTAINER_REGISTRY_LOCATION. Or {hint}"
+        return CloudError(doing, f"there is no repository {settings.name} in {settings.location}", hint)
+
     def _elsewhere(self) -> list[str]:
         """The other locations with a repository of the name; none when that cannot be told."""
-        from google.api_core.exceptions import GoogleAPICallError
-
-        def has(location: str) -> bool:
-            name = f"projects/{self._settings.project}/locations/{location}/repositories/{self._settings.name}"
-            try:
-                self._apis.call("Look for the repository", self._client, "get_repository", {"name": name})
-            except (GoogleAPICallError, CloudError):
-                return False
-            return True
-
         try:
-            others = [one for one in self._locations if one != self._settings.location]
+            others = [one for one in self.lists.known if one != self._settings.location]
         except CloudError:
             return []
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-            return [location for location, there in zip(others, pool.map(has, others), strict=True) if there]
+            return [location for location, there in zip(others, pool.map(self._is_in, others), strict=True) if there]
+
+    def _is_in(self, location: str) -> bool | None:
+        """Whether there is a repository of the name in a location; None when that cannot be told."""
+        from google.api_core.exceptions import GoogleAPICallError, NotFound
+
+        name = f"projects/{self._settings.project}/locations/{location}/repositories/{self._settings.name}"
+        try:
+            self._apis.call("Look for the repository", self._client, "get_repository", {"name": name})
+        except NotFound:
+            return False
+        except (GoogleAPICallError, CloudError):
+            return None
+        return True
 
     def _misplaced(self, doing: str, error: Exception) -> Exception:
         """A refusal; one for a location that there is not names it, and what may have been meant."""
@@ -313,12 +298,12 @@ class GoogleRegistry:
         if getattr(error, "code", None) not in (400, 403, 404) or reason(error) == "SERVICE_DISABLED":  # type: ignore[arg-type]
             return failure
         try:
-            known = location in self._locations
+            known = location in self.lists.known
         except CloudError:
             return failure
         if known:
             return failure
-        near = self.nearest(location)
+        near = self.lists.nearest(location)
         meant = f"did you mean {near}? " if near else ""
         hint = f"GCP_CONTAINER_REGISTRY_LOCATION={location} is no location: {meant}`invoke locations` lists them."
         return CloudError(doing, getattr(failure, "why", str(failure)), hint)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
+from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 import google.auth
 import requests
@@ -21,7 +24,11 @@ from bentoship.providers.google.failures import LOGIN, Asked, explained
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email")
 _DOING = "Log in to Google Cloud"
-_TIMEOUT = 10.0
+TIMEOUT = 20.0
+"""Seconds that a token server may take."""
+
+_GCLOUD_TIMEOUT = 30.0
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _GCLOUD_LIFETIME = 60.0
 """Seconds for which a token of gcloud's is used; it says not how long one holds, and asks for a new one by itself."""
 
@@ -38,12 +45,10 @@ class Account:
     def __init__(self, network: Network) -> None:
         # What it warns of (no project in a key file) is no trouble here, where the settings name the project.
         logging.getLogger("google.auth").setLevel(logging.ERROR)
-        session = requests.Session()
-        if bundle := network.ca_file or network.ca_folder:
-            session.verify = bundle
-        self._session = session
-        self._request = Request(session)
+        self._request = _Request(network)
         self._gcloud_token, self._until = "", 0.0
+        self.name = ""
+        """Its email address, or what is known instead."""
         try:
             self._credentials: Any = google.auth.default(scopes=_SCOPES, request=self._request)[0]
         except DefaultCredentialsError as error:
@@ -56,20 +61,39 @@ class Account:
         else:
             self._use_given_address()
         self.name = self._name()
-        """Its email address, or what is known instead."""
 
     @property
     def source(self) -> str:
         """Where it was found, for people."""
         if self._credentials is None:
             return "gcloud auth print-access-token"
-        kind = type(self._credentials).__module__
-        named = process.environment(names=["GOOGLE_APPLICATION_CREDENTIALS"]).get("GOOGLE_APPLICATION_CREDENTIALS")
-        if "compute_engine" in kind:
+        if "compute_engine" in self._kind:
             return "the metadata server of this machine"
+        named = process.environment(names=["GOOGLE_APPLICATION_CREDENTIALS"]).get("GOOGLE_APPLICATION_CREDENTIALS")
         where = f"GOOGLE_APPLICATION_CREDENTIALS, {named}" if named else "gcloud auth application-default login"
-        federated = "external_account" in kind or "identity_pool" in kind
-        return f"workload identity federation, {where}" if federated else where
+        return f"workload identity federation, {where}" if self._federated else where
+
+    @property
+    def login(self) -> str:
+        """How it logs in anew, as a sentence."""
+        if self._credentials is None:
+            return "Log in again: gcloud auth login"
+        if "compute_engine" in self._kind:
+            return "They are those of this machine: give it a service account with the scope cloud-platform."
+        if self._federated:
+            return "Run the job again: what says who it is holds for minutes only."
+        if "service_account" in self._kind:
+            return f"Make a new key: gcloud iam service-accounts keys create key.json --iam-account={self.name}"
+        return "Log in again: gcloud auth application-default login"
+
+    @property
+    def _kind(self) -> str:
+        return type(self._credentials).__module__
+
+    @property
+    def _federated(self) -> bool:
+        """Whether another's word is taken for who we are, such as GitHub's."""
+        return any(kind in self._kind for kind in ("external_account", "identity_pool", "google.auth.aws", "pluggable"))
 
     def token(self) -> str:
         """An access token that holds for some minutes at least. Raises CloudError."""
@@ -82,7 +106,8 @@ class Account:
                 self._credentials.refresh(self._request)
         except GoogleAuthError as error:
             # Its name may take a token to learn.
-            raise explained(_DOING, error, Asked("", getattr(self, "name", ""))) from error
+            name = self.name or str(getattr(self._credentials, "service_account_email", None) or "")
+            raise explained(_DOING, error, Asked("", name, self.login)) from error
         return str(self._credentials.token)
 
     @property
@@ -112,8 +137,8 @@ class Account:
             email = self._credentials.service_account_email
         email = email or getattr(self._credentials, "account", "")
         if not email and self._credentials is None:
-            email = _gcloud("config", "get-value", "account", quiet=True)
-        if not email:
+            email = _gcloud("config", "get-value", "account").stdout.strip()
+        if not email and not self._federated:  # who comes by another's word has no address
             email = self._told_by_google()
         if email:
             return str(email)
@@ -125,28 +150,60 @@ class Account:
         server = getattr(self._credentials, "token_uri", None) or "https://oauth2.googleapis.com/token"
         try:
             asked = {"access_token": self.token()}
-            answer = self._session.get(urljoin(server, "/tokeninfo"), params=asked, timeout=_TIMEOUT)
-            return str(answer.json().get("email", "")) if answer.ok else ""
-        except (requests.RequestException, ValueError, AttributeError):
+            answer = self._request(f"{urljoin(server, '/tokeninfo')}?{urlencode(asked)}")
+            return str(json.loads(answer.data).get("email", "")) if answer.status == HTTPStatus.OK else ""
+        except (GoogleAuthError, ValueError, AttributeError):
             return ""
+
+
+class _Request(Request):
+    """google-auth's connections, with a deadline and with the certificates that everything else here believes."""
+
+    def __init__(self, network: Network) -> None:
+        session = requests.Session()
+        # As everywhere here, this machine itself is reached without a proxy.
+        session.proxies = {f"{scheme}://{host}": "" for scheme in ("http", "https") for host in _LOOPBACK}
+        super().__init__(session)
+        self._believed = network.ca_bundle or network.ca_folder or True
+
+    def __call__(
+        self,
+        url: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Any:
+        # Said here, where REQUESTS_CA_BUNDLE does not come before it.
+        options = {"verify": self._believed, **options}
+        return super().__call__(url, method, body, headers, timeout or TIMEOUT, **options)  # type: ignore[no-untyped-call]
 
 
 def _from_gcloud() -> str:
     """The token of who is logged in to gcloud. Raises CloudError."""
     try:
-        return _gcloud("auth", "print-access-token")
+        done = _gcloud("auth", "print-access-token")
     except ProcessError as error:
-        if "gcloud" in error.doing and "No such file" in error.why:
+        if "No such file" in error.why:
             why = "no credentials were found: no key file, no login, no metadata server, no gcloud"
             raise CloudError(_DOING, why, LOGIN) from error
-        raise CloudError(_DOING, error.why, "Log in: gcloud auth login") from error
+        raise CloudError(_DOING, f"gcloud auth print-access-token: {error.why}", LOGIN) from error
+    if done.code:
+        why = f"no credentials were found: no key file, no metadata server, and gcloud says: {_first_complaint(done)}"
+        key = "set GOOGLE_APPLICATION_CREDENTIALS to the file with a service account's key"
+        raise CloudError(_DOING, why, f"Log in: gcloud auth login; or {key}.")
+    return done.stdout.strip()
 
 
-def _gcloud(*args: str, quiet: bool = False) -> str:
+def _gcloud(*args: str) -> process.Completed:
+    """Run gcloud. Raises ProcessError when it is not there, or does not end."""
     env = process.environment(prefixes=("CLOUDSDK_", "GOOGLE_"))
-    try:
-        return process.run(["gcloud", *args], env=env).stdout.strip()
-    except ProcessError:
-        if quiet:
-            return ""
-        raise
+    return process.run(["gcloud", *args], env=env, check=False, timeout=_GCLOUD_TIMEOUT)
+
+
+def _first_complaint(done: process.Completed) -> str:
+    """What gcloud has to say; what follows its first line is advice for other cases, too."""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    first = next((line for line in lines if line.startswith("ERROR:")), next(iter(lines), f"exit code {done.code}"))
+    return re.sub(r"^ERROR: (\([\w.-]+\) )?", "", first)

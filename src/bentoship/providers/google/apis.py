@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +14,10 @@ from google.auth.exceptions import GoogleAuthError
 
 from bentoship.errors import CloudError
 from bentoship.process import Network
+from bentoship.providers.google import reach
 from bentoship.providers.google.account import Account
 from bentoship.providers.google.failures import Asked, explained, reason
-from bentoship.stores.http import is_loopback
+from bentoship.stores.http import is_loopback, redacted
 
 T = TypeVar("T")
 
@@ -45,7 +45,8 @@ class Apis:
         self, endpoint: str, project: str, account: Account, network: Network, tell: Callable[[str], None]
     ) -> None:
         self.account = account
-        self.asked = Asked(project, account.name)
+        proxy = _proxy(endpoint.replace("{service}", "artifactregistry"), network)
+        self.asked = Asked(project, account.name, account.login, redacted(proxy) if proxy else "")
         self.just_enabled = False
         self._endpoint = endpoint
         self._network = network
@@ -123,10 +124,8 @@ class Apis:
 
 
 def _is_temporary(error: ServerError) -> bool:
-    """Whether the same call may succeed in a while; names that nobody knows and refused connections do not change."""
-    text = str(error.message)
-    permanent = ("DNS resolution failed", "Connection refused", "CERTIFICATE_VERIFY_FAILED", "HTTP proxy")
-    return not isinstance(error, GatewayTimeout) and not any(one in text for one in permanent)
+    """Whether the same call may succeed in a while."""
+    return not isinstance(error, GatewayTimeout) and not reach.is_lasting(str(error.message))
 
 
 def _shortened(text: str) -> str:
@@ -139,23 +138,31 @@ def _channel(address: str, network: Network) -> grpc.Channel:
     gRPC would look for a proxy under other names, and believe only certificates of its own.
     """
     parts = urlsplit(address)
-    host = parts.hostname or ""
     target = parts.netloc if parts.port else f"{parts.netloc}:{80 if parts.scheme == 'http' else 443}"
-    options: list[tuple[str, Any]] = [("grpc.enable_http_proxy", 0)]
-    proxy = None if is_loopback(host) else network.proxy(parts.scheme, host)
-    if proxy:
-        options = [("grpc.http_proxy", proxy)]
+    proxy = _proxy(address, network)
+    options: list[tuple[str, Any]] = [("grpc.http_proxy", proxy) if proxy else ("grpc.enable_http_proxy", 0)]
     if parts.scheme == "http":
         return grpc.insecure_channel(target, options)
     return grpc.secure_channel(target, grpc.ssl_channel_credentials(_certificates(network)), options)
 
 
+def _proxy(address: str, network: Network) -> str | None:
+    """The proxy to an API; None for none. Raises CloudError for one that gRPC cannot use, and would pass over."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    proxy = None if is_loopback(host) else network.proxy(parts.scheme, host)
+    if proxy and not proxy.startswith("http://"):
+        why = "Google's clients reach a proxy by http:// only"
+        raise CloudError(f"Use the proxy {redacted(proxy)}", why, "Correct HTTPS_PROXY.")
+    return proxy
+
+
 def _certificates(network: Network) -> bytes | None:
     """The authorities to believe, in PEM; gRPC's own list when the system has none."""
-    if network.ca_folder and not network.ca_file:
+    named = network.ca_bundle
+    if network.ca_folder and not named:
         files = [path for path in sorted(Path(network.ca_folder).glob("*")) if path.suffix in (".pem", ".crt", ".0")]
         return b"\n".join(path.read_bytes() for path in files if path.is_file()) or None
-    named = network.ca_file or ssl.get_default_verify_paths().cafile
     try:
         return Path(named).read_bytes() if named else None
     except OSError as error:

@@ -5,16 +5,18 @@ Reasons are those of google/api/error_reason.proto and of each service; texts ar
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
 import requests.exceptions
 from google.api_core.exceptions import GoogleAPICallError, RetryError
-from google.auth.exceptions import GoogleAuthError, RefreshError
+from google.auth.exceptions import GoogleAuthError, OAuthError, RefreshError
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from bentoship.errors import CloudError
+from bentoship.providers.google import reach
 
 Failure = GoogleAPICallError | RetryError | GoogleAuthError
 """What Google's clients raise."""
@@ -49,18 +51,22 @@ class Asked:
     Args:
         project: its id.
         account: an email address, or what is known instead.
+        login: how that account logs in anew, as a sentence; empty when that is unknown.
+        proxy: the address of the proxy on the way; empty for none.
     """
 
     project: str
     account: str
+    login: str = ""
+    proxy: str = ""
 
 
 def explained(doing: str, error: Failure, asked: Asked) -> CloudError:
     """A failure in Google's own words, and what to do next."""
     cause = error.cause if isinstance(error, RetryError) and isinstance(error.cause, Exception) else error
     if isinstance(cause, GoogleAPICallError):
-        return CloudError(doing, _words(cause), _api_hint(cause, asked))
-    why, hint = _login_failure(cause)
+        return CloudError(doing, _words(cause, asked), _api_hint(cause, asked))
+    why, hint = _login_failure(cause, asked)
     return CloudError(doing, why, hint)
 
 
@@ -74,29 +80,30 @@ def permission_hint(permission: str, asked: Asked) -> str:
     role = _ROLES.get(permission, "")
     if not role:
         return f"{asked.account} lacks {permission} on {asked.project}." if permission else _who(asked)
-    member = "serviceAccount" if asked.account.endswith(".gserviceaccount.com") else "user"
-    binding = f"--member={member}:{asked.account} --role={role}"
     return (
         f"{asked.account} needs {role} on {asked.project}; one of its owners gives it:\n"
-        f"gcloud projects add-iam-policy-binding {asked.project} {binding}"
+        f"gcloud projects add-iam-policy-binding {asked.project} --member={_member(asked.account)} --role={role}"
     )
+
+
+def _member(account: str) -> str:
+    """What an account is called in a policy (cloud.google.com/iam/docs/principal-identifiers)."""
+    if pool := re.search(r"//(iam\.googleapis\.com/.*/workloadIdentityPools/[^/]+)", account):
+        return f"principalSet://{pool[1]}/*"  # all that come by it
+    if "@" not in account:
+        return "user:EMAIL"
+    return f"{'serviceAccount' if account.endswith('.gserviceaccount.com') else 'user'}:{account}"
 
 
 def _who(asked: Asked) -> str:
     return f"We asked as {asked.account}: does that account have a role on {asked.project}?"
 
 
-def _words(error: GoogleAPICallError) -> str:
-    """What the server said; of a call that reached none, the end of gRPC's list of causes."""
-    text = str(error.message)
-    if _is_network(text):
-        text = re.sub(r"^.*?errors? resolving|^failed to connect to all addresses; last error: ", "", text)
+def _words(error: GoogleAPICallError, asked: Asked) -> str:
+    """What the server said; where none was reached, what gRPC said."""
+    text = str(error.message).partition("\nHelp Token:")[0]
+    text = reach.words(text, asked.proxy) if reach.is_grpcs_own(text) else text
     return text if len(text) <= 400 else f"{text[:400]}…"
-
-
-def _is_network(text: str) -> bool:
-    """Whether it is gRPC that speaks, for want of a server."""
-    return bool(re.search(r"(?i)failed to connect|DNS resolution failed|http proxy|handshake|tcp .*refused", text))
 
 
 def _operation_info(error: GoogleAPICallError) -> ErrorInfo:
@@ -131,46 +138,64 @@ def _api_hint(error: GoogleAPICallError, asked: Asked) -> str:
         )
     if why == "LOCATION_POLICY_VIOLATED":
         return "Check GCP_CONTAINER_REGISTRY_LOCATION: `invoke locations` lists them."
-    if why in ("CONSUMER_INVALID", "RESOURCE_PROJECT_INVALID", "USER_PROJECT_DENIED") or (
-        code == 404 and "project" in text.lower()
-    ):
+    no_project = code in (403, 404) and re.search(r"(?i)project\b.*\bnot found", text)
+    if no_project or why in ("CONSUMER_INVALID", "RESOURCE_PROJECT_INVALID"):
         return f"Check GCP_PROJECT_ID ({project}): `invoke projects` lists those that {asked.account} may see."
     if code == 429 or "quota" in text.lower():
         return f"Wait a minute and go on, or ask for more: {_CONSOLE}/iam-admin/quotas?project={project}"
+    if why == "USER_PROJECT_DENIED":
+        return "Have another project pay for the calls: gcloud auth application-default set-quota-project PROJECT"
+    if why == "ACCESS_TOKEN_SCOPE_INSUFFICIENT":
+        return f"The credentials were not made for Google Cloud (scope cloud-platform). {asked.login or LOGIN}"
+    if why == "ACCOUNT_STATE_INVALID":
+        return f"{asked.account} is disabled or deleted: have it enabled, or choose other credentials."
     if code == 401:
-        return f"The credentials of {asked.account} do not hold any more. {LOGIN}"
+        return f"The credentials of {asked.account} do not hold any more. {asked.login or LOGIN}"
     if code == 403:
         permission = _metadata(error).get("permission", "") or next(iter(re.findall(r"'([a-z]+\.\w+\.\w+)'", text)), "")
         return permission_hint(permission, asked)
-    return _network_hint(text)
+    if code == 400:
+        return (
+            "Check the settings GCP_CONTAINER_REGISTRY_…: the name is of a-z, 0-9 and - with a letter first, "
+            "and `.env.example` explains the others."
+        )
+    if code == 503 and not reach.is_grpcs_own(text):
+        return "Google has a trouble of its own: try again later. https://status.cloud.google.com tells of great ones."
+    return reach.hint(text, asked.proxy)
 
 
-def _network_hint(text: str) -> str:
-    """What to do about a server that was not reached."""
-    lower = text.lower()
-    if "certificate" in lower or "ssl" in lower:
-        return "If a proxy of yours has its own authority, name a file with its certificate in SSL_CERT_FILE."
-    if "proxy" in lower:
-        return "Check HTTPS_PROXY and NO_PROXY."
-    if _is_network(text) or "unavailable" in lower or "deadline" in lower or "timed out" in lower:
-        return "Check that this machine is on the network, and whether a proxy or firewall lies between."
-    return ""
-
-
-def _login_failure(error: Exception) -> tuple[str, str]:
+def _login_failure(error: Exception, asked: Asked) -> tuple[str, str]:
     """Why there is no token, and what to do about that."""
     network = next((one for one in _chain(error) if isinstance(one, requests.exceptions.RequestException)), None)
     if network is not None:
         text = _innermost(network)
-        return text, _network_hint(f"{type(network).__name__} {text}") or _network_hint("timed out")
+        return text, reach.hint(f"{type(network).__name__} {text}") or reach.hint("timed out")
     words = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     if "short-lived token" in words or "Token used too early" in words or "iat" in words.split():
         return words, "The clock of this machine is wrong; set it, e.g. with: timedatectl set-ntp true"
     if "Invalid JWT Signature" in words or "account not found" in words or "Invalid JWT" in words:
         return words, "The key, or its service account, was deleted: make a new key, or choose other credentials."
+    if "impersonated" in words:
+        return f"{words}: {_said(error)}", (
+            f"{asked.account} has to let us be it: roles/iam.workloadIdentityUser on it for a job of GitHub's, "
+            "roles/iam.serviceAccountTokenCreator for a person."
+        )
+    if isinstance(error, OAuthError):
+        return words, (
+            "The workload identity pool's provider does not believe who we are: check its attribute condition, "
+            "and that GOOGLE_APPLICATION_CREDENTIALS names it."
+        )
     if isinstance(error, RefreshError):
-        return words, f"They do not hold any more. Log in again. {LOGIN}"
+        return words, f"They do not hold any more. {asked.login or LOGIN}"
     return words, LOGIN
+
+
+def _said(error: Exception) -> str:
+    """The message in an answer that google-auth keeps as it came."""
+    try:
+        return str(json.loads(str(error.args[1]))["error"]["message"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return str(error.args[-1])
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:

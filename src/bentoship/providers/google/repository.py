@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
-from google.cloud.artifactregistry_v1.types import CleanupPolicy, Repository
+from google.cloud.artifactregistry_v1.types import Repository
 
 from bentoship.google_settings import GoogleSettings
-
-_KEEP, _DELETE = "bentoship-keep", "bentoship-delete-untagged"
+from bentoship.providers.google.cleanup import policies
 
 _Scanning = Repository.VulnerabilityScanningConfig
 _SCANNING = {True: _Scanning.EnablementConfig.INHERITED, False: _Scanning.EnablementConfig.DISABLED}
@@ -21,6 +19,19 @@ def wanted(settings: GoogleSettings) -> Repository:
     for path, value in _options(settings).items():
         _put(repository, path, value)
     return repository
+
+
+def unfit(settings: GoogleSettings, found: Repository) -> tuple[str, str]:
+    """Why one that is there takes no images as settings want it, and what to do; both empty when it does."""
+    another = "Set GCP_CONTAINER_REGISTRY_NAME to another name."
+    if found.format_.name != "DOCKER":
+        return f"it exists with the format {found.format_.name.lower()}, not docker, which cannot be changed", another
+    if found.mode.name not in ("STANDARD_REPOSITORY", "MODE_UNSPECIFIED"):
+        return f"it is a {found.mode.name.removesuffix('_REPOSITORY').lower()} one, which takes no images", another
+    if settings.kms_key and settings.kms_key != found.kms_key_name:
+        why = f"it is encrypted with {found.kms_key_name or 'a key of Google'}, which cannot be changed"
+        return why, "Unset GCP_CONTAINER_REGISTRY_KMS_KEY, or choose another name."
+    return "", ""
 
 
 def changes(settings: GoogleSettings, found: Repository) -> Repository | None:
@@ -38,32 +49,18 @@ def mask(settings: GoogleSettings) -> list[str]:
 
 def _options(settings: GoogleSettings) -> dict[str, Any]:
     """The fields that are set, by their path in a Repository."""
-    policies = _policies(settings)
+    cleanup = policies(settings)
     options = {
         "description": settings.description,
         "labels": None if settings.labels is None else dict(settings.labels),
         "docker_config.immutable_tags": settings.immutable_tags,
-        "cleanup_policies": policies or None,
-        "cleanup_policy_dry_run": not settings.cleanup if policies else None,
+        "cleanup_policies": cleanup or None,
+        "cleanup_policy_dry_run": not settings.cleanup if cleanup else None,
         "vulnerability_scanning_config.enablement_config": (
             None if settings.scanning is None else _SCANNING[settings.scanning]
         ),
     }
     return {path: value for path, value in options.items() if value is not None}
-
-
-def _policies(settings: GoogleSettings) -> dict[str, CleanupPolicy]:
-    policies = {}
-    if settings.keep:
-        policies[_KEEP] = CleanupPolicy(
-            id=_KEEP, action=CleanupPolicy.Action.KEEP, most_recent_versions={"keep_count": settings.keep}
-        )
-    if settings.delete_untagged_days:
-        age = timedelta(days=settings.delete_untagged_days)
-        policies[_DELETE] = CleanupPolicy(
-            id=_DELETE, action=CleanupPolicy.Action.DELETE, condition={"tag_state": "UNTAGGED", "older_than": age}
-        )
-    return policies
 
 
 def _put(repository: Repository, path: str, value: Any) -> None:

@@ -8,20 +8,32 @@ from pathlib import Path
 import pytest
 
 from bentoship import google_settings
-from bentoship.process import Network
+from bentoship.process import network_settings
 from bentoship.providers.google import GoogleRegistry
 from tests.support.google import Google
 
 Provider = Callable[..., GoogleRegistry]
 
+PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "all_proxy", "no_proxy")
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
 
 @pytest.fixture
 def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
     """Google Cloud, with nothing in it and no API for images enabled; its key is what there is for credentials."""
-    for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy", "REQUESTS_CA_BUNDLE"):
+    for name in (
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "https_proxy",
+        "http_proxy",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ):
         monkeypatch.delenv(name, raising=False)
     with Google(tmp_path / "google") as google:
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(google.key))
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "")
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
         yield google
@@ -29,12 +41,12 @@ def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
 
 @pytest.fixture
 def provider(google: Google) -> Provider:
-    """Makes the provider, with further settings."""
+    """Makes the provider, with further settings; told, if given, gets what it tells meanwhile."""
 
-    def make(**given: str) -> GoogleRegistry:
+    def make(told: list[str] | None = None, **given: str) -> GoogleRegistry:
         mistakes: list[str] = []
         settings = google_settings.read({**google.environment, **given}, mistakes, complete=True)
         assert not mistakes
-        return GoogleRegistry(settings, Network())
+        return GoogleRegistry(settings, network_settings(), lambda _, text: None if told is None else told.append(text))
 
     return make

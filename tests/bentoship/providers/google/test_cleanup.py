@@ -1,0 +1,66 @@
+"""What a repository deletes by itself, told in words before it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from google.cloud.artifactregistry_v1.types import DockerImage
+
+from bentoship.google_settings import GoogleSettings
+from bentoship.providers.google import GoogleRegistry, cleanup
+from bentoship.stores.registry import RegistryStore
+from tests.support.google import Google
+from tests.support.images import put_image
+
+Provider = Callable[..., GoogleRegistry]
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def image(name: str, days: float, *tags: str) -> DockerImage:
+    """One that was pushed so many days ago."""
+    return DockerImage(name=f"r/dockerImages/{name}@sha256:{days}", tags=tags, upload_time=NOW - timedelta(days=days))
+
+
+IMAGES = [image("a", 1), image("a", 40), image("a", 50, "v1"), image("a", 60), image("b", 90), image("b", 20)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (GoogleSettings(), []),
+        (GoogleSettings(keep=2), []),
+        (GoogleSettings(delete_untagged_days=30), [40, 60, 90]),
+        (GoogleSettings(delete_untagged_days=30, keep=1), [40, 60, 90]),
+        (GoogleSettings(delete_untagged_days=30, keep=2), [60]),
+        (GoogleSettings(delete_untagged_days=55, keep=1), [60, 90]),
+    ],
+)
+def test_what_would_be_deleted(settings: GoogleSettings, expected: list[int]) -> None:
+    """Old ones without a tag, but for the newest of each name, with a tag or without."""
+    found = cleanup.doomed(settings, IMAGES, NOW)
+    assert sorted(int(one.name.rpartition(":")[2]) for one in found) == expected
+
+
+def test_a_dry_run_is_told(google: Google, provider: Provider) -> None:
+    """With what is set, what would go now, and the setting that makes it real; a real one is not told."""
+    google.add_repository()
+    said: list[str] = []
+    ours = provider(said, GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30", GCP_CONTAINER_REGISTRY_KEEP="5")
+    put_image(RegistryStore(ours.repository("image"), ours.credentials, push=True))
+    ours.create_registry()
+    assert said[-1] == (
+        "Cleaning up is a dry run: Google only logs that it would delete images without a tag after 30 days, but for "
+        "the newest 5 of each name; now 0 of 1. GCP_CONTAINER_REGISTRY_CLEANUP=delete has it delete them."
+    )
+
+
+def test_who_may_not_list_images_is_told_without_a_count(google: Google, provider: Provider) -> None:
+    """It is no failure."""
+    google.add_repository()
+    google.deny(google.account, "artifactregistry.dockerimages.list")
+    said: list[str] = []
+    assert "is there" in provider(said, GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30").create_registry()
+    assert len(said) == 1
+    assert "after 30 days. " in said[0]

@@ -1,0 +1,181 @@
+"""Servers that are not reached: told at once, by the cause, with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from bentoship.errors import CloudError, RegistryError
+from bentoship.process import network_settings
+from bentoship.providers.google import GoogleRegistry, account, apis, reach
+from bentoship.reference import ImageReference
+from bentoship.stores.registry import RegistryStore
+from tests.support.google import Google, hosts, keys, rpc
+from tests.support.google.apis import SERVICES
+from tests.support.images import put_image
+from tests.support.servers import answering
+
+Provider = Callable[..., GoogleRegistry]
+GOOGLES = "https://{service}.googleapis.com"
+
+
+@pytest.fixture
+def itself(google: Google) -> Iterator[Mapping[str, str]]:
+    """A proxy with an authority of its own, which shows its own certificates for Google's names."""
+    google.add_repository()
+    with google.as_itself() as environment:
+        yield environment
+
+
+def refusal(ours: GoogleRegistry) -> CloudError:
+    """What the first call ends with."""
+    with pytest.raises(CloudError) as caught:
+        ours.create_registry()
+    return caught.value
+
+
+def test_a_name_that_nobody_knows(provider: Provider) -> None:
+    """Is not asked for again."""
+    error = refusal(provider(GCP_API_ENDPOINT="https://{service}.nowhere.invalid"))
+    assert error.why == "no address is known for artifactregistry.nowhere.invalid"
+    assert "network" in error.hint
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_nobody_answers(provider: Provider, scheme: str) -> None:
+    """The address is told, and not what gRPC made of it."""
+    error = refusal(provider(GCP_API_ENDPOINT=f"{scheme}://127.0.0.1:9"))
+    assert error.why == "127.0.0.1:9: connection refused"
+    assert "GCP_API_ENDPOINT" in error.hint
+
+
+def test_another_protocol(google: Google, provider: Provider) -> None:
+    """The setting is named that says which it is."""
+    for address, why in (
+        (google.api_endpoint.replace("http:", "https:"), "does not speak TLS"),
+        (google.token_origin, "does not speak gRPC"),
+    ):
+        error = refusal(provider(GCP_API_ENDPOINT=address))
+        assert why in error.why
+        assert "GCP_API_ENDPOINT" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("proxy", "why"),
+    [
+        ("http://127.0.0.1:9", "the proxy http://127.0.0.1:9: connection refused"),
+        ("http://user:secret@127.0.0.1:9", "the proxy http://127.0.0.1:9: connection refused"),
+        ("http://nowhere.invalid:3128", "no address is known for nowhere.invalid"),
+        ("socks5://127.0.0.1:9", "by http:// only"),
+    ],
+)
+def test_a_proxy_that_is_not_there(provider: Provider, monkeypatch: pytest.MonkeyPatch, proxy: str, why: str) -> None:
+    """Is named, with the setting, and without its password."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    error = refusal(provider(GCP_API_ENDPOINT=GOOGLES))
+    assert why in error.why
+    assert "HTTPS_PROXY" in error.hint
+    assert "secret" not in str(error)
+
+
+def test_a_proxy_that_lets_nobody_through(
+    provider: Provider, itself: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status is told; it knows Google's names only."""
+    monkeypatch.setenv("HTTPS_PROXY", itself["HTTPS_PROXY"])
+    error = refusal(provider(GCP_API_ENDPOINT="https://{service}.example.com"))
+    assert "does not let us through (HTTP 403)" in error.why
+    assert "HTTPS_PROXY" in error.hint
+
+
+def through(provider: Provider, google: Google, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes each kind of call by way of the proxy."""
+    by_key = str(google.key)
+    for_itself = str(google.service_account_key(folder / "itself.json", origin=hosts.ORIGIN))
+
+    def call(kind: str) -> None:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", for_itself if kind == "token" else by_key)
+        ours = provider(GCP_API_ENDPOINT=GOOGLES)
+        if kind != "push":
+            ours.create_registry()
+            return
+        there = ImageReference("europe-west6-docker.pkg.dev", f"{google.project.id}/{google.repository}/image")
+        put_image(RegistryStore(there, ours.credentials, push=True, network=network_settings()))
+
+    return call
+
+
+@pytest.mark.parametrize("kind", ["token", "api", "push"])
+def test_a_proxy_with_an_authority_of_its_own(
+    google: Google,
+    provider: Provider,
+    itself: Mapping[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """The setting for its certificate is named, and with it everything goes through."""
+    call = through(provider, google, tmp_path, monkeypatch)
+    monkeypatch.setenv("HTTPS_PROXY", itself["HTTPS_PROXY"])
+    with pytest.raises((CloudError, RegistryError), match=r"(?i)certificate") as caught:
+        call(kind)
+    assert "SSL_CERT_FILE" in caught.value.hint
+    monkeypatch.setenv("SSL_CERT_FILE", itself["SSL_CERT_FILE"])
+    call(kind)
+
+
+def test_servers_that_do_not_answer(google: Google, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Are not waited for beyond a deadline: APIs, and those that give out tokens."""
+    monkeypatch.setattr(apis, "CALL_TIMEOUT", 0.5)
+    monkeypatch.setattr(account, "TIMEOUT", 0.5)
+    google.faults.add("GetRepository", hang=60)
+    error = refusal(provider())
+    assert "Deadline" in error.why
+    assert "network" in error.hint
+    google.faults.add("POST /token", hang=60)
+    error = refusal(provider())
+    assert "timed out" in error.why
+    assert "network" in error.hint
+
+
+def test_a_certificate_that_has_expired(
+    google: Google, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a machine whose clock is far off, all have; APIs and the registry tell so."""
+    private, certificate = keys.certificate(-1)
+    (tmp_path / "key.pem").write_text(private)
+    (tmp_path / "certificate.pem").write_text(certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+    with rpc.serving(google.state, SERVICES, 0, tmp_path) as port:
+        error = refusal(provider(GCP_API_ENDPOINT=f"https://localhost:{port}"))
+    assert "expired" in error.why
+    assert "clock" in error.hint
+    with answering(200, tls=tmp_path) as server:
+        there = ImageReference(server.host.replace("127.0.0.1", "localhost"), "image")
+        with pytest.raises(RegistryError, match="expired") as caught:
+            RegistryStore(there, plain_http=False, network=network_settings()).reach()
+    assert "clock" in caught.value.hint
+
+
+def test_certificates_that_cannot_be_read(provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Are named, with the setting."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    error = refusal(provider(GCP_API_ENDPOINT="https://127.0.0.1:9"))
+    assert "missing.pem" in str(error)
+    assert "SSL_CERT_FILE" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "lasting"),
+    [
+        ("DNS resolution failed for x.googleapis.com:443: C-ares status is not ARES_SUCCESS", True),
+        ("failed to connect to all addresses; last error: UNKNOWN: ipv4:1.2.3.4:443: Network is unreachable", True),
+        ("failed to connect to all addresses; last error: UNAVAILABLE: ipv4:1.2.3.4:443: Socket closed", False),
+        ("The service is currently unavailable.", False),
+    ],
+)
+def test_what_lasts_is_told_from_what_passes(text: str, lasting: bool) -> None:
+    """Only the latter is tried again."""
+    assert reach.is_lasting(text) is lasting
