@@ -1,0 +1,66 @@
+"""What earlier pushes have shown: how fast a registry takes bytes, and what a repository got last."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from bentoship.errors import InvalidReferenceError
+from bentoship.files import write_whole
+from bentoship.layers import key_of
+from bentoship.reference import ImageReference
+
+_WORTH_MEASURING = 1_000_000
+"""Bytes; of less, it is the questions and answers that take the time."""
+
+
+@dataclass(frozen=True)
+class History:
+    """A small file for each registry and each repository; one that is damaged is none.
+
+    Args:
+        folder: made when something is first kept there.
+    """
+
+    folder: Path
+
+    def speed(self, host: str) -> float | None:
+        """The bytes per second that a registry took at the last push that was worth measuring; None before any."""
+        told = self._read("speeds", host)
+        return float(told) if isinstance(told, int | float) and told > 0 else None
+
+    def published(self, repository: ImageReference) -> ImageReference | None:
+        """What was last pushed from here to a repository; None before any."""
+        told = self._read("published", repository.repository)
+        try:
+            return repository.with_digest(told) if isinstance(told, str) else None
+        except InvalidReferenceError:
+            return None
+
+    def keep_push(self, repository: ImageReference, digest: str, sent: int, seconds: float) -> None:
+        """Remember a push.
+
+        Args:
+            repository: where it went.
+            digest: of what is there now.
+            sent: the bytes that went over.
+            seconds: how long that took.
+        """
+        self._write("published", repository.repository, digest)
+        if sent >= _WORTH_MEASURING and seconds > 0:
+            self._write("speeds", repository.host, sent / seconds)
+
+    def _file(self, kind: str, name: str) -> Path:
+        return self.folder / kind / f"{key_of(name)}.json"
+
+    def _read(self, kind: str, name: str) -> object:
+        try:
+            return json.loads(self._file(kind, name).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def _write(self, kind: str, name: str, value: object) -> None:
+        file = self._file(kind, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(value).encode())
