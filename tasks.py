@@ -40,12 +40,19 @@ def _run(context: Context, step: str, module: str = "steps") -> None:
     # Imported here, so that `invoke --list` answers at once.
     from bentoship import steps
 
+    if context.config.run.dry:
+        _plan()
+        return
     with _clean_errors():
-        workspace = steps.workspace(FOLDER)
-        if context.config.run.dry:
-            steps.plan(workspace)
-        else:
-            getattr(importlib.import_module(f"bentoship.{module}"), step)(workspace)
+        getattr(importlib.import_module(f"bentoship.{module}"), step)(steps.workspace(FOLDER))
+
+
+def _plan(**how: bool) -> None:
+    """Tell what publish would do."""
+    from bentoship import before, steps
+
+    with _clean_errors():
+        before.plan(steps.workspace(FOLDER), **how)
 
 
 def _show(what: str, as_json: bool) -> None:
@@ -138,10 +145,10 @@ def doctor(context: Context, json: bool = False) -> None:
         raise Exit(code=1)
 
 
-@task
-def plan(context: Context) -> None:
+@task(help={"json": "for programs"})
+def plan(context: Context, json: bool = False) -> None:
     """Tell what publish would do, without doing it."""
-    _run(context, "plan")
+    _plan(as_json=json)
 
 
 @task(help={"json": "for programs"})

@@ -18,7 +18,7 @@ from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import each_once
 from bentoship.layers import LayerCache
-from bentoship.plan import Outline, PlannedLayer, check_packages, planned_layers
+from bentoship.plan import Outline, PlannedImage, check_packages, planned_images
 from bentoship.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.graph import below
@@ -110,11 +110,11 @@ class DirectBackend:
         self._layout.write(descriptor, io.BytesIO(content), lambda _: None)
         return descriptor
 
-    def plan(self, bento: Bento) -> list[PlannedLayer]:
-        """The layers, as far as they are known without downloading anything large."""
+    def plan(self, bento: Bento) -> dict[str, PlannedImage]:
+        """The images, as far as they are known without downloading anything large."""
         check(bento)
         outlines = {platform: self._outline(bento, platform) for platform in self._platforms}
-        return planned_layers(bento, outlines, self._cache)
+        return planned_images(bento, outlines, self._cache)
 
     def load(self, image: Built, name: str) -> str:
         """Send the engine what it lacks, from the layout."""
