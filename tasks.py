@@ -145,10 +145,10 @@ def doctor(context: Context, json: bool = False) -> None:
         raise Exit(code=1)
 
 
-@task(help={"json": "for programs"})
-def plan(context: Context, json: bool = False) -> None:
-    """Tell what publish would do, without doing it."""
-    _plan(as_json=json)
+@task(help={"why": "and what makes the image differ from the one published last", "json": "for programs"})
+def plan(context: Context, why: bool = False, json: bool = False) -> None:
+    """Tell what publish would do, without doing it; with --why, what has changed since the last one."""
+    _plan(as_json=json, why=why)
 
 
 @task(help={"json": "for programs"})

@@ -4,143 +4,119 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from bentoship import bento as bentos
 from bentoship import console
 from bentoship.bento import Bento
-from bentoship.errors import CloudError, RegistryError
+from bentoship.errors import CloudError, RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
-from bentoship.image.platforms import titled
-from bentoship.plan import Part, Shipment, shipment
+from bentoship.plan import PlannedImage, shipment
+from bentoship.published import published_images
 from bentoship.reference import ImageReference
-from bentoship.steps import Workspace, backend, history, provider, registry_store, repository, tags
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What publish would do.
-
-    Args:
-        bento: what it would publish.
-        target: the repository.
-        tags: what the image would be called there.
-        platforms: what it is for.
-        shipment: what would be sent; or why only making the image tells.
-        speed: the bytes per second that the registry took at the last push; None before any.
-    """
-
-    bento: Bento
-    target: ImageReference
-    tags: tuple[str, ...]
-    platforms: tuple[str, ...]
-    shipment: Shipment | str
-    speed: float | None
-
-    @property
-    def seconds(self) -> float | None:
-        """About how long sending would take; None where nothing tells."""
-        return None if isinstance(self.shipment, str) or not self.speed else self.shipment.size / self.speed
+from bentoship.report import Plan, Reasons, document, tell
+from bentoship.steps import (
+    Workspace,
+    backend,
+    history,
+    layer_layout,
+    layout,
+    provider,
+    registry_store,
+    repository,
+    tags,
+)
+from bentoship.stores.nearest import Nearest
+from bentoship.why import differences
 
 
 @functools.cache
-def plan(where: Workspace, *, as_json: bool = False) -> None:
-    """Tell what publish would do: no Bento is stored, no tag set, no registry started, nothing sent."""
-    made = _plan(where)
+def plan(where: Workspace, *, as_json: bool = False, why: bool = False) -> None:
+    """Tell what publish would do: no Bento is stored, no tag set, no registry started, nothing sent.
+
+    Args:
+        where: the project.
+        as_json: whether a program reads it.
+        why: whether to tell what makes the image differ from the one that was published last.
+
+    Raises: BentoshipError.
+    """
+    made = _plan(where, why=why)
     if as_json:
-        console.result(json.dumps(_document(made), indent=2, ensure_ascii=False))
+        console.result(json.dumps(document(made), indent=2, ensure_ascii=False))
     else:
-        _tell(made)
+        tell(made)
 
 
-def _plan(where: Workspace) -> Plan:
+def _plan(where: Workspace, *, why: bool) -> Plan:
     scratch = where.settings.cache / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="plan-", dir=scratch) as folder:
         bento = bentos.preview(where.project, Path(folder))
         planned = backend(where).plan(bento)
     target = repository(where, bento)
+    names = tags(where, bento.version)
+    asked = _Repository(where, target)
     return Plan(
         bento,
         target,
-        tags(where, bento.version),
+        names,
         where.settings.platforms,
-        planned if isinstance(planned, str) else shipment(planned, _asking(where, target)),
+        planned if isinstance(planned, str) else shipment(planned, asked.exists),
         history(where).speed(target.host),
+        _reasons(where, asked, names, bento, planned) if why else None,
     )
 
 
-def _asking(where: Workspace, target: ImageReference) -> Callable[[Descriptor], bool | None]:
-    """How to learn what the repository has, without starting its registry; it tells None when that cannot be asked."""
-    if holdings := provider(where).holdings(target):
-        return holdings
-    store = registry_store(where, target, push=False)
-    silent = False
+def _reasons(
+    where: Workspace, asked: _Repository, names: Sequence[str], bento: Bento, planned: Mapping[str, PlannedImage] | str
+) -> Reasons:
+    if isinstance(planned, str):
+        return Reasons(None, "only building it tells")
+    published = asked.named(names) or asked.remembered()
+    if published is None:
+        return Reasons(None, f"nothing that was published as {asked.target} is known here")
+    blobs = Nearest((layout(where), layer_layout(where)), asked.store)
+    try:
+        return Reasons(published.digest, differences(bento, planned, published_images(blobs, published), blobs))
+    except StoreError as error:
+        return Reasons(published.digest, f"{published.digest} cannot be compared: {error.why}")
 
-    def ask(descriptor: Descriptor) -> bool | None:
-        nonlocal silent
+
+class _Repository:
+    """The repository, as far as it can be asked without starting its registry. That it can't be is told once."""
+
+    def __init__(self, where: Workspace, target: ImageReference) -> None:
+        self.target = target
+        self._where = where
+        self._holdings = provider(where).holdings(target)
+        self.store = None if self._holdings else registry_store(where, target, push=False)
+
+    def exists(self, descriptor: Descriptor) -> bool | None:
+        """Whether it has a content; None when it cannot be asked."""
+        if self._holdings:
+            return self._holdings(descriptor)
         try:
-            return None if silent else store.exists(descriptor)
+            return self.store.exists(descriptor) if self.store else None
         except (RegistryError, CloudError) as error:
             console.say("plan", f"{error.doing}: {error.why}; all is taken for new")
-            silent = True
+            self.store = None
             return None
 
-    return ask
+    def named(self, names: Sequence[str]) -> Descriptor | None:
+        """What it has by the first of some names that it knows; None where it has none, or cannot be asked."""
+        for name in names:
+            with suppress(StoreError, CloudError):
+                if self.store:
+                    return self.store.resolve(name)
+        return None
 
-
-def _tell(made: Plan) -> None:
-    say = functools.partial(console.say, to=sys.stdout)
-    say("build", f"{made.bento.tag} {'would be built' if made.bento.fresh else 'is up to date'}")
-    if isinstance(made.shipment, str):
-        say("containerize", made.shipment)
-        size = "what the registry lacks, known once it is built, is"
-    else:
-        parts = made.shipment.parts
-        say("containerize", f"{sum(part.layer.made for part in parts)} of {len(parts)} layers are made")
-        console.table([_row(part, made.platforms) for part in parts], to=sys.stdout)
-        size = console.size(made.shipment.size, exact=made.shipment.digest is not None)
-    say("tag", ", ".join(made.tags))
-    time = ""
-    if made.seconds and made.speed:
-        time = f", about {console.duration(made.seconds)} at the {console.size(made.speed)}/s of the last push"
-    say("push", f"{size} to send to {made.target}{time}")
-
-
-def _document(made: Plan) -> dict[str, Any]:
-    """The plan for programs, as README describes it."""
-    shipment = None if isinstance(made.shipment, str) else made.shipment
-    return {
-        "bento": made.bento.tag,
-        "reference": str(made.target),
-        "tags": made.tags,
-        "platforms": made.platforms,
-        "digest": shipment and shipment.digest,
-        "layers": list(map(_layer, shipment.parts)) if shipment else None,
-        "bytes_to_send": shipment and shipment.size,
-        "seconds_estimated": made.seconds,
-    }
-
-
-def _row(part: Part, platforms: Sequence[str]) -> tuple[str, str, str]:
-    layer = part.layer
-    size = console.size(layer.size, exact=layer.descriptor is not None)
-    return size, part.state, titled(layer.title, part.platforms, platforms)
-
-
-def _layer(part: Part) -> dict[str, Any]:
-    layer = part.layer
-    digest = layer.descriptor and layer.descriptor.digest
-    return {
-        "title": layer.title,
-        "platforms": part.platforms,
-        "digest": digest,
-        "size": layer.size,
-        "estimated": not digest,
-        "state": part.state,
-    }
+    def remembered(self) -> Descriptor | None:
+        """What was last pushed there from here, if it is here still."""
+        last = history(self._where).published(self.target)
+        with suppress(StoreError):
+            return layout(self._where).resolve(last.digest) if last and last.digest else None
+        return None
