@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,8 @@ def bento(tmp_path: Path) -> Bento:
     for version, weights in (("v1", b"0123456789"), ("v2", b"9876543210")):
         (tmp_path / "stars" / version / "sub").mkdir(parents=True)
         (tmp_path / "stars" / version / "weights.bin").write_bytes(weights)
+        # A time says nothing of what is in a file.
+        os.utime(tmp_path / "stars" / version / "weights.bin", (1, 1))
         (tmp_path / "stars" / version / "sub" / "same.txt").write_text("same", "utf-8")
     models = (Model("stars", "v2", tmp_path / "stars" / "v2"),)
     return Bento("echo", "two", tmp_path, "3.11", "", models, (), (), ())
@@ -191,9 +194,10 @@ def test_a_model_without_its_former_version_is_told(bento: Bento, cache: LayerCa
 
 
 def test_settings_are_compared_and_not_shown(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:
-    """Which variables differ, but not what they hold."""
-    before = publish(store, image(cache, {}, env=["A=old-secret", "B=1"]))
-    (difference,) = told(bento, planned(image(cache, {}, env=["A=new-secret", "B=1"])), before, store)
+    """Which variables differ, but not what they hold; the labels of packages and base are told with those."""
+    before = publish(store, image(cache, {}, ["a==1"], env=["A=old-secret", "B=1"]))
+    now = planned(image(cache, {}, ["a==2"], {"image": "python"}, env=["A=new-secret", "B=1"]))
+    (difference,) = told(bento, now, before, store)
     assert (difference.title, [change.name for change in difference.changes]) == ("settings", ["A"])
     (change,) = difference.changes
     assert (change.now and change.now.version, change.size) == (None, 0)
