@@ -145,7 +145,7 @@ def _by_part(layers: Iterable[tuple[str, Descriptor | None]]) -> dict[str, list[
 
 
 def _part(title: str) -> str:
-    if re.match(r"packages$|package |\d+ packages$", title):
+    if re.match(r"(\d+ )?packages?\b", title):
         return "packages"
     if title.startswith(("model ", "source ")):
         # The version is what differs; the source's name says nothing that the image does not say.

@@ -137,7 +137,7 @@ def test_source_differs_by_its_files(bento: Bento, cache: LayerCache, store: Lay
 def test_packages_differ_by_their_versions(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:
     """However many layers they are in, and before they are installed; markers, extras and paths do not confuse it."""
     locked = ["Numpy==2.1", "gone==1", 'win==3 ; sys_platform == "win32"', "./tool.whl", "uvicorn[standard]==1.0"]
-    layers: dict[str, Files] = {"packages": {"a": b"1"}, "package numpy 2.1": {"b": b"2"}}
+    layers: dict[str, Files] = {"packages, part 1 of 2": {"a": b"1"}, "package numpy 2.1": {"b": b"2"}}
     before = publish(store, image(cache, layers, locked))
     new = ["numpy==2.2", "more==1", "uvicorn[standard]==1.0", 'win==3 ; sys_platform == "win32"', "./tool.whl"]
     (difference,) = told(bento, PlannedImage((PlannedLayer("4 packages", 10),), tuple(new), DEBIAN), before, store)
