@@ -172,10 +172,10 @@ def locations(context: Context, json: bool = False) -> None:
 @task
 def stop_registry(context: Context) -> None:
     """Stop the local registry; what it holds is kept."""
-    _run(context, "stop_registry")
+    _run(context, "stop_registry", "upkeep")
 
 
 @task
 def clean(context: Context) -> None:
     """Remove what can be made again: caches and this project's images, but nothing that was published."""
-    _run(context, "clean")
+    _run(context, "clean", "upkeep")

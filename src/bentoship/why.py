@@ -18,7 +18,7 @@ from typing import IO, Any, Literal, cast
 from bentoship.assembly import BENTO_PATH
 from bentoship.bento import Bento, Model
 from bentoship.errors import StoreError
-from bentoship.image.descriptor import LAYER_GZIP, Descriptor
+from bentoship.image.descriptor import Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.platforms import owned
 from bentoship.plan import PlannedImage
@@ -220,8 +220,7 @@ def _listed(layer: Descriptor, blobs: Source) -> Iterator[tuple[str, Thing]]:
     """The files and links of a layer. Raises StoreError when it is not there, or damaged."""
     try:
         with blobs.open(layer) as content:
-            raw = cast("IO[bytes]", content)
-            plain = gzip.GzipFile(fileobj=raw) if layer.media_type == LAYER_GZIP else raw
+            plain = gzip.GzipFile(fileobj=cast("IO[bytes]", content))
             with tarfile.open(fileobj=plain, mode="r|", bufsize=CHUNK, encoding="utf-8") as tar:
                 for member in tar:
                     if not member.isdir():

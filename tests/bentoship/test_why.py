@@ -122,7 +122,7 @@ def test_source_differs_by_its_files(bento: Bento, cache: LayerCache, store: Lay
         Entry(f"{at}/run.sh", content=b"#!", mode=0o755), Entry(f"{at}/service.py", content=b"b" * 10),
         symlink(f"{at}/link", "two"),
     ]  # fmt: skip
-    first, second = cache.write(old, "source echo:one"), cache.write(new, "source echo:two", compress=False)
+    first, second = cache.write(old, "source echo:one"), cache.write(new, "source echo:two")
     start = image(cache, {})
     before = publish(store, image_of([first], json.loads(start.config)["config"], "linux/amd64", {}))
     now = replace(start, layers=(second,))
