@@ -40,12 +40,19 @@ def _run(context: Context, step: str, module: str = "steps") -> None:
     # Imported here, so that `invoke --list` answers at once.
     from bentoship import steps
 
+    if context.config.run.dry:
+        _plan()
+        return
     with _clean_errors():
-        workspace = steps.workspace(FOLDER)
-        if context.config.run.dry:
-            steps.plan(workspace)
-        else:
-            getattr(importlib.import_module(f"bentoship.{module}"), step)(workspace)
+        getattr(importlib.import_module(f"bentoship.{module}"), step)(steps.workspace(FOLDER))
+
+
+def _plan(**how: bool) -> None:
+    """Tell what publish would do."""
+    from bentoship import before, steps
+
+    with _clean_errors():
+        before.plan(steps.workspace(FOLDER), **how)
 
 
 def _show(what: str, as_json: bool) -> None:
@@ -144,10 +151,10 @@ def doctor(context: Context, json: bool = False) -> None:
         raise Exit(code=1)
 
 
-@task
-def plan(context: Context) -> None:
-    """Tell what publish would do, without doing it."""
-    _run(context, "plan")
+@task(help={"why": "and what makes the image differ from the one published last", "json": "for programs"})
+def plan(context: Context, why: bool = False, json: bool = False) -> None:
+    """Tell what publish would do, without doing it; with --why, what has changed since the last one."""
+    _plan(as_json=json, why=why)
 
 
 @task(help={"json": "for programs"})
@@ -171,10 +178,10 @@ def locations(context: Context, json: bool = False) -> None:
 @task
 def stop_registry(context: Context) -> None:
     """Stop the local registry; what it holds is kept."""
-    _run(context, "stop_registry")
+    _run(context, "stop_registry", "upkeep")
 
 
 @task
 def clean(context: Context) -> None:
     """Remove what can be made again: caches and this project's images, but nothing that was published."""
-    _run(context, "clean")
+    _run(context, "clean", "upkeep")

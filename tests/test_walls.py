@@ -78,7 +78,8 @@ def test_values_need_the_standard_library_alone(module: str) -> None:
         (["bentoship.backends"], ["bentoship.backends", "bentoship.steps"]),
         (["bentoship.running"], ["bentoship.running", "bentoship.verify", "bentoship.after"]),
         (["bentoship.running.linux"], ["bentoship.running"]),
-        (["bentoship.steps"], ["bentoship.steps", "bentoship.after", "bentoship.doctor", "tasks"]),
+        (["bentoship.steps"], ["bentoship.steps", "bentoship.after", "bentoship.before", "bentoship.upkeep",
+                               "bentoship.doctor", "tasks"]),
         (["rich"], ["bentoship.console"]),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -77,6 +77,11 @@ def assemble(
         *(layer for model in bento.models for layer in model_layer(model, cache)),
         *source_layer(bento, cache),
     ]
+    return described(bento, base, locked, layers)
+
+
+def described(bento: Bento, base: Base, locked: Sequence[str], layers: Sequence[Layer]) -> Image:
+    """The image of a Bento whose layers are made: what it runs, and what it says of itself."""
     return image_of(layers, _config(bento, base, locked), base.platform, _annotations(bento, base))
 
 
@@ -234,7 +239,7 @@ def _env(base: Base) -> dict[str, str]:
     return dict(one.partition("=")[::2] for one in base.config.get("Env") or [])
 
 
-def _config(bento: Bento, base: Base, locked: list[str]) -> dict[str, Any]:
+def _config(bento: Bento, base: Base, locked: Sequence[str]) -> dict[str, Any]:
     """What a container runs, and as whom. The base's command is dropped: the entrypoint would take it as arguments."""
     path = _env(base).get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     env = {

@@ -37,6 +37,13 @@ def size(count: float, *, exact: bool = True) -> str:
     raise AssertionError
 
 
+def duration(seconds: float) -> str:
+    """An estimate of a time for people: 4 s, 12 min, 2.5 h."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:
     """Rows in columns, below the words of a step."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -65,11 +72,16 @@ class Transfer:
         self._next = time.monotonic() + every
         self._bar = _bar() if sys.stderr and sys.stderr.isatty() else None
         self._tasks: dict[str, TaskID] = {}
+        self._began: float | None = None
+        self.seconds = 0.0
+        """How long it took in the end, from when it was known that there is something to send."""
 
     def __enter__(self) -> Transfer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._began is not None:
+            self.seconds = time.monotonic() - self._began
         if self._bar:
             self._bar.stop()
 
@@ -77,6 +89,8 @@ class Transfer:
         """What will be sent, or turned out to be sent besides."""
         with self._lock:
             self._total += sum(descriptor.size for descriptor in missing)
+            if self._total and self._began is None:
+                self._began = time.monotonic()
             if self._bar and self._total:
                 self._bar.start()
                 if "" not in self._tasks:

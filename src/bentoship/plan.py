@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
-from bentoship.assembly import made_model_layer, model_layer, source_layer, system_layer, target_of
+from bentoship.assembly import described, made_model_layer, model_layer, source_layer, system_layer, target_of
 from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento, Model
 from bentoship.errors import PackagesError
-from bentoship.image.descriptor import Descriptor
+from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import Layer
-from bentoship.image.platforms import each_once
+from bentoship.image.manifest import Image, index_of
+from bentoship.image.platforms import owned
 from bentoship.layers import LayerCache
 from bentoship.locks import download_size, lock, lock_all
 from bentoship.package_layers import Job, made_layers
@@ -20,6 +22,10 @@ from bentoship.packages import Target
 
 # About what the image's configuration weighs, and its user and environment, while nobody has made them.
 _SMALL = 20_000
+
+State = Literal["new", "present", "mountable", "unknown"]
+"""Of a layer in the registry: new ones are sent, mountable ones it takes from another repository of its own; unknown
+are those of which it could not be asked."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +36,73 @@ class PlannedLayer:
         title: what is in it.
         size: its bytes in a registry; an estimate unless there is a descriptor.
         descriptor: the layer itself, where it is known already.
-        made: whether its blob lies on this machine.
+        layer: all of it, where it is made already.
     """
 
     title: str
     size: int
     descriptor: Descriptor | None = None
-    made: bool = False
+    layer: Layer | None = None
+
+    @property
+    def made(self) -> bool:
+        """Whether it need not be made any more."""
+        return self.layer is not None
+
+
+@dataclass(frozen=True)
+class PlannedImage:
+    """What is known of the image for one platform.
+
+    Args:
+        layers: lowest first.
+        packages: every Python package with its version, as requirement lines.
+        base: what its base is made of, as `Base.origin` tells it; empty where only its layers are known.
+        image: the image itself, where all of its layers are made.
+    """
+
+    layers: tuple[PlannedLayer, ...]
+    packages: tuple[str, ...]
+    base: Mapping[str, Any] = field(default_factory=dict)
+    image: Image | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A layer of the images to be.
+
+    Args:
+        layer: itself.
+        platforms: those that have it.
+        state: of the layer in the registry.
+    """
+
+    layer: PlannedLayer
+    platforms: tuple[str, ...]
+    state: State
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What a push would do.
+
+    Args:
+        digest: of the manifest or index; None while not all of it is made.
+        parts: the layers, each once.
+        size: the bytes to send; an estimate unless there is a digest.
+    """
+
+    digest: str | None
+    parts: tuple[Part, ...]
+    size: int
 
 
 Outline = Base | Unmade | Sequence[Descriptor]
 """What is known of a base: all of it, what its packages tell, or the layers that a registry has."""
 
 
-def planned_layers(bento: Bento, outlines: Mapping[str, Outline], cache: LayerCache) -> list[PlannedLayer]:
-    """The layers of a Bento's image, as far as they are known without downloading anything large.
+def planned_images(bento: Bento, outlines: Mapping[str, Outline], cache: LayerCache) -> dict[str, PlannedImage]:
+    """A Bento's image for each platform, as far as it is known without downloading anything large.
 
     Args:
         bento: a Bento, which need not be in the store.
@@ -55,9 +113,7 @@ def planned_layers(bento: Bento, outlines: Mapping[str, Outline], cache: LayerCa
         PackagesError: a package has no wheel for one of the platforms.
     """
     check_packages(bento, outlines, cache)
-    layers = {platform: _for_platform(bento, outlines[platform], platform, cache) for platform in outlines}
-    # What is not known yet is taken for one platform's own.
-    return each_once(layers, lambda layer: layer.descriptor.digest if layer.descriptor else str(id(layer)))
+    return {platform: _planned(bento, outline, platform, cache) for platform, outline in outlines.items()}
 
 
 def check_packages(bento: Bento, outlines: Mapping[str, Outline], cache: LayerCache) -> None:
@@ -70,23 +126,67 @@ def check_packages(bento: Bento, outlines: Mapping[str, Outline], cache: LayerCa
     lock_all(bento.path, targets, cache.folder / "locks")
 
 
-def _for_platform(bento: Bento, outline: Outline, platform: str, cache: LayerCache) -> list[PlannedLayer]:
-    return [
+def shipment(
+    images: Mapping[str, PlannedImage],
+    exists: Callable[[Descriptor], bool | None],
+    mountable: Callable[[Descriptor], bool] = lambda _: False,
+) -> Shipment:
+    """What a push of planned images would send; of what isn't made yet, all.
+
+    Args:
+        images: by platform.
+        exists: tells whether the repository has it; None for one that cannot be asked.
+        mountable: tells whether the registry has it in another repository that it can be taken from.
+    """
+    # What is not known yet is taken for one platform's own.
+    layers = owned(
+        {platform: image.layers for platform, image in images.items()},
+        lambda layer: layer.descriptor.digest if layer.descriptor else str(id(layer)),
+    )
+
+    def state(descriptor: Descriptor | None) -> State:
+        there = descriptor is not None and exists(descriptor)
+        if there:
+            return "present"
+        if descriptor is not None and mountable(descriptor):
+            return "mountable"
+        return "unknown" if there is None else "new"
+
+    parts = tuple(Part(layer, platforms, state(layer.descriptor)) for layer, platforms in layers)
+    documents = _documents(images)
+    size = sum(part.layer.size for part in parts if part.state in ("new", "unknown"))
+    size += sum(document.size for document in documents if not exists(document))
+    return Shipment(documents[-1].digest if documents else None, parts, size)
+
+
+def _documents(images: Mapping[str, PlannedImage]) -> list[Descriptor]:
+    """Configurations, manifests and index, the root last; none while not all of them are known."""
+    made = [planned.image for planned in images.values() if planned.image]
+    if len(made) < len(images):
+        return []
+    of_each = [one for image in made for one in (image.config_descriptor, image.descriptor)]
+    return [*of_each, Descriptor.of(INDEX, index_of(made))] if len(made) > 1 else of_each
+
+
+def _planned(bento: Bento, outline: Outline, platform: str, cache: LayerCache) -> PlannedImage:
+    target = _target(bento, outline, platform)
+    locked = lock(bento.path, target, cache.folder / "locks")
+    layers = (
         *_base(outline),
         *_system(bento, outline, cache),
-        *_packages(bento, outline, platform, cache),
+        *_packages(bento, outline, target, locked, cache),
         *(layer for model in bento.models for layer in _model(model, cache)),
         *map(_made, source_layer(bento, cache)),
-    ]
-
-
-def survey(layers: Sequence[PlannedLayer], exists: Callable[[Descriptor], bool]) -> list[tuple[PlannedLayer, bool]]:
-    """Each layer, and whether the registry has it; what isn't known yet is taken for new."""
-    return [(layer, layer.descriptor is not None and exists(layer.descriptor)) for layer in layers]
+    )
+    made = [planned.layer for planned in layers if planned.layer]
+    origin = outline.origin if isinstance(outline, Base | Unmade) else {}
+    whole = len(made) == len(layers)
+    image = described(bento, outline, locked, made) if whole and isinstance(outline, Base) else None
+    return PlannedImage(layers, tuple(locked), origin, image)
 
 
 def _made(layer: Layer) -> PlannedLayer:
-    return PlannedLayer(layer.title, layer.descriptor.size, layer.descriptor, made=True)
+    return PlannedLayer(layer.title, layer.descriptor.size, layer.descriptor, layer)
 
 
 def _base(outline: Outline) -> Iterator[PlannedLayer]:
@@ -105,13 +205,13 @@ def _system(bento: Bento, outline: Outline, cache: LayerCache) -> Iterator[Plann
         yield PlannedLayer("user and environment", _SMALL)
 
 
-def _packages(bento: Bento, outline: Outline, platform: str, cache: LayerCache) -> Iterator[PlannedLayer]:
+def _packages(
+    bento: Bento, outline: Outline, target: Target, locked: Sequence[str], cache: LayerCache
+) -> Iterator[PlannedLayer]:
     made = _packages_made(bento, outline, cache)
     if made is not None:
         yield from map(_made, made)
     else:
-        target = _target(bento, outline, platform)
-        locked = lock(bento.path, target, cache.folder / "locks")
         yield PlannedLayer(f"{len(locked)} packages", download_size(bento.path, locked, target))
 
 

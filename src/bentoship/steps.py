@@ -5,8 +5,6 @@ from __future__ import annotations
 import atexit
 import functools
 import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -22,11 +20,12 @@ from bentoship.bases import Base
 from bentoship.bases.choice import DEBIAN, choose
 from bentoship.bento import Bento
 from bentoship.bento.inputs import wanted_base
-from bentoship.errors import CloudError, DamagedError, RegistryError, SettingsError
+from bentoship.errors import DamagedError, SettingsError
 from bentoship.git import clean_commit
+from bentoship.history import History
 from bentoship.image.descriptor import Descriptor
 from bentoship.layers import LayerCache
-from bentoship.plan import Outline, survey
+from bentoship.plan import Outline
 from bentoship.process import network_settings
 from bentoship.providers import Provider
 from bentoship.reference import ImageReference
@@ -151,13 +150,14 @@ def backend(where: Workspace) -> Backend:
         return _docker_backend(where)
     return DirectBackend(
         layer_cache(where),
-        LayoutStore(where.layout),
+        layout(where),
         where.settings.cache / "scratch",
         base=functools.partial(base, where),
         registry=lambda target: registry_store(where, target, push=True),
         outline=functools.partial(base_outline, where),
         engine=_load_into_engine,
         platforms=where.settings.platforms,
+        holders=lambda target: history(where).holders(target),
         tell=functools.partial(console.say, "containerize"),
     )
 
@@ -206,7 +206,7 @@ def base(where: Workspace, bento: Bento, platform: str) -> Base:
         platform=platform,
         store=store,
         cache=settings.cache,
-        layout=LayoutStore(layers.folder),
+        layout=layer_layout(where),
     )
     if not found.origin["pinned"]:
         console.say("containerize", f"the base {image} may change; pin it: {image}@{found.origin['digest']}")
@@ -248,9 +248,9 @@ def base_outline(where: Workspace, bento: Bento, platform: str) -> Outline:
         return debian_outline(settings.cache, python=bento.python_version, platform=platform, layers=layers)
     from bentoship.bases.registry import registry_outline
 
-    layout = LayoutStore(layers.folder)
-    listed = registry_outline(image, platform=platform, store=store, layout=layout)
-    return base(where, bento, platform) if all(map(layout.exists, listed)) else listed
+    kept = layer_layout(where)
+    listed = registry_outline(image, platform=platform, store=store, layout=kept)
+    return base(where, bento, platform) if all(map(kept.exists, listed)) else listed
 
 
 def _registry_base(where: Workspace, bento: Bento) -> tuple[ImageReference | None, RegistryStore | None]:
@@ -268,6 +268,21 @@ def _registry_base(where: Workspace, bento: Bento) -> tuple[ImageReference | Non
 def layer_cache(where: Workspace) -> LayerCache:
     """The layers of all projects."""
     return LayerCache(where.settings.cache / "layers")
+
+
+def layer_layout(where: Workspace) -> LayoutStore:
+    """Their blobs, and what was pulled."""
+    return LayoutStore(layer_cache(where).folder)
+
+
+def layout(where: Workspace) -> LayoutStore:
+    """This project's images."""
+    return LayoutStore(where.layout)
+
+
+def history(where: Workspace) -> History:
+    """What earlier pushes have shown."""
+    return History(where.settings.cache / "history")
 
 
 @once
@@ -351,23 +366,27 @@ def push(where: Workspace) -> Pushed:
     references = tag(where)
     auth(where)
     try:
-        pushed = _push(where, containerize(where), references)
+        pushed, seconds = _push(where, containerize(where), references)
     except DamagedError as error:
         console.say("push", f"{error.why}; it is made anew")
         image = backend(where).containerize(build(where))
         backend(where).tag(image, references)
-        pushed = _push(where, image, references)
+        pushed, seconds = _push(where, image, references)
     console.table([(console.size(part.size), part.outcome, part.title) for part in pushed.parts])
     console.say("push", f"sent {console.size(pushed.sent)}, {console.size(pushed.there)} were there already")
     for reference in references:
         console.say("push", str(reference))
     console.result(str(references[0].with_digest(pushed.digest)))
+    blobs = [part.digest for part in pushed.parts if part.digest]
+    history(where).keep_push(references[0], pushed.digest, blobs, pushed.sent, seconds)
     return pushed
 
 
-def _push(where: Workspace, image: Built, references: Sequence[ImageReference]) -> Pushed:
+def _push(where: Workspace, image: Built, references: Sequence[ImageReference]) -> tuple[Pushed, float]:
+    """Send it, and tell how many seconds that took."""
     with console.Transfer("push") as progress:
-        return backend(where).push(image, references, progress)
+        pushed = backend(where).push(image, references, progress)
+    return pushed, progress.seconds
 
 
 @once
@@ -379,70 +398,3 @@ def publish(where: Workspace) -> Pushed:
     target = repository(where, build(where)).with_digest(pushed.digest)
     console.say("publish", f"run it: docker run --rm -p 3000:3000 {target}")
     return pushed
-
-
-@once
-def plan(where: Workspace) -> None:
-    """Tell what publish would do: no Bento is stored, no tag set, no registry started, nothing sent."""
-    settings = where.settings
-    scratch = settings.cache / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="plan-", dir=scratch) as folder:
-        bento = bentos.preview(where.project, Path(folder))
-        planned = backend(where).plan(bento)
-    say = functools.partial(console.say, to=sys.stdout)
-    say("build", f"{bento.tag} {'would be built' if bento.fresh else 'is up to date'}")
-    target = repository(where, bento)
-    if isinstance(planned, str):
-        say("containerize", planned)
-        size = "what the registry lacks, known once it is built, is"
-    else:
-        surveyed = survey(planned, _asking(where, target))
-        say("containerize", f"{sum(layer.made for layer in planned)} of {len(planned)} layers are made")
-        rows = [(console.size(one.size, exact=bool(one.descriptor)), there, one.title) for one, there in surveyed]
-        console.table([(size, "present" if there else "new", title) for size, there, title in rows], to=sys.stdout)
-        new = [layer for layer, there in surveyed if not there]
-        size = console.size(sum(layer.size for layer in new), exact=all(layer.descriptor for layer in new))
-    say("tag", ", ".join(tags(where, bento.version)))
-    say("push", f"{size} to send to {target}")
-
-
-def _asking(where: Workspace, target: ImageReference) -> Callable[[Descriptor], bool]:
-    """How to learn what the registry has, without starting it; one that cannot be asked is taken to have nothing."""
-    if holdings := provider(where).holdings(target):
-        return holdings
-    store = registry_store(where, target, push=False)
-    silent = False
-
-    def ask(descriptor: Descriptor) -> bool:
-        nonlocal silent
-        try:
-            return not silent and store.exists(descriptor)
-        except (RegistryError, CloudError) as error:
-            console.say("plan", f"{error.doing}: {error.why}; all is taken for new")
-            silent = True
-            return False
-
-    return ask
-
-
-@once
-def stop_registry(where: Workspace) -> None:
-    """Stop the local registry."""
-    from bentoship.providers.local import LocalRegistry
-
-    stopped = LocalRegistry(where.settings.cache, where.settings.local_registry_port).stop()
-    console.say("stop-registry", "stopped; its images are kept" if stopped else "it does not run")
-
-
-@once
-def clean(where: Workspace) -> None:
-    """Remove what the next publish would make again."""
-    cache = where.settings.cache
-    # What the local registry holds was published, and is nobody's to throw away as a cache.
-    found = [path for path in cache.glob("*") if path.name != "registry"] if cache.is_dir() else []
-    freed = 0
-    for path in [*found, where.layout.parent]:
-        freed += sum(file.lstat().st_size for file in path.rglob("*") if file.lstat().st_nlink == 1)
-        shutil.rmtree(path, ignore_errors=True)
-    console.say("clean", f"removed {console.size(freed)}; what was published in the local registry is kept")

@@ -22,6 +22,27 @@ def test_sizes_are_for_people(count: float, text: str) -> None:
     assert console.size(count, exact=False) == f"~{text}"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (4.4, "4 s"), (89, "89 s"), (150, "2 min"), (5000, "83 min"), (9000, "2.5 h")]
+)
+def test_times_are_for_people(seconds: float, text: str) -> None:
+    """As rough as an estimate is."""
+    assert console.duration(seconds) == text
+
+
+def test_a_transfer_tells_how_long_it_took() -> None:
+    """From when there was something to send; without that, nothing."""
+    with console.Transfer("push") as progress:
+        progress.begin([])
+    assert progress.seconds == 0
+    with console.Transfer("push") as progress:
+        time.sleep(0.05)
+        began = time.monotonic()
+        progress.begin([BLOB])
+        time.sleep(0.01)
+    assert 0.01 <= progress.seconds <= time.monotonic() - began
+
+
 def test_words_go_to_stderr_and_results_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     """A script that reads stdout gets the result alone."""
     console.say("push", "words")

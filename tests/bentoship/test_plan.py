@@ -24,50 +24,81 @@ def bento(tmp_path: Path, offered: str) -> Bento:
     return laid_out(tmp_path, offered)
 
 
-def planned(bento: Bento, outline: plan.Outline, cache: LayerCache) -> list[plan.PlannedLayer]:
+def planned(bento: Bento, outline: plan.Outline, cache: LayerCache) -> plan.PlannedImage:
     """The plan for amd64."""
-    return plan.planned_layers(bento, {"linux/amd64": outline}, cache)
+    return plan.planned_images(bento, {"linux/amd64": outline}, cache)["linux/amd64"]
 
 
 def test_after_assembling_the_plan_is_the_image(bento: Bento, base: Base, tmp_path: Path) -> None:
-    """The same layers, in the same order, to the byte."""
+    """The same image with the same layers, to the byte."""
     cache = LayerCache(tmp_path / "cache")
     image = assemble(bento, base, cache, tmp_path)
-    layers = planned(bento, base, cache)
-    assert [(one.title, one.descriptor) for one in layers] == [(one.title, one.descriptor) for one in image.layers]
-    assert all(one.made and one.descriptor and one.size == one.descriptor.size for one in layers)
+    told = planned(bento, base, cache)
+    assert [one.layer for one in told.layers] == list(image.layers)
+    assert all(one.made and one.descriptor and one.size == one.descriptor.size for one in told.layers)
+    assert told.image == image
+    assert told.packages == ("tool==1.0",)
+    assert told.base == base.origin
+
+
+def test_what_is_made_is_sent_to_the_byte(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """With the configuration and the manifest; nothing once all of it is there."""
+    cache = LayerCache(tmp_path / "cache")
+    image = assemble(bento, base, cache, tmp_path)
+    told = {"linux/amd64": planned(bento, base, cache)}
+    source = image.layers[-1].descriptor
+    changed = plan.shipment(told, lambda one: one != source and one.media_type == LAYER_GZIP)
+    assert changed.digest == image.descriptor.digest
+    assert [part.state for part in changed.parts] == ["present"] * (len(image.layers) - 1) + ["new"]
+    assert changed.size == source.size + len(image.config) + len(image.manifest)
+    assert plan.shipment(told, lambda one: True).size == 0
 
 
 def test_before_it_sizes_are_estimates(bento: Bento, tmp_path: Path) -> None:
-    """What is not made yet has a size without a descriptor; what is small is made."""
-    layers = planned(bento, Unmade("linux/amd64", 25_000_000, glibc=36), LayerCache(tmp_path / "cache"))
-    assert [one.descriptor is None for one in layers] == [True, True, True, False, False]
-    assert layers[0].size == 25_000_000
+    """What is not made yet has a size without a descriptor; what is small is made; there is no digest."""
+    outline = Unmade("linux/amd64", 25_000_000, glibc=36, origin={"debian": {}})
+    told = planned(bento, outline, LayerCache(tmp_path / "cache"))
+    assert [one.descriptor is None for one in told.layers] == [True, True, True, False, False]
+    assert told.layers[0].size == 25_000_000
+    assert (told.base, told.image) == ({"debian": {}}, None)
+    shipment = plan.shipment({"linux/amd64": told}, lambda one: False)
+    assert (shipment.digest, shipment.size) == (None, sum(one.size for one in told.layers))
 
 
 def test_layers_of_an_image_are_known_before_they_are_pulled(bento: Bento, tmp_path: Path) -> None:
-    """A base in a registry tells its layers, and so what of it the target has."""
-    base = [Descriptor(LAYER_GZIP, f"sha256:{number:064x}", 1000 + number) for number in range(2)]
-    layers = planned(bento, base, LayerCache(tmp_path / "cache"))
-    assert [one.descriptor for one in layers[:2]] == base
-    surveyed = plan.survey(layers, lambda descriptor: descriptor == base[1])
-    assert [there for _, there in surveyed] == [False, True, False, False, False, False]
+    """A base in a registry tells its layers, and so what of it the target has, or can take from elsewhere."""
+    base = [Descriptor(LAYER_GZIP, f"sha256:{number:064x}", 1000 + number) for number in range(3)]
+    told = planned(bento, base, LayerCache(tmp_path / "cache"))
+    assert [one.descriptor for one in told.layers[:3]] == base
+    images = {"linux/amd64": told}
+    shipment = plan.shipment(images, lambda one: one == base[1], lambda one: one == base[2])
+    assert [part.state for part in shipment.parts[:4]] == ["new", "present", "mountable", "new"]
+    assert shipment.size == sum(one.size for one in told.layers) - base[1].size - base[2].size
+
+
+def test_a_registry_that_cannot_be_asked_leaves_it_open(bento: Bento, tmp_path: Path) -> None:
+    """What it may have is unknown, and counts as what has to be sent; what is not made yet is new."""
+    told = planned(bento, Unmade("linux/amd64", 10, glibc=36), LayerCache(tmp_path / "cache"))
+    shipment = plan.shipment({"linux/amd64": told}, lambda one: None)
+    assert [part.state for part in shipment.parts] == ["new", "new", "new", "unknown", "unknown"]
+    assert shipment.size == sum(one.size for one in told.layers)
 
 
 def test_a_large_model_is_estimated(bento: Bento, tmp_path: Path) -> None:
     """Gigabytes are not packed to tell their size."""
     with (bento.models[0].path / "weights.bin").open("wb") as stream:
         stream.truncate(20_000_000)
-    layers = planned(bento, Unmade("linux/amd64", 1, glibc=36), LayerCache(tmp_path / "cache"))
-    (model,) = [one for one in layers if one.title.startswith("model")]
+    told = planned(bento, Unmade("linux/amd64", 1, glibc=36), LayerCache(tmp_path / "cache"))
+    (model,) = [one for one in told.layers if one.title.startswith("model")]
     assert (model.size, model.descriptor) == (20_000_000, None)
 
 
 def test_each_platform_is_shown_and_what_they_share_once(bento: Bento, tmp_path: Path) -> None:
-    """Titles name the platform of what is not shared."""
+    """Each layer comes with the platforms that have it."""
     outlines = {platform: Unmade(platform, 10, glibc=36) for platform in ("linux/amd64", "linux/arm64")}
-    layers = plan.planned_layers(bento, outlines, LayerCache(tmp_path / "cache"))
-    titles = [layer.title for layer in layers]
-    assert titles[-2:] == ["model stars:v1", "source echo:one"]
+    images = plan.planned_images(bento, outlines, LayerCache(tmp_path / "cache"))
+    parts = plan.shipment(images, lambda one: False).parts
     own = ["base", "user and environment", "1 packages"]
-    assert titles[:-2] == [f"{title} for {platform}" for platform in outlines for title in own]
+    told = [(part.layer.title, part.platforms) for part in parts]
+    assert told[:-2] == [(title, (platform,)) for platform in outlines for title in own]
+    assert told[-2:] == [(title, tuple(outlines)) for title in ("model stars:v1", "source echo:one")]

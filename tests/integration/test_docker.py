@@ -212,9 +212,10 @@ def test_a_registry_that_fails_is_told(built: Ways) -> None:
 
 def test_plan_builds_nothing(built: Ways) -> None:
     """It tells who would build, and that only this tells what there is to send."""
-    planned = built.site.invoke("plan", BASE_IMAGE="debian")
+    planned = built.site.invoke("plan", "--why", BASE_IMAGE="debian")
     assert "is up to date" in planned.stdout
     assert f"would build {built.name}" in planned.stdout
+    assert re.search(r"^why +only building it tells$", planned.stdout, re.MULTILINE)
     assert "BASE_IMAGE has no effect with BACKEND=docker" in planned.stderr
 
 

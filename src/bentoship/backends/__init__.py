@@ -9,7 +9,7 @@ from typing import Protocol
 from bentoship.bento import Bento
 from bentoship.console import size
 from bentoship.image.layer import Stream
-from bentoship.plan import PlannedLayer
+from bentoship.plan import PlannedImage
 from bentoship.reference import ImageReference
 from bentoship.transfer import Progress
 
@@ -85,8 +85,8 @@ class Backend(Protocol):
     def containerize(self, bento: Bento) -> Built:
         """Make the image of a Bento. Raises BentoshipError."""
 
-    def plan(self, bento: Bento) -> Sequence[PlannedLayer] | str:
-        """The layers that the image would have, or why only making it tells. Raises BentoshipError."""
+    def plan(self, bento: Bento) -> Mapping[str, PlannedImage] | str:
+        """The images that there would be, by platform, or why only making them tells. Raises BentoshipError."""
 
     def load(self, image: Built, name: str) -> str:
         """Have an image that was made in Docker's engine, under a name. Returns: what that took, in words.

@@ -21,9 +21,9 @@ from bentoship.image.platforms import each_once
 from bentoship.layers import LayerCache
 from bentoship.locks import lock
 from bentoship.package_layers import Staged, staging
-from bentoship.plan import Outline, PlannedLayer, check_packages, planned_layers
+from bentoship.plan import Outline, PlannedImage, check_packages, planned_images
 from bentoship.reference import ImageReference
-from bentoship.stores import Store
+from bentoship.stores import Registry, Store
 from bentoship.stores.graph import below
 from bentoship.stores.layout import LayoutStore
 from bentoship.transfer import Progress
@@ -41,6 +41,7 @@ class DirectBackend:
         outline: tells what is known of that base without making it.
         engine: puts an image of a store into Docker's engine, under a name.
         platforms: such as "linux/amd64"; of several images, an index is made.
+        holders: tells which other repositories of a registry have which blobs: their paths, by digest.
         tell: told in words what takes a while, before it begins.
     """
 
@@ -50,10 +51,11 @@ class DirectBackend:
         layout: LayoutStore,
         scratch: Path,
         base: Callable[[Bento, str], Base],
-        registry: Callable[[ImageReference], Store],
+        registry: Callable[[ImageReference], Registry],
         outline: Callable[[Bento, str], Outline],
         engine: Callable[[Store, Descriptor, str], str],
         platforms: Sequence[str],
+        holders: Callable[[ImageReference], Mapping[str, str]] = lambda _: {},
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._cache = cache
@@ -64,6 +66,7 @@ class DirectBackend:
         self._outline = outline
         self._engine = engine
         self._platforms = platforms
+        self._holders = holders
         self._tell = tell
 
     def containerize(self, bento: Bento) -> Built:
@@ -131,11 +134,11 @@ class DirectBackend:
         self._layout.write(descriptor, io.BytesIO(content), lambda _: None)
         return descriptor
 
-    def plan(self, bento: Bento) -> list[PlannedLayer]:
-        """The layers, as far as they are known without downloading anything large."""
+    def plan(self, bento: Bento) -> dict[str, PlannedImage]:
+        """The images, as far as they are known without downloading anything large."""
         check(bento)
         outlines = {platform: self._outline(bento, platform) for platform in self._platforms}
-        return planned_layers(bento, outlines, self._cache)
+        return planned_images(bento, outlines, self._cache)
 
     def load(self, image: Built, name: str) -> str:
         """Send the engine what it lacks, from the layout."""
@@ -154,8 +157,13 @@ class DirectBackend:
         store = self._store(image)
         root = store.resolve(image.digest)
         tags = [reference.tag or "latest" for reference in references]
+        registry, holders = self._registry(references[0]), self._holders(references[0])
+
+        def mount(blob: Descriptor) -> bool:
+            return blob.digest in holders and registry.mount(blob, holders[blob.digest])
+
         try:
-            result = transfer.copy(store, self._registry(references[0]), root, tags=tags, progress=progress)
+            result = transfer.copy(store, registry, root, tags=tags, progress=progress, mount=mount)
         except RegistryError:
             raise
         except StoreError as error:

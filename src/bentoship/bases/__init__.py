@@ -40,8 +40,10 @@ class Unmade:
         platform: such as "linux/amd64".
         size: about how many bytes it will weigh.
         glibc: the minor version of its C library: 36 for 2.36.
+        origin: what it will be made of, as a base tells it.
     """
 
     platform: str
     size: int
     glibc: int
+    origin: Mapping[str, Any] = field(default_factory=dict)

@@ -70,7 +70,9 @@ def debian_outline(cache: Path, *, python: str, platform: str, layers: LayerCach
     plan = _plan(cache, python, platform, ())
     made = is_as_made(plan.rootfs) and layers.find(plan.key)
     # A package is compressed harder than a layer, and holds what is left out of one: that is about even.
-    return plan.base(layers) if made else Unmade(platform, sum(deb.size for deb in plan.debs), plan.glibc)
+    if made:
+        return plan.base(layers)
+    return Unmade(platform, sum(deb.size for deb in plan.debs), plan.glibc, {"debian": {"packages": plan.made_of}})
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -52,18 +52,26 @@ Item = TypeVar("Item", bound=Titled)
 
 
 def each_once(by_platform: Mapping[str, Sequence[Item]], key: Callable[[Item], str]) -> list[Item]:
-    """What the images for several platforms consist of, each once: first what not all have, titled with its platform.
+    """What the images for several platforms consist of, each once, titled with its platforms unless all have it.
+
+    Takes what `owned` does, and gives it in the same order.
+    """
+    return [replace(item, title=titled(item.title, names, by_platform)) for item, names in owned(by_platform, key)]
+
+
+def owned(by_platform: Mapping[str, Sequence[Item]], key: Callable[[Item], str]) -> list[tuple[Item, tuple[str, ...]]]:
+    """What the images for several platforms consist of, each once, with those that have it: first what not all have.
 
     Args:
         by_platform: for each platform what its image consists of.
         key: what is the same of an item for all platforms that share it.
     """
     items = {key(item): item for items in by_platform.values() for item in items}
-    owners = {one: [name for name, items in by_platform.items() if one in map(key, items)] for one in items}
-    shared = [items[one] for one, names in owners.items() if len(names) == len(by_platform)]
-    own = [
-        replace(items[one], title=f"{items[one].title} for {', '.join(names)}")
-        for one, names in owners.items()
-        if len(names) < len(by_platform)
-    ]
-    return own + shared
+    keys = {platform: set(map(key, items)) for platform, items in by_platform.items()}
+    found = [(item, tuple(name for name, of in keys.items() if one in of)) for one, item in items.items()]
+    return sorted(found, key=lambda pair: len(pair[1]) == len(by_platform))
+
+
+def titled(title: str, owners: Sequence[str], platforms: Collection[str]) -> str:
+    """A title, with the platforms that it is for unless those are all."""
+    return title if len(owners) == len(platforms) else f"{title} for {', '.join(owners)}"

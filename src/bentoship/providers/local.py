@@ -22,6 +22,7 @@ from bentoship.files import lock, write_whole
 from bentoship.image.descriptor import Descriptor
 from bentoship.providers.distribution import find_program
 from bentoship.reference import ImageReference
+from bentoship.stores.graph import is_manifest
 
 _PATH = "bentoship"
 _PORTS = range(5000, 6000)
@@ -88,8 +89,13 @@ class LocalRegistry:
         if self.running():
             return None
         # The distribution registry's own layout (registry/storage/paths.go).
-        kept = self._folder / "data" / "docker" / "registry" / "v2" / "repositories" / repository.path / "_layers"
-        return lambda descriptor: (kept / "sha256" / descriptor.hex / "link").is_file()
+        kept = self._folder / "data" / "docker" / "registry" / "v2" / "repositories" / repository.path
+
+        def holds(descriptor: Descriptor) -> bool:
+            kind = "_manifests/revisions" if is_manifest(descriptor) else "_layers"
+            return (kept / kind / "sha256" / descriptor.hex / "link").is_file()
+
+        return holds
 
     def start(self) -> str:
         """Start the registry unless it runs, and wait until it answers.

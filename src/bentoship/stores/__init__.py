@@ -18,14 +18,18 @@ class Reader(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-class Store(Protocol):
+class Source(Protocol):
+    """What contents can be read from."""
+
+    def open(self, descriptor: Descriptor) -> AbstractContextManager[Reader]:
+        """The content as a stream, checked against digest and size by its end. Raises StoreError."""
+
+
+class Store(Source, Protocol):
     """A place that holds the blobs, manifests and tags of one repository."""
 
     def exists(self, descriptor: Descriptor) -> bool:
         """Whether the content is there."""
-
-    def open(self, descriptor: Descriptor) -> AbstractContextManager[Reader]:
-        """The content as a stream, checked against digest and size by its end. Raises StoreError."""
 
     def write(self, descriptor: Descriptor, content: Reader, advance: Advance) -> None:
         """Put the content there, wholly or not at all. Raises StoreError, also when digest or size differ."""
@@ -35,3 +39,10 @@ class Store(Protocol):
 
     def tag(self, descriptor: Descriptor, tag: str) -> None:
         """Let the tag stand for a manifest or index that is there."""
+
+
+class Registry(Store, Protocol):
+    """A store with others beside it, which may hold the same content."""
+
+    def mount(self, descriptor: Descriptor, from_path: str) -> bool:
+        """Take a blob from another repository without sending it; whether it is there now. Raises StoreError."""

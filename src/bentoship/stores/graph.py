@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, MANIFEST, MANIFEST_TYPES, Descriptor
-from bentoship.stores import Store
+from bentoship.stores import Source
 
 MAX_MANIFEST = 4 << 20
 """Bytes; registries refuse larger manifests (OCI distribution spec, "Pushing manifests")."""
@@ -20,7 +20,7 @@ def is_manifest(descriptor: Descriptor) -> bool:
     return descriptor.media_type in MANIFEST_TYPES or descriptor.media_type in INDEX_TYPES
 
 
-def read_manifest(store: Store, descriptor: Descriptor) -> bytes:
+def read_manifest(store: Source, descriptor: Descriptor) -> bytes:
     """A manifest or index, whole. Raises StoreError when it is not there, damaged or too large to be one."""
     if descriptor.size > MAX_MANIFEST:
         raise StoreError(f"Read the manifest {descriptor.digest}", f"{descriptor.size} bytes are too many for one")
@@ -42,7 +42,7 @@ def children(content: bytes) -> tuple[Descriptor, ...]:
         raise StoreError("Read an image's manifest", f"it is none ({error!r})") from error
 
 
-def below(store: Store, root: Descriptor) -> Iterator[Descriptor]:
+def below(store: Source, root: Descriptor) -> Iterator[Descriptor]:
     """All that a manifest or index consists of, however deep. Raises StoreError when one of them cannot be read."""
     if is_manifest(root):
         for child in children(read_manifest(store, root)):

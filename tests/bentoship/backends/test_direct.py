@@ -189,6 +189,35 @@ def test_a_damaged_layer_is_never_sent_and_made_again(
     assert backend.push(again, references, _Silent()).digest == image.digest
 
 
+def test_what_another_repository_has_is_not_sent(
+    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, repository: ImageReference
+) -> None:
+    """The registry takes it from there; what is remembered wrongly is sent."""
+    layers = LayerCache(cache / "layers")
+    first = backend_of(layers, layout, tmp_path, {"linux/amd64": base}, RegistryStore(repository, push=True))
+    image = first.containerize(bento)
+    first.push(image, [repository.with_tag("latest")], _Silent())
+    other = ImageReference(repository.host, f"{repository.path}/other")
+    digests = [part.digest for part in image.parts]
+    known = {**dict.fromkeys(digests, repository.path), digests[1]: "tests/nowhere"}
+    second = DirectBackend(
+        layers,
+        layout,
+        tmp_path / "scratch",
+        lambda *_: base,
+        lambda _: RegistryStore(other, push=True),
+        lambda *_: base,
+        never,
+        ["linux/amd64"],
+        holders=lambda _: known,
+    )
+    pushed = second.push(image, [other.with_tag("latest")], _Silent())
+    outcomes = [part.outcome for part in pushed.parts]
+    assert outcomes == ["mounted", "sent", *["mounted"] * (len(outcomes) - 2)]
+    assert pushed.there == sum(part.size for part in pushed.parts) - pushed.parts[1].size
+    assert RegistryStore(other).resolve("latest").digest == image.digest
+
+
 def test_a_model_that_cannot_be_compressed_is_sent_from_where_it_lies(
     bento: Bento, base: Base, layout: LayoutStore, tmp_path: Path, repository: ImageReference
 ) -> None:

@@ -234,3 +234,4 @@ def test_what_is_known_before_it_is_made_is_so(base: Base, cache: Path, tmp_path
     assert isinstance(outline, Unmade)
     bento = laid_out(tmp_path, offered)
     assert target_of(bento, outline) == target_of(bento, base)
+    assert outline.origin["debian"]["packages"] == base.origin["debian"]["packages"]

@@ -1,0 +1,89 @@
+"""What earlier pushes have shown: how fast a registry takes bytes, and what a repository got last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from bentoship.errors import InvalidReferenceError
+from bentoship.files import write_whole
+from bentoship.layers import key_of
+from bentoship.reference import ImageReference
+
+_WORTH_MEASURING = 1_000_000
+"""Bytes; of less, it is the questions and answers that take the time."""
+
+_REPOSITORIES = 100
+"""Of a registry, so many are remembered."""
+
+
+@dataclass(frozen=True)
+class History:
+    """A small file for each registry and each repository; one that is damaged is none.
+
+    Args:
+        folder: made when something is first kept there.
+    """
+
+    folder: Path
+
+    def speed(self, host: str) -> float | None:
+        """The bytes per second that a registry took at the last push that was worth measuring; None before any."""
+        told = self._read("speeds", host)
+        return float(told) if isinstance(told, int | float) and told > 0 else None
+
+    def published(self, repository: ImageReference) -> ImageReference | None:
+        """What was last pushed from here to a repository; None before any."""
+        told = self._read("published", repository.repository)
+        try:
+            return repository.with_digest(told) if isinstance(told, str) else None
+        except InvalidReferenceError:
+            return None
+
+    def holders(self, repository: ImageReference) -> dict[str, str]:
+        """Other repositories of its registry that were pushed to from here: their paths, by the blobs they got last."""
+        return {
+            digest: path
+            for path, digests in self._blobs(repository.host).items()
+            if path != repository.path
+            for digest in digests
+        }
+
+    def keep_push(
+        self, repository: ImageReference, digest: str, blobs: Collection[str], sent: int, seconds: float
+    ) -> None:
+        """Remember a push.
+
+        Args:
+            repository: where it went.
+            digest: of what is there now.
+            blobs: the digests of its layers.
+            sent: the bytes that went over.
+            seconds: how long that took.
+        """
+        self._write("published", repository.repository, digest)
+        others = {path: kept for path, kept in self._blobs(repository.host).items() if path != repository.path}
+        latest = list({**others, repository.path: sorted(blobs)}.items())[-_REPOSITORIES:]
+        self._write("blobs", repository.host, dict(latest))
+        if sent >= _WORTH_MEASURING and seconds > 0:
+            self._write("speeds", repository.host, sent / seconds)
+
+    def _blobs(self, host: str) -> dict[str, list[str]]:
+        told = self._read("blobs", host)
+        return told if isinstance(told, dict) and all(isinstance(one, list) for one in told.values()) else {}
+
+    def _file(self, kind: str, name: str) -> Path:
+        return self.folder / kind / f"{key_of(name)}.json"
+
+    def _read(self, kind: str, name: str) -> object:
+        try:
+            return json.loads(self._file(kind, name).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def _write(self, kind: str, name: str, value: object) -> None:
+        file = self._file(kind, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(value).encode())

@@ -1,0 +1,37 @@
+"""Several stores as one to read from: those on this machine first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bentoship.errors import StoreError
+from bentoship.image.descriptor import Descriptor
+from bentoship.stores import Reader, Source, Store
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Reads a content where it is nearest.
+
+    Args:
+        near: stores on this machine.
+        far: one that has to be asked for what is not there; None where there is none.
+        most: the bytes that are worth fetching from it.
+    """
+
+    near: Sequence[Store]
+    far: Source | None = None
+    most: int = 20_000_000
+
+    @contextmanager
+    def open(self, descriptor: Descriptor) -> Iterator[Reader]:
+        """The content as a stream, checked against digest and size by its end. Raises StoreError."""
+        source: Source | None = next((store for store in self.near if store.exists(descriptor)), None)
+        if source is None and descriptor.size <= self.most:
+            source = self.far
+        if source is None:
+            raise StoreError(f"Read {descriptor.digest}", "it is not on this machine any more")
+        with source.open(descriptor) as content:
+            yield content

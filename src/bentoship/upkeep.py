@@ -1,0 +1,30 @@
+"""What lies on this machine for publishing, and how to be rid of it."""
+
+from __future__ import annotations
+
+import shutil
+
+from bentoship import console
+from bentoship.steps import Workspace, once
+
+
+@once
+def stop_registry(where: Workspace) -> None:
+    """Stop the local registry."""
+    from bentoship.providers.local import LocalRegistry
+
+    stopped = LocalRegistry(where.settings.cache, where.settings.local_registry_port).stop()
+    console.say("stop-registry", "stopped; its images are kept" if stopped else "it does not run")
+
+
+@once
+def clean(where: Workspace) -> None:
+    """Remove what the next publish would make again."""
+    cache = where.settings.cache
+    # What the local registry holds was published, and is nobody's to throw away as a cache.
+    found = [path for path in cache.glob("*") if path.name != "registry"] if cache.is_dir() else []
+    freed = 0
+    for path in [*found, where.layout.parent]:
+        freed += sum(file.lstat().st_size for file in path.rglob("*") if file.lstat().st_nlink == 1)
+        shutil.rmtree(path, ignore_errors=True)
+    console.say("clean", f"removed {console.size(freed)}; what was published in the local registry is kept")

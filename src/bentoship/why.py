@@ -1,0 +1,249 @@
+"""Why the layers of an image to be are not those that were published last: which files and packages differ."""
+
+from __future__ import annotations
+
+import filecmp
+import gzip
+import hashlib
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+from bentoship.assembly import BENTO_PATH
+from bentoship.bento import Bento, Model
+from bentoship.errors import StoreError
+from bentoship.image.descriptor import Descriptor
+from bentoship.image.layer import CHUNK
+from bentoship.image.platforms import owned
+from bentoship.plan import PlannedImage
+from bentoship.published import PublishedImage
+from bentoship.requirements import canonical_name
+from bentoship.stores import Source
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A file, package or setting of an image.
+
+    Args:
+        size: a file's, in bytes.
+        version: a package's.
+        identity: of anything else, what changes when it does.
+    """
+
+    size: int | None = None
+    version: str | None = None
+    identity: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one thing differs.
+
+    Args:
+        name: a package's, or a file's path.
+        before: what was published; None when it is new.
+        now: what would be published; None when it is gone.
+    """
+
+    name: str
+    before: Thing | None
+    now: Thing | None
+
+    @property
+    def kind(self) -> Literal["added", "removed", "changed"]:
+        """In one word."""
+        if self.before is None:
+            return "added"
+        return "removed" if self.now is None else "changed"
+
+    @property
+    def size(self) -> int:
+        """Of what is there now, or was before; 0 for a package."""
+        thing = self.now or self.before
+        return (thing and thing.size) or 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Why a part of an image is another one.
+
+    Args:
+        title: of its layer.
+        changes: the largest first.
+        note: what there is to say besides, or in place of them.
+    """
+
+    title: str
+    changes: tuple[Change, ...]
+    note: str = ""
+
+
+def differences(
+    bento: Bento, planned: Mapping[str, PlannedImage], published: Mapping[str, PublishedImage], blobs: Source
+) -> list[tuple[Difference, tuple[str, ...]]]:
+    """Why an image differs from the one that was published, each reason with the platforms that have it.
+
+    Args:
+        bento: what is planned.
+        planned: its images, by platform.
+        published: those that were published.
+        blobs: has the layers of both, as far as they are there.
+    """
+    by_platform = {
+        platform: list(_differences(bento, image, published[platform], blobs))
+        if platform in published
+        else [Difference("image", (), "nothing was published for this platform")]
+        for platform, image in planned.items()
+    }
+    return owned(by_platform, repr)
+
+
+def changes(before: Mapping[str, Thing], now: Mapping[str, Thing]) -> tuple[Change, ...]:
+    """What differs, the largest first."""
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    found = (Change(name, before.get(name), now.get(name)) for name in names)
+    return tuple(sorted(found, key=lambda change: (-change.size, change.name)))
+
+
+def _differences(bento: Bento, planned: PlannedImage, published: PublishedImage, blobs: Source) -> Iterator[Difference]:
+    """Part by part, each of which may have several layers."""
+    models = {f"model {model.name}": model for model in bento.models}
+    now = _by_part((layer.title, layer.descriptor) for layer in planned.layers)
+    before = _by_part(published.layers)
+    for part in dict.fromkeys([*now, *before]):
+        there, new = before.get(part, []), now.get(part, [])
+        if {blob and blob.digest for _, blob in there} == {blob and blob.digest for _, blob in new}:
+            continue
+        title = (new or there)[0][0]
+        if not new:
+            yield Difference(title, (), "is not packed any more")
+        elif part == "base":
+            yield _base(title, published.base, planned.base)
+        elif part == "packages":
+            yield _packages(published.packages, planned.packages)
+        elif part in models:
+            yield _model(title, models[part], there[0][0] if there else "")
+        else:
+            yield _files(title, [blob for _, blob in there], [blob for _, blob in new], blobs)
+    if planned.image:
+        yield from _settings(published.config, json.loads(planned.image.config)["config"])
+
+
+def _by_part(layers: Iterable[tuple[str, Descriptor | None]]) -> dict[str, list[tuple[str, Descriptor | None]]]:
+    """Layers with their titles, by what they are a part of."""
+    found: dict[str, list[tuple[str, Descriptor | None]]] = {}
+    for title, blob in layers:
+        found.setdefault(_part(title), []).append((title, blob))
+    return found
+
+
+def _part(title: str) -> str:
+    if re.match(r"(\d+ )?packages?\b", title):
+        return "packages"
+    if title.startswith(("model ", "source ")):
+        # The version is what differs; the source's name says nothing that the image does not say.
+        return title.rpartition(":")[0] if title.startswith("model ") else "source"
+    return title if title == "user and environment" else "base"
+
+
+def _base(title: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Difference:
+    if "debian" in before and "debian" in now:
+        found = changes(_debian(before), _debian(now))
+        return Difference(title, found, "" if found else "of the same packages, made anew")
+    if not now:
+        return Difference(title, (), f"was {_named(before)}; the layers are others now")
+    return Difference(title, (), f"was {_named(before)}, is {_named(now)}")
+
+
+def _debian(origin: Mapping[str, Any]) -> dict[str, Thing]:
+    return {one["name"]: Thing(version=one["version"]) for one in origin["debian"]["packages"]}
+
+
+def _named(origin: Mapping[str, Any]) -> str:
+    return f"{origin['image']}@{origin['digest'][:19]}…" if "image" in origin else "made of Debian's packages"
+
+
+def _packages(before: Sequence[str], now: Sequence[str]) -> Difference:
+    found = changes(_versions(before), _versions(now))
+    return Difference("packages", found, "" if found else "the same versions, installed anew for what differs below")
+
+
+def _versions(lines: Iterable[str]) -> dict[str, Thing]:
+    """What requirement lines lock by its version."""
+    exact = (line.partition("==") for line in lines if canonical_name(line))
+    return {canonical_name(name): Thing(version=re.split(r"[\s;]", rest)[0]) for name, sign, rest in exact if sign}
+
+
+def _model(title: str, model: Model, former: str) -> Difference:
+    """By the files of both versions in the model store, where the former is still there."""
+    version = former.rpartition(":")[2]
+    folder = model.path.parent / version
+    if former and not folder.is_dir():
+        return Difference(title, (), f"was {version}, which is not in the model store any more")
+    before, now = _paths(folder) if former else {}, _paths(model.path)
+    same = {name for name in before.keys() & now.keys() if filecmp.cmp(before[name], now[name], shallow=False)}
+    found = changes(
+        {name: Thing(path.stat().st_size, None, "" if name in same else "before") for name, path in before.items()},
+        {name: Thing(path.stat().st_size, None, "" if name in same else "now") for name, path in now.items()},
+    )
+    return Difference(title, found, "" if found else "of the same files, made anew")
+
+
+def _paths(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _files(
+    title: str, before: Iterable[Descriptor | None], now: Iterable[Descriptor | None], blobs: Source
+) -> Difference:
+    """By what is in the layers of both."""
+    if None in now:
+        return Difference(title, (), "is not made yet")
+    try:
+        return Difference(title, changes(_content(before, blobs), _content(now, blobs)))
+    except StoreError as error:
+        return Difference(title, (), f"its files cannot be compared: {error.why}")
+
+
+def _content(layers: Iterable[Descriptor | None], blobs: Source) -> dict[str, Thing]:
+    return {name: thing for blob in layers if blob for name, thing in _listed(blob, blobs)}
+
+
+def _listed(layer: Descriptor, blobs: Source) -> Iterator[tuple[str, Thing]]:
+    """The files and links of a layer. Raises StoreError when it is not there, or damaged."""
+    try:
+        with blobs.open(layer) as content:
+            plain = gzip.GzipFile(fileobj=cast("IO[bytes]", content))
+            with tarfile.open(fileobj=plain, mode="r|", bufsize=CHUNK, encoding="utf-8") as tar:
+                for member in tar:
+                    if not member.isdir():
+                        file = tar.extractfile(member) if member.isreg() else None
+                        digest = (
+                            hashlib.file_digest(cast("BufferedReader", file), "sha256").hexdigest()
+                            if file
+                            else member.linkname
+                        )
+                        name = member.name.removeprefix(f"{BENTO_PATH}/")
+                        yield name, Thing(member.size, None, f"{member.mode:o} {digest}")
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        raise StoreError(f"Read {layer.digest}", str(error)) from error
+
+
+def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+    """What a container gets from the configuration; what it says of packages and base is told with those."""
+
+    def own(config: Mapping[str, Any]) -> dict[str, Thing]:
+        labels = {name: text for name, text in config["Labels"].items() if not name.startswith("org.bentoship.")}
+        variables = dict(one.partition("=")[::2] for one in config["Env"])
+        rest = {name: json.dumps(value) for name, value in config.items() if name not in ("Labels", "Env")}
+        return {name: Thing(identity=text) for name, text in {**labels, **variables, **rest}.items()}
+
+    if found := changes(own(before), own(now)):
+        yield Difference("settings", found)

@@ -1,0 +1,66 @@
+"""What earlier pushes have shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bentoship.history import History
+from bentoship.reference import ImageReference
+
+ONE = ImageReference("localhost:5000", "team/one")
+OTHER = ImageReference("localhost:5000", "team/" + "other/" * 30 + "x")
+DIGEST = f"sha256:{1:064x}"
+BLOB = f"sha256:{3:064x}"
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    """One that has seen nothing."""
+    return History(tmp_path / "history")
+
+
+def test_before_any_push_nothing_is_known(history: History) -> None:
+    """Neither a speed nor an image; asking leaves no trace."""
+    assert (history.speed(ONE.host), history.published(ONE)) == (None, None)
+    assert not history.folder.exists()
+
+
+def test_the_last_push_counts(history: History) -> None:
+    """A speed for each registry, an image for each repository, whatever its name."""
+    history.keep_push(ONE, DIGEST, [BLOB], 4_000_000, 2.0)
+    history.keep_push(OTHER, f"sha256:{2:064x}", [BLOB], 9_000_000, 2.0)
+    assert history.speed(ONE.host) == 4_500_000
+    assert history.speed("ghcr.io") is None
+    assert history.published(ONE.with_tag("latest")) == ONE.with_digest(DIGEST)
+    assert history.published(OTHER) == OTHER.with_digest(f"sha256:{2:064x}")
+
+
+def test_who_has_a_blob_is_known(history: History) -> None:
+    """The other repositories of the same registry, by what they got last; never the one that is asked for."""
+    elsewhere = ImageReference("ghcr.io", ONE.path)
+    history.keep_push(ONE, DIGEST, ["sha256:0", BLOB], 1, 1.0)
+    history.keep_push(ONE, DIGEST, [BLOB], 1, 1.0)
+    assert history.holders(OTHER) == {BLOB: ONE.path}
+    assert history.holders(ONE) == history.holders(elsewhere) == {}
+
+
+@pytest.mark.parametrize(("sent", "seconds"), [(999_999, 0.1), (5_000_000, 0.0)])
+def test_too_little_tells_no_speed(history: History, sent: int, seconds: float) -> None:
+    """The one that was measured before stays; the image is remembered all the same."""
+    history.keep_push(ONE, DIGEST, [BLOB], 4_000_000, 2.0)
+    history.keep_push(ONE, f"sha256:{2:064x}", [BLOB], sent, seconds)
+    assert history.speed(ONE.host) == 2_000_000
+    assert history.published(ONE) == ONE.with_digest(f"sha256:{2:064x}")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'"sha256:12"', b"-1", b"NaN", b"null"])
+def test_a_damaged_file_is_none(history: History, content: bytes) -> None:
+    """It is written anew by the next push."""
+    history.keep_push(ONE, DIGEST, [BLOB], 4_000_000, 2.0)
+    for file in history.folder.rglob("*.json"):
+        file.write_bytes(content)
+    assert (history.speed(ONE.host), history.published(ONE)) == (None, None)
+    history.keep_push(ONE, DIGEST, [BLOB], 4_000_000, 2.0)
+    assert (history.speed(ONE.host), history.published(ONE)) == (2_000_000, ONE.with_digest(DIGEST))
