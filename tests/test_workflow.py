@@ -19,10 +19,10 @@ from bentoship.git import clean_commit
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / ".github" / "workflows" / "publish.yaml"
 
-REPOSITORY = "europe-west6-docker.pkg.dev/acme/mlops/celestial-bodies-classifier"
+REPOSITORY = "europe-west6-docker.pkg.dev/acme-123456/mlops/celestial-bodies-classifier"
 DIGEST = "sha256:" + "0a45" * 16
 VARIABLES = {
-    "GCP_PROJECT_ID": "acme",
+    "GCP_PROJECT_ID": "acme-123456",
     "GCP_CONTAINER_REGISTRY_NAME": "mlops",
     "GCP_CONTAINER_REGISTRY_LOCATION": "europe-west6",
 }
@@ -180,7 +180,7 @@ def test_caches_are_told_apart(workflow: dict[Any, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("job", "step", "repository"),
-    [("publish", "Publish", "europe-west6-docker.pkg.dev/acme/mlops"), ("plan", "Plan", "")],
+    [("publish", "Publish", "europe-west6-docker.pkg.dev/acme-123456/mlops"), ("plan", "Plan", "")],
 )
 def test_settings_are_understood(
     workflow: dict[Any, Any], tmp_path: Path, job: str, step: str, repository: str
