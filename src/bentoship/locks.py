@@ -55,11 +55,14 @@ def other_versions(bento: Path, target: Target, locks: Path) -> list[str]:
     return [line for line in lock(bento, target, locks) if versions.get(canonical_name(line), line) != line]
 
 
-def download_size(bento: Path, locked: Sequence[str], target: Target) -> int:
-    """How many bytes the wheels of a lock have together; 0 for those of which the index does not tell."""
+def download_sizes(bento: Path, locked: Sequence[str], target: Target) -> dict[str, int]:
+    """How many bytes the wheels of a lock have, by canonical names; none of which the index does not tell."""
     args = ["pip", "compile", "-", "--no-deps", "--format", "pylock.toml", "--no-header", *selection(target)]
     told = tomllib.loads(_uv(bento, locked, target, *args))
-    return sum(wheel.get("size", 0) for package in told.get("packages", []) for wheel in package.get("wheels", []))
+    return {
+        canonical_name(package["name"]): sum(wheel.get("size", 0) for wheel in package.get("wheels", []))
+        for package in told.get("packages", [])
+    }
 
 
 def _requirements(bento: Path) -> tuple[list[str], list[str]]:

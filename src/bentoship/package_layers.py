@@ -20,6 +20,7 @@ from bentoship.bases.interpreter import Interpreter
 from bentoship.bytecode import Batch, compile_trees
 from bentoship.errors import DamagedError
 from bentoship.files import write_whole
+from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 from bentoship.image.layer import Layer
 from bentoship.layers import LayerCache, from_record, key_of, to_record
 from bentoship.packages import VENV, Distribution, Target, clashing, distributions, installing
@@ -93,6 +94,47 @@ class Job:
 def made_layers(job: Job, locked: Sequence[str]) -> tuple[Layer, ...] | None:
     """The layers with the packages of a lock; None unless all of them were made before."""
     return job.cache.find(job.key(*locked))
+
+
+def expected_layers(
+    job: Job, locked: Sequence[str], weigh: Callable[[Sequence[str]], Mapping[str, int]]
+) -> list[tuple[str, int, Layer | None]]:
+    """The layers that `package_layers` would give, without installing anything.
+
+    Args:
+        job: what they are made for.
+        locked: requirement lines.
+        weigh: tells how many bytes the wheels of some lines have, by canonical names.
+
+    Returns: their titles and sizes in bytes; and the layers themselves where all of their packages were made before.
+    """
+    if made := made_layers(job, locked):
+        return [(layer.title, layer.descriptor.size, layer) for layer in made]
+    found = {line: find(job, line) for line in locked}
+    missing = [line for line, package in found.items() if package is None]
+    weights = weigh(missing) if missing else {}
+    packages = [package or _guess(line, weights) for line, package in found.items()]
+    layers: list[tuple[str, int, Layer | None]] = []
+    for title, part in shared(packages):
+        segments = [one.segment for one in part if one.segment]
+        layer = _shared_layer(job, title, segments) if all(one.digest for one in segments) else None
+        layers.append((title, layer.descriptor.size if layer else sum(one.size for one in segments), layer))
+    for one in _with_own(packages):
+        if one.layer:
+            known = one.layer if one.layer.descriptor.digest else None
+            layers.append((one.layer.title, one.layer.descriptor.size, known))
+    return layers
+
+
+def _guess(line: str, weights: Mapping[str, int]) -> Package:
+    """A package that is yet to be made, by the weight of its wheel, of which it becomes three to five times as much."""
+    name = canonical_name(line) or line
+    weight = weights.get(name, 0)
+    if 4 * weight < _HEAVY:
+        return Package(name, "", 4 * weight, segment=Segment(Path(), "", weight))
+    return Package(
+        name, "", 4 * weight, layer=Layer(Descriptor(LAYER_GZIP, "", weight), "", f"package {line.replace('==', ' ')}")
+    )
 
 
 @dataclass(frozen=True)
@@ -212,17 +254,23 @@ def shared(packages: Iterable[Package]) -> list[tuple[str, list[Package]]]:
 
 def _layers(job: Job, packages: Sequence[Package]) -> Iterator[Layer]:
     for title, part in shared(packages):
-        segments = [one.segment for one in part if one.segment]
-        key = key_of("joined", RECIPE, title, *job.above, *(segment.digest for segment in segments))
-        yield from job.cache.make(key, lambda t=title, s=segments: [_join(job, t, s)])  # type: ignore[misc]
-    own = sorted((one for one in packages if one.layer), key=lambda one: canonical_name(one.name))
-    yield from (one.layer for one in own if one.layer)
+        yield _shared_layer(job, title, [one.segment for one in part if one.segment])
+    yield from (one.layer for one in _with_own(packages) if one.layer)
 
 
-def _join(job: Job, title: str, segments: Sequence[Segment]) -> Layer:
-    plain = hashlib.sha256()
-    descriptor = job.cache.keep(joined(job.above, segments, plain))
-    return Layer(descriptor, f"sha256:{plain.hexdigest()}", title)
+def _with_own(packages: Iterable[Package]) -> list[Package]:
+    return sorted((one for one in packages if one.layer), key=lambda one: canonical_name(one.name))
+
+
+def _shared_layer(job: Job, title: str, segments: Sequence[Segment]) -> Layer:
+    def made() -> list[Layer]:
+        plain = hashlib.sha256()
+        descriptor = job.cache.keep(joined(job.above, segments, plain))
+        return [Layer(descriptor, f"sha256:{plain.hexdigest()}", title)]
+
+    key = key_of("joined", RECIPE, title, *job.above, *(segment.digest for segment in segments))
+    (layer,) = job.cache.make(key, made)
+    return layer
 
 
 def _make(

@@ -16,8 +16,8 @@ from bentoship.image.layer import Layer
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import owned
 from bentoship.layers import LayerCache
-from bentoship.locks import download_size, lock, lock_all
-from bentoship.package_layers import Job, made_layers
+from bentoship.locks import download_sizes, lock, lock_all
+from bentoship.package_layers import Job, expected_layers, made_layers
 from bentoship.packages import Target
 
 # About what the image's configuration weighs, and its user and environment, while nobody has made them.
@@ -208,11 +208,14 @@ def _system(bento: Bento, outline: Outline, cache: LayerCache) -> Iterator[Plann
 def _packages(
     bento: Bento, outline: Outline, target: Target, locked: Sequence[str], cache: LayerCache
 ) -> Iterator[PlannedLayer]:
-    made = _packages_made(bento, outline, cache)
-    if made is not None:
-        yield from map(_made, made)
+    def weigh(lines: Sequence[str]) -> dict[str, int]:
+        return download_sizes(bento.path, lines, target)
+
+    if isinstance(outline, Base):
+        for title, size, layer in expected_layers(Job(bento.path, outline, target, cache), locked, weigh):
+            yield _made(layer) if layer else PlannedLayer(title, size)
     else:
-        yield PlannedLayer(f"{len(locked)} packages", download_size(bento.path, locked, target))
+        yield PlannedLayer(f"{len(locked)} packages", sum(weigh(locked).values()))
 
 
 def _packages_made(bento: Bento, outline: Outline, cache: LayerCache) -> tuple[Layer, ...] | None:

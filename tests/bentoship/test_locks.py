@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.errors import PackagesError
-from bentoship.locks import download_size, lock, lock_all, other_versions
+from bentoship.locks import download_sizes, lock, lock_all, other_versions
 from bentoship.packages import Target
 from tests.support.wheels import make_requirements, make_source, make_wheel
 
@@ -109,4 +109,4 @@ def test_the_size_is_that_of_the_platforms_wheels(tmp_path: Path, wheels: Path) 
     """A folder of wheels tells no sizes, which is no mistake."""
     native(wheels, "both", "1.0", "x86_64", "aarch64")
     bento = make_requirements(tmp_path / "bento", wheels, "both==1.0")
-    assert download_size(bento, ["both==1.0"], ARM) == 0
+    assert download_sizes(bento, ["both==1.0"], ARM) == {"both": 0}

@@ -9,13 +9,14 @@ import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from bentoship.bases import Base
 from bentoship.image.layer import Layer
 from bentoship.layers import LayerCache
-from bentoship.package_layers import Job, Package, find, made_layers, package_layers, shared
+from bentoship.package_layers import Job, Package, expected_layers, find, made_layers, package_layers, shared
 from bentoship.packages import Target
 from bentoship.segments import Segment
 from tests.support.cache import needs_apt
@@ -95,6 +96,33 @@ def test_only_what_changed_is_installed(job: Job, tmp_path: Path) -> None:
     layers, told = made(job, lines, tmp_path)
     assert any("installing 1 packages" in text for text in told)
     assert layers == made(elsewhere(job, tmp_path), lines, tmp_path)[0]
+
+
+def test_what_is_to_come_is_known_before_it_is_made(job: Job, tmp_path: Path) -> None:
+    """Layers whose packages are there exactly, the others by the weight of the wheels; nothing is installed for it."""
+
+    def never(_: Sequence[str]) -> NoReturn:
+        raise AssertionError
+
+    make_wheel(tmp_path / "wheels", "heavy", files={"heavy.bin": random.Random(1).randbytes(7_000_000)})
+    lines = [*LINES, "heavy==1.0"]
+    layers, _ = made(job, lines, tmp_path)
+    exact = [(layer.title, layer.descriptor.size, layer) for layer in layers]
+    assert expected_layers(job, lines, never) == exact
+    assert expected_layers(job, lines[:2] + lines[3:], never)[1:] == exact[1:]
+    weighed: list[str] = []
+
+    def weigh(missing: Sequence[str]) -> dict[str, int]:
+        weighed.extend(missing)
+        return {"other": 1000, "new": 9_000_000}
+
+    small, heavy, new = expected_layers(job, ["one==1.0", "other==2.0", "heavy==1.0", "new==1.0"], weigh)
+    assert weighed == ["other==2.0", "new==1.0"]
+    one = find(job, LINES[0])
+    assert one
+    assert one.segment
+    assert small == ("packages", one.segment.size + 1000, None)
+    assert (heavy, new) == (exact[1], ("package new 1.0", 9_000_000, None))
 
 
 def test_packages_with_a_file_in_common_are_kept_apart(job: Job, tmp_path: Path) -> None:
