@@ -13,11 +13,15 @@ from pathlib import Path
 from bentoship import console, examination
 from bentoship.errors import BentoshipError, RegistryError, SettingsError, explain
 from bentoship.examination import Finding
+from bentoship.process import network_settings
 from bentoship.settings import Settings, load
 from bentoship.steps import Workspace, provider, registry_store
 
 _PATIENCE = 1.5
 """Seconds that each look may take; they are taken at once."""
+
+_PATIENCE_WITH_GOOGLE = 8.0
+"""Its modules take a second to import, and its token one more answer from far away."""
 
 Look = Callable[[], Finding | Iterable[Finding]]
 
@@ -64,7 +68,8 @@ def examine(folder: Path) -> list[Finding]:
             ("disk", lambda: examination.space(settings.cache)),
             *(_local(where) if settings.registry == "local" else _remote(where)),
         ]
-    return [*found, *_all(looks)]
+    google = settings is not None and settings.registry == "google"
+    return [*found, *_all(looks, _PATIENCE_WITH_GOOGLE if google else _PATIENCE)]
 
 
 def _settings(folder: Path) -> tuple[Settings | None, list[Finding]]:
@@ -104,7 +109,15 @@ def _local_registry(where: Workspace) -> Finding:
 
 
 def _remote(where: Workspace) -> list[tuple[str, Look]]:
-    return [("credentials", lambda: _credentials(where)), ("registry", lambda: _registry(where))]
+    google = [("google", lambda: _google(where))] if where.settings.registry == "google" else []
+    return [*google, ("credentials", lambda: _credentials(where)), ("registry", lambda: _registry(where))]
+
+
+def _google(where: Workspace) -> Finding:
+    """What Google's APIs say of project, repository and account."""
+    from bentoship.providers.google import GoogleRegistry
+
+    return Finding("google", "ok", GoogleRegistry(where.settings.google, network_settings()).outlook())
 
 
 def _credentials(where: Workspace) -> Finding:
@@ -127,7 +140,7 @@ def _registry(where: Workspace) -> Finding:
     return Finding("registry", "ok", f"{target.host} answers")
 
 
-def _all(looks: Sequence[tuple[str, Look]]) -> list[Finding]:
+def _all(looks: Sequence[tuple[str, Look]], patience: float) -> list[Finding]:
     """What all looks find, in their order; one that fails or takes too long has found a problem."""
     found: dict[int, list[Finding]] = {}
 
@@ -138,19 +151,19 @@ def _all(looks: Sequence[tuple[str, Look]]) -> list[Finding]:
             found[number] = [result] if isinstance(result, Finding) else list(result)
         except Exception as error:
             why, _, hint = explain(error).partition("\n")
-            stops = isinstance(error, BentoshipError) and name in ("credentials", "registry")
+            stops = isinstance(error, BentoshipError) and name in ("google", "credentials", "registry")
             found[number] = [Finding(name, "problem", why, hint, stops)]
 
     # Ended with this process: whom nobody answers would keep it waiting.
     threads = [threading.Thread(target=look, args=(number,), daemon=True) for number in range(len(looks))]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = "Look again, or see whether it is reachable."
     return [
         finding
         for number, (name, _) in enumerate(looks)
-        for finding in found.get(number, [Finding(name, "problem", f"no answer within {_PATIENCE} s", late)])
+        for finding in found.get(number, [Finding(name, "problem", f"no answer within {patience:g} s", late)])
     ]

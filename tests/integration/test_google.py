@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,19 @@ def test_publishing_twice(site: Site, google: Google) -> None:
     calls = [call.rpartition(".")[2] for call in google.calls[before:]]
     assert calls == ["GetService", "GetRepository", "TestIamPermissions"]
     assert google.count("PUT", "uploads") == uploads
+
+
+def test_doctor_asks_google(site: Site, google: Google) -> None:
+    """It tells what publish would make, and what it could not; it changes nothing."""
+    done = site.invoke("doctor")
+    assert re.search(r"^google +ok +artifactregistry.googleapis.com is not enabled", done.stdout, re.MULTILINE)
+    assert (done.returncode, google.state.repositories) == (0, {})
+    google.add_repository()
+    assert re.search(rf"^google +ok +{google.account} may push", site.invoke("doctor").stdout, re.MULTILINE)
+    google.deny(google.account, "artifactregistry.repositories.uploadArtifacts")
+    done = site.invoke("doctor")
+    assert done.returncode == 1
+    assert "roles/artifactregistry.writer" in done.stdout
 
 
 def test_lists_for_people_and_programs(site: Site, google: Google) -> None:

@@ -56,32 +56,22 @@ class GoogleRegistry:
 
     def enable_api(self) -> str:
         """Enable Artifact Registry in the project, unless it is. Raises CloudError."""
-        from google.api_core.exceptions import Forbidden
         from google.cloud.service_usage_v1 import ServiceUsageClient
-        from google.cloud.service_usage_v1.types import State
-
-        from bentoship.providers.google.failures import explained, reason
 
         if self._docker_only:
             return f"{self._docker_only}, which tells nothing of APIs: taken for enabled."
         self._step = "enable-api"
         project = self._settings.project
-        name = {"name": f"projects/{project}/services/{_SERVICE}"}
-        doing = f"Look whether {_SERVICE} is enabled in {project}"
-        try:
-            service = self._apis.call(doing, ServiceUsageClient, "get_service", name)
-        except Forbidden as error:
-            # Who may push need not be allowed to look; if it is not enabled, the next step says so.
-            if reason(error) not in ("IAM_PERMISSION_DENIED", "AUTH_PERMISSION_DENIED"):
-                raise explained(doing, error, self._apis.asked) from error
+        enabled = self._is_enabled()
+        if enabled is None:
             return f"{self._account.name} may not look whether {_SERVICE} is enabled; going on."
-        except Exception as error:
-            raise self._as_error(doing, error) from error
-        if service.state == State.ENABLED:
+        if enabled:
             return f"{_SERVICE} is enabled in {project}."
         doing = f"Enable {_SERVICE} in {project}"
         self._tell(self._step, f"enabling {_SERVICE} in {project}, which takes up to a minute")
-        self._apis.wait(doing, ServiceUsageClient, self._apis.must(doing, ServiceUsageClient, "enable_service", name))
+        request = {"name": self._service}
+        operation = self._apis.must(doing, ServiceUsageClient, "enable_service", request)
+        self._apis.wait(doing, ServiceUsageClient, operation)
         self._apis.just_enabled = True
         return f"Enabled {_SERVICE} in {project}."
 
@@ -108,13 +98,60 @@ class GoogleRegistry:
 
     def login(self) -> str:
         """Find the account, and see that it may push; tell Docker how to log in, too. Raises CloudError."""
+        if self._docker_only:
+            return f"{self._docker_only}."
+        self._step = "auth"
+        self._check_rights()
+        said = f"{self._account.name} (from {self._account.source}) may push to {self._settings.host}."
+        return f"{said} {changed}" if (changed := self._log_docker_in()) else said
+
+    def outlook(self) -> str:
+        """What publish would meet, without changing anything. Raises CloudError for what it could not mend."""
+        from google.api_core.exceptions import NotFound
+
+        settings = self._settings
+        if self._docker_only:
+            return self._docker_only
+        if self._is_enabled() is False:
+            return f"{_SERVICE} is not enabled in {settings.project}; publish enables it"
+        doing = f"Look for the repository {settings.name} in {settings.location}"
+        try:
+            self._apis.call(doing, self._client, "get_repository", {"name": self._name})
+        except NotFound as error:
+            if "project" in str(error.message).lower():
+                raise self._as_error(doing, error) from error
+            return f"there is no repository {settings.name} in {settings.location}; publish creates it"
+        except Exception as error:
+            raise self._misplaced(doing, error) from error
+        self._check_rights()
+        return f"{self._account.name} may push to {settings.host}"
+
+    def _is_enabled(self) -> bool | None:
+        """Whether Artifact Registry is enabled; None when the account may not look. Raises CloudError."""
+        from google.api_core.exceptions import Forbidden
+        from google.cloud.service_usage_v1 import ServiceUsageClient
+        from google.cloud.service_usage_v1.types import State
+
+        from bentoship.providers.google.failures import explained, reason
+
+        doing = f"Look whether {_SERVICE} is enabled in {self._settings.project}"
+        try:
+            service = self._apis.call(doing, ServiceUsageClient, "get_service", {"name": self._service})
+        except Forbidden as error:
+            # Who may push need not be allowed to look; if it is not enabled, the next step says so.
+            if reason(error) not in ("IAM_PERMISSION_DENIED", "AUTH_PERMISSION_DENIED"):
+                raise explained(doing, error, self._apis.asked) from error
+            return None
+        except Exception as error:
+            raise self._as_error(doing, error) from error
+        return bool(service.state == State.ENABLED)
+
+    def _check_rights(self) -> None:
+        """See that the account may push. Raises CloudError."""
         from google.api_core.exceptions import NotFound
 
         from bentoship.providers.google.failures import permission_hint
 
-        if self._docker_only:
-            return f"{self._docker_only}."
-        self._step = "auth"
         doing = f"Check that {self._account.name} may push to {self._settings.host}"
         request = {"resource": self._name, "permissions": [_UPLOAD, _DOWNLOAD]}
         try:
@@ -130,8 +167,6 @@ class GoogleRegistry:
                     raise self._missing(doing)
                 hint = permission_hint(permission, self._apis.asked)
                 raise CloudError(doing, f"it lacks {permission}", hint)
-        said = f"{self._account.name} (from {self._account.source}) may push to {self._settings.host}."
-        return f"{said} {changed}" if (changed := self._log_docker_in()) else said
 
     def repository(self, image_name: str) -> ImageReference:
         """LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/NAME. Raises InvalidReferenceError."""
@@ -166,6 +201,10 @@ class GoogleRegistry:
     @property
     def _name(self) -> str:
         return f"{self._parent}/repositories/{self._settings.name}"
+
+    @property
+    def _service(self) -> str:
+        return f"projects/{self._settings.project}/services/{_SERVICE}"
 
     @property
     def _parent(self) -> str:
