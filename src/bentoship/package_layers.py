@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -286,6 +286,8 @@ def _make(
         found: dict[str, Distribution | None] = {}
         for these, folder in folders.items():
             by_name = {canonical_name(one.name): one for one in distributions(folder, job.target)}
+            if len(these) == 1 and "" in by_name:  # files that it does not list
+                by_name = {name: _with(one, by_name[""]) for name, one in by_name.items() if name}
             # A wheel that is named by its path alone is installed alone.
             only = next(iter(by_name.values()), None)
             found |= {line: by_name.get(name) if (name := canonical_name(line)) else only for line in these}
@@ -293,6 +295,10 @@ def _make(
             # The largest first: a small one at the end leaves nobody waiting.
             order = sorted(lines, key=lambda line: -one.size if (one := found[line]) else 0)
             return dict(zip(order, pool.map(lambda line: _keep(job, line, found[line]), order), strict=True))
+
+
+def _with(one: Distribution, rest: Distribution) -> Distribution:
+    return replace(one, entries=(*one.entries, *rest.entries))
 
 
 def _keep(job: Job, line: str, found: Distribution | None) -> Package:

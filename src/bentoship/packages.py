@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,8 @@ VENV = "app/.venv"
 
 # What a wheel puts beside its packages belongs to the environment, not among the modules.
 _BESIDE = ("bin", "etc", "include", "share")
+
+_COMPILED = re.compile(r"(?P<folder>.+/)?__pycache__/(?P<module>[^/]+)\.cpython-[^/]+\.pyc")
 
 OTHERWISE = "Change the requirement, or use BACKEND=docker, which can build packages from source."
 _OFFLINE = "Check the network and the package index (UV_DEFAULT_INDEX)."
@@ -104,23 +106,20 @@ def distributions(installed: Path, target: Target) -> list[Distribution]:
     """
     found: list[Distribution] = []
     taken: set[str] = set()
+    present = {entry.path for entry in tree(installed, "") if isinstance(entry.content, Path)}
+    compiled_of = _byte_code(present)
     for record in _records(installed):
         name, _, version = record.parent.name.removesuffix(".dist-info").rpartition("-")
-        files = {path for path in _listed(record) if (installed / path).is_file()} - taken
-        compiled = {path for file in files if file.endswith(".py") for path in _compiled(installed, file)} - taken
+        files = (_listed(record) & present) - taken
+        compiled = {path for file in files for path in compiled_of.get(file, ())} - taken
         taken |= files | compiled
         record_entry = _record(installed, record, target)
         entries = [_entry(installed, path, target) for path in sorted(files | compiled)]
         kept = [entry for entry in entries if entry.path != record_entry.path and _is_wanted(entry.path)]
         found.append(Distribution(name, version, (*kept, record_entry)))
     # A wheel whose list of files is not whole still works as installed.
-    rest = [
-        entry
-        for entry in tree(installed, "")
-        if isinstance(entry.content, Path) and entry.path not in taken and not entry.path.startswith(".")
-    ]
-    if rest:
-        moved = [_entry(installed, entry.path, target) for entry in rest]
+    if rest := sorted(path for path in present - taken if not path.startswith(".")):
+        moved = [_entry(installed, path, target) for path in rest]
         found.append(Distribution("", "", tuple(entry for entry in moved if _is_wanted(entry.path))))
     return found
 
@@ -182,11 +181,13 @@ def _checked(done: Completed, target: Target) -> Completed:
     return done
 
 
-def _compiled(installed: Path, source: str) -> Iterator[str]:
-    path = PurePosixPath(source)
-    cache = installed / path.parent / "__pycache__"
-    for found in cache.glob(f"{path.stem}.cpython-*.pyc"):
-        yield found.relative_to(installed).as_posix()
+def _byte_code(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Compiled files, by their sources (PEP 3147)."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        if match := _COMPILED.fullmatch(path):
+            found.setdefault(f"{match['folder'] or ''}{match['module']}.py", []).append(path)
+    return found
 
 
 def _is_wanted(path: str) -> bool:

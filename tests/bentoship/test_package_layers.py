@@ -6,6 +6,7 @@ import gzip
 import io
 import random
 import tarfile
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +168,21 @@ def test_what_was_damaged_is_made_anew(job: Job, tmp_path: Path, damage: str) ->
     lines = ["one==1.0", "other==2.0", "third==1.0"]
     layers, _ = made(job, lines, tmp_path)
     assert layers == made(elsewhere(job, tmp_path), lines, tmp_path)[0]
+
+
+def test_files_that_a_wheel_does_not_list_are_its_own(job: Job, tmp_path: Path) -> None:
+    """They are installed as well, and stay with it; the others are not mixed up with them."""
+    whole = make_wheel(tmp_path / "wheels", "other", "4.0", files={"other.py": "", "other_data.txt": "data"})
+    partial = tmp_path / "partial.whl"
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(partial, "w") as changed:
+        for name in source.namelist():
+            content = source.read(name)
+            changed.writestr(name, content.replace(b"other_data.txt,,\n", b"") if name.endswith("RECORD") else content)
+    partial.replace(whole)
+    lines = ["one==1.0", "other==4.0"]
+    layers, _ = made(job, lines, tmp_path)
+    assert f"{job.target.site_packages}/other_data.txt" in members(job, layers[0])
+    assert made(job, lines[1:], tmp_path)[0][0].descriptor.size < layers[0].descriptor.size
 
 
 def test_a_line_for_other_systems_installs_nothing(job: Job, tmp_path: Path) -> None:
