@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,9 +21,9 @@ from bentoship.bytecode import Batch, compile_trees
 from bentoship.errors import DamagedError
 from bentoship.files import write_whole
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
-from bentoship.image.layer import Layer
+from bentoship.image.layer import Layer, folders_of
 from bentoship.layers import LayerCache, from_record, key_of, to_record
-from bentoship.packages import VENV, Distribution, Target, clashing, distributions, installing
+from bentoship.packages import Distribution, Target, clashing, distributions, installing
 from bentoship.requirements import canonical_name, local_file
 from bentoship.segments import Segment, joined, write_segment
 
@@ -45,11 +45,13 @@ class Package:
         name: as the package calls itself.
         version: its own.
         size: its files together, with their byte-code, in bytes.
+        paths: its files in the image.
     """
 
     name: str
     version: str
     size: int
+    paths: frozenset[str] = field(default=frozenset(), repr=False)
     layer: Layer | None = None
     segment: Segment | None = None
 
@@ -74,12 +76,6 @@ class Job:
     def folder(self) -> Path:
         """Where packages are kept."""
         return self.cache.folder / "packages"
-
-    @property
-    def above(self) -> list[str]:
-        """The folders that packages share, each before what lies in it."""
-        site = PurePosixPath(self.target.site_packages)
-        return [*reversed([str(one) for one in (site, *site.parents)][:-1]), f"{VENV}/bin"]
 
     def key(self, *lines: str) -> str:
         """The key of what is made of lines of a lock. The base is part of it: its Python makes the byte-code."""
@@ -117,7 +113,7 @@ def expected_layers(
     layers: list[tuple[str, int, Layer | None]] = []
     for title, part in shared(packages):
         segments = [one.segment for one in part if one.segment]
-        layer = _shared_layer(job, title, segments) if all(one.digest for one in segments) else None
+        layer = _shared_layer(job, title, part) if all(one.digest for one in segments) else None
         layers.append((title, layer.descriptor.size if layer else sum(one.size for one in segments), layer))
     for one in _with_own(packages):
         if one.layer:
@@ -231,7 +227,7 @@ def find(job: Job, line: str) -> Package | None:
         data = json.loads((job.folder / f"{key}.json").read_text("utf-8"))
         layer = from_record(data["layer"]) if data["layer"] else None
         segment = Segment(job.folder / f"{key}.gz", **data["segment"]) if data["segment"] else None
-        found = Package(data["name"], data["version"], data["size"], layer, segment)
+        found = Package(data["name"], data["version"], data["size"], frozenset(data["paths"]), layer, segment)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     whole = (layer is None or job.cache.has(layer)) and (segment is None or segment.is_there)
@@ -241,7 +237,8 @@ def find(job: Job, line: str) -> Package | None:
 def shared(packages: Iterable[Package]) -> list[tuple[str, list[Package]]]:
     """The layers, by their titles, that packages share which have none of their own.
 
-    Which one a package goes into depends on its name alone, as long as their number stays the same.
+    Which one a package goes into depends on its name alone, as long as their number stays the same; but for those that
+    have a file in common, of which the last one is to be seen in the image, and so gets a layer above.
     """
     light = [one for one in packages if one.segment]
     number = max(1, math.ceil(sum(one.size for one in light) / _SHARED))
@@ -249,12 +246,29 @@ def shared(packages: Iterable[Package]) -> list[tuple[str, list[Package]]]:
     for one in sorted(light, key=lambda one: (canonical_name(one.name), one.version)):
         parts[int(hashlib.sha256(canonical_name(one.name).encode()).hexdigest(), 16) % number].append(one)
     titles = ["packages"] if number == 1 else [f"packages, part {n} of {number}" for n in range(1, number + 1)]
-    return [(title, part) for title, part in zip(titles, parts, strict=True) if part]
+    layers = [
+        (title if level == 1 else f"{title}, level {level}", layer)
+        for title, part in zip(titles, parts, strict=True)
+        for level, layer in enumerate(_apart(part), 1)
+    ]
+    return sorted(layers, key=lambda layer: layer[0].partition(", level ")[2])
+
+
+def _apart(packages: Iterable[Package]) -> list[list[Package]]:
+    """The packages in as few groups as have no file twice."""
+    groups: list[tuple[list[Package], set[str]]] = []
+    for one in packages:
+        group, taken = next((group for group in groups if group[1].isdisjoint(one.paths)), ([], set()))
+        if not group:
+            groups.append((group, taken))
+        group.append(one)
+        taken |= one.paths
+    return [group for group, _ in groups]
 
 
 def _layers(job: Job, packages: Sequence[Package]) -> Iterator[Layer]:
     for title, part in shared(packages):
-        yield _shared_layer(job, title, [one.segment for one in part if one.segment])
+        yield _shared_layer(job, title, part)
     yield from (one.layer for one in _with_own(packages) if one.layer)
 
 
@@ -262,13 +276,16 @@ def _with_own(packages: Iterable[Package]) -> list[Package]:
     return sorted((one for one in packages if one.layer), key=lambda one: canonical_name(one.name))
 
 
-def _shared_layer(job: Job, title: str, segments: Sequence[Segment]) -> Layer:
+def _shared_layer(job: Job, title: str, packages: Sequence[Package]) -> Layer:
+    segments = [one.segment for one in packages if one.segment]
+
     def made() -> list[Layer]:
         plain = hashlib.sha256()
-        descriptor = job.cache.keep(joined(job.above, segments, plain))
+        folders = folders_of(path for one in packages for path in one.paths)
+        descriptor = job.cache.keep(joined(folders, segments, plain))
         return [Layer(descriptor, f"sha256:{plain.hexdigest()}", title)]
 
-    key = key_of("joined", RECIPE, title, *job.above, *(segment.digest for segment in segments))
+    key = key_of("joined", RECIPE, title, *(segment.digest for segment in segments))
     (layer,) = job.cache.make(key, made)
     return layer
 
@@ -309,8 +326,9 @@ def _keep(job: Job, line: str, found: Distribution | None) -> Package:
         layer = job.cache.write(found.entries, f"package {found.name} {found.version}")
         package = Package(found.name, found.version, found.size, layer=layer)
     else:
-        segment = write_segment(job.folder / f"{key}.gz", found.entries, job.above)
-        package = Package(found.name, found.version, found.size, segment=segment)
+        segment = write_segment(job.folder / f"{key}.gz", found.entries)
+        paths = frozenset(entry.path for entry in found.entries)
+        package = Package(found.name, found.version, found.size, paths, segment=segment)
     job.folder.mkdir(parents=True, exist_ok=True)
     write_whole(job.folder / f"{key}.json", json.dumps(_to_record(package)).encode())
     return package
@@ -322,6 +340,7 @@ def _to_record(package: Package) -> Mapping[str, Any]:
         "name": package.name,
         "version": package.version,
         "size": package.size,
+        "paths": sorted(package.paths),
         "layer": to_record(package.layer) if package.layer else None,
         "segment": {"digest": segment.digest, "size": segment.size} if segment else None,
     }

@@ -10,7 +10,7 @@ import hashlib
 import os
 import threading
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,20 +50,19 @@ class Segment:
             return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}" == self.digest
 
 
-def write_segment(path: Path, entries: Iterable[Entry], above: Collection[str]) -> Segment:
+def write_segment(path: Path, entries: Iterable[Entry]) -> Segment:
     """Make a segment, whole or not at all.
 
     Args:
         path: where it goes.
-        entries: what is in it.
-        above: the folders that `joined` puts before all segments.
+        entries: what is in it; not the folders that they lie in, of which each may stand in a tar but once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{os.getpid()}-{threading.get_ident()}")
     digest, size = hashlib.sha256(), 0
     try:
         with partial.open("wb") as stream:
-            for piece in gzip_members(members(entries, above=above)):
+            for piece in gzip_members(members(entries, parents=False)):
                 stream.write(piece)
                 digest.update(piece)
                 size += len(piece)
@@ -73,12 +72,12 @@ def write_segment(path: Path, entries: Iterable[Entry], above: Collection[str]) 
     return Segment(path, f"sha256:{digest.hexdigest()}", size)
 
 
-def joined(above: Sequence[str], segments: Sequence[Segment], plain: hashlib._Hash) -> Iterator[bytes]:
+def joined(folders: Iterable[str], segments: Sequence[Segment], plain: hashlib._Hash) -> Iterator[bytes]:
     """The compressed tar of a layer, in pieces.
 
     Args:
-        above: folders that come first, each before what lies in it.
-        segments: what follows them.
+        folders: all that there are; they come first, each before what lies in it.
+        segments: what follows them; no path may be in two of them, since engines refuse that.
         plain: is fed with the tar before compression.
 
     Raises: DamagedError; what is damaged is removed then.
@@ -91,7 +90,7 @@ def joined(above: Sequence[str], segments: Sequence[Segment], plain: hashlib._Ha
         plain.update(content)
         return content
 
-    yield from gzip_members([counted(piece) for piece in members(map(folder, above))])
+    yield from gzip_members([counted(piece) for piece in members(map(folder, folders))])
     for segment in segments:
         for compressed, content in _checked(segment):
             counted(content)

@@ -203,11 +203,13 @@ def test_nothing_of_the_machine_is_in_the_image(published: Published, manifest: 
 
 
 def test_layers_are_plain(published: Published, manifest: dict[str, Any]) -> None:
-    """Entries are sorted, of one time, of known owners, and none gives its caller another one's rights."""
+    """Each path stands there once, after its folder, of one time and a known owner, and gives nobody's rights away."""
     for layer in _layers(published, manifest):
         members = layer.getmembers()
         names = [PurePosixPath(member.name).parts for member in members]
-        assert names == sorted(set(names))
+        places = {name: place for place, name in enumerate(names)}
+        assert len(places) == len(names)
+        assert all(places[name[:-1]] < place for name, place in places.items() if len(name) > 1)
         assert {member.mtime for member in members} == {MTIME}
         assert {member.uid for member in members} <= {0, 1034}
         # 42 is the group that may read the shadow files.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import tarfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -108,25 +108,36 @@ def end_of_tar(size: int) -> bytes:
     return b"\0" * (end + -(size + end) % tarfile.RECORDSIZE)
 
 
-def members(entries: Iterable[Entry], *, above: Collection[str] = ()) -> Iterator[bytes]:
-    """A part of a tar: some entries and the folders they lie in, sorted, in pieces of at most 1 MiB.
+def members(entries: Iterable[Entry], *, parents: bool = True) -> Iterator[bytes]:
+    """A part of a tar: some entries, sorted, in pieces of at most 1 MiB.
 
     A path that is given twice is an error of the caller's: ValueError. A file that changes while it is read: OSError.
 
     Args:
         entries: files, folders and links.
-        above: folders that stand in the tar before them.
+        parents: whether to add the folders that they lie in.
     """
     by_path: dict[str, Entry] = {}
     for entry in entries:
         if entry.path in by_path:
             raise ValueError(f"{entry.path} is in the layer twice")
         by_path[entry.path] = entry
-    parents = {str(parent) for path in by_path for parent in PurePosixPath(path).parents} - {".", *above, *by_path}
-    by_path |= {path: folder(path) for path in parents}
+    if parents:
+        by_path |= {path: folder(path) for path in folders_of(by_path) - by_path.keys()}
     # By parts, so that a folder stands right before what is in it.
     for entry in sorted(by_path.values(), key=lambda entry: PurePosixPath(entry.path).parts):
         yield from _member(entry)
+
+
+def folders_of(paths: Iterable[str]) -> set[str]:
+    """The folders that some paths lie in, at any depth."""
+    found: set[str] = set()
+    for path in paths:
+        folder, slash, _ = path.rpartition("/")
+        while slash and folder not in found:
+            found.add(folder)
+            folder, slash, _ = folder.rpartition("/")
+    return found
 
 
 def _member(entry: Entry) -> Iterator[bytes]:
