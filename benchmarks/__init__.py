@@ -1,0 +1,1 @@
+"""How fast publishing is, side by side with BentoML and Docker: `python -m benchmarks.publish`."""
