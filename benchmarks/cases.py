@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.measure import run
+from benchmarks.measure import UnmeasuredError, run
 from benchmarks.registry import Registry
 from benchmarks.report import Sample
 from benchmarks.sides import EXAMPLE, ROOT, Ours, Side, Theirs
@@ -26,10 +26,6 @@ _LISTINGS = 7
 _LARGE = 512 << 20
 """Bytes; beyond what any layer without a large model has."""
 _PIECE = 1 << 20
-
-
-class UnmeasuredError(Exception):
-    """A case cannot be measured on this machine; says why."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +126,7 @@ def model(bench: Bench) -> Iterator[Sample]:
         if side is bench.ours:
             _renew(weights)
             yield _hash_and_upload(bench, weights)
+            bench.registry.taken()  # which nobody is to be charged with
             _drop_large(bench.registry.data, bench.model)
         side.add_model(weights, f"large-{number}")
         yield sample("model", side)

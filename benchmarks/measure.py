@@ -20,6 +20,10 @@ _SAMPLE = 0.05
 _PAGE = resource.getpagesize()
 
 
+class UnmeasuredError(Exception):
+    """Something cannot be measured on this machine; says why."""
+
+
 class CommandError(Exception):
     """A command of the benchmark failed, in the words of its last lines."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +17,8 @@ import pytest
 
 from benchmarks import machine, plot, report
 from benchmarks import registry as registries
-from benchmarks.cases import CASES, Bench, UnmeasuredError
-from benchmarks.measure import CommandError
+from benchmarks.cases import CASES, Bench
+from benchmarks.measure import CommandError, UnmeasuredError
 from benchmarks.readme import with_results
 from benchmarks.report import Sample
 from benchmarks.sides import Ours, Theirs
@@ -36,6 +37,8 @@ class Results:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the tables, write what was asked for. Returns: 1 when something could not be measured."""
     options = _parser().parse_args(arguments)
+    # As an interrupt does, it ends the engine and the registry, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = Results()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch, _bench(Path(scratch), options, results) as bench:
         measure(bench, options.case or list(CASES), results)
@@ -68,29 +71,16 @@ def measure(bench: Bench, cases: list[str], results: Results) -> None:
 @contextmanager
 def _bench(scratch: Path, options: argparse.Namespace, results: Results) -> Iterator[Bench]:
     """Both sides, set up from nothing, and their registry; all of it ends with the block."""
-    with registries.running(scratch / "registry") as registry, _docker(results) as daemon:
-        results.machine |= machine.describe(daemon.engine if daemon else None)
-        ours = Ours(scratch / "ours", registry)
-        theirs = None
-        if daemon:
-            theirs = Theirs(scratch / "theirs", registry, daemon.engine, dockerd.bentoml_base(daemon.engine))
-        yield Bench(ours, theirs, registry, scratch, options.runs, options.model_mib << 20)
-
-
-@contextmanager
-def _docker(results: Results) -> Iterator[dockerd.Daemon | None]:
-    """An engine that nobody else uses; None where there can be none."""
-    try:
-        running = dockerd.running()
-        daemon = running.__enter__()
-    except (pytest.skip.Exception, pytest.fail.Exception) as missing:
-        results.unmeasured["docker"] = str(missing)
-        yield None
-        return
-    try:
-        yield daemon
-    finally:
-        running.__exit__(None, None, None)
+    with registries.running(scratch / "registry") as registry, ExitStack() as stack:
+        engine, theirs = None, None
+        try:
+            engine = stack.enter_context(dockerd.running()).engine
+            theirs = Theirs(scratch / "theirs", registry, engine, dockerd.bentoml_base(engine))
+        except (UnmeasuredError, pytest.skip.Exception, pytest.fail.Exception) as missing:
+            results.unmeasured[Theirs.name] = str(missing)
+            _say(f"{Theirs.name}: not measured: {missing}")
+        results.machine |= machine.describe(engine)
+        yield Bench(Ours(scratch / "ours", registry), theirs, registry, scratch, options.runs, options.model_mib << 20)
 
 
 def _say(words: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure import Run, run
+from benchmarks.measure import Run, UnmeasuredError, run
 from benchmarks.registry import Registry
 from bentoship.engine import Engine
 from bentoship.settings import KNOWN
@@ -203,6 +203,8 @@ class Theirs(Side):
         registry: where images go.
         engine: Docker's, which nobody else uses.
         base: the image in it that BentoML builds on.
+
+    Raises: UnmeasuredError when there is no docker command.
     """
 
     name = "docker"
@@ -213,10 +215,10 @@ class Theirs(Side):
         super().__init__(place, registry)
         (place / "bin").mkdir()
         # Debian's command has BuildKit in it and fits Debian's engine; another one may need a plugin for it.
-        for program in ("/usr/bin/docker", shutil.which("docker")):
-            if program and Path(program).exists():
-                (place / "bin" / "docker").symlink_to(program)
-                break
+        program = shutil.which("docker", path=f"/usr/bin:{os.environ['PATH']}")
+        if program is None:
+            raise UnmeasuredError("the docker command is not installed")
+        (place / "bin" / "docker").symlink_to(program)
 
     @property
     def env(self) -> dict[str, str]:
