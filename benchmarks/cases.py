@@ -21,7 +21,7 @@ from benchmarks.sides import EXAMPLE, ROOT, Ours, Side, Theirs
 # Of a small package of the example's lock; each run takes the next one.
 _PACKAGE = "idna"
 _VERSIONS = ("3.20", "3.19", "3.18", "3.17", "3.16", "3.15", "3.14", "3.13", "3.12", "3.11", "3.10")
-_LISTINGS = 7
+_LISTINGS = 15
 """How often tasks are listed for one run."""
 _LARGE = 512 << 20
 """Bytes; beyond what any layer without a large model has."""

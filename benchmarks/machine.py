@@ -23,6 +23,7 @@ def describe(engine: Engine | None) -> dict[str, str]:
     described = {
         "processor": f"{len(os.sched_getaffinity(0))} × {cpu[1].strip() if cpu else platform.machine()}",
         "memory": f"{memory / 2**30:.0f} GiB",
+        "load before the run": f"{os.getloadavg()[0]:.1f}",
         "system": os_release(Path("/etc/os-release")).get("PRETTY_NAME", platform.system()),
         "Linux": platform.release(),
         "Python": platform.python_version(),

@@ -17,6 +17,8 @@ from typing import IO
 
 _SAMPLE = 0.05
 """Seconds between two looks at what a command and its children hold."""
+_PATIENCE = 10.0
+"""Seconds that a command has to end when the benchmark is to end."""
 _PAGE = resource.getpagesize()
 
 
@@ -78,8 +80,9 @@ def run(
                 _, status, usage = os.wait4(process.pid, 0)
                 seconds = time.monotonic() - began
         except BaseException:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 os.killpg(process.pid, signal.SIGTERM)
+                process.wait(_PATIENCE)
             raise
         finally:
             killer.cancel()

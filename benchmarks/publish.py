@@ -63,7 +63,7 @@ def measure(bench: Bench, cases: list[str], results: Results) -> None:
                 results.samples.append(sample)
                 _say(f"{sample.case}: {sample.who}: {sample.values['seconds']:.2f} s")
         except (UnmeasuredError, CommandError) as error:
-            results.unmeasured[name] = str(error)
+            results.unmeasured[name] = str(error).partition("\n")[0]
             _say(f"{name}: not measured: {error}")
         _say(f"{name}: {time.monotonic() - began:.0f} s in all")
 
