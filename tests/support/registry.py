@@ -62,7 +62,12 @@ def program() -> Path:
 
 @contextmanager
 def running(
-    folder: Path, *, password: bool = False, tls: bool = False, token: dict[str, str] | None = None
+    folder: Path,
+    *,
+    password: bool = False,
+    tls: bool = False,
+    token: dict[str, str] | None = None,
+    notify: str = "",
 ) -> Iterator[Registry]:
     """A registry, as long as the block lasts.
 
@@ -71,6 +76,7 @@ def running(
         password: whether to ask for USER and PASSWORD.
         tls: whether to speak TLS, with a certificate of its own making for localhost and 127.0.0.1.
         token: its configuration of a token server (realm, service, issuer, rootcertbundle).
+        notify: the address of a server that it tells what it took in; empty for nobody.
     """
     folder.mkdir(parents=True, exist_ok=True)
     http: dict[str, Any] = {"addr": "127.0.0.1:0", "secret": "s"}
@@ -81,12 +87,14 @@ def running(
     if tls:
         make_certificate(folder)
         http["tls"] = {"certificate": str(folder / "certificate.pem"), "key": str(folder / "key.pem")}
+    told = {"name": "told", "url": notify, "timeout": "5s", "threshold": 3, "backoff": "1s"}
     config = {
         "version": "0.1",
         "log": {"level": "info", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
         "http": http,
         **({"auth": auth} if auth else {}),
+        **({"notifications": {"endpoints": [told]}} if notify else {}),
     }
     (folder / "config.yml").write_text(json.dumps(config))
     log = folder / "log"

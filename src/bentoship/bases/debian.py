@@ -71,7 +71,7 @@ def debian_outline(cache: Path, *, python: str, platform: str, layers: LayerCach
     made = is_as_made(plan.rootfs) and layers.find(plan.key)
     # A package is compressed harder than a layer, and holds what is left out of one: that is about even.
     if made:
-        return plan.base(layers)
+        return plan.made(layers)
     return Unmade(platform, sum(deb.size for deb in plan.debs), plan.glibc, {"debian": {"packages": plan.made_of}})
 
 
@@ -107,7 +107,12 @@ class _Plan:
         return int(re.split(r"[.-]", version)[1])
 
     def base(self, layers: LayerCache) -> Base:
+        """The base, whose files are made unless they are there."""
         self._make()
+        return self.made(layers)
+
+    def made(self, layers: LayerCache) -> Base:
+        """The base, whose files are there: looking at each of them once more would take a while."""
         release = os_release(self.rootfs / "usr/lib/os-release").get("PRETTY_NAME", "Debian")
         title = f"{release}, Python {self.python}"
         return Base(
