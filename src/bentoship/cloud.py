@@ -1,4 +1,4 @@
-"""What a cloud has that publishing needs names of: services, projects, locations; as tables, or for programs."""
+"""What a cloud has that publishing needs: services, projects, locations, as tables or for programs; and the rights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from bentoship import console
 from bentoship.process import network_settings
 from bentoship.providers.google import GoogleRegistry
-from bentoship.settings import load
+from bentoship.settings import Settings, load
 
 
 def show(folder: Path, what: str, *, as_json: bool = False) -> None:
@@ -34,6 +34,11 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
         near = lists.nearest(settings.location)
         meant = f"; did you mean {near}?" if near else ""
         console.say("locations", f"GCP_CONTAINER_REGISTRY_LOCATION={settings.location} is none of them{meant}")
+
+
+def outlook(settings: Settings) -> str:
+    """What publish would meet there, without changing anything. Raises CloudError for what it could not mend."""
+    return GoogleRegistry(settings.google, network_settings()).outlook()
 
 
 def _print(rows: Sequence[dict[str, str]]) -> None:

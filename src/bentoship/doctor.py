@@ -13,7 +13,6 @@ from pathlib import Path
 from bentoship import console, examination
 from bentoship.errors import BentoshipError, RegistryError, SettingsError, explain
 from bentoship.examination import Finding
-from bentoship.process import network_settings
 from bentoship.settings import Settings, load
 from bentoship.steps import Workspace, provider, registry_store
 
@@ -115,9 +114,9 @@ def _remote(where: Workspace) -> list[tuple[str, Look]]:
 
 def _google(where: Workspace) -> Finding:
     """What Google's APIs say of project, repository and account."""
-    from bentoship.providers.google import GoogleRegistry
+    from bentoship.cloud import outlook
 
-    return Finding("google", "ok", GoogleRegistry(where.settings.google, network_settings()).outlook())
+    return Finding("google", "ok", outlook(where.settings))
 
 
 def _credentials(where: Workspace) -> Finding:
