@@ -43,6 +43,12 @@ def is_exact(line: str) -> bool:
     return bool(_EXACT.match(line))
 
 
+def is_closed(asked: str, locked: str) -> bool:
+    """Whether a lock could be no other one: requirements that name every package in it with its exact version."""
+    exact = {canonical_name(line) for line in lines(asked) if is_exact(line)}
+    return {canonical_name(line) for line in portable_lines(locked)} <= exact
+
+
 def canonical_name(line: str) -> str:
     """The name of the package that a line requires, in canonical form (PEP 503); empty for anything else."""
     found = _NAME.match(line)

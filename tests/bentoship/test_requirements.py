@@ -63,3 +63,18 @@ def test_included_files_are_found_once(tmp_path: Path) -> None:
     (tmp_path / "sub" / "b.txt").write_text("--requirement=../a.txt\n")
     names = {path.resolve().name for path in requirements.with_includes(tmp_path / "a.txt")}
     assert names == {"a.txt", "b.txt", "gone.txt"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "locked", "closed"),
+    [
+        ("a==1\nB_b==2.0\n", "a==1\nb-b==2.0\nuv==0.9\n", True),
+        ("a==1\n", "a==1\nb==2\n", False),
+        ("a>=1\n", "a==1\n", False),
+        ("a==1.*\n", "a==1.5\n", False),
+        ("a==1 ; python_version > '3'\n", "a==1\n", True),
+    ],
+)
+def test_a_lock_that_can_be_no_other_is_known(asked: str, locked: str, closed: bool) -> None:
+    """Every package in it was asked for by its exact version; uv, which no image gets, aside."""
+    assert requirements.is_closed(asked, locked) is closed

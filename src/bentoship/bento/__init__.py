@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -13,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import bentoship
-from bentoship.bento.inputs import input_key, read_bentofile
+from bentoship.bento.inputs import input_key, lock_key, read_bentofile
 from bentoship.errors import BentoError
 from bentoship.files import lock, write_whole
 from bentoship.process import environment, run
+from bentoship.requirements import is_closed
 
 LOCK_PLATFORM = "linux/amd64"
 """What a Bento is locked for whatever it is published for: an image must not depend on which others are made."""
@@ -139,7 +142,7 @@ def build(project: Project, *, begin: Callable[[], None] = lambda: None) -> Bent
         if bento := _recorded(project, record):
             return bento
         begin()
-        described = _build_in_child(project)
+        described = _described(project)
         bento = _from_description(described)
         latest = {model.name: _latest(project, model.name) for model in bento.models}
         data = {"bento": described, "latest": latest, "lock": _lock_state(bento)}
@@ -156,7 +159,7 @@ def preview(project: Project, into: Path) -> Bento:
 
     Raises: as `build` does.
     """
-    return up_to_date(project) or _from_description(_build_in_child(project, into), fresh=True)
+    return up_to_date(project) or _from_description(_described(project, into), fresh=True)
 
 
 def _record(project: Project) -> Path:
@@ -181,6 +184,36 @@ def _lock_state(bento: Bento) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
+class _LockError(BentoError):
+    """The Bento's packages cannot be locked."""
+
+
+def _described(project: Project, into: Path | None = None) -> dict[str, Any]:
+    """What the child tells of the Bento that it has built; without asking the index for a lock that can be no other."""
+    known = project.records / f"closed-{lock_key(project.folder, project.bentofile, project.platform)}"
+    if known.is_file():
+        # What was downloaded for the lock may be gone, and a service may ask for packages by itself.
+        with contextlib.suppress(_LockError):
+            described = _build_in_child(project, into, extra={"UV_OFFLINE": "1"})
+            if _is_closed(described):
+                return described
+        for left in into.iterdir() if into else ():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    described = _build_in_child(project, into)
+    if _is_closed(described):
+        project.records.mkdir(parents=True, exist_ok=True)
+        known.touch()
+    return described
+
+
+def _is_closed(described: Mapping[str, Any]) -> bool:
+    folder = Path(described["path"], "env", "python")
+    try:
+        return is_closed(*((folder / f"requirements.{kind}").read_text("utf-8") for kind in ("in", "txt")))
+    except FileNotFoundError:
+        return False
+
+
 _CHILD = """\
 import json, sys
 sys.path[:0] = json.loads(sys.argv[1])
@@ -189,7 +222,9 @@ main(*sys.argv[2:])
 """
 
 
-def _build_in_child(project: Project, into: Path | None = None) -> dict[str, Any]:
+def _build_in_child(
+    project: Project, into: Path | None = None, *, extra: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     read_bentofile(project.bentofile)
     with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
         order, answer = Path(scratch, "order.json"), Path(scratch, "answer.json")
@@ -207,13 +242,13 @@ def _build_in_child(project: Project, into: Path | None = None) -> dict[str, Any
             ),
             "utf-8",
         )
-        extra = {
+        own = {
             "BENTOML_HOME": str(project.bentoml_home),
             "BENTOML_DO_NOT_TRACK": "true",
             "UV_PYTHON": sys.executable,
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **(extra or {}),
         }
-        env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra=extra)
+        env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra=own)
         # The publisher itself, and the service of a project with a src layout, whether installed or not. Not through
         # PYTHONPATH, which knows no folder with a colon.
         paths = [str(Path(bentoship.__file__).parents[1]), str(project.folder.resolve() / "src")]
@@ -252,7 +287,7 @@ def _explained(error: Mapping[str, str], stderr: str, platform: str) -> BentoErr
         if _IN_SCRATCH.search(why):
             hint = "A file that requirements name has to be included by bentofile.yaml, too."
             why = _IN_SCRATCH.sub("", why)
-        return BentoError(f"Lock the Bento's Python packages for {platform}", why, hint)
+        return _LockError(f"Lock the Bento's Python packages for {platform}", why, hint)
     if "could not be found locally" in message or (kind == "NotFound" and "odel" in message):
         message = message.partition(" and failed to fetch")[0]
         hint = "Export it into model/ (`bentoml models export NAME:VERSION model/`), or import it into the Bento store."

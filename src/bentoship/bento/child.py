@@ -15,6 +15,7 @@ import sys
 import tarfile
 import traceback
 from collections.abc import Iterator, Mapping
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 def main(order_file: str, answer_file: str) -> None:
     """Do what a file orders, and write {"bento": …} or {"error": …} to another."""
     order = json.loads(Path(order_file).read_text("utf-8"))
+    _leave_no_byte_code(Path(order["project"]))
     try:
         answer = {"bento": _build(order)}
     except BaseException as error:  # a service may raise anything when it is imported, SystemExit too
@@ -40,6 +42,17 @@ def main(order_file: str, answer_file: str) -> None:
     sys.stdout.flush()
     # Threads that the service started on import must not keep this process.
     os._exit(0)
+
+
+def _leave_no_byte_code(project: Path) -> None:
+    """Keep byte-code for the packages, so that they are compiled once; not among the user's files, which git sees."""
+    keep = SourceFileLoader.set_data
+
+    def elsewhere(self: SourceFileLoader, path: str, data: bytes, *, _mode: int = 0o666) -> None:
+        if not _is_own(path, project):
+            keep(self, path, data, _mode=_mode)
+
+    SourceFileLoader.set_data = elsewhere  # type: ignore[method-assign,assignment]
 
 
 def _build(order: dict[str, Any]) -> dict[str, Any]:

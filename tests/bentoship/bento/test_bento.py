@@ -16,6 +16,7 @@ from bentoship import bento
 from bentoship.bento.content import image_files
 from bentoship.errors import BentoError
 from tests.support.bento import make_project, save_model
+from tests.support.site import ROOT
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -83,6 +84,55 @@ def test_a_lock_for_another_platform_is_not_taken(tmp_path: Path) -> None:
     assert bento.up_to_date(project) is None
     assert bento.build(project).fresh
     assert requirements.read_text("utf-8") == locked
+
+
+def test_a_lock_that_can_be_no_other_is_not_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each package has its exact version, a change of the source needs no index; where one has none, it does."""
+    project = make_project(tmp_path / "project")
+    edit(project.bentofile, "  lock_packages: false\n", "")
+    exact = (ROOT / "src" / "celestial_bodies" / "requirements.txt").read_text("utf-8")
+    (project.folder / "requirements.txt").write_text(exact, "utf-8")
+    before = bento.build(project)
+    no_network(monkeypatch)
+    append(project.folder / "service.py", "# a comment")
+    after = bento.build(project)
+    assert after.version != before.version
+    assert [(one.path / "env/python/requirements.txt").read_text("utf-8") for one in (before, after)] == [
+        (before.path / "env/python/requirements.txt").read_text("utf-8")
+    ] * 2
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
+    append(project.folder / "service.py", "# another")
+    with pytest.raises(BentoError, match="Lock the Bento's Python packages"):
+        bento.build(project)
+    monkeypatch.undo()
+    assert bento.build(project).fresh
+    append(project.folder / "requirements.txt", "wheel>=0.40")
+    bento.build(project)
+    no_network(monkeypatch)
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
+    append(project.folder / "service.py", "# a third")
+    with pytest.raises(BentoError, match="Lock the Bento's Python packages"):
+        bento.build(project)
+
+
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every way out lead to a port where nobody listens."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+
+
+def test_byte_code_is_kept_for_packages_alone(tmp_path: Path) -> None:
+    """Not among the user's files, whose work tree is to stay as it is."""
+    project = make_project(tmp_path / "project")
+    (project.folder / "src").mkdir()
+    (project.folder / "src" / "own.py").touch()
+    append(project.folder / "service.py", "import own")
+    bento.build(project)
+    assert not list(project.folder.rglob("__pycache__"))
 
 
 def test_a_newer_model_gives_another_bento(tmp_path: Path) -> None:
