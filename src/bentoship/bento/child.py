@@ -33,6 +33,8 @@ def main(order_file: str, answer_file: str) -> None:
     """Do what a file orders, and write {"bento": …} or {"error": …} to another."""
     order = json.loads(Path(order_file).read_text("utf-8"))
     _leave_no_byte_code(Path(order["project"]))
+    # BentoML reads a dozen files by yaml.safe_load, which takes a parser in Python unless it is told of the one in C.
+    yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]
     try:
         answer = {"bento": _build(order)}
     except BaseException as error:  # a service may raise anything when it is imported, SystemExit too
