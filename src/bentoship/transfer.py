@@ -138,9 +138,10 @@ def copy(
     for part in found.missing:
         if is_manifest(part):
             outcomes[part] = sender.send(part)
-    for tag in tags:
+    moving = tags if root in found.missing else [tag for tag in tags if not _stands_for(target, tag, root, attempts)]
+    for tag in moving:
         persist(lambda tag=tag: target.tag(root, tag), attempts=attempts)  # type: ignore[misc]
-    for tag in tags:
+    for tag in moving:
         named = persist(lambda tag=tag: target.resolve(tag), attempts=attempts)  # type: ignore[misc]
         if named.digest != root.digest:
             raise StoreError(f'Tag {root.digest} as "{tag}"', f"the tag stands for {named.digest}", _SOMEBODY)
@@ -148,6 +149,14 @@ def copy(
 
 
 _SOMEBODY = "Somebody else may have moved it at the same time: publish again."
+
+
+def _stands_for(target: Store, tag: str, root: Descriptor, attempts: int) -> bool:
+    """Whether a tag is where it is to be already; one that nothing is known of is not."""
+    try:
+        return persist(lambda: target.resolve(tag), attempts=attempts).digest == root.digest
+    except StoreError:
+        return False
 
 
 class _Sender:

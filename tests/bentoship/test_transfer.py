@@ -128,6 +128,21 @@ def test_what_is_there_is_not_sent(layout: LayoutStore, shaky: RegistryStore, pr
     assert proxy.count("PUT") == sent
 
 
+def test_a_tag_that_is_right_is_left_alone(layout: LayoutStore, shaky: RegistryStore, proxy: Proxy) -> None:
+    """Only those that stand for something else, or for nothing, are set."""
+    first, second = (put_image(layout, sizes=(1000, 10 * size), seed=0) for size in (1, 2))
+    copy(layout, shaky, first, tags=["latest", "one"])
+    copy(layout, shaky, second, tags=["latest", "two"])
+    sent = proxy.count("PUT")
+    copy(layout, shaky, first, tags=["one", "latest"])
+    assert proxy.count("PUT") == sent + 1
+    assert {tag: shaky.resolve(tag) for tag in ("latest", "one", "two")} == {
+        "latest": first,
+        "one": first,
+        "two": second,
+    }
+
+
 def test_an_index_takes_its_images_along(layout: LayoutStore, target: RegistryStore) -> None:
     """Blobs, then manifests, then the index; what two images share goes once."""
     index = put_index(layout, put_image(layout, seed=1), put_image(layout, seed=2), put_image(layout, seed=1))
