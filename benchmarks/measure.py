@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
+import re
 import signal
 import subprocess
 import tempfile
@@ -19,7 +19,6 @@ _SAMPLE = 0.05
 """Seconds between two looks at what a command and its children hold."""
 _PATIENCE = 10.0
 """Seconds that a command has to end when the benchmark is to end."""
-_PAGE = resource.getpagesize()
 
 
 class UnmeasuredError(Exception):
@@ -36,7 +35,8 @@ class Run:
 
     Args:
         seconds: from its start to its end.
-        memory: bytes that the largest of its processes held at most, as the kernel counts them (getrusage(2)).
+        memory: bytes that the largest of its processes held at most, as the kernel counts them (VmHWM, proc(5))
+            at the last look at each. What getrusage(2) tells of a child begins with what its parent held.
         tree: bytes that all of its processes held together at most, what they share counted in each.
         output: what it wrote to stdout.
     """
@@ -76,8 +76,8 @@ def run(
         killer.daemon = True
         killer.start()
         try:
-            with _watching(process.pid) as tree:
-                _, status, usage = os.wait4(process.pid, 0)
+            with _watching(process.pid) as held:
+                process.wait()
                 seconds = time.monotonic() - began
         except BaseException:
             with suppress(ProcessLookupError, subprocess.TimeoutExpired):
@@ -86,12 +86,11 @@ def run(
             raise
         finally:
             killer.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
         said = [_content(file) for file in (out, err)]
     if process.returncode not in codes:
         words = " ".join(map(str, command))
         raise CommandError(f"{words} ended with {process.returncode}:\n{''.join(said)[-3000:]}")
-    return Run(seconds, usage.ru_maxrss * 1024, max(tree, default=0), said[0])
+    return Run(seconds, held.largest, held.together, said[0])
 
 
 def _content(file: IO[bytes]) -> str:
@@ -99,20 +98,30 @@ def _content(file: IO[bytes]) -> str:
     return file.read().decode("utf-8", "replace")
 
 
+@dataclass
+class _Held:
+    """The most that was seen: of one process, and of all of them together."""
+
+    largest: int = 0
+    together: int = 0
+
+
 @contextmanager
-def _watching(pid: int) -> Iterator[list[int]]:
-    """Look again and again at what a process and its children hold. Gives: the bytes of each look."""
-    seen: list[int] = []
+def _watching(pid: int) -> Iterator[_Held]:
+    """Look again and again at what a process and its children hold. Gives: what was seen so far."""
+    held = _Held()
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(_SAMPLE):
-            seen.append(sum(_resident(one) for one in _tree(pid)))
+            looks = [_memory(one) for one in _tree(pid)]
+            held.together = max(held.together, sum(now for now, _ in looks))
+            held.largest = max(held.largest, *(most for _, most in looks))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield seen
+        yield held
     finally:
         over.set()
         watcher.join()
@@ -126,8 +135,11 @@ def _tree(pid: int) -> Iterator[int]:
                 yield from _tree(int(child))
 
 
-def _resident(pid: int) -> int:
+def _memory(pid: int) -> tuple[int, int]:
+    """The bytes that a process holds, and the most that it has held."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
-    except (OSError, IndexError):  # it has ended meanwhile
-        return 0
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # it has ended meanwhile
+        return 0, 0
+    found = dict(re.findall(r"(?m)^(VmRSS|VmHWM):\s+(\d+) kB", status))
+    return int(found.get("VmRSS", 0)) * 1024, int(found.get("VmHWM", 0)) * 1024

@@ -20,11 +20,13 @@ HOLD_TWICE = (
 
 def test_memory_is_that_of_the_largest_process_and_of_all(tmp_path: Path) -> None:
     """Two children that hold 64 MiB at the same time are 64 MiB for the one, and 128 MiB for the other."""
+    ours = b"x" * (256 * MEBIBYTE)  # of which nothing is the command's
     code = HOLD_TWICE.format(code=HOLD.format(size=32 * MEBIBYTE))
     measured = run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ)
     assert 64 * MEBIBYTE <= measured.memory < 128 * MEBIBYTE
     assert measured.tree > 64 * MEBIBYTE + measured.memory // 2
     assert measured.output == "held\nheld\n"
+    assert len(ours) > measured.memory
 
 
 def test_a_command_that_fails_is_told_in_its_own_words(tmp_path: Path) -> None:
