@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import bentoship
-from bentoship.bento.inputs import input_key, lock_key, read_bentofile
+from bentoship.bento.inputs import input_key, input_states, lock_key, read_bentofile
+from bentoship.bento.revision import revised
 from bentoship.errors import BentoError
 from bentoship.files import lock, write_whole
 from bentoship.process import environment, run
@@ -141,12 +142,15 @@ def build(project: Project, *, begin: Callable[[], None] = lambda: None) -> Bent
         record = _record(project)
         if bento := _recorded(project, record):
             return bento
-        begin()
-        described = _described(project)
+        described = _revised(project)
+        if described is None:
+            begin()
+            described = _described(project)
         bento = _from_description(described)
         latest = {model.name: _latest(project, model.name) for model in bento.models}
         data = {"bento": described, "latest": latest, "lock": _lock_state(bento)}
         write_whole(record, json.dumps(data).encode())
+        write_whole(_last(project), record.name.encode())
     return _from_description(described, fresh=True)
 
 
@@ -159,7 +163,9 @@ def preview(project: Project, into: Path) -> Bento:
 
     Raises: as `build` does.
     """
-    return up_to_date(project) or _from_description(_described(project, into), fresh=True)
+    if bento := up_to_date(project):
+        return bento
+    return _from_description(_revised(project, into) or _described(project, into), fresh=True)
 
 
 def _record(project: Project) -> Path:
@@ -167,6 +173,25 @@ def _record(project: Project) -> Path:
     key = input_key(project.folder, project.bentofile, project.platform)
     store = hashlib.sha256(str(project.bentoml_home.resolve()).encode()).hexdigest()
     return project.records / f"{key}-{store[:16]}.json"
+
+
+def _last(project: Project) -> Path:
+    """Where it is remembered which record is that of the last build."""
+    return project.records / f"last-{hashlib.sha256(repr(project).encode()).hexdigest()}"
+
+
+def _revised(project: Project, into: Path | None = None) -> dict[str, Any] | None:
+    """The Bento out of the one built last, without importing the service; None where that does not go."""
+    try:
+        record = project.records / _last(project).read_text("ascii")
+        bento = _recorded(project, record)
+        described = json.loads(record.read_text("utf-8"))["bento"]
+    except (OSError, ValueError, KeyError):
+        return None
+    # A lock that could be another one by now has to be asked for.
+    if bento is None or not _is_closed(described):
+        return None
+    return revised(project.folder, described, input_states(project.folder, project.bentofile), into)
 
 
 def _latest(project: Project, name: str) -> str:

@@ -14,15 +14,17 @@ import shutil
 import sys
 import tarfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from bentoship.bento.content import content_version, titled
-from bentoship.bento.inputs import NEVER_PACKED, read_bentofile
+from bentoship.bento.description import fingerprint, traced
+from bentoship.bento.inputs import NEVER_PACKED, input_states, read_bentofile
 from bentoship.requirements import flattened
 
 if TYPE_CHECKING:
@@ -69,16 +71,35 @@ def _build(order: dict[str, Any]) -> dict[str, Any]:
     bentofile.write_text(yaml.safe_dump(guarded, sort_keys=False), "utf-8")
     os.chdir(project)
     _remove_abandoned(Path(order["bentoml_home"]))
-    built = bentoml.bentos.build_bentofile(
-        str(bentofile),
-        build_ctx=str(project),
-        version=f"building-{os.getpid()}",
-        platform=order["lock_platform"],
-    )
+    files = input_states(project, Path(order["bentofile"]))
+    with traced() as run:
+        built = bentoml.bentos.build_bentofile(
+            str(bentofile),
+            build_ctx=str(project),
+            version=f"building-{os.getpid()}",
+            platform=order["lock_platform"],
+        )
     try:
-        return {**_describe(_named_by_content(built, order["into"]), options), "imported_models": imported}
+        described = _describe(_named_by_content(built, order["into"]), options)
+        return {**described, "imported_models": imported, "files": files, "modules": _modules(run, project)}
     finally:
         bentoml.bentos.delete(built.tag)
+
+
+def _modules(run: Collection[CodeType], project: Path) -> dict[str, dict[str, Any]]:
+    """The project's modules that were imported: what decides of each, and which of its functions were run."""
+    found: dict[str, set[str]] = {}
+    for code in run:
+        if _is_own(code.co_filename, project):
+            found.setdefault(code.co_filename, set()).add(code.co_qualname)
+    return {
+        Path(file).relative_to(project).as_posix(): {
+            "fingerprint": fingerprint(Path(file).read_bytes(), names),
+            "run": sorted(names),
+        }
+        for file, names in found.items()
+        if "<module>" in names
+    }
 
 
 def _follow_includes() -> None:

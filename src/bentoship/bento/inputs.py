@@ -72,15 +72,20 @@ def input_key(project: Path, bentofile: Path, platform: str) -> str:
         bentofile: its bentofile.yaml.
         platform: the platform that packages are locked for ("linux/amd64").
     """
-    options = read_bentofile(bentofile)
     digest = hashlib.sha256(f"{RECIPE}\0{NEVER_PACKED}\0{version('bentoml')}\0{platform}\n".encode())
+    for name, known in input_states(project, bentofile).items():
+        digest.update(os.fsencode(f"{name}\0{known}\n"))
+    return digest.hexdigest()
+
+
+def input_states(project: Path, bentofile: Path) -> dict[str, str]:
+    """The files that go into a Bento, by their paths in the project, each with its mode and the hash of its content."""
+    options = read_bentofile(bentofile)
     files = {*packed_files(project, options), *_named_files(project, options), bentofile.resolve()}
     # BentoML packs the project's README.md when the bentofile has no description.
     files |= {project / "README.md"} if not options.get("description") else set()
     files |= set(_below(project, ".bentoignore"))
-    for file in sorted(files):
-        digest.update(os.fsencode(f"{_relative(file, project)}\0{_state(file)}\n"))
-    return digest.hexdigest()
+    return {_relative(file, project): state(file) for file in sorted(files)}
 
 
 def lock_key(project: Path, bentofile: Path, platform: str) -> str:
@@ -88,7 +93,7 @@ def lock_key(project: Path, bentofile: Path, platform: str) -> str:
     python = read_bentofile(bentofile).get("python")
     digest = hashlib.sha256(f"{RECIPE}\0{version('bentoml')}\0{platform}\0{sys.version}\0{python}\n".encode())
     for file in sorted(set(_named_files(project, python))):
-        digest.update(os.fsencode(f"{_relative(file, project)}\0{_state(file)}\n"))
+        digest.update(os.fsencode(f"{_relative(file, project)}\0{state(file)}\n"))
     return digest.hexdigest()
 
 
@@ -135,9 +140,10 @@ def _named_files(project: Path, options: object) -> Iterator[Path]:
             yield from with_includes(file) if file.suffix in {".txt", ".in"} else (file,)
 
 
-def _state(file: Path) -> str:
+def state(file: Path) -> str:
+    """Whether a file is executable ("1" or "0") and the hash of its content; or what else there is in its place."""
     if file.is_symlink():
-        return f"link {file.readlink()} {_state(file.resolve()) if file.exists() else 'dangling'}"
+        return f"link {file.readlink()} {state(file.resolve()) if file.exists() else 'dangling'}"
     if not file.is_file():
         return "missing"
     executable = bool(file.stat().st_mode & 0o100)

@@ -1,0 +1,91 @@
+"""Which part of a module decides what its service is: all but the bodies of functions that its import does not run.
+
+A Bento's description (its routes, models, packages) comes from importing the service. A change within the body of a
+function that was not run then cannot change it, so that the import need not be repeated for it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+
+
+@contextmanager
+def traced() -> Iterator[set[CodeType]]:
+    """Collect the code that is run within the block, in this thread and in those that begin there."""
+    run: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            run.add(frame.f_code)
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        yield run
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+
+def fingerprint(source: bytes, run: Collection[str]) -> str:
+    """A hash over what decides, 64 hex digits; comments and the lines' numbers don't.
+
+    Args:
+        source: of a module.
+        run: the qualified names of the functions that its import runs.
+
+    Raises: SyntaxError.
+    """
+    tree = _Deciding(run).visit(ast.parse(source))
+    return hashlib.sha256(f"{sys.version}\0{ast.dump(tree)}".encode()).hexdigest()
+
+
+class _Deciding(ast.NodeTransformer):
+    """Takes the bodies of functions that are not run away, but for what can be seen of them from outside."""
+
+    def __init__(self, run: Collection[str]) -> None:
+        self._run = run
+        self._prefix = ""
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._within(node, f"{self._prefix}{node.name}.")
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self._function(node)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+        name = f"{self._prefix}{node.name}"
+        if name in self._run:
+            return self._within(node, f"{name}.<locals>.")
+        doc = ast.get_docstring(node, clean=False)
+        seen = ast.Tuple([ast.Constant(doc), ast.Constant(_yields(node.body))], ast.Load())
+        node.body = [ast.Expr(seen)]
+        return node
+
+    def _within(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, prefix: str) -> ast.AST:
+        before, self._prefix = self._prefix, prefix
+        self.generic_visit(node)
+        self._prefix = before
+        return node
+
+
+def _yields(body: list[ast.stmt]) -> bool:
+    """Whether statements make a function a generator; those of functions within it do not."""
+    inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+    waiting: list[ast.AST] = list(body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(node, inner):
+            waiting += ast.iter_child_nodes(node)
+    return False
