@@ -38,6 +38,10 @@ with bentoml.models.create(f"{name}:{version}", labels=known.info.labels, metada
 """
 
 
+# The second would have every command compile what it imports anew, which nobody has who does not ask for it.
+_NOT_PASSED = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+
+
 @dataclass(frozen=True)
 class Publication:
     """What publishing once took and made.
@@ -83,7 +87,7 @@ class Side(ABC):
     @property
     def env(self) -> dict[str, str]:
         """The environment of every command: this process's, without settings, with folders of the user's own."""
-        kept = {name: value for name, value in os.environ.items() if name not in KNOWN and name != "PYTHONPATH"}
+        kept = {name: value for name, value in os.environ.items() if name not in {*KNOWN, *_NOT_PASSED}}
         return kept | {
             # As in a virtual environment that was activated.
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin",

@@ -133,12 +133,20 @@ def auth(where: Workspace) -> None:
 @once
 def build(where: Workspace) -> Bento:
     """Build the Bento unless it is up to date."""
-    begin = functools.partial(console.say, "build", "importing the service and locking its packages")
+    begun: list[str] = []
+
+    def begin() -> None:
+        begun.append("yes")
+        console.say("build", "importing the service and locking its packages")
+
     bento = bentos.build(where.project, begin=begin)
     for tag in bento.imported_models:
         console.say("build", f"imported the model {tag} into the Bento store")
     models = ", ".join(model.tag for model in bento.models)
-    console.say("build", f"{bento.tag} {'is built' if bento.fresh else 'is up to date'}")
+    how = "is up to date"
+    if bento.fresh:
+        how = "is built" if begun else "is built from the one before: what has changed is not run by its import"
+    console.say("build", f"{bento.tag} {how}")
     console.say("build", f"packs {models}" if models else "packs no model")
     return bento
 
