@@ -12,8 +12,9 @@ def clean_commit(folder: Path) -> str | None:
     """The short hash of the commit that a folder holds exactly; None when it has changes, or is in no repository."""
     env = environment(prefixes=("GIT_",), extra={"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"})
     try:
-        changes = run(["git", "status", "--porcelain", "--", "."], env=env, cwd=folder).stdout
-        commit = run(["git", "rev-parse", "--short=12", "HEAD"], env=env, cwd=folder).stdout.strip()
+        told = run(["git", "status", "--porcelain=v2", "--branch", "--", "."], env=env, cwd=folder).stdout
     except ProcessError:
         return None
-    return None if changes.strip() else commit
+    commit, *changes = [line for line in told.splitlines() if line.startswith("# branch.oid") or line[:1] != "#"]
+    oid = commit.removeprefix("# branch.oid ")
+    return None if changes or oid == "(initial)" else oid[:12]

@@ -30,6 +30,12 @@ def test_a_changed_tree_has_none(repository: Path) -> None:
     assert clean_commit(repository) is None
 
 
+def test_a_repository_without_a_commit_has_none(tmp_path: Path) -> None:
+    """There is nothing to name yet."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    assert clean_commit(tmp_path) is None
+
+
 def test_a_folder_without_git_has_none(tmp_path: Path) -> None:
     """It is no mistake to have no repository."""
     assert clean_commit(tmp_path) is None
