@@ -210,13 +210,23 @@ class GoogleRegistry:
     def _parent(self) -> str:
         return f"projects/{self._settings.project}/locations/{self._settings.location}"
 
-    @functools.cached_property
+    @property
     def _account(self) -> Account:
+        if isinstance(self._found, CloudError):
+            raise self._found
+        return self._found
+
+    @functools.cached_property
+    def _found(self) -> Account | CloudError:
+        """Who we are, or why we are nobody: looking again would take as long, with the same end."""
         from bentoship.providers.google.account import Account
 
         # Else google-auth would ask gcloud or Resource Manager for it, at each start.
         process.preset("GOOGLE_CLOUD_PROJECT", self._settings.project)
-        return Account(self._network)
+        try:
+            return Account(self._network)
+        except CloudError as error:
+            return error
 
     @functools.cached_property
     def _docker_only(self) -> str:

@@ -202,11 +202,14 @@ If you have already logged in with a different account, run:
 def test_a_gcloud_where_nobody_is_logged_in(
     google: Google, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Is told by the first of its words, with the command to log in."""
+    """Is told by the first of its words, with the command to log in; it is asked once, whoever wants to know."""
     monkeypatch.setenv("NO_GCE_CHECK", "true")
-    program(tmp_path, monkeypatch, f"cat >&2 <<'END'{COMPLAINT}END\nexit 1")
-    with pytest.raises(CloudError) as caught:
-        provider().login()
+    program(tmp_path, monkeypatch, f"echo >>{tmp_path}/asked\ncat >&2 <<'END'{COMPLAINT}END\nexit 1")
+    ours = provider()
+    for step in (ours.outlook, ours.credentials, ours.login):
+        with pytest.raises(CloudError) as caught:
+            step()
+    assert (tmp_path / "asked").read_text() == "\n"
     assert caught.value.why.endswith("gcloud says: You do not currently have an active account selected.")
     assert caught.value.hint.startswith("Log in: gcloud auth login")
 
