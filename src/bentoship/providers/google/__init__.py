@@ -277,23 +277,27 @@ class GoogleRegistry:
 
     def _there(self, found: Repository) -> str:
         """What there is to say and to change of a repository that is there."""
-        from bentoship.providers.google.repository import changes, mask, unfit
+        from bentoship.providers.google.repository import changes
 
         settings = self._settings
-        doing = f"Use the repository {settings.name} in {settings.location}"
-        why, hint = unfit(settings, found)
-        if why:
-            raise CloudError(doing, why, hint)
+        self._check_fit(found)
         there = f"The repository {settings.name} is there, in {settings.location}."
-        changed = changes(settings, found)
-        if changed is None:
+        changed, fields = changes(settings, found)
+        if not fields:
             return there
         doing = f"Change the repository {settings.name}"
-        fields = mask(settings)
         self._apis.must(
-            doing, self._client, "update_repository", {"repository": changed, "update_mask": {"paths": fields}}
+            doing, self._client, "update_repository", {"repository": changed, "update_mask": {"paths": list(fields)}}
         )
-        return f"{there} Changed its {', '.join(field.replace('_', ' ') for field in fields)} to the settings."
+        return f"{there} Changed to the settings: {', '.join(fields.values())}."
+
+    def _check_fit(self, found: Repository) -> None:
+        """See that a repository that is there takes images, as settings want it. Raises CloudError."""
+        from bentoship.providers.google.repository import unfit
+
+        why, hint = unfit(self._settings, found)
+        if why:
+            raise CloudError(f"Use the repository {self._settings.name} in {self._settings.location}", why, hint)
 
     def _rehearse(self) -> None:
         """Tell what cleaning up would delete, when that is a dry run."""

@@ -61,7 +61,8 @@ def test_options_are_set_and_changed(google: Google, provider: Provider) -> None
         GCP_CONTAINER_REGISTRY_KEEP="5",
         GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30",
     )
-    assert "Changed its" in again.create_registry()
+    told = again.create_registry()
+    assert told.endswith("settings: immutable tags, what is cleaned up, whether cleaning up is a dry run.")
     found = google.state.repositories[f"{PLACE}/mlops-registry"]
     assert (found.description, dict(found.labels), found.docker_config.immutable_tags) == (
         "models",
@@ -71,6 +72,8 @@ def test_options_are_set_and_changed(google: Google, provider: Provider) -> None
     assert sorted(found.cleanup_policies) == ["bentoship-delete-untagged", "bentoship-keep"]
     assert found.cleanup_policy_dry_run
     assert "Changed" not in again.create_registry()
+    one = provider(GCP_CONTAINER_REGISTRY_DESCRIPTION="sky", GCP_CONTAINER_REGISTRY_LABELS="team=sky")
+    assert one.create_registry().endswith("settings: the description.")
 
 
 def test_another_format_is_named(google: Google, provider: Provider) -> None:
