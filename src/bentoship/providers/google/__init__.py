@@ -116,13 +116,16 @@ class GoogleRegistry:
             return f"{_SERVICE} is not enabled in {settings.project}; publish enables it"
         doing = f"Look for the repository {settings.name} in {settings.location}"
         try:
-            self._apis.call(doing, self._client, "get_repository", {"name": self._name})
+            found = self._apis.call(doing, self._client, "get_repository", {"name": self._name})
         except NotFound as error:
             if "project" in str(error.message).lower():
                 raise self._as_error(doing, error) from error
-            return f"there is no repository {settings.name} in {settings.location}; publish creates it"
+            elsewhere = self._elsewhere()
+            but = f", but one of that name in {', '.join(elsewhere)}" if elsewhere else ""
+            return f"there is no repository {settings.name} in {settings.location}{but}; publish creates it"
         except Exception as error:
             raise self._misplaced(doing, error) from error
+        self._check_fit(found)
         self._check_rights()
         return f"{self._account.name} may push to {settings.host}"
 
@@ -163,6 +166,8 @@ class GoogleRegistry:
         for permission in (_UPLOAD, _DOWNLOAD):
             if permission not in granted:
                 # Nobody may do anything with what is not there.
+                if hint := self._location_hint():
+                    raise CloudError(doing, f"there is no location {self._settings.location}", hint)
                 if self._is_in(self._settings.location) is False:
                     raise self._missing(doing)
                 hint = permission_hint(permission, self._apis.asked)
@@ -317,7 +322,8 @@ class GoogleRegistry:
         """There is no repository."""
         settings, hint = self._settings, "Create it: invoke create-registry"
         if elsewhere := self._elsewhere():
-            hint = f"One of that name is in {', '.join(elsewhere)}: check GCP_CONTAINER_REGISTRY_LOCATION. Or {hint}"
+            there = f"One of that name is in {', '.join(elsewhere)}: check GCP_CONTAINER_REGISTRY_LOCATION"
+            hint = f"{there}, or create it here, too: invoke create-registry"
         return CloudError(doing, f"there is no repository {settings.name} in {settings.location}", hint)
 
     def _elsewhere(self) -> list[str]:
@@ -347,19 +353,22 @@ class GoogleRegistry:
         failure = self._as_error(doing, error)
         from bentoship.providers.google.failures import reason
 
-        location = self._settings.location
         if getattr(error, "code", None) not in (400, 403, 404) or reason(error) == "SERVICE_DISABLED":  # type: ignore[arg-type]
             return failure
+        hint = self._location_hint()
+        return CloudError(doing, getattr(failure, "why", str(failure)), hint) if hint else failure
+
+    def _location_hint(self) -> str:
+        """What to do about a location that there is not; empty when there is one, or that cannot be told."""
+        location = self._settings.location
         try:
-            known = location in self.lists.known
+            if location in self.lists.known:
+                return ""
         except CloudError:
-            return failure
-        if known:
-            return failure
+            return ""
         near = self.lists.nearest(location)
         meant = f"did you mean {near}? " if near else ""
-        hint = f"GCP_CONTAINER_REGISTRY_LOCATION={location} is no location: {meant}`invoke locations` lists them."
-        return CloudError(doing, getattr(failure, "why", str(failure)), hint)
+        return f"GCP_CONTAINER_REGISTRY_LOCATION={location} is no location: {meant}`invoke locations` lists them."
 
     def _as_error(self, doing: str, error: Exception) -> Exception:
         """Google's refusals in words; other exceptions as they are."""

@@ -81,22 +81,26 @@ def test_another_format_is_named(google: Google, provider: Provider) -> None:
     google.add_repository().format_ = Repository.Format.PYTHON  # type: ignore[assignment]
     with pytest.raises(CloudError, match="format python, not docker"):
         provider().create_registry()
+    with pytest.raises(CloudError, match="format python, not docker"):
+        provider().outlook()
 
 
 def test_the_same_name_elsewhere_is_named(google: Google, provider: Provider) -> None:
-    """Since it may be that the location was mistaken."""
+    """Since it may be that the location was mistaken; before it is created, too."""
     google.add_repository(location="europe-west1")
+    assert "europe-west6, but one of that name in europe-west1; publish creates it" in provider().outlook()
     assert "also in europe-west1" in provider().create_registry()
 
 
 def test_a_misspelt_location_is_named_with_the_near_one(google: Google, provider: Provider) -> None:
-    """By the list of locations that Google has."""
+    """By the list of locations that Google has; also where only the right to push is asked for."""
     google.add_repository()
     host = google.environment["GCP_CONTAINER_REGISTRY_HOST"]
     wrong = provider(GCP_CONTAINER_REGISTRY_LOCATION="europe-wets6", GCP_CONTAINER_REGISTRY_HOST=host)
-    with pytest.raises(CloudError, match="did you mean europe-west6") as caught:
-        wrong.create_registry()
-    assert "europe-wets6" in caught.value.hint
+    for step in (wrong.create_registry, wrong.login, wrong.outlook):
+        with pytest.raises(CloudError, match="did you mean europe-west6") as caught:
+            step()
+        assert "europe-wets6" in caught.value.hint
 
 
 def test_no_right_to_push_is_told_before_anything_is_built(google: Google, provider: Provider) -> None:
