@@ -53,9 +53,11 @@ class Account:
             self._credentials: Any = google.auth.default(scopes=_SCOPES, request=self._request)[0]
         except DefaultCredentialsError as error:
             if "not found. To set up" not in str(error):  # it is there, and cannot be used
-                raise CloudError(_DOING, str(error), LOGIN) from error
+                raise CloudError(_DOING, str(error.args[0]), LOGIN) from error
             self._credentials = None
             self.token()
+        except OSError as error:  # a file that cannot be read
+            raise CloudError(_DOING, f"{error.filename}: {error.strerror}", LOGIN) from error
         except GoogleAuthError as error:
             raise explained(_DOING, error, Asked("", "")) from error
         else:

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import socket
+import ssl
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import requests.exceptions
 from google.api_core.exceptions import GoogleAPICallError, RetryError
@@ -82,7 +86,8 @@ def permission_hint(permission: str, asked: Asked) -> str:
         return f"{asked.account} lacks {permission} on {asked.project}." if permission else _who(asked)
     return (
         f"{asked.account} needs {role} on {asked.project}; one of its owners gives it:\n"
-        f"gcloud projects add-iam-policy-binding {asked.project} --member={_member(asked.account)} --role={role}"
+        f"gcloud projects add-iam-policy-binding {asked.project} "
+        f"--member={shlex.quote(_member(asked.account))} --role={role}"
     )
 
 
@@ -169,7 +174,7 @@ def _login_failure(error: Exception, asked: Asked) -> tuple[str, str]:
     network = next((one for one in _chain(error) if isinstance(one, requests.exceptions.RequestException)), None)
     if network is not None:
         text = _innermost(network)
-        return text, reach.hint(f"{type(network).__name__} {text}") or reach.hint("timed out")
+        return _unreached(network, text), reach.hint(f"{type(network).__name__} {text}") or reach.hint("timed out")
     words = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     if "short-lived token" in words or "Token used too early" in words or "iat" in words.split():
         return words, "The clock of this machine is wrong; set it, e.g. with: timedatectl set-ntp true"
@@ -186,8 +191,22 @@ def _login_failure(error: Exception, asked: Asked) -> tuple[str, str]:
             "and that GOOGLE_APPLICATION_CREDENTIALS names it."
         )
     if isinstance(error, RefreshError):
-        return words, f"They do not hold any more. {asked.login or LOGIN}"
+        return words, f"The credentials do not hold any more. {asked.login or LOGIN}"
     return words, LOGIN
+
+
+def _unreached(error: requests.exceptions.RequestException, text: str) -> str:
+    """Which server was not reached, and why; the words are the registry's and the APIs' own. Args: text: the cause."""
+    request = error.request
+    host = urlsplit(request.url).netloc if request is not None and isinstance(request.url, str) else ""
+    cause = _chain(error)[-1]
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"the certificate of {host} is not trusted: {cause.verify_message}"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"the proxy on the way to {host}: {text}"
+    if isinstance(cause, socket.gaierror):
+        return f"no address is known for {host}"
+    return f"{host}: {text}" if host and host not in text else text
 
 
 def _said(error: Exception) -> str:
@@ -210,5 +229,5 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 def _innermost(error: BaseException) -> str:
     """The words at the bottom of requests' and urllib3's nested errors, without their objects' addresses."""
-    text = str(_chain(error)[-1])
-    return re.sub(r"^<[^>]*>: |\(Caused by .*$", "", text) or type(error).__name__
+    text = re.sub(r"^<[^>]*>: |\(Caused by .*$|^\[Errno -?\d+\] ", "", str(_chain(error)[-1]))
+    return text or type(error).__name__
