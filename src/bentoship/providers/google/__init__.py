@@ -66,13 +66,14 @@ class GoogleRegistry:
         if enabled is None:
             return f"{self._account.name} may not look whether {_SERVICE} is enabled; going on."
         if enabled:
+            self._apis.enabled = True
             return f"{_SERVICE} is enabled in {project}."
         doing = f"Enable {_SERVICE} in {project}"
         self._tell(self._step, f"enabling {_SERVICE} in {project}, which takes up to a minute")
         request = {"name": self._service}
         operation = self._apis.must(doing, ServiceUsageClient, "enable_service", request)
         self._apis.wait(doing, ServiceUsageClient, operation)
-        self._apis.just_enabled = True
+        self._apis.enabled = True
         return f"Enabled {_SERVICE} in {project}."
 
     def create_registry(self) -> str:

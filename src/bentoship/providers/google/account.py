@@ -116,8 +116,12 @@ class Account:
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The headers of a call to an API. Raises CloudError."""
         headers = [("authorization", f"Bearer {self.token()}")]
-        payer = getattr(self._credentials, "quota_project_id", None)
-        return (*headers, ("x-goog-user-project", payer)) if payer else tuple(headers)
+        return (*headers, ("x-goog-user-project", self.payer)) if self.payer else tuple(headers)
+
+    @property
+    def payer(self) -> str:
+        """The project that calls are counted for, where the credentials name one."""
+        return str(getattr(self._credentials, "quota_project_id", None) or "")
 
     def _use_given_address(self) -> None:
         """Ask where the file says, which google-auth does not do for people's own credentials."""

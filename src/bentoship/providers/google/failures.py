@@ -57,12 +57,14 @@ class Asked:
         account: an email address, or what is known instead.
         login: how that account logs in anew, as a sentence; empty when that is unknown.
         proxy: the address of the proxy on the way; empty for none.
+        payer: the project that calls are counted for, where the credentials name one.
     """
 
     project: str
     account: str
     login: str = ""
     proxy: str = ""
+    payer: str = ""
 
 
 def explained(doing: str, error: Failure, asked: Asked) -> CloudError:
@@ -131,6 +133,11 @@ def _api_hint(error: GoogleAPICallError, asked: Asked) -> str:
     project = asked.project
     if why == "SERVICE_DISABLED":
         service = _metadata(error).get("service", "")
+        if asked.payer not in ("", project):
+            return (
+                f"The credentials have calls counted for {asked.payer}, where it has to be enabled, too. Have them "
+                f"counted for {project}: gcloud auth application-default set-quota-project {project}"
+            )
         if service == "artifactregistry.googleapis.com":
             return "Enable it: invoke enable-api. (After enabling it takes effect within minutes.)"
         return f"Enable it: gcloud services enable {service or 'THE-API'} --project {project}"
@@ -142,14 +149,17 @@ def _api_hint(error: GoogleAPICallError, asked: Asked) -> str:
             "or ask the organisation's administrators."
         )
     if why == "LOCATION_POLICY_VIOLATED":
-        return "Check GCP_CONTAINER_REGISTRY_LOCATION: `invoke locations` lists them."
+        return (
+            "Check GCP_CONTAINER_REGISTRY_LOCATION: `invoke locations` lists them, "
+            "of which a few are open only to projects that have asked for them."
+        )
     no_project = code in (403, 404) and re.search(r"(?i)project\b.*\bnot found", text)
     if no_project or why in ("CONSUMER_INVALID", "RESOURCE_PROJECT_INVALID"):
         return f"Check GCP_PROJECT_ID ({project}): `invoke projects` lists those that {asked.account} may see."
     if code == 429 or "quota" in text.lower():
         return f"Wait a minute and go on, or ask for more: {_CONSOLE}/iam-admin/quotas?project={project}"
     if why == "USER_PROJECT_DENIED":
-        return "Have another project pay for the calls: gcloud auth application-default set-quota-project PROJECT"
+        return f"Have calls counted for another project: gcloud auth application-default set-quota-project {project}"
     if why == "ACCESS_TOKEN_SCOPE_INSUFFICIENT":
         return f"The credentials were not made for Google Cloud (scope cloud-platform). {asked.login or LOGIN}"
     if why == "ACCOUNT_STATE_INVALID":

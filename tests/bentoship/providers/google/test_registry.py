@@ -45,6 +45,17 @@ def test_what_takes_a_while_is_waited_for(google: Google, provider: Provider) ->
     assert any("GetOperation" in call for call in google.calls)
 
 
+def test_an_api_that_another_run_has_enabled_is_waited_for(google: Google, provider: Provider) -> None:
+    """What Service Usage calls enabled will answer."""
+    google.state.propagation_calls = 1
+    provider().enable_api()
+    told: list[str] = []
+    ours = provider(told)
+    assert "is enabled" in ours.enable_api()
+    assert "Created" in ours.create_registry()
+    assert any("does not answer yet" in line for line in told)
+
+
 def test_who_may_only_push_may_publish(google: Google, provider: Provider) -> None:
     """That it may not look at APIs is told, and no failure."""
     google.add_repository()
