@@ -23,7 +23,7 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 
 class Stopped(SystemExit):
-    """A signal has asked this process to end. Not a KeyboardInterrupt, of which invoke would make exit code 1."""
+    """This process is to end, such as by a signal. Not a KeyboardInterrupt, of which invoke would make exit code 1."""
 
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:
@@ -53,13 +53,13 @@ def _plan(**how: bool) -> None:
     """Tell what publish would do."""
     from bentoship import before, steps
 
-    with _clean_errors():
+    with _clean_errors(), _for_a_reader():
         before.plan(steps.workspace(FOLDER), **how)
 
 
 def _show(what: str, as_json: bool) -> None:
     """Print a list of what the cloud has."""
-    with _clean_errors():
+    with _clean_errors(), _for_a_reader():
         from bentoship.cloud import show
 
         show(FOLDER, what, as_json=as_json)
@@ -77,6 +77,19 @@ def _clean_errors() -> Iterator[None]:
         if process.debugging():
             raise
         raise Exit(f"Error: {explain(error)}", code=getattr(error, "exit_code", 1)) from None
+
+
+@contextmanager
+def _for_a_reader() -> Iterator[None]:
+    """End quietly, as other programs do, when who reads what is printed has gone, such as head."""
+    try:
+        yield
+        if sys.stdout is not None:  # it may have been closed before the beginning
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Else Python would complain, when it ends, of what it could not print.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Stopped(128 + signal.SIGPIPE) from None
 
 
 @task
@@ -149,7 +162,9 @@ def doctor(context: Context, json: bool = False) -> None:
     """Tell what is there for publishing, and what is not."""
     from bentoship.doctor import doctor
 
-    if not doctor(FOLDER, as_json=json):
+    with _clean_errors(), _for_a_reader():
+        works = doctor(FOLDER, as_json=json)
+    if not works:
         raise Exit(code=1)
 
 

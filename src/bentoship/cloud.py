@@ -9,8 +9,9 @@ from pathlib import Path
 
 from bentoship import console
 from bentoship.process import network_settings
+from bentoship.providers import Provider
 from bentoship.providers.google import GoogleRegistry
-from bentoship.settings import Settings, load
+from bentoship.settings import load
 
 
 def show(folder: Path, what: str, *, as_json: bool = False) -> None:
@@ -36,9 +37,9 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
         console.say("locations", f"GCP_CONTAINER_REGISTRY_LOCATION={settings.location} is none of them{meant}")
 
 
-def outlook(settings: Settings) -> str:
+def outlook(registry: Provider) -> str:
     """What publish would meet there, without changing anything. Raises CloudError for what it could not mend."""
-    return GoogleRegistry(settings.google, network_settings()).outlook()
+    return registry.outlook() if isinstance(registry, GoogleRegistry) else ""
 
 
 def _print(rows: Sequence[dict[str, str]]) -> None:

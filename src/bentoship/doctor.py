@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -108,6 +109,9 @@ def _local_registry(where: Workspace) -> Finding:
 
 
 def _remote(where: Workspace) -> list[tuple[str, Look]]:
+    # Made before the looks ask for it at once, so that it finds the account once; what is wrong is theirs to tell.
+    with suppress(BentoshipError):
+        provider(where)
     google = [("google", lambda: _google(where))] if where.settings.registry == "google" else []
     return [*google, ("credentials", lambda: _credentials(where)), ("registry", lambda: _registry(where))]
 
@@ -116,7 +120,7 @@ def _google(where: Workspace) -> Finding:
     """What Google's APIs say of project, repository and account."""
     from bentoship.cloud import outlook
 
-    return Finding("google", "ok", outlook(where.settings))
+    return Finding("google", "ok", outlook(provider(where)))
 
 
 def _credentials(where: Workspace) -> Finding:

@@ -17,6 +17,7 @@ ENDPOINT = "https://{service}.googleapis.com"
 
 _PROJECT, _NAME, _LOCATION, _HOST = NAMES[:4]
 _PREFIX = "GCP_CONTAINER_REGISTRY_"
+_KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 _PKG_DEV = re.compile(r"(?:(?P<usual>[a-z0-9-]+)-docker\.pkg\.dev|docker\.(?P<regional>[a-z0-9-]+)\.rep\.pkg\.dev)")
 
 
@@ -75,8 +76,8 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
         for key, value in ((_PROJECT, project), (_LOCATION, location), (_NAME, name)):
             if host and value and named.get(key, value) != value:
                 mistakes.append(f"{_HOST} is {host!r}, in which {key} is {named[key]!r}, but it is set to {value!r}")
-    if host and host.removeprefix("http://").removeprefix("https://").count("/") < 2:
-        mistakes.append(f"{_HOST} is {host!r}, but has to be HOST/PROJECT/NAME")
+    if host and not {_PROJECT, _NAME} <= named.keys():
+        mistakes.append(f"{_HOST} is {host!r}, but has to be HOST/PROJECT/NAME; the image's name is IMAGE_NAME")
 
     def number(key: str) -> int | None:
         text = told.get(_PREFIX + key)
@@ -91,6 +92,11 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
             mistakes.append(f"{_PREFIX}{key} is {text!r}, but has to be {yes} or {no}")
         return None if text is None else text == yes
 
+    kms_key = told.get(f"{_PREFIX}KMS_KEY")
+    if kms_key and not _KMS_KEY.fullmatch(kms_key):
+        path = "projects/…/locations/…/keyRings/…/cryptoKeys/…"
+        mistakes.append(f"{_PREFIX}KMS_KEY is {kms_key!r}, but has to be {path}")
+
     return GoogleSettings(
         project=project,
         location=location,
@@ -104,7 +110,7 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
         keep=number("KEEP"),
         delete_untagged_days=number("DELETE_UNTAGGED_DAYS"),
         cleanup=bool(flag("CLEANUP", "delete", "dry-run")),
-        kms_key=told.get(f"{_PREFIX}KMS_KEY"),
+        kms_key=kms_key,
         scanning=flag("SCANNING", "1", "0"),
     )
 
@@ -126,7 +132,8 @@ def _names_in(host: str) -> dict[str, str]:
     found = {}
     if matched := _PKG_DEV.fullmatch(name):
         found[_LOCATION] = matched["usual"] or matched["regional"]
-    if len(parts) in (2, 3) and all(parts):
+    # Three only where the first two are the project of a Workspace domain; else the third is an image's name.
+    if all(parts) and (len(parts) == 2 or (len(parts) == 3 and "." in parts[0])):
         found |= {_PROJECT: ":".join(parts[:-1]), _NAME: parts[-1]}
     return found
 

@@ -42,6 +42,17 @@ def test_each_thing_has_a_line(site: Site) -> None:
     assert not list(site.home.iterdir())
 
 
+def test_a_reader_may_go(site: Site) -> None:
+    """As head does: that is the end, without a word, with the exit code of a broken pipe."""
+    running = site.start("doctor")
+    assert running.stdout
+    assert running.stderr
+    running.stdout.close()
+    with running.stderr as stream:
+        assert stream.read() == ""
+    assert running.wait(timeout=30) == 141
+
+
 def test_findings_for_programs(site: Site) -> None:
     """An engine that is not there stops nothing unless it is needed."""
     docker = examine(site, code=0)["docker"]

@@ -36,7 +36,9 @@ def test_the_host_tells_the_names(tmp_path: Path) -> None:
 
 def test_a_workspace_domains_project_is_two_parts_of_the_path(tmp_path: Path) -> None:
     """Its id has a colon, which no image's name may have."""
-    host = load(tmp_path, **{**GIVEN, "GCP_PROJECT_ID": "example.com:my-project"}).host
+    names = {**GIVEN, "GCP_PROJECT_ID": "example.com:my-project"}
+    host = load(tmp_path, **names).host
+    assert load(tmp_path, **names, GCP_CONTAINER_REGISTRY_HOST=host).host == host
     assert host == "europe-west6-docker.pkg.dev/example.com/my-project/mlops-registry"
 
 
@@ -50,6 +52,8 @@ def test_a_workspace_domains_project_is_two_parts_of_the_path(tmp_path: Path) ->
         ("GCP_CONTAINER_REGISTRY_NAME", "My_Registry", "2 to 63 of a-z"),
         ("GCP_CONTAINER_REGISTRY_HOST", HOST.replace("west6", "west1"), "LOCATION is 'europe-west1', but it is set to"),
         ("GCP_CONTAINER_REGISTRY_HOST", "europe-west6-docker.pkg.dev", "HOST/PROJECT/NAME"),
+        ("GCP_CONTAINER_REGISTRY_HOST", f"{HOST}/image", "HOST/PROJECT/NAME; the image's name is IMAGE_NAME"),
+        ("GCP_CONTAINER_REGISTRY_KMS_KEY", "my-key", "projects/…/locations/…/keyRings/…/cryptoKeys/…"),
         ("GCP_CONTAINER_REGISTRY_KEEP", "none", "a number above 0"),
         ("GCP_CONTAINER_REGISTRY_CLEANUP", "yes", "delete or dry-run"),
         ("GCP_CONTAINER_REGISTRY_LABELS", "Team=a b", "name=value"),

@@ -66,13 +66,14 @@ class GoogleRegistry:
         if enabled is None:
             return f"{self._account.name} may not look whether {_SERVICE} is enabled; going on."
         if enabled:
+            self._apis.enabled = True
             return f"{_SERVICE} is enabled in {project}."
         doing = f"Enable {_SERVICE} in {project}"
         self._tell(self._step, f"enabling {_SERVICE} in {project}, which takes up to a minute")
         request = {"name": self._service}
         operation = self._apis.must(doing, ServiceUsageClient, "enable_service", request)
         self._apis.wait(doing, ServiceUsageClient, operation)
-        self._apis.just_enabled = True
+        self._apis.enabled = True
         return f"Enabled {_SERVICE} in {project}."
 
     def create_registry(self) -> str:
@@ -116,13 +117,16 @@ class GoogleRegistry:
             return f"{_SERVICE} is not enabled in {settings.project}; publish enables it"
         doing = f"Look for the repository {settings.name} in {settings.location}"
         try:
-            self._apis.call(doing, self._client, "get_repository", {"name": self._name})
+            found = self._apis.call(doing, self._client, "get_repository", {"name": self._name})
         except NotFound as error:
             if "project" in str(error.message).lower():
                 raise self._as_error(doing, error) from error
-            return f"there is no repository {settings.name} in {settings.location}; publish creates it"
+            elsewhere = self._elsewhere()
+            but = f", but one of that name in {', '.join(elsewhere)}" if elsewhere else ""
+            return f"there is no repository {settings.name} in {settings.location}{but}; publish creates it"
         except Exception as error:
             raise self._misplaced(doing, error) from error
+        self._check_fit(found)
         self._check_rights()
         return f"{self._account.name} may push to {settings.host}"
 
@@ -163,6 +167,8 @@ class GoogleRegistry:
         for permission in (_UPLOAD, _DOWNLOAD):
             if permission not in granted:
                 # Nobody may do anything with what is not there.
+                if hint := self._location_hint():
+                    raise CloudError(doing, f"there is no location {self._settings.location}", hint)
                 if self._is_in(self._settings.location) is False:
                     raise self._missing(doing)
                 hint = permission_hint(permission, self._apis.asked)
@@ -210,13 +216,23 @@ class GoogleRegistry:
     def _parent(self) -> str:
         return f"projects/{self._settings.project}/locations/{self._settings.location}"
 
-    @functools.cached_property
+    @property
     def _account(self) -> Account:
+        if isinstance(self._found, CloudError):
+            raise self._found
+        return self._found
+
+    @functools.cached_property
+    def _found(self) -> Account | CloudError:
+        """Who we are, or why we are nobody: looking again would take as long, with the same end."""
         from bentoship.providers.google.account import Account
 
         # Else google-auth would ask gcloud or Resource Manager for it, at each start.
         process.preset("GOOGLE_CLOUD_PROJECT", self._settings.project)
-        return Account(self._network)
+        try:
+            return Account(self._network)
+        except CloudError as error:
+            return error
 
     @functools.cached_property
     def _docker_only(self) -> str:
@@ -267,23 +283,27 @@ class GoogleRegistry:
 
     def _there(self, found: Repository) -> str:
         """What there is to say and to change of a repository that is there."""
-        from bentoship.providers.google.repository import changes, mask, unfit
+        from bentoship.providers.google.repository import changes
 
         settings = self._settings
-        doing = f"Use the repository {settings.name} in {settings.location}"
-        why, hint = unfit(settings, found)
-        if why:
-            raise CloudError(doing, why, hint)
+        self._check_fit(found)
         there = f"The repository {settings.name} is there, in {settings.location}."
-        changed = changes(settings, found)
-        if changed is None:
+        changed, fields = changes(settings, found)
+        if not fields:
             return there
         doing = f"Change the repository {settings.name}"
-        fields = mask(settings)
         self._apis.must(
-            doing, self._client, "update_repository", {"repository": changed, "update_mask": {"paths": fields}}
+            doing, self._client, "update_repository", {"repository": changed, "update_mask": {"paths": list(fields)}}
         )
-        return f"{there} Changed its {', '.join(field.replace('_', ' ') for field in fields)} to the settings."
+        return f"{there} Changed to the settings: {', '.join(fields.values())}."
+
+    def _check_fit(self, found: Repository) -> None:
+        """See that a repository that is there takes images, as settings want it. Raises CloudError."""
+        from bentoship.providers.google.repository import unfit
+
+        why, hint = unfit(self._settings, found)
+        if why:
+            raise CloudError(f"Use the repository {self._settings.name} in {self._settings.location}", why, hint)
 
     def _rehearse(self) -> None:
         """Tell what cleaning up would delete, when that is a dry run."""
@@ -303,7 +323,8 @@ class GoogleRegistry:
         """There is no repository."""
         settings, hint = self._settings, "Create it: invoke create-registry"
         if elsewhere := self._elsewhere():
-            hint = f"One of that name is in {', '.join(elsewhere)}: check GCP_CONTAINER_REGISTRY_LOCATION. Or {hint}"
+            there = f"One of that name is in {', '.join(elsewhere)}: check GCP_CONTAINER_REGISTRY_LOCATION"
+            hint = f"{there}, or create it here, too: invoke create-registry"
         return CloudError(doing, f"there is no repository {settings.name} in {settings.location}", hint)
 
     def _elsewhere(self) -> list[str]:
@@ -333,19 +354,22 @@ class GoogleRegistry:
         failure = self._as_error(doing, error)
         from bentoship.providers.google.failures import reason
 
-        location = self._settings.location
         if getattr(error, "code", None) not in (400, 403, 404) or reason(error) == "SERVICE_DISABLED":  # type: ignore[arg-type]
             return failure
+        hint = self._location_hint()
+        return CloudError(doing, getattr(failure, "why", str(failure)), hint) if hint else failure
+
+    def _location_hint(self) -> str:
+        """What to do about a location that there is not; empty when there is one, or that cannot be told."""
+        location = self._settings.location
         try:
-            known = location in self.lists.known
+            if location in self.lists.known:
+                return ""
         except CloudError:
-            return failure
-        if known:
-            return failure
+            return ""
         near = self.lists.nearest(location)
         meant = f"did you mean {near}? " if near else ""
-        hint = f"GCP_CONTAINER_REGISTRY_LOCATION={location} is no location: {meant}`invoke locations` lists them."
-        return CloudError(doing, getattr(failure, "why", str(failure)), hint)
+        return f"GCP_CONTAINER_REGISTRY_LOCATION={location} is no location: {meant}`invoke locations` lists them."
 
     def _as_error(self, doing: str, error: Exception) -> Exception:
         """Google's refusals in words; other exceptions as they are."""

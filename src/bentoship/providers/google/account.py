@@ -53,9 +53,11 @@ class Account:
             self._credentials: Any = google.auth.default(scopes=_SCOPES, request=self._request)[0]
         except DefaultCredentialsError as error:
             if "not found. To set up" not in str(error):  # it is there, and cannot be used
-                raise CloudError(_DOING, str(error), LOGIN) from error
+                raise CloudError(_DOING, str(error.args[0]), LOGIN) from error
             self._credentials = None
             self.token()
+        except OSError as error:  # a file that cannot be read
+            raise CloudError(_DOING, f"{error.filename}: {error.strerror}", LOGIN) from error
         except GoogleAuthError as error:
             raise explained(_DOING, error, Asked("", "")) from error
         else:
@@ -114,8 +116,12 @@ class Account:
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The headers of a call to an API. Raises CloudError."""
         headers = [("authorization", f"Bearer {self.token()}")]
-        payer = getattr(self._credentials, "quota_project_id", None)
-        return (*headers, ("x-goog-user-project", payer)) if payer else tuple(headers)
+        return (*headers, ("x-goog-user-project", self.payer)) if self.payer else tuple(headers)
+
+    @property
+    def payer(self) -> str:
+        """The project that calls are counted for, where the credentials name one."""
+        return str(getattr(self._credentials, "quota_project_id", None) or "")
 
     def _use_given_address(self) -> None:
         """Ask where the file says, which google-auth does not do for people's own credentials."""

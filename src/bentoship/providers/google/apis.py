@@ -27,7 +27,7 @@ CALL_TIMEOUT = 20.0
 _ATTEMPTS = 4
 _OPERATION_TIMEOUT = 600.0
 _PROPAGATION = 180.0
-"""Seconds that an API which was just enabled may still say that it is not."""
+"""Seconds that an API which was enabled may still say that it is not."""
 
 
 class Apis:
@@ -46,8 +46,9 @@ class Apis:
     ) -> None:
         self.account = account
         proxy = _proxy(endpoint.replace("{service}", "artifactregistry"), network)
-        self.asked = Asked(project, account.name, account.login, redacted(proxy) if proxy else "")
-        self.just_enabled = False
+        self.asked = Asked(project, account.name, account.login, redacted(proxy) if proxy else "", account.payer)
+        self.enabled = False
+        """Whether the API is known to be enabled: if it says otherwise, it is that it does not know yet."""
         self._endpoint = endpoint
         self._network = network
         self._tell = tell
@@ -74,10 +75,10 @@ class Apis:
                 ask = getattr(self._client(client), method)
                 return ask(request=request, retry=None, timeout=CALL_TIMEOUT, metadata=self.account.metadata)
             except GoogleAPICallError as error:
-                waits = self.just_enabled and reason(error) == "SERVICE_DISABLED"
-                if waits and time.monotonic() - began < _PROPAGATION:
+                waited = time.monotonic() - began
+                if self._will_be_enabled(error) and waited < _PROPAGATION:
                     pause = min(0.5 * attempt, 5.0)
-                    self._tell("the API is enabled, but does not answer yet")
+                    self._tell(f"the API is enabled, but does not answer yet ({waited:.0f} s)")
                 elif isinstance(error, ServerError) and _is_temporary(error) and attempt < _ATTEMPTS:
                     pause = 0.5 * 2 ** (attempt - 1)
                     self._tell(f"{doing}: {_shortened(str(error.message))}; trying again")
@@ -113,6 +114,11 @@ class Apis:
             status = current.error
             failed = from_grpc_status(status.code, status.message, errors=(status,))  # type: ignore[no-untyped-call]
             raise explained(doing, failed, self.asked)
+
+    def _will_be_enabled(self, error: GoogleAPICallError) -> bool:
+        """Whether an API that says it is disabled is enabled, in the project that the calls are counted for."""
+        ours = self.asked.payer in ("", self.asked.project)
+        return self.enabled and ours and reason(error) == "SERVICE_DISABLED"
 
     def _client(self, client: type[Any]) -> Any:
         if client not in self._clients:

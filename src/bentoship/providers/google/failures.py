@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import socket
+import ssl
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import requests.exceptions
 from google.api_core.exceptions import GoogleAPICallError, RetryError
@@ -53,12 +57,14 @@ class Asked:
         account: an email address, or what is known instead.
         login: how that account logs in anew, as a sentence; empty when that is unknown.
         proxy: the address of the proxy on the way; empty for none.
+        payer: the project that calls are counted for, where the credentials name one.
     """
 
     project: str
     account: str
     login: str = ""
     proxy: str = ""
+    payer: str = ""
 
 
 def explained(doing: str, error: Failure, asked: Asked) -> CloudError:
@@ -82,7 +88,8 @@ def permission_hint(permission: str, asked: Asked) -> str:
         return f"{asked.account} lacks {permission} on {asked.project}." if permission else _who(asked)
     return (
         f"{asked.account} needs {role} on {asked.project}; one of its owners gives it:\n"
-        f"gcloud projects add-iam-policy-binding {asked.project} --member={_member(asked.account)} --role={role}"
+        f"gcloud projects add-iam-policy-binding {asked.project} "
+        f"--member={shlex.quote(_member(asked.account))} --role={role}"
     )
 
 
@@ -126,6 +133,11 @@ def _api_hint(error: GoogleAPICallError, asked: Asked) -> str:
     project = asked.project
     if why == "SERVICE_DISABLED":
         service = _metadata(error).get("service", "")
+        if asked.payer not in ("", project):
+            return (
+                f"The credentials have calls counted for {asked.payer}, where it has to be enabled, too. Have them "
+                f"counted for {project}: gcloud auth application-default set-quota-project {project}"
+            )
         if service == "artifactregistry.googleapis.com":
             return "Enable it: invoke enable-api. (After enabling it takes effect within minutes.)"
         return f"Enable it: gcloud services enable {service or 'THE-API'} --project {project}"
@@ -137,14 +149,17 @@ def _api_hint(error: GoogleAPICallError, asked: Asked) -> str:
             "or ask the organisation's administrators."
         )
     if why == "LOCATION_POLICY_VIOLATED":
-        return "Check GCP_CONTAINER_REGISTRY_LOCATION: `invoke locations` lists them."
+        return (
+            "Check GCP_CONTAINER_REGISTRY_LOCATION: `invoke locations` lists them, "
+            "of which a few are open only to projects that have asked for them."
+        )
     no_project = code in (403, 404) and re.search(r"(?i)project\b.*\bnot found", text)
     if no_project or why in ("CONSUMER_INVALID", "RESOURCE_PROJECT_INVALID"):
         return f"Check GCP_PROJECT_ID ({project}): `invoke projects` lists those that {asked.account} may see."
     if code == 429 or "quota" in text.lower():
         return f"Wait a minute and go on, or ask for more: {_CONSOLE}/iam-admin/quotas?project={project}"
     if why == "USER_PROJECT_DENIED":
-        return "Have another project pay for the calls: gcloud auth application-default set-quota-project PROJECT"
+        return f"Have calls counted for another project: gcloud auth application-default set-quota-project {project}"
     if why == "ACCESS_TOKEN_SCOPE_INSUFFICIENT":
         return f"The credentials were not made for Google Cloud (scope cloud-platform). {asked.login or LOGIN}"
     if why == "ACCOUNT_STATE_INVALID":
@@ -169,7 +184,7 @@ def _login_failure(error: Exception, asked: Asked) -> tuple[str, str]:
     network = next((one for one in _chain(error) if isinstance(one, requests.exceptions.RequestException)), None)
     if network is not None:
         text = _innermost(network)
-        return text, reach.hint(f"{type(network).__name__} {text}") or reach.hint("timed out")
+        return _unreached(network, text), reach.hint(f"{type(network).__name__} {text}") or reach.hint("timed out")
     words = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     if "short-lived token" in words or "Token used too early" in words or "iat" in words.split():
         return words, "The clock of this machine is wrong; set it, e.g. with: timedatectl set-ntp true"
@@ -186,8 +201,22 @@ def _login_failure(error: Exception, asked: Asked) -> tuple[str, str]:
             "and that GOOGLE_APPLICATION_CREDENTIALS names it."
         )
     if isinstance(error, RefreshError):
-        return words, f"They do not hold any more. {asked.login or LOGIN}"
+        return words, f"The credentials do not hold any more. {asked.login or LOGIN}"
     return words, LOGIN
+
+
+def _unreached(error: requests.exceptions.RequestException, text: str) -> str:
+    """Which server was not reached, and why; the words are the registry's and the APIs' own. Args: text: the cause."""
+    request = error.request
+    host = urlsplit(request.url).netloc if request is not None and isinstance(request.url, str) else ""
+    cause = _chain(error)[-1]
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"the certificate of {host} is not trusted: {cause.verify_message}"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"the proxy on the way to {host}: {text}"
+    if isinstance(cause, socket.gaierror):
+        return f"no address is known for {host}"
+    return f"{host}: {text}" if host and host not in text else text
 
 
 def _said(error: Exception) -> str:
@@ -210,5 +239,5 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 def _innermost(error: BaseException) -> str:
     """The words at the bottom of requests' and urllib3's nested errors, without their objects' addresses."""
-    text = str(_chain(error)[-1])
-    return re.sub(r"^<[^>]*>: |\(Caused by .*$", "", text) or type(error).__name__
+    text = re.sub(r"^<[^>]*>: |\(Caused by .*$|^\[Errno -?\d+\] ", "", str(_chain(error)[-1]))
+    return text or type(error).__name__

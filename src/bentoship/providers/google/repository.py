@@ -10,6 +10,14 @@ from bentoship.google_settings import GoogleSettings
 from bentoship.providers.google.cleanup import policies
 
 _Scanning = Repository.VulnerabilityScanningConfig
+_WORDS = {
+    "description": "the description",
+    "labels": "the labels",
+    "docker_config.immutable_tags": "immutable tags",
+    "cleanup_policies": "what is cleaned up",
+    "cleanup_policy_dry_run": "whether cleaning up is a dry run",
+    "vulnerability_scanning_config.enablement_config": "scanning",
+}
 _SCANNING = {True: _Scanning.EnablementConfig.INHERITED, False: _Scanning.EnablementConfig.DISABLED}
 
 
@@ -34,17 +42,16 @@ def unfit(settings: GoogleSettings, found: Repository) -> tuple[str, str]:
     return "", ""
 
 
-def changes(settings: GoogleSettings, found: Repository) -> Repository | None:
-    """What is to be changed in one that is there, with all else as it is; None for nothing."""
+def changes(settings: GoogleSettings, found: Repository) -> tuple[Repository, dict[str, str]]:
+    """One that is there as settings want it, and the fields in which it was not so, with their names for people."""
     changed = Repository.deserialize(Repository.serialize(found))
+    fields = {}
     for path, value in _options(settings).items():
+        before = Repository.deserialize(Repository.serialize(changed))
         _put(changed, path, value)
-    return None if changed == found else changed
-
-
-def mask(settings: GoogleSettings) -> list[str]:
-    """The fields that settings speak of."""
-    return list(_options(settings))
+        if changed != before:
+            fields[path] = _WORDS[path]
+    return changed, fields
 
 
 def _options(settings: GoogleSettings) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from google.auth import _helpers
@@ -108,6 +109,35 @@ def test_a_key_file_that_is_not_there(google: Google, provider: Provider, monkey
     with pytest.raises(CloudError, match=r"/nowhere/key\.json") as caught:
         provider().login()
     assert "GOOGLE_APPLICATION_CREDENTIALS" in caught.value.hint
+
+
+def test_a_key_file_that_cannot_be_read(
+    google: Google, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is named, with the setting."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path))
+    with pytest.raises(CloudError) as caught:
+        provider().login()
+    assert caught.value.why == f"{tmp_path}: Is a directory"
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in caught.value.hint
+
+
+def test_an_api_that_is_disabled_where_calls_are_counted(
+    google: Google, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is not waited for; enabling it in the settings' project would be of no use."""
+    google.add_repository()
+    google.add_project("other-project", 99, "Other")
+    file = google.authorized_user(tmp_path / "user.json")
+    file.write_text(file.read_text().replace(PROJECT, "other-project"))
+    google.allow("student@example.com")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    google.faults.add(".*GetRepository", errors.service_disabled(API, "Artifact Registry API", "other-project"))
+    ours = provider()
+    ours.enable_api()
+    with pytest.raises(CloudError, match="disabled") as caught:
+        ours.create_registry()
+    assert f"set-quota-project {PROJECT}" in caught.value.hint
 
 
 def test_a_deleted_key(google: Google, provider: Provider) -> None:

@@ -43,6 +43,25 @@ def test_a_name_that_nobody_knows(provider: Provider) -> None:
     assert "network" in error.hint
 
 
+@pytest.mark.parametrize(
+    ("origin", "why"),
+    [
+        ("https://oauth2.nowhere.invalid", "no address is known for oauth2.nowhere.invalid"),
+        ("http://127.0.0.1:9", "127.0.0.1:9: Connection refused"),
+    ],
+)
+def test_who_gives_out_tokens_is_not_there(
+    google: Google, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str, why: str
+) -> None:
+    """It is named as all other servers are."""
+    monkeypatch.setenv(
+        "GOOGLE_APPLICATION_CREDENTIALS", str(google.service_account_key(tmp_path / "key.json", origin=origin))
+    )
+    error = refusal(provider())
+    assert error.why == why
+    assert "network" in error.hint
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_nobody_answers(provider: Provider, scheme: str) -> None:
     """The address is told, and not what gRPC made of it."""

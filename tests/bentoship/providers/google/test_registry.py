@@ -45,6 +45,17 @@ def test_what_takes_a_while_is_waited_for(google: Google, provider: Provider) ->
     assert any("GetOperation" in call for call in google.calls)
 
 
+def test_an_api_that_another_run_has_enabled_is_waited_for(google: Google, provider: Provider) -> None:
+    """What Service Usage calls enabled will answer."""
+    google.state.propagation_calls = 1
+    provider().enable_api()
+    told: list[str] = []
+    ours = provider(told)
+    assert "is enabled" in ours.enable_api()
+    assert "Created" in ours.create_registry()
+    assert any("does not answer yet" in line for line in told)
+
+
 def test_who_may_only_push_may_publish(google: Google, provider: Provider) -> None:
     """That it may not look at APIs is told, and no failure."""
     google.add_repository()
@@ -61,7 +72,8 @@ def test_options_are_set_and_changed(google: Google, provider: Provider) -> None
         GCP_CONTAINER_REGISTRY_KEEP="5",
         GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30",
     )
-    assert "Changed its" in again.create_registry()
+    told = again.create_registry()
+    assert told.endswith("settings: immutable tags, what is cleaned up, whether cleaning up is a dry run.")
     found = google.state.repositories[f"{PLACE}/mlops-registry"]
     assert (found.description, dict(found.labels), found.docker_config.immutable_tags) == (
         "models",
@@ -71,6 +83,8 @@ def test_options_are_set_and_changed(google: Google, provider: Provider) -> None
     assert sorted(found.cleanup_policies) == ["bentoship-delete-untagged", "bentoship-keep"]
     assert found.cleanup_policy_dry_run
     assert "Changed" not in again.create_registry()
+    one = provider(GCP_CONTAINER_REGISTRY_DESCRIPTION="sky", GCP_CONTAINER_REGISTRY_LABELS="team=sky")
+    assert one.create_registry().endswith("settings: the description.")
 
 
 def test_another_format_is_named(google: Google, provider: Provider) -> None:
@@ -78,22 +92,26 @@ def test_another_format_is_named(google: Google, provider: Provider) -> None:
     google.add_repository().format_ = Repository.Format.PYTHON  # type: ignore[assignment]
     with pytest.raises(CloudError, match="format python, not docker"):
         provider().create_registry()
+    with pytest.raises(CloudError, match="format python, not docker"):
+        provider().outlook()
 
 
 def test_the_same_name_elsewhere_is_named(google: Google, provider: Provider) -> None:
-    """Since it may be that the location was mistaken."""
+    """Since it may be that the location was mistaken; before it is created, too."""
     google.add_repository(location="europe-west1")
+    assert "europe-west6, but one of that name in europe-west1; publish creates it" in provider().outlook()
     assert "also in europe-west1" in provider().create_registry()
 
 
 def test_a_misspelt_location_is_named_with_the_near_one(google: Google, provider: Provider) -> None:
-    """By the list of locations that Google has."""
+    """By the list of locations that Google has; also where only the right to push is asked for."""
     google.add_repository()
     host = google.environment["GCP_CONTAINER_REGISTRY_HOST"]
     wrong = provider(GCP_CONTAINER_REGISTRY_LOCATION="europe-wets6", GCP_CONTAINER_REGISTRY_HOST=host)
-    with pytest.raises(CloudError, match="did you mean europe-west6") as caught:
-        wrong.create_registry()
-    assert "europe-wets6" in caught.value.hint
+    for step in (wrong.create_registry, wrong.login, wrong.outlook):
+        with pytest.raises(CloudError, match="did you mean europe-west6") as caught:
+            step()
+        assert "europe-wets6" in caught.value.hint
 
 
 def test_no_right_to_push_is_told_before_anything_is_built(google: Google, provider: Provider) -> None:
