@@ -4,10 +4,13 @@ of what the rest of it makes."""
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import bentoship
 from bentoship.bases.debian import debian_base
@@ -45,8 +48,14 @@ def debian_ahead(cache: Path, *, python: str, platform: str, layers: LayerCache)
         yield finished
 
 
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    # What this process has started, such as apt, is in groups of its own, and ends only when the stack is unwound.
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """What the process does: an order in JSON comes in; an error goes out."""
+    signal.signal(signal.SIGTERM, _stop)
     order = json.load(sys.stdin)
     try:
         debian_base(
