@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import tomllib
 from collections.abc import Sequence
@@ -94,12 +95,22 @@ def _loose_reference(bento: Path, target: Target, locks: Path) -> list[str]:
 
 def _kept(bento: Path, target: Target, asked: list[str], preferred: list[str], locks: Path) -> list[str]:
     key = key_of("lock", str(target), *asked, *(["preferred", *preferred] if preferred else []))
-    kept = locks / f"{key}.txt"
-    if not kept.is_file():
-        made = _compile(bento, target, asked, preferred, *selection(target))
-        locks.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, "\n".join(made).encode())
-    return kept.read_text("utf-8").splitlines()
+    kept = locks / f"{key}.json"
+    if found := _read(kept):
+        return found
+    made = _compile(bento, target, asked, preferred, *selection(target))
+    locks.mkdir(parents=True, exist_ok=True)
+    write_whole(kept, json.dumps(made).encode())
+    return made
+
+
+def _read(kept: Path) -> list[str]:
+    """The lines of a lock; none where it is not there, or not whole: some of its packages would be missing."""
+    try:
+        found = json.loads(kept.read_bytes())
+    except (OSError, ValueError):
+        return []
+    return found if isinstance(found, list) and all(isinstance(line, str) for line in found) else []
 
 
 def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Sequence[str], *options: str) -> list[str]:

@@ -33,6 +33,18 @@ def test_a_loose_bento_gets_a_lock_that_is_kept(tmp_path: Path, wheels: Path) ->
     assert lock(bento, AMD, tmp_path / "other") == ["below==2.0", "top==1.0"]
 
 
+@pytest.mark.parametrize("damage", [b"", b'["below==1.0"', b"null", b'{"format": 99}', b"\xff"])
+def test_a_lock_that_was_damaged_is_made_anew(tmp_path: Path, wheels: Path, damage: bytes) -> None:
+    """A part of it would make an image without some of its packages."""
+    make_wheel(wheels, "top", requires="below>=1")
+    make_wheel(wheels, "below", "1.0")
+    bento = make_requirements(tmp_path / "bento", wheels, "top==1.0", locked=False)
+    made = lock(bento, AMD, tmp_path / "locks")
+    (kept,) = (tmp_path / "locks").iterdir()
+    kept.write_bytes(damage)
+    assert lock(bento, AMD, tmp_path / "locks") == made
+
+
 def test_bentomls_own_lock_is_taken(tmp_path: Path, wheels: Path) -> None:
     """What is exact already is not asked for again, and uv is left out."""
     bento = make_requirements(tmp_path / "bento", wheels, "b==2", "a==1", "uv==0.5")
