@@ -106,6 +106,16 @@ def expected_layers(
     """
     if made := made_layers(job, locked):
         return [(layer.title, layer.descriptor.size, layer) for layer in made]
+    try:
+        return _expected(job, locked, weigh)
+    except DamagedError:
+        _drop_damaged(job, locked)
+        return _expected(job, locked, weigh)
+
+
+def _expected(
+    job: Job, locked: Sequence[str], weigh: Callable[[Sequence[str]], Mapping[str, int]]
+) -> list[tuple[str, int, Layer | None]]:
     found = {line: find(job, line) for line in locked}
     missing = [line for line, package in found.items() if package is None]
     weights = weigh(missing) if missing else {}
