@@ -16,7 +16,7 @@ import bentoship
 from bentoship.bases.debian import debian_base
 from bentoship.errors import BaseImageError, BentoshipError
 from bentoship.layers import LayerCache
-from bentoship.process import beside, environment
+from bentoship.process import Completed, beside, environment
 
 _CHILD = """\
 import sys
@@ -42,10 +42,17 @@ def debian_ahead(cache: Path, *, python: str, platform: str, layers: LayerCache)
         def finished() -> None:
             done = finish()
             if done.code:
-                doing = f"Assemble a base from Debian's packages for {platform}"
-                raise BaseImageError(*(json.loads(done.stdout) if done.stdout else (doing, done.last_lines)))
+                raise _failure(done, platform)
 
         yield finished
+
+
+def _failure(done: Completed, platform: str) -> Exception:
+    """What went wrong in the process, as it would have been raised in this one."""
+    if not done.stdout:
+        return BaseImageError(f"Assemble a base from Debian's packages for {platform}", done.last_lines)
+    told = json.loads(done.stdout)
+    return OSError(*told["system"]) if "system" in told else BaseImageError(*told["base"])
 
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:
@@ -65,5 +72,8 @@ def main() -> None:
             layers=LayerCache(Path(order["layers"])),
         )
     except BentoshipError as error:
-        json.dump([error.doing, error.why, error.hint], sys.stdout)
+        json.dump({"base": [error.doing, error.why, error.hint]}, sys.stdout)
+        sys.exit(1)
+    except OSError as error:
+        json.dump({"system": [error.errno, error.strerror, error.filename]}, sys.stdout)
         sys.exit(1)

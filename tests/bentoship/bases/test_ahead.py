@@ -38,6 +38,16 @@ def test_a_base_that_cannot_be_had_is_told_by_who_waits(tmp_path: Path) -> None:
     assert "python_version" in caught.value.hint
 
 
+def test_what_the_system_refuses_is_told_by_who_waits(tmp_path: Path, offered: str) -> None:
+    """With the file, as if it had been refused here: a full disk, or a folder of somebody else's."""
+    cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
+    layers.folder.touch()  # where a folder is wanted
+    ahead = debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers)
+    with ahead as finish, pytest.raises(NotADirectoryError) as caught:
+        finish()
+    assert str(caught.value.filename).startswith(str(layers.folder))
+
+
 def test_it_ends_with_the_block(tmp_path: Path, offered: str) -> None:
     """Nothing goes on behind the back of who does not want it any more, and no lock is held."""
     cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
