@@ -57,11 +57,14 @@ def other_versions(bento: Path, target: Target, locks: Path) -> list[str]:
 
 
 def download_sizes(bento: Path, locked: Sequence[str], target: Target) -> dict[str, int]:
-    """How many bytes the wheels of a lock have, by canonical names; none of which the index does not tell."""
+    """How many bytes the wheels of a lock have, by canonical names; none of which the index does not tell.
+
+    Of several that a target runs one is installed: the largest is told.
+    """
     args = ["pip", "compile", "-", "--no-deps", "--format", "pylock.toml", "--no-header", *selection(target)]
     told = tomllib.loads(_uv(bento, locked, target, *args))
     return {
-        canonical_name(package["name"]): sum(wheel.get("size", 0) for wheel in package.get("wheels", []))
+        canonical_name(package["name"]): max((wheel.get("size", 0) for wheel in package.get("wheels", [])), default=0)
         for package in told.get("packages", [])
     }
 
