@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import tempfile
-from pathlib import Path
 
 from bentoship import bento as bentos
 from bentoship import console, sample
 from bentoship.bento import Bento
+from bentoship.files import temporary_folder
 from bentoship.reference import ImageReference
 from bentoship.running import RemoteImage
 from bentoship.running.choice import choose
@@ -55,7 +54,5 @@ def _described(where: Workspace) -> Bento:
     if bento := bentos.up_to_date(where.project):
         return bento
     console.say("verify", "asking the service for its name")
-    scratch = where.settings.cache / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="verify-", dir=scratch) as folder:
-        return bentos.preview(where.project, Path(folder))
+    with temporary_folder(where.settings.cache / "scratch", "described-") as folder:
+        return bentos.preview(where.project, folder)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from bentoship import bento as bentos
 from bentoship import console
 from bentoship.bento import Bento
 from bentoship.errors import CloudError, RegistryError, StoreError
+from bentoship.files import temporary_folder
 from bentoship.image.descriptor import Descriptor
 from bentoship.plan import PlannedImage, shipment
 from bentoship.published import published_images
@@ -52,10 +51,8 @@ def plan(where: Workspace, *, as_json: bool = False, why: bool = False) -> None:
 
 
 def _plan(where: Workspace, *, why: bool) -> Plan:
-    scratch = where.settings.cache / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="plan-", dir=scratch) as folder:
-        bento = bentos.preview(where.project, Path(folder))
+    with temporary_folder(where.settings.cache / "scratch", "plan-") as folder:
+        bento = bentos.preview(where.project, folder)
         planned = backend(where).plan(bento)
     target = repository(where, bento)
     names = tags(where, bento.version)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 
@@ -16,6 +18,37 @@ def lock(path: Path) -> Iterator[None]:
     with path.open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A folder that goes with the block; what processes that were killed have left of the same prefix goes before.
+
+    Args:
+        parent: where it is made; is made itself when it is not there.
+        prefix: its name begins so.
+    """
+    with ExitStack() as stack:
+        with lock(parent / "lock"):
+            for left in parent.glob(f"{prefix}*"):
+                _remove_unless_held(left)
+            folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
+            _hold(folder, stack)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield Path(folder)
+
+
+def _remove_unless_held(folder: Path) -> None:
+    with ExitStack() as stack, suppress(OSError):
+        _hold(folder, stack)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hold(folder: Path | str, stack: ExitStack) -> None:
+    """Lock a folder until the stack is closed, or this process has ended. Raises OSError when another one holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    stack.callback(os.close, descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_whole(path: Path, content: bytes) -> None:

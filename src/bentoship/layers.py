@@ -69,7 +69,7 @@ class LayerCache:
         """Have a layer that was found to be damaged made anew the next time."""
         self.blob(descriptor).unlink(missing_ok=True)
         for record in self.folder.glob("keys/*.json"):
-            if descriptor.hex in record.read_text("utf-8"):
+            if descriptor.hex.encode() in record.read_bytes():
                 record.unlink(missing_ok=True)
 
     def write(self, entries: Iterable[Entry], title: str) -> Layer:

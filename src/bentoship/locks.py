@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import tomllib
 from collections.abc import Sequence
@@ -56,11 +57,14 @@ def other_versions(bento: Path, target: Target, locks: Path) -> list[str]:
 
 
 def download_sizes(bento: Path, locked: Sequence[str], target: Target) -> dict[str, int]:
-    """How many bytes the wheels of a lock have, by canonical names; none of which the index does not tell."""
+    """How many bytes the wheels of a lock have, by canonical names; none of which the index does not tell.
+
+    Of several that a target runs one is installed: the largest is told.
+    """
     args = ["pip", "compile", "-", "--no-deps", "--format", "pylock.toml", "--no-header", *selection(target)]
     told = tomllib.loads(_uv(bento, locked, target, *args))
     return {
-        canonical_name(package["name"]): sum(wheel.get("size", 0) for wheel in package.get("wheels", []))
+        canonical_name(package["name"]): max((wheel.get("size", 0) for wheel in package.get("wheels", [])), default=0)
         for package in told.get("packages", [])
     }
 
@@ -94,12 +98,22 @@ def _loose_reference(bento: Path, target: Target, locks: Path) -> list[str]:
 
 def _kept(bento: Path, target: Target, asked: list[str], preferred: list[str], locks: Path) -> list[str]:
     key = key_of("lock", str(target), *asked, *(["preferred", *preferred] if preferred else []))
-    kept = locks / f"{key}.txt"
-    if not kept.is_file():
-        made = _compile(bento, target, asked, preferred, *selection(target))
-        locks.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, "\n".join(made).encode())
-    return kept.read_text("utf-8").splitlines()
+    kept = locks / f"{key}.json"
+    if found := _read(kept):
+        return found
+    made = _compile(bento, target, asked, preferred, *selection(target))
+    locks.mkdir(parents=True, exist_ok=True)
+    write_whole(kept, json.dumps(made).encode())
+    return made
+
+
+def _read(kept: Path) -> list[str]:
+    """The lines of a lock; none where it is not there, or not whole: some of its packages would be missing."""
+    try:
+        found = json.loads(kept.read_bytes())
+    except (OSError, ValueError):
+        return []
+    return found if isinstance(found, list) and all(isinstance(line, str) for line in found) else []
 
 
 def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Sequence[str], *options: str) -> list[str]:

@@ -12,14 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from bentoship.bases import Base
 from bentoship.bases.interpreter import Interpreter
 from bentoship.bytecode import Batch, compile_trees
 from bentoship.errors import DamagedError
-from bentoship.files import write_whole
+from bentoship.files import temporary_folder, write_whole
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 from bentoship.image.layer import Layer, folders_of
 from bentoship.layers import LayerCache, from_record, key_of, to_record
@@ -106,6 +105,16 @@ def expected_layers(
     """
     if made := made_layers(job, locked):
         return [(layer.title, layer.descriptor.size, layer) for layer in made]
+    try:
+        return _expected(job, locked, weigh)
+    except DamagedError:
+        _drop_damaged(job, locked)
+        return _expected(job, locked, weigh)
+
+
+def _expected(
+    job: Job, locked: Sequence[str], weigh: Callable[[Sequence[str]], Mapping[str, int]]
+) -> list[tuple[str, int, Layer | None]]:
     found = {line: find(job, line) for line in locked}
     missing = [line for line, package in found.items() if package is None]
     weights = weigh(missing) if missing else {}
@@ -158,8 +167,8 @@ def staging(bento: Path, lines: Sequence[str], target: Target, scratch: Path) ->
     """
     # Files with the same path would overwrite each other, and a wheel that is named by its path may be called anything.
     named = [line for line in lines if canonical_name(line) and not local_file(line, bento / "src")]
-    with TemporaryDirectory(prefix="packages-", dir=scratch) as name, ExitStack() as stack:
-        common = Path(name, "common")
+    with temporary_folder(scratch, "packages-") as folder, ExitStack() as stack:
+        common = folder / "common"
         common.mkdir()
         finish = stack.enter_context(installing(bento, named, target, common)) if named else lambda: None
 
@@ -170,11 +179,11 @@ def staging(bento: Path, lines: Sequence[str], target: Target, scratch: Path) ->
             apart = [line for line in lines if line not in named or clashes is None or canonical_name(line) in clashes]
             found = {tuple(line for line in named if line not in apart): common}
             for number, line in enumerate(apart):
-                folder = Path(name, str(number))
-                folder.mkdir()
-                with installing(bento, [line], target, folder) as finish_one:
+                alone = folder / str(number)
+                alone.mkdir()
+                with installing(bento, [line], target, alone) as finish_one:
                     finish_one()
-                found[(line,)] = folder
+                found[(line,)] = alone
             return found
 
         yield Staged(lines, folders)

@@ -73,7 +73,7 @@ def make_once(folder: Path, fill: Callable[[Path], None]) -> None:
 def is_as_made(folder: Path) -> bool:
     """Whether a folder that `make_once` made is there, and no file in it was changed, added or lost since."""
     try:
-        return folder.is_dir() and _record(folder).read_text("ascii") == _state(folder)
+        return folder.is_dir() and _record(folder).read_bytes() == _state(folder).encode()
     except OSError:
         return False
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.files import lock, write_whole
+from bentoship.files import lock, temporary_folder, write_whole
 
 HOLDS = """\
 import sys
@@ -35,6 +35,34 @@ def test_a_lock_keeps_other_processes_waiting(tmp_path: Path) -> None:
             second.wait(10)
     with lock(path):
         pass
+
+
+MAKES = """\
+import sys
+from pathlib import Path
+from bentoship.files import temporary_folder
+with temporary_folder(Path(sys.argv[1]), "part-") as folder:
+    (folder / "file").touch()
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_temporary_folder_outlives_nobody(tmp_path: Path) -> None:
+    """It goes with its block, or with the next one after its process was killed; never while it is used."""
+    src = str(Path(__file__).parents[2] / "src")
+    args = [sys.executable, "-c", MAKES, str(tmp_path / "scratch")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(args, **pipes, env={"PYTHONPATH": src}, text=True) as other:  # type: ignore[call-overload]
+        theirs = Path(other.stdout.readline().strip())
+        with temporary_folder(tmp_path / "scratch", "part-") as ours:
+            assert {path.name for path in ours.parent.glob("part-*")} == {ours.name, theirs.name}
+        assert not ours.exists()
+        other.kill()
+    assert (theirs / "file").exists()
+    with temporary_folder(tmp_path / "scratch", "part-") as ours:
+        assert list(ours.parent.glob("part-*")) == [ours]
+        assert ours.is_dir()
 
 
 def test_a_file_is_written_whole(tmp_path: Path) -> None:

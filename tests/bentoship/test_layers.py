@@ -79,6 +79,16 @@ def test_a_record_that_says_nothing_is_none(tmp_path: Path, record: str) -> None
     assert cache.find("key") == (layer,)
 
 
+def test_a_dropped_layer_is_made_again(tmp_path: Path) -> None:
+    """Whatever else is damaged beside it."""
+    cache = LayerCache(tmp_path)
+    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
+    (tmp_path / "keys" / "other.json").write_bytes(b"\xff")
+    cache.drop(layer.descriptor)
+    assert cache.find("key") is None
+    assert not cache.blob(layer.descriptor).exists()
+
+
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     """A layer is kept whole or not at all."""
     cache = LayerCache(tmp_path)

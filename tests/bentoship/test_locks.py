@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from bentoship.errors import PackagesError
 from bentoship.locks import download_sizes, lock, lock_all, other_versions
 from bentoship.packages import Target
+from tests.support.servers import answering
 from tests.support.wheels import make_requirements, make_source, make_wheel
 
 AMD = Target("linux/amd64", "3.11", 36)
@@ -31,6 +33,18 @@ def test_a_loose_bento_gets_a_lock_that_is_kept(tmp_path: Path, wheels: Path) ->
     make_wheel(wheels, "below", "2.0")
     assert lock(bento, AMD, tmp_path / "locks") == ["below==1.0", "top==1.0"]
     assert lock(bento, AMD, tmp_path / "other") == ["below==2.0", "top==1.0"]
+
+
+@pytest.mark.parametrize("damage", [b"", b'["below==1.0"', b"null", b'{"format": 99}', b"\xff"])
+def test_a_lock_that_was_damaged_is_made_anew(tmp_path: Path, wheels: Path, damage: bytes) -> None:
+    """A part of it would make an image without some of its packages."""
+    make_wheel(wheels, "top", requires="below>=1")
+    make_wheel(wheels, "below", "1.0")
+    bento = make_requirements(tmp_path / "bento", wheels, "top==1.0", locked=False)
+    made = lock(bento, AMD, tmp_path / "locks")
+    (kept,) = (tmp_path / "locks").iterdir()
+    kept.write_bytes(damage)
+    assert lock(bento, AMD, tmp_path / "locks") == made
 
 
 def test_bentomls_own_lock_is_taken(tmp_path: Path, wheels: Path) -> None:
@@ -105,7 +119,20 @@ def test_a_package_that_is_nowhere_is_told_in_the_installers_words(tmp_path: Pat
         lock_all(bento, [AMD, ARM], tmp_path / "locks")
 
 
-def test_the_size_is_that_of_the_platforms_wheels(tmp_path: Path, wheels: Path) -> None:
+def test_the_size_is_that_of_the_wheel_to_be_installed(tmp_path: Path, wheels: Path) -> None:
+    """Not of other platforms' wheels, nor of all that the platform runs."""
+    offered = {"manylinux_2_17_x86_64": 7, "manylinux_2_28_x86_64": 5, "manylinux_2_28_aarch64": 11}
+    made = {make_wheel(wheels, "fast", tag=f"cp311-cp311-{tag}"): size for tag, size in offered.items()}
+    files = [{"filename": path.name, "url": path.as_uri(), "hashes": {}, "size": size} for path, size in made.items()]
+    told = {"meta": {"api-version": "1.1"}, "name": "fast", "files": files}
+    kind = {"Content-Type": "application/vnd.pypi.simple.v1+json"}
+    with answering(200, kind, json.dumps(told).encode()) as index:
+        bento = make_requirements(tmp_path / "bento", wheels)
+        (bento / "env" / "python" / "requirements.txt").write_text(f"--index-url http://{index.host}/\n", "utf-8")
+        assert [download_sizes(bento, ["fast==1.0"], target)["fast"] for target in (AMD, ARM)] == [7, 11]
+
+
+def test_a_size_that_is_not_told_is_none(tmp_path: Path, wheels: Path) -> None:
     """A folder of wheels tells no sizes, which is no mistake."""
     native(wheels, "both", "1.0", "x86_64", "aarch64")
     bento = make_requirements(tmp_path / "bento", wheels, "both==1.0")

@@ -175,6 +175,14 @@ def test_what_was_damaged_is_made_anew(job: Job, tmp_path: Path, damage: str) ->
     assert layers == made(elsewhere(job, tmp_path), lines, tmp_path)[0]
 
 
+def test_what_was_damaged_is_only_expected(job: Job, tmp_path: Path) -> None:
+    """A plan is told even so, by the weights of what publishing makes anew."""
+    made(job, LINES, tmp_path)
+    for file in job.folder.glob("*.gz"):
+        file.write_bytes(DAMAGES["changed"](file.read_bytes()))
+    assert expected_layers(job, LINES[:2], lambda lines: dict.fromkeys(NAMES, 100)) == [("packages", 200, None)]
+
+
 def test_files_that_a_wheel_does_not_list_are_its_own(job: Job, tmp_path: Path) -> None:
     """They are installed as well, and stay with it; the others are not mixed up with them."""
     whole = make_wheel(tmp_path / "wheels", "other", "4.0", files={"other.py": "", "other_data.txt": "data"})

@@ -163,7 +163,7 @@ def test_folder_is_made_once(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("made-*"))) == 1
 
 
-@pytest.mark.parametrize("damage", ["emptied", "removed", "added", "replaced", "mode"])
+@pytest.mark.parametrize("damage", ["emptied", "removed", "added", "replaced", "mode", "record"])
 def test_a_folder_that_was_damaged_is_made_again(tmp_path: Path, damage: str) -> None:
     """What was changed in a cache since it was made is not believed."""
     made: list[Path] = []
@@ -188,8 +188,10 @@ def test_a_folder_that_was_damaged_is_made_again(tmp_path: Path, damage: str) ->
     elif damage == "replaced":
         file.write_text("toor", "utf-8")
         os.utime(file, (1, 1))
-    else:
+    elif damage == "mode":
         file.chmod(0o755)
+    else:
+        (tmp_path / "cache" / "base.state").write_bytes(b"\xff")
     make_once(folder, fill)
     assert len(made) == 2
     assert file.read_text("utf-8") == "root"

@@ -43,12 +43,13 @@ def make_wheel(
     return path
 
 
-def make_source(folder: Path, name: str, version: str = "1.0") -> Path:
-    """Write a source distribution, which has to be built to be installed."""
+def make_source(folder: Path, name: str, version: str = "1.0", *, files: Mapping[str, str] | None = None) -> Path:
+    """Write a source distribution, which has to be built to be installed; files may say how."""
     metadata = f"Metadata-Version: 2.2\nName: {name}\nVersion: {version}\n".encode()
     path = folder / f"{name}-{version}.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
-        for member, content in (("PKG-INFO", metadata), ("pyproject.toml", b"")):
+        contents = {"PKG-INFO": metadata, "pyproject.toml": b""}
+        for member, content in (contents | {name: text.encode() for name, text in (files or {}).items()}).items():
             entry = tarfile.TarInfo(f"{name}-{version}/{member}")
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))

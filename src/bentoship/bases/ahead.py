@@ -4,16 +4,19 @@ of what the rest of it makes."""
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import bentoship
 from bentoship.bases.debian import debian_base
 from bentoship.errors import BaseImageError, BentoshipError
 from bentoship.layers import LayerCache
-from bentoship.process import beside, environment
+from bentoship.process import Completed, beside, environment
 
 _CHILD = """\
 import sys
@@ -39,14 +42,27 @@ def debian_ahead(cache: Path, *, python: str, platform: str, layers: LayerCache)
         def finished() -> None:
             done = finish()
             if done.code:
-                doing = f"Assemble a base from Debian's packages for {platform}"
-                raise BaseImageError(*(json.loads(done.stdout) if done.stdout else (doing, done.last_lines)))
+                raise _failure(done, platform)
 
         yield finished
 
 
+def _failure(done: Completed, platform: str) -> Exception:
+    """What went wrong in the process, as it would have been raised in this one."""
+    if not done.stdout:
+        return BaseImageError(f"Assemble a base from Debian's packages for {platform}", done.last_lines)
+    told = json.loads(done.stdout)
+    return OSError(*told["system"]) if "system" in told else BaseImageError(*told["base"])
+
+
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    # What this process has started, such as apt, is in groups of its own, and ends only when the stack is unwound.
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """What the process does: an order in JSON comes in; an error goes out."""
+    signal.signal(signal.SIGTERM, _stop)
     order = json.load(sys.stdin)
     try:
         debian_base(
@@ -56,5 +72,8 @@ def main() -> None:
             layers=LayerCache(Path(order["layers"])),
         )
     except BentoshipError as error:
-        json.dump([error.doing, error.why, error.hint], sys.stdout)
+        json.dump({"base": [error.doing, error.why, error.hint]}, sys.stdout)
+        sys.exit(1)
+    except OSError as error:
+        json.dump({"system": [error.errno, error.strerror, error.filename]}, sys.stdout)
         sys.exit(1)

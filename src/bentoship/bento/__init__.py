@@ -321,10 +321,19 @@ def _explained(error: Mapping[str, str], stderr: str, platform: str) -> BentoErr
     return BentoError(doing, message, hint if "Import" in kind or ", line " in message else "")
 
 
+# Of another program, which uv quotes with spaces in front.
+_TRACEBACK = re.compile(
+    r"(?m)^(?P<quoted>[ \t]+)Traceback \(most recent call last\):\n(?:(?P=quoted)[ \t]+.*\n|[ \t]*\n)+"
+)
+
+
 def _uv_complaint(stderr: str) -> Iterator[str]:
-    """The part of the output that says what uv did not like: from its first × or error: to BentoML's traceback."""
+    """The part of the output that says what uv did not like: from its first × or error: to BentoML's traceback.
+
+    Of one by what builds a package, the last line is what tells.
+    """
     telling = False
-    for line in stderr.splitlines():
+    for line in _TRACEBACK.sub("", stderr).splitlines():
         telling = telling or line.lstrip().startswith(("×", "error:"))
         if line.startswith("Traceback"):
             return

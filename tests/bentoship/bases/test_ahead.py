@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,9 +38,45 @@ def test_a_base_that_cannot_be_had_is_told_by_who_waits(tmp_path: Path) -> None:
     assert "python_version" in caught.value.hint
 
 
+def test_what_the_system_refuses_is_told_by_who_waits(tmp_path: Path, offered: str) -> None:
+    """With the file, as if it had been refused here: a full disk, or a folder of somebody else's."""
+    cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
+    layers.folder.touch()  # where a folder is wanted
+    ahead = debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers)
+    with ahead as finish, pytest.raises(NotADirectoryError) as caught:
+        finish()
+    assert str(caught.value.filename).startswith(str(layers.folder))
+
+
 def test_it_ends_with_the_block(tmp_path: Path, offered: str) -> None:
     """Nothing goes on behind the back of who does not want it any more, and no lock is held."""
     cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
     with debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers):
         pass
     assert debian_base(cache, python=offered, platform="linux/amd64", layers=layers).layers
+
+
+def test_nothing_is_left_when_it_ends_early(tmp_path: Path, offered: str) -> None:
+    """Neither files nor a program that it has started, which is in a group of its own."""
+    cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
+    with debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers):
+        wait_for(lambda: any("ld-linux" in command for command in commands(cache)))  # compiles
+    assert list((cache / "bases").glob(".partial-*")) == []
+    assert commands(cache) == []
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until it holds, which it has to within a minute."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def commands(about: Path) -> list[str]:
+    """Of all processes, those that name a path."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            found.append(file.read_text("utf-8", "replace"))
+    return [command for command in found if str(about) in command]

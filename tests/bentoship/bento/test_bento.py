@@ -19,6 +19,7 @@ from bentoship.bento.content import image_files
 from bentoship.errors import BentoError
 from tests.support.bento import make_project, save_model
 from tests.support.site import ROOT
+from tests.support.wheels import make_source
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -86,6 +87,23 @@ def test_a_lock_for_another_platform_is_not_taken(tmp_path: Path) -> None:
     assert bento.up_to_date(project) is None
     assert bento.build(project).fresh
     assert requirements.read_text("utf-8") == locked
+
+
+def test_a_package_that_cannot_be_built_is_told_without_a_traceback(tmp_path: Path) -> None:
+    """The last line of it says what was wrong."""
+    project = make_project(tmp_path / "project")
+    edit(project.bentofile, "  lock_packages: false\n", "")
+    files = {
+        "PKG-INFO": "Metadata-Version: 2.1\nName: old\nVersion: 1.0\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n',
+        "own.py": "import no_such_module\n",
+    }
+    source = make_source(tmp_path, "old", files=files)
+    append(project.folder / "requirements.txt", f"old @ {source.as_uri()}")
+    with pytest.raises(BentoError, match=r"Failed to build .*No module named 'no_such_module'") as caught:
+        bento.build(project)
+    assert "Traceback" not in caught.value.why
+    assert "File " not in caught.value.why
 
 
 def test_a_lock_that_can_be_no_other_is_not_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
