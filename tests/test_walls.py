@@ -67,7 +67,7 @@ def test_values_need_the_standard_library_alone(module: str) -> None:
         (["bentoml", "_bentoml_sdk", "_bentoml_impl"], ["bentoship.bento.child", "celestial_bodies"]),
         (["docker"], ["bentoship.engine", "bentoship.loading", "bentoship.backends.docker"]),
         (["bentoship.engine"], ["bentoship.engine", "bentoship.loading", "bentoship.backends", "bentoship.steps",
-                                "bentoship.running.docker", "bentoship.examination"]),
+                                "bentoship.running.docker", "bentoship.examination", "bentoship.buildkit"]),
         (["google", "grpc", "requests"], ["bentoship.providers.google", "bentoship.engine"]),
         (["bentoship.providers.google"], ["bentoship.providers.google", "bentoship.steps", "bentoship.cloud"]),
         (["urllib3"], ["bentoship.stores", "bentoship.engine"]),

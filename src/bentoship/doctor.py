@@ -77,7 +77,7 @@ def _settings(folder: Path) -> tuple[Settings | None, list[Finding]]:
     try:
         settings = load(folder)
     except SettingsError as error:
-        mistakes = [Finding("settings", "problem", mistake, error.hint, True) for mistake in error.why.split("; ")]
+        mistakes = [Finding("settings", "problem", mistake, error.hint, True) for mistake in error.mistakes]
         return None, [*mistakes, Finding("registry", "problem", "not looked at: it depends on settings")]
     if settings.warnings:
         return settings, [Finding("settings", "problem", warning, "Correct it.") for warning in settings.warnings]

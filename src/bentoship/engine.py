@@ -190,7 +190,7 @@ def explained(doing: str, host: str, error: BaseException) -> EngineError:
     if any(isinstance(cause, TLSParameterError | requests.exceptions.SSLError) for cause in causes):
         hint = "Check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates."
         return EngineError(doing, f"{host}: {causes[-1]}", hint)
-    if any(isinstance(cause, FileNotFoundError | ConnectionRefusedError) for cause in causes):
+    if any(isinstance(cause, FileNotFoundError | NotADirectoryError | ConnectionRefusedError) for cause in causes):
         return EngineError(doing, f"nothing answers at {host}", _START)
     if any(isinstance(cause, _UNREACHED) for cause in causes):
         return EngineError(doing, f"{host} cannot be reached: {causes[-1]}", _START)

@@ -20,6 +20,7 @@ An error says what was being done, why it failed (in the words of whoever said s
 """
 
 import errno
+from collections.abc import Sequence
 
 
 class BentoshipError(Exception):
@@ -46,7 +47,15 @@ class BentoshipError(Exception):
 
 
 class SettingsError(BentoshipError):
-    """A setting is missing, wrong or misspelt."""
+    """A setting is missing, wrong or misspelt.
+
+    Args:
+        mistakes: each for itself, where `why` lists them.
+    """
+
+    def __init__(self, doing: str, why: str, hint: str = "", *, mistakes: Sequence[str] = ()) -> None:
+        super().__init__(doing, why, hint)
+        self.mistakes = mistakes or (self.why,)
 
 
 class InvalidReferenceError(BentoshipError):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bentoship import process
 from bentoship.bento.inputs import read_bentofile
-from bentoship.errors import BentoError, EngineError
+from bentoship.errors import BentoError, EngineError, ProcessError
 from bentoship.settings import Settings
+
+if TYPE_CHECKING:
+    from bentoship.engine import Engine
 
 LEAST_SPACE = 1_000_000_000
 """Bytes that the first publish of a small service needs."""
@@ -104,38 +106,34 @@ def docker(settings: Settings | None) -> Iterator[Finding]:
     """Docker's engine: what version it is, and whether it has BuildKit."""
     from bentoship.engine import connect
 
-    needed = settings is not None and settings.backend == "docker"
-    use = "" if needed else "Only BACKEND=docker needs it. "
+    builds = settings is not None and settings.backend == "docker"
+    needed = builds or (settings is not None and settings.load_image)
+    use = "" if needed else "Only BACKEND=docker and `containerize --load` need it. "
     try:
         engine = connect()
     except EngineError as error:
         yield Finding("docker", "problem" if needed else "missing", error.why, use + error.hint, stops_publish=needed)
         return
     with engine.doing("Ask the engine what it is"):
-        told = engine.client.version()
-        yield Finding("docker", "ok", f"{told['Version']} at {engine.place.host}")
-    if why := _without_buildkit(str(told.get("ApiVersion", "0"))):
-        yield Finding("buildkit", "missing", why, "BACKEND=docker builds without it, slower.")
-    else:
-        yield Finding("buildkit", "ok", "the engine and the docker command have it")
+        name = "podman " if engine.is_podman else ""
+        yield Finding("docker", "ok", f"{name}{engine.client.version()['Version']} at {engine.place.host}")
+    yield _buildkit(engine, builds)
 
 
-def _without_buildkit(api: str) -> str:
-    """Why a build would be the classic builder's; empty when it would be BuildKit's."""
-    if tuple(map(int, re.findall(r"\d+", api)[:2])) < (1, 39):
-        return f"the engine's API {api} is older"
-    if not shutil.which("docker"):
-        return "the docker command, which asks for it, is not installed"
-    env = process.environment(prefixes=("DOCKER_",))
-    client = re.search(r"version (\d+)", process.run(["docker", "--version"], env=env, check=False).stdout)
-    # From version 23 on it is a plugin's.
-    if client and int(client[1]) < 23:
-        return ""
-    return (
-        "the plugin buildx is missing"
-        if process.run(["docker", "buildx", "version"], env=env, check=False).code
-        else ""
-    )
+def _buildkit(engine: Engine, needed: bool) -> Finding:
+    """How BACKEND=docker would build."""
+    from bentoship.buildkit import without_buildkit
+
+    try:
+        why = without_buildkit(engine, process.environment(prefixes=("DOCKER_",)))
+    except ProcessError as error:  # without the docker command there is no building at all
+        state: Literal["missing", "problem"] = "problem" if needed else "missing"
+        hint = error.hint if needed else f"Only BACKEND=docker needs it. {error.hint}"
+        return Finding("buildkit", state, error.why, hint, stops_publish=needed)
+    if not why:
+        return Finding("buildkit", "ok", "the engine and the docker command have it")
+    install = "Install it (Debian: docker-buildx; Docker: docker-buildx-plugin). " if "buildx" in why else ""
+    return Finding("buildkit", "missing", why, f"{install}BACKEND=docker builds without it, slower.")
 
 
 def podman() -> Finding:

@@ -178,12 +178,15 @@ def beside(
                 _end_group(child)
 
 
-def stream(args: Sequence[str | Path], *, env: Mapping[str, str], on_line: Callable[[str], None]) -> int:
+def stream(
+    args: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None, on_line: Callable[[str], None]
+) -> int:
     """Run a program to its end, and hand on what it writes as it comes.
 
     Args:
         args: the program and its arguments.
         env: its whole environment.
+        cwd: the folder that it runs in; ours when it is None.
         on_line: given each line of its output and its complaints, in their order.
 
     Returns: its exit code. Raises: ProcessError when it is not there.
@@ -192,6 +195,7 @@ def stream(args: Sequence[str | Path], *, env: Mapping[str, str], on_line: Calla
         child = subprocess.Popen(
             [str(a) for a in args],
             env=dict(env),
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

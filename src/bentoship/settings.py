@@ -133,7 +133,8 @@ def load(folder: Path, environ: Mapping[str, str] | None = None, *, complete: bo
     )
     if mistakes:
         where = ".env and the environment" if file else "the environment"
-        raise SettingsError(f"Read the settings from {where}", "; ".join(mistakes), "`.env.example` explains each one.")
+        why, hint = "; ".join(mistakes), "`.env.example` explains each one."
+        raise SettingsError(f"Read the settings from {where}", why, hint, mistakes=mistakes)
     return settings
 
 

@@ -381,7 +381,7 @@ def push(where: Workspace) -> Pushed:
         backend(where).tag(image, references)
         pushed, seconds = _push(where, image, references)
     console.table([(console.size(part.size), part.outcome, part.title) for part in pushed.parts])
-    console.say("push", f"sent {console.size(pushed.sent)}, {console.size(pushed.there)} were there already")
+    console.say("push", pushed.line)
     for reference in references:
         console.say("push", str(reference))
     console.result(str(references[0].with_digest(pushed.digest)))

@@ -59,6 +59,10 @@ def test_findings_for_programs(site: Site) -> None:
     assert (docker["state"], docker["stops_publish"]) == ("missing", False)
     assert "none.sock" in docker["text"]
     assert docker["hint"]
+    for needing in ({"LOAD_IMAGE": "1"}, {"BACKEND": "docker"}):
+        docker = examine(site, code=1, **needing)["docker"]
+        assert (docker["state"], docker["stops_publish"]) == ("problem", True)
+        assert "Only BACKEND=docker" not in docker["hint"]
 
 
 def test_all_mistakes_in_settings_are_found(site: Site) -> None:
@@ -68,6 +72,13 @@ def test_all_mistakes_in_settings_are_found(site: Site) -> None:
     assert "BACKEND is 'magic'" in done.stdout
     assert "LOCAL_REGISTRY_PORT is 'x'" in done.stdout
     assert "python          ok" in done.stdout
+
+
+def test_a_mistake_stays_in_one_piece(site: Site) -> None:
+    """A finding tells the whole of it, whatever it holds."""
+    settings = examine(site, code=1, BACKEND="docker", PLATFORMS="linux/amd64,linux/arm64")["settings"]
+    assert settings["text"].startswith("PLATFORMS names several")
+    assert "BACKEND=direct makes both" in settings["text"]
 
 
 def test_a_broken_file_is_a_finding(site: Site) -> None:

@@ -52,6 +52,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[
     assert echo_site(tmp_path_factory.mktemp("end"), folder).invoke("stop-registry").returncode == 0
 
 
+_TEMPLATE_OPTION = "dockerfile_template: ./Dockerfile.template"
+_TEMPLATE = """{% extends bento_base_template %}
+{% block SETUP_BENTO_ENTRYPOINT %}
+USER root
+RUN printf built > /etc/by-template
+{{ super() }}
+{% endblock %}
+"""
+
+
 def site_of(folder: Path, cache: Path, engine: Engine, **settings: str) -> Site:
     """A project whose runs find the engine."""
     reached = {name: value for name, value in engine.env.items() if name.startswith("DOCKER_")}
@@ -290,6 +300,36 @@ def test_a_base_that_does_not_exist_is_told(engine: Engine, cache: Path, tmp_pat
     error = told(site.invoke("containerize", DOCKER_BUILDKIT=builder))
     assert "localhost:1/no/such:base" in error
     assert "docker.base_image" in error
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_template_is_built_by(engine: Engine, connection: Connection, cache: Path, tmp_path: Path) -> None:
+    """From a hidden cache, too, where BentoML would not have it; BentoML's own exceptions are told."""
+    hidden = tmp_path / ".cache"
+    hidden.symlink_to(cache)
+    site = site_of(tmp_path, hidden, engine, BACKEND="docker", IMAGE_NAME="echo-template")
+    build_on(site, bentoml_base(connection))
+    bentofile = site.folder / "bentofile.yaml"
+    bentofile.write_text(bentofile.read_text("utf-8").replace("docker:\n", f"docker:\n  {_TEMPLATE_OPTION}\n"), "utf-8")
+    (site.folder / "Dockerfile.template").write_text(_TEMPLATE, "utf-8")
+    done = site.invoke("containerize")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert engine("run", "--rm", "--entrypoint", "cat", "echo-template:latest", "/etc/by-template") == "built"
+    remove(engine, "echo-template")
+    [kept] = site.home.glob("bentoml/bentos/echo/*/env/docker/Dockerfile.template")
+    kept.write_text("{{ 1 // 0 }}", "utf-8")
+    assert "ZeroDivisionError" in told(site.invoke("containerize"))
+
+
+def test_doctor_tells_how_it_would_be_built(engine: Engine, cache: Path, tmp_path: Path) -> None:
+    """Without the docker command not at all; without BuildKit, why."""
+    site = site_of(tmp_path, cache, engine, BACKEND="docker")
+    slow = site.invoke("doctor", DOCKER_BUILDKIT="0")
+    assert "DOCKER_BUILDKIT is 0" in slow.stdout
+    assert slow.returncode == 0, slow.stdout
+    without = site.invoke("doctor", PATH=str(tmp_path))
+    assert "the docker command, which BentoML calls, is missing" in without.stdout
+    assert without.returncode == 1
 
 
 @pytest.mark.parametrize("args", [("containerize", "--load"), ("publish",)])

@@ -21,7 +21,7 @@ class Part:
     Args:
         title: what is in it.
         size: in bytes.
-        outcome: what became of it in a push: "sent", "present" or "mounted"; empty before.
+        outcome: what became of it in a push: "sent", "present" or "mounted"; empty before, and where it is not known.
         digest: its blob's, where that is known before a push.
     """
 
@@ -70,13 +70,20 @@ class Pushed:
         digest: of its manifest or index there, read back.
         parts: its layers, and what became of each.
         sent: bytes that went over.
-        there: bytes that were there already.
+        there: bytes that were there already, or of which it is not known.
     """
 
     digest: str
     parts: tuple[Part, ...]
     sent: int
     there: int
+
+    @property
+    def line(self) -> str:
+        """How much that was, for people."""
+        if any(not part.outcome for part in self.parts):
+            return f"{size(self.sent + self.there)} are there; the engine does not tell how much of it was sent"
+        return f"sent {size(self.sent)}, {size(self.there)} were there already"
 
 
 class Backend(Protocol):

@@ -110,7 +110,10 @@ class DockerBackend:
         engine = self._engine()
         for reference in references:
             with engine.doing(f"Tag the image {reference}"):
+                before = engine.identity(str(reference))
                 engine.client.api.tag(image.digest, reference.repository, reference.tag or "latest")
+                if before != image.digest:
+                    engine.forget(before)
 
     def push(self, image: Built, references: Sequence[ImageReference], progress: Progress) -> Pushed:
         """Have the engine send what the registry lacks, tag by tag, and see what the registry has then."""
@@ -123,7 +126,9 @@ class DockerBackend:
             if digest and there != digest:
                 raise StoreError(f"Push {reference}", f"{digest} was sent, but the registry has {there}", "Push again.")
             digest = there
-        parts = tuple(_parts(store, digest, outcomes))
+        # Podman says nothing of layers; other engines are silent of those that they had no need to look at.
+        silent = "" if engine.is_podman and not outcomes else "present"
+        parts = tuple(_parts(store, digest, outcomes, silent))
         sent = sum(part.size for part in parts if part.outcome == "sent")
         return Pushed(digest, parts, sent, sum(part.size for part in parts) - sent)
 
@@ -211,8 +216,8 @@ def _denial(doing: str, said: str, host: str, asking: Credentials | None) -> Reg
     return RegistryError(doing, said, hint)
 
 
-def _parts(store: Store, digest: str, outcomes: Mapping[str, str]) -> Iterator[Part]:
-    """The layers as the registry has them, with what became of each."""
+def _parts(store: Store, digest: str, outcomes: Mapping[str, str], silent: str) -> Iterator[Part]:
+    """The layers as the registry has them, with what became of each; `silent` where the engine did not tell."""
     root = store.resolve(digest)
     content = read_manifest(store, root)
     if root.media_type in INDEX_TYPES:  # a builder that adds attestations puts the image first
@@ -225,7 +230,7 @@ def _parts(store: Store, digest: str, outcomes: Mapping[str, str]) -> Iterator[P
         # By which of the two an engine calls a layer depends on its store.
         outcome = next((outcomes[name] for one in (diff_id, layer["digest"]) if (name := one[7:19]) in outcomes), "")
         title = titles[number] if len(titles) == len(manifest["layers"]) else "layer"
-        yield Part(title, int(layer["size"]), outcome or "present")
+        yield Part(title, int(layer["size"]), outcome or silent)
 
 
 def _title(created_by: str) -> str:

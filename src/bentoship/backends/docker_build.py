@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 from bentoship.bento import Bento
+from bentoship.buildkit import without_buildkit
 from bentoship.engine import Engine
-from bentoship.errors import EngineError, ProcessError
-from bentoship.process import environment, run, stream
+from bentoship.errors import EngineError
+from bentoship.process import environment, stream
 
 _LOST = re.compile(r"error during connect|cannot connect to the docker daemon|unexpected EOF|connection reset", re.I)
 # The step that looks for the base, as BuildKit and the classic builder call it.
 _BASE = re.compile(r"^(?:#(\d+) \[internal\] load metadata for|Step \d+/\d+ : FROM) (\S+)")
 _STEP = re.compile(r"^Step \d+/\d+ : ")
+_TRACEBACK = "Traceback (most recent call last)"
 # Where the builder's words end and BentoML's own account of them begins.
-_AFTERWARDS = re.compile(r"Encountered exception while trying to build|^Traceback \(most recent call last\)")
+_AFTERWARDS = re.compile(rf"Encountered exception while trying to build|^{re.escape(_TRACEBACK)}")
+_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(: |$)")
+# Where BentoML puts it in a Bento.
+_TEMPLATE = Path("env", "docker", "Dockerfile.template")
 # What BuildKit says of a step: its output, with the seconds since it began, and its end.
 _OUTPUT = re.compile(r"^#(\d+) \d+\.\d+ (.+)")
 _FAILED = re.compile(r"^#(\d+) ERROR: (.+)")
-# Colours, and the level that BentoML's log puts before what the classic builder says.
-_ORNAMENT = re.compile(r"\x1b\[[0-9;]*m")
+# Colours, and the level that BentoML's log puts before what the classic builder says, or before nothing.
+_ORNAMENT = re.compile(r"\x1b\[[0-9;]*m|^(INFO|ERROR):$|^INFO: ")
 _SETTLE = 1.0
 """Seconds that an engine may take to end the step that it is at."""
-_LEVEL = "INFO: "
-_NOTHING = re.compile(r"ERROR:$|Removing intermediate container ")
+_NOTHING = re.compile(r"Removing intermediate container ")
 _INTERMEDIATE = re.compile(r"^ ---> ([0-9a-f]{12})$")
 
 
@@ -67,25 +71,31 @@ def build(
         names=("SSH_AUTH_SOCK", *(one.name for one in bento.envs if one.stage == "build")),
         extra=engine.place.env,
     )
-    buildkit = env.get("DOCKER_BUILDKIT", "1") != "0" and _has_buildkit(engine, env)
+    classic = without_buildkit(engine, env)
     log.parent.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
+    # BentoML takes a template only from below the folder that it runs in, and from no hidden one, as caches are.
+    template = (bento.path / _TEMPLATE).exists()
     said: list[str] = []
-    over = False
-    with tempfile.TemporaryDirectory(prefix="build-", dir=scratch) as folder, log.open("w", encoding="utf-8") as file:
+    afterwards: list[str] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="build-", dir=None if template else scratch) as folder,
+        log.open("w", encoding="utf-8") as file,
+    ):
 
         def hear(line: str) -> None:
-            nonlocal over
-            line = _ORNAMENT.sub("", line).removeprefix(_LEVEL)
-            over = over or bool(_AFTERWARDS.search(line))
-            if line.strip():
-                print(line, file=file, flush=True)
-                if not over:
-                    said.append(line)
-                    tell(line)
+            line = _ORNAMENT.sub("", line)
+            if not line.strip():
+                return
+            print(line, file=file, flush=True)
+            if afterwards or _AFTERWARDS.search(line):
+                afterwards.append(line)
+            else:
+                said.append(line)
+                tell(line)
 
         extra = {
-            "DOCKER_BUILDKIT": "1" if buildkit else "0",
+            "DOCKER_BUILDKIT": "0" if classic else "1",
             "BUILDKIT_PROGRESS": "plain",
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # they hold the time, and make an index of the image
             "BENTOML_HOME": str(bentoml_home),
@@ -96,29 +106,19 @@ def build(
         }
         options = [] if platform == engine.platform else ["--opt", f"platform={platform}"]
         # The classic builder would keep the container of a step that failed.
-        options += [] if buildkit else ["--opt", "force-rm"]
+        options += ["--opt", "force-rm"] if classic else []
         command = [sys.executable, "-P", "-m", "bentoml", "containerize", bento.tag, "--image-tag", name]
-        tell(f"with {'BuildKit' if buildkit else 'the classic builder'} at {engine.place.host}")
+        command += ["--backend", "docker", *options]
+        builder = f"the classic builder, because {classic}," if classic else "BuildKit"
+        tell(f"with {builder} at {engine.place.host}")
         try:
-            code = stream([*command, "--backend", "docker", *options], env={**env, **extra}, on_line=hear)
+            code = stream(command, env={**env, **extra}, cwd=Path(folder) if template else None, on_line=hear)
         except BaseException:
             _clear(engine, said)
             raise
     if code != 0:
         _clear(engine, said)
-        raise _failure(bento, said, log, engine.place.host)
-
-
-def _has_buildkit(engine: Engine, env: dict[str, str]) -> bool:
-    """Whether `docker build` can use BuildKit: the client has it, in itself or as a plugin, and so has the engine."""
-    if shutil.which("docker", path=env.get("PATH")) is None:
-        hint = "Install docker's command (Debian: docker.io or docker-cli), or set BACKEND=direct."
-        raise ProcessError("Build with BentoML and Docker", "the docker command, which BentoML calls, is missing", hint)
-    client = run(["docker", "--version"], env=env).stdout
-    version = re.search(r"Docker version (\d+)\.", client)
-    if version is None or engine.is_podman:  # podman's own command, or podman in the engine's place
-        return False
-    return int(version[1]) < 23 or run(["docker", "buildx", "version"], env=env, check=False).code == 0
+        raise _failure(bento, said, _given_up(afterwards), log, engine.place.host)
 
 
 def _clear(engine: Engine, said: list[str]) -> None:
@@ -135,8 +135,16 @@ def _clear(engine: Engine, said: list[str]) -> None:
                 engine.forget(str(image.id))
 
 
-def _failure(bento: Bento, said: list[str], log: Path, host: str) -> EngineError:
-    failed, lines = _last_words(said)
+def _given_up(afterwards: list[str]) -> list[str]:
+    """The exception by which BentoML ended before there was anything to build; nothing when the builder failed."""
+    if not afterwards or not afterwards[0].startswith(_TRACEBACK):
+        return []
+    begins = max((number for number, line in enumerate(afterwards) if _EXCEPTION.match(line)), default=-1)
+    return afterwards[begins:]
+
+
+def _failure(bento: Bento, said: list[str], given_up: list[str], log: Path, host: str) -> EngineError:
+    failed, lines = ("", given_up) if given_up else _last_words(said)
     told = "\n".join(lines).lower()
     doing = f"Build {bento.tag} with BentoML and Docker"
     hint = f"All of its output: {log}"
@@ -155,7 +163,9 @@ def _last_words(said: list[str]) -> tuple[str, list[str]]:
         if failed := _FAILED.match(line):
             output = [match[2] for one in said if (match := _OUTPUT.match(one)) and match[1] == failed[1]]
             return failed[1], [*output[-3:], failed[2]]
-    return "", [line.strip() for line in said if line.strip(" -") and not _NOTHING.match(line)][-4:]
+    # What went before the step that failed has nothing to do with it.
+    last = list(takewhile(lambda line: not _STEP.match(line), reversed(said)))[::-1]
+    return "", [line.strip() for line in last if line.strip(" -") and not _NOTHING.match(line)][-4:]
 
 
 def _base(said: list[str], failed: str) -> str:

@@ -170,6 +170,22 @@ def test_podman_pushes_to_a_registry_without_tls(registry: registries.Registry, 
         pusher.tag(image, [reference])
         pushed = pusher.push(image, [reference], Watched())
     assert pushed.digest == RegistryStore(reference).resolve("latest").digest
+    assert pushed.line.endswith("are there; the engine does not tell how much of it was sent")
+
+
+def test_an_image_that_lost_its_last_name_is_removed(daemon: dockerd.Daemon, tmp_path: Path) -> None:
+    """Once the tag stands for another one; one that has a further name stays."""
+    reference = ImageReference("127.0.0.1:1", "tests/moving", "latest")
+    engine, images = daemon.engine, daemon.engine.client.images
+    pusher = backend(engine, None, tmp_path)
+    first, second, third = (dockerd.small_image(engine, f"moving-{number}", os.urandom(10)) for number in range(3))
+    pusher.tag(Built(first, ()), [reference])
+    images.remove("moving-0:latest")
+    pusher.tag(Built(second, ()), [reference])
+    assert not engine.identity(first)
+    pusher.tag(Built(third, ()), [reference])
+    assert engine.identity("moving-1:latest") == second
+    assert engine.identity(str(reference)) == third
 
 
 def test_an_engine_that_dies_is_told(guarded: registries.Registry, tmp_path: Path) -> None:
