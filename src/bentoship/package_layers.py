@@ -22,7 +22,7 @@ from bentoship.files import temporary_folder, write_whole
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 from bentoship.image.layer import Layer, folders_of
 from bentoship.layers import LayerCache, from_record, key_of, to_record
-from bentoship.packages import Distribution, Target, clashing, distributions, installing
+from bentoship.packages import Distribution, Target, clashing, distributions, installing, with_byte_code
 from bentoship.requirements import canonical_name, local_file
 from bentoship.segments import Segment, joined, write_segment
 
@@ -276,8 +276,8 @@ def _apart(packages: Iterable[Package]) -> list[list[Package]]:
 
 
 def _layers(job: Job, packages: Sequence[Package]) -> Iterator[Layer]:
-    for title, part in shared(packages):
-        yield _shared_layer(job, title, part)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(lambda one: _shared_layer(job, *one), shared(packages))
     yield from (one.layer for one in _with_own(packages) if one.layer)
 
 
@@ -308,19 +308,26 @@ def _make(
             staged = stack.enter_context(staging(job.bento, lines, job.target, scratch))
         folders = staged.folders()
         tell(f"compiling them for {job.target.platform}")
-        _compile(folders.values(), job.base.compiler(), job.target)
-        found: dict[str, Distribution | None] = {}
-        for these, folder in folders.items():
-            by_name = {canonical_name(one.name): one for one in distributions(folder, job.target)}
-            if len(these) == 1 and "" in by_name:  # files that it does not list
-                by_name = {name: _with(one, by_name[""]) for name, one in by_name.items() if name}
-            # A wheel that is named by its path alone is installed alone.
-            only = next(iter(by_name.values()), None)
-            found |= {line: by_name.get(name) if (name := canonical_name(line)) else only for line in these}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
+            listing = pool.submit(_installed, folders, job.target)  # while others compile
+            _compile(folders.values(), job.base.compiler(), job.target)
+            found = {line: with_byte_code(one, job.target) if one else None for line, one in listing.result().items()}
             # The largest first: a small one at the end leaves nobody waiting.
             order = sorted(lines, key=lambda line: -one.size if (one := found[line]) else 0)
             return dict(zip(order, pool.map(lambda line: _keep(job, line, found[line]), order), strict=True))
+
+
+def _installed(folders: Mapping[tuple[str, ...], Path], target: Target) -> dict[str, Distribution | None]:
+    """The packages that lines stand for; None for one that installs nothing."""
+    found: dict[str, Distribution | None] = {}
+    for these, folder in folders.items():
+        by_name = {canonical_name(one.name): one for one in distributions(folder, target)}
+        if len(these) == 1 and "" in by_name:  # files that it does not list
+            by_name = {name: _with(one, by_name[""]) for name, one in by_name.items() if name}
+        # A wheel that is named by its path alone is installed alone.
+        only = next(iter(by_name.values()), None)
+        found |= {line: by_name.get(name) if (name := canonical_name(line)) else only for line in these}
+    return found
 
 
 def _with(one: Distribution, rest: Distribution) -> Distribution:

@@ -6,9 +6,9 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from uv import find_uv_bin
@@ -23,7 +23,7 @@ VENV = "app/.venv"
 # What a wheel puts beside its packages belongs to the environment, not among the modules.
 _BESIDE = ("bin", "etc", "include", "share")
 
-_COMPILED = re.compile(r"(?P<folder>.+/)?__pycache__/(?P<module>[^/]+)\.cpython-[^/]+\.pyc")
+_COMPILED = re.compile(r"(^|/)__pycache__/[^/]+\.pyc(\.\d+)?$")
 
 OTHERWISE = "Change the requirement, or use BACKEND=docker, which can build packages from source."
 _OFFLINE = "Check the network and the package index (UV_DEFAULT_INDEX)."
@@ -100,28 +100,40 @@ def installing(bento: Path, locked: Sequence[str], target: Target, into: Path) -
 
 
 def distributions(installed: Path, target: Target) -> list[Distribution]:
-    """What `install` has put into a folder, by package, with scripts and data where a virtual environment has them.
+    """What was installed into a folder, by package, with scripts and data where a virtual environment has them.
 
-    Byte-code beside a module belongs to the module's package.
+    The folder may be compiled meanwhile: byte-code that no package lists is not among its files.
     """
     found: list[Distribution] = []
     taken: set[str] = set()
     present = {entry.path for entry in tree(installed, "") if isinstance(entry.content, Path)}
-    compiled_of = _byte_code(present)
     for record in _records(installed):
         name, _, version = record.parent.name.removesuffix(".dist-info").rpartition("-")
         files = (_listed(record) & present) - taken
-        compiled = {path for file in files for path in compiled_of.get(file, ())} - taken
-        taken |= files | compiled
+        taken |= files
         record_entry = _record(installed, record, target)
-        entries = [_entry(installed, path, target) for path in sorted(files | compiled)]
+        entries = [_entry(installed, path, target) for path in sorted(files)]
         kept = [entry for entry in entries if entry.path != record_entry.path and _is_wanted(entry.path)]
         found.append(Distribution(name, version, (*kept, record_entry)))
     # A wheel whose list of files is not whole still works as installed.
-    if rest := sorted(path for path in present - taken if not path.startswith(".")):
+    if rest := sorted(path for path in present - taken if not path.startswith(".") and not _COMPILED.search(path)):
         moved = [_entry(installed, path, target) for path in rest]
         found.append(Distribution("", "", tuple(entry for entry in moved if _is_wanted(entry.path))))
     return found
+
+
+def with_byte_code(one: Distribution, target: Target) -> Distribution:
+    """A package with the byte-code that was put beside its modules since (PEP 3147)."""
+    listed = {entry.path for entry in one.entries}
+    suffix = f".cpython-{target.python.replace('.', '')}.pyc"
+    compiled = []
+    for entry in one.entries:
+        if isinstance(entry.content, Path) and entry.content.suffix == ".py":
+            file = entry.content.parent / "__pycache__" / f"{entry.content.stem}{suffix}"
+            path = PurePosixPath(entry.path).parent / "__pycache__" / file.name
+            if str(path) not in listed and file.is_file():
+                compiled.append(Entry(str(path), content=file))
+    return replace(one, entries=(*one.entries, *compiled))
 
 
 def clashing(installed: Path) -> set[str] | None:
@@ -179,15 +191,6 @@ def _checked(done: Completed, target: Target) -> Completed:
         hint = _OFFLINE if offline else OTHERWISE
         raise PackagesError(f"Install the Python packages for {target}", why, hint)
     return done
-
-
-def _byte_code(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Compiled files, by their sources (PEP 3147)."""
-    found: dict[str, list[str]] = {}
-    for path in paths:
-        if match := _COMPILED.fullmatch(path):
-            found.setdefault(f"{match['folder'] or ''}{match['module']}.py", []).append(path)
-    return found
 
 
 def _is_wanted(path: str) -> bool:

@@ -97,10 +97,12 @@ def test_byte_code_goes_with_its_module(tmp_path: Path, wheels: Path) -> None:
     into.mkdir()
     bento = make_requirements(tmp_path / "bento", wheels, "tool==1.0")
     install(bento, ["tool==1.0"], into)
+    (before,) = packages.distributions(into, TARGET)
     (into / "tool" / "__pycache__").mkdir()
     (into / "tool" / "__pycache__" / "__init__.cpython-311.pyc").write_bytes(b"x")
-    (one,) = packages.distributions(into, TARGET)
-    assert f"{SITE}/tool/__pycache__/__init__.cpython-311.pyc" in [entry.path for entry in one.entries]
+    assert packages.distributions(into, TARGET) == [before]
+    compiled = packages.with_byte_code(before, TARGET).entries[len(before.entries) :]
+    assert [entry.path for entry in compiled] == [f"{SITE}/tool/__pycache__/__init__.cpython-311.pyc"]
 
 
 def test_packages_with_a_file_in_common_are_told(tmp_path: Path, wheels: Path) -> None:
