@@ -90,7 +90,7 @@ def _modules(run: Collection[CodeType], project: Path) -> dict[str, dict[str, An
     """The project's modules that were imported: what decides of each, and which of its functions were run."""
     found: dict[str, set[str]] = {}
     for code in run:
-        if _is_own(code.co_filename, project):
+        if code.co_filename.endswith(".py") and _is_own(code.co_filename, project):  # templates are run as code, too
             found.setdefault(code.co_filename, set()).add(code.co_qualname)
     return {
         Path(file).relative_to(project).as_posix(): {
