@@ -59,6 +59,7 @@ class LocalRegistry:
         self._cache_folder = cache_folder.absolute()
         self._folder = self._cache_folder / "registry"
         self._port = port
+        self._started: int | None = None
         self.notice = ""
         """What people should know about the last start; empty for nothing."""
 
@@ -77,7 +78,7 @@ class LocalRegistry:
 
     def repository(self, image_name: str) -> ImageReference:
         """Where the image is, or will be: at the port where the registry runs, or would when it is started."""
-        port = self._port or self.running() or self._free_port()
+        port = self._port or self._started or self.running() or self._free_port()
         return ImageReference(f"localhost:{port}", f"{_PATH}/{image_name}")
 
     def credentials(self) -> Credentials | None:
@@ -112,6 +113,7 @@ class LocalRegistry:
                     port = self._start()
         except OSError as error:
             raise RegistryError(_DOING, f"{error.filename or self._folder}: {error.strerror}") from error
+        self._started = port  # so that it is not asked again for each name
         return f"localhost:{port}"
 
     def obstacle(self) -> str:
@@ -122,6 +124,7 @@ class LocalRegistry:
 
     def stop(self) -> bool:
         """End the registry; its data stays. Returns: whether it ran."""
+        self._started = None
         with lock(self._folder / "lock"):
             return self._stop()
 
