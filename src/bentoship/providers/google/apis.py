@@ -9,8 +9,15 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import grpc
-from google.api_core.exceptions import GatewayTimeout, GoogleAPICallError, ServerError, from_grpc_status
+from google.api_core.exceptions import (
+    GatewayTimeout,
+    GoogleAPICallError,
+    ServerError,
+    TooManyRequests,
+    from_grpc_status,
+)
 from google.auth.exceptions import GoogleAuthError
+from google.rpc.error_details_pb2 import RetryInfo
 
 from bentoship.errors import CloudError
 from bentoship.process import Network
@@ -25,6 +32,9 @@ CALL_TIMEOUT = 20.0
 """Seconds that one call may take."""
 
 _ATTEMPTS = 4
+_LONGEST_PAUSE = 70.0
+"""Seconds; what is counted by the minute has room again after one."""
+
 _OPERATION_TIMEOUT = 600.0
 _PROPAGATION = 180.0
 """Seconds that an API which was enabled may still say that it is not."""
@@ -82,6 +92,8 @@ class Apis:
                 elif isinstance(error, ServerError) and _is_temporary(error) and attempt < _ATTEMPTS:
                     pause = 0.5 * 2 ** (attempt - 1)
                     self._tell(f"{doing}: {_shortened(str(error.message))}; trying again")
+                elif attempt < _ATTEMPTS and (pause := _asked_pause(error)):
+                    self._tell(f"{doing}: {_shortened(str(error.message))}; trying again in {pause:.0f} s")
                 elif isinstance(error, ServerError):
                     raise explained(doing, error, self.asked) from error
                 else:
@@ -132,6 +144,15 @@ class Apis:
 def _is_temporary(error: ServerError) -> bool:
     """Whether the same call may succeed in a while."""
     return not isinstance(error, GatewayTimeout) and not reach.is_lasting(str(error.message))
+
+
+def _asked_pause(error: GoogleAPICallError) -> float:
+    """The seconds after which a quota that is exceeded has room again, as Google tells them; 0 when it does not."""
+    if not isinstance(error, TooManyRequests):
+        return 0.0
+    asked = (detail.retry_delay for detail in error.details if isinstance(detail, RetryInfo))
+    seconds = max((float(delay.seconds + delay.nanos / 1e9) for delay in asked), default=0.0)
+    return seconds if seconds <= _LONGEST_PAUSE else 0.0
 
 
 def _shortened(text: str) -> str:

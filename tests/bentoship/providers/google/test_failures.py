@@ -95,6 +95,14 @@ def test_what_is_temporary_is_tried_again(google: Google, provider: Provider) ->
     assert "is there" in provider().create_registry()
 
 
+def test_a_quota_is_waited_for(google: Google, provider: Provider) -> None:
+    """As long as Google says that it takes."""
+    google.add_repository()
+    google.faults.add(".*GetRepository", errors.quota_exceeded(API, NUMBER, "europe-west6", limit=60, retry_seconds=1))
+    assert "is there" in provider().create_registry()
+    assert [call.rpartition(".")[2] for call in google.calls].count("GetRepository") == 2
+
+
 def test_an_operation_that_ends_badly(google: Google, provider: Provider) -> None:
     """Its error is told as one of the call itself."""
     google.add_repository("another")
