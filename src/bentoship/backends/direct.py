@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from bentoship.assembly import assemble, check, target_of
 from bentoship.backends import Built, Part, Pushed
 from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento
-from bentoship.errors import DamagedError, RegistryError, StoreError
+from bentoship.errors import DamagedError, PackagesError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
@@ -75,12 +75,15 @@ class DirectBackend:
         self._scratch.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             outlines = self._outlines(bento)
-            # Their downloads and those of the bases go side by side.
-            staged = {
-                platform: stack.enter_context(self._staging(bento, outline))
-                for platform, outline in outlines.items()
-                if isinstance(outline, Unmade)
-            }
+            unmade = {platform: outline for platform, outline in outlines.items() if isinstance(outline, Unmade)}
+            # Downloads go side by side, with each other and with what else is done: the check, too, before whose end no
+            # base is made, and which tells more of what cannot be had.
+            staged: dict[str, Staged] = {}
+            with suppress(PackagesError):
+                staged = {
+                    platform: stack.enter_context(self._staging(bento, outline)) for platform, outline in unmade.items()
+                }
+            check_packages(bento, outlines, self._cache)
             bases = {
                 platform: outline if isinstance(outline, Base) else self._base(bento, platform)
                 for platform, outline in outlines.items()
@@ -108,13 +111,12 @@ class DirectBackend:
         return result
 
     def _outlines(self, bento: Bento) -> Mapping[str, Outline]:
-        """What is known of the base for each platform, after the packages were seen to be had for all of them."""
+        """What is known of the base for each platform."""
         outlines: dict[str, Outline] = {}
         for platform in self._platforms:
             outline = self._outline(bento, platform)
             # Of a base in a registry, only its files tell what packages have to run on.
             outlines[platform] = outline if isinstance(outline, Base | Unmade) else self._base(bento, platform)
-        check_packages(bento, outlines, self._cache)
         return outlines
 
     def _staging(self, bento: Bento, base: Unmade) -> AbstractContextManager[Staged]:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -175,9 +176,11 @@ def _check_python(debs: Sequence[DebPackage], python: str) -> None:
 
 
 def _unpack(debs: Sequence[DebPackage], folder: Path) -> None:
-    for deb in debs:
-        unpack(deb.path, folder, wanted=is_wanted)
-    configure(folder, {deb.name: control_files(deb.path, ("control", "md5sums")) for deb in debs})
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        controls = pool.map(lambda deb: control_files(deb.path, ("control", "md5sums")), debs)  # meanwhile
+        for deb in debs:
+            unpack(deb.path, folder, wanted=is_wanted)
+        configure(folder, {deb.name: control for deb, control in zip(debs, controls, strict=True)})
 
 
 def _compile(folder: Path, python: str, interpreter: Interpreter) -> None:
