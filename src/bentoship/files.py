@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -49,6 +51,30 @@ def _hold(folder: Path | str, stack: ExitStack) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     stack.callback(os.close, descriptor)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def written(folder: Path, pieces: Iterable[bytes]) -> Iterator[tuple[Path, str, int]]:
+    """A file of pieces under a name of its own, for the block to move to its place; one that is not moved is removed.
+
+    Args:
+        folder: where it is made; is made itself when it is not there.
+        pieces: what goes into it.
+
+    Yields: the file, "sha256:…" of what is in it, and its bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".partial-{os.getpid()}-{threading.get_ident()}"
+    digest, size = hashlib.sha256(), 0
+    try:
+        with partial.open("wb") as stream:
+            for piece in pieces:
+                stream.write(piece)
+                digest.update(piece)
+                size += len(piece)
+        yield partial, f"sha256:{digest.hexdigest()}", size
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bentoship.compression import gzip_members
-from bentoship.files import write_whole
+from bentoship.files import write_whole, written
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import Entry, Layer, Stream, tar_stream
 
@@ -86,20 +84,9 @@ class LayerCache:
 
     def keep(self, compressed: Iterable[bytes]) -> Descriptor:
         """Keep a layer's blob, which comes in pieces, whole or not at all."""
-        blobs = self.folder / "blobs" / "sha256"
-        blobs.mkdir(parents=True, exist_ok=True)
-        partial = blobs / f".partial-{os.getpid()}-{threading.get_ident()}"
-        digest, size = hashlib.sha256(), 0
-        try:
-            with partial.open("wb") as blob:
-                for piece in compressed:
-                    blob.write(piece)
-                    digest.update(piece)
-                    size += len(piece)
-            descriptor = Descriptor(LAYER_GZIP, f"sha256:{digest.hexdigest()}", size)
-            partial.replace(self.blob(descriptor))
-        finally:
-            partial.unlink(missing_ok=True)
+        with written(self.folder / "blobs" / "sha256", compressed) as (file, digest, size):
+            descriptor = Descriptor(LAYER_GZIP, digest, size)
+            file.replace(self.blob(descriptor))
         return descriptor
 
     def _record(self, key: str) -> Path:

@@ -7,8 +7,6 @@ consists of a series of members").
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from bentoship.compression import gzip_members
 from bentoship.errors import DamagedError
+from bentoship.files import written
 from bentoship.image.layer import CHUNK, Entry, end_of_tar, folder, members
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -57,19 +56,9 @@ def write_segment(path: Path, entries: Iterable[Entry]) -> Segment:
         path: where it goes.
         entries: what is in it; not the folders that they lie in, of which each may stand in a tar but once.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{os.getpid()}-{threading.get_ident()}")
-    digest, size = hashlib.sha256(), 0
-    try:
-        with partial.open("wb") as stream:
-            for piece in gzip_members(members(entries, parents=False)):
-                stream.write(piece)
-                digest.update(piece)
-                size += len(piece)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return Segment(path, f"sha256:{digest.hexdigest()}", size)
+    with written(path.parent, gzip_members(members(entries, parents=False))) as (file, digest, size):
+        file.replace(path)
+    return Segment(path, digest, size)
 
 
 def joined(folders: Iterable[str], segments: Sequence[Segment], plain: hashlib._Hash) -> Iterator[bytes]:

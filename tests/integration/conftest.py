@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.support.cache import of_run
 from tests.support.engines import ENGINES, Engine, require
 from tests.support.published import Published, publishing
 from tests.support.shared import shared
+from tests.support.site import echo_site, shared_cache
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +20,14 @@ def published(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Itera
     """The project's example in a local registry."""
     with publishing(of_run(tmp_path_factory, worker_id) / "published") as published:
         yield published
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Path]:
+    """Caches with a registry that stops when the tests have ended."""
+    folder = shared_cache(tmp_path_factory.mktemp("caches"), of_run(tmp_path_factory, worker_id))
+    yield folder
+    assert echo_site(tmp_path_factory.mktemp("end"), folder).invoke("stop-registry").returncode == 0
 
 
 @pytest.fixture(scope="session", params=ENGINES)

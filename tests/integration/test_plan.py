@@ -6,24 +6,15 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.cache import needs_apt, of_run
-from tests.support.site import Site, echo_site, shared_cache
+from tests.support.cache import needs_apt
+from tests.support.site import Site, echo_site
 
 pytestmark = needs_apt
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Path]:
-    """Caches with a registry that stops when the tests have ended."""
-    folder = shared_cache(tmp_path_factory.mktemp("caches"), of_run(tmp_path_factory, worker_id))
-    yield folder
-    assert echo_site(tmp_path_factory.mktemp("end"), folder).invoke("stop-registry").returncode == 0
 
 
 @pytest.fixture

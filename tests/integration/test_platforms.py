@@ -27,11 +27,11 @@ from bentoship.running import RemoteImage
 from bentoship.running.unpacked import System, unpacked
 from bentoship.stores.layout import LayoutStore
 from tests.support import emulation
-from tests.support.cache import needs_apt, of_run
+from tests.support.cache import needs_apt
 from tests.support.elf import AMD64, ARM64, machine_of
 from tests.support.engines import docker, output, require
 from tests.support.images import put, put_image
-from tests.support.site import Site, echo_site, shared_cache
+from tests.support.site import Site, echo_site
 from tests.support.wheels import make_source, make_wheel
 
 pytestmark = needs_apt
@@ -84,14 +84,6 @@ class Both:
                 for member in archive:
                     if stream := archive.extractfile(member) if member.isreg() else None:
                         yield member.name, stream.read()
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Path]:
-    """Caches with a registry that stops when the tests have ended."""
-    folder = shared_cache(tmp_path_factory.mktemp("caches"), of_run(tmp_path_factory, worker_id))
-    yield folder
-    assert echo_site(tmp_path_factory.mktemp("end"), folder).invoke("stop-registry").returncode == 0
 
 
 @pytest.fixture(scope="module")

@@ -8,25 +8,16 @@ import signal
 import socket
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.cache import needs_apt, of_run
-from tests.support.site import ROOT, Site, echo_site, shared_cache
+from tests.support.cache import needs_apt
+from tests.support.site import ROOT, Site, echo_site
 
 pytestmark = needs_apt
 
 REFERENCE = re.compile(r"localhost:\d+/bentoship/echo@sha256:[0-9a-f]{64}\n")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Path]:
-    """Caches with a registry that stops when the tests have ended."""
-    folder = shared_cache(tmp_path_factory.mktemp("caches"), of_run(tmp_path_factory, worker_id))
-    yield folder
-    assert echo_site(tmp_path_factory.mktemp("end"), folder).invoke("stop-registry").returncode == 0
 
 
 @pytest.fixture

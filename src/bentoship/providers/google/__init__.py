@@ -78,22 +78,11 @@ class GoogleRegistry:
 
     def create_registry(self) -> str:
         """Create the repository unless it is there; change there what settings say otherwise. Raises CloudError."""
-        from google.api_core.exceptions import NotFound
-
         if self._docker_only:
             return f"{self._docker_only}, which cannot create one: taken to be there."
         self._step = "create-registry"
-        doing = f"Look for the repository {self._settings.name} in {self._settings.location}"
-        try:
-            found = self._apis.call(doing, self._client, "get_repository", {"name": self._name})
-        except NotFound as error:
-            if "project" in str(error.message).lower():
-                raise self._as_error(doing, error) from error
-            said = self._create()
-        except Exception as error:
-            raise self._misplaced(doing, error) from error
-        else:
-            said = self._there(found)
+        found = self._present()
+        said = self._there(found) if found else self._create()
         self._rehearse()
         return said
 
@@ -108,24 +97,16 @@ class GoogleRegistry:
 
     def outlook(self) -> str:
         """What publish would meet, without changing anything. Raises CloudError for what it could not mend."""
-        from google.api_core.exceptions import NotFound
-
         settings = self._settings
         if self._docker_only:
             return self._docker_only
         if self._is_enabled() is False:
             return f"{_SERVICE} is not enabled in {settings.project}; publish enables it"
-        doing = f"Look for the repository {settings.name} in {settings.location}"
-        try:
-            found = self._apis.call(doing, self._client, "get_repository", {"name": self._name})
-        except NotFound as error:
-            if "project" in str(error.message).lower():
-                raise self._as_error(doing, error) from error
+        found = self._present()
+        if found is None:
             elsewhere = self._elsewhere()
             but = f", but one of that name in {', '.join(elsewhere)}" if elsewhere else ""
             return f"there is no repository {settings.name} in {settings.location}{but}; publish creates it"
-        except Exception as error:
-            raise self._misplaced(doing, error) from error
         self._check_fit(found)
         self._check_rights()
         return f"{self._account.name} may push to {settings.host}"
@@ -259,6 +240,21 @@ class GoogleRegistry:
         from google.cloud.artifactregistry_v1 import ArtifactRegistryClient
 
         return ArtifactRegistryClient
+
+    def _present(self) -> Repository | None:
+        """The repository; None when there is none in its location. Raises CloudError."""
+        from google.api_core.exceptions import NotFound
+
+        doing = f"Look for the repository {self._settings.name} in {self._settings.location}"
+        try:
+            found: Repository = self._apis.call(doing, self._client, "get_repository", {"name": self._name})
+        except NotFound as error:
+            if "project" in str(error.message).lower():
+                raise self._as_error(doing, error) from error
+            return None
+        except Exception as error:
+            raise self._misplaced(doing, error) from error
+        return found
 
     def _create(self) -> str:
         from google.api_core.exceptions import Conflict
