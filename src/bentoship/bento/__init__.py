@@ -176,8 +176,9 @@ def _record(project: Project) -> Path:
 
 
 def _last(project: Project) -> Path:
-    """Where it is remembered which record is that of the last build."""
-    return project.records / f"last-{hashlib.sha256(repr(project).encode()).hexdigest()}"
+    """Where it is remembered which record is that of the last build by this BentoML, from the same requirements."""
+    key = lock_key(project.folder, project.bentofile, project.platform)
+    return project.records / f"last-{hashlib.sha256(f'{project} {key}'.encode()).hexdigest()}"
 
 
 def _revised(project: Project, into: Path | None = None) -> dict[str, Any] | None:

@@ -230,6 +230,17 @@ def test_what_may_decide_is_imported(tmp_path: Path, change: Callable[[Path], ob
     assert begun == ["yes"]
 
 
+def test_a_bento_by_another_bentoml_is_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version may describe the same service in another way."""
+    project = exact_project(tmp_path / "project")
+    bento.build(project)
+    monkeypatch.setattr("bentoship.bento.inputs.version", lambda _: "0.1")
+    edit(project.folder / "helper.py", "return SIZE", "return SIZE + 1")
+    begun: list[str] = []
+    bento.build(project, begin=lambda: begun.append("yes"))
+    assert begun == ["yes"]
+
+
 def test_a_changed_bento_in_the_store_is_no_start(tmp_path: Path) -> None:
     """A file that is not as it was built is built anew, with all the others."""
     project = exact_project(tmp_path / "project")
