@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import marshal
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from types import CodeType
 
 import pytest
+from uv import find_uv_bin
 
 from bentoship import bytecode_worker
 from bentoship.bases.interpreter import Interpreter
@@ -32,6 +34,25 @@ def function(a, *b, c=("name", "no name", b"bytes", ("deep", ("deeper",))), **d)
 class Größe:
     name: str = "Größe"
 """
+
+# What is marked, interned or shared in another way when somebody has loaded the same texts before.
+SHARING = {
+    "names": "def function(one):\n    def inner(): return one.attribute, one(argument=('in_tuple', ('deeper',)))\n",
+    "letters": "x = 'µ'",
+    "sets": "def f(x): return x in {'gzip', 'deflate'}\ndef g(x): return 1, x in {'gzip', 'deflate'}",
+    "classes": "class Outer:\n    class Inner:\n        pass\ndef f():\n    class Local: pass",
+    "sample": SAMPLE,
+}
+
+
+@pytest.fixture(params=["3.9", "3.10", "3.11", "3.12", "3.13"])
+def interpreter(request: pytest.FixtureRequest) -> str:
+    """A Python of each minor version that is installed here."""
+    command = [find_uv_bin(), "python", "find", "--no-project", "--no-python-downloads", request.param]
+    found = subprocess.run(command, capture_output=True, text=True)
+    if found.returncode:
+        pytest.skip(f"no Python {request.param} is installed")
+    return found.stdout.strip()
 
 
 def compiled(root: Path, at: str = "/app", *, jobs: int = 1, python: Interpreter = HERE) -> dict[str, bytes]:
@@ -58,8 +79,9 @@ def library(tmp_path: Path) -> Path:
 
 def test_value_is_kept() -> None:
     """The byte-code means what the compiler said."""
-    code = compile(SAMPLE, "sample.py", "exec")
-    assert marshal.loads(bytecode_worker.canonical(marshal.dumps(code))) == code
+    assert code_of(bytecode_worker.compiled(SAMPLE.encode(), "sample.py")) == compile(
+        SAMPLE, "sample.py", "exec", dont_inherit=True
+    )
 
 
 def test_standard_library_keeps_its_meaning(library: Path) -> None:
@@ -72,21 +94,36 @@ def test_standard_library_keeps_its_meaning(library: Path) -> None:
         assert code_of(content) == compile(source.read_bytes(), shown, "exec", dont_inherit=True)
 
 
-def test_references_held_elsewhere_do_not_count() -> None:
-    """What marshal writes depends on who else holds an object; ours doesn't."""
-    code = compile(SAMPLE, "sample.py", "exec")
-    fresh = marshal.loads(marshal.dumps(code))
-    held = [fresh.co_consts, fresh.co_names, *fresh.co_consts]
-    plain, again = marshal.dumps(code), marshal.dumps(fresh)
-    assert held
-    assert plain != again
-    assert bytecode_worker.canonical(plain) == bytecode_worker.canonical(again)
+@pytest.mark.parametrize("before", ["exec(source)", "kept = [sys.intern(text) for text in texts]"])
+@pytest.mark.parametrize("source", SHARING.values(), ids=SHARING)
+def test_what_is_loaded_does_not_count(source: str, before: str, interpreter: str) -> None:
+    """What marshal writes depends on who else holds a text, and on who has interned it before; ours doesn't."""
+    texts = ["µ", "Outer.Inner", "f.<locals>.Local", *re.findall(r"\w+", source)]
+    assert loaded_and_compiled(interpreter, source, texts, before) == loaded_and_compiled(interpreter, source, [], "")
 
 
-def test_canonical_form_is_its_own() -> None:
-    """Writing it once more changes nothing."""
-    once = bytecode_worker.canonical(marshal.dumps(compile(SAMPLE, "sample.py", "exec")))
-    assert bytecode_worker.canonical(marshal.dumps(marshal.loads(once))) == once
+def loaded_and_compiled(interpreter: str, source: str, texts: list[str], before: str) -> bytes:
+    """What the worker makes in a Python that has done something before."""
+    program = f"""
+import json, sys
+source, texts, folder = json.load(sys.stdin)
+{before}
+sys.path.insert(0, folder)
+import bytecode_worker
+sys.stdout.buffer.write(bytecode_worker.compiled(source.encode(), "sample.py"))
+"""
+    given = json.dumps([source, texts, str(Path(bytecode_worker.__file__).parent)]).encode()
+    command = [interpreter, "-S", "-W", "ignore", "-c", program]
+    return subprocess.run(command, input=given, env={"PYTHONHASHSEED": "0"}, capture_output=True, check=True).stdout
+
+
+def test_sets_without_an_order_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Python 3.11 a set with None is written in the order of addresses: such a module has no byte-code."""
+    monkeypatch.setattr(bytecode_worker, "SORTS_SETS", False)
+    assert bytecode_worker.compiled(b"x in {1, 'a', ('b', 'c')}", "sample.py")
+    for source in (b"x in {None, 1}", b"def f(): x in {1, (2, ...)}"):
+        with pytest.raises(ValueError, match="addresses"):
+            bytecode_worker.compiled(source, "sample.py")
 
 
 def test_bytes_do_not_depend_on_hashes_folders_jobs_or_time(library: Path, tmp_path: Path) -> None:

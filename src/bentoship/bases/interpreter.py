@@ -114,7 +114,7 @@ def compiler(rootfs: Path, python: PurePosixPath, *, version: str, platform: str
         native = find_python(twin, version, str(python.parent))
         if exact_version(twin, native, version) == wanted:
             return _own(twin, native)
-    return Interpreter((_host_python(wanted), "-I", "-S", "-W", "ignore"), _ENVIRONMENT)
+    return Interpreter((_host_python(wanted), "-s", "-S", "-W", "ignore"), _ENVIRONMENT)
 
 
 def _own(rootfs: Path, python: PurePosixPath) -> Interpreter:
