@@ -12,6 +12,7 @@ import gc
 import importlib.util
 import json
 import marshal
+from collections.abc import Sequence
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -55,13 +56,23 @@ def dumped(source: bytes, shown_path: str) -> bytes:
     # marshal marks an object as one that later parts may refer to when its reference count is above 1 (CPython,
     # Python/marshal.c, w_ref). Of a text that is interned it depends on what else is loaded, but not while it is held.
     held = parts(code)
-    sets = [part for part in held if isinstance(part, frozenset)]
-    if sets or (INTERNS_CLASSES and any(map(is_inner_class, held))):
-        # Their texts are shared with other parts or not, as they were interned before or not: now they are.
+    if is_up_to_chance(held):
         code = compile(source, shown_path, "exec", dont_inherit=True)
-    if not SORTS_SETS and any(part is None or part is ... for one in sets for part in parts(one)):
-        raise ValueError("None and ... have their addresses for hashes")
     return marshal.dumps(code)
+
+
+def is_up_to_chance(held: Sequence[Any]) -> bool:
+    """Whether the compiler would have shared or ordered some of a module's parts in another way, had their texts been
+    interned before; they are as long as they are held.
+
+    Raises: ValueError for a set whose order depends on addresses.
+    """
+    sets = [part for part in held if isinstance(part, frozenset)]
+    if not SORTS_SETS:
+        if any(part is None or part is ... for one in sets for part in parts(one)):
+            raise ValueError("None and ... have their addresses for hashes")
+        return bool(sets)
+    return len(set(sets)) < len(sets) or (INTERNS_CLASSES and any(map(is_inner_class, held)))
 
 
 def is_inner_class(part: Any) -> bool:

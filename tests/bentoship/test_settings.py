@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import settings
+from bentoship import process, settings
 from bentoship.errors import SettingsError
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
@@ -102,6 +102,16 @@ def test_the_file_reaches_what_reads_the_environment(tmp_path: Path, monkeypatch
     monkeypatch.delenv("DOCKER_HOST")
     settings.load(tmp_path)
     assert (os.environ["DOCKER_HOST"], os.environ["NO_PROXY"]) == ("tcp://file", "environment")
+
+
+def test_a_lost_question_for_an_address_is_soon_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By every program that is started, unless somebody has decided otherwise."""
+    monkeypatch.delenv("RES_OPTIONS", raising=False)
+    settings.load(tmp_path)
+    assert process.environment()["RES_OPTIONS"] == "timeout:1 attempts:4"
+    monkeypatch.setenv("RES_OPTIONS", "rotate")
+    settings.load(tmp_path)
+    assert process.environment()["RES_OPTIONS"] == "rotate"
 
 
 def test_the_example_names_every_setting(tmp_path: Path) -> None:
