@@ -26,8 +26,6 @@ _LISTINGS = 15
 _LARGE = 512 << 20
 """Bytes; beyond what any layer without a large model has."""
 _PIECE = 1 << 20
-_RECENT = 62.0
-"""Seconds for which a file system may remember what was removed."""
 
 
 @dataclass(frozen=True)
@@ -79,23 +77,10 @@ def cold(bench: Bench) -> Iterator[Sample]:
     for _ in range(bench.runs):
         for side in bench.sides:
             side.forget()
-        _settle()
-        for side in bench.sides:
             yield sample("cold", side)
         bench.ours.forget()
         bench.ours.have_base(bench.scratch / "base")
-        _settle()
         yield sample("cold-base", bench.ours)
-
-
-def _settle() -> None:
-    """Let what was removed be forgotten by the file system, too.
-
-    ext4 without a journal looks for a minute at each inode that was freed before it makes a file (Linux,
-    fs/ext4/ialloc.c, recently_deleted): making thousands of files then takes several times as long.
-    """
-    os.sync()
-    time.sleep(_RECENT)
 
 
 def unchanged(bench: Bench) -> Iterator[Sample]:

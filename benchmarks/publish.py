@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import machine, plot, report
+from benchmarks import disk, machine, plot, report
 from benchmarks import registry as registries
 from benchmarks.cases import CASES, Bench
 from benchmarks.measure import CommandError, UnmeasuredError
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     # As an interrupt does, it ends the engine and the registry, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = Results()
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as scratch, _bench(Path(scratch), options, results) as bench:
+    with _scratch(results) as scratch, _bench(scratch, options, results) as bench:
         measure(bench, options.case or list(CASES), results)
     told = report.markdown(results.samples, results.machine, results.unmeasured)
     print(told, end="")
@@ -66,6 +66,23 @@ def measure(bench: Bench, cases: list[str], results: Results) -> None:
             results.unmeasured[name] = str(error).partition("\n")[0]
             _say(f"{name}: not measured: {error}")
         _say(f"{name}: {time.monotonic() - began:.0f} s in all")
+
+
+@contextmanager
+def _scratch(results: Results) -> Iterator[Path]:
+    """A folder for all files of both sides, on a file system of its own where that can be had."""
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(disk.own())
+            results.machine["file system"] = "an ext4 of its own, with a journal"
+        except UnmeasuredError as missing:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
+            results.machine["file system"] = f"that of {folder.parent} ({missing})"
+        # For all that makes temporary files, in other processes, too.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(folder))
+            patch.setenv("TMPDIR", str(folder))
+            yield folder
 
 
 @contextmanager
