@@ -26,7 +26,7 @@ from bentoship.package_layers import Job, Staged, package_layers
 from bentoship.packages import VENV, Target
 
 # Raise it when the content of a layer changes for the same inputs, so that those made before are made anew.
-RECIPE = "2"
+RECIPE = "3"
 
 USER, UID = "bentoml", 1034
 HOME = f"home/{USER}"

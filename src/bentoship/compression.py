@@ -17,7 +17,7 @@ import deflate
 MEMBER = 1 << 20
 """Bytes of input for each gzip member: large enough to cost no more than half a per cent."""
 
-LEVEL = 6
+LEVEL = 5
 
 
 def gzip_members(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -239,6 +239,7 @@ class _State:
             "Acquire::https::Timeout": "15",
             "Debug::NoLocking": "1",
             "Dir::Cache": f"{here}/cache",
+            "Dir::Cache::srcpkgcache": "",  # only spares work where the list of installed packages changes
             "Dir::Etc::main": "/dev/null",
             "Dir::Etc::parts": "/dev/null",
             "Dir::Etc::preferences": f"{here}/preferences",
