@@ -20,7 +20,7 @@ from bentoship.bytecode import Batch, compile_trees
 from bentoship.errors import DamagedError
 from bentoship.files import temporary_folder, write_whole
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
-from bentoship.image.layer import Layer, folders_of
+from bentoship.image.layer import Layer, folders_of, tree
 from bentoship.layers import LayerCache, from_record, key_of, to_record
 from bentoship.packages import Distribution, Target, clashing, distributions, installing, with_byte_code
 from bentoship.requirements import canonical_name, local_file
@@ -369,5 +369,5 @@ def _compile(folders: Iterable[Path], python: Interpreter, target: Target) -> No
 
 
 def _modules(installed: Path) -> tuple[Path, ...]:
-    found = (path for path in installed.rglob("*.py") if path.relative_to(installed).parts[0] != "bin")
-    return tuple(sorted(path for path in found if path.is_file() and not path.is_symlink()))
+    found = (entry for entry in tree(installed, "") if entry.path.endswith(".py") and not entry.path.startswith("bin/"))
+    return tuple(entry.content for entry in found if isinstance(entry.content, Path))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from uv import find_uv_bin
@@ -66,7 +68,7 @@ class Distribution:
     version: str
     entries: tuple[Entry, ...]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Its files together, in bytes."""
         return sum(
@@ -106,18 +108,19 @@ def distributions(installed: Path, target: Target) -> list[Distribution]:
     """
     found: list[Distribution] = []
     taken: set[str] = set()
-    present = {entry.path for entry in tree(installed, "") if isinstance(entry.content, Path)}
+    present = {entry.path: entry for entry in tree(installed, "") if isinstance(entry.content, Path)}
     for record in _records(installed):
         name, _, version = record.parent.name.removesuffix(".dist-info").rpartition("-")
-        files = (_listed(record) & present) - taken
+        files = (_listed(record) & present.keys()) - taken
         taken |= files
         record_entry = _record(installed, record, target)
-        entries = [_entry(installed, path, target) for path in sorted(files)]
+        entries = [_placed(present[path], target) for path in sorted(files)]
         kept = [entry for entry in entries if entry.path != record_entry.path and _is_wanted(entry.path)]
         found.append(Distribution(name, version, (*kept, record_entry)))
     # A wheel whose list of files is not whole still works as installed.
-    if rest := sorted(path for path in present - taken if not path.startswith(".") and not _COMPILED.search(path)):
-        moved = [_entry(installed, path, target) for path in rest]
+    unlisted = (path for path in present.keys() - taken if not path.startswith(".") and not _COMPILED.search(path))
+    if rest := sorted(unlisted):
+        moved = [_placed(present[path], target) for path in rest]
         found.append(Distribution("", "", tuple(entry for entry in moved if _is_wanted(entry.path))))
     return found
 
@@ -128,11 +131,11 @@ def with_byte_code(one: Distribution, target: Target) -> Distribution:
     suffix = f".cpython-{target.python.replace('.', '')}.pyc"
     compiled = []
     for entry in one.entries:
-        if isinstance(entry.content, Path) and entry.content.suffix == ".py":
+        if isinstance(entry.content, Path) and entry.path.endswith(".py"):
             file = entry.content.parent / "__pycache__" / f"{entry.content.stem}{suffix}"
-            path = PurePosixPath(entry.path).parent / "__pycache__" / file.name
-            if str(path) not in listed and file.is_file():
-                compiled.append(Entry(str(path), content=file))
+            path = f"{entry.path.rpartition('/')[0]}/__pycache__/{file.name}"
+            if path not in listed and file.is_file():
+                compiled.append(Entry(path, content=file))
     return replace(one, entries=(*one.entries, *compiled))
 
 
@@ -146,10 +149,15 @@ def clashing(installed: Path) -> set[str] | None:
         name = canonical_name(record.parent.name.removesuffix(".dist-info").rpartition("-")[0])
         for path in _listed(record):
             owners.setdefault(path, []).append(name)
-    present = (entry.path for entry in tree(installed, "") if isinstance(entry.content, Path))
-    if any(path not in owners and _is_wanted(path) for path in present):
+    if any(path not in owners and _is_wanted(path) for path in _files(installed)):
         return None
     return {name for names in owners.values() if len(names) > 1 for name in names}
+
+
+def _files(installed: Path) -> Iterator[str]:
+    for folder, _, names in os.walk(installed):
+        below = os.path.relpath(folder, installed)
+        yield from (os.path.normpath(f"{below}/{name}") for name in names)
 
 
 def _records(installed: Path) -> list[Path]:
@@ -195,7 +203,7 @@ def _checked(done: Completed, target: Target) -> Completed:
 
 def _is_wanted(path: str) -> bool:
     # uv's notes on where a package came from; of this machine, not of the image.
-    return PurePosixPath(path).name not in {"uv_cache.json", "direct_url.json"}
+    return path.rpartition("/")[2] not in {"uv_cache.json", "direct_url.json"}
 
 
 def _place(path: str, target: Target) -> str:
@@ -203,11 +211,12 @@ def _place(path: str, target: Target) -> str:
     return f"{VENV}/{path}" if first in _BESIDE else f"{target.site_packages}/{path}"
 
 
-def _entry(installed: Path, path: str, target: Target) -> Entry:
-    file = installed / path
-    executable = bool(file.stat().st_mode & 0o100)
-    content: Path | bytes = _script(file) if path.startswith("bin/") else file
-    return Entry(_place(path, target), mode=0o755 if executable else 0o644, content=content)
+def _placed(entry: Entry, target: Target) -> Entry:
+    """A file that was installed, where it lies in the image."""
+    content = entry.content
+    if isinstance(content, Path) and entry.path.startswith("bin/"):
+        content = _script(content)
+    return replace(entry, path=_place(entry.path, target), content=content)
 
 
 def _script(file: Path) -> Path | bytes:
