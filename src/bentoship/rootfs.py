@@ -84,16 +84,22 @@ def _record(folder: Path) -> Path:
 
 def _state(folder: Path) -> str:
     """A hash over the name, kind, size and time of every file: reading all of them would take seconds."""
-    digest = hashlib.sha256()
-    for root, folders, files in os.walk(folder):
-        folders.sort()
-        # Texts: to make a Path of each of thousands of files takes as long as to look at it.
-        below = f"{root}/".removeprefix(f"{folder}/")
-        for name in sorted([*folders, *files]):
-            info = os.lstat(f"{folder}/{below}{name}")
-            whole = "" if stat.S_ISDIR(info.st_mode) else f"{info.st_size} {info.st_mtime_ns}"
-            digest.update(os.fsencode(f"{below}{name}\0{info.st_mode} {whole}\n"))
-    return digest.hexdigest()
+    lines: list[str] = []
+
+    def look(path: str, below: str) -> None:
+        # Texts, and entries of folders: to make a Path of each of thousands of files takes as long as to look at it.
+        with os.scandir(path) as listing:
+            found = sorted(listing, key=lambda one: one.name)
+        for one in found:
+            info = one.stat(follow_symlinks=False)
+            is_folder = stat.S_ISDIR(info.st_mode)
+            whole = "" if is_folder else f"{info.st_size} {info.st_mtime_ns}"
+            lines.append(f"{below}{one.name}\0{info.st_mode} {whole}\n")
+            if is_folder:
+                look(one.path, f"{below}{one.name}/")
+
+    look(str(folder), "")
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
 
 
 def extract(
