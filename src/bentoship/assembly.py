@@ -7,17 +7,16 @@ so that whoever runs the one can run the other.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bentoship.bases import Base, Unmade
-from bentoship.bases.interpreter import find_python
+from bentoship.bases.facts import Facts
 from bentoship.bento import Bento, Model
 from bentoship.bento.content import image_files
 from bentoship.compression import MEMBER, is_worthwhile
-from bentoship.errors import BaseImageError, UnsupportedBentoError
+from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import Entry, Layer, Stream, folder, symlink, tar_stream, tree
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers import LayerCache, key_of, measured
@@ -86,8 +85,8 @@ def described(bento: Bento, base: Base, locked: Sequence[str], layers: Sequence[
 
 
 def target_of(bento: Bento, base: Base | Unmade) -> Target:
-    """What packages have to run on. Raises BaseImageError when the base has no C library that wheels are made for."""
-    glibc = base.glibc if isinstance(base, Unmade) else _glibc(base)
+    """What packages have to run on."""
+    glibc = base.glibc if isinstance(base, Unmade) else base.facts.glibc
     return Target(base.platform, bento.python_version, glibc)
 
 
@@ -161,12 +160,12 @@ def system_layer(bento: Bento, base: Base, cache: LayerCache) -> tuple[Layer, ..
     """The layer that gives the base a user, a home and a virtual environment."""
     # What BentoML makes below its home when it starts, so that it starts on a read-only system, too.
     state = [folder(f"{HOME}/{name}", mode=0o1777, uid=UID, gid=UID) for name in ("bentos", "envs", "models", "tmp")]
-    entries = [*_user_database(base.rootfs), *_folders(), *state, *_virtual_environment(bento, base)]
+    entries = [*_user_database(base.facts), *_folders(), *state, *_virtual_environment(bento, base)]
     texts = [f"{entry.path} {entry.mode:o} {entry.content!r} {entry.target}" for entry in entries]
     return cache.make(key_of("system", RECIPE, *texts), lambda: [cache.write(entries, "user and environment")])
 
 
-def _user_database(rootfs: Path) -> Iterator[Entry]:
+def _user_database(facts: Facts) -> Iterator[Entry]:
     """The base's users and the one that BentoML's images run as."""
     lines = {
         "passwd": (0o644, f"{USER}:x:{UID}:{UID}::/{HOME}:/bin/bash"),
@@ -175,9 +174,7 @@ def _user_database(rootfs: Path) -> Iterator[Entry]:
         "gshadow": (0o640, f"{USER}:!::"),
     }
     for name, (mode, line) in lines.items():
-        file = rootfs / "etc" / name
-        present = file.read_text("utf-8").splitlines() if file.is_file() else []
-        others = [one for one in present if one and not one.startswith(f"{USER}:")]
+        others = [one for one in facts.users.get(name, "").splitlines() if one and not one.startswith(f"{USER}:")]
         # 42 is the group shadow (Debian policy, "9.2.2 UID and GID classes").
         group = 42 if mode == 0o640 else 0
         yield Entry(f"etc/{name}", mode=mode, gid=group, content="".join(f"{o}\n" for o in [*others, line]).encode())
@@ -185,7 +182,7 @@ def _user_database(rootfs: Path) -> Iterator[Entry]:
 
 def _virtual_environment(bento: Bento, base: Base) -> list[Entry]:
     """What `python -m venv` would have made, without packages."""
-    python = _python(bento.python_version, base)
+    python = base.facts.python
     settings = f"home = {python.parent}\ninclude-system-site-packages = false\nversion = {bento.python_version}\n"
     return [
         Entry(f"{VENV}/pyvenv.cfg", content=settings.encode()),
@@ -208,21 +205,6 @@ esac
 export PATH
 unset PYTHONHOME
 """
-
-
-def _python(version: str, base: Base) -> PurePosixPath:
-    return find_python(base.rootfs, version, _env(base).get("PATH", "/usr/local/bin:/usr/bin:/bin"))
-
-
-def _glibc(base: Base) -> int:
-    """The minor version of the base's GNU C library, as the library itself tells it."""
-    places = ("lib/*", "lib64", "usr/lib/*", "usr/lib64")
-    for library in sorted(path for place in places for path in base.rootfs.glob(f"{place}/libc.so.6")):
-        if found := re.search(rb"GNU C Library .*version 2\.(\d+)", library.read_bytes()):
-            return int(found[1])
-    raise BaseImageError(
-        "Look at the base image", "it has no GNU C library, which wheels need", "Choose a base of Debian's kind."
-    )
 
 
 def _compresses(files: Iterable[Entry]) -> bool:

@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from bentoship import process
-from bentoship.bases.interpreter import Interpreter
+
+if TYPE_CHECKING:
+    from bentoship.bases.interpreter import Interpreter
 
 _WORKER = Path(__file__).with_name("bytecode_worker.py")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +60,8 @@ def download_sizes(bento: Path, locked: Sequence[str], target: Target) -> dict[s
 
     Of several that a target runs one is installed: the largest is told.
     """
+    import tomllib  # here, since it is rarely asked
+
     args = ["pip", "compile", "-", "--no-deps", "--format", "pylock.toml", "--no-header", *selection(target)]
     told = tomllib.loads(_uv(bento, locked, target, *args))
     return {

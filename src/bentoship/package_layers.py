@@ -12,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bentoship.bases import Base
-from bentoship.bases.interpreter import Interpreter
 from bentoship.bytecode import Batch, compile_trees
 from bentoship.errors import DamagedError
 from bentoship.files import temporary_folder, write_whole
@@ -25,6 +24,9 @@ from bentoship.layers import LayerCache, from_record, key_of, to_record
 from bentoship.packages import Distribution, Target, clashing, distributions, installing, with_byte_code
 from bentoship.requirements import canonical_name, local_file
 from bentoship.segments import Segment, joined, write_segment
+
+if TYPE_CHECKING:
+    from bentoship.bases.interpreter import Interpreter
 
 # Raise it when the same packages give other layers, so that those made before are made anew.
 RECIPE = "4"

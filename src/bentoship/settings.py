@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
-
 from bentoship import google_settings
 from bentoship.errors import InvalidReferenceError, SettingsError
 from bentoship.google_settings import GoogleSettings
@@ -158,6 +155,9 @@ _FILES = ("GOOGLE_APPLICATION_CREDENTIALS",)
 def _read(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
     try:
         text = file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -15,7 +15,7 @@ import pytest
 from bentoship import assembly
 from bentoship.bases import Base
 from bentoship.bento import Bento, Env
-from bentoship.errors import BaseImageError, UnsupportedBentoError
+from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import MTIME, Entry
 from bentoship.image.manifest import Image
 from bentoship.layers import LayerCache
@@ -185,13 +185,6 @@ def test_what_needs_a_dockerfile_is_refused_whole(bento: Bento, base: Base, tmp_
     with pytest.raises(UnsupportedBentoError, match=r"runs `make`; the variable TOKEN(.|\n)*BACKEND=docker"):
         make(bento, base, tmp_path)
     assert not (tmp_path / "cache").exists()
-
-
-def test_a_base_without_the_gnu_library_is_refused(bento: Bento, base: Base, tmp_path: Path) -> None:
-    """Wheels are made for it."""
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(BaseImageError, match="no GNU C library"):
-        make(bento, dataclasses.replace(base, rootfs=tmp_path / "empty"), tmp_path)
 
 
 def test_the_manifest_tells_what_the_image_is(bento: Bento, base: Base, tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bentoship.bases.interpreter import Interpreter
+from bentoship.bases.facts import Facts
 from bentoship.image.layer import Layer
+
+if TYPE_CHECKING:
+    from bentoship.bases.interpreter import Interpreter
 
 
 @dataclass(frozen=True)
@@ -19,14 +22,17 @@ class Base:
         layers: its layers, lowest first, with their blobs in the blob cache.
         config: the `config` object of its image configuration (Env, Labels, Healthcheck, …).
         platform: such as "linux/amd64".
-        rootfs: a folder with its files unpacked, to read; owners are not kept.
+        facts: what its files tell, which need not be looked at for that.
+        rootfs: a folder with its files unpacked; owners are not kept. Somebody may have changed it since.
         origin: what it was made of: an image and its digest, or each Debian package with its version and hash.
-        compiler: gives a Python that compiles as the base's own does, and runs here, or raises BaseImageError.
+        compiler: gives a Python that compiles as the base's own does, and runs here, or raises BaseImageError; what of
+            its files was changed is made anew for it.
     """
 
     layers: tuple[Layer, ...]
     config: Mapping[str, Any]
     platform: str
+    facts: Facts
     rootfs: Path
     origin: Mapping[str, Any]
     compiler: Callable[[], Interpreter] = field(compare=False)

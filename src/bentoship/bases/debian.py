@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bentoship.bases import Base, Unmade
-from bentoship.bases.debian_files import configure, is_wanted
-from bentoship.bases.interpreter import Interpreter, compiler, find_python, host_platform
-from bentoship.bytecode import Batch, compile_trees
+from bentoship.bases.facts import Facts
 from bentoship.debian.apt import Apt, DebPackage
 from bentoship.debian.sources import os_release
-from bentoship.debian.unpack import control_files, unpack
 from bentoship.errors import BaseImageError
-from bentoship.image.layer import Entry, tree
 from bentoship.layers import LayerCache, key_of
 from bentoship.rootfs import is_as_made, make_once
+
+if TYPE_CHECKING:
+    from bentoship.bases.interpreter import Interpreter
+    from bentoship.image.layer import Layer
 
 # Raise it when the same packages give other files, so that bases made before are made anew.
 RECIPE = "3"
@@ -38,16 +37,6 @@ LEFT_OUT = frozenset({"debconf", "dpkg", "libdebconfclient0", "libmd0", "openssl
 """What only the scripts need that install or configure packages; they aren't run."""
 
 _ARCHITECTURES = {"linux/amd64": "amd64", "linux/arm64": "arm64"}
-
-# Modes and groups that differ from what `tree` gives every file. 42 is the group shadow (/usr/share/base-passwd).
-_SPECIAL = {
-    "etc/gshadow": (0o640, 42),
-    "etc/shadow": (0o640, 42),
-    "root": (0o700, 0),
-    "run/lock": (0o1777, 0),
-    "tmp": (0o1777, 0),
-    "var/tmp": (0o1777, 0),
-}
 
 
 def debian_base(cache: Path, *, python: str, platform: str, layers: LayerCache, packages: Sequence[str] = ()) -> Base:
@@ -69,10 +58,10 @@ def debian_base(cache: Path, *, python: str, platform: str, layers: LayerCache, 
 def debian_outline(cache: Path, *, python: str, platform: str, layers: LayerCache) -> Base | Unmade:
     """The base if it is made already, else what its packages tell of it. Takes and raises as `debian_base`."""
     plan = _plan(cache, python, platform, ())
-    made = is_as_made(plan.rootfs) and layers.find(plan.key)
+    facts = Facts.read(plan.record)
+    if facts and layers.find(plan.key):
+        return plan.made(facts, layers)
     # A package is compressed harder than a layer, and holds what is left out of one: that is about even.
-    if made:
-        return plan.made(layers)
     return Unmade(platform, sum(deb.size for deb in plan.debs), plan.glibc, {"debian": {"packages": plan.made_of}})
 
 
@@ -102,6 +91,11 @@ class _Plan:
         return self.cache / "bases" / f"debian-{self.key[:16]}"
 
     @property
+    def record(self) -> Path:
+        """What is known of its files once they were made: nobody has to look whether they still are the same."""
+        return self.cache / "bases" / f"{self.rootfs.name}.json"
+
+    @property
     def glibc(self) -> int:
         """The minor version of the C library: 36 for 2.36-9+deb12u9."""
         version = next(deb.version for deb in self.debs if deb.name == "libc6")
@@ -109,21 +103,30 @@ class _Plan:
 
     def base(self, layers: LayerCache) -> Base:
         """The base, whose files are made unless they are there."""
-        self._make()
-        return self.made(layers)
+        from bentoship.bases.interpreter import find_python
 
-    def made(self, layers: LayerCache) -> Base:
-        """The base, whose files are there: looking at each of them once more would take a while."""
+        self._make()
         release = os_release(self.rootfs / "usr/lib/os-release").get("PRETTY_NAME", "Debian")
-        title = f"{release}, Python {self.python}"
+        facts = Facts.of(self.rootfs, find_python(self.rootfs, self.python, PATH), release)
+        facts.keep(self.record)
+        return self.made(facts, layers)
+
+    def made(self, facts: Facts, layers: LayerCache) -> Base:
+        """The base, of whose files all is known."""
+        title = f"{facts.release}, Python {self.python}"
         return Base(
-            layers=layers.make(self.key, lambda: [layers.write(_entries(self.rootfs), title)]),
+            layers=layers.make(self.key, lambda: self._layers(title, layers)),
             config={"Env": [f"PATH={PATH}"]},
             platform=self.platform,
+            facts=facts,
             rootfs=self.rootfs,
-            origin={"debian": {"release": release, "packages": self.made_of}},
-            compiler=lambda: self._compiler(self.rootfs, self._twin()),
+            origin={"debian": {"release": facts.release, "packages": self.made_of}},
+            compiler=self._checked_compiler,
         )
+
+    def _checked_compiler(self) -> Interpreter:
+        self._make()
+        return self._compiler(self.rootfs, self._twin())
 
     def _make(self) -> None:
         if not is_as_made(self.rootfs):
@@ -131,12 +134,21 @@ class _Plan:
             make_once(self.rootfs, lambda folder: self._fill(folder, twin))
 
     def _fill(self, folder: Path, twin: Path | None) -> None:
+        from bentoship.bases import debian_making  # not for one that is there
+
         self.apt.fetch(self.debs, architecture=_ARCHITECTURES[self.platform])
-        _unpack(self.debs, folder)
-        _compile(folder, self.python, self._compiler(folder, twin))
+        debian_making.unpack_all(self.debs, folder)
+        debian_making.compile_library(folder, self.python, self._compiler(folder, twin))
+
+    def _layers(self, title: str, layers: LayerCache) -> list[Layer]:
+        from bentoship.bases import debian_making
+
+        return [layers.write(debian_making.entries(self.rootfs), title)]
 
     def _twin(self) -> Path | None:
         """The files of the same base for this machine, if it is for another one."""
+        from bentoship.bases.interpreter import host_platform
+
         here = host_platform()
         if self.platform == here or here not in _ARCHITECTURES:
             return None
@@ -145,6 +157,8 @@ class _Plan:
         return plan.rootfs
 
     def _compiler(self, rootfs: Path, twin: Path | None) -> Interpreter:
+        from bentoship.bases.interpreter import compiler, find_python
+
         python = find_python(rootfs, self.python, PATH)
         return compiler(rootfs, python, version=self.python, platform=self.platform, twin=twin)
 
@@ -173,23 +187,3 @@ def _check_python(debs: Sequence[DebPackage], python: str) -> None:
             f"Debian's packages here have Python {offered}",
             f'Set docker.python_version: "{offered}" in bentofile.yaml, or BASE_IMAGE=python:{python}-slim.',
         )
-
-
-def _unpack(debs: Sequence[DebPackage], folder: Path) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        controls = pool.map(lambda deb: control_files(deb.path, ("control", "md5sums")), debs)  # meanwhile
-        for deb in debs:
-            unpack(deb.path, folder, wanted=is_wanted)
-        configure(folder, {deb.name: control for deb, control in zip(debs, controls, strict=True)})
-
-
-def _compile(folder: Path, python: str, interpreter: Interpreter) -> None:
-    library = folder / "usr" / "lib" / f"python{python}"
-    files = tuple(path for path in library.rglob("*.py") if not path.is_symlink())
-    compile_trees(interpreter, [Batch(folder, PurePosixPath("/"), files)], jobs=os.cpu_count() or 1)
-
-
-def _entries(rootfs: Path) -> Iterator[Entry]:
-    for entry in tree(rootfs, ""):
-        mode, group = _SPECIAL.get(entry.path, (entry.mode, entry.gid))
-        yield replace(entry, mode=mode, gid=group)

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bentoship.bases import Base
+from bentoship.bases.facts import Facts
 from bentoship.bases.interpreter import Interpreter, compiler, find_python, host_platform
 from bentoship.errors import BaseImageError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
@@ -66,7 +67,9 @@ def registry_base(
 
     # Not by which tag it was asked for, if by any: the same base makes the same image.
     origin = {"image": image.repository, "digest": root.digest, "pinned": image.digest is not None}
-    return Base(layers, settings, platform, rootfs, origin, native_compiler)
+    with _explained(doing):
+        facts = Facts.of(rootfs, executable)
+    return Base(layers, settings, platform, facts, rootfs, origin, native_compiler)
 
 
 def registry_outline(image: ImageReference, *, platform: str, store: Store, layout: Store) -> tuple[Descriptor, ...]:

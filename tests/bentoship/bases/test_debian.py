@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import ssl
 import subprocess
 import sys
@@ -150,6 +151,22 @@ def test_up_to_date_base_is_found_without_apt(
     monkeypatch.setenv("PATH", "/nonexistent")
     layers = LayerCache(cache / "layers")
     assert debian_base(cache, python=offered, platform="linux/amd64", layers=layers) == base
+
+
+def test_files_are_looked_at_only_to_compile(base: Base, cache: Path, tmp_path: Path, offered: str) -> None:
+    """What is told of them was kept; what was lost since is made anew before its Python compiles."""
+    for name in ("apt", "layers"):
+        (tmp_path / name).symlink_to(cache / name)
+    shutil.copytree(cache / "bases", tmp_path / "bases", symlinks=True, copy_function=os.link)
+    library = tmp_path / "bases" / base.rootfs.name / "usr" / "lib" / f"python{offered}" / "ast.py"
+    library.unlink()
+    layers = LayerCache(tmp_path / "layers")
+    found = debian_outline(tmp_path, python=offered, platform="linux/amd64", layers=layers)
+    assert isinstance(found, Base)
+    assert (found.layers, found.facts) == (base.layers, base.facts)
+    assert not library.exists()
+    assert found.compiler().args
+    assert library.exists()
 
 
 def test_lost_layer_is_made_again(base: Base, cache: Path, tmp_path: Path, offered: str) -> None:

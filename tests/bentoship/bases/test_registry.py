@@ -40,6 +40,7 @@ ENV = ["PATH=/usr/local/bin:/usr/bin"]
 SYSTEM = (
     Entry("usr/local/bin/python3.11", mode=0o755, content=b"python"),
     Entry("usr/bin/bash", mode=0o755, content=b"bash"),
+    Entry("usr/lib/x86_64-linux-gnu/libc.so.6", content=b"GNU C Library (Debian) stable release version 2.36."),
     Entry("etc/old", content=b"old"),
     symlink("bin", "usr/bin"),
 )

@@ -1,0 +1,52 @@
+"""Making the files of a base from Debian's packages, and what of them goes into its layer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from bentoship.bases.debian_files import configure, is_wanted
+from bentoship.bases.interpreter import Interpreter
+from bentoship.bytecode import Batch, compile_trees
+from bentoship.debian.apt import DebPackage
+from bentoship.debian.unpack import control_files, unpack
+from bentoship.image.layer import Entry, tree
+
+# Modes and groups that differ from what `tree` gives every file. 42 is the group shadow (/usr/share/base-passwd).
+_SPECIAL = {
+    "etc/gshadow": (0o640, 42),
+    "etc/shadow": (0o640, 42),
+    "root": (0o700, 0),
+    "run/lock": (0o1777, 0),
+    "tmp": (0o1777, 0),
+    "var/tmp": (0o1777, 0),
+}
+
+
+def unpack_all(debs: Sequence[DebPackage], folder: Path) -> None:
+    """Unpack packages below a folder, and do of what their scripts would do what matters.
+
+    Raises: BaseImageError, OSError.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        controls = pool.map(lambda deb: control_files(deb.path, ("control", "md5sums")), debs)  # meanwhile
+        for deb in debs:
+            unpack(deb.path, folder, wanted=is_wanted)
+        configure(folder, {deb.name: control for deb, control in zip(debs, controls, strict=True)})
+
+
+def compile_library(folder: Path, python: str, interpreter: Interpreter) -> None:
+    """Put byte-code beside the modules of a Python of a minor version that lies below a folder."""
+    library = folder / "usr" / "lib" / f"python{python}"
+    files = tuple(path for path in library.rglob("*.py") if not path.is_symlink())
+    compile_trees(interpreter, [Batch(folder, PurePosixPath("/"), files)], jobs=os.cpu_count() or 1)
+
+
+def entries(rootfs: Path) -> Iterator[Entry]:
+    """The files of a base's layer."""
+    for entry in tree(rootfs, ""):
+        mode, group = _SPECIAL.get(entry.path, (entry.mode, entry.gid))
+        yield replace(entry, mode=mode, gid=group)

@@ -1,0 +1,72 @@
+"""What an image says of the base below it, as the base's files tell it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+
+from bentoship.errors import BaseImageError
+from bentoship.files import write_whole
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a base without looking at its files.
+
+    Args:
+        python: where its Python is.
+        glibc: the minor version of its C library: 36 for 2.36.
+        release: what it calls itself ("Debian GNU/Linux 12 (bookworm)"); empty where nobody asks.
+        users: the texts of passwd, group, shadow and gshadow in its /etc, those that it has.
+    """
+
+    python: PurePosixPath
+    glibc: int
+    release: str
+    users: Mapping[str, str]
+
+    @classmethod
+    def of(cls, rootfs: Path, python: PurePosixPath, release: str = "") -> Facts:
+        """Those of a base.
+
+        Args:
+            rootfs: its files.
+            python: where its Python is, as `find_python` gives it.
+            release: what it calls itself, where that matters.
+
+        Raises: BaseImageError when it has no C library that wheels are made for.
+        """
+        files = {name: rootfs / "etc" / name for name in ("passwd", "group", "shadow", "gshadow")}
+        return cls(
+            python,
+            _glibc(rootfs),
+            release,
+            {name: file.read_text("utf-8") for name, file in files.items() if file.is_file()},
+        )
+
+    @classmethod
+    def read(cls, file: Path) -> Facts | None:
+        """Those that were kept; None when there are none, or they are damaged."""
+        try:
+            data = json.loads(file.read_text("utf-8"))
+            return cls(PurePosixPath(data["python"]), int(data["glibc"]), str(data["release"]), dict(data["users"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep(self, file: Path) -> None:
+        """Write them to a file."""
+        write_whole(file, json.dumps({**asdict(self), "python": str(self.python)}).encode())
+
+
+def _glibc(rootfs: Path) -> int:
+    """The minor version of a base's GNU C library, as the library itself tells it."""
+    places = ("lib/*", "lib64", "usr/lib/*", "usr/lib64")
+    for library in sorted(path for place in places for path in rootfs.glob(f"{place}/libc.so.6")):
+        if found := re.search(rb"GNU C Library .*version 2\.(\d+)", library.read_bytes()):
+            return int(found[1])
+    raise BaseImageError(
+        "Look at the base image", "it has no GNU C library, which wheels need", "Choose a base of Debian's kind."
+    )

@@ -1,0 +1,53 @@
+"""What is known of a base without its files."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from bentoship.bases.facts import Facts
+from bentoship.errors import BaseImageError
+
+PYTHON = PurePosixPath("/usr/bin/python3.11")
+
+
+@pytest.fixture
+def rootfs(tmp_path: Path) -> Path:
+    """A few files of a system."""
+    for name in ("etc", "usr/lib/x86_64-linux-gnu"):
+        (tmp_path / "root" / name).mkdir(parents=True)
+    (tmp_path / "root/etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    library = b"\0GNU C Library (Debian GLIBC 2.36-9+deb12u9) stable release version 2.36.\n"
+    (tmp_path / "root/usr/lib/x86_64-linux-gnu/libc.so.6").write_bytes(library)
+    return tmp_path / "root"
+
+
+def test_the_files_tell(rootfs: Path) -> None:
+    """Which C library, and which users."""
+    found = Facts.of(rootfs, PYTHON)
+    assert (found.glibc, found.python) == (36, PYTHON)
+    assert found.users == {"passwd": "root:x:0:0:root:/root:/bin/bash\n"}
+
+
+def test_what_was_kept_is_the_same(rootfs: Path, tmp_path: Path) -> None:
+    """Nobody has to look again."""
+    found = Facts.of(rootfs, PYTHON, "Debian GNU/Linux 12 (bookworm)")
+    found.keep(tmp_path / "facts.json")
+    assert Facts.read(tmp_path / "facts.json") == found
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", "{}", '{"python": "/p", "glibc": "?", "release": "", "users": {}}']
+)
+def test_what_is_damaged_counts_as_none(tmp_path: Path, content: str | None) -> None:
+    """It is made anew from the files."""
+    if content is not None:
+        (tmp_path / "facts.json").write_text(content)
+    assert Facts.read(tmp_path / "facts.json") is None
+
+
+def test_a_base_without_the_gnu_library_is_refused(tmp_path: Path) -> None:
+    """Wheels are made for it."""
+    with pytest.raises(BaseImageError, match="no GNU C library"):
+        Facts.of(tmp_path, PYTHON)
