@@ -234,7 +234,7 @@ def test_a_bento_by_another_bentoml_is_no_start(tmp_path: Path, monkeypatch: pyt
     """Another version may describe the same service in another way."""
     project = exact_project(tmp_path / "project")
     bento.build(project)
-    monkeypatch.setattr("bentoship.bento.inputs.version", lambda _: "0.1")
+    monkeypatch.setattr("bentoship.bento.inputs._bentoml_version", lambda: "0.1")
     edit(project.folder / "helper.py", "return SIZE", "return SIZE + 1")
     begun: list[str] = []
     bento.build(project, begin=lambda: begun.append("yes"))
