@@ -129,6 +129,7 @@ def model(bench: Bench) -> Iterator[Sample]:
             bench.registry.taken()  # which nobody is to be charged with
             _drop_large(bench.registry.data, bench.model)
         side.add_model(weights, f"large-{number}")
+        os.sync()  # else the disk is busy with it while it is published
         yield sample("model", side)
         for folder in (bench.registry.data, side.place):
             _drop_large(folder, bench.model)
@@ -141,6 +142,7 @@ def larger_model(bench: Bench) -> Iterator[Sample]:
     bench.warm_up()
     weights = _weights(bench.scratch, 4 * bench.model)
     bench.ours.add_model(weights, "larger")
+    os.sync()
     yield sample("larger-model", bench.ours)
     weights.unlink()
     for folder in (bench.registry.data, bench.ours.place):

@@ -24,7 +24,7 @@ def lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A folder that goes with the block; what processes that were killed have left of the same prefix goes before.
+    """A folder that goes soon after the block; what killed processes have left of the same prefix goes before.
 
     Args:
         parent: where it is made; is made itself when it is not there.
@@ -36,8 +36,16 @@ def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
                 _remove_unless_held(left)
             folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
             _hold(folder, stack)
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        yield Path(folder)
+        try:
+            yield Path(folder)
+        finally:
+            # Thousands of files take a while, for which only the end of the process has to wait.
+            threading.Thread(target=_remove, args=(folder, stack.pop_all())).start()
+
+
+def _remove(folder: Path | str, held: ExitStack) -> None:
+    with held:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_unless_held(folder: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 _GRACE = 1.0
@@ -13,6 +15,26 @@ _GRACE = 1.0
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
+
+
+def ahead(work: Callable[[Item], Done], items: Iterable[Item], *, jobs: int = 2) -> Iterator[Done]:
+    """The results of a work for each item, in their order; it is done for the next ones while one is used.
+
+    Args:
+        work: what to do.
+        items: for which.
+        jobs: for how many at a time, which is also how many results wait at most.
+
+    Raises: what the work raised.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        following: deque[Future[Done]] = deque()
+        for item in items:
+            following.append(pool.submit(work, item))
+            if len(following) > jobs:
+                yield following.popleft().result()
+        while following:
+            yield following.popleft().result()
 
 
 def in_parallel(

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from bentoship.parallel import in_parallel
+from bentoship.parallel import ahead, in_parallel
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -78,7 +78,7 @@ def test_the_process_does_not_wait_for_a_thread_that_hangs() -> None:
     """Ctrl-C ends it, whatever its threads are at."""
     script = """
 import threading, time
-from bentoship.parallel import in_parallel
+from bentoship.parallel import ahead, in_parallel
 def work(number):
     if number == 0:
         raise KeyboardInterrupt
@@ -88,3 +88,25 @@ in_parallel(work, range(2), jobs=2, cancelled=threading.Event())
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, timeout=60)
     assert b"KeyboardInterrupt" in done.stderr
+
+
+def test_work_goes_ahead_in_order() -> None:
+    """Results come in the order of the items, and no more of them wait than may."""
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        return item * item
+
+    results = ahead(work, range(20), jobs=3)
+    assert next(results) == 0
+    assert len(begun) <= 4
+    assert list(results) == [item * item for item in range(1, 20)]
+
+
+def test_a_failure_ahead_is_raised_in_its_turn() -> None:
+    """What comes before it is given."""
+    results = ahead(lambda item: 1 // item, [1, 0, 1])
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)

@@ -3,6 +3,7 @@ of what the rest of it makes."""
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sys
@@ -63,6 +64,7 @@ def _stop(number: int, _: FrameType | None) -> NoReturn:
 def main() -> None:
     """What the process does: an order in JSON comes in; an error goes out."""
     signal.signal(signal.SIGTERM, _stop)
+    gc.disable()
     order = json.load(sys.stdin)
     try:
         debian_base(

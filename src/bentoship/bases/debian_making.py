@@ -12,8 +12,9 @@ from bentoship.bases.debian_files import configure, is_wanted
 from bentoship.bases.interpreter import Interpreter
 from bentoship.bytecode import Batch, compile_trees
 from bentoship.debian.apt import DebPackage
-from bentoship.debian.unpack import control_files, unpack
+from bentoship.debian.unpack import control_files, files, unpack_tar
 from bentoship.image.layer import Entry, tree
+from bentoship.parallel import ahead
 
 # Modes and groups that differ from what `tree` gives every file. 42 is the group shadow (/usr/share/base-passwd).
 _SPECIAL = {
@@ -31,10 +32,11 @@ def unpack_all(debs: Sequence[DebPackage], folder: Path) -> None:
 
     Raises: BaseImageError, OSError.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(1) as pool:
         controls = pool.map(lambda deb: control_files(deb.path, ("control", "md5sums")), debs)  # meanwhile
-        for deb in debs:
-            unpack(deb.path, folder, wanted=is_wanted)
+        # One after the other, since two may have the same file; those that come next are decompressed meanwhile.
+        for deb, tar in zip(debs, ahead(lambda deb: files(deb.path), debs), strict=True):
+            unpack_tar(deb.path.name, tar, folder, wanted=is_wanted)
         configure(folder, {deb.name: control for deb, control in zip(debs, controls, strict=True)})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import tarfile
 from collections.abc import Callable, Collection, Iterator
@@ -26,38 +27,51 @@ def unpack(deb: Path, into: Path, *, wanted: Callable[[str], bool] = lambda path
     Raises:
         BaseImageError: dpkg-deb is missing, the package is damaged, or the disk is full.
     """
-    with _tar(deb, "--fsys-tarfile") as tar:
-        rootfs.extract(tar, into, members=_members(tar, wanted))
+    unpack_tar(deb.name, files(deb), into, wanted=wanted)
+
+
+def files(deb: Path) -> bytes:
+    """The tar of a package's files, decompressed. Raises: BaseImageError as `unpack`."""
+    return _tar(deb, "--fsys-tarfile")
+
+
+def unpack_tar(name: str, tar: bytes, into: Path, *, wanted: Callable[[str], bool] = lambda path: True) -> None:
+    """Unpack the tar of the files of a package, by its name, as `unpack` does."""
+    with _explained(name), _opened(tar) as archive:
+        rootfs.extract(archive, into, members=_members(archive, wanted))
 
 
 def control_files(deb: Path, names: Collection[str]) -> dict[str, bytes]:
     """Those of a package's control files ("control", "md5sums") that it has. Raises: BaseImageError as `unpack`."""
-    with _tar(deb, "--ctrl-tarfile") as tar:
+    with _explained(deb.name), _opened(_tar(deb, "--ctrl-tarfile")) as archive:
         return {
             name: stream.read()
-            for member in tar
-            if (name := member.name.removeprefix("./")) in names and (stream := tar.extractfile(member))
+            for member in archive
+            if (name := member.name.removeprefix("./")) in names and (stream := archive.extractfile(member))
         }
 
 
+def _tar(deb: Path, option: str) -> bytes:
+    env = process.environment(extra={"LC_ALL": "C"})
+    with _explained(deb.name):
+        done = subprocess.run(
+            ["dpkg-deb", option, deb], env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+    if done.returncode != 0:
+        raise BaseImageError(f"Unpack {deb.name}", done.stderr.decode(errors="replace").strip())
+    return done.stdout
+
+
+def _opened(tar: bytes) -> tarfile.TarFile:
+    return tarfile.open(fileobj=io.BytesIO(tar), mode="r:", encoding="utf-8")
+
+
 @contextmanager
-def _tar(deb: Path, option: str) -> Iterator[tarfile.TarFile]:
-    doing = f"Unpack {deb.name}"
+def _explained(name: str) -> Iterator[None]:
     try:
-        with subprocess.Popen(
-            ["dpkg-deb", option, str(deb)],
-            env=process.environment(extra={"LC_ALL": "C"}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-        ) as child:
-            with tarfile.open(fileobj=child.stdout, mode="r|", encoding="utf-8") as tar:
-                yield tar
-            while child.stdout and child.stdout.read(1 << 16):  # what pads the archive, else dpkg-deb dies of its pipe
-                pass
+        yield
     except (OSError, tarfile.TarError) as error:
-        raise BaseImageError(doing, str(error)) from error
-    if child.returncode != 0:
-        raise BaseImageError(doing, f"dpkg-deb ended with exit code {child.returncode}")
+        raise BaseImageError(f"Unpack {name}", str(error)) from error
 
 
 def _members(tar: tarfile.TarFile, wanted: Callable[[str], bool]) -> Iterator[tarfile.TarInfo]:
