@@ -74,13 +74,17 @@ class _Silent:
     def advance(self, descriptor: Descriptor, count: int) -> None: ...
 
 
-def survey(source: Store, target: Store, root: Descriptor, *, jobs: int = 4, attempts: int = 5) -> Survey:
+def survey(
+    source: Store, target: Store, root: Descriptor, *, whole: bool = False, jobs: int = 4, attempts: int = 5
+) -> Survey:
     """Tell what of an image a store has, and what a copy would send there.
 
     Args:
         source: holds the image.
         target: is asked what it has.
         root: the image's manifest or index.
+        whole: whether the target takes a manifest only with all its parts, as registries do (OCI distribution spec,
+            MANIFEST_BLOB_UNKNOWN): of an image whose root it has, nothing more is asked.
         jobs: how many questions at once.
         attempts: how often each is asked after temporary errors.
 
@@ -93,6 +97,8 @@ def survey(source: Store, target: Store, root: Descriptor, *, jobs: int = 4, att
     def ask(part: Descriptor) -> bool:
         return persist(lambda: target.exists(part), attempts=attempts, cancelled=cancelled)
 
+    if whole and ask(root):
+        return Survey(tuple(ordered), ())
     there = in_parallel(ask, ordered, jobs=jobs, cancelled=cancelled, interrupt=_interrupting(target))
     return Survey(
         tuple(part for part, known in zip(ordered, there, strict=True) if known),
@@ -106,6 +112,7 @@ def copy(
     root: Descriptor,
     *,
     tags: Sequence[str] = (),
+    whole: bool = False,
     jobs: int = 4,
     attempts: int = 5,
     progress: Progress | None = None,
@@ -118,6 +125,7 @@ def copy(
         target: gets it.
         root: the image's manifest or index.
         tags: what the root is to be called there.
+        whole: as of `survey`.
         jobs: how many blobs at once.
         attempts: how often each piece is tried after temporary errors.
         progress: told of the bytes that went over.
@@ -125,7 +133,7 @@ def copy(
 
     Raises: StoreError when a part cannot be read or written, or a tag does not stand for the root at the end.
     """
-    found = survey(source, target, root, jobs=jobs, attempts=attempts)
+    found = survey(source, target, root, whole=whole, jobs=jobs, attempts=attempts)
     outcomes: dict[Descriptor, Outcome] = dict.fromkeys(found.present, "present")
     progress = progress or _Silent()
     progress.begin(found.missing)

@@ -175,6 +175,21 @@ def test_a_survey_tells_what_a_copy_would_send(layout: LayoutStore, target: Regi
     assert not target.exists(image)
 
 
+def test_a_registry_with_the_manifest_is_asked_for_nothing_else(
+    layout: LayoutStore, shaky: RegistryStore, proxy: Proxy
+) -> None:
+    """It takes none without its parts. A layout may have lost some, so it is asked for each."""
+    image = put_image(layout)
+    everything = {*parts(layout, image), image}
+    assert set(survey(layout, shaky, image, whole=True).missing) == everything
+    copy(layout, shaky, image, whole=True)
+    asked = proxy.count("HEAD")
+    assert set(survey(layout, shaky, image, whole=True).present) == everything
+    assert proxy.count("HEAD") == asked + 1
+    assert set(survey(layout, shaky, image).present) == everything
+    assert proxy.count("HEAD") == asked + 1 + len(everything)
+
+
 def test_blobs_are_mounted_where_that_goes(layout: LayoutStore, target: RegistryStore, registry: Registry) -> None:
     """What another repository of the registry has is not sent; all else is."""
     image, bigger = put_image(layout, sizes=(1000,)), put_image(layout, sizes=(1000, 50))

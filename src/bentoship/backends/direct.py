@@ -165,7 +165,7 @@ class DirectBackend:
             return blob.digest in holders and registry.mount(blob, holders[blob.digest])
 
         try:
-            result = transfer.copy(store, registry, root, tags=tags, progress=progress, mount=mount)
+            result = transfer.copy(store, registry, root, tags=tags, whole=True, progress=progress, mount=mount)
         except RegistryError:
             raise
         except StoreError as error:
