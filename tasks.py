@@ -7,11 +7,11 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -29,8 +29,10 @@ class Stopped(SystemExit):
     """This process is to end, such as by a signal. Not a KeyboardInterrupt, of which invoke would make exit code 1."""
 
 
-def _stop(number: int, _: FrameType | None) -> NoReturn:
+def _stop(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)
+    if not threading.main_thread().is_alive():
+        return  # all is done; only what was needed meanwhile is still being removed
     # Not print, which must not be called while it is being called.
     os.write(2, b"\nStopped. What is complete is kept; the next run goes on from there.\n")
     raise Stopped(128 + number)

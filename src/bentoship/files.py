@@ -40,7 +40,11 @@ def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
             yield Path(folder)
         finally:
             # Thousands of files take a while, for which only the end of the process has to wait.
-            threading.Thread(target=_remove, args=(folder, stack.pop_all())).start()
+            held = stack.pop_all()
+            try:
+                threading.Thread(target=_remove, args=(folder, held)).start()
+            except RuntimeError:  # there may be no more threads
+                _remove(folder, held)
 
 
 def _remove(folder: Path | str, held: ExitStack) -> None:

@@ -84,7 +84,7 @@ def survey(
         target: is asked what it has.
         root: the image's manifest or index.
         whole: whether the target takes a manifest only with all its parts, as registries do (OCI distribution spec,
-            MANIFEST_BLOB_UNKNOWN): of an image whose root it has, nothing more is asked.
+            MANIFEST_BLOB_UNKNOWN): of an image of which it has the manifests, no blob is asked for.
         jobs: how many questions at once.
         attempts: how often each is asked after temporary errors.
 
@@ -97,7 +97,7 @@ def survey(
     def ask(part: Descriptor) -> bool:
         return persist(lambda: target.exists(part), attempts=attempts, cancelled=cancelled)
 
-    if whole and ask(root):
+    if whole and all(ask(part) for part in ordered if is_manifest(part)):
         return Survey(tuple(ordered), ())
     there = in_parallel(ask, ordered, jobs=jobs, cancelled=cancelled, interrupt=_interrupting(target))
     return Survey(

@@ -190,6 +190,18 @@ def test_a_registry_with_the_manifest_is_asked_for_nothing_else(
     assert proxy.count("HEAD") == asked + 1 + len(everything)
 
 
+def test_an_image_that_an_index_lost_is_sent_again(layout: LayoutStore, tmp_path: Path) -> None:
+    """Registries let manifests be deleted that an index names: each is asked for."""
+    first, second = put_image(layout, seed=1), put_image(layout, seed=2)
+    index = put_index(layout, first, second)
+    other = LayoutStore(tmp_path / "other")
+    copy(layout, other, index, whole=True)
+    other.path(second).unlink()
+    assert set(survey(layout, other, index, whole=True).missing) == {second}
+    copy(layout, other, index, whole=True)
+    assert other.exists(second)
+
+
 def test_blobs_are_mounted_where_that_goes(layout: LayoutStore, target: RegistryStore, registry: Registry) -> None:
     """What another repository of the registry has is not sent; all else is."""
     image, bigger = put_image(layout, sizes=(1000,)), put_image(layout, sizes=(1000, 50))

@@ -93,7 +93,7 @@ class _Plan:
     @property
     def record(self) -> Path:
         """What is known of its files once they were made: nobody has to look whether they still are the same."""
-        return self.cache / "bases" / f"{self.rootfs.name}.json"
+        return self.cache / "bases" / f"{self.rootfs.name}.facts"
 
     @property
     def glibc(self) -> int:
@@ -143,6 +143,7 @@ class _Plan:
     def _layers(self, title: str, layers: LayerCache) -> list[Layer]:
         from bentoship.bases import debian_making
 
+        self._make()  # somebody may have changed the files since
         return [layers.write(debian_making.entries(self.rootfs), title)]
 
     def _twin(self) -> Path | None:

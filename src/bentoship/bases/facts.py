@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -49,16 +50,24 @@ class Facts:
 
     @classmethod
     def read(cls, file: Path) -> Facts | None:
-        """Those that were kept; None when there are none, or they are damaged."""
+        """Those that were kept; None when there are none, or they are not as they were kept."""
         try:
-            data = json.loads(file.read_text("utf-8"))
-            return cls(PurePosixPath(data["python"]), int(data["glibc"]), str(data["release"]), dict(data["users"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            digest, _, content = file.read_text("utf-8").partition("\n")
+        except (OSError, UnicodeDecodeError):
             return None
+        if digest != _digest(content):
+            return None
+        data = json.loads(content)
+        return cls(PurePosixPath(data["python"]), data["glibc"], data["release"], data["users"])
 
     def keep(self, file: Path) -> None:
-        """Write them to a file."""
-        write_whole(file, json.dumps({**asdict(self), "python": str(self.python)}).encode())
+        """Write them to a file, behind their digest."""
+        content = json.dumps({**asdict(self), "python": str(self.python)})
+        write_whole(file, f"{_digest(content)}\n{content}".encode())
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _glibc(rootfs: Path) -> int:

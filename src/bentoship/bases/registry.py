@@ -118,7 +118,7 @@ class _Source:
         if written(config) != platform:
             raise BaseImageError(doing, f"it is for {written(config)}", _OTHERWISE)
         layers = _layers(doing, document, config, self.image.path)
-        rootfs = self.cache / "bases" / f"image-{manifest.hex[:16]}"
+        rootfs = self.cache / "bases" / f"images-{manifest.hex[:16]}"
         make_once(rootfs, lambda folder: unpack(layers, self.layout, folder))
         return layers, config, rootfs
 

@@ -33,18 +33,24 @@ def test_the_files_tell(rootfs: Path) -> None:
 def test_what_was_kept_is_the_same(rootfs: Path, tmp_path: Path) -> None:
     """Nobody has to look again."""
     found = Facts.of(rootfs, PYTHON, "Debian GNU/Linux 12 (bookworm)")
-    found.keep(tmp_path / "facts.json")
-    assert Facts.read(tmp_path / "facts.json") == found
+    found.keep(tmp_path / "facts")
+    assert Facts.read(tmp_path / "facts") == found
 
 
-@pytest.mark.parametrize(
-    "content", [None, "", "[]", "{}", '{"python": "/p", "glibc": "?", "release": "", "users": {}}']
-)
-def test_what_is_damaged_counts_as_none(tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"{}", b"\xff"])
+def test_what_is_damaged_counts_as_none(tmp_path: Path, content: bytes | None) -> None:
     """It is made anew from the files."""
     if content is not None:
-        (tmp_path / "facts.json").write_text(content)
-    assert Facts.read(tmp_path / "facts.json") is None
+        (tmp_path / "facts").write_bytes(content)
+    assert Facts.read(tmp_path / "facts") is None
+
+
+def test_what_was_changed_counts_as_none(rootfs: Path, tmp_path: Path) -> None:
+    """No image tells what no base is."""
+    Facts.of(rootfs, PYTHON).keep(tmp_path / "facts")
+    text = (tmp_path / "facts").read_text()
+    (tmp_path / "facts").write_text(text.replace("36", "17"))
+    assert Facts.read(tmp_path / "facts") is None
 
 
 def test_a_base_without_the_gnu_library_is_refused(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_the_same_images_python_for_this_machine_compiles(
         },
     )
     found = pull(repository.with_tag("1"), tmp_path, python=offered, platform="linux/s390x")
-    assert [path.name for path in (tmp_path / "bases").glob("image-*") if path.is_dir()] == [found.rootfs.name]
+    assert [path.name for path in (tmp_path / "bases").glob("images-*") if path.is_dir()] == [found.rootfs.name]
     interpreter = found.compiler()
     assert found.origin["digest"] == index.digest
     assert all(str(tmp_path / "bases") in path for path in (interpreter.args[0], interpreter.args[3]))
@@ -247,7 +247,7 @@ def test_layer_with_another_content_is_refused(repository: ImageReference, tmp_p
     push(repository, SYSTEM, tag="1", wrong_diff_id=True)
     with pytest.raises(BaseImageError, match="its content is sha256:"):
         pull(repository.with_tag("1"), tmp_path)
-    assert list((tmp_path / "bases").glob("image-*")) == []
+    assert list((tmp_path / "bases").glob("images-*")) == []
 
 
 def test_image_that_is_none_is_refused(repository: ImageReference, tmp_path: Path) -> None:
