@@ -127,7 +127,7 @@ class Engine:
         with self.container(image, *publish, *options, arguments=arguments) as name:
             self("start", name)
             address = self("port", name, f"{port}/tcp")
-            with httpx.Client(base_url=f"http://{address}", timeout=30, trust_env=False) as client:
+            with httpx.Client(base_url=f"http://{address}", timeout=30, transport=_Patient()) as client:
                 container = Container(self, name, client)
                 container.wait()
                 yield container
@@ -136,6 +136,18 @@ class Engine:
         """What a container writes that runs to its end."""
         with self.container(image, arguments=arguments) as name:
             return self("start", "--attach", name)
+
+
+class _Patient(httpx.HTTPTransport):
+    """Asks once more when a connection is cut: other engines of this machine share the bridge, and set it up anew."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for pause in (0.3, 1.0, 2.0) if request.method == "GET" else ():
+            try:
+                return super().handle_request(request)
+            except httpx.TransportError:
+                time.sleep(pause)
+        return super().handle_request(request)
 
 
 @dataclass(frozen=True)
