@@ -20,11 +20,11 @@ import pytest
 
 from bentoship.engine import Engine, Place
 from bentoship.files import lock
+from tests.support.bridges import bridge
 from tests.support.cache import kept
-from tests.support.engines import without
+from tests.support.engines import SYSTEM_PATH, without
 
 _START_TIMEOUT = 60.0
-_SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _BASE = "bentoship-tests/base:latest"
@@ -58,14 +58,14 @@ def running(*options: str, space: int = 0) -> Iterator[Daemon]:
         options: further ones of dockerd.
         space: how many bytes its disk has; 0 for this machine's disk.
     """
-    if os.geteuid() != 0 or not shutil.which("dockerd", path=_SYSTEM_PATH):
-        without("docker", "an engine of the test's own needs root and dockerd")
+    missing = [program for program in ("dockerd", "ip", "iptables") if not shutil.which(program, path=SYSTEM_PATH)]
+    if os.geteuid() != 0 or missing:
+        without("docker", f"an engine of the test's own needs root, dockerd, ip and iptables; missing: {missing}")
     # Not in pytest's folder, whose path is too long for the sockets in it.
-    with tempfile.TemporaryDirectory(prefix="engine-") as name:
+    with tempfile.TemporaryDirectory(prefix="engine-") as name, bridge() as its_bridge:
         folder = Path(name)
         host = f"unix://{folder}/docker.sock"
-        # Without a bridge it would remove the one that other engines of this machine use.
-        command = ["dockerd", "--host", host, "--iptables=false", *options]
+        command = ["dockerd", "--host", host, "--bridge", its_bridge, "--iptables=false", *options]
         (folder / "data").mkdir()
         if space:
             _mount(folder / "data", space)
@@ -73,7 +73,7 @@ def running(*options: str, space: int = 0) -> Iterator[Daemon]:
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [*command, *(part for option, file in files.items() for part in (option, str(folder / file)))],
-                env={"PATH": _SYSTEM_PATH},
+                env={"PATH": SYSTEM_PATH},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

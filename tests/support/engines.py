@@ -24,6 +24,9 @@ from bentoship.engine import Place
 PROMISED = "BENTOSHIP_ENGINES"
 """The variable that names, with commas between, the programs that are there: without one of them tests fail."""
 
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where Debian's programs are, those for root, too, whatever else is installed."""
+
 _PROBES = {
     "docker": "info", "podman": "info", "skopeo": "--version", "umoci": "--version", "qemu-aarch64-static": "--version",
 }  # fmt: skip
@@ -127,7 +130,7 @@ class Engine:
         with self.container(image, *publish, *options, arguments=arguments) as name:
             self("start", name)
             address = self("port", name, f"{port}/tcp")
-            with httpx.Client(base_url=f"http://{address}", timeout=30, transport=_Patient()) as client:
+            with httpx.Client(base_url=f"http://{address}", timeout=30) as client:
                 container = Container(self, name, client)
                 container.wait()
                 yield container
@@ -136,18 +139,6 @@ class Engine:
         """What a container writes that runs to its end."""
         with self.container(image, arguments=arguments) as name:
             return self("start", "--attach", name)
-
-
-class _Patient(httpx.HTTPTransport):
-    """Asks once more when a connection is cut: other engines of this machine share the bridge, and set it up anew."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        for pause in (0.3, 1.0, 2.0) if request.method == "GET" else ():
-            try:
-                return super().handle_request(request)
-            except httpx.TransportError:
-                time.sleep(pause)
-        return super().handle_request(request)
 
 
 @dataclass(frozen=True)

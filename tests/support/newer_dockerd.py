@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bentoship.files import lock
+from tests.support.bridges import bridge
 from tests.support.cache import kept
 from tests.support.dockerd import Daemon, end, ready
-from tests.support.engines import without
+from tests.support.engines import SYSTEM_PATH, without
 
 _RELEASE = "trixie"
 _PACKAGES = "docker.io,iptables,ca-certificates,coreutils"
@@ -35,14 +36,14 @@ exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin dockerd --host unix:///mnt/docke
 @contextmanager
 def running() -> Iterator[Daemon]:
     """Such an engine; nothing of it is left at the end but its programs, for the next time."""
-    missing = [program for program in ("ip", "mmdebstrap", "unshare") if not shutil.which(program)]
+    needed = ("ip", "iptables", "mmdebstrap", "unshare")
+    missing = [program for program in needed if not shutil.which(program, path=SYSTEM_PATH)]
     if os.geteuid() != 0 or missing:
-        without("docker", f"a newer engine needs root and ip, mmdebstrap and unshare; missing: {missing}")
+        without("docker", f"a newer engine needs root, ip, iptables, mmdebstrap and unshare; missing: {missing}")
     root = _programs()
-    with tempfile.TemporaryDirectory(prefix="engine-") as name, _bridge() as bridge:
+    with tempfile.TemporaryDirectory(prefix="engine-") as name, bridge() as its_bridge:
         folder = Path(name)
-        # Nothing leads out of its bridge: whoever asks for a name is to be told so at once.
-        network = {"iptables": False, "ip6tables": False, "bridge": bridge, "dns": ["127.0.0.1"]}
+        network = {"iptables": False, "ip6tables": False, "bridge": its_bridge}
         options = {"features": {"containerd-snapshotter": True}, **network}
         (folder / "daemon.json").write_text(json.dumps(options))
         with (folder / "log").open("wb") as log:
@@ -81,21 +82,3 @@ def _programs() -> Path:
                 (partial / "etc" / file).touch()
             partial.replace(root)
     return root
-
-
-@contextmanager
-def _bridge() -> Iterator[str]:
-    """A bridge for containers: two engines on one would give their containers the same addresses. Gives its name."""
-    number = os.getpid() % 65536
-    name = f"bentoship{number:x}"
-
-    def ip(*arguments: str) -> None:
-        subprocess.run(["ip", *arguments], check=True, capture_output=True)
-
-    ip("link", "add", name, "type", "bridge")
-    try:
-        ip("address", "add", f"10.{200 + number % 50}.{number // 256}.1/24", "dev", name)
-        ip("link", "set", name, "up")
-        yield name
-    finally:
-        ip("link", "delete", name)
