@@ -45,21 +45,22 @@ signal.signal(signal.SIGTERM, _stop)
 def _run(context: Context, step: str, module: str = "steps") -> None:
     """Do a step of a module; with `--dry` tell what publish would do instead. An error becomes one clean message."""
     # Imported here, so that `invoke --list` answers at once.
-    from bentoship import steps
+    from bentoship.workspace import workspace
 
     if context.config.run.dry:
         _plan()
         return
     with _clean_errors():
-        getattr(importlib.import_module(f"bentoship.{module}"), step)(steps.workspace(FOLDER))
+        getattr(importlib.import_module(f"bentoship.{module}"), step)(workspace(FOLDER))
 
 
 def _plan(**how: bool) -> None:
     """Tell what publish would do."""
-    from bentoship import before, steps
+    from bentoship import before
+    from bentoship.workspace import workspace
 
     with _clean_errors(), _for_a_reader():
-        before.plan(steps.workspace(FOLDER), **how)
+        before.plan(workspace(FOLDER), **how)
 
 
 def _show(what: str, as_json: bool) -> None:

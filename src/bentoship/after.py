@@ -11,9 +11,10 @@ from bentoship.files import temporary_folder
 from bentoship.reference import ImageReference
 from bentoship.running import RemoteImage
 from bentoship.running.choice import choose
-from bentoship.steps import Workspace, build, once, provider, publish, registry_store, repository, tags
+from bentoship.steps import build, once, publish
 from bentoship.stores.http import is_loopback
 from bentoship.verify import verify as check
+from bentoship.workspace import Workspace, provider, registry_store, repository, tags
 
 
 @once

@@ -17,19 +17,10 @@ from bentoship.plan import PlannedImage, shipment
 from bentoship.published import published_images
 from bentoship.reference import ImageReference
 from bentoship.report import Plan, Reasons, document, tell
-from bentoship.steps import (
-    Workspace,
-    backend,
-    history,
-    layer_layout,
-    layout,
-    provider,
-    registry_store,
-    repository,
-    tags,
-)
+from bentoship.steps import backend
 from bentoship.stores.nearest import Nearest
 from bentoship.why import differences
+from bentoship.workspace import Workspace, history, layer_layout, layout, provider, registry_store, repository, tags
 
 
 @functools.cache

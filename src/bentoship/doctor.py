@@ -15,7 +15,7 @@ from bentoship import console, examination
 from bentoship.errors import BentoshipError, RegistryError, SettingsError, explain
 from bentoship.examination import Finding
 from bentoship.settings import Settings, load
-from bentoship.steps import Workspace, provider, registry_store
+from bentoship.workspace import Workspace, provider, registry_store
 
 _PATIENCE = 1.5
 """Seconds that each look may take; they are taken at once."""

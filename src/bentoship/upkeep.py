@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 
 from bentoship import console
-from bentoship.steps import Workspace, once
+from bentoship.steps import once
+from bentoship.workspace import Workspace
 
 
 @once
