@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol, runtime_checkable
 
 from bentoship.errors import StoreError
@@ -97,13 +98,15 @@ def survey(
     def ask(part: Descriptor) -> bool:
         return persist(lambda: target.exists(part), attempts=attempts, cancelled=cancelled)
 
-    if whole and all(ask(part) for part in ordered if is_manifest(part)):
+    def asked(parts: Sequence[Descriptor]) -> dict[Descriptor, bool]:
+        there = in_parallel(ask, parts, jobs=jobs, cancelled=cancelled, interrupt=_interrupting(target))
+        return dict(zip(parts, there, strict=True))
+
+    there = asked([part for part in ordered if is_manifest(part)]) if whole else {}
+    if whole and all(there.values()):
         return Survey(tuple(ordered), ())
-    there = in_parallel(ask, ordered, jobs=jobs, cancelled=cancelled, interrupt=_interrupting(target))
-    return Survey(
-        tuple(part for part, known in zip(ordered, there, strict=True) if known),
-        tuple(part for part, known in zip(ordered, there, strict=True) if not known),
-    )
+    there |= asked([part for part in ordered if part not in there])
+    return Survey(tuple(part for part in ordered if there[part]), tuple(part for part in ordered if not there[part]))
 
 
 def copy(
@@ -148,9 +151,9 @@ def copy(
             outcomes[part] = sender.send(part)
     moving = tags if root in found.missing else [tag for tag in tags if not _stands_for(target, tag, root, attempts)]
     for tag in moving:
-        persist(lambda tag=tag: target.tag(root, tag), attempts=attempts)  # type: ignore[misc]
+        persist(partial(target.tag, root, tag), attempts=attempts)
     for tag in moving:
-        named = persist(lambda tag=tag: target.resolve(tag), attempts=attempts)  # type: ignore[misc]
+        named = persist(partial(target.resolve, tag), attempts=attempts)
         if named.digest != root.digest:
             raise StoreError(f'Tag {root.digest} as "{tag}"', f"the tag stands for {named.digest}", _SOMEBODY)
     return Result(root, tuple(outcomes.items()))
