@@ -8,11 +8,11 @@ buffers, so a layer becomes a row of gzip members (RFC 1952, section 2.2), each 
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import deflate
+
+from bentoship.parallel import ahead
 
 MEMBER = 1 << 20
 """Bytes of input for each gzip member: large enough to cost no more than half a per cent."""
@@ -22,15 +22,8 @@ LEVEL = 5
 
 def gzip_members(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Compress a stream; memory stays at a few members, whatever its length."""
-    jobs = os.cpu_count() or 1
-    with ThreadPoolExecutor(jobs) as pool:
-        running: deque[Future[bytearray]] = deque()
-        for member in _members(pieces):
-            running.append(pool.submit(deflate.gzip_compress, member, LEVEL))
-            if len(running) > 2 * jobs:
-                yield bytes(running.popleft().result())
-        while running:
-            yield bytes(running.popleft().result())
+    compressed = ahead(lambda member: deflate.gzip_compress(member, LEVEL), _members(pieces), jobs=os.cpu_count() or 1)
+    yield from map(bytes, compressed)
 
 
 def is_worthwhile(sample: bytes) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -149,15 +148,10 @@ def clashing(installed: Path) -> set[str] | None:
         name = canonical_name(record.parent.name.removesuffix(".dist-info").rpartition("-")[0])
         for path in _listed(record):
             owners.setdefault(path, []).append(name)
-    if any(path not in owners and _is_wanted(path) for path in _files(installed)):
+    present = (entry.path for entry in tree(installed, "") if isinstance(entry.content, Path))
+    if any(path not in owners and _is_wanted(path) for path in present):
         return None
     return {name for names in owners.values() if len(names) > 1 for name in names}
-
-
-def _files(installed: Path) -> Iterator[str]:
-    for folder, _, names in os.walk(installed):
-        below = os.path.relpath(folder, installed)
-        yield from (os.path.normpath(f"{below}/{name}") for name in names)
 
 
 def _records(installed: Path) -> list[Path]:

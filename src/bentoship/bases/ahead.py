@@ -64,7 +64,7 @@ def _stop(number: int, _: FrameType | None) -> NoReturn:
 def main() -> None:
     """What the process does: an order in JSON comes in; an error goes out."""
     signal.signal(signal.SIGTERM, _stop)
-    gc.disable()
+    gc.disable()  # as in the process that it works for
     order = json.load(sys.stdin)
     try:
         debian_base(

@@ -43,8 +43,8 @@ def unpack_all(debs: Sequence[DebPackage], folder: Path) -> None:
 def compile_library(folder: Path, python: str, interpreter: Interpreter) -> None:
     """Put byte-code beside the modules of a Python of a minor version that lies below a folder."""
     library = folder / "usr" / "lib" / f"python{python}"
-    files = tuple(path for path in library.rglob("*.py") if not path.is_symlink())
-    compile_trees(interpreter, [Batch(folder, PurePosixPath("/"), files)], jobs=os.cpu_count() or 1)
+    modules = tuple(path for path in library.rglob("*.py") if not path.is_symlink())
+    compile_trees(interpreter, [Batch(folder, PurePosixPath("/"), modules)], jobs=os.cpu_count() or 1)
 
 
 def entries(rootfs: Path) -> Iterator[Entry]:

@@ -81,8 +81,9 @@ def input_key(project: Path, bentofile: Path, platform: str) -> str:
 def _bentoml_version() -> str:
     """Which BentoML is installed, as the folder beside it is called: what importlib.metadata imports takes 10 ms."""
     spec = find_spec("bentoml")
-    for folder in Path(spec.origin).parents[1].glob("bentoml-*.dist-info") if spec and spec.origin else ():
-        return folder.name.split("-")[1].removesuffix(".dist")
+    beside = Path(spec.origin).parents[1].glob("bentoml-*.dist-info") if spec and spec.origin else iter(())
+    if told := next(beside, None):
+        return told.stem.removeprefix("bentoml-")
     from importlib.metadata import version  # from a folder of sources
 
     return version("bentoml")
