@@ -61,7 +61,7 @@ def in_parallel(
     todo: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
     for numbered in enumerate(items):
         todo.put(numbered)
-    done: queue.SimpleQueue[tuple[int, Done | BaseException, bool]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, Done] | BaseException] = queue.SimpleQueue()
 
     def worker() -> None:
         while not cancelled.is_set():
@@ -70,9 +70,9 @@ def in_parallel(
             except queue.Empty:
                 return
             try:
-                done.put((number, work(item), True))
+                done.put((number, work(item)))
             except BaseException as error:
-                done.put((number, error, False))
+                done.put(error)
                 return
 
     # Daemons, unlike the threads of concurrent.futures: the interpreter does not wait for them at its end.
@@ -82,11 +82,10 @@ def in_parallel(
         for thread in threads:
             thread.start()
         for _ in items:
-            number, result, fine = done.get()
-            if not fine:
-                assert isinstance(result, BaseException)
-                raise result
-            results[number] = result  # type: ignore[assignment]
+            outcome = done.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            number, results[number] = outcome
     except BaseException:
         cancelled.set()
         _end(threads, interrupt)

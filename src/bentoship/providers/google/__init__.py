@@ -219,7 +219,7 @@ class GoogleRegistry:
     def _docker_only(self) -> str:
         """Whose account Docker keeps, where Google's tools know none; empty when they do."""
         try:
-            self._account  # noqa: B018
+            self._account  # noqa: B018 - for the error, if there is one
         except CloudError as error:
             if found := credentials.find(self._place.host, self._place.path):
                 return f"For Google there is only Docker's account {found.account} ({error.why})"
@@ -347,12 +347,17 @@ class GoogleRegistry:
 
     def _misplaced(self, doing: str, error: Exception) -> Exception:
         """A refusal; one for a location that there is not names it, and what may have been meant."""
-        failure = self._as_error(doing, error)
+        from google.api_core.exceptions import GoogleAPICallError
+
         from bentoship.providers.google.failures import reason
 
-        if getattr(error, "code", None) not in (400, 403, 404) or reason(error) == "SERVICE_DISABLED":  # type: ignore[arg-type]
-            return failure
-        hint = self._location_hint()
+        failure = self._as_error(doing, error)
+        refused = (
+            isinstance(error, GoogleAPICallError)
+            and error.code in (400, 403, 404)
+            and reason(error) != "SERVICE_DISABLED"
+        )
+        hint = self._location_hint() if refused else ""
         return CloudError(doing, getattr(failure, "why", str(failure)), hint) if hint else failure
 
     def _location_hint(self) -> str:
