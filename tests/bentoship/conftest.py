@@ -14,6 +14,7 @@ from bentoship.debian.apt import Apt
 from bentoship.layers import LayerCache
 from bentoship.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
+from bentoship.stores.registry import RegistryStore
 from tests.support import proxy as proxies
 from tests.support import registry as registries
 from tests.support.cache import kept, of_run, with_packages
@@ -43,6 +44,18 @@ def proxy(registry: registries.Registry) -> Iterator[proxies.Proxy]:
 def through(proxy: proxies.Proxy, repository: ImageReference) -> ImageReference:
     """The repository, reached through the proxy."""
     return ImageReference(proxy.host, repository.path)
+
+
+@pytest.fixture
+def target(repository: ImageReference) -> RegistryStore:
+    """The registry, reached directly."""
+    return RegistryStore(repository, push=True)
+
+
+@pytest.fixture
+def shaky(through: ImageReference) -> RegistryStore:
+    """The registry, reached through the proxy that fails on demand."""
+    return RegistryStore(through, push=True)
 
 
 @pytest.fixture

@@ -88,3 +88,16 @@ def laid_out(folder: Path, python: str) -> Bento:
     models = (Model("stars", "v1", folder / "model", {"accuracy": 0.9}),)
     envs = (Env("MODE", "fast", "all"), Env("PATH_TO", "/x", "runtime"))
     return Bento("echo", "one", root, python, "", models, envs, (("team", "sky"),), ())
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text in a file."""
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line to a file, which need not be there."""
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(f"{line}\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,26 +13,11 @@ from pathlib import Path
 import pytest
 
 from bentoship import bento
-from bentoship.bento import Bento, Project
 from bentoship.bento.content import image_files
 from bentoship.errors import BentoError
-from tests.support.bento import make_project, save_model
+from tests.support.bento import append, edit, make_project, save_model
 from tests.support.site import ROOT
 from tests.support.wheels import make_source
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    """Replace a text in a file."""
-    text = path.read_text("utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), "utf-8")
-
-
-def append(path: Path, line: str) -> None:
-    """Add a line to a file, which need not be there."""
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(f"{line}\n")
-
 
 CHANGES: dict[str, Callable[[Path], object]] = {
     "an included file": lambda p: append(p / "data" / "words.txt", "four"),
@@ -153,104 +137,6 @@ def test_byte_code_is_kept_for_packages_alone(tmp_path: Path) -> None:
     append(project.folder / "service.py", "import own")
     bento.build(project)
     assert not list(project.folder.rglob("__pycache__"))
-
-
-HELPER = """\
-SIZE = 3
-
-def size():
-    return SIZE
-"""
-
-
-def exact_project(folder: Path) -> Project:
-    """A project whose lock can be no other, with a module of its own."""
-    project = make_project(folder)
-    (folder / "requirements.txt").write_text("bentoml==1.4.39\n", "utf-8")
-    (folder / "helper.py").write_text(HELPER, "utf-8")
-    lines = "import bentoml\ntry:\n    import helper\nexcept ImportError:\n    import more as helper\n"
-    edit(folder / "service.py", "import bentoml\n", lines)
-    edit(folder / "bentofile.yaml", "  - service.py\n", "  - service.py\n  - helper.py\n  - more.py\n")
-    return project
-
-
-def contents(one: Bento) -> dict[str, bytes]:
-    """The files of a Bento, without what tells when it was built."""
-    files = {path.relative_to(one.path).as_posix(): path.read_bytes() for path in one.path.rglob("*") if path.is_file()}
-    return {
-        name: re.sub(rb"(?m)creation_time: .*|building-\d+", b"", content)
-        for name, content in files.items()
-        if name != "apis/openapi.yaml"  # it names the version that it was built as
-    }
-
-
-def test_where_its_description_stays_the_service_is_not_imported(tmp_path: Path) -> None:
-    """The Bento is the one that building all of it would have given, and the store's latest."""
-    projects = [exact_project(tmp_path / name / "project") for name in ("one", "two")]
-    bento.build(projects[0])
-    for project in projects:
-        edit(project.folder / "service.py", "return text", "return text + helper.size() * '!'")
-        edit(project.folder / "helper.py", "return SIZE", "return SIZE + 1")
-    begun: list[str] = []
-    revised = bento.build(projects[0], begin=lambda: begun.append("one"))
-    whole = bento.build(projects[1], begin=lambda: begun.append("two"))
-    assert begun == ["two"]
-    assert revised.fresh
-    assert replace(revised, path=whole.path) == whole
-    assert contents(revised) == contents(whole)
-    assert (revised.path.parent / "latest").read_text("utf-8") == revised.version
-    assert bento.up_to_date(projects[0]) == replace(revised, fresh=False)
-    edit(projects[0].folder / "helper.py", "SIZE + 1", "SIZE + 2")
-    preview = bento.preview(projects[0], tmp_path / "preview")
-    assert preview.path == tmp_path / "preview"
-    assert bento.build(projects[0], begin=lambda: begun.append("again")).version == preview.version
-    assert begun == ["two"]
-
-
-DECIDING: dict[str, Callable[[Path], object]] = {
-    "what its import runs": lambda p: edit(p / "helper.py", "SIZE = 3", "SIZE = 4"),
-    "a signature": lambda p: edit(p / "service.py", "text: str", "text: bytes"),
-    "a new module": lambda p: append(p / "more.py", "x = 1"),
-    "a module that is gone": lambda p: (p / "helper.py").rename(p / "more.py"),
-    "data": lambda p: append(p / "data" / "words.txt", "four"),
-    "bentofile.yaml": lambda p: append(p / "bentofile.yaml", "labels:\n  team: stars"),
-    "a requirement": lambda p: append(p / "requirements.txt", "idna==3.20"),
-    "a mode": lambda p: (p / "service.py").chmod(0o755),
-}
-
-
-@pytest.mark.parametrize("change", DECIDING.values(), ids=DECIDING)
-def test_what_may_decide_is_imported(tmp_path: Path, change: Callable[[Path], object]) -> None:
-    """Whatever it is that has changed beside the bodies of functions that the import does not run."""
-    project = exact_project(tmp_path / "project")
-    bento.build(project)
-    change(project.folder)
-    begun: list[str] = []
-    bento.build(project, begin=lambda: begun.append("yes"))
-    assert begun == ["yes"]
-
-
-def test_a_bento_by_another_bentoml_is_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another version may describe the same service in another way."""
-    project = exact_project(tmp_path / "project")
-    bento.build(project)
-    monkeypatch.setattr("bentoship.bento.inputs._bentoml_version", lambda: "0.1")
-    edit(project.folder / "helper.py", "return SIZE", "return SIZE + 1")
-    begun: list[str] = []
-    bento.build(project, begin=lambda: begun.append("yes"))
-    assert begun == ["yes"]
-
-
-def test_a_changed_bento_in_the_store_is_no_start(tmp_path: Path) -> None:
-    """A file that is not as it was built is built anew, with all the others."""
-    project = exact_project(tmp_path / "project")
-    before = bento.build(project)
-    append(before.path / "src" / "helper.py", "# changed")
-    edit(project.folder / "helper.py", "return SIZE", "return SIZE + 1")
-    begun: list[str] = []
-    after = bento.build(project, begin=lambda: begun.append("yes"))
-    assert begun == ["yes"]
-    assert (after.path / "src" / "helper.py").read_bytes() == (project.folder / "helper.py").read_bytes()
 
 
 def test_a_newer_model_gives_another_bento(tmp_path: Path) -> None:
