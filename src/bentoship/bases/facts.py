@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from bentoship.errors import BaseImageError
 from bentoship.files import write_whole
+from bentoship.rootfs import resolve
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Facts:
 
         Raises: BaseImageError when it has no C library that wheels are made for.
         """
-        files = {name: rootfs / "etc" / name for name in ("passwd", "group", "shadow", "gshadow")}
+        files = {name: resolve(rootfs, f"etc/{name}") for name in ("passwd", "group", "shadow", "gshadow")}
         return cls(
             python,
             _glibc(rootfs),
@@ -70,11 +71,16 @@ def _digest(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+_GLIBC = rb"GNU C Library .*version 2\.(\d+)"
+
+
 def _glibc(rootfs: Path) -> int:
     """The minor version of a base's GNU C library, as the library itself tells it."""
-    places = ("lib/*", "lib64", "usr/lib/*", "usr/lib64")
-    for library in sorted(path for place in places for path in rootfs.glob(f"{place}/libc.so.6")):
-        if found := re.search(rb"GNU C Library .*version 2\.(\d+)", library.read_bytes()):
+    roots = [resolve(rootfs, place) for place in ("lib", "lib64", "usr/lib", "usr/lib64")]
+    folders = [folder for root in roots for folder in (root, *sorted(root.glob("*")))]
+    for folder in folders:
+        library = resolve(rootfs, f"{folder.relative_to(rootfs)}/libc.so.6")
+        if library.is_file() and (found := re.search(_GLIBC, library.read_bytes())):
             return int(found[1])
     raise BaseImageError(
         "Look at the base image", "it has no GNU C library, which wheels need", "Choose a base of Debian's kind."

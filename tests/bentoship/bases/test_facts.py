@@ -30,6 +30,19 @@ def test_the_files_tell(rootfs: Path) -> None:
     assert found.users == {"passwd": "root:x:0:0:root:/root:/bin/bash\n"}
 
 
+def test_links_lead_to_nothing_outside(rootfs: Path) -> None:
+    """An absolute link of a base means a file of the base, never the one of this machine at that place."""
+    (rootfs / "usr/share").mkdir()
+    (rootfs / "etc/passwd").rename(rootfs / "usr/share/users")
+    (rootfs / "etc/passwd").symlink_to("/usr/share/users")
+    (rootfs / "etc/shadow").symlink_to("/proc/self/status")
+    (rootfs / "usr/lib/x86_64-linux-gnu").rename(rootfs / "usr/share/libraries")
+    (rootfs / "usr/lib/x86_64-linux-gnu").symlink_to("/usr/share/libraries")
+    found = Facts.of(rootfs, PYTHON)
+    assert found.glibc == 36
+    assert found.users == {"passwd": "root:x:0:0:root:/root:/bin/bash\n"}
+
+
 def test_what_was_kept_is_the_same(rootfs: Path, tmp_path: Path) -> None:
     """Nobody has to look again."""
     found = Facts.of(rootfs, PYTHON, "Debian GNU/Linux 12 (bookworm)")
