@@ -33,7 +33,8 @@ _KEPT = re.compile(r'Acquire::(?:https?|ftp|tor|Check-[\w-]+|Max-ValidTime)\b.* 
 
 # What --print-uris writes: 'http://…/bash_5.2_amd64.deb' bash_5.2_amd64.deb 1490652 SHA256:82130b…
 _PRINTED = re.compile(
-    r"'(?P<uri>[^']+)' (?P<file>(?P<name>[^_\s]+)_(?P<version>[^_\s]+)_(?P<architecture>[^_\s]+)\.deb)"
+    r"'(?:(?P<uri>https?://[^'@]+)|[^']+)' "
+    r"(?P<file>(?P<name>[^_\s]+)_(?P<version>[^_\s]+)_(?P<architecture>[^_\s]+)\.deb)"
     r" (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})"
 )
 
@@ -47,7 +48,7 @@ class DebPackage:
         sha256: of the .deb file, in hex, from lists whose signature apt has checked.
         size: of the .deb file, in bytes.
         path: where the .deb file lies once it is downloaded.
-        uri: where it is to be had.
+        uri: where everybody may have it; None where it takes an account, or is not on the web.
     """
 
     name: str
@@ -56,7 +57,7 @@ class DebPackage:
     sha256: str
     size: int
     path: Path
-    uri: str
+    uri: str | None
 
 
 class Apt:
@@ -128,7 +129,7 @@ class Apt:
     def _resolve(self, names: Sequence[str], architecture: str | None, dependencies: bool) -> list[DebPackage]:
         state = self._state(architecture)
         state.update(self._fresh_for)
-        question = json.dumps([sorted(names), dependencies, *_PRINTED.groupindex])
+        question = json.dumps([sorted(names), dependencies, _PRINTED.pattern])
         known = state.folder / f"answer-{hashlib.sha256(question.encode()).hexdigest()}.json"
         if not known.is_file() or known.stat().st_mtime < state.updated:
             command = ["install", "--yes"] if dependencies else ["download"]
@@ -216,9 +217,9 @@ class _State:
 
     def download(self, doing: str, packages: Sequence[DebPackage], into: Path) -> None:
         """Download packages into a folder, under the names that they are to have. Raises: BaseImageError."""
-        if Path(_HELPER).is_file() and all(package.uri.startswith(("http:", "https:")) for package in packages):
-            # It loads no lists, which takes longer than to download these.
-            files = ([one.uri, str(into / one.path.name), f"SHA256:{one.sha256}"] for one in packages)
+        files = [(one.uri, str(into / one.path.name), f"SHA256:{one.sha256}") for one in packages if one.uri]
+        # It loads no lists, which takes longer than to download these; but whoever lists processes sees its arguments.
+        if Path(_HELPER).is_file() and len(files) == len(packages):
             self._run(doing, _HELPER, "download-file", *itertools.chain(*files))
         else:
             self.apt_get(
