@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -67,9 +68,10 @@ class Settings:
     bentoml_home: Path
 
 
-# A name server that loses a question is asked again after 1, 2 and 4 s, where 5 s is usual, and given up after 15 s, as
-# usual (man resolv.conf). With one lost packet in fifty, half of all publications would wait for one.
-_RESOLVER = "timeout:1 attempts:4"
+# A name server that loses a question is asked again after 2 s, where 5 s is usual, and given up after 10 s, as usual
+# (man resolv.conf). With one lost packet in fifty, half of all publications would wait for one.
+_RESOLVER = "timeout:2 attempts:5"
+_RESOLVER_FILE = Path("/etc/resolv.conf")
 
 
 def load(folder: Path, environ: Mapping[str, str] | None = None, *, complete: bool = True) -> Settings:
@@ -90,7 +92,8 @@ def load(folder: Path, environ: Mapping[str, str] | None = None, *, complete: bo
     if environ is None:
         for name, value in file.items():
             os.environ.setdefault(name, str(folder / Path(value).expanduser()) if name in _FILES and value else value)
-        os.environ.setdefault("RES_OPTIONS", _RESOLVER)
+        if not _has_resolver_times():
+            os.environ.setdefault("RES_OPTIONS", _RESOLVER)
         environ = os.environ
     given = {**file, **{name: value for name, value in environ.items() if value.strip()}}
     mistakes = [f"{name} is no setting; did you mean {known}?" for name, known in _misspelt(file, 0.8)]
@@ -150,6 +153,13 @@ KNOWN = (
 
 _FILES = ("GOOGLE_APPLICATION_CREDENTIALS",)
 """What names a file; in .env, from the project's folder, wherever a task is called."""
+
+
+def _has_resolver_times() -> bool:
+    """Whether this machine's settings say how long to wait for a name server: RES_OPTIONS would go before them."""
+    with suppress(OSError):
+        return any(name in _RESOLVER_FILE.read_text("utf-8", "replace") for name in ("timeout:", "attempts:"))
+    return False
 
 
 def _read(file: Path) -> dict[str, str]:

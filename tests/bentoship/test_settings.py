@@ -106,9 +106,16 @@ def test_the_file_reaches_what_reads_the_environment(tmp_path: Path, monkeypatch
 
 def test_a_lost_question_for_an_address_is_soon_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By every program that is started, unless somebody has decided otherwise."""
-    monkeypatch.delenv("RES_OPTIONS", raising=False)
+    machine = tmp_path / "resolv.conf"
+    monkeypatch.setattr(settings, "_RESOLVER_FILE", machine)
+    monkeypatch.setenv("RES_OPTIONS", "gone after the test")
+    monkeypatch.delenv("RES_OPTIONS")
+    machine.write_text("nameserver 192.0.2.1\noptions edns0 attempts:3\n")
     settings.load(tmp_path)
-    assert process.environment()["RES_OPTIONS"] == "timeout:1 attempts:4"
+    assert "RES_OPTIONS" not in process.environment()
+    machine.unlink()
+    settings.load(tmp_path)
+    assert process.environment()["RES_OPTIONS"] == "timeout:2 attempts:5"
     monkeypatch.setenv("RES_OPTIONS", "rotate")
     settings.load(tmp_path)
     assert process.environment()["RES_OPTIONS"] == "rotate"
