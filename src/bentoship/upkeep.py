@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import suppress
+from pathlib import Path
 
 from bentoship import console
 from bentoship.steps import once
@@ -26,6 +29,17 @@ def clean(where: Workspace) -> None:
     found = [path for path in cache.glob("*") if path.name != "registry"] if cache.is_dir() else []
     freed = 0
     for path in [*found, where.layout.parent]:
-        freed += sum(file.lstat().st_size for file in path.rglob("*") if file.lstat().st_nlink == 1)
+        freed += _freed_with(path)
         shutil.rmtree(path, ignore_errors=True)
     console.say("clean", f"removed {console.size(freed)}; what was published in the local registry is kept")
+
+
+def _freed_with(folder: Path) -> int:
+    """The bytes that are free once a folder has gone; others may be removing some of it at this moment."""
+    freed = 0
+    for below, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                info = Path(below, name).lstat()
+                freed += info.st_size if info.st_nlink == 1 else 0
+    return freed
