@@ -80,9 +80,8 @@ class DirectBackend:
             # base is made, and which tells more of what cannot be had.
             staged: dict[str, Staged] = {}
             with suppress(PackagesError):
-                staged = {
-                    platform: stack.enter_context(self._staging(bento, outline)) for platform, outline in unmade.items()
-                }
+                for platform, outline in unmade.items():
+                    staged[platform] = stack.enter_context(self._staging(bento, outline))
             check_packages(bento, outlines, self._cache)
             bases = {
                 platform: outline if isinstance(outline, Base) else self._base(bento, platform)

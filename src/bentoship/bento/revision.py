@@ -32,14 +32,14 @@ def revised(
     if not changed or not all(_decides_nothing(project, name, before, files) for name in changed):
         return None
     old = Path(before["path"])
-    places = {name: _place(old, name, before["files"][name]) for name in changed}
+    places = {name: place for name in changed if (place := _place(old, name, before["files"][name]))}
+    if len(places) < len(changed):
+        return None
     copy = into or old.with_name(f"renaming-{os.getpid()}")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(old, copy, symlinks=True)
     try:
         for name, place in places.items():
-            if place is None:
-                return None
             shutil.copyfile(project / name, copy / place)
         version = content_version(copy)
         _rename(copy, before["version"], version)
