@@ -130,7 +130,7 @@ class Engine:
         with self.container(image, *publish, *options, arguments=arguments) as name:
             self("start", name)
             address = self("port", name, f"{port}/tcp")
-            with httpx.Client(base_url=f"http://{address}", timeout=30) as client:
+            with httpx.Client(base_url=f"http://{address}", timeout=30, trust_env=False) as client:
                 container = Container(self, name, client)
                 container.wait()
                 yield container
