@@ -43,11 +43,6 @@ class Survey:
     present: tuple[Descriptor, ...]
     missing: tuple[Descriptor, ...]
 
-    @property
-    def missing_bytes(self) -> int:
-        """How much a copy would send."""
-        return sum(descriptor.size for descriptor in self.missing)
-
 
 @dataclass(frozen=True)
 class Result:

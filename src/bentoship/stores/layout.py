@@ -127,11 +127,6 @@ class LayoutStore:
             kept = [entry for entry in self._entries() if _name(entry) != tag]
             self._write_index([*kept, {**descriptor.to_dict(), "annotations": {_NAME: tag}}])
 
-    def untag(self, tag: str) -> None:
-        """Let the tag stand for nothing; its content stays until `prune`."""
-        with self._locked():
-            self._write_index([entry for entry in self._entries() if _name(entry) != tag])
-
     def tags(self) -> dict[str, Descriptor]:
         """What each tag stands for, sorted by name. Raises StoreError when the folder's index is damaged."""
         return {name: Descriptor.from_dict(entry) for entry in self._entries() if (name := _name(entry))}
