@@ -23,7 +23,7 @@ class Base:
         config: the `config` object of its image configuration (Env, Labels, Healthcheck, …).
         platform: such as "linux/amd64".
         facts: what its files tell, which need not be looked at for that.
-        rootfs: a folder with its files unpacked, to look at; owners are not kept, and somebody may have changed it since.
+        rootfs: a folder with its files unpacked, to look at; somebody may have changed it since.
         origin: what it was made of: an image and its digest, or each Debian package with its version and hash.
         compiler: gives a Python that compiles as the base's own does, and runs here, or raises BaseImageError; what of
             its files was changed is made anew for it.
