@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import bentoship
+from bentoship import records
+from bentoship.bento.content import stored_state
 from bentoship.bento.inputs import input_key, input_states, lock_key, read_bentofile
 from bentoship.bento.revision import revised
 from bentoship.errors import BentoError
@@ -116,14 +118,21 @@ def up_to_date(project: Project) -> Bento | None:
 
 def _recorded(project: Project, record: Path) -> Bento | None:
     try:
-        data = json.loads(record.read_text("utf-8"))
+        data = records.read(record)
         bento = _from_description(data["bento"])
         latest = {name: _latest(project, name) for name in data["latest"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        same = latest == data["latest"] and stored_state(bento.path) == data["state"]
+    except (OSError, ValueError, KeyError, TypeError):  # none, or of another version
         return None
-    there = (bento.path / "bento.yaml").is_file() and all((m.path / "model.yaml").is_file() for m in bento.models)
-    # Where the docker backend makes images for several platforms, one after the other, only the lock tells them apart.
-    return bento if there and latest == data["latest"] and _lock_state(bento) == data.get("lock") else None
+    return bento if same and all((model.path / "model.yaml").is_file() for model in bento.models) else None
+
+
+def _drop_damaged(record: Path) -> None:
+    """Remove the Bento of a record if it is not as it was built: BentoML builds none beside one that it cannot read."""
+    if data := records.read(record):
+        path = Path(data["bento"]["path"])
+        if path.is_dir() and stored_state(path) != data.get("state"):
+            shutil.rmtree(path)
 
 
 def build(project: Project, *, begin: Callable[[], None] = lambda: None) -> Bento:
@@ -142,14 +151,15 @@ def build(project: Project, *, begin: Callable[[], None] = lambda: None) -> Bent
         record = _record(project)
         if bento := _recorded(project, record):
             return bento
+        _drop_damaged(record)
         described = _revised(project)
         if described is None:
             begin()
             described = _described(project)
         bento = _from_description(described)
         latest = {model.name: _latest(project, model.name) for model in bento.models}
-        data = {"bento": described, "latest": latest, "lock": _lock_state(bento)}
-        write_whole(record, json.dumps(data).encode())
+        data = {"bento": described, "latest": latest, "state": stored_state(bento.path)}
+        records.keep(record, data)
         write_whole(_last(project), record.name.encode())
     return _from_description(described, fresh=True)
 
@@ -186,8 +196,8 @@ def _revised(project: Project, into: Path | None = None) -> dict[str, Any] | Non
     try:
         record = project.records / _last(project).read_text("ascii")
         bento = _recorded(project, record)
-        described = json.loads(record.read_text("utf-8"))["bento"]
-    except (OSError, ValueError, KeyError):
+        described = records.read(record)["bento"]
+    except (OSError, ValueError, TypeError):
         return None
     # A lock that could be another one by now has to be asked for.
     if bento is None or not _is_closed(described):
@@ -203,11 +213,6 @@ def _latest(project: Project, name: str) -> str:
         stored = ""
     exported = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in project.exported_models]
     return " ".join([stored, *exported])
-
-
-def _lock_state(bento: Bento) -> str:
-    file = bento.path / "env" / "python" / "requirements.txt"
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 class _LockError(BentoError):

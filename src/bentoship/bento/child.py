@@ -6,7 +6,6 @@ by a JSON file and answers into another, because the service may print whatever 
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import os
@@ -63,7 +62,10 @@ def _leave_no_byte_code(project: Path) -> None:
 
 def _build(order: dict[str, Any]) -> dict[str, Any]:
     import bentoml
+    from bentoml._internal.configuration.containers import BentoMLContainer
 
+    # What BentoML leaves there goes at the end of its process, but this one ends at once.
+    BentoMLContainer.tmp_bento_store_dir.set(order["scratch"])
     project = Path(order["project"])
     _follow_includes()
     imported = [tag for tag in map(_import_model, map(Path, order["models"])) if tag]
@@ -167,9 +169,8 @@ def _named_by_content(built: Bento, into: str | None) -> Bento:
     if into:
         return bentoml.Bento.from_path(into)
     try:
-        with contextlib.suppress(bentoml.exceptions.NotFound):
-            # The same content, but perhaps damaged since.
-            bentoml.bentos.delete(f"{built.tag.name}:{version}")
+        # The same content, but perhaps damaged since, in which case BentoML would not delete it.
+        shutil.rmtree(copy.with_name(version), ignore_errors=True)
         return bentoml.bentos.import_bento(str(copy), "folder")
     finally:
         shutil.rmtree(copy)

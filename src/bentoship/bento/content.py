@@ -53,6 +53,20 @@ def content_version(bento: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def stored_state(bento: Path) -> str:
+    """A hash over all files of a Bento in the store, 64 hex digits, which another build of the same sources does not
+    change; its lock does, which may differ where the docker backend makes images for one platform after the other."""
+    digest = hashlib.sha256()
+    for folder, folders, names in os.walk(bento):
+        folders[:] = sorted(name for name in folders if name != "apis")  # they name the version that it was built as
+        for name in sorted(names):
+            file = Path(folder, name)
+            content = re.sub(rb"(?m)^creation_time: .*", b"", file.read_bytes()) if file.is_file() else b""
+            shown = f"{file.relative_to(bento)}\0{file.lstat().st_mode}\0{hashlib.sha256(content).hexdigest()}\n"
+            digest.update(os.fsencode(shown))
+    return digest.hexdigest()
+
+
 def titled(readme: bytes, former: str, version: str) -> bytes:
     """A Bento's README, which its service shows as its description, with another version in the title.
 

@@ -163,6 +163,36 @@ def test_the_version_is_the_content(tmp_path: Path) -> None:
     assert (again.fresh, again.version, again.path.is_dir()) == (True, first.version, True)
 
 
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "changed": lambda file: append(file, "# changed"),
+    "empty": lambda file: file.write_bytes(b""),
+    "gone": lambda file: file.unlink(),
+}
+
+
+@pytest.mark.parametrize("name", ["src/service.py", "bento.yaml", "env/docker/entrypoint.sh"])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_bento_is_built_anew(tmp_path: Path, name: str, damage: Callable[[Path], object]) -> None:
+    """Whatever file of it in the store is not as it was built; never is it packed."""
+    project = make_project(tmp_path / "project")
+    before = bento.build(project)
+    kept = (before.path / "src" / "service.py").read_bytes()
+    assert bento.up_to_date(project)
+    damage(before.path / name)
+    assert bento.up_to_date(project) is None
+    after = bento.build(project)
+    assert after == before
+    assert (after.path / "src" / "service.py").read_bytes() == kept
+
+
+def test_another_build_of_the_same_is_as_good(tmp_path: Path) -> None:
+    """Another working copy of the project that shares the store leaves it up to date."""
+    one = make_project(tmp_path / "one" / "project")
+    two = replace(make_project(tmp_path / "two" / "project"), bentoml_home=one.bentoml_home)
+    assert bento.build(one).path == bento.build(two).path
+    assert bento.up_to_date(one)
+
+
 def test_a_preview_leaves_no_bento(tmp_path: Path) -> None:
     """It has the version that building would give, and the store stays as it was."""
     project = make_project(tmp_path / "project")
