@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from bentoship import records
 from bentoship.errors import InvalidReferenceError
-from bentoship.files import write_whole
 from bentoship.layers import key_of
 from bentoship.reference import ImageReference
 
@@ -78,12 +77,8 @@ class History:
         return self.folder / kind / f"{key_of(name)}.json"
 
     def _read(self, kind: str, name: str) -> object:
-        try:
-            return json.loads(self._file(kind, name).read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
+        value: object = records.read(self._file(kind, name))
+        return value
 
     def _write(self, kind: str, name: str, value: object) -> None:
-        file = self._file(kind, name)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(value).encode())
+        records.keep(self._file(kind, name), value)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bentoship import records
 from bentoship.compression import gzip_members
-from bentoship.files import write_whole, written
+from bentoship.files import written
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import Entry, Layer, Stream, tar_stream
 
@@ -37,9 +37,8 @@ class LayerCache:
             stream: gives the tar of a layer of which no blob is kept.
         """
         try:
-            data = json.loads(self._record(key).read_text("utf-8"))
-            layers = tuple(from_record(one, stream) for one in data)
-        except (OSError, ValueError, KeyError, TypeError):
+            layers = tuple(from_record(one, stream) for one in records.read(self._record(key)))
+        except (ValueError, KeyError, TypeError):  # none, or of another version
             return None
         return layers if all(map(self.has, layers)) else None
 
@@ -59,8 +58,7 @@ class LayerCache:
         if found := self.find(key, stream=stream):
             return found
         made = tuple(layers())
-        self._record(key).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self._record(key), json.dumps([to_record(one) for one in made]).encode())
+        records.keep(self._record(key), [to_record(one) for one in made])
         return made
 
     def drop(self, descriptor: Descriptor) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bentoship import records
 from bentoship.bento import LOCK_PLATFORM
 from bentoship.errors import PackagesError
-from bentoship.files import write_whole
 from bentoship.layers import key_of
 from bentoship.packages import OTHERWISE, Target, run_uv, selection
 from bentoship.requirements import address_lines, canonical_name, is_exact, lines, portable_lines
@@ -100,21 +99,11 @@ def _loose_reference(bento: Path, target: Target, locks: Path) -> list[str]:
 def _kept(bento: Path, target: Target, asked: list[str], preferred: list[str], locks: Path) -> list[str]:
     key = key_of("lock", str(target), *asked, *(["preferred", *preferred] if preferred else []))
     kept = locks / f"{key}.json"
-    if found := _read(kept):
+    if isinstance(found := records.read(kept), list):
         return found
     made = _compile(bento, target, asked, preferred, *selection(target))
-    locks.mkdir(parents=True, exist_ok=True)
-    write_whole(kept, json.dumps(made).encode())
+    records.keep(kept, made)
     return made
-
-
-def _read(kept: Path) -> list[str]:
-    """The lines of a lock; none where it is not there, or not whole: some of its packages would be missing."""
-    try:
-        found = json.loads(kept.read_bytes())
-    except (OSError, ValueError):
-        return []
-    return found if isinstance(found, list) and all(isinstance(line, str) for line in found) else []
 
 
 def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Sequence[str], *options: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from bentoship import records
 from bentoship.bases import Base
 from bentoship.bytecode import Batch, compile_trees
 from bentoship.errors import DamagedError
-from bentoship.files import temporary_folder, write_whole
+from bentoship.files import temporary_folder
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 from bentoship.image.layer import Layer, folders_of, tree
 from bentoship.layers import LayerCache, from_record, key_of, to_record
@@ -235,11 +235,11 @@ def find(job: Job, line: str) -> Package | None:
     """The package of a lock's line, if it was made before."""
     key = job.key(line)
     try:
-        data = json.loads((job.folder / f"{key}.json").read_text("utf-8"))
+        data = records.read(job.folder / f"{key}.json")
         layer = from_record(data["layer"]) if data["layer"] else None
         segment = Segment(job.folder / f"{key}.gz", **data["segment"]) if data["segment"] else None
         found = Package(data["name"], data["version"], data["size"], frozenset(data["paths"]), layer, segment)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):  # none, or of another version
         return None
     whole = (layer is None or job.cache.has(layer)) and (segment is None or segment.is_there)
     return found if whole else None
@@ -348,7 +348,7 @@ def _keep(job: Job, line: str, found: Distribution | None) -> Package:
         paths = frozenset(entry.path for entry in found.entries)
         package = Package(found.name, found.version, found.size, paths, segment=segment)
     job.folder.mkdir(parents=True, exist_ok=True)
-    write_whole(job.folder / f"{key}.json", json.dumps(_to_record(package)).encode())
+    records.keep(job.folder / f"{key}.json", _to_record(package))
     return package
 
 

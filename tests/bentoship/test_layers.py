@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bentoship import records
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import Entry, Layer, tar_stream
 from bentoship.layers import LayerCache, key_of, measured
@@ -69,14 +70,27 @@ def test_a_blob_that_is_cut_short_is_made_again(tmp_path: Path) -> None:
     assert cache.blob(layer.descriptor).stat().st_size == layer.descriptor.size
 
 
-@pytest.mark.parametrize("record", ["", "{}", "[1]", '[{"format": 99}]', "no JSON"])
-def test_a_record_that_says_nothing_is_none(tmp_path: Path, record: str) -> None:
-    """One of another version, or cut short, is as if it was not there."""
+@pytest.mark.parametrize("record", [None, {}, [1], [{"format": 99}], "text"])
+def test_a_record_that_says_nothing_is_none(tmp_path: Path, record: object) -> None:
+    """One of another version is as if it was not there."""
     cache = LayerCache(tmp_path)
     (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
-    (tmp_path / "keys" / "key.json").write_text(record, "utf-8")
+    records.keep(tmp_path / "keys" / "key.json", record)
     assert cache.make("key", lambda: [cache.write(ENTRIES, "test")]) == (layer,)
     assert cache.find("key") == (layer,)
+
+
+@pytest.mark.parametrize("part", ["diffId", "title", "mediaType"])
+def test_a_record_with_another_letter_is_none(tmp_path: Path, part: str) -> None:
+    """No image gets a wrong diff id, or another digest for another title."""
+    cache = LayerCache(tmp_path)
+    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
+    record = tmp_path / "keys" / "key.json"
+    text = record.read_text("utf-8")
+    place = text.index('"', text.index(f'"{part}"') + len(part) + 2) + 3
+    record.write_text(f"{text[:place]}{'0' if text[place] != '0' else '1'}{text[place + 1 :]}", "utf-8")
+    assert cache.find("key") is None
+    assert cache.make("key", lambda: [cache.write(ENTRIES, "test")]) == (layer,)
 
 
 def test_a_dropped_layer_is_made_again(tmp_path: Path) -> None:

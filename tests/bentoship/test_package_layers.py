@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import pytest
 
+from bentoship import records
 from bentoship.bases import Base
 from bentoship.image.layer import Layer
 from bentoship.layers import LayerCache
@@ -168,7 +169,7 @@ def test_what_was_damaged_is_made_anew(job: Job, tmp_path: Path, damage: str) ->
         elif damage == "gone":
             file.unlink()
         else:
-            file.with_suffix(".json").write_text('{"format": 99}', "utf-8")
+            records.keep(file.with_suffix(".json"), {"format": 99})
     make_wheel(tmp_path / "wheels", "other", "2.0")
     lines = ["one==1.0", "other==2.0", "third==1.0"]
     layers, _ = made(job, lines, tmp_path)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from bentoship import records
 from bentoship.errors import BaseImageError
-from bentoship.files import write_whole
 from bentoship.rootfs import resolve
 
 
@@ -52,23 +50,12 @@ class Facts:
     @classmethod
     def read(cls, file: Path) -> Facts | None:
         """Those that were kept; None when there are none, or they are not as they were kept."""
-        try:
-            digest, _, content = file.read_text("utf-8").partition("\n")
-        except (OSError, UnicodeDecodeError):
-            return None
-        if digest != _digest(content):
-            return None
-        data = json.loads(content)
-        return cls(PurePosixPath(data["python"]), data["glibc"], data["release"], data["users"])
+        data = records.read(file)
+        return data and cls(PurePosixPath(data["python"]), data["glibc"], data["release"], data["users"])
 
     def keep(self, file: Path) -> None:
-        """Write them to a file, behind their digest."""
-        content = json.dumps({**asdict(self), "python": str(self.python)})
-        write_whole(file, f"{_digest(content)}\n{content}".encode())
-
-
-def _digest(content: str) -> str:
-    return hashlib.sha256(content.encode()).hexdigest()
+        """Write them to a file."""
+        records.keep(file, {**asdict(self), "python": str(self.python)})
 
 
 _GLIBC = rb"GNU C Library .*version 2\.(\d+)"

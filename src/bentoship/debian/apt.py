@@ -14,10 +14,10 @@ from operator import itemgetter
 from pathlib import Path
 from urllib.parse import unquote
 
-from bentoship import process
+from bentoship import process, records
 from bentoship.debian.sources import os_release, own_sources
 from bentoship.errors import BaseImageError, ProcessError
-from bentoship.files import lock, write_whole
+from bentoship.files import lock
 
 FRESH_FOR = 24 * 3600.0
 """How long the lists of packages are believed, in seconds: security updates come in within a day."""
@@ -131,11 +131,12 @@ class Apt:
         state.update(self._fresh_for)
         question = json.dumps([sorted(names), dependencies, _PRINTED.pattern])
         known = state.folder / f"answer-{hashlib.sha256(question.encode()).hexdigest()}.json"
-        if not known.is_file() or known.stat().st_mtime < state.updated:
+        answer = records.read(known) if known.is_file() and known.stat().st_mtime >= state.updated else None
+        if answer is None:
             command = ["install", "--yes"] if dependencies else ["download"]
             printed = state.apt_get(f"Look up {' '.join(names)}", *command, "--print-uris", *sorted(names))
             answer = sorted((found.groupdict() for found in _PRINTED.finditer(printed)), key=itemgetter("name"))
-            write_whole(known, json.dumps(answer).encode())
+            records.keep(known, answer)
         return [
             DebPackage(
                 unquote(found["name"]),
@@ -146,7 +147,7 @@ class Apt:
                 self._folder / "debs" / found["file"],
                 found["uri"],
             )
-            for found in json.loads(known.read_bytes())
+            for found in answer
         ]
 
     def _state(self, architecture: str | None) -> _State:
