@@ -129,7 +129,7 @@ def _failure(bento: Path, target: Target, locks: Path) -> str:
             # As BentoML locks: with packages that would have to be built, which are those to be named.
             locked = _compile(bento, target, asked, own, *platform)
         except PackagesError:
-            return unsolved
+            locked = own  # of some there is no source, either
     missing = _without_wheel(bento, locked, target)
     return f"no wheel for {target.platform} of {', '.join(missing)}" if missing else unsolved
 

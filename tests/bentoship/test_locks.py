@@ -94,14 +94,15 @@ def test_what_one_platform_alone_needs_is_its_own(tmp_path: Path, wheels: Path) 
         assert lock(bento, ARM, tmp_path / "locks") == ["top==1.0"]
 
 
-def test_every_missing_wheel_is_named_at_once(tmp_path: Path, wheels: Path) -> None:
+@pytest.mark.parametrize("sources", [True, False], ids=["with sources", "with wheels alone"])
+def test_every_missing_wheel_is_named_at_once(tmp_path: Path, wheels: Path, sources: bool) -> None:
     """Each package with its platform, what has wheels not among them."""
     native(wheels, "both", "1.0", "x86_64", "aarch64")
     native(wheels, "intel", "1.0", "x86_64")
     native(wheels, "other", "2.0", "x86_64")
     native(wheels, "apple", "1.0", "aarch64")
     bento = make_requirements(tmp_path / "bento", wheels, "apple==1.0", "both==1.0", "intel==1.0", "other==2.0")
-    for name, version in (("apple", "1.0"), ("intel", "1.0"), ("other", "2.0")):
+    for name, version in (("apple", "1.0"), ("intel", "1.0"), ("other", "2.0")) if sources else ():
         make_source(wheels, name, version)
     with pytest.raises(PackagesError) as caught:
         lock_all(bento, [AMD, ARM], tmp_path / "locks")

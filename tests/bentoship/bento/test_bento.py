@@ -198,6 +198,7 @@ def test_a_preview_leaves_no_bento(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     seen = bento.preview(project, tmp_path / "preview")
     assert list((project.bentoml_home / "bentos").glob("*/*/bento.yaml")) == []
+    assert list(project.bentoml_home.glob("tmp/*")) == []
     assert bento.build(project).version == seen.version
 
 
