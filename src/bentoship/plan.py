@@ -19,6 +19,7 @@ from bentoship.layers import LayerCache
 from bentoship.locks import download_sizes, lock, lock_all
 from bentoship.package_layers import Job, expected_layers, made_layers
 from bentoship.packages import Target
+from bentoship.stores.graph import is_manifest
 
 # About what the image's configuration weighs, and its user and environment, while nobody has made them.
 _SMALL = 20_000
@@ -144,8 +145,12 @@ def shipment(
         lambda layer: layer.descriptor.digest if layer.descriptor else str(id(layer)),
     )
 
+    documents = _documents(images)
+    # As a push takes it: where all manifests are, their parts are (transfer.survey).
+    whole = bool(documents) and all(exists(one) for one in documents if is_manifest(one))
+
     def state(descriptor: Descriptor | None) -> State:
-        there = descriptor is not None and exists(descriptor)
+        there = whole or (descriptor is not None and exists(descriptor))
         if there:
             return "present"
         if descriptor is not None and mountable(descriptor):
@@ -153,9 +158,8 @@ def shipment(
         return "unknown" if there is None else "new"
 
     parts = tuple(Part(layer, platforms, state(layer.descriptor)) for layer, platforms in layers)
-    documents = _documents(images)
     size = sum(part.layer.size for part in parts if part.state in ("new", "unknown"))
-    size += sum(document.size for document in documents if not exists(document))
+    size += 0 if whole else sum(document.size for document in documents if not exists(document))
     return Shipment(documents[-1].digest if documents else None, parts, size)
 
 

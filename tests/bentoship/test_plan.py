@@ -52,6 +52,8 @@ def test_what_is_made_is_sent_to_the_byte(bento: Bento, base: Base, tmp_path: Pa
     assert [part.state for part in changed.parts] == ["present"] * (len(image.layers) - 1) + ["new"]
     assert changed.size == source.size + len(image.config) + len(image.manifest)
     assert plan.shipment(told, lambda one: True).size == 0
+    whole = plan.shipment(told, lambda one: one == image.descriptor)
+    assert ({part.state for part in whole.parts}, whole.size) == ({"present"}, 0)
 
 
 def test_before_it_sizes_are_estimates(bento: Bento, tmp_path: Path) -> None:
