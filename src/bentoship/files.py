@@ -79,7 +79,7 @@ def written(folder: Path, pieces: Iterable[bytes]) -> Iterator[tuple[Path, str, 
     partial = folder / f".partial-{os.getpid()}-{threading.get_ident()}"
     digest, size = hashlib.sha256(), 0
     try:
-        with partial.open("wb") as stream:
+        with writing(folder), partial.open("wb") as stream:
             for piece in pieces:
                 stream.write(piece)
                 digest.update(piece)
@@ -89,11 +89,22 @@ def written(folder: Path, pieces: Iterable[bytes]) -> Iterator[tuple[Path, str, 
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Have the system's errors name a place where they name none, as that of a disk that becomes full in a write."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(place)
+        raise
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees either the old content or the new one, never a part."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_bytes(content)
+        with writing(path):
+            partial.write_bytes(content)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-from bentoship.files import lock, write_whole
+from bentoship.files import lock, write_whole, writing
 
 MAX_LINKS = 40
 """As many links as Linux follows in one path."""
@@ -139,7 +139,7 @@ def extract(
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     source = tar.extractfile(member)
     assert source is not None  # only a member without content has none
-    with path.open("xb") as file:
+    with writing(path), path.open("xb") as file:
         shutil.copyfileobj(source, file, 1 << 20)
     path.chmod(0o755 if member.mode & 0o100 else 0o644)
 

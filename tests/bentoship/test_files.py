@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.files import lock, temporary_folder, write_whole
+from bentoship.files import lock, temporary_folder, write_whole, writing
 
 HOLDS = """\
 import sys
@@ -79,6 +79,21 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
     write_whole(tmp_path / "file", b"one")
     write_whole(tmp_path / "file", b"two")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"two")]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    """The system does not say which one it is; an error that names a file stays as it is."""
+    with (
+        pytest.raises(OSError, match="No space left") as caught,
+        writing(tmp_path),
+        Path("/dev/full").open("wb") as disk,
+    ):
+        disk.write(b"content")
+    assert caught.value.filename == str(tmp_path)
+    with pytest.raises(FileNotFoundError) as missing, writing(tmp_path):
+        (tmp_path / "missing").read_bytes()
+    assert missing.value.filename == str(tmp_path / "missing")
 
 
 def test_a_failed_write_leaves_the_old(tmp_path: Path) -> None:
