@@ -273,6 +273,7 @@ class Network:
 
     def proxy(self, scheme: str, host: str) -> str | None:
         """The address of the proxy to a host, with its port if it has one; None when it is reached directly."""
+        # What urllib itself asks, though its types do not name it.
         if urllib.request.proxy_bypass_environment(host, {"no": self.no_proxy}):  # type: ignore[attr-defined]
             return None
         proxy = self.proxies.get(scheme) or self.proxies.get("all")

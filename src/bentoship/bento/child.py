@@ -37,7 +37,7 @@ def main(order_file: str, answer_file: str) -> None:
     order = json.loads(Path(order_file).read_text("utf-8"))
     _leave_no_byte_code(Path(order["project"]))
     # BentoML reads a dozen files by yaml.safe_load, which takes a parser in Python unless it is told of the one in C.
-    yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]
+    yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]  # mypy takes it for a type
     try:
         answer = {"bento": _build(order)}
     except BaseException as error:  # a service may raise anything when it is imported, SystemExit too
@@ -57,6 +57,7 @@ def _leave_no_byte_code(project: Path) -> None:
         if not _is_own(path, project):
             keep(self, path, data, _mode=_mode)
 
+    # Python has no other way to say where byte-code of some modules alone is kept.
     SourceFileLoader.set_data = elsewhere  # type: ignore[method-assign,assignment]
 
 

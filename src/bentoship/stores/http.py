@@ -82,7 +82,7 @@ class Http:
             return self._manager(url).request(
                 method,
                 url,
-                body=body,  # type: ignore[arg-type]
+                body=body,  # type: ignore[arg-type]  # a Reader reads as files do, which is all that is asked
                 headers={"User-Agent": "bentoship", "Accept-Encoding": "identity", **headers},
                 timeout=timeout,
                 retries=False,

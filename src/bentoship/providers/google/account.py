@@ -181,7 +181,7 @@ class _Request(Request):
         timeout: float | None = None,
         **options: Any,
     ) -> Any:
-        # Said here, where REQUESTS_CA_BUNDLE does not come before it.
+        # Said here, where REQUESTS_CA_BUNDLE does not come before it. google.auth has no types.
         options = {"verify": self._believed, **options}
         return super().__call__(url, method, body, headers, timeout or TIMEOUT, **options)  # type: ignore[no-untyped-call]
 

@@ -124,6 +124,7 @@ class Apis:
             current = self.must(doing, client, "get_operation", {"name": current.name})
         if current.HasField("error"):
             status = current.error
+            # google.api_core has types in some of its parts alone.
             failed = from_grpc_status(status.code, status.message, errors=(status,))  # type: ignore[no-untyped-call]
             raise explained(doing, failed, self.asked)
 
