@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores.graph import children, read_manifest
 from bentoship.stores.registry import RegistryStore
 from tests.support import registry as registries

@@ -50,10 +50,10 @@ def test_service_and_publisher_do_not_know_each_other() -> None:
     assert not any(name.startswith("celestial_bodies") for name in importers("bentoship"))
 
 
-@pytest.mark.parametrize("module", ["bentoship.image", "bentoship.reference", "bentoship.errors"])
+@pytest.mark.parametrize("module", ["bentoship.image", "bentoship.image.reference", "bentoship.errors"])
 def test_values_need_the_standard_library_alone(module: str) -> None:
     """The image, its name and the errors are plain values."""
-    free = {"bentoship.image", "bentoship.reference", "bentoship.errors"}
+    free = {"bentoship.image", "bentoship.image.reference", "bentoship.errors"}
     for path in SOURCES:
         if within({name_of(path)}, module):
             foreign = {name for name in imports(path) if name.partition(".")[0] not in sys.stdlib_module_names}

@@ -8,7 +8,7 @@ from bentoship import bento as bentos
 from bentoship import console, sample
 from bentoship.bento import Bento
 from bentoship.files import temporary_folder
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.running import RemoteImage
 from bentoship.running.choice import choose
 from bentoship.steps import build, once, publish

@@ -13,9 +13,9 @@ from bentoship.bento import Bento
 from bentoship.errors import CloudError, RegistryError, StoreError
 from bentoship.files import temporary_folder
 from bentoship.image.descriptor import Descriptor
+from bentoship.image.reference import ImageReference
 from bentoship.plan import PlannedImage, shipment
 from bentoship.published import published_images
-from bentoship.reference import ImageReference
 from bentoship.report import Plan, Reasons, document, tell
 from bentoship.steps import backend
 from bentoship.stores.nearest import Nearest

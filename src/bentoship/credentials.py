@@ -12,7 +12,7 @@ from typing import Any
 from bentoship import process
 from bentoship.docker_config import LOGINS, config_file
 from bentoship.errors import ProcessError, SettingsError
-from bentoship.reference import DOCKER_HUB
+from bentoship.image.reference import DOCKER_HUB
 
 _HUB_KEY = "https://index.docker.io/v1/"
 """What Docker calls Docker Hub in its configuration."""

@@ -13,7 +13,7 @@ from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.platforms import images_of
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.graph import read_manifest
 from bentoship.transfer import Progress

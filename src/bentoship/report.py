@@ -11,8 +11,8 @@ from typing import Any
 from bentoship import console
 from bentoship.bento import Bento
 from bentoship.image.platforms import titled
+from bentoship.image.reference import ImageReference
 from bentoship.plan import Part, Shipment
-from bentoship.reference import ImageReference
 from bentoship.why import Change, Difference, Thing
 
 _SHOWN = 20

@@ -16,7 +16,7 @@ from typing import TypeVar
 from bentoship import google_settings
 from bentoship.errors import InvalidReferenceError, SettingsError
 from bentoship.google_settings import GoogleSettings
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 
 T = TypeVar("T")
 

@@ -20,9 +20,9 @@ from bentoship.bento import Bento
 from bentoship.bento.inputs import wanted_base
 from bentoship.errors import DamagedError
 from bentoship.image.descriptor import Descriptor
+from bentoship.image.reference import ImageReference
 from bentoship.plan import Outline
 from bentoship.process import network_settings
-from bentoship.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.registry import RegistryStore
 from bentoship.workspace import (

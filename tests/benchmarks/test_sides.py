@@ -12,7 +12,7 @@ from benchmarks.sides import EXAMPLE, Side
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.layer import Layer
 from bentoship.image.manifest import image_of
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support.cache import needs_apt
 

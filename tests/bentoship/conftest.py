@@ -11,8 +11,8 @@ import pytest
 from bentoship.bases import Base
 from bentoship.bases.debian import debian_base
 from bentoship.debian.apt import Apt
+from bentoship.image.reference import ImageReference
 from bentoship.layers import LayerCache
-from bentoship.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from tests.support import proxy as proxies

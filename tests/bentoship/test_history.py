@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.history import History
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 
 ONE = ImageReference("localhost:5000", "team/one")
 OTHER = ImageReference("localhost:5000", "team/" + "other/" * 30 + "x")

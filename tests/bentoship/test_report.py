@@ -11,8 +11,8 @@ import pytest
 
 from bentoship.bento import Bento
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
+from bentoship.image.reference import ImageReference
 from bentoship.plan import Part, PlannedLayer, Shipment
-from bentoship.reference import ImageReference
 from bentoship.report import Plan, Reasons, document, tell
 from bentoship.why import Change, Difference, Thing
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores import Advance, Reader
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
@@ -176,7 +176,7 @@ def test_memory_does_not_grow_with_a_blob(layout: LayoutStore, repository: Image
 import resource, sys
 from pathlib import Path
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.transfer import copy

@@ -17,7 +17,7 @@ import pytest
 from bentoship import retry
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores import Reader
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
@@ -225,7 +225,7 @@ def test_ctrl_c_ends_a_copy_while_it_sends(
     script = """
 import sys
 from pathlib import Path
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.transfer import copy

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bentoship.credentials import Credentials
+from bentoship.image.reference import ImageReference
 from bentoship.process import network_settings
-from bentoship.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support.google import Google, hosts
 from tests.support.images import put_image

@@ -14,7 +14,7 @@ import pytest
 from bentoship.backends import Built
 from bentoship.backends.docker import DockerBackend, Workplace
 from bentoship.errors import RegistryError
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support import dockerd, newer_dockerd
 from tests.support import proxy as proxies

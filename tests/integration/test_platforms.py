@@ -21,8 +21,8 @@ from bentoship.engine import connect
 from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, MANIFEST, Descriptor
 from bentoship.image.platforms import images_of
+from bentoship.image.reference import ImageReference
 from bentoship.loading import for_engine
-from bentoship.reference import ImageReference
 from bentoship.running import RemoteImage
 from bentoship.running.unpacked import System, unpacked
 from bentoship.stores.layout import LayoutStore

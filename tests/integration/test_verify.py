@@ -17,7 +17,7 @@ import pytest
 
 from bentoship.errors import VerifyError
 from bentoship.image.descriptor import CONFIG, MANIFEST, Descriptor
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.running import RemoteImage
 from bentoship.running.namespace import NamespaceRunner
 from bentoship.sample import Sample

@@ -9,8 +9,8 @@ from typing import Protocol
 from bentoship.bento import Bento
 from bentoship.console import size
 from bentoship.image.layer import Stream
+from bentoship.image.reference import ImageReference
 from bentoship.plan import PlannedImage
-from bentoship.reference import ImageReference
 from bentoship.transfer import Progress
 
 

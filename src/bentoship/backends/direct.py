@@ -18,11 +18,11 @@ from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import each_once
+from bentoship.image.reference import ImageReference
 from bentoship.layers import LayerCache
 from bentoship.locks import lock
 from bentoship.package_layers import Staged, staging
 from bentoship.plan import Outline, PlannedImage, check_packages, planned_images
-from bentoship.reference import ImageReference
 from bentoship.stores import Registry, Store
 from bentoship.stores.graph import below
 from bentoship.stores.layout import LayoutStore

@@ -16,7 +16,7 @@ from bentoship.credentials import Credentials
 from bentoship.engine import Engine, refused
 from bentoship.errors import EngineError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, LAYER_GZIP, Descriptor
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.answers import TAG_TAKEN
 from bentoship.stores.graph import children, read_manifest

@@ -18,7 +18,7 @@ from bentoship.errors import BaseImageError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.layer import Layer
 from bentoship.image.platforms import images_of, written
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.retry import persist
 from bentoship.rootfs import make_once, resolve
 from bentoship.stores import Store

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bentoship.credentials import Credentials
 from bentoship.image.descriptor import Descriptor
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 
 
 class Provider(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bentoship import credentials
 from bentoship.credentials import Credentials
 from bentoship.errors import InvalidReferenceError
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 
 
 @dataclass(frozen=True)

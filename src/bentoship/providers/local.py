@@ -20,8 +20,8 @@ from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError
 from bentoship.files import lock, write_whole
 from bentoship.image.descriptor import Descriptor
+from bentoship.image.reference import ImageReference
 from bentoship.providers.distribution import find_program
-from bentoship.reference import ImageReference
 from bentoship.stores.graph import is_manifest
 
 _PATH = "bentoship"

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from bentoship.credentials import Credentials
 from bentoship.image.descriptor import Descriptor
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 
 PORT = 3000

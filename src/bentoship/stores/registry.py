@@ -11,8 +11,8 @@ import urllib3
 from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
+from bentoship.image.reference import DOCKER_HUB, ImageReference
 from bentoship.process import Network
-from bentoship.reference import DOCKER_HUB, ImageReference
 from bentoship.stores import Advance, Reader
 from bentoship.stores.answers import refusal
 from bentoship.stores.graph import MAX_MANIFEST, is_manifest, media_type, read_manifest

@@ -19,8 +19,8 @@ from bentoship.errors import PackagesError, StoreError, UnsupportedBentoError
 from bentoship.image.descriptor import INDEX, LAYER_GZIP, Descriptor
 from bentoship.image.layer import Entry
 from bentoship.image.platforms import images_of
+from bentoship.image.reference import ImageReference
 from bentoship.layers import LayerCache
-from bentoship.reference import ImageReference
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore

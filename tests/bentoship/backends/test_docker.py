@@ -17,7 +17,7 @@ from bentoship.credentials import Credentials
 from bentoship.engine import Engine, Place, connect
 from bentoship.errors import EngineError, RegistryError
 from bentoship.image.descriptor import Descriptor
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.running.docker import DockerRunner
 from bentoship.stores.registry import RegistryStore
 from tests.support import dockerd

@@ -28,7 +28,7 @@ from bentoship.image.descriptor import (
     Descriptor,
 )
 from bentoship.image.layer import Entry, symlink, tar_stream, tree
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from tests.support.cache import needs_apt

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from bentoship.errors import RegistryError
+from bentoship.image.reference import ImageReference
 from bentoship.providers import Provider, local
 from bentoship.providers.distribution import find_program
 from bentoship.providers.local import LocalRegistry
-from bentoship.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support import registry as registries
 from tests.support.images import put_image

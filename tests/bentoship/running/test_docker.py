@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.errors import EngineError
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.running import RemoteImage
 from bentoship.running.docker import DockerRunner
 from bentoship.stores.registry import RegistryStore

@@ -11,7 +11,7 @@ from bentoship.bases.interpreter import host_platform
 from bentoship.errors import NotVerifiedError, StoreError
 from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
 from bentoship.image.platforms import describe
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.running import RemoteImage
 from bentoship.running.fitting import fitting
 from bentoship.stores.layout import LayoutStore

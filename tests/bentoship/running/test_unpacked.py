@@ -9,7 +9,7 @@ import pytest
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import CONFIG, MANIFEST, Descriptor
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.running import RemoteImage
 from bentoship.running.unpacked import User, unpacked
 from bentoship.stores.layout import LayoutStore

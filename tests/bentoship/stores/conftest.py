@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support import registry as registries
 from tests.support.registry import Registry

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support.proxy import Fault, Proxy
 from tests.support.registry import refused

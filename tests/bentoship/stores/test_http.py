@@ -12,8 +12,8 @@ import pytest
 
 from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
+from bentoship.image.reference import ImageReference
 from bentoship.process import Network
-from bentoship.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support.images import noise, put
 from tests.support.proxy import Fault, Proxy

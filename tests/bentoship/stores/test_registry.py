@@ -12,7 +12,7 @@ import pytest
 from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, LAYER_TAR, MANIFEST, Descriptor
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support import proxy as proxies
 from tests.support import registry as registries

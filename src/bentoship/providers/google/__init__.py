@@ -16,9 +16,9 @@ from bentoship.credentials import Credentials
 from bentoship.errors import CloudError
 from bentoship.google_settings import GoogleSettings
 from bentoship.image.descriptor import Descriptor
+from bentoship.image.reference import ImageReference
 from bentoship.process import Network
 from bentoship.providers.generic import GenericProvider
-from bentoship.reference import ImageReference
 
 if TYPE_CHECKING:
     from google.cloud.artifactregistry_v1.types import Repository

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bentoship.errors import CloudError, RegistryError
+from bentoship.image.reference import ImageReference
 from bentoship.process import network_settings
 from bentoship.providers.google import GoogleRegistry, account, apis, reach
-from bentoship.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support.google import Google, hosts, keys, rpc
 from tests.support.google.apis import SERVICES

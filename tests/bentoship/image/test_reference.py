@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bentoship.errors import InvalidReferenceError
-from bentoship.reference import ImageReference
+from bentoship.image.reference import ImageReference
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
