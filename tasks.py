@@ -74,8 +74,8 @@ def _show(what: str, as_json: bool) -> None:
 @contextmanager
 def _clean_errors() -> Iterator[None]:
     """Let an error become one clean message, and its exit code."""
-    from bentoship import process
     from bentoship.errors import explain
+    from bentoship.system import process
 
     try:
         yield

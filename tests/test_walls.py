@@ -99,7 +99,7 @@ def test_the_environment_is_read_in_two_places() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "putenv"}
     }
-    assert within(readers, "bentoship.settings", "bentoship.process"), readers
+    assert within(readers, "bentoship.settings", "bentoship.system.process"), readers
 
 
 def test_tasks_are_listed_without_heavy_imports() -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from bentoship import console, settings
-from bentoship.git import clean_commit
+from bentoship.system.git import clean_commit
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / ".github" / "workflows" / "publish.yaml"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from bentoship.engine import Engine
 from bentoship.errors import ProcessError
-from bentoship.process import run
+from bentoship.system.process import run
 
 _FIRST_API = (1, 39)
 _FIRST_CLIENT_WITH_PLUGIN = 23

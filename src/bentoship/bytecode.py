@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from bentoship import process
+from bentoship.system import process
 
 if TYPE_CHECKING:
     from bentoship.bases.interpreter import Interpreter

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bentoship import console
-from bentoship.process import network_settings
 from bentoship.providers import Provider
 from bentoship.providers.google import GoogleRegistry
 from bentoship.settings import load
+from bentoship.system.process import network_settings
 
 
 def show(folder: Path, what: str, *, as_json: bool = False) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import deflate
 
-from bentoship.parallel import ahead
+from bentoship.system.parallel import ahead
 
 MEMBER = 1 << 20
 """Bytes of input for each gzip member: large enough to cost no more than half a per cent."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bentoship import process
 from bentoship.docker_config import LOGINS, config_file
 from bentoship.errors import ProcessError, SettingsError
 from bentoship.image.reference import DOCKER_HUB
+from bentoship.system import process
 
 _HUB_KEY = "https://index.docker.io/v1/"
 """What Docker calls Docker Hub in its configuration."""

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bentoship import process
 from bentoship.errors import SettingsError
-from bentoship.files import lock
+from bentoship.system import process
+from bentoship.system.files import lock
 
 LOGINS = {"gcloud": "gcloud auth login", "gcr": "docker-credential-gcr gcr-login"}
 """Google's credential helpers (gcloud's own, and the one that stands alone), and how each logs in anew."""

@@ -19,8 +19,8 @@ from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
 
 from bentoship.errors import EngineError
-from bentoship.process import environment
 from bentoship.stores.http import is_loopback
+from bentoship.system.process import environment
 
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 _OLDEST = docker.constants.MINIMUM_DOCKER_API_VERSION

@@ -12,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bentoship import process
 from bentoship.bento.inputs import read_bentofile
 from bentoship.errors import BentoError, EngineError, ProcessError
 from bentoship.settings import Settings
+from bentoship.system import process
 
 if TYPE_CHECKING:
     from bentoship.engine import Engine

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentoship import records
 from bentoship.errors import InvalidReferenceError
 from bentoship.image.reference import ImageReference
 from bentoship.layers import key_of
+from bentoship.system import records
 
 _WORTH_MEASURING = 1_000_000
 """Bytes; of less, it is the questions and answers that take the time."""

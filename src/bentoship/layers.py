@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bentoship import records
 from bentoship.compression import gzip_members
-from bentoship.files import written
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import Entry, Layer, Stream, tar_stream
+from bentoship.system import records
+from bentoship.system.files import written
 
 
 @dataclass(frozen=True)

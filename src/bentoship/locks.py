@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bentoship import records
 from bentoship.bento import LOCK_PLATFORM
 from bentoship.errors import PackagesError
 from bentoship.layers import key_of
 from bentoship.packages import OTHERWISE, Target, run_uv, selection
 from bentoship.requirements import address_lines, canonical_name, is_exact, lines, portable_lines
+from bentoship.system import records
 
 
 def lock(bento: Path, target: Target, locks: Path) -> list[str]:

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from bentoship import records
 from bentoship.bases import Base
 from bentoship.bytecode import Batch, compile_trees
 from bentoship.errors import DamagedError
-from bentoship.files import temporary_folder
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 from bentoship.image.layer import Layer, folders_of, tree
 from bentoship.layers import LayerCache, from_record, key_of, to_record
 from bentoship.packages import Distribution, Target, clashing, distributions, installing, with_byte_code
 from bentoship.requirements import canonical_name, local_file
 from bentoship.segments import Segment, joined, write_segment
+from bentoship.system import records
+from bentoship.system.files import temporary_folder
 
 if TYPE_CHECKING:
     from bentoship.bases.interpreter import Interpreter

@@ -16,8 +16,8 @@ from uv import find_uv_bin
 
 from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry, tree
-from bentoship.process import Completed, beside, environment, run
 from bentoship.requirements import address_lines, canonical_name
+from bentoship.system.process import Completed, beside, environment, run
 
 VENV = "app/.venv"
 

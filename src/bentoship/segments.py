@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bentoship.compression import gzip_members
 from bentoship.errors import DamagedError
-from bentoship.files import written
 from bentoship.image.layer import CHUNK, Entry, end_of_tar, folder, members
+from bentoship.system.files import written
 
 _GZIP = 16 + zlib.MAX_WBITS
 

@@ -22,9 +22,9 @@ from bentoship.errors import DamagedError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.plan import Outline
-from bentoship.process import network_settings
 from bentoship.stores import Store
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.process import network_settings
 from bentoship.workspace import (
     Workspace,
     history,

@@ -12,8 +12,8 @@ from typing import IO, cast
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR
 from bentoship.image.layer import CHUNK, Layer
-from bentoship.rootfs import extract
 from bentoship.stores import Reader, Store
+from bentoship.system.rootfs import extract
 
 # What images made by Docker call the same (Docker's image manifest v2, schema 2).
 LAYER_TYPES = {

@@ -14,13 +14,13 @@ from typing import NoReturn
 
 import pytest
 
-from bentoship import records
 from bentoship.bases import Base
 from bentoship.image.layer import Layer
 from bentoship.layers import LayerCache
 from bentoship.package_layers import Job, Package, expected_layers, find, made_layers, package_layers, shared
 from bentoship.packages import Target
 from bentoship.segments import Segment
+from bentoship.system import records
 from tests.support.cache import needs_apt
 from tests.support.wheels import make_requirements, make_wheel
 

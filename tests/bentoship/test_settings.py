@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import process, settings
+from bentoship import settings
 from bentoship.errors import SettingsError
+from bentoship.system import process
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 

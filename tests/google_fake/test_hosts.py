@@ -12,8 +12,8 @@ import pytest
 
 from bentoship.credentials import Credentials
 from bentoship.image.reference import ImageReference
-from bentoship.process import network_settings
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.process import network_settings
 from tests.support.google import Google, hosts
 from tests.support.images import put_image
 

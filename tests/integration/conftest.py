@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.files import lock
+from bentoship.system.files import lock
 from tests.support.cache import of_run
 from tests.support.engines import ENGINES, Engine, require
 from tests.support.published import Published, publishing

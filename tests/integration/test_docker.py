@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import records
 from bentoship.bento.content import stored_state
 from bentoship.engine import Engine as Connection
 from bentoship.engine import connect
-from bentoship.files import lock
+from bentoship.system import records
+from bentoship.system.files import lock
 from tests.support import proxy as proxies
 from tests.support.bento import BENTOFILE
 from tests.support.cache import needs_apt, of_run

@@ -19,7 +19,7 @@ import docker
 import pytest
 
 from bentoship.engine import Engine, Place
-from bentoship.files import lock
+from bentoship.system.files import lock
 from tests.support.bridges import bridge
 from tests.support.cache import kept
 from tests.support.engines import SYSTEM_PATH, without

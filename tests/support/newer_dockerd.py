@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bentoship.files import lock
+from bentoship.system.files import lock
 from tests.support.bridges import bridge
 from tests.support.cache import kept
 from tests.support.dockerd import Daemon, end, ready

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from bentoship.errors import RegistryError
-from bentoship.files import lock
 from bentoship.image.descriptor import LAYER_TAR
 from bentoship.providers.distribution import find_program
 from bentoship.stores import Store
+from bentoship.system.files import lock
 from tests.support.images import put
 
 USER, PASSWORD = "alice", "wonder:land"

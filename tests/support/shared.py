@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from bentoship.files import lock
+from bentoship.system.files import lock
 
 T = TypeVar("T")
 

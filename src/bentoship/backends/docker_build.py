@@ -15,7 +15,7 @@ from bentoship.bento import Bento
 from bentoship.buildkit import without_buildkit
 from bentoship.engine import Engine
 from bentoship.errors import EngineError
-from bentoship.process import environment, stream
+from bentoship.system.process import environment, stream
 
 _LOST = re.compile(r"error during connect|cannot connect to the docker daemon|unexpected EOF|connection reset", re.I)
 # The step that looks for the base, as BuildKit and the classic builder call it.

@@ -17,7 +17,7 @@ import bentoship
 from bentoship.bases.debian import debian_base
 from bentoship.errors import BaseImageError, BentoshipError
 from bentoship.layers import LayerCache
-from bentoship.process import Completed, beside, environment
+from bentoship.system.process import Completed, beside, environment
 
 _CHILD = """\
 import sys

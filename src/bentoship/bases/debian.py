@@ -15,7 +15,7 @@ from bentoship.debian.apt import Apt, DebPackage
 from bentoship.debian.sources import os_release
 from bentoship.errors import BaseImageError
 from bentoship.layers import LayerCache, key_of
-from bentoship.rootfs import is_as_made, make_once
+from bentoship.system.rootfs import is_as_made, make_once
 
 if TYPE_CHECKING:
     from bentoship.bases.interpreter import Interpreter

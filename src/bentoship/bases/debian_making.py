@@ -14,7 +14,7 @@ from bentoship.bytecode import Batch, compile_trees
 from bentoship.debian.apt import DebPackage
 from bentoship.debian.unpack import control_files, files, unpack_tar
 from bentoship.image.layer import Entry, tree
-from bentoship.parallel import ahead
+from bentoship.system.parallel import ahead
 
 # Modes and groups that differ from what `tree` gives every file. 42 is the group shadow (/usr/share/base-passwd).
 _SPECIAL = {

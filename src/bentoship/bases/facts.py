@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from bentoship import records
 from bentoship.errors import BaseImageError
-from bentoship.rootfs import resolve
+from bentoship.system import records
+from bentoship.system.rootfs import resolve
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 from uv import find_uv_bin
 
-from bentoship import process
 from bentoship.errors import BaseImageError
-from bentoship.rootfs import resolve
+from bentoship.system import process
+from bentoship.system.rootfs import resolve
 
 _PLATFORMS = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 """By what `uname -m` says on Linux."""

@@ -20,9 +20,9 @@ from bentoship.image.layer import Layer
 from bentoship.image.platforms import images_of, written
 from bentoship.image.reference import ImageReference
 from bentoship.retry import persist
-from bentoship.rootfs import make_once, resolve
 from bentoship.stores import Store
 from bentoship.stores.graph import children, read_manifest
+from bentoship.system.rootfs import make_once, resolve
 from bentoship.transfer import copy
 from bentoship.unpacking import LAYER_TYPES, unpack
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import bentoship
-from bentoship import records
 from bentoship.bento.content import stored_state
 from bentoship.bento.inputs import input_key, input_states, lock_key, read_bentofile
 from bentoship.bento.revision import revised
 from bentoship.errors import BentoError
-from bentoship.files import lock, write_whole
-from bentoship.process import environment, run
 from bentoship.requirements import is_closed
+from bentoship.system import records
+from bentoship.system.files import lock, write_whole
+from bentoship.system.process import environment, run
 
 LOCK_PLATFORM = "linux/amd64"
 """What a Bento is locked for whatever it is published for: an image must not depend on which others are made."""

@@ -13,7 +13,7 @@ from typing import Any
 from bentoship.bento.content import content_version, titled
 from bentoship.bento.description import fingerprint
 from bentoship.bento.inputs import state
-from bentoship.files import write_whole
+from bentoship.system.files import write_whole
 
 
 def revised(

@@ -14,10 +14,10 @@ from operator import itemgetter
 from pathlib import Path
 from urllib.parse import unquote
 
-from bentoship import process, records
 from bentoship.debian.sources import os_release, own_sources
 from bentoship.errors import BaseImageError, ProcessError
-from bentoship.files import lock
+from bentoship.system import process, records
+from bentoship.system.files import lock
 
 FRESH_FOR = 24 * 3600.0
 """How long the lists of packages are believed, in seconds: security updates come in within a day."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bentoship import process, rootfs
 from bentoship.errors import BaseImageError
+from bentoship.system import process, rootfs
 
 MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 """Top folders that are links into /usr since Debian 12 (wiki.debian.org/UsrMerge); packages may still name them."""

@@ -6,8 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from bentoship import process
 from bentoship.errors import BaseImageError, ProcessError, RegistryError
+from bentoship.system import process
 
 _NAMES = ("docker-registry", "registry")
 _FOLDER = Path("registry", "program")

@@ -15,14 +15,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bentoship import process
 from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError
-from bentoship.files import lock, write_whole
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.providers.distribution import find_program
 from bentoship.stores.graph import is_manifest
+from bentoship.system import process
+from bentoship.system.files import lock, write_whole
 
 _PATH = "bentoship"
 _PORTS = range(5000, 6000)

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bentoship import process
-from bentoship.rootfs import resolve
 from bentoship.running import RemoteImage
 from bentoship.running.linux import HostProcess, end_all_in, free_port
 from bentoship.running.namespace import NEW, entering, mounting, start, which
 from bentoship.running.unpacked import DEVICES, System, unpacked
+from bentoship.system import process
+from bentoship.system.rootfs import resolve
 
 
 class ChrootRunner:

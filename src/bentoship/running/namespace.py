@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bentoship import process
 from bentoship.running import RemoteImage
 from bentoship.running.linux import HostProcess, free_port
 from bentoship.running.unpacked import DEVICES, System, unpacked
+from bentoship.system import process
 
 NEW = ("--mount", "--pid", "--fork", "--kill-child")
 """What unshare makes anew; all of it is gone with the program that it starts."""

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentoship import process
 from bentoship.credentials import Credentials
-from bentoship.process import Completed
 from bentoship.running import PORT, STOP_TIMEOUT, Memory, RemoteImage
 from bentoship.running.linux import peak_memory
+from bentoship.system import process
+from bentoship.system.process import Completed
 
 
 class PodmanRunner:

@@ -16,10 +16,10 @@ from typing import Any
 from bentoship.errors import NotVerifiedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.layer import Layer
-from bentoship.rootfs import resolve
 from bentoship.running import RemoteImage
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.layout import LayoutStore
+from bentoship.system.rootfs import resolve
 from bentoship.transfer import copy
 from bentoship.unpacking import LAYER_TYPES, unpack
 

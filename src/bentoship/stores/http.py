@@ -18,8 +18,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from bentoship.errors import RegistryError
-from bentoship.process import Network
 from bentoship.stores import Reader
+from bentoship.system.process import Network
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0

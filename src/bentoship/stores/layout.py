@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.errors import StoreError
-from bentoship.files import lock, write_whole
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import CHUNK, Stream
 from bentoship.stores import Advance, Reader
 from bentoship.stores.graph import MAX_MANIFEST, below, media_type
 from bentoship.stores.verified import Verified
+from bentoship.system.files import lock, write_whole
 
 _NAME = "org.opencontainers.image.ref.name"
 _UNFINISHED = ".partial-"

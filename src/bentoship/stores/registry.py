@@ -12,13 +12,13 @@ from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from bentoship.image.reference import DOCKER_HUB, ImageReference
-from bentoship.process import Network
 from bentoship.stores import Advance, Reader
 from bentoship.stores.answers import refusal
 from bentoship.stores.graph import MAX_MANIFEST, is_manifest, media_type, read_manifest
 from bentoship.stores.http import Http, is_loopback, no_answer, origin, redacted
 from bentoship.stores.token import Login
 from bentoship.stores.verified import Verified
+from bentoship.system.process import Network
 
 _MANIFESTS = MANIFEST_TYPES | INDEX_TYPES
 _ACCEPT = ", ".join(sorted(_MANIFESTS))

@@ -19,7 +19,7 @@ from bentoship.bases.debian import LEFT_OUT, debian_base, debian_outline
 from bentoship.debian.sources import os_release
 from bentoship.errors import BaseImageError
 from bentoship.layers import LayerCache
-from bentoship.rootfs import resolve
+from bentoship.system.rootfs import resolve
 from tests.support.bento import laid_out
 from tests.support.cache import kept, needs_apt
 from tests.support.elf import ARM64, programs
@@ -182,7 +182,7 @@ import sys
 from pathlib import Path
 from bentoship.bases.debian import debian_base
 from bentoship.layers import LayerCache
-from bentoship.rootfs import resolve
+from bentoship.system.rootfs import resolve
 cache = Path(sys.argv[1])
 base = debian_base(cache, python=sys.argv[2], platform="linux/amd64", layers=LayerCache(cache / "layers"))
 print(base.layers[0].descriptor.digest)

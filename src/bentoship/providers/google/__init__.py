@@ -11,14 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bentoship import credentials, docker_config, process
+from bentoship import credentials, docker_config
 from bentoship.credentials import Credentials
 from bentoship.errors import CloudError
 from bentoship.google_settings import GoogleSettings
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.process import Network
 from bentoship.providers.generic import GenericProvider
+from bentoship.system import process
+from bentoship.system.process import Network
 
 if TYPE_CHECKING:
     from google.cloud.artifactregistry_v1.types import Repository

@@ -17,10 +17,10 @@ import requests
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.auth.transport.requests import Request
 
-from bentoship import process
 from bentoship.errors import CloudError, ProcessError
-from bentoship.process import Network
 from bentoship.providers.google.failures import LOGIN, Asked, explained
+from bentoship.system import process
+from bentoship.system.process import Network
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email")
 _DOING = "Log in to Google Cloud"

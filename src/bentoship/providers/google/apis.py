@@ -20,11 +20,11 @@ from google.auth.exceptions import GoogleAuthError
 from google.rpc.error_details_pb2 import RetryInfo
 
 from bentoship.errors import CloudError
-from bentoship.process import Network
 from bentoship.providers.google import reach
 from bentoship.providers.google.account import Account
 from bentoship.providers.google.failures import Asked, explained, reason
 from bentoship.stores.http import is_loopback, redacted
+from bentoship.system.process import Network
 
 T = TypeVar("T")
 

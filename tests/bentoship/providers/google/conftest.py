@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bentoship import google_settings
-from bentoship.process import network_settings
 from bentoship.providers.google import GoogleRegistry
+from bentoship.system.process import network_settings
 from tests.support.google import Google
 
 Provider = Callable[..., GoogleRegistry]

@@ -9,9 +9,9 @@ import pytest
 
 from bentoship.errors import CloudError, RegistryError
 from bentoship.image.reference import ImageReference
-from bentoship.process import network_settings
 from bentoship.providers.google import GoogleRegistry, account, apis, reach
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.process import network_settings
 from tests.support.google import Google, hosts, keys, rpc
 from tests.support.google.apis import SERVICES
 from tests.support.images import put_image

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.files import lock, temporary_folder, write_whole, writing
+from bentoship.system.files import lock, temporary_folder, write_whole, writing
 
 HOLDS = """\
 import sys
 from pathlib import Path
-from bentoship.files import lock
+from bentoship.system.files import lock
 with lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -41,7 +41,7 @@ def test_a_lock_keeps_other_processes_waiting(tmp_path: Path) -> None:
 MAKES = """\
 import sys
 from pathlib import Path
-from bentoship.files import temporary_folder
+from bentoship.system.files import temporary_folder
 with temporary_folder(Path(sys.argv[1]), "part-") as folder:
     (folder / "file").touch()
     print(folder, flush=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.image.layer import Entry, folder, symlink, tar_stream
-from bentoship.rootfs import extract, make_once, resolve
+from bentoship.system.rootfs import extract, make_once, resolve
 
 
 def unpack(root: Path, *entries: Entry, whiteouts: bool = False) -> None:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from bentoship.parallel import ahead, in_parallel
+from bentoship.system.parallel import ahead, in_parallel
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -78,7 +78,7 @@ def test_the_process_does_not_wait_for_a_thread_that_hangs() -> None:
     """Ctrl-C ends it, whatever its threads are at."""
     script = """
 import threading, time
-from bentoship.parallel import in_parallel
+from bentoship.system.parallel import in_parallel
 def work(number):
     if number == 0:
         raise KeyboardInterrupt

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bentoship.files import write_whole
+from bentoship.system.files import write_whole
 
 
 def keep(file: Path, value: Any) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.git import clean_commit
+from bentoship.system.git import clean_commit
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-from bentoship.files import lock, write_whole, writing
+from bentoship.system.files import lock, write_whole, writing
 
 MAX_LINKS = 40
 """As many links as Linux follows in one path."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bentoship.errors import ProcessError
-from bentoship.process import environment, run
+from bentoship.system.process import environment, run
 
 
 def clean_commit(folder: Path) -> str | None:

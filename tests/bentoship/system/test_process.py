@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import process
 from bentoship.errors import ProcessError
-from bentoship.process import Network, network_settings
+from bentoship.system import process
+from bentoship.system.process import Network, network_settings
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")

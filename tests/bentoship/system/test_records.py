@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import records
+from bentoship.system import records
 
 
 def test_what_was_kept_is_read(tmp_path: Path) -> None:

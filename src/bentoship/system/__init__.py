@@ -1,0 +1,1 @@
+"""This machine: processes, files, the network, work done in parallel."""
