@@ -16,7 +16,7 @@ from bentoship.image.platforms import images_of
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.graph import read_manifest
-from bentoship.transfer import Progress
+from bentoship.stores.transfer import Progress
 
 _NAME = "io.containerd.image.name"
 

@@ -10,12 +10,12 @@ from bentoship import bento as bentos
 from bentoship import console
 from bentoship.bento import Bento
 from bentoship.errors import SettingsError
-from bentoship.history import History
 from bentoship.image.reference import ImageReference
 from bentoship.layers import LayerCache
 from bentoship.providers import Provider
 from bentoship.settings import Settings
 from bentoship.settings import load as load_settings
+from bentoship.stores.history import History
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.git import clean_commit

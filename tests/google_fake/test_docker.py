@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.registry import RegistryStore
 from tests.google_fake.clients import Clients
 from tests.support import dockerd

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.credentials import Credentials
 from bentoship.image.reference import ImageReference
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.process import network_settings
 from tests.support.google import Google, hosts

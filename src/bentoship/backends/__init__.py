@@ -11,7 +11,7 @@ from bentoship.console import size
 from bentoship.image.layer import Stream
 from bentoship.image.reference import ImageReference
 from bentoship.plan import PlannedImage
-from bentoship.transfer import Progress
+from bentoship.stores.transfer import Progress
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from bentoship import transfer
 from bentoship.assembly import assemble, check, target_of
 from bentoship.backends import Built, Part, Pushed
 from bentoship.bases import Base, Unmade
@@ -23,10 +22,10 @@ from bentoship.layers import LayerCache
 from bentoship.locks import lock
 from bentoship.package_layers import Staged, staging
 from bentoship.plan import Outline, PlannedImage, check_packages, planned_images
-from bentoship.stores import Registry, Store
+from bentoship.stores import Registry, Store, transfer
 from bentoship.stores.graph import below
 from bentoship.stores.layout import LayoutStore
-from bentoship.transfer import Progress
+from bentoship.stores.transfer import Progress
 
 
 class DirectBackend:

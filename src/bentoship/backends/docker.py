@@ -12,15 +12,15 @@ from typing import Any
 from bentoship.backends import Built, Part, Pushed
 from bentoship.backends.docker_build import build
 from bentoship.bento import Bento
-from bentoship.credentials import Credentials
 from bentoship.engine import Engine, refused
 from bentoship.errors import EngineError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, LAYER_GZIP, Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.answers import TAG_TAKEN
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import children, read_manifest
-from bentoship.transfer import Progress
+from bentoship.stores.transfer import Progress
 
 _OUTCOMES = {"Pushed": "sent", "Layer already exists": "present", "Mounted from": "mounted"}
 """What the engine says of a layer in the end, and what that means."""

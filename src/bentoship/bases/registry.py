@@ -19,12 +19,12 @@ from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.layer import Layer
 from bentoship.image.platforms import images_of, written
 from bentoship.image.reference import ImageReference
-from bentoship.retry import persist
 from bentoship.stores import Store
 from bentoship.stores.graph import children, read_manifest
+from bentoship.stores.retry import persist
+from bentoship.stores.transfer import copy
+from bentoship.stores.unpacking import LAYER_TYPES, unpack
 from bentoship.system.rootfs import make_once, resolve
-from bentoship.transfer import copy
-from bentoship.unpacking import LAYER_TYPES, unpack
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where a container looks for programs when its image doesn't say."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from bentoship.credentials import Credentials
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
+from bentoship.stores.credentials import Credentials
 
 
 class Provider(Protocol):

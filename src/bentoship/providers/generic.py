@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bentoship import credentials
-from bentoship.credentials import Credentials
 from bentoship.errors import InvalidReferenceError
 from bentoship.image.reference import ImageReference
+from bentoship.stores import credentials
+from bentoship.stores.credentials import Credentials
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.providers.distribution import find_program
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import is_manifest
 from bentoship.system import process
 from bentoship.system.files import lock, write_whole

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from bentoship.credentials import Credentials
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
+from bentoship.stores.credentials import Credentials
 
 PORT = 3000
 """Where a service listens in a container of its own."""

@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bentoship.credentials import Credentials
 from bentoship.errors import EngineError
 from bentoship.running import PORT, STOP_TIMEOUT, Memory, RemoteImage
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.http import is_loopback
 
 if TYPE_CHECKING:

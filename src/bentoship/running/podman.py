@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentoship.credentials import Credentials
 from bentoship.running import PORT, STOP_TIMEOUT, Memory, RemoteImage
 from bentoship.running.linux import peak_memory
+from bentoship.stores.credentials import Credentials
 from bentoship.system import process
 from bentoship.system.process import Completed
 

@@ -19,9 +19,9 @@ from bentoship.image.layer import Layer
 from bentoship.running import RemoteImage
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.layout import LayoutStore
+from bentoship.stores.transfer import copy
+from bentoship.stores.unpacking import LAYER_TYPES, unpack
 from bentoship.system.rootfs import resolve
-from bentoship.transfer import copy
-from bentoship.unpacking import LAYER_TYPES, unpack
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
 """The devices of /dev that programs take for granted."""

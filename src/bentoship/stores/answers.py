@@ -10,8 +10,8 @@ from http.client import responses
 
 import urllib3
 
-from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError
+from bentoship.stores.credentials import Credentials
 
 TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed."""

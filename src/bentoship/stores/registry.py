@@ -8,12 +8,12 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import urllib3
 
-from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from bentoship.image.reference import DOCKER_HUB, ImageReference
 from bentoship.stores import Advance, Reader
 from bentoship.stores.answers import refusal
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import MAX_MANIFEST, is_manifest, media_type, read_manifest
 from bentoship.stores.http import Http, is_loopback, no_answer, origin, redacted
 from bentoship.stores.token import Login

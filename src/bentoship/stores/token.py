@@ -14,9 +14,9 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
-from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError
 from bentoship.stores.answers import refusal
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.http import Http, is_loopback, origin, redacted
 
 _LIFETIME = 60.0

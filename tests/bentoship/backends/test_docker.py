@@ -13,12 +13,12 @@ import pytest
 
 from bentoship.backends import Built
 from bentoship.backends.docker import DockerBackend, Workplace
-from bentoship.credentials import Credentials
 from bentoship.engine import Engine, Place, connect
 from bentoship.errors import EngineError, RegistryError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.running.docker import DockerRunner
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.registry import RegistryStore
 from tests.support import dockerd
 from tests.support import proxy as proxies

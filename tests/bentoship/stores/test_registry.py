@@ -9,10 +9,10 @@ import subprocess
 
 import pytest
 
-from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, LAYER_TAR, MANIFEST, Descriptor
 from bentoship.image.reference import ImageReference
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.registry import RegistryStore
 from tests.support import proxy as proxies
 from tests.support import registry as registries

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.credentials import Credentials
 from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR, MANIFEST, Descriptor
 from bentoship.image.reference import ImageReference
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Challenge
 from tests.support import proxy as proxies

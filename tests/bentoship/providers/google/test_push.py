@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import transfer
 from bentoship.errors import RegistryError
 from bentoship.image.descriptor import Descriptor
 from bentoship.providers.google import GoogleRegistry
+from bentoship.stores import transfer
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from tests.support.google import Google

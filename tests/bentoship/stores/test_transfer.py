@@ -15,7 +15,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.stores import Advance, Reader
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
-from bentoship.transfer import copy, survey
+from bentoship.stores.transfer import copy, survey
 from tests.support.images import noise, put, put_image, put_index
 from tests.support.proxy import Proxy
 from tests.support.registry import Registry
@@ -179,7 +179,7 @@ from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
-from bentoship.transfer import copy
+from bentoship.stores.transfer import copy
 layer = Descriptor(LAYER_TAR, sys.argv[3], int(sys.argv[4]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 copy(LayoutStore(Path(sys.argv[1])), RegistryStore(ImageReference.parse(sys.argv[2]), push=True), layer)

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import retry
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.stores import Reader
+from bentoship.stores import Reader, retry
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
-from bentoship.transfer import copy
+from bentoship.stores.transfer import copy
 from tests.support.images import put_image
 from tests.support.proxy import Fault, Proxy
 from tests.support.transfers import Told, parts
@@ -228,7 +227,7 @@ from pathlib import Path
 from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
-from bentoship.transfer import copy
+from bentoship.stores.transfer import copy
 layout, repository = LayoutStore(Path(sys.argv[1])), ImageReference.parse(sys.argv[2])
 try:
     copy(layout, RegistryStore(repository, push=True), layout.resolve(sys.argv[3]), tags=["v1"])

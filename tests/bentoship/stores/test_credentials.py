@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bentoship.credentials import Credentials, find
 from bentoship.errors import ProcessError, SettingsError
+from bentoship.stores.credentials import Credentials, find
 
 
 class Home:

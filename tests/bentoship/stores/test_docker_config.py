@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.credentials import find
-from bentoship.docker_config import config_file, installed_helper, name_helper
 from bentoship.errors import SettingsError
+from bentoship.stores.credentials import find
+from bentoship.stores.docker_config import config_file, installed_helper, name_helper
 
 HOST = "europe-west6-docker.pkg.dev"
 SOURCES = Path(__file__).parents[2] / "src"
@@ -36,7 +36,7 @@ LOGGED_IN = """\
 
 NAME = f"""\
 import sys
-from bentoship.docker_config import name_helper
+from bentoship.stores.docker_config import name_helper
 for number in range(10):
     name_helper(f"{{sys.argv[1]}}-{{number}}.{HOST}", "gcloud")
 """

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from bentoship import retry
 from bentoship.errors import RegistryError, StoreError
-from bentoship.retry import CancelledError, persist
+from bentoship.stores import retry
+from bentoship.stores.retry import CancelledError, persist
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bentoship.docker_config import LOGINS, config_file
 from bentoship.errors import ProcessError, SettingsError
 from bentoship.image.reference import DOCKER_HUB
+from bentoship.stores.docker_config import LOGINS, config_file
 from bentoship.system import process
 
 _HUB_KEY = "https://index.docker.io/v1/"

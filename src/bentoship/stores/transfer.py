@@ -10,9 +10,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
-from bentoship.retry import CancelledError, persist
 from bentoship.stores import Reader, Store
 from bentoship.stores.graph import children, is_manifest, read_manifest
+from bentoship.stores.retry import CancelledError, persist
 from bentoship.system.parallel import in_parallel
 
 Outcome = Literal["sent", "present", "mounted"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.history import History
 from bentoship.image.reference import ImageReference
+from bentoship.stores.history import History
 
 ONE = ImageReference("localhost:5000", "team/one")
 OTHER = ImageReference("localhost:5000", "team/" + "other/" * 30 + "x")
