@@ -191,7 +191,7 @@ import sys
 from pathlib import Path
 
 from bentoship.bases.debian import debian_base
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 
 cache = Path(sys.argv[1])
 cache.mkdir(parents=True)

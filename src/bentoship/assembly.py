@@ -15,11 +15,11 @@ from bentoship.bases import Base, Unmade
 from bentoship.bases.facts import Facts
 from bentoship.bento import Bento, Model
 from bentoship.bento.content import image_files
-from bentoship.compression import MEMBER, is_worthwhile
 from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import Entry, Layer, Stream, folder, symlink, tar_stream, tree
 from bentoship.image.manifest import Image, image_of
-from bentoship.layers import LayerCache, key_of, measured
+from bentoship.layers.cache import LayerCache, key_of, measured
+from bentoship.layers.compression import MEMBER, is_worthwhile
 from bentoship.locks import lock, other_versions
 from bentoship.package_layers import Job, Staged, package_layers
 from bentoship.packages import VENV, Target

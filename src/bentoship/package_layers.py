@@ -14,14 +14,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from bentoship.bases import Base
-from bentoship.bytecode import Batch, compile_trees
 from bentoship.errors import DamagedError
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 from bentoship.image.layer import Layer, folders_of, tree
-from bentoship.layers import LayerCache, from_record, key_of, to_record
+from bentoship.layers.bytecode import Batch, compile_trees
+from bentoship.layers.cache import LayerCache, from_record, key_of, to_record
+from bentoship.layers.segments import Segment, joined, write_segment
 from bentoship.packages import Distribution, Target, clashing, distributions, installing, with_byte_code
 from bentoship.requirements import canonical_name, local_file
-from bentoship.segments import Segment, joined, write_segment
 from bentoship.system import records
 from bentoship.system.files import temporary_folder
 

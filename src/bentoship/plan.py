@@ -15,7 +15,7 @@ from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import Layer
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import owned
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from bentoship.locks import download_sizes, lock, lock_all
 from bentoship.package_layers import Job, expected_layers, made_layers
 from bentoship.packages import Target

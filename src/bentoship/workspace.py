@@ -11,7 +11,7 @@ from bentoship import console
 from bentoship.bento import Bento
 from bentoship.errors import SettingsError
 from bentoship.image.reference import ImageReference
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from bentoship.providers import Provider
 from bentoship.settings import Settings
 from bentoship.settings import load as load_settings

@@ -12,7 +12,7 @@ from bentoship.bases import Base
 from bentoship.bases.debian import debian_base
 from bentoship.debian.apt import Apt
 from bentoship.image.reference import ImageReference
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from tests.support import proxy as proxies

@@ -18,7 +18,7 @@ from bentoship.bento import Bento, Env
 from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import MTIME, Entry
 from bentoship.image.manifest import Image
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from tests.support.bento import laid_out
 from tests.support.cache import needs_apt
 from tests.support.wheels import make_requirements, make_wheel

@@ -11,7 +11,7 @@ from bentoship.assembly import assemble
 from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from tests.support.bento import laid_out
 from tests.support.cache import needs_apt
 

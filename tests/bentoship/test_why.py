@@ -19,7 +19,7 @@ from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import Entry, folder, symlink
 from bentoship.image.manifest import Image, image_of, index_of
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from bentoship.plan import PlannedImage, PlannedLayer
 from bentoship.published import PublishedImage, published_images
 from bentoship.stores.layout import LayoutStore

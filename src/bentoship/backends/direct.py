@@ -18,7 +18,7 @@ from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import each_once
 from bentoship.image.reference import ImageReference
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from bentoship.locks import lock
 from bentoship.package_layers import Staged, staging
 from bentoship.plan import Outline, PlannedImage, check_packages, planned_images

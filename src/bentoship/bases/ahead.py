@@ -16,7 +16,7 @@ from typing import NoReturn
 import bentoship
 from bentoship.bases.debian import debian_base
 from bentoship.errors import BaseImageError, BentoshipError
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from bentoship.system.process import Completed, beside, environment
 
 _CHILD = """\

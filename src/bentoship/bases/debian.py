@@ -14,7 +14,7 @@ from bentoship.bases.facts import Facts
 from bentoship.debian.apt import Apt, DebPackage
 from bentoship.debian.sources import os_release
 from bentoship.errors import BaseImageError
-from bentoship.layers import LayerCache, key_of
+from bentoship.layers.cache import LayerCache, key_of
 from bentoship.system.rootfs import is_as_made, make_once
 
 if TYPE_CHECKING:

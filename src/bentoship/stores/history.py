@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bentoship.errors import InvalidReferenceError
 from bentoship.image.reference import ImageReference
-from bentoship.layers import key_of
+from bentoship.layers.cache import key_of
 from bentoship.system import records
 
 _WORTH_MEASURING = 1_000_000

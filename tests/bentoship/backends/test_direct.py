@@ -20,7 +20,7 @@ from bentoship.image.descriptor import INDEX, LAYER_GZIP, Descriptor
 from bentoship.image.layer import Entry
 from bentoship.image.platforms import images_of
 from bentoship.image.reference import ImageReference
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore

@@ -13,7 +13,7 @@ from bentoship.bases import Base
 from bentoship.bases.ahead import debian_ahead
 from bentoship.bases.debian import debian_base, debian_outline
 from bentoship.errors import BaseImageError
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from tests.support.cache import needs_apt, with_packages
 
 pytestmark = needs_apt

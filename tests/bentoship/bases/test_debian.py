@@ -18,7 +18,7 @@ from bentoship.bases import Base, Unmade
 from bentoship.bases.debian import LEFT_OUT, debian_base, debian_outline
 from bentoship.debian.sources import os_release
 from bentoship.errors import BaseImageError
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from bentoship.system.rootfs import resolve
 from tests.support.bento import laid_out
 from tests.support.cache import kept, needs_apt
@@ -181,7 +181,7 @@ _SCRIPT = """
 import sys
 from pathlib import Path
 from bentoship.bases.debian import debian_base
-from bentoship.layers import LayerCache
+from bentoship.layers.cache import LayerCache
 from bentoship.system.rootfs import resolve
 cache = Path(sys.argv[1])
 base = debian_base(cache, python=sys.argv[2], platform="linux/amd64", layers=LayerCache(cache / "layers"))

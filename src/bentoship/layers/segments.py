@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentoship.compression import gzip_members
 from bentoship.errors import DamagedError
 from bentoship.image.layer import CHUNK, Entry, end_of_tar, folder, members
+from bentoship.layers.compression import gzip_members
 from bentoship.system.files import written
 
 _GZIP = 16 + zlib.MAX_WBITS

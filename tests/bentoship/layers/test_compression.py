@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from bentoship.compression import MEMBER, gzip_members, is_worthwhile
+from bentoship.layers.compression import MEMBER, gzip_members, is_worthwhile
 
 
 def content(size: int) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import Entry, Layer, tar_stream
-from bentoship.layers import LayerCache, key_of, measured
+from bentoship.layers.cache import LayerCache, key_of, measured
 from bentoship.system import records
 
 ENTRIES = [Entry("etc/motd", content=b"hello")]

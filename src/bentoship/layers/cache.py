@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bentoship.compression import gzip_members
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import Entry, Layer, Stream, tar_stream
+from bentoship.layers.compression import gzip_members
 from bentoship.system import records
 from bentoship.system.files import written
 

@@ -14,9 +14,9 @@ from types import CodeType
 import pytest
 from uv import find_uv_bin
 
-from bentoship import bytecode_worker
 from bentoship.bases.interpreter import Interpreter
-from bentoship.bytecode import Batch, compile_trees
+from bentoship.layers import bytecode_worker
+from bentoship.layers.bytecode import Batch, compile_trees
 
 HERE = Interpreter((sys.executable, "-I", "-S"), {"LC_ALL": "C.UTF-8"})
 PYC = f"__pycache__/{{}}.{sys.implementation.cache_tag}.pyc"
