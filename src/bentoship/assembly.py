@@ -20,9 +20,9 @@ from bentoship.image.layer import Entry, Layer, Stream, folder, symlink, tar_str
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers.cache import LayerCache, key_of, measured
 from bentoship.layers.compression import MEMBER, is_worthwhile
-from bentoship.locks import lock, other_versions
-from bentoship.package_layers import Job, Staged, package_layers
-from bentoship.packages import VENV, Target
+from bentoship.packages.install import VENV, Target
+from bentoship.packages.layers import Job, Staged, package_layers
+from bentoship.packages.locks import lock, other_versions
 
 # Raise it when the content of a layer changes for the same inputs, so that those made before are made anew.
 RECIPE = "3"

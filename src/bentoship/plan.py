@@ -16,9 +16,9 @@ from bentoship.image.layer import Layer
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import owned
 from bentoship.layers.cache import LayerCache
-from bentoship.locks import download_sizes, lock, lock_all
-from bentoship.package_layers import Job, expected_layers, made_layers
-from bentoship.packages import Target
+from bentoship.packages.install import Target
+from bentoship.packages.layers import Job, expected_layers, made_layers
+from bentoship.packages.locks import download_sizes, lock, lock_all
 from bentoship.stores.graph import is_manifest
 
 # About what the image's configuration weighs, and its user and environment, while nobody has made them.

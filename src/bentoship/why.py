@@ -21,9 +21,9 @@ from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.platforms import owned
+from bentoship.packages.requirements import canonical_name
 from bentoship.plan import PlannedImage
 from bentoship.published import PublishedImage
-from bentoship.requirements import canonical_name
 from bentoship.stores import Source
 
 

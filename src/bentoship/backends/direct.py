@@ -19,8 +19,8 @@ from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import each_once
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
-from bentoship.locks import lock
-from bentoship.package_layers import Staged, staging
+from bentoship.packages.layers import Staged, staging
+from bentoship.packages.locks import lock
 from bentoship.plan import Outline, PlannedImage, check_packages, planned_images
 from bentoship.stores import Registry, Store, transfer
 from bentoship.stores.graph import below

@@ -19,7 +19,7 @@ from bentoship.bento.content import stored_state
 from bentoship.bento.inputs import input_key, input_states, lock_key, read_bentofile
 from bentoship.bento.revision import revised
 from bentoship.errors import BentoError
-from bentoship.requirements import is_closed
+from bentoship.packages.requirements import is_closed
 from bentoship.system import records
 from bentoship.system.files import lock, write_whole
 from bentoship.system.process import environment, run

@@ -25,7 +25,7 @@ import yaml
 from bentoship.bento.content import content_version, titled
 from bentoship.bento.description import fingerprint, traced
 from bentoship.bento.inputs import NEVER_PACKED, input_states, read_bentofile
-from bentoship.requirements import flattened
+from bentoship.packages.requirements import flattened
 
 if TYPE_CHECKING:
     from bentoml import Bento

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from bentoship.requirements import portable_lines
+from bentoship.packages.requirements import portable_lines
 
 # A time says when, not what; BentoML reads it back, so there must be one.
 EPOCH = "1980-01-02T00:00:00+00:00"

@@ -14,7 +14,7 @@ import yaml
 from pathspec import PathSpec
 
 from bentoship.errors import BentoError
-from bentoship.requirements import with_includes
+from bentoship.packages.requirements import with_includes
 
 # Raise it when the way a Bento is built changes, so that those built before are built anew.
 RECIPE = "3"

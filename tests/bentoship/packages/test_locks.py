@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bentoship.errors import PackagesError
-from bentoship.locks import download_sizes, lock, lock_all, other_versions
-from bentoship.packages import Target
+from bentoship.packages.install import Target
+from bentoship.packages.locks import download_sizes, lock, lock_all, other_versions
 from tests.support.servers import answering
 from tests.support.wheels import make_requirements, make_source, make_wheel
 

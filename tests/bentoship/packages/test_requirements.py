@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import requirements
+from bentoship.packages import requirements
 
 TEXT = """\
 # a comment

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import packages
 from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry
-from bentoship.locks import lock
-from bentoship.packages import Target
+from bentoship.packages import install as packages
+from bentoship.packages.install import Target
+from bentoship.packages.locks import lock
 from tests.support.wheels import make_requirements, make_wheel
 
 TARGET = Target("linux/amd64", "3.11", 36)

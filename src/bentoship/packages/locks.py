@@ -10,8 +10,8 @@ from pathlib import Path
 from bentoship.bento import LOCK_PLATFORM
 from bentoship.errors import PackagesError
 from bentoship.layers.cache import key_of
-from bentoship.packages import OTHERWISE, Target, run_uv, selection
-from bentoship.requirements import address_lines, canonical_name, is_exact, lines, portable_lines
+from bentoship.packages.install import OTHERWISE, Target, run_uv, selection
+from bentoship.packages.requirements import address_lines, canonical_name, is_exact, lines, portable_lines
 from bentoship.system import records
 
 

@@ -18,8 +18,8 @@ from bentoship.bases import Base
 from bentoship.image.layer import Layer
 from bentoship.layers.cache import LayerCache
 from bentoship.layers.segments import Segment
-from bentoship.package_layers import Job, Package, expected_layers, find, made_layers, package_layers, shared
-from bentoship.packages import Target
+from bentoship.packages.install import Target
+from bentoship.packages.layers import Job, Package, expected_layers, find, made_layers, package_layers, shared
 from bentoship.system import records
 from tests.support.cache import needs_apt
 from tests.support.wheels import make_requirements, make_wheel

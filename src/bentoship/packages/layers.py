@@ -20,8 +20,8 @@ from bentoship.image.layer import Layer, folders_of, tree
 from bentoship.layers.bytecode import Batch, compile_trees
 from bentoship.layers.cache import LayerCache, from_record, key_of, to_record
 from bentoship.layers.segments import Segment, joined, write_segment
-from bentoship.packages import Distribution, Target, clashing, distributions, installing, with_byte_code
-from bentoship.requirements import canonical_name, local_file
+from bentoship.packages.install import Distribution, Target, clashing, distributions, installing, with_byte_code
+from bentoship.packages.requirements import canonical_name, local_file
 from bentoship.system import records
 from bentoship.system.files import temporary_folder
 

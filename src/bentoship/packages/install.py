@@ -16,7 +16,7 @@ from uv import find_uv_bin
 
 from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry, tree
-from bentoship.requirements import address_lines, canonical_name
+from bentoship.packages.requirements import address_lines, canonical_name
 from bentoship.system.process import Completed, beside, environment, run
 
 VENV = "app/.venv"
