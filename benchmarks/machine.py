@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bentoship.debian.sources import os_release
-from bentoship.engine import Engine
+from bentoship.docker.connection import Engine
 
 
 def describe(engine: Engine | None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.measure import Run, UnmeasuredError, run
 from benchmarks.registry import Registry
-from bentoship.engine import Engine
+from bentoship.docker.connection import Engine
 from bentoship.settings import KNOWN
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from bentoship.settings import Settings
 from bentoship.system import process
 
 if TYPE_CHECKING:
-    from bentoship.engine import Engine
+    from bentoship.docker.connection import Engine
 
 LEAST_SPACE = 1_000_000_000
 """Bytes that the first publish of a small service needs."""
@@ -104,7 +104,7 @@ def space(cache: Path) -> Finding:
 
 def docker(settings: Settings | None) -> Iterator[Finding]:
     """Docker's engine: what version it is, and whether it has BuildKit."""
-    from bentoship.engine import connect
+    from bentoship.docker.connection import connect
 
     builds = settings is not None and settings.backend == "docker"
     needed = builds or (settings is not None and settings.load_image)
@@ -122,7 +122,7 @@ def docker(settings: Settings | None) -> Iterator[Finding]:
 
 def _buildkit(engine: Engine, needed: bool) -> Finding:
     """How BACKEND=docker would build."""
-    from bentoship.buildkit import without_buildkit
+    from bentoship.docker.buildkit import without_buildkit
 
     try:
         why = without_buildkit(engine, process.environment(prefixes=("DOCKER_",)))

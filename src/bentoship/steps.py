@@ -122,8 +122,8 @@ def backend(where: Workspace) -> Backend:
 
 
 def _docker_backend(where: Workspace) -> Backend:
-    from bentoship.backends.docker import DockerBackend, Workplace
-    from bentoship.engine import connect
+    from bentoship.docker.backend import DockerBackend, Workplace
+    from bentoship.docker.connection import connect
 
     home, cache, platform = where.settings.bentoml_home, where.settings.cache, where.settings.platforms[0]
     return DockerBackend(
@@ -137,8 +137,8 @@ def _docker_backend(where: Workspace) -> Backend:
 
 
 def _load_into_engine(store: Store, image: Descriptor, name: str) -> str:
-    from bentoship.engine import connect
-    from bentoship.loading import Shipment, for_engine, load_image
+    from bentoship.docker.connection import connect
+    from bentoship.docker.load import Shipment, for_engine, load_image
 
     engine = connect()
     image = for_engine(engine, store, image, name)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.backends import Built
-from bentoship.backends.docker import DockerBackend, Workplace
+from bentoship.docker.backend import DockerBackend, Workplace
 from bentoship.errors import RegistryError
 from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from bentoship.engine import connect
+from bentoship.docker.connection import connect
 from tests.support import contract
 from tests.support.cache import needs_apt, of_run
 from tests.support.dockerd import bentoml_base

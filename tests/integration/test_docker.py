@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from bentoship.bento.content import stored_state
-from bentoship.engine import Engine as Connection
-from bentoship.engine import connect
+from bentoship.docker.connection import Engine as Connection
+from bentoship.docker.connection import connect
 from bentoship.system import records
 from bentoship.system.files import lock
 from tests.support import proxy as proxies
@@ -260,7 +260,7 @@ def test_the_archive_is_read_by_others(loaded: Ways, tmp_path: Path) -> None:
 
 
 def _write_archive(layout: Path, digest: str, archive: Path) -> None:
-    from bentoship.loading import Shipment
+    from bentoship.docker.load import Shipment
     from bentoship.stores.layout import LayoutStore
 
     store = LayoutStore(layout)

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from bentoship.bases.interpreter import host_platform
-from bentoship.engine import connect
+from bentoship.docker.connection import connect
+from bentoship.docker.load import for_engine
 from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, MANIFEST, Descriptor
 from bentoship.image.platforms import images_of
 from bentoship.image.reference import ImageReference
-from bentoship.loading import for_engine
 from bentoship.running import RemoteImage
 from bentoship.running.unpacked import System, unpacked
 from bentoship.stores.layout import LayoutStore

@@ -18,7 +18,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from bentoship.engine import Engine, Place
+from bentoship.docker.connection import Engine, Place
 from bentoship.system.files import lock
 from tests.support.bridges import bridge
 from tests.support.cache import kept

@@ -18,8 +18,8 @@ import docker as docker_sdk
 import httpx
 import pytest
 
-from bentoship.engine import Engine as Connection
-from bentoship.engine import Place
+from bentoship.docker.connection import Engine as Connection
+from bentoship.docker.connection import Place
 
 PROMISED = "BENTOSHIP_ENGINES"
 """The variable that names, with commas between, the programs that are there: without one of them tests fail."""

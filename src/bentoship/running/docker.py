@@ -14,7 +14,7 @@ from bentoship.stores.credentials import Credentials
 from bentoship.stores.http import is_loopback
 
 if TYPE_CHECKING:
-    from bentoship.engine import Engine
+    from bentoship.docker.connection import Engine
 
 
 class DockerRunner:
@@ -24,7 +24,7 @@ class DockerRunner:
 
     def obstacle(self) -> str:
         """Why the engine cannot be used; empty when it can."""
-        from bentoship.engine import connect
+        from bentoship.docker.connection import connect
 
         try:
             host = connect().place.host
@@ -39,7 +39,7 @@ class DockerRunner:
     @contextmanager
     def run(self, image: RemoteImage) -> Iterator[DockerContainer]:
         """Pull and start an image; the engine has it afterwards only if it had it before. Raises EngineError."""
-        from bentoship.engine import connect
+        from bentoship.docker.connection import connect
 
         engine = connect()
         reference = str(image.reference)
@@ -106,7 +106,7 @@ class DockerContainer:
 
 def _pull(engine: Engine, image: RemoteImage) -> None:
     """Pull by digest. Raises EngineError in the engine's words, which the SDK's own pulling does not look at."""
-    from bentoship.engine import refused
+    from bentoship.docker.connection import refused
 
     doing, reference = f"Pull {image.reference}", image.reference
     with engine.doing(doing), engine.reaching(reference.host):

@@ -12,8 +12,8 @@ import docker
 import pytest
 
 from bentoship.backends import Built
-from bentoship.backends.docker import DockerBackend, Workplace
-from bentoship.engine import Engine, Place, connect
+from bentoship.docker.backend import DockerBackend, Workplace
+from bentoship.docker.connection import Engine, Place, connect
 from bentoship.errors import EngineError, RegistryError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference

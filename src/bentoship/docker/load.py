@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bentoship.engine import Engine, refused
+from bentoship.docker.connection import Engine, refused
 from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, Descriptor
 from bentoship.image.layer import CHUNK

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Mapping
 
-from bentoship.engine import Engine
+from bentoship.docker.connection import Engine
 from bentoship.errors import ProcessError
 from bentoship.system.process import run
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.backends import Built, Part, Pushed
-from bentoship.backends.docker_build import build
 from bentoship.bento import Bento
-from bentoship.engine import Engine, refused
+from bentoship.docker.build import build
+from bentoship.docker.connection import Engine, refused
 from bentoship.errors import EngineError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, LAYER_GZIP, Descriptor
 from bentoship.image.reference import ImageReference

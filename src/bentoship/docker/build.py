@@ -12,8 +12,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from bentoship.bento import Bento
-from bentoship.buildkit import without_buildkit
-from bentoship.engine import Engine
+from bentoship.docker.buildkit import without_buildkit
+from bentoship.docker.connection import Engine
 from bentoship.errors import EngineError
 from bentoship.system.process import environment, stream
 

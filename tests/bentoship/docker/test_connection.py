@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import engine
-from bentoship.engine import find
+from bentoship.docker import connection as engine
+from bentoship.docker.connection import find
 from bentoship.errors import EngineError
 
 
