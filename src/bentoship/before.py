@@ -9,17 +9,17 @@ from contextlib import suppress
 
 from bentoship import bento as bentos
 from bentoship import console
+from bentoship.assembly.diff import differences
+from bentoship.assembly.plan import PlannedImage, shipment
+from bentoship.assembly.published import published_images
 from bentoship.bento import Bento
 from bentoship.errors import CloudError, RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.plan import PlannedImage, shipment
-from bentoship.published import published_images
 from bentoship.report import Plan, Reasons, document, tell
 from bentoship.steps import backend
 from bentoship.stores.nearest import Nearest
 from bentoship.system.files import temporary_folder
-from bentoship.why import differences
 from bentoship.workspace import Workspace, history, layer_layout, layout, provider, registry_store, repository, tags
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bentoship import console
+from bentoship.assembly.diff import Change, Difference, Thing
+from bentoship.assembly.plan import Part, Shipment
 from bentoship.bento import Bento
 from bentoship.image.platforms import titled
 from bentoship.image.reference import ImageReference
-from bentoship.plan import Part, Shipment
-from bentoship.why import Change, Difference, Thing
 
 _SHOWN = 20
 """As many changes of a part as a person reads; programs get all."""

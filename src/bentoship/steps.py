@@ -12,8 +12,9 @@ from typing import TypeVar
 
 from bentoship import bento as bentos
 from bentoship import console
-from bentoship.backends import Backend, Built, Pushed
-from bentoship.backends.direct import DirectBackend
+from bentoship.assembly.backend import DirectBackend
+from bentoship.assembly.plan import Outline
+from bentoship.backend import Backend, Built, Pushed
 from bentoship.bases import Base
 from bentoship.bases.choice import DEBIAN, choose
 from bentoship.bento import Bento
@@ -21,7 +22,6 @@ from bentoship.bento.inputs import wanted_base
 from bentoship.errors import DamagedError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.plan import Outline
 from bentoship.stores import Store
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.process import network_settings

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from bentoship.assembly.diff import Change, Difference, Thing
+from bentoship.assembly.plan import Part, PlannedLayer, Shipment
 from bentoship.bento import Bento
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.plan import Part, PlannedLayer, Shipment
 from bentoship.report import Plan, Reasons, document, tell
-from bentoship.why import Change, Difference, Thing
 
 AMD, ARM = "linux/amd64", "linux/arm64"
 BLOB = Descriptor(LAYER_TAR, f"sha256:{1:064x}", 1_500_000)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.backends import Built
+from bentoship.backend import Built
 from bentoship.docker.backend import DockerBackend, Workplace
 from bentoship.errors import RegistryError
 from bentoship.image.reference import ImageReference

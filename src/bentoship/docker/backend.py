@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bentoship.backends import Built, Part, Pushed
+from bentoship.backend import Built, Part, Pushed
 from bentoship.bento import Bento
 from bentoship.docker.build import build
 from bentoship.docker.connection import Engine, refused

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.assembly import target_of
+from bentoship.assembly.image import target_of
 from bentoship.bases import Base, Unmade
 from bentoship.bases.debian import LEFT_OUT, debian_base, debian_outline
 from bentoship.debian.sources import os_release

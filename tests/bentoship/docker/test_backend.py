@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from bentoship.backends import Built
+from bentoship.backend import Built
 from bentoship.docker.backend import DockerBackend, Workplace
 from bentoship.docker.connection import Engine, Place, connect
 from bentoship.errors import EngineError, RegistryError

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bentoship.assembly.plan import PlannedImage
 from bentoship.bento import Bento
 from bentoship.console import size
 from bentoship.image.layer import Stream
 from bentoship.image.reference import ImageReference
-from bentoship.plan import PlannedImage
 from bentoship.stores.transfer import Progress
 
 

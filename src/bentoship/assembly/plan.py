@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bentoship.assembly import described, made_model_layer, model_layer, source_layer, system_layer, target_of
+from bentoship.assembly.image import described, made_model_layer, model_layer, source_layer, system_layer, target_of
 from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento, Model
 from bentoship.errors import PackagesError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import plan
-from bentoship.assembly import assemble
+from bentoship.assembly import plan
+from bentoship.assembly.image import assemble
 from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bentoship import assembly
+from bentoship.assembly import image as assembly
 from bentoship.bases import Base
 from bentoship.bento import Bento, Env
 from bentoship.errors import UnsupportedBentoError

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import pytest
 
-from bentoship import assembly
-from bentoship.backends.direct import DirectBackend
+from bentoship.assembly import image as assembly
+from bentoship.assembly.backend import DirectBackend
 from bentoship.bases import Base, Unmade
 from bentoship.bases.debian import debian_base
 from bentoship.bento import Bento

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from bentoship import why
-from bentoship.assembly import BENTO_PATH
+from bentoship.assembly import diff as why
+from bentoship.assembly.image import BENTO_PATH
+from bentoship.assembly.plan import PlannedImage, PlannedLayer
+from bentoship.assembly.published import PublishedImage, published_images
 from bentoship.bento import Bento, Model
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import Entry, folder, symlink
 from bentoship.image.manifest import Image, image_of, index_of
 from bentoship.layers.cache import LayerCache
-from bentoship.plan import PlannedImage, PlannedLayer
-from bentoship.published import PublishedImage, published_images
 from bentoship.stores.layout import LayoutStore
 
 DEBIAN = {"debian": {"packages": [{"name": "libc6", "version": "2.36-9"}, {"name": "bash", "version": "5.2"}]}}

@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from bentoship.assembly import assemble, check, target_of
-from bentoship.backends import Built, Part, Pushed
+from bentoship.assembly.image import assemble, check, target_of
+from bentoship.assembly.plan import Outline, PlannedImage, check_packages, planned_images
+from bentoship.backend import Built, Part, Pushed
 from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento
 from bentoship.errors import DamagedError, PackagesError, RegistryError, StoreError
@@ -21,7 +22,6 @@ from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.packages.layers import Staged, staging
 from bentoship.packages.locks import lock
-from bentoship.plan import Outline, PlannedImage, check_packages, planned_images
 from bentoship.stores import Registry, Store, transfer
 from bentoship.stores.graph import below
 from bentoship.stores.layout import LayoutStore

@@ -15,15 +15,15 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
-from bentoship.assembly import BENTO_PATH
+from bentoship.assembly.image import BENTO_PATH
+from bentoship.assembly.plan import PlannedImage
+from bentoship.assembly.published import PublishedImage
 from bentoship.bento import Bento, Model
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.platforms import owned
 from bentoship.packages.requirements import canonical_name
-from bentoship.plan import PlannedImage
-from bentoship.published import PublishedImage
 from bentoship.stores import Source
 
 
