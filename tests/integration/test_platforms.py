@@ -23,9 +23,9 @@ from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, MANIFEST, Descriptor
 from bentoship.image.platforms import images_of
 from bentoship.image.reference import ImageReference
-from bentoship.running import RemoteImage
-from bentoship.running.unpacked import System, unpacked
 from bentoship.stores.layout import LayoutStore
+from bentoship.verify.runner import RemoteImage
+from bentoship.verify.unpacked import System, unpacked
 from tests.support import emulation
 from tests.support.cache import needs_apt
 from tests.support.elf import AMD64, ARM64, machine_of

@@ -17,9 +17,9 @@ from bentoship.docker.connection import Engine, Place, connect
 from bentoship.errors import EngineError, RegistryError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.running.docker import DockerRunner
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.registry import RegistryStore
+from bentoship.verify.docker import DockerRunner
 from tests.support import dockerd
 from tests.support import proxy as proxies
 from tests.support import registry as registries

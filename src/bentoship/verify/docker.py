@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bentoship.errors import EngineError
-from bentoship.running import PORT, STOP_TIMEOUT, Memory, RemoteImage
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.http import is_loopback
+from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
 
 if TYPE_CHECKING:
     from bentoship.docker.connection import Engine

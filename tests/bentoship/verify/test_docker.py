@@ -8,9 +8,9 @@ import pytest
 
 from bentoship.errors import EngineError
 from bentoship.image.reference import ImageReference
-from bentoship.running import RemoteImage
-from bentoship.running.docker import DockerRunner
 from bentoship.stores.registry import RegistryStore
+from bentoship.verify.docker import DockerRunner
+from bentoship.verify.runner import RemoteImage
 from tests.support import dockerd
 from tests.support.images import put_image
 from tests.support.proxy import Fault, Proxy

@@ -10,9 +10,9 @@ import pytest
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import CONFIG, MANIFEST, Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.running import RemoteImage
-from bentoship.running.unpacked import User, unpacked
 from bentoship.stores.layout import LayoutStore
+from bentoship.verify.runner import RemoteImage
+from bentoship.verify.unpacked import User, unpacked
 from tests.support.images import put, put_image
 
 PASSWD = "root:x:0:0::/root:/bin/sh\nbentoml:x:1034:1035::/home/bentoml:/bin/bash\n"
@@ -48,7 +48,7 @@ def test_files_are_there_as_long_as_needed(tmp_path: Path) -> None:
 )
 def test_the_user_is_looked_up_in_the_image(tmp_path: Path, named: str, user: User) -> None:
     """By name or id, with a group or without."""
-    from bentoship.running import unpacked as module
+    from bentoship.verify import unpacked as module
 
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "passwd").write_text(PASSWD, "utf-8")

@@ -9,8 +9,8 @@ from dataclasses import replace
 from bentoship.errors import NotVerifiedError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.platforms import images_of, written
-from bentoship.running import RemoteImage
 from bentoship.stores.graph import read_manifest
+from bentoship.verify.runner import RemoteImage
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from bentoship.console import size
 from bentoship.errors import EngineError, ProcessError, VerifyError
-from bentoship.running import Memory, RemoteImage, Runner, Running
-from bentoship.running.fitting import fitting
-from bentoship.sample import Answer, Sample, shown
+from bentoship.verify.fitting import fitting
+from bentoship.verify.runner import Memory, RemoteImage, Runner, Running
+from bentoship.verify.sample import Answer, Sample, shown
 
 READY_TIMEOUT = 300.0
 """Seconds that a service has to become ready."""

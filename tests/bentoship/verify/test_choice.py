@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bentoship.errors import NotVerifiedError
-from bentoship.running.choice import RUNNERS, choose
+from bentoship.verify.choice import RUNNERS, choose
 
 
 class Blocked:

@@ -16,12 +16,12 @@ from typing import Any
 from bentoship.errors import NotVerifiedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.layer import Layer
-from bentoship.running import RemoteImage
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import copy
 from bentoship.stores.unpacking import LAYER_TYPES, unpack
 from bentoship.system.rootfs import resolve
+from bentoship.verify.runner import RemoteImage
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
 """The devices of /dev that programs take for granted."""

@@ -12,9 +12,9 @@ from bentoship.errors import NotVerifiedError, StoreError
 from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
 from bentoship.image.platforms import describe
 from bentoship.image.reference import ImageReference
-from bentoship.running import RemoteImage
-from bentoship.running.fitting import fitting
 from bentoship.stores.layout import LayoutStore
+from bentoship.verify.fitting import fitting
+from bentoship.verify.runner import RemoteImage
 from tests.support.images import put
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bentoship.errors import ProcessError
-from bentoship.running import STOP_TIMEOUT, Memory
+from bentoship.verify.runner import STOP_TIMEOUT, Memory
 
 _WITHOUT_PROC = 3.0
 """Seconds that a service has to end, of which more would not help."""

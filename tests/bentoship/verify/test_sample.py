@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bentoship import sample
 from bentoship.errors import VerifyError
-from bentoship.sample import Answer, Sample
+from bentoship.verify import sample
+from bentoship.verify.sample import Answer, Sample
 from tests.support.servers import answering
 
 

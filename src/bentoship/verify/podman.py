@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentoship.running import PORT, STOP_TIMEOUT, Memory, RemoteImage
-from bentoship.running.linux import peak_memory
 from bentoship.stores.credentials import Credentials
 from bentoship.system import process
 from bentoship.system.process import Completed
+from bentoship.verify.linux import peak_memory
+from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
 
 
 class PodmanRunner:

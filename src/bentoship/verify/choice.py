@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bentoship.errors import NotVerifiedError
-from bentoship.running import Runner
-from bentoship.running.chroot import ChrootRunner
-from bentoship.running.docker import DockerRunner
-from bentoship.running.namespace import NamespaceRunner
-from bentoship.running.podman import PodmanRunner
+from bentoship.verify.chroot import ChrootRunner
+from bentoship.verify.docker import DockerRunner
+from bentoship.verify.namespace import NamespaceRunner
+from bentoship.verify.podman import PodmanRunner
+from bentoship.verify.runner import Runner
 
 RUNNERS: tuple[Runner, ...] = (DockerRunner(), PodmanRunner(), NamespaceRunner(), ChrootRunner())
 """All ways, the best first."""

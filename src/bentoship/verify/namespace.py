@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bentoship.running import RemoteImage
-from bentoship.running.linux import HostProcess, free_port
-from bentoship.running.unpacked import DEVICES, System, unpacked
 from bentoship.system import process
+from bentoship.verify.linux import HostProcess, free_port
+from bentoship.verify.runner import RemoteImage
+from bentoship.verify.unpacked import DEVICES, System, unpacked
 
 NEW = ("--mount", "--pid", "--fork", "--kill-child")
 """What unshare makes anew; all of it is gone with the program that it starts."""

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bentoship.running import RemoteImage
-from bentoship.running.linux import HostProcess, end_all_in, free_port
-from bentoship.running.namespace import NEW, entering, mounting, start, which
-from bentoship.running.unpacked import DEVICES, System, unpacked
 from bentoship.system import process
 from bentoship.system.rootfs import resolve
+from bentoship.verify.linux import HostProcess, end_all_in, free_port
+from bentoship.verify.namespace import NEW, entering, mounting, start, which
+from bentoship.verify.runner import RemoteImage
+from bentoship.verify.unpacked import DEVICES, System, unpacked
 
 
 class ChrootRunner:
