@@ -42,10 +42,10 @@ signal.signal(signal.SIGINT, _stop)
 signal.signal(signal.SIGTERM, _stop)
 
 
-def _run(context: Context, step: str, module: str = "steps") -> None:
+def _run(context: Context, step: str, module: str = "publishing") -> None:
     """Do a step of a module; with `--dry` tell what publish would do instead. An error becomes one clean message."""
     # Imported here, so that `invoke --list` answers at once.
-    from bentoship.workspace import workspace
+    from bentoship.project import workspace
 
     if context.config.run.dry:
         _plan()
@@ -57,7 +57,7 @@ def _run(context: Context, step: str, module: str = "steps") -> None:
 def _plan(**how: bool) -> None:
     """Tell what publish would do."""
     from bentoship import before
-    from bentoship.workspace import workspace
+    from bentoship.project import workspace
 
     with _clean_errors(), _for_a_reader():
         before.plan(workspace(FOLDER), **how)

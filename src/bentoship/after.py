@@ -8,14 +8,14 @@ from bentoship import bento as bentos
 from bentoship import console
 from bentoship.bento import Bento
 from bentoship.image.reference import ImageReference
-from bentoship.steps import build, once, publish
+from bentoship.project import Workspace, provider, registry_store, repository, tags
+from bentoship.publishing import build, once, publish
 from bentoship.stores.http import is_loopback
 from bentoship.system.files import temporary_folder
 from bentoship.verify import sample
 from bentoship.verify.choice import choose
 from bentoship.verify.proof import verify as check
 from bentoship.verify.runner import RemoteImage
-from bentoship.workspace import Workspace, provider, registry_store, repository, tags
 
 
 @once

@@ -16,11 +16,11 @@ from bentoship.bento import Bento
 from bentoship.errors import CloudError, RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
+from bentoship.project import Workspace, history, layer_layout, layout, provider, registry_store, repository, tags
+from bentoship.publishing import backend
 from bentoship.report import Plan, Reasons, document, tell
-from bentoship.steps import backend
 from bentoship.stores.nearest import Nearest
 from bentoship.system.files import temporary_folder
-from bentoship.workspace import Workspace, history, layer_layout, layout, provider, registry_store, repository, tags
 
 
 @functools.cache

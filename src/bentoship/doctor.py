@@ -14,8 +14,8 @@ from pathlib import Path
 from bentoship import console, examination
 from bentoship.errors import BentoshipError, RegistryError, SettingsError, explain
 from bentoship.examination import Finding
+from bentoship.project import Workspace, provider, registry_store
 from bentoship.settings import Settings, load
-from bentoship.workspace import Workspace, provider, registry_store
 
 _PATIENCE = 1.5
 """Seconds that each look may take; they are taken at once."""

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from bentoship import console
-from bentoship.steps import once
-from bentoship.workspace import Workspace
+from bentoship.project import Workspace
+from bentoship.publishing import once
 
 
 @once

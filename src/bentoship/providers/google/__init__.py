@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bentoship.errors import CloudError
-from bentoship.google_settings import GoogleSettings
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.providers.generic import GenericProvider
+from bentoship.settings.google import GoogleSettings
 from bentoship.stores import credentials, docker_config
 from bentoship.stores.credentials import Credentials
 from bentoship.system import process

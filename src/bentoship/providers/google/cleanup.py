@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from google.cloud.artifactregistry_v1.types import CleanupPolicy, DockerImage
 
-from bentoship.google_settings import GoogleSettings
+from bentoship.settings.google import GoogleSettings
 
 _KEEP, _DELETE = "bentoship-keep", "bentoship-delete-untagged"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from google.cloud.artifactregistry_v1.types import Repository
 
-from bentoship.google_settings import GoogleSettings
 from bentoship.providers.google.cleanup import policies
+from bentoship.settings.google import GoogleSettings
 
 _Scanning = Repository.VulnerabilityScanningConfig
 _WORDS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bentoship import google_settings
 from bentoship.providers.google import GoogleRegistry
+from bentoship.settings import google as google_settings
 from bentoship.system.process import network_settings
 from tests.support.google import Google
 

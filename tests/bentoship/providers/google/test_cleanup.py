@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from google.cloud.artifactregistry_v1.types import DockerImage
 
-from bentoship.google_settings import GoogleSettings
 from bentoship.providers.google import GoogleRegistry, cleanup
+from bentoship.settings.google import GoogleSettings
 from bentoship.stores.registry import RegistryStore
 from tests.support.google import Google
 from tests.support.images import put_image

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from bentoship import google_settings
 from bentoship.errors import InvalidReferenceError, SettingsError
-from bentoship.google_settings import GoogleSettings
 from bentoship.image.reference import ImageReference
+from bentoship.settings import google as google_settings
+from bentoship.settings.google import GoogleSettings
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import pytest
 
 from bentoship import settings
 from bentoship.errors import SettingsError
-from bentoship.google_settings import GoogleSettings
+from bentoship.settings.google import GoogleSettings
 
 GIVEN = {
     "GCP_PROJECT_ID": "celestial-bodies-123456",

@@ -22,10 +22,7 @@ from bentoship.bento.inputs import wanted_base
 from bentoship.errors import DamagedError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.stores import Store
-from bentoship.stores.registry import RegistryStore
-from bentoship.system.process import network_settings
-from bentoship.workspace import (
+from bentoship.project import (
     Workspace,
     history,
     layer_cache,
@@ -37,6 +34,9 @@ from bentoship.workspace import (
     repository,
     tags,
 )
+from bentoship.stores import Store
+from bentoship.stores.registry import RegistryStore
+from bentoship.system.process import network_settings
 
 R = TypeVar("R")
 
