@@ -56,7 +56,7 @@ def _run(context: Context, step: str, module: str = "publishing") -> None:
 
 def _plan(**how: bool) -> None:
     """Tell what publish would do."""
-    from bentoship import before
+    from bentoship.commands import plan as before
     from bentoship.project import workspace
 
     with _clean_errors(), _for_a_reader():
@@ -66,7 +66,7 @@ def _plan(**how: bool) -> None:
 def _show(what: str, as_json: bool) -> None:
     """Print a list of what the cloud has."""
     with _clean_errors(), _for_a_reader():
-        from bentoship.cloud import show
+        from bentoship.commands.cloud import show
 
         show(FOLDER, what, as_json=as_json)
 
@@ -152,7 +152,7 @@ def push(context: Context) -> None:
 def publish(context: Context, verify: bool = False) -> None:
     """From the service to an image in the registry: all of the above."""
     if verify:
-        _run(context, "publish_verified", "after")
+        _run(context, "publish_verified", "commands.verify")
     else:
         _run(context, "publish")
 
@@ -160,13 +160,13 @@ def publish(context: Context, verify: bool = False) -> None:
 @task
 def verify(context: Context) -> None:
     """Prove that the image in the registry works, by a sample request."""
-    _run(context, "verify", "after")
+    _run(context, "verify", "commands.verify")
 
 
 @task(help={"json": "for programs"})
 def doctor(context: Context, json: bool = False) -> None:
     """Tell what is there for publishing, and what is not."""
-    from bentoship.doctor import doctor
+    from bentoship.commands.doctor import doctor
 
     with _clean_errors(), _for_a_reader():
         works = doctor(FOLDER, as_json=json)
@@ -201,10 +201,10 @@ def locations(context: Context, json: bool = False) -> None:
 @task
 def stop_registry(context: Context) -> None:
     """Stop the local registry; what it holds is kept."""
-    _run(context, "stop_registry", "upkeep")
+    _run(context, "stop_registry", "commands.cleanup")
 
 
 @task
 def clean(context: Context) -> None:
     """Remove what can be made again: caches and this project's images, but nothing that was published."""
-    _run(context, "clean", "upkeep")
+    _run(context, "clean", "commands.cleanup")

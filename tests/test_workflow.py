@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bentoship import console, settings
+from bentoship import settings
+from bentoship.commands import terminal as console
 from bentoship.system.git import clean_commit
 
 ROOT = Path(__file__).parents[1]

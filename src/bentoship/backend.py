@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bentoship.assembly.plan import PlannedImage
 from bentoship.bento import Bento
-from bentoship.console import size
+from bentoship.commands.terminal import size
 from bentoship.image.layer import Stream
 from bentoship.image.reference import ImageReference
 from bentoship.stores.transfer import Progress

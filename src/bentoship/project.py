@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship import bento as bentos
-from bentoship import console
 from bentoship.bento import Bento
+from bentoship.commands import terminal as console
 from bentoship.errors import SettingsError
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from typing import TypeVar
 
 from bentoship import bento as bentos
-from bentoship import console
 from bentoship.assembly.backend import DirectBackend
 from bentoship.assembly.plan import Outline
 from bentoship.backend import Backend, Built, Pushed
@@ -19,6 +18,7 @@ from bentoship.bases import Base
 from bentoship.bases.choice import DEBIAN, choose
 from bentoship.bento import Bento
 from bentoship.bento.inputs import wanted_base
+from bentoship.commands import terminal as console
 from bentoship.errors import DamagedError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bentoship.console import size
+from bentoship.commands.terminal import size
 from bentoship.errors import EngineError, ProcessError, VerifyError
 from bentoship.verify.fitting import fitting
 from bentoship.verify.runner import Memory, RemoteImage, Runner, Running

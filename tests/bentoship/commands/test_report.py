@@ -12,9 +12,9 @@ import pytest
 from bentoship.assembly.diff import Change, Difference, Thing
 from bentoship.assembly.plan import Part, PlannedLayer, Shipment
 from bentoship.bento import Bento
+from bentoship.commands.report import Plan, Reasons, document, tell
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.report import Plan, Reasons, document, tell
 
 AMD, ARM = "linux/amd64", "linux/arm64"
 BLOB = Descriptor(LAYER_TAR, f"sha256:{1:064x}", 1_500_000)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bentoship import console
+from bentoship.commands import terminal as console
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 
 BLOB = Descriptor(LAYER_GZIP, f"sha256:{0:064x}", 2_000_000)

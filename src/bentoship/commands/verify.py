@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 
 from bentoship import bento as bentos
-from bentoship import console
 from bentoship.bento import Bento
+from bentoship.commands import terminal as console
 from bentoship.image.reference import ImageReference
 from bentoship.project import Workspace, provider, registry_store, repository, tags
 from bentoship.publishing import build, once, publish

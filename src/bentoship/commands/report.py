@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bentoship import console
 from bentoship.assembly.diff import Change, Difference, Thing
 from bentoship.assembly.plan import Part, Shipment
 from bentoship.bento import Bento
+from bentoship.commands import terminal as console
 from bentoship.image.platforms import titled
 from bentoship.image.reference import ImageReference
 

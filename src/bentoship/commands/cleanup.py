@@ -7,7 +7,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from bentoship import console
+from bentoship.commands import terminal as console
 from bentoship.project import Workspace
 from bentoship.publishing import once
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bentoship import console
+from bentoship.commands import terminal as console
 from bentoship.providers import Provider
 from bentoship.providers.google import GoogleRegistry
 from bentoship.settings import load

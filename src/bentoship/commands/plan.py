@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from bentoship import bento as bentos
-from bentoship import console
 from bentoship.assembly.diff import differences
 from bentoship.assembly.plan import PlannedImage, shipment
 from bentoship.assembly.published import published_images
 from bentoship.bento import Bento
+from bentoship.commands import terminal as console
+from bentoship.commands.report import Plan, Reasons, document, tell
 from bentoship.errors import CloudError, RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Workspace, history, layer_layout, layout, provider, registry_store, repository, tags
 from bentoship.publishing import backend
-from bentoship.report import Plan, Reasons, document, tell
 from bentoship.stores.nearest import Nearest
 from bentoship.system.files import temporary_folder
 

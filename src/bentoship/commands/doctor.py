@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from bentoship import console, examination
+from bentoship.commands import examination
+from bentoship.commands import terminal as console
+from bentoship.commands.examination import Finding
 from bentoship.errors import BentoshipError, RegistryError, SettingsError, explain
-from bentoship.examination import Finding
 from bentoship.project import Workspace, provider, registry_store
 from bentoship.settings import Settings, load
 
@@ -118,7 +119,7 @@ def _remote(where: Workspace) -> list[tuple[str, Look]]:
 
 def _google(where: Workspace) -> Finding:
     """What Google's APIs say of project, repository and account."""
-    from bentoship.cloud import outlook
+    from bentoship.commands.cloud import outlook
 
     return Finding("google", "ok", outlook(provider(where)))
 

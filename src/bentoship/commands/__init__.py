@@ -1,0 +1,1 @@
+"""What each task prints: the only place that speaks to a person."""
