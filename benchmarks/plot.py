@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 from benchmarks.report import OURS, THEIRS, TITLES, Summary
-from bentoship.commands.terminal import size
+from bentoship.system.text import size
 
 _WIDTH, _TOP, _ROW, _BAR = 860, 92, 50, 16
 _PANELS = ((200, 240), (560, 220))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bentoship.commands.terminal import size
+from bentoship.system.text import size
 
 OURS, THEIRS = "bentoship", "docker"
 

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from bentoship.assembly.plan import PlannedImage
 from bentoship.bento import Bento
-from bentoship.commands.terminal import size
 from bentoship.image.layer import Stream
 from bentoship.image.reference import ImageReference
 from bentoship.stores.transfer import Progress
+from bentoship.system.text import size
 
 
 @dataclass(frozen=True)

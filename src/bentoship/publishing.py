@@ -36,6 +36,7 @@ from bentoship.project import (
 )
 from bentoship.stores import Store
 from bentoship.stores.registry import RegistryStore
+from bentoship.system import text
 from bentoship.system.process import network_settings
 
 R = TypeVar("R")
@@ -273,7 +274,7 @@ def push(where: Workspace) -> Pushed:
         image = backend(where).containerize(build(where))
         backend(where).tag(image, references)
         pushed, seconds = _push(where, image, references)
-    console.table([(console.size(part.size), part.outcome, part.title) for part in pushed.parts])
+    console.table([(text.size(part.size), part.outcome, part.title) for part in pushed.parts])
     console.say("push", pushed.line)
     for reference in references:
         console.say("push", str(reference))

@@ -18,11 +18,12 @@ from bentoship.bento.content import image_files
 from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import Entry, Layer, Stream, folder, symlink, tar_stream, tree
 from bentoship.image.manifest import Image, image_of
-from bentoship.layers.cache import LayerCache, key_of, measured
+from bentoship.layers.cache import LayerCache, measured
 from bentoship.layers.compression import MEMBER, is_worthwhile
 from bentoship.packages.install import VENV, Target
 from bentoship.packages.layers import Job, Staged, package_layers
 from bentoship.packages.locks import lock, other_versions
+from bentoship.system.records import key_of
 
 # Raise it when the content of a layer changes for the same inputs, so that those made before are made anew.
 RECIPE = "3"

@@ -11,7 +11,7 @@ from bentoship.bases.facts import Facts
 from bentoship.image.layer import Layer
 
 if TYPE_CHECKING:
-    from bentoship.bases.interpreter import Interpreter
+    from bentoship.layers.bytecode import Interpreter
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ from bentoship.bases.facts import Facts
 from bentoship.debian.apt import Apt, DebPackage
 from bentoship.debian.sources import os_release
 from bentoship.errors import BaseImageError
-from bentoship.layers.cache import LayerCache, key_of
+from bentoship.layers.cache import LayerCache
+from bentoship.system.records import key_of
 from bentoship.system.rootfs import is_as_made, make_once
 
 if TYPE_CHECKING:
-    from bentoship.bases.interpreter import Interpreter
     from bentoship.image.layer import Layer
+    from bentoship.layers.bytecode import Interpreter
 
 # Raise it when the same packages give other files, so that bases made before are made anew.
 RECIPE = "3"

@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from bentoship.bases.debian_files import configure, is_wanted
-from bentoship.bases.interpreter import Interpreter
 from bentoship.debian.apt import DebPackage
 from bentoship.debian.unpack import control_files, files, unpack_tar
 from bentoship.image.layer import Entry, tree
-from bentoship.layers.bytecode import Batch, compile_trees
+from bentoship.layers.bytecode import Batch, Interpreter, compile_trees
 from bentoship.system.parallel import ahead
 
 # Modes and groups that differ from what `tree` gives every file. 42 is the group shadow (/usr/share/base-passwd).

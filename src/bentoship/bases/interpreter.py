@@ -7,13 +7,12 @@ import platform
 import re
 import struct
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from uv import find_uv_bin
 
 from bentoship.errors import BaseImageError
+from bentoship.layers.bytecode import Interpreter
 from bentoship.system import process
 from bentoship.system.rootfs import resolve
 
@@ -24,19 +23,6 @@ _PT_INTERP = 3
 
 # Set by us alone, since what a base holds is a stranger's: no password, no proxy, no home.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
-
-
-@dataclass(frozen=True)
-class Interpreter:
-    """A Python that can be run here.
-
-    Args:
-        args: the beginning of its command line; a script and its arguments follow.
-        env: its whole environment.
-    """
-
-    args: tuple[str, ...]
-    env: Mapping[str, str]
 
 
 def find_python(rootfs: Path, version: str, path_env: str) -> PurePosixPath:

@@ -13,12 +13,13 @@ from typing import Any
 
 from bentoship.bases import Base
 from bentoship.bases.facts import Facts
-from bentoship.bases.interpreter import Interpreter, compiler, find_python, host_platform
+from bentoship.bases.interpreter import compiler, find_python, host_platform
 from bentoship.errors import BaseImageError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.layer import Layer
 from bentoship.image.platforms import images_of, written
 from bentoship.image.reference import ImageReference
+from bentoship.layers.bytecode import Interpreter
 from bentoship.stores import Store
 from bentoship.stores.graph import children, read_manifest
 from bentoship.stores.retry import persist

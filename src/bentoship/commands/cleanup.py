@@ -10,6 +10,7 @@ from pathlib import Path
 from bentoship.commands import terminal as console
 from bentoship.project import Workspace
 from bentoship.publishing import once
+from bentoship.system import text
 
 
 @once
@@ -31,7 +32,7 @@ def clean(where: Workspace) -> None:
     for path in [*found, where.layout.parent]:
         freed += _freed_with(path)
         shutil.rmtree(path, ignore_errors=True)
-    console.say("clean", f"removed {console.size(freed)}; what was published in the local registry is kept")
+    console.say("clean", f"removed {text.size(freed)}; what was published in the local registry is kept")
 
 
 def _freed_with(folder: Path) -> int:

@@ -14,6 +14,7 @@ from bentoship.bento import Bento
 from bentoship.commands import terminal as console
 from bentoship.image.platforms import titled
 from bentoship.image.reference import ImageReference
+from bentoship.system import text
 
 _SHOWN = 20
 """As many changes of a part as a person reads; programs get all."""
@@ -71,11 +72,11 @@ def tell(made: Plan) -> None:
         parts = made.shipment.parts
         say("containerize", f"{sum(part.layer.made for part in parts)} of {len(parts)} layers are made")
         console.table([_row(part, made.platforms) for part in parts], to=sys.stdout)
-        size = console.size(made.shipment.size, exact=made.shipment.digest is not None)
+        size = text.size(made.shipment.size, exact=made.shipment.digest is not None)
     say("tag", ", ".join(made.tags))
     time = ""
     if made.seconds and made.speed:
-        time = f", about {console.duration(made.seconds)} at the {console.size(made.speed)}/s of the last push"
+        time = f", about {text.duration(made.seconds)} at the {text.size(made.speed)}/s of the last push"
     say("push", f"{size} to send to {made.target}{time}")
     if made.reasons:
         _tell_why(made.reasons, made.platforms)
@@ -104,8 +105,8 @@ def _change(change: Change) -> tuple[str, str, str, str]:
     if now.size is None and before.size is None:
         return change.kind, change.name, " → ".join(filter(None, (before.version, now.version))), ""
     grown = (now.size or 0) - (before.size or 0)
-    difference = f"{'+' if grown >= 0 else '-'}{console.size(abs(grown))}" if change.kind == "changed" else ""
-    return change.kind, change.name, console.size(change.size), difference
+    difference = f"{'+' if grown >= 0 else '-'}{text.size(abs(grown))}" if change.kind == "changed" else ""
+    return change.kind, change.name, text.size(change.size), difference
 
 
 def document(made: Plan) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def document(made: Plan) -> dict[str, Any]:
 
 def _row(part: Part, platforms: Sequence[str]) -> tuple[str, str, str]:
     layer = part.layer
-    size = console.size(layer.size, exact=layer.descriptor is not None)
+    size = text.size(layer.size, exact=layer.descriptor is not None)
     return size, part.state, titled(layer.title, part.platforms, platforms)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from bentoship.image.descriptor import Descriptor
+from bentoship.system.text import size
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -24,24 +25,6 @@ def say(step: str, text: str, *, to: TextIO | None = None) -> None:
 def result(text: str) -> None:
     """The one line that a script reads."""
     print(text, flush=True)
-
-
-def size(count: float, *, exact: bool = True) -> str:
-    """Bytes for people: 532 B, 41.2 kB, ~98.4 MB for an estimate."""
-    if not exact:
-        return f"~{size(count)}"
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError
-
-
-def duration(seconds: float) -> str:
-    """An estimate of a time for people: 4 s, 12 min, 2.5 h."""
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from bentoship.system import process
 
-if TYPE_CHECKING:
-    from bentoship.bases.interpreter import Interpreter
-
 _WORKER = Path(__file__).with_name("bytecode_worker.py")
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python that can be run here.
+
+    Args:
+        args: the beginning of its command line; a script and its arguments follow.
+        env: its whole environment.
+    """
+
+    args: tuple[str, ...]
+    env: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -120,8 +120,3 @@ def from_record(data: Mapping[str, Any], stream: Stream | None = None) -> Layer:
     """What `to_record` was given; a layer of which no blob is kept gets the stream. Raises ValueError or KeyError."""
     descriptor = Descriptor.from_dict(data["descriptor"])
     return Layer(descriptor, data["diffId"], data["title"], None if data.get("kept", True) else stream)
-
-
-def key_of(*parts: str) -> str:
-    """A key over texts, 64 hex digits."""
-    return hashlib.sha256("\0".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()

@@ -18,15 +18,16 @@ from bentoship.errors import DamagedError
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 from bentoship.image.layer import Layer, folders_of, tree
 from bentoship.layers.bytecode import Batch, compile_trees
-from bentoship.layers.cache import LayerCache, from_record, key_of, to_record
+from bentoship.layers.cache import LayerCache, from_record, to_record
 from bentoship.layers.segments import Segment, joined, write_segment
 from bentoship.packages.install import Distribution, Target, clashing, distributions, installing, with_byte_code
 from bentoship.packages.requirements import canonical_name, local_file
 from bentoship.system import records
 from bentoship.system.files import temporary_folder
+from bentoship.system.records import key_of
 
 if TYPE_CHECKING:
-    from bentoship.bases.interpreter import Interpreter
+    from bentoship.layers.bytecode import Interpreter
 
 # Raise it when the same packages give other layers, so that those made before are made anew.
 RECIPE = "4"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from bentoship.bento import LOCK_PLATFORM
 from bentoship.errors import PackagesError
-from bentoship.layers.cache import key_of
 from bentoship.packages.install import OTHERWISE, Target, run_uv, selection
 from bentoship.packages.requirements import address_lines, canonical_name, is_exact, lines, portable_lines
 from bentoship.system import records
+from bentoship.system.records import key_of
 
 
 def lock(bento: Path, target: Target, locks: Path) -> list[str]:

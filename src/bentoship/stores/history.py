@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bentoship.errors import InvalidReferenceError
 from bentoship.image.reference import ImageReference
-from bentoship.layers.cache import key_of
 from bentoship.system import records
+from bentoship.system.records import key_of
 
 _WORTH_MEASURING = 1_000_000
 """Bytes; of less, it is the questions and answers that take the time."""

@@ -26,5 +26,10 @@ def read(file: Path) -> Any:
     return json.loads(content) if digest == _digest(content) else None
 
 
+def key_of(*parts: str) -> str:
+    """A key over texts, 64 hex digits."""
+    return hashlib.sha256("\0".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
+
+
 def _digest(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bentoship.commands.terminal import size
 from bentoship.errors import EngineError, ProcessError, VerifyError
+from bentoship.system.text import size
 from bentoship.verify.fitting import fitting
 from bentoship.verify.runner import Memory, RemoteImage, Runner, Running
 from bentoship.verify.sample import Answer, Sample, shown

@@ -13,23 +13,6 @@ BLOB = Descriptor(LAYER_GZIP, f"sha256:{0:064x}", 2_000_000)
 OTHER = Descriptor(LAYER_GZIP, f"sha256:{'ab' * 32}", 1_000_000)
 
 
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (98_400_000, "98.4 MB"), (5e9, "5.0 GB")]
-)
-def test_sizes_are_for_people(count: float, text: str) -> None:
-    """Bytes in the largest unit that leaves a digit before the point; an estimate is marked."""
-    assert console.size(count) == text
-    assert console.size(count, exact=False) == f"~{text}"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "1 s"), (4.4, "4 s"), (89, "89 s"), (150, "2 min"), (5000, "83 min"), (9000, "2.5 h")]
-)
-def test_times_are_for_people(seconds: float, text: str) -> None:
-    """As rough as an estimate is."""
-    assert console.duration(seconds) == text
-
-
 def test_a_transfer_tells_how_long_it_took() -> None:
     """From when there was something to send; without that, nothing."""
     with console.Transfer("push") as progress:

@@ -14,9 +14,8 @@ from types import CodeType
 import pytest
 from uv import find_uv_bin
 
-from bentoship.bases.interpreter import Interpreter
 from bentoship.layers import bytecode_worker
-from bentoship.layers.bytecode import Batch, compile_trees
+from bentoship.layers.bytecode import Batch, Interpreter, compile_trees
 
 HERE = Interpreter((sys.executable, "-I", "-S"), {"LC_ALL": "C.UTF-8"})
 PYC = f"__pycache__/{{}}.{sys.implementation.cache_tag}.pyc"

@@ -9,8 +9,9 @@ import pytest
 
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import Entry, Layer, tar_stream
-from bentoship.layers.cache import LayerCache, key_of, measured
+from bentoship.layers.cache import LayerCache, measured
 from bentoship.system import records
+from bentoship.system.records import key_of
 
 ENTRIES = [Entry("etc/motd", content=b"hello")]
 

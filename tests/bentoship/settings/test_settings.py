@@ -9,7 +9,7 @@ from bentoship import settings
 from bentoship.errors import SettingsError
 from bentoship.system import process
 
-EXAMPLE = Path(__file__).parents[2] / ".env.example"
+EXAMPLE = Path(__file__).parents[3] / ".env.example"
 
 
 def load(folder: Path, **environ: str) -> settings.Settings:

@@ -17,7 +17,7 @@ from bentoship.stores.credentials import find
 from bentoship.stores.docker_config import config_file, installed_helper, name_helper
 
 HOST = "europe-west6-docker.pkg.dev"
-SOURCES = Path(__file__).parents[2] / "src"
+SOURCES = Path(__file__).parents[3] / "src"
 
 # As docker login writes it, with what bentoship knows nothing of.
 LOGGED_IN = """\

@@ -22,7 +22,7 @@ with lock(Path(sys.argv[1])):
 def test_a_lock_keeps_other_processes_waiting(tmp_path: Path) -> None:
     """Who comes second waits, and goes on when the first has ended, however it ended."""
     path = tmp_path / "folder" / "lock"
-    src = str(Path(__file__).parents[2] / "src")
+    src = str(Path(__file__).parents[3] / "src")
     args = [sys.executable, "-c", HOLDS, str(path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(args, **pipes, env={"PYTHONPATH": src}, text=True) as first:  # type: ignore[call-overload]
@@ -59,7 +59,7 @@ def gone(path: Path) -> None:
 
 def test_a_temporary_folder_outlives_nobody(tmp_path: Path) -> None:
     """It goes with its block, or with the next one after its process was killed; never while it is used."""
-    src = str(Path(__file__).parents[2] / "src")
+    src = str(Path(__file__).parents[3] / "src")
     args = [sys.executable, "-c", MAKES, str(tmp_path / "scratch")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(args, **pipes, env={"PYTHONPATH": src}, text=True) as other:  # type: ignore[call-overload]
