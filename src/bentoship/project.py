@@ -19,7 +19,7 @@ from bentoship.stores.history import History
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.git import clean_commit
-from bentoship.system.process import network_settings
+from bentoship.system.network import network_settings
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from bentoship.project import (
 from bentoship.stores import Store
 from bentoship.stores.registry import RegistryStore
 from bentoship.system import text
-from bentoship.system.process import network_settings
+from bentoship.system.network import network_settings
 
 R = TypeVar("R")
 

@@ -13,7 +13,7 @@ import pytest
 from bentoship.image.reference import ImageReference
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.registry import RegistryStore
-from bentoship.system.process import network_settings
+from bentoship.system.network import network_settings
 from tests.support.google import Google, hosts
 from tests.support.images import put_image
 

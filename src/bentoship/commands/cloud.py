@@ -11,7 +11,7 @@ from bentoship.commands import terminal as console
 from bentoship.providers import Provider
 from bentoship.providers.google import GoogleRegistry
 from bentoship.settings import load
-from bentoship.system.process import network_settings
+from bentoship.system.network import network_settings
 
 
 def show(folder: Path, what: str, *, as_json: bool = False) -> None:

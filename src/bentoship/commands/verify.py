@@ -10,8 +10,8 @@ from bentoship.commands import terminal as console
 from bentoship.image.reference import ImageReference
 from bentoship.project import Workspace, provider, registry_store, repository, tags
 from bentoship.publishing import build, once, publish
-from bentoship.stores.http import is_loopback
 from bentoship.system.files import temporary_folder
+from bentoship.system.network import is_loopback
 from bentoship.verify import sample
 from bentoship.verify.choice import choose
 from bentoship.verify.proof import verify as check

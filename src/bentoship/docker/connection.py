@@ -19,7 +19,7 @@ from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
 
 from bentoship.errors import EngineError
-from bentoship.stores.http import is_loopback
+from bentoship.system.network import is_loopback
 from bentoship.system.process import environment
 
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import socket
 import ssl
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
 import urllib3
@@ -19,7 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from bentoship.errors import RegistryError
 from bentoship.stores import Reader
-from bentoship.system.process import Network
+from bentoship.system.network import Network, is_loopback, redacted
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
@@ -28,29 +27,6 @@ STORE_TIMEOUT = 300.0
 
 BLOCK = 1 << 16
 """Bytes that are handed to a connection at a time."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host, with or without a port, is this machine."""
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Whom a URL reaches: credentials for one origin are not for another."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def redacted(url: str) -> str:
-    """A URL without what may be secret in it: user, password and query."""
-    parts = urlsplit(url)
-    return SplitResult(parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "").geturl()
 
 
 class Http:

@@ -15,10 +15,10 @@ from bentoship.stores import Advance, Reader
 from bentoship.stores.answers import refusal
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import MAX_MANIFEST, is_manifest, media_type, read_manifest
-from bentoship.stores.http import Http, is_loopback, no_answer, origin, redacted
+from bentoship.stores.http import Http, no_answer
 from bentoship.stores.token import Login
 from bentoship.stores.verified import Verified
-from bentoship.system.process import Network
+from bentoship.system.network import Network, is_loopback, origin, redacted
 
 _MANIFESTS = MANIFEST_TYPES | INDEX_TYPES
 _ACCEPT = ", ".join(sorted(_MANIFESTS))

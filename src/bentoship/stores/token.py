@@ -17,7 +17,8 @@ import urllib3
 from bentoship.errors import RegistryError
 from bentoship.stores.answers import refusal
 from bentoship.stores.credentials import Credentials
-from bentoship.stores.http import Http, is_loopback, origin, redacted
+from bentoship.stores.http import Http
+from bentoship.system.network import is_loopback, origin, redacted
 
 _LIFETIME = 60.0
 """Seconds that a token holds when its server does not say (distribution spec, "Token Response Fields")."""

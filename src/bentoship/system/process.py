@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import ssl
 import subprocess
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -244,57 +242,3 @@ def start_detached(args: Sequence[str | Path], *, env: Mapping[str, str], log: P
     except OSError as error:
         raise ProcessError(f"Start {args[0]}", error.strerror or str(error)) from error
     return child.pid
-
-
-_CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-
-# Where systems keep the certificates that they believe, for a Python that was built for another system.
-_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Network:
-    """How this machine reaches others.
-
-    Args:
-        proxies: the address of the proxy for each scheme, or for "all".
-        no_proxy: hosts that are reached without it, as NO_PROXY lists them.
-        ca_file: a file of certificates that are believed; the system's own when it is None.
-        ca_folder: a folder of such certificates.
-    """
-
-    proxies: Mapping[str, str] = field(default_factory=dict)
-    no_proxy: str = ""
-    ca_file: str | None = None
-    ca_folder: str | None = None
-
-    def proxy(self, scheme: str, host: str) -> str | None:
-        """The address of the proxy to a host, with its port if it has one; None when it is reached directly."""
-        # What urllib itself asks, though its types do not name it.
-        if urllib.request.proxy_bypass_environment(host, {"no": self.no_proxy}):  # type: ignore[attr-defined]
-            return None
-        proxy = self.proxies.get(scheme) or self.proxies.get("all")
-        return f"http://{proxy}" if proxy and "://" not in proxy else proxy
-
-    @property
-    def ca_bundle(self) -> str | None:
-        """One file of all certificates that are believed, for libraries that know the system's no other way."""
-        if self.ca_file or self.ca_folder:
-            return self.ca_file
-        places = (ssl.get_default_verify_paths().cafile, *_BUNDLES)
-        return next((path for path in places if path and Path(path).is_file()), None)
-
-
-def network_settings() -> Network:
-    """What the environment says about proxies and certificates, in the names that curl, Go and requests know."""
-    proxies = urllib.request.getproxies_environment()
-    no_proxy = proxies.pop("no", "")
-    named = next((value for name in _CA_FILES if (value := os.environ.get(name))), None)
-    folder = os.environ.get("SSL_CERT_DIR")
-    usual = ssl.get_default_verify_paths()
-    if not named and not folder and not usual.cafile and not usual.capath:
-        named = next((path for path in _BUNDLES if Path(path).is_file()), None)
-    return Network(proxies, no_proxy, named, folder)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from bentoship.errors import EngineError
 from bentoship.stores.credentials import Credentials
-from bentoship.stores.http import is_loopback
+from bentoship.system.network import is_loopback
 from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
-from bentoship.system.process import Network
+from bentoship.system.network import Network
 from tests.support.images import noise, put
 from tests.support.proxy import Fault, Proxy
 from tests.support.registry import Registry, make_certificate, needs_openssl, refused

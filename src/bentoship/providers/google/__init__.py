@@ -19,7 +19,7 @@ from bentoship.settings.google import GoogleSettings
 from bentoship.stores import credentials, docker_config
 from bentoship.stores.credentials import Credentials
 from bentoship.system import process
-from bentoship.system.process import Network
+from bentoship.system.network import Network
 
 if TYPE_CHECKING:
     from google.cloud.artifactregistry_v1.types import Repository

@@ -20,7 +20,7 @@ from google.auth.transport.requests import Request
 from bentoship.errors import CloudError, ProcessError
 from bentoship.providers.google.failures import LOGIN, Asked, explained
 from bentoship.system import process
-from bentoship.system.process import Network
+from bentoship.system.network import Network
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email")
 _DOING = "Log in to Google Cloud"

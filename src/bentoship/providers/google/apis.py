@@ -23,8 +23,7 @@ from bentoship.errors import CloudError
 from bentoship.providers.google import reach
 from bentoship.providers.google.account import Account
 from bentoship.providers.google.failures import Asked, explained, reason
-from bentoship.stores.http import is_loopback, redacted
-from bentoship.system.process import Network
+from bentoship.system.network import Network, is_loopback, redacted
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import pytest
 
 from bentoship.providers.google import GoogleRegistry
 from bentoship.settings import google as google_settings
-from bentoship.system.process import network_settings
+from bentoship.system.network import network_settings
 from tests.support.google import Google
 
 Provider = Callable[..., GoogleRegistry]

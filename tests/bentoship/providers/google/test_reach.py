@@ -11,7 +11,7 @@ from bentoship.errors import CloudError, RegistryError
 from bentoship.image.reference import ImageReference
 from bentoship.providers.google import GoogleRegistry, account, apis, reach
 from bentoship.stores.registry import RegistryStore
-from bentoship.system.process import network_settings
+from bentoship.system.network import network_settings
 from tests.support.google import Google, hosts, keys, rpc
 from tests.support.google.apis import SERVICES
 from tests.support.images import put_image
