@@ -219,10 +219,10 @@ def _registry_base(where: Workspace, bento: Bento) -> tuple[ImageReference | Non
     chosen = choose(where.settings.base_image, bento.base_image, bento.python_version, has_apt=has_apt)
     if chosen == DEBIAN:
         return None, None
-    from bentoship.stores.credentials import find
+    from bentoship.stores.credentials import find_credentials
 
     image = ImageReference.parse(chosen)
-    return image, RegistryStore(image, lambda: find(image.host, image.path), network=network_settings())
+    return image, RegistryStore(image, lambda: find_credentials(image.host, image.path), network=network_settings())
 
 
 @once
