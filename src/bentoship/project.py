@@ -19,6 +19,7 @@ from bentoship.settings.address import RegistryAddress
 from bentoship.stores.history import History
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
 
@@ -131,4 +132,6 @@ def local_name(where: Workspace, bento: Bento) -> str:
 def registry_store(where: Workspace, target: ImageReference, *, push: bool) -> RegistryStore:
     """The repository that the image goes to, as the account that the provider knows."""
     whose = provider(where)
-    return RegistryStore(target, whose.credentials, push=push, plain_http=whose.plain_http, network=network_settings())
+    return RegistryStore(
+        target, whose.credentials, push=push, plain_http=whose.plain_http, session=Session(network_settings())
+    )

@@ -36,6 +36,7 @@ from bentoship.project import (
 )
 from bentoship.stores import Store
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
 from bentoship.system import text
 from bentoship.system.network import network_settings
 
@@ -222,7 +223,9 @@ def _registry_base(where: Workspace, bento: Bento) -> tuple[ImageReference | Non
     from bentoship.stores.credentials import find_credentials
 
     image = ImageReference.parse(chosen)
-    return image, RegistryStore(image, lambda: find_credentials(image.host, image.path), network=network_settings())
+    return image, RegistryStore(
+        image, lambda: find_credentials(image.host, image.path), session=Session(network_settings())
+    )
 
 
 @once
