@@ -92,7 +92,7 @@ def backend(run: Run) -> Backend:
         outline=functools.partial(base_outline, run),
         engine=functools.partial(_load_into_engine, run),
         platforms=settings.platforms,
-        holders=run.history.holders,
+        holders=run.history.paths_by_blob,
         tell=functools.partial(run.reporter.say, "containerize"),
     )
 
