@@ -82,7 +82,9 @@ def test_values_need_the_standard_library_alone(module: str) -> None:
         (["bentoship.docker.backend"], ["bentoship.publishing"]),
         (["bentoship.verify"], ["bentoship.verify", "bentoship.verify", "bentoship.commands.verify"]),
         (["bentoship.verify.linux"], ["bentoship.verify"]),
+        (["bentoship.commands"], ["bentoship.commands", "tasks"]),
         (["bentoship.publishing"], ["bentoship.commands"]),
+        (["atexit"], []),
         (["bentoship.project"], ["bentoship.publishing", "bentoship.commands", "tasks"]),
         (["rich"], ["bentoship.commands.terminal"]),
     ],
@@ -101,6 +103,30 @@ def test_the_environment_is_read_in_two_places() -> None:
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "putenv"}
     }
     assert within(readers, "bentoship.settings", "bentoship.system.process"), readers
+
+
+def test_only_commands_print() -> None:
+    """What publishing does is told to a reporter; who prints into a file of its own says into which."""
+    printers = {
+        name_of(path)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert within(printers, "bentoship.commands", "bentoship.docker.build", "celestial_bodies.train"), printers
+
+
+def test_nothing_lasts_longer_than_a_run() -> None:
+    """No function of a module remembers what it made: a process may do more than one run."""
+    remembering = {
+        f"{name_of(path)}.{node.name}"
+        for path in SOURCES
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if ast.unparse(decorator).partition("(")[0] in {"functools.cache", "functools.lru_cache"}
+    }
+    assert remembering == set()
 
 
 def test_tasks_are_listed_without_heavy_imports() -> None:
