@@ -103,7 +103,8 @@ def model_layer(model: Model, cache: LayerCache) -> tuple[Layer, ...]:
 
     def made() -> Iterator[Layer]:
         entries, title = _model(model), f"model {model.tag}"
-        yield cache.write(entries, title) if _compresses(entries) else measured(_model_stream(model), title)
+        compresses = _compresses(entries)
+        yield cache.write(entries, title, "model") if compresses else measured(_model_stream(model), title, "model")
 
     return cache.make(model_key(model), made, stream=_model_stream(model))
 
@@ -128,7 +129,9 @@ def _model_stream(model: Model) -> Stream:
 
 def source_layer(bento: Bento, cache: LayerCache) -> tuple[Layer, ...]:
     """The layer with the Bento without its models: last, and small."""
-    return cache.make(key_of("source", RECIPE, bento.tag), lambda: [cache.write(_source(bento), f"source {bento.tag}")])
+    return cache.make(
+        key_of("source", RECIPE, bento.tag), lambda: [cache.write(_source(bento), f"source {bento.tag}", "source")]
+    )
 
 
 def _source(bento: Bento) -> list[Entry]:
@@ -163,7 +166,9 @@ def system_layer(bento: Bento, base: Base, cache: LayerCache) -> tuple[Layer, ..
     state = [folder(f"{HOME}/{name}", mode=0o1777, uid=UID, gid=UID) for name in ("bentos", "envs", "models", "tmp")]
     entries = [*_user_database(base.facts), *_folders(), *state, *_virtual_environment(bento, base)]
     texts = [f"{entry.path} {entry.mode:o} {entry.content!r} {entry.target}" for entry in entries]
-    return cache.make(key_of("system", RECIPE, *texts), lambda: [cache.write(entries, "user and environment")])
+    return cache.make(
+        key_of("system", RECIPE, *texts), lambda: [cache.write(entries, "user and environment", "system")]
+    )
 
 
 def _user_database(facts: Facts) -> Iterator[Entry]:
@@ -247,7 +252,7 @@ def _config(bento: Bento, base: Base, locked: Sequence[str]) -> dict[str, Any]:
         "org.bentoship.base": json.dumps(
             {k: v for k, v in base.origin.items() if k != "pinned"}, sort_keys=True, separators=(",", ":")
         ),
-        "org.bentoship.packages": " ".join(locked),
+        "org.bentoship.packages": json.dumps(list(locked), separators=(",", ":"), ensure_ascii=False),
     }
     return {
         **kept,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +52,7 @@ def _image(store: Source, root: Descriptor) -> tuple[str, PublishedImage]:
     titles = [step["comment"] for step in document["history"]]
     return written(document), PublishedImage(
         tuple(zip(titles, map(Descriptor.from_dict, manifest["layers"]), strict=True)),
-        # Whole lines, in which a space stands before a marker, too.
-        tuple(re.findall(r"(?<!\S)[\w.-]+(?:\[\S*\])?==\S+", config["Labels"]["org.bentoship.packages"])),
+        tuple(json.loads(config["Labels"]["org.bentoship.packages"])),
         json.loads(config["Labels"]["org.bentoship.base"]),
         config,
     )

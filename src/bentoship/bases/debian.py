@@ -145,7 +145,7 @@ class _Plan:
         from bentoship.bases import debian_making
 
         self._make()  # somebody may have changed the files since
-        return [layers.write(debian_making.entries(self.rootfs), title)]
+        return [layers.write(debian_making.entries(self.rootfs), title, "base")]
 
     def _twin(self) -> Path | None:
         """The files of the same base for this machine, if it is for another one."""

@@ -165,7 +165,7 @@ def _layers(doing: str, manifest: Mapping[str, Any], config: Mapping[str, Any], 
         if media_type is None:
             hint = "Choose a base whose layers are compressed with gzip." if "zstd" in descriptor.media_type else ""
             raise BaseImageError(doing, f"it has a layer of the type {descriptor.media_type}", hint or _OTHERWISE)
-        layers.append(Layer(replace(descriptor, media_type=media_type), str(diff_id), f"base {name}"))
+        layers.append(Layer(replace(descriptor, media_type=media_type), str(diff_id), f"base {name}", "base"))
     return tuple(layers)
 
 

@@ -13,6 +13,9 @@ from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
 from bentoship.image.layer import MTIME, Layer
 from bentoship.image.platforms import describe
 
+KIND = "org.bentoship.layer.kind"
+"""The annotation of a layer's descriptor that says which part of the image it is."""
+
 CREATED = datetime.fromtimestamp(MTIME, UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -76,7 +79,7 @@ def image_of(
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": Descriptor.of(CONFIG, config_bytes).to_dict(),
-        "layers": [layer.descriptor.to_dict() for layer in layers],
+        "layers": [{**layer.descriptor.to_dict(), "annotations": {KIND: layer.kind}} for layer in layers],
         "annotations": dict(sorted(annotations.items())),
     }
     return Image(tuple(layers), config_bytes, _json(manifest), platform, annotations)

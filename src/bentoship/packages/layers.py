@@ -141,7 +141,10 @@ def _guess(line: str, weights: Mapping[str, int]) -> Package:
     if 4 * weight < _HEAVY:
         return Package(name, "", 4 * weight, segment=Segment(Path(), "", weight))
     return Package(
-        name, "", 4 * weight, layer=Layer(Descriptor(LAYER_GZIP, "", weight), "", f"package {line.replace('==', ' ')}")
+        name,
+        "",
+        4 * weight,
+        layer=Layer(Descriptor(LAYER_GZIP, "", weight), "", f"package {line.replace('==', ' ')}", "packages"),
     )
 
 
@@ -295,7 +298,7 @@ def _shared_layer(job: Job, title: str, packages: Sequence[Package]) -> Layer:
         plain = hashlib.sha256()
         folders = folders_of(path for one in packages for path in one.paths)
         descriptor = job.cache.keep(joined(folders, segments, plain))
-        return [Layer(descriptor, f"sha256:{plain.hexdigest()}", title)]
+        return [Layer(descriptor, f"sha256:{plain.hexdigest()}", title, "packages")]
 
     key = key_of("joined", RECIPE, title, *(segment.digest for segment in segments))
     (layer,) = job.cache.make(key, made)
@@ -342,7 +345,7 @@ def _keep(job: Job, line: str, found: Distribution | None) -> Package:
     if found is None:
         package = Package("", "", 0)
     elif found.size >= _HEAVY:
-        layer = job.cache.write(found.entries, f"package {found.name} {found.version}")
+        layer = job.cache.write(found.entries, f"package {found.name} {found.version}", "packages")
         package = Package(found.name, found.version, found.size, layer=layer)
     else:
         segment = write_segment(job.folder / f"{key}.gz", found.entries)

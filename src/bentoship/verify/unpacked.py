@@ -105,7 +105,7 @@ def _layers(doing: str, manifest: Mapping[str, Any], config: Mapping[str, Any]) 
         if descriptor.media_type not in LAYER_TYPES:
             raise NotVerifiedError(doing, f"a layer is of the type {descriptor.media_type}", "An engine can unpack it.")
         known = Descriptor(LAYER_TYPES[descriptor.media_type], descriptor.digest, descriptor.size)
-        layers.append(Layer(known, str(diff_id), ""))
+        layers.append(Layer(known, str(diff_id), "", "base"))
     return layers
 
 

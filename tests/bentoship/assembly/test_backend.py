@@ -251,12 +251,12 @@ def both(layers: LayerCache, base: Base) -> dict[str, Base]:
     """Bases for two platforms, with a small layer each; both have the files of the one."""
     found = {}
     for platform in ("linux/amd64", "linux/arm64"):
-        small = layers.write([Entry("opt/base", content=platform.encode())], "base")
+        small = layers.write([Entry("opt/base", content=platform.encode())], "base", "base")
         found[platform] = dataclasses.replace(base, layers=(small,), platform=platform)
     return found
 
 
 def base_in(layers: LayerCache, base: Base) -> Base:
     """The base with a layer of its own in another cache, in place of its large one."""
-    small = layers.write([Entry("opt/base", content=b"base")], "base")
+    small = layers.write([Entry("opt/base", content=b"base")], "base", "base")
     return dataclasses.replace(base, layers=(small,))

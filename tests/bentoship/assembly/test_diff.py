@@ -19,7 +19,7 @@ from bentoship.assembly.published import PublishedImage, published_images
 from bentoship.bento import Bento, Model
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
-from bentoship.image.layer import Entry, folder, symlink
+from bentoship.image.layer import Entry, Kind, folder, symlink
 from bentoship.image.manifest import Image, image_of, index_of
 from bentoship.layers.cache import LayerCache
 from bentoship.stores.layout import LayoutStore
@@ -55,6 +55,13 @@ def bento(tmp_path: Path) -> Bento:
 Files = Mapping[str, bytes]
 
 
+def kind(title: str) -> Kind:
+    """What a layer of these tests is, by its title."""
+    first = title.partition(" ")[0].rstrip(",")
+    kinds: dict[str, Kind] = {"packages": "packages", "package": "packages", "model": "model", "source": "source"}
+    return kinds.get(first, "system" if title == "user and environment" else "base")
+
+
 def image(
     cache: LayerCache,
     layers: Mapping[str, Files],
@@ -65,10 +72,10 @@ def image(
 ) -> Image:
     """An image as it is assembled, its layers made of files by title."""
     made = [
-        cache.write([Entry(path, content=content) for path, content in files.items()], title)
+        cache.write([Entry(path, content=content) for path, content in files.items()], title, kind(title))
         for title, files in layers.items()
     ]
-    labels = {"org.bentoship.base": json.dumps(base or DEBIAN), "org.bentoship.packages": " ".join(packages)}
+    labels = {"org.bentoship.base": json.dumps(base or DEBIAN), "org.bentoship.packages": json.dumps(list(packages))}
     return image_of(made, {"Env": list(env), "Labels": labels}, platform, {})
 
 
@@ -122,7 +129,7 @@ def test_source_differs_by_its_files(bento: Bento, cache: LayerCache, store: Lay
         Entry(f"{at}/run.sh", content=b"#!", mode=0o755), Entry(f"{at}/service.py", content=b"b" * 10),
         symlink(f"{at}/link", "two"),
     ]  # fmt: skip
-    first, second = cache.write(old, "source echo:one"), cache.write(new, "source echo:two")
+    first, second = cache.write(old, "source echo:one", "source"), cache.write(new, "source echo:two", "source")
     start = image(cache, {})
     before = publish(store, image_of([first], json.loads(start.config)["config"], "linux/amd64", {}))
     now = replace(start, layers=(second,))

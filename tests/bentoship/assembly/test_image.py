@@ -160,7 +160,7 @@ def test_what_changes_is_seen(bento: Bento, base: Base, tmp_path: Path, what: st
     elif what == "env":
         bento = dataclasses.replace(bento, envs=(Env("MODE", "slow", "all"),))
     else:
-        extra = [cache.write([Entry("opt/x", content=b"x")], "more")]
+        extra = [cache.write([Entry("opt/x", content=b"x")], "more", "base")]
         base = dataclasses.replace(base, layers=(*base.layers, *extra))
     second, _ = make(bento, base, tmp_path)
     assert first.descriptor != second.descriptor
@@ -194,6 +194,6 @@ def test_the_manifest_tells_what_the_image_is(bento: Bento, base: Base, tmp_path
     assert json.loads(annotations["org.bentoship.models"]) == [{"tag": "stars:v1", "metadata": {"accuracy": 0.9}}]
     assert annotations["org.bentoship.bento"] == "echo:one"
     labels = config_of(image)["Labels"]
-    assert labels["org.bentoship.packages"] == "tool==1.0"
+    assert json.loads(labels["org.bentoship.packages"]) == ["tool==1.0"]
     packages = json.loads(labels["org.bentoship.base"])["debian"]["packages"]
     assert {"name", "version", "architecture", "sha256"} == set(packages[0])

@@ -11,7 +11,12 @@ from bentoship.image.manifest import image_of, index_of
 from bentoship.image.platforms import images_of
 
 LAYERS = [
-    Layer(Descriptor(LAYER_GZIP, f"sha256:{number:064x}", 100 + number), f"sha256:{number + 8:064x}", f"layer {number}")
+    Layer(
+        Descriptor(LAYER_GZIP, f"sha256:{number:064x}", 100 + number),
+        f"sha256:{number + 8:064x}",
+        f"layer {number}",
+        "base",
+    )
     for number in range(2)
 ]
 
@@ -24,7 +29,9 @@ def test_the_documents_fit_together() -> None:
     assert manifest["config"]["mediaType"] == CONFIG
     assert manifest["config"]["digest"] == f"sha256:{hashlib.sha256(image.config).hexdigest()}"
     assert manifest["config"]["size"] == len(image.config)
-    assert manifest["layers"] == [layer.descriptor.to_dict() for layer in LAYERS]
+    assert manifest["layers"] == [
+        {**layer.descriptor.to_dict(), "annotations": {"org.bentoship.layer.kind": "base"}} for layer in LAYERS
+    ]
     assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in LAYERS]
     assert len(config["history"]) == len(LAYERS)
     assert (config["os"], config["architecture"], config["config"]) == ("linux", "amd64", {"User": "bentoml"})
