@@ -19,20 +19,17 @@ from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import MTIME, Entry
 from bentoship.image.manifest import Image
 from bentoship.layers.cache import LayerCache
-from tests.support.bento import laid_out
-from tests.support.cache import needs_apt
+from tests.support.synthetic import laid_out
 from tests.support.wheels import make_requirements, make_wheel
-
-pytestmark = needs_apt
 
 HOME = "home/bentoml"
 BENTO = f"{HOME}/bento"
 
 
 @pytest.fixture
-def bento(tmp_path: Path, offered: str) -> Bento:
+def bento(tmp_path: Path) -> Bento:
     """A Bento with one package, one model, a module and a script."""
-    return laid_out(tmp_path, offered)
+    return laid_out(tmp_path)
 
 
 def make(bento: Bento, base: Base, tmp_path: Path) -> tuple[Image, LayerCache]:
