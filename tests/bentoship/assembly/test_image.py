@@ -19,20 +19,18 @@ from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import MTIME, Entry
 from bentoship.image.manifest import Image
 from bentoship.layers.cache import LayerCache
-from tests.support.bento import laid_out
-from tests.support.cache import needs_apt
+from tests.support.golden import as_document, golden
+from tests.support.synthetic import laid_out
 from tests.support.wheels import make_requirements, make_wheel
-
-pytestmark = needs_apt
 
 HOME = "home/bentoml"
 BENTO = f"{HOME}/bento"
 
 
 @pytest.fixture
-def bento(tmp_path: Path, offered: str) -> Bento:
+def bento(tmp_path: Path) -> Bento:
     """A Bento with one package, one model, a module and a script."""
-    return laid_out(tmp_path, offered)
+    return laid_out(tmp_path)
 
 
 def make(bento: Bento, base: Base, tmp_path: Path) -> tuple[Image, LayerCache]:
@@ -197,3 +195,11 @@ def test_the_manifest_tells_what_the_image_is(bento: Bento, base: Base, tmp_path
     assert json.loads(labels["org.bentoship.packages"]) == ["tool==1.0"]
     packages = json.loads(labels["org.bentoship.base"])["debian"]["packages"]
     assert {"name", "version", "architecture", "sha256"} == set(packages[0])
+
+
+def test_the_configuration_as_a_whole(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Each setting, variable and label, and each annotation of the manifest: what changes one changes the digest."""
+    image, _ = make(bento, base, tmp_path)
+    annotations = json.loads(image.manifest)["annotations"]
+    described = {"config": config_of(image), "annotations": annotations}
+    assert as_document(described) == golden("image.json")

@@ -12,16 +12,13 @@ from bentoship.bases import Base, Unmade
 from bentoship.bento import Bento
 from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 from bentoship.layers.cache import LayerCache
-from tests.support.bento import laid_out
-from tests.support.cache import needs_apt
-
-pytestmark = needs_apt
+from tests.support.synthetic import laid_out
 
 
 @pytest.fixture
-def bento(tmp_path: Path, offered: str) -> Bento:
+def bento(tmp_path: Path) -> Bento:
     """A Bento with one package and one small model."""
-    return laid_out(tmp_path, offered)
+    return laid_out(tmp_path)
 
 
 def planned(bento: Bento, outline: plan.Outline, cache: LayerCache) -> plan.PlannedImage:

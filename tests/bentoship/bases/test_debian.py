@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.assembly.image import target_of
+from bentoship.assembly.image import assemble, target_of
 from bentoship.bases import Base, Unmade
 from bentoship.bases.debian import LEFT_OUT, debian_base, debian_outline
 from bentoship.debian.sources import os_release
 from bentoship.errors import BaseImageError
 from bentoship.layers.cache import LayerCache
 from bentoship.system.rootfs import resolve
-from tests.support.bento import laid_out
 from tests.support.cache import kept, needs_apt
 from tests.support.elf import ARM64, programs
+from tests.support.synthetic import laid_out
 
 pytestmark = needs_apt
 
@@ -242,6 +242,20 @@ def test_another_architecture_is_compiled_by_the_same_python(base: Base, cache: 
     """By the base for this machine, whatever Python runs here."""
     other = debian_base(cache, python=offered, platform="linux/arm64", layers=LayerCache(cache / "layers"))
     assert other.compiler() == base.compiler()
+
+
+def test_byte_code_of_a_package_is_the_same_for_all_platforms(
+    base: Base, cache: Path, tmp_path: Path, offered: str
+) -> None:
+    """What is no program shares its layer, though the image of each platform has a Python of its own."""
+    layers, bento = LayerCache(cache / "layers"), laid_out(tmp_path, offered)
+    arm = debian_base(cache, python=offered, platform="linux/arm64", layers=layers)
+    images = [assemble(bento, one, layers, tmp_path) for one in (base, arm)]
+    titles = ["packages", "model stars:v1", "source echo:one"]
+    assert [[layer.title for layer in image.layers][-3:] for image in images] == [titles, titles]
+    assert images[0].layers[-3:] == images[1].layers[-3:]
+    with tarfile.open(layers.blob(images[0].layers[-3].descriptor)) as archive:
+        assert any(name.endswith(".pyc") for name in archive.getnames())
 
 
 def test_what_is_known_before_it_is_made_is_so(base: Base, cache: Path, tmp_path: Path, offered: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from bentoship.bento.content import content_version, image_files, titled
-from tests.support.bento import laid_out
+from tests.support.synthetic import laid_out
 
 
 @pytest.fixture

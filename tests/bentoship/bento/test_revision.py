@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +93,11 @@ def test_a_bento_by_another_bentoml_is_no_start(tmp_path: Path, monkeypatch: pyt
     """Another version may describe the same service in another way."""
     project = exact_project(tmp_path / "project")
     bento.build(project)
-    monkeypatch.setattr("bentoship.bento.inputs._bentoml_version", lambda: "0.1")
+    (tmp_path / "other" / "bentoml").mkdir(parents=True)
+    (tmp_path / "other" / "bentoml" / "__init__.py").touch()
+    (tmp_path / "other" / "bentoml-0.1.dist-info").mkdir()
+    monkeypatch.delitem(sys.modules, "bentoml", raising=False)
+    monkeypatch.syspath_prepend(tmp_path / "other")
     edit(project.folder / "helper.py", "return SIZE", "return SIZE + 1")
     begun: list[str] = []
     bento.build(project, begin=lambda: begun.append("yes"))

@@ -21,28 +21,20 @@ from bentoship.layers.segments import Segment
 from bentoship.packages.install import Target
 from bentoship.packages.layers import Job, Package, expected_layers, find, made_layers, package_layers, shared
 from bentoship.system import records
-from tests.support.cache import needs_apt
+from tests.support.synthetic import PYTHON
 from tests.support.wheels import make_requirements, make_wheel
-
-pytestmark = needs_apt
 
 NAMES = ["one", "other", "third"]
 LINES = [f"{name}==1.0" for name in NAMES]
 
 
 @pytest.fixture
-def job(base: Base, tmp_path: Path, offered: str) -> Job:
+def job(base: Base, tmp_path: Path) -> Job:
     """For three small packages, which are offered in a folder of wheels."""
     for name in NAMES:
         make_wheel(tmp_path / "wheels", name, script=f"run-{name}")
     bento = make_requirements(tmp_path / "bento", tmp_path / "wheels", *LINES)
-    return Job(bento, base, Target("linux/amd64", offered, base_glibc(base)), LayerCache(tmp_path / "cache"))
-
-
-def base_glibc(base: Base) -> int:
-    """The C library that Debian has."""
-    (version,) = (one["version"] for one in base.origin["debian"]["packages"] if one["name"] == "libc6")
-    return int(version.split("-")[0].split(".")[1])
+    return Job(bento, base, Target("linux/amd64", PYTHON, base.facts.glibc), LayerCache(tmp_path / "cache"))
 
 
 def made(job: Job, lines: Sequence[str], tmp_path: Path) -> tuple[tuple[Layer, ...], list[str]]:
