@@ -121,7 +121,7 @@ def test_the_engine_pushes(daemon: dockerd.Daemon, registry: registries.Registry
     backend.tag(image, references)
     pushed = backend.push(image, references, _Silent())
     assert pushed.digest == image.digest == RegistryStore(references[0]).resolve("one").digest
-    assert [part.outcome for part in pushed.parts] == ["sent"]
+    assert [layer.outcome for layer in pushed.layers] == ["sent"]
     again = backend.push(image, references, _Silent())
     assert (again.sent, again.there) == (0, pushed.sent)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bentoship.backend import Built, Part, Pushed
+from bentoship.backend import Built, LayerSummary, Pushed
 from bentoship.bento import Bento
 from bentoship.docker.build import build
 from bentoship.docker.connection import Engine, refused
@@ -95,10 +95,11 @@ class DockerBackend:
             if before != identity:
                 engine.forget(before)
             history = reversed(engine.client.api.history(identity))
-            return Built(identity, tuple(Part(_title(one["CreatedBy"]), one["Size"]) for one in history if one["Size"]))
+            layers = (LayerSummary(_title(step["CreatedBy"]), step["Size"]) for step in history if step["Size"])
+            return Built(identity, tuple(layers))
 
-    def plan(self, bento: Bento) -> str:
-        """Only building tells which layers there will be."""
+    def outlook(self, bento: Bento) -> str:
+        """Return what would be built: only building tells which layers there will be."""
         return f"BentoML and Docker's engine at {self._engine().place.host} would build {self._name(bento)}"
 
     def load(self, image: Built, name: str) -> str:
@@ -216,7 +217,7 @@ def _denial(doing: str, said: str, host: str, asking: Credentials | None) -> Reg
     return RegistryError(doing, said, hint)
 
 
-def _parts(store: Store, digest: str, outcomes: Mapping[str, str], silent: str) -> Iterator[Part]:
+def _parts(store: Store, digest: str, outcomes: Mapping[str, str], silent: str) -> Iterator[LayerSummary]:
     """The layers as the registry has them, with what became of each; `silent` where the engine did not tell."""
     root = store.resolve(digest)
     content = read_manifest(store, root)
@@ -230,7 +231,7 @@ def _parts(store: Store, digest: str, outcomes: Mapping[str, str], silent: str) 
         # By which of the two an engine calls a layer depends on its store.
         outcome = next((outcomes[name] for one in (diff_id, layer["digest"]) if (name := one[7:19]) in outcomes), "")
         title = titles[number] if len(titles) == len(manifest["layers"]) else "layer"
-        yield Part(title, int(layer["size"]), outcome or silent)
+        yield LayerSummary(title, int(layer["size"]), outcome or silent)
 
 
 def _title(created_by: str) -> str:

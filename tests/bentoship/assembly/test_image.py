@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from bentoship.assembly import image as assembly
 from bentoship.bases import Base
 from bentoship.bento import Bento, Env
 from bentoship.errors import UnsupportedBentoError
@@ -20,7 +19,7 @@ from bentoship.image.layer import MTIME, Entry
 from bentoship.image.manifest import Image
 from bentoship.layers.cache import LayerCache
 from tests.support.golden import as_document, golden
-from tests.support.synthetic import laid_out
+from tests.support.synthetic import assembled, laid_out
 from tests.support.wheels import make_requirements, make_wheel
 
 HOME = "home/bentoml"
@@ -38,7 +37,7 @@ def make(bento: Bento, base: Base, tmp_path: Path) -> tuple[Image, LayerCache]:
     cache = LayerCache(tmp_path / "cache")
     scratch = tmp_path / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    return assembly.assemble(bento, base, cache, scratch), cache
+    return assembled(bento, base, cache, scratch), cache
 
 
 def members(image: Image, cache: LayerCache, base: Base) -> dict[str, tuple[tarfile.TarInfo, bytes]]:

@@ -84,7 +84,7 @@ def test_tags_and_layers_get_to_the_registry(
     pushed = pusher.push(image, references, watched)
     store = RegistryStore(references[0], ALICE)
     assert pushed.digest == store.resolve("latest").digest == store.resolve("one").digest
-    assert [part.outcome for part in pushed.parts] == ["sent"]
+    assert [layer.outcome for layer in pushed.layers] == ["sent"]
     assert (pushed.sent > 1_000_000, pushed.there) == (True, 0)
     assert watched.done == watched.total >= 1_000_000
     again = pusher.push(image, references, Watched())
