@@ -7,10 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bentoship.bento import LOCK_PLATFORM
 from bentoship.errors import PackagesError
 from bentoship.packages.install import OTHERWISE, Target, run_uv, selection
-from bentoship.packages.requirements import address_lines, canonical_name, is_exact, lines, portable_lines
+from bentoship.packages.requirements import (
+    LOCK_PLATFORM,
+    address_lines,
+    canonical_name,
+    is_exact,
+    lines,
+    portable_lines,
+)
 from bentoship.system import records
 from bentoship.system.records import key_of
 
