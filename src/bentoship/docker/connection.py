@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import docker
 import requests
@@ -18,7 +17,7 @@ from docker.errors import APIError, DockerException, NotFound, TLSParameterError
 from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
 
-from bentoship.errors import EngineError
+from bentoship.errors import EngineError, causes
 from bentoship.system.network import is_loopback
 from bentoship.system.process import environment
 
@@ -180,23 +179,23 @@ def explained(doing: str, host: str, error: BaseException) -> EngineError:
     """
     if isinstance(error, APIError):
         return refused(doing, str(error.explanation or error))
-    causes = list(_causes(error))
-    if any(isinstance(cause, PermissionError) for cause in causes):
+    chain = causes(error)
+    if any(isinstance(cause, PermissionError) for cause in chain):
         return EngineError(
             doing,
             f"no permission for {host}",
             "Let your user use it (sudo usermod -aG docker USER, then log in anew), or run a rootless engine.",
         )
-    if any(isinstance(cause, TLSParameterError | requests.exceptions.SSLError) for cause in causes):
+    if any(isinstance(cause, TLSParameterError | requests.exceptions.SSLError) for cause in chain):
         hint = "Check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates."
-        return EngineError(doing, f"{host}: {causes[-1]}", hint)
-    if any(isinstance(cause, FileNotFoundError | NotADirectoryError | ConnectionRefusedError) for cause in causes):
+        return EngineError(doing, f"{host}: {chain[-1]}", hint)
+    if any(isinstance(cause, FileNotFoundError | NotADirectoryError | ConnectionRefusedError) for cause in chain):
         return EngineError(doing, f"nothing answers at {host}", _START)
-    if any(isinstance(cause, _UNREACHED) for cause in causes):
-        return EngineError(doing, f"{host} cannot be reached: {causes[-1]}", _START)
-    if any(isinstance(cause, _CUT) for cause in causes):
+    if any(isinstance(cause, _UNREACHED) for cause in chain):
+        return EngineError(doing, f"{host} cannot be reached: {chain[-1]}", _START)
+    if any(isinstance(cause, _CUT) for cause in chain):
         return EngineError(doing, f"the engine at {host} ended the connection", f"See its log. {_START}")
-    return EngineError(doing, f"{host}: {causes[-1]}", _START)
+    return EngineError(doing, f"{host}: {chain[-1]}", _START)
 
 
 def refused(doing: str, said: str) -> EngineError:
@@ -219,15 +218,3 @@ _CUT = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ConnectionError,
 )
-
-
-def _causes(error: Any) -> Iterator[BaseException]:
-    """An error and what is behind it; the SDK's transports hand causes on as arguments, too."""
-    seen: list[BaseException] = []
-    waiting = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseException) and one not in seen:
-            seen.append(one)
-            yield one
-            waiting += [*one.args, one.__cause__, one.__context__]
