@@ -18,6 +18,7 @@ from bentoship.bento.content import image_files
 from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import Entry, Layer, Stream, folder, symlink, tar_stream, tree
 from bentoship.image.manifest import Image, image_of
+from bentoship.image.platforms import DEFAULT_PATH
 from bentoship.layers.cache import LayerCache, measured
 from bentoship.layers.compression import MEMBER, is_worthwhile
 from bentoship.packages.install import VENV, Target
@@ -224,7 +225,7 @@ def _env(base: Base) -> dict[str, str]:
 
 def _config(bento: Bento, base: Base, locked: Sequence[str]) -> dict[str, Any]:
     """What a container runs, and as whom. The base's command is dropped: the entrypoint would take it as arguments."""
-    path = _env(base).get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    path = _env(base).get("PATH", DEFAULT_PATH)
     env = {
         **_env(base),
         "PATH": f"/{VENV}/bin:{path}",

@@ -16,6 +16,7 @@ from uv import find_uv_bin
 
 from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry, tree
+from bentoship.image.platforms import ARCHITECTURES
 from bentoship.packages.requirements import address_lines, canonical_name
 from bentoship.system.process import Completed, beside, environment, run
 
@@ -47,8 +48,7 @@ class Target:
     @property
     def uv_platform(self) -> str:
         """The platform's name in uv (`--python-platform`)."""
-        machine = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}[self.platform]
-        return f"{machine}-manylinux_2_{self.glibc}"
+        return f"{ARCHITECTURES[self.platform].machine}-manylinux_2_{self.glibc}"
 
     @property
     def site_packages(self) -> str:
