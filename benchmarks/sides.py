@@ -230,7 +230,7 @@ class Theirs(Side):
         env = super().env
         return env | {
             "PATH": f"{self.place / 'bin'}:{env['PATH']}",
-            "DOCKER_HOST": self._engine.place.host,
+            "DOCKER_HOST": self._engine.endpoint.host,
             "DOCKER_CONFIG": str(self.place / "home" / ".docker"),
             "DOCKER_BUILDKIT": "1",
             "BUILDKIT_PROGRESS": "plain",

@@ -135,28 +135,31 @@ def planned(where: Workspace, bento: Bento) -> dict[str, PlannedImage] | Unplann
 
 
 def _docker_backend(where: Workspace) -> DockerBackend:
-    from bentoship.docker import backend as docker_backend
+    from bentoship.docker.backend import DockerBackend
+    from bentoship.docker.build import Workplace as DockerWorkplace
     from bentoship.docker.connection import connect
 
     home, cache, platform = where.settings.bentoml_home, where.settings.cache, where.settings.platforms[0]
-    return docker_backend.DockerBackend(
+    tell = functools.partial(console.say, "containerize")
+    return DockerBackend(
         functools.cache(connect),
         lambda bento: local_name(where, bento),
-        docker_backend.Workplace(home, platform, cache / "scratch", logs=cache / "logs"),
+        DockerWorkplace(
+            home, platform, cache / "scratch", cache / "logs", functools.partial(console.say, "containerize")
+        ),
         registry=lambda target: registry_store(where, target, push=True),
         credentials=provider(where).credentials,
-        tell=functools.partial(console.say, "containerize"),
     )
 
 
 def _load_into_engine(store: Store, image: Descriptor, name: str) -> str:
     from bentoship.docker.connection import connect
-    from bentoship.docker.load import Shipment, for_engine, load_image
+    from bentoship.docker.load import ImageArchive, for_engine, load_image
 
     engine = connect()
     image = for_engine(engine, store, image, name)
     with console.Transfer("load") as progress:
-        return load_image(engine, Shipment.of(store, image, name), progress)
+        return load_image(engine, ImageArchive.of(store, image, name), progress)
 
 
 def base_source(where: Workspace, bento: Bento) -> BaseSource:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from bentoship.backend import Built
-from bentoship.docker.backend import DockerBackend, Workplace
+from bentoship.docker.backend import DockerBackend
+from bentoship.docker.build import Workplace
 from bentoship.errors import RegistryError
 from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore

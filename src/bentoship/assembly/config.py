@@ -13,6 +13,7 @@ from typing import Any
 from bentoship.bases import Base
 from bentoship.bento import Bento
 from bentoship.image.manifest import Image
+from bentoship.image.platforms import DEFAULT_PATH
 from bentoship.packages.install import VENV
 
 USER, UID = "bentoml", 1034
@@ -30,7 +31,7 @@ def _env(base: Base) -> dict[str, str]:
 
 def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]:
     """Return what a container runs, and as whom. The base's command goes: the entrypoint would take it as arguments."""
-    path = _env(base).get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    path = _env(base).get("PATH", DEFAULT_PATH)
     env = {
         **_env(base),
         "PATH": f"/{VENV}/bin:{path}",

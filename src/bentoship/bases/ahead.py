@@ -17,7 +17,7 @@ import bentoship
 from bentoship.bases.debian import DebianSource
 from bentoship.errors import BaseImageError, BentoshipError
 from bentoship.layers.cache import LayerCache
-from bentoship.system.process import Completed, beside, environment
+from bentoship.system.process import Completed, background, environment
 
 _CHILD = """\
 import sys
@@ -38,7 +38,7 @@ def debian_ahead(cache: Path, *, python: str, platform: str, layers: LayerCache)
     order = {"cache": str(cache), "python": python, "platform": platform, "layers": str(layers.folder)}
     command = [sys.executable, "-P", "-c", _CHILD, str(Path(bentoship.__file__).parents[1])]
     env = environment(prefixes=("UV_",), extra={"PYTHONDONTWRITEBYTECODE": "1"})
-    with beside(command, env=env, input=json.dumps(order)) as finish:
+    with background(command, env=env, input=json.dumps(order)) as finish:
 
         def finished() -> None:
             done = finish()

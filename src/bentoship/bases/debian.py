@@ -15,6 +15,7 @@ from bentoship.debian.apt import Apt, DebPackage
 from bentoship.debian.sources import os_release
 from bentoship.errors import BaseImageError
 from bentoship.image.layer import Estimate
+from bentoship.image.platforms import ARCHITECTURES, DEFAULT_PATH
 from bentoship.layers.cache import LayerCache
 from bentoship.system.records import key_of
 from bentoship.system.rootfs import is_as_made, make_once
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 # Raise it when the same packages give other files, so that bases made before are made anew.
 RECIPE = "3"
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 PACKAGES = (
     "base-files", "base-passwd", "bash", "coreutils", "dash", "findutils", "grep", "hostname", "libc-bin", "sed", "tar",
     "ca-certificates", "netbase", "tzdata",
@@ -37,8 +36,6 @@ PACKAGES = (
 
 LEFT_OUT = frozenset({"debconf", "dpkg", "libdebconfclient0", "libmd0", "openssl", "perl-base"})
 """What only the scripts need that install or configure packages; they aren't run."""
-
-_ARCHITECTURES = {"linux/amd64": "amd64", "linux/arm64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ class _Plan:
 
         self._make()
         release = os_release(self.rootfs / "usr/lib/os-release").get("PRETTY_NAME", "Debian")
-        facts = Facts.of(self.rootfs, find_python(self.rootfs, self.python, PATH), release)
+        facts = Facts.of(self.rootfs, find_python(self.rootfs, self.python, DEFAULT_PATH), release)
         facts.keep(self.record)
         return self.made(facts, layers)
 
@@ -133,7 +130,7 @@ class _Plan:
         title = f"{facts.release}, Python {self.python}"
         return Base(
             layers=layers.make(self.key, lambda: self._layers(title, layers)),
-            config={"Env": [f"PATH={PATH}"]},
+            config={"Env": [f"PATH={DEFAULT_PATH}"]},
             platform=self.platform,
             facts=facts,
             rootfs=self.rootfs,
@@ -153,7 +150,7 @@ class _Plan:
     def _fill(self, folder: Path, twin: Path | None) -> None:
         from bentoship.bases import debian_making  # not for one that is there
 
-        self.apt.fetch(self.debs, architecture=_ARCHITECTURES[self.platform])
+        self.apt.fetch(self.debs, architecture=ARCHITECTURES[self.platform].debian)
         debian_making.unpack_all(self.debs, folder)
         debian_making.compile_library(folder, self.python, self._compiler(folder, twin))
 
@@ -168,7 +165,7 @@ class _Plan:
         from bentoship.bases.interpreter import host_platform
 
         here = host_platform()
-        if self.platform == here or here not in _ARCHITECTURES:
+        if self.platform == here or here not in ARCHITECTURES:
             return None
         plan = _plan(self.cache, self.python, here)
         plan._make()
@@ -177,18 +174,18 @@ class _Plan:
     def _compiler(self, rootfs: Path, twin: Path | None) -> Interpreter:
         from bentoship.bases.interpreter import compiler, find_python
 
-        python = find_python(rootfs, self.python, PATH)
+        python = find_python(rootfs, self.python, DEFAULT_PATH)
         return compiler(rootfs, python, version=self.python, platform=self.platform, twin=twin)
 
 
 def _plan(cache: Path, python: str, platform: str) -> _Plan:
-    architecture = _ARCHITECTURES.get(platform)
+    architecture = ARCHITECTURES.get(platform)
     if architecture is None:
         raise BaseImageError(
-            f"Assemble Debian for {platform}", f"only {' and '.join(_ARCHITECTURES)} can be", "Set PLATFORMS."
+            f"Assemble Debian for {platform}", f"only {' and '.join(ARCHITECTURES)} can be", "Set PLATFORMS."
         )
     apt = Apt(cache / "apt")
-    debs = [deb for deb in apt.resolve(PACKAGES, architecture=architecture) if deb.name not in LEFT_OUT]
+    debs = [deb for deb in apt.resolve(PACKAGES, architecture=architecture.debian) if deb.name not in LEFT_OUT]
     _check_python(debs, python)
     return _Plan(apt, debs, python, platform, cache)
 

@@ -18,7 +18,7 @@ from bentoship.errors import BaseImageError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.layer import Estimate, Layer
 from bentoship.image.manifest import Image
-from bentoship.image.platforms import images_of
+from bentoship.image.platforms import DEFAULT_PATH, images_of
 from bentoship.image.reference import ImageReference
 from bentoship.layers.bytecode import Interpreter
 from bentoship.stores import Store
@@ -27,9 +27,6 @@ from bentoship.stores.retry import persist
 from bentoship.stores.transfer import copy
 from bentoship.stores.unpacking import LAYER_TYPES, unpack
 from bentoship.system.rootfs import make_once, resolve
-
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where a container looks for programs when its image doesn't say."""
 
 _ATTEMPTS = 3
 
@@ -186,7 +183,7 @@ def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, An
         hint = f"Choose one with the GNU C library, such as python:{python}-slim."
         raise BaseImageError(doing, "its C library is musl, which most Python packages aren't made for", hint)
     env = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
-    path = env.get("PATH") or PATH
+    path = env.get("PATH") or DEFAULT_PATH
     if not any(resolve(rootfs, f"{folder}/bash").is_file() for folder in path.split(":")):
         raise BaseImageError(doing, "it has no bash, which starts a Bento", f"Choose one such as python:{python}-slim.")
     return find_python(rootfs, python, path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bentoship.errors import InvalidReferenceError, SettingsError
+from bentoship.image.platforms import ARCHITECTURES
 from bentoship.image.reference import ImageReference
 from bentoship.settings import google as google_settings
 from bentoship.settings.google import GoogleSettings
@@ -21,7 +22,7 @@ from bentoship.settings.google import GoogleSettings
 T = TypeVar("T")
 
 BACKENDS = ("direct", "docker")
-PLATFORMS = ("linux/amd64", "linux/arm64")
+PLATFORMS = tuple(ARCHITECTURES)
 DEFAULT_PLATFORMS: tuple[str, ...] = ("linux/amd64",)
 DEFAULT_TAGS: tuple[str, ...] = ("latest", "{version}", "{commit}")
 

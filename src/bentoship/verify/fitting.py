@@ -8,11 +8,9 @@ from dataclasses import replace
 
 from bentoship.errors import NotVerifiedError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
-from bentoship.image.platforms import images_of, written
+from bentoship.image.platforms import images_of, platform_of, written
 from bentoship.stores.graph import read_manifest
 from bentoship.verify.runner import RemoteImage
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def fitting(image: RemoteImage) -> RemoteImage:
@@ -24,7 +22,7 @@ def fitting(image: RemoteImage) -> RemoteImage:
     """
     doing = f"Run {image.reference}"
     # Containers are Linux's on any system.
-    here = f"linux/{_ARCHITECTURES.get(platform.machine(), platform.machine())}"
+    here = platform_of(platform.machine()) or f"linux/{platform.machine()}"
     try:
         document = read_manifest(image.store, image.root)
         if image.root.media_type in INDEX_TYPES:

@@ -16,6 +16,7 @@ from typing import Any
 from bentoship.errors import NotVerifiedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.layer import Layer
+from bentoship.image.platforms import DEFAULT_PATH
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import copy
@@ -25,8 +26,6 @@ from bentoship.verify.runner import RemoteImage
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
 """The devices of /dev that programs take for granted."""
-
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,11 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
             with suppress(OSError):
                 shutil.copyfile(Path("/", name), resolve(root, name))
         user = _user(root, str(config.get("User") or ""))
-        env = {"PATH": _PATH, "HOME": user.home, **dict(entry.split("=", 1) for entry in config.get("Env") or [])}
+        env = {
+            "PATH": DEFAULT_PATH,
+            "HOME": user.home,
+            **dict(entry.split("=", 1) for entry in config.get("Env") or []),
+        }
         command = (*(config.get("Entrypoint") or []), *(config.get("Cmd") or []))
         yield System(root, tuple(map(str, command)), env, config.get("WorkingDir") or "/", user)
 
