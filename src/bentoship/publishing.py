@@ -35,6 +35,7 @@ from bentoship.project import (
     tags,
 )
 from bentoship.stores import Store
+from bentoship.stores.graph import read_image
 from bentoship.stores.registry import RegistryStore
 from bentoship.system import text
 from bentoship.system.network import network_settings
@@ -144,9 +145,7 @@ def _docker_backend(where: Workspace) -> DockerBackend:
     return DockerBackend(
         functools.cache(connect),
         lambda bento: local_name(where, bento),
-        DockerWorkplace(
-            home, platform, cache / "scratch", cache / "logs", functools.partial(console.say, "containerize")
-        ),
+        DockerWorkplace(home, platform, cache / "scratch", cache / "logs", tell),
         registry=lambda target: registry_store(where, target, push=True),
         credentials=provider(where).credentials,
     )
@@ -159,7 +158,7 @@ def _load_into_engine(store: Store, image: Descriptor, name: str) -> str:
     engine = connect()
     image = for_engine(engine, store, image, name)
     with console.Transfer("load") as progress:
-        return load_image(engine, ImageArchive.of(store, image, name), progress)
+        return load_image(engine, ImageArchive(store, read_image(store, image), name), progress)
 
 
 def base_source(where: Workspace, bento: Bento) -> BaseSource:

@@ -261,10 +261,11 @@ def test_the_archive_is_read_by_others(loaded: Ways, tmp_path: Path) -> None:
 
 def _write_archive(layout: Path, digest: str, archive: Path) -> None:
     from bentoship.docker.load import ImageArchive
+    from bentoship.stores.graph import read_image
     from bentoship.stores.layout import LayoutStore
 
     store = LayoutStore(layout)
-    image = ImageArchive.of(store, store.resolve(digest), "tests/echo:latest")
+    image = ImageArchive(store, read_image(store, store.resolve(digest)), "tests/echo:latest")
     with archive.open("wb") as file:
         file.writelines(image.stream(0, _Silent()))
 

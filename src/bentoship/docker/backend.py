@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.answers import TAG_TAKEN
 from bentoship.stores.credentials import Credentials
-from bentoship.stores.graph import children, read_manifest
+from bentoship.stores.graph import children, read_image, read_manifest
 from bentoship.stores.transfer import Progress
 
 _OUTCOMES = {"Pushed": "sent", "Layer already exists": "present", "Mounted from": "mounted"}
@@ -92,9 +91,9 @@ class DockerBackend:
             digest = there
         # Podman says nothing of layers; other engines are silent of those that they had no need to look at.
         silent = "" if engine.is_podman and not outcomes else "present"
-        parts = tuple(_parts(store, digest, outcomes, silent))
-        sent = sum(part.size for part in parts if part.outcome == "sent")
-        return Pushed(digest, parts, sent, sum(part.size for part in parts) - sent)
+        layers = tuple(_layers(store, digest, outcomes, silent))
+        sent = sum(layer.size for layer in layers if layer.outcome == "sent")
+        return Pushed(digest, layers, sent, sum(layer.size for layer in layers) - sent)
 
     def _push_one(self, engine: Engine, reference: ImageReference, outcomes: dict[str, str], progress: Progress) -> str:
         """Push one name. Returns: the digest that the engine tells; empty when it tells none."""
@@ -173,21 +172,16 @@ def _denial(doing: str, message: str, host: str, account: Credentials | None) ->
     return RegistryError(doing, message, hint)
 
 
-def _parts(store: Store, digest: str, outcomes: Mapping[str, str], silent: str) -> Iterator[LayerSummary]:
-    """The layers as the registry has them, with what became of each; `silent` where the engine did not tell."""
+def _layers(store: Store, digest: str, outcomes: Mapping[str, str], silent: str) -> Iterator[LayerSummary]:
+    """Yield the layers as the registry has them, with what became of each; `silent` where the engine did not say."""
     root = store.resolve(digest)
-    content = read_manifest(store, root)
     if root.media_type in INDEX_TYPES:  # a builder that adds attestations puts the image first
-        content = read_manifest(store, children(content)[0])
-    manifest = json.loads(content)
-    config = json.loads(read_manifest(store, Descriptor.from_dict(manifest["config"])))
-    steps: Iterable[Any] = (step for step in config.get("history", []) if not step.get("empty_layer"))
-    titles = [_title(step.get("created_by", "")) for step in steps]
-    for number, (layer, diff_id) in enumerate(zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)):
+        root = children(read_manifest(store, root))[0]
+    for layer in read_image(store, root).layers:
         # By which of the two an engine calls a layer depends on its store.
-        outcome = next((outcomes[name] for one in (diff_id, layer["digest"]) if (name := one[7:19]) in outcomes), "")
-        title = titles[number] if len(titles) == len(manifest["layers"]) else "layer"
-        yield LayerSummary(title, int(layer["size"]), outcome or silent)
+        names = (name[7:19] for name in (layer.diff_id, layer.descriptor.digest))
+        outcome = next((outcomes[name] for name in names if name in outcomes), silent)
+        yield LayerSummary(_title(layer.title), layer.size, outcome)
 
 
 def _title(created_by: str) -> str:

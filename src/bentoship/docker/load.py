@@ -13,6 +13,7 @@ from bentoship.docker.connection import Engine, error_from_message, error_in
 from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, Descriptor
 from bentoship.image.layer import CHUNK
+from bentoship.image.manifest import Image
 from bentoship.image.platforms import images_of
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
@@ -28,33 +29,18 @@ class ImageArchive:
 
     Args:
         store: has it.
-        image: its manifest.
-        config: its configuration.
-        layers: lowest first.
-        diff_ids: by which an engine knows the layers.
+        image: its documents, and what it consists of.
         name: what the engine is to call it, "NAME:latest".
     """
 
     store: Store
-    image: Descriptor
-    config: Descriptor
-    layers: tuple[Descriptor, ...]
-    diff_ids: tuple[str, ...]
+    image: Image
     name: str
-
-    @classmethod
-    def of(cls, store: Store, image: Descriptor, name: str) -> ImageArchive:
-        """Return the archive of a store's image. Raises StoreError when its manifest or configuration is not there."""
-        manifest = json.loads(read_manifest(store, image))
-        config = Descriptor.from_dict(manifest["config"])
-        layers = tuple(Descriptor.from_dict(layer) for layer in manifest["layers"])
-        diff_ids = json.loads(read_manifest(store, config))["rootfs"]["diff_ids"]
-        return cls(store, image, config, layers, tuple(diff_ids), name)
 
     @property
     def identities(self) -> tuple[str, str]:
-        """What an engine may call it: Docker's store knows images by their configuration, containerd's by manifest."""
-        return self.config.digest, self.image.digest
+        """Return what an engine may call it: Docker's store goes by configurations, containerd's by manifests."""
+        return self.image.config_descriptor.digest, self.image.descriptor.digest
 
     def stream(self, known: int, progress: Progress) -> Iterator[bytes]:
         """Yield the tar, piece by piece: an OCI layout, which containerd's store reads, with Docker's list of images.
@@ -63,13 +49,15 @@ class ImageArchive:
             known: how many of the lowest layers are left out.
             progress: told how it goes on.
         """
-        sent = list(dict.fromkeys([*self.layers[known:], self.config, self.image]))
+        config, manifest = self.image.config_descriptor, self.image.descriptor
+        layers = [layer.descriptor for layer in self.image.layers]
+        sent = list(dict.fromkeys([*layers[known:], config, manifest]))
         progress.begin(sent)
         yield from _json("oci-layout", {"imageLayoutVersion": "1.0.0"})
-        entry = {**self.image.to_dict(), "annotations": {_NAME: str(ImageReference.parse(self.name))}}
+        entry = {**manifest.to_dict(), "annotations": {_NAME: str(ImageReference.parse(self.name))}}
         yield from _json("index.json", {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]})
-        paths = [_path(layer) for layer in self.layers]
-        yield from _json("manifest.json", [{"Config": _path(self.config), "RepoTags": [self.name], "Layers": paths}])
+        paths = [_path(layer) for layer in layers]
+        yield from _json("manifest.json", [{"Config": _path(config), "RepoTags": [self.name], "Layers": paths}])
         for descriptor in sent:
             yield from self._blob(descriptor, progress)
         yield bytes(2 * tarfile.BLOCKSIZE)
@@ -108,7 +96,7 @@ def load_image(engine: Engine, archive: ImageArchive, progress: Progress) -> str
         before = engine.identity(name)
         if before in archive.identities:
             return f"{name} is in Docker's engine already"
-        known = _known(engine, archive.diff_ids)
+        known = _known(engine, [layer.diff_id for layer in archive.image.layers])
         try:
             _send(engine, doing, archive.stream(known, progress))
         except EngineError as error:
@@ -120,7 +108,7 @@ def load_image(engine: Engine, archive: ImageArchive, progress: Progress) -> str
         if engine.identity(name) not in archive.identities:
             raise EngineError(doing, "the engine took it, but calls another image so", "Try it again.")
         engine.forget(before)
-    there = f", {known} of its {len(archive.layers)} layers were there" if known else ""
+    there = f", {known} of its {len(archive.image.layers)} layers were there" if known else ""
     return f"{name} is in Docker's engine at {engine.endpoint.host}{there}"
 
 

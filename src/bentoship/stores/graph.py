@@ -53,14 +53,17 @@ def read_image(store: Source, descriptor: Descriptor) -> Image:
         return Image.parse(manifest, read_manifest(store, config))
 
 
+def manifests_of(store: Source, root: Descriptor) -> dict[str, Descriptor]:
+    """Return the manifests that a manifest or index in a store stands for, by platform. Raises as `read_image` does."""
+    if root.media_type not in INDEX_TYPES:
+        return {read_image(store, root).platform: root}
+    with _understood(root):
+        return images_of(read_manifest(store, root))
+
+
 def read_images(store: Source, root: Descriptor) -> dict[str, Image]:
     """Return the images of a manifest or index in a store, by platform. Raises StoreError as `read_image` does."""
-    if root.media_type not in INDEX_TYPES:
-        image = read_image(store, root)
-        return {image.platform: image}
-    with _understood(root):
-        listed = images_of(read_manifest(store, root))
-    return {platform: read_image(store, manifest) for platform, manifest in listed.items()}
+    return {platform: read_image(store, manifest) for platform, manifest in manifests_of(store, root).items()}
 
 
 @contextmanager
