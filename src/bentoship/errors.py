@@ -91,7 +91,6 @@ class RegistryError(StoreError):
 
     Args:
         status: the HTTP status of the answer; None when there was none.
-        codes: the error codes that the registry gave (OCI distribution spec, "Error Codes").
         temporary: whether the same request may succeed later.
         retry_after: the seconds that the registry asked to wait before it; 0 when it did not.
     """
@@ -103,13 +102,11 @@ class RegistryError(StoreError):
         hint: str = "",
         *,
         status: int | None = None,
-        codes: tuple[str, ...] = (),
         temporary: bool = False,
         retry_after: float = 0.0,
     ) -> None:
         super().__init__(doing, why, hint)
         self.status = status
-        self.codes = codes
         self.temporary = temporary
         self.retry_after = retry_after
 

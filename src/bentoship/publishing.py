@@ -37,6 +37,7 @@ from bentoship.project import (
 from bentoship.stores import Store
 from bentoship.stores.graph import read_image
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
 from bentoship.system import text
 from bentoship.system.network import network_settings
 
@@ -172,10 +173,11 @@ def base_source(where: Workspace, bento: Bento) -> BaseSource:
         begin = functools.partial(_debian_ahead, where, python)
         return DebianSource(settings.cache, python, layer_cache(where), begin)
     from bentoship.bases.registry import RegistrySource
-    from bentoship.stores.credentials import find
+    from bentoship.stores.credentials import find_credentials
 
     image = ImageReference.parse(chosen)
-    store = RegistryStore(image, lambda: find(image.host, image.path), network=network_settings())
+    session = Session(network_settings())
+    store = RegistryStore(image, lambda: find_credentials(image.host, image.path), session=session)
     tell = functools.partial(console.say, "containerize")
     return RegistrySource(image, python, store, settings.cache, layer_layout(where), tell)
 

@@ -6,6 +6,7 @@ import http.client
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -25,6 +26,9 @@ READ_TIMEOUT = 60.0
 STORE_TIMEOUT = 300.0
 """Seconds; after a large body a registry moves and checks it before it answers."""
 
+IDLE_TIMEOUT = 60.0
+"""Seconds without a request, after which connections are made anew: firewalls drop idle ones without telling."""
+
 BLOCK = 1 << 16
 """Bytes that are handed to a connection at a time."""
 
@@ -40,6 +44,7 @@ class Http:
         self._network = network
         self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
+        self._used = time.monotonic()
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
     def request(
@@ -81,6 +86,10 @@ class Http:
         parts = urlsplit(url)
         proxy = None if is_loopback(parts.netloc) else self._network.proxy(parts.scheme, parts.netloc)
         with self._lock:
+            if time.monotonic() - self._used > IDLE_TIMEOUT:
+                for manager in self._managers.values():
+                    manager.clear()
+            self._used = time.monotonic()
             if (parts.scheme, proxy) not in self._managers:
                 self._managers[parts.scheme, proxy] = self._new_manager(parts.scheme, proxy)
             return self._managers[parts.scheme, proxy]
