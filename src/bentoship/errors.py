@@ -150,6 +150,21 @@ def explain(error: Exception) -> str:
     return f"{what}\n{hint}" if hint else what
 
 
+def causes(error: BaseException) -> list[BaseException]:
+    """Return an error and what it came from, outermost to innermost.
+
+    Libraries hand a cause on among the arguments (requests, urllib3, google-auth); otherwise it is what Python keeps.
+    """
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        argument = next((arg for arg in current.args if isinstance(arg, BaseException)), None)
+        context = None if current.__suppress_context__ else current.__context__
+        current = argument or current.__cause__ or context
+    return chain
+
+
 _FULL = "Make room on the disk; `invoke clean` removes what can be made again."
 
 _HINTS = {
