@@ -42,12 +42,12 @@ class Workspace:
         return self.folder / ".bentoship" / "image"
 
     @property
-    def project(self) -> bentos.Project:
+    def project(self) -> bentos.BuildContext:
         """What its Bento is built from."""
         settings = self.settings
         # Docker installs the Bento's own lock; without it each platform gets one that follows it.
         platform = settings.platforms[0] if settings.backend == "docker" else bentos.LOCK_PLATFORM
-        return bentos.Project(self.folder, settings.cache / "bentos", settings.bentoml_home, platform)
+        return bentos.BuildContext(self.folder, settings.cache / "bentos", settings.bentoml_home, platform)
 
 
 @functools.cache
