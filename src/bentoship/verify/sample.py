@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import mimetypes
-import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from urllib3.filepost import encode_multipart_formdata
 
 from bentoship.errors import VerifyError
 
@@ -135,18 +135,12 @@ def _body(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], byt
         return {"Content-Type": "application/json"}, json.dumps(content["json"]).encode()
     if not form and not files:
         return {}, None
-    boundary = secrets.token_hex(16)
-    parts = [_part(boundary, f'name="{name}"', str(value).encode()) for name, value in form.items()]
+    fields: list[tuple[str, Any]] = [(str(name), str(value)) for name, value in form.items()]
     for name, value in files.items():
-        kind = mimetypes.guess_type(str(value))[0] or "application/octet-stream"
-        described = f'name="{name}"; filename="{Path(value).name}"\r\nContent-Type: {kind}'
-        parts.append(_part(boundary, described, (folder / value).read_bytes()))
-    whole = b"".join(parts) + f"--{boundary}--\r\n".encode()
-    return {"Content-Type": f"multipart/form-data; boundary={boundary}"}, whole
-
-
-def _part(boundary: str, described: str, content: bytes) -> bytes:
-    return f"--{boundary}\r\nContent-Disposition: form-data; {described}\r\n\r\n".encode() + content + b"\r\n"
+        media_type = mimetypes.guess_type(str(value))[0] or "application/octet-stream"
+        fields.append((str(name), (Path(value).name, (folder / value).read_bytes(), media_type)))
+    body, content_type = encode_multipart_formdata(fields)
+    return {"Content-Type": content_type}, body
 
 
 def holds(answer: Any, expected: Any) -> bool:
