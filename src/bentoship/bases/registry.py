@@ -26,7 +26,8 @@ from bentoship.stores.graph import children, read_image, read_manifest
 from bentoship.stores.retry import persist
 from bentoship.stores.transfer import copy
 from bentoship.stores.unpacking import LAYER_TYPES, unpack
-from bentoship.system.rootfs import make_once, resolve
+from bentoship.system.folders import make_once
+from bentoship.system.rootfs import resolve
 
 _ATTEMPTS = 3
 

@@ -12,10 +12,10 @@ from bentoship.project import Workspace, provider, registry_store, repository, t
 from bentoship.publishing import build, once, publish
 from bentoship.system.files import temporary_folder
 from bentoship.system.network import is_loopback
-from bentoship.verify import sample
-from bentoship.verify.choice import choose
+from bentoship.verify.choice import usable_runners
 from bentoship.verify.proof import verify as check
 from bentoship.verify.runner import RemoteImage
+from bentoship.verify.sample import project_sample
 
 
 @once
@@ -44,10 +44,10 @@ def _prove(where: Workspace, reference: ImageReference) -> None:
     plain = is_loopback(reference.host) if whose.plain_http is None else whose.plain_http
     root = store.resolve(str(reference.digest))
     image = RemoteImage(reference, root, store, plain, whose.credentials(), settings.cache / "scratch")
-    asked = sample.find(where.folder, settings.verify_request)
+    sample = project_sample(where.folder, settings.verify_request)
     tell = functools.partial(console.say, "verify")
-    shown = check(image, choose(tell=tell), asked, tell)
-    for line in shown.lines:
+    proof = check(image, usable_runners(tell=tell), sample, tell)
+    for line in proof.lines:
         console.say("verify", line)
 
 

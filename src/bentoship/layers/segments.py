@@ -15,7 +15,7 @@ from pathlib import Path
 from bentoship.errors import DamagedError
 from bentoship.image.layer import CHUNK, Entry, end_of_tar, folder, members
 from bentoship.layers.compression import gzip_members
-from bentoship.system.files import written
+from bentoship.system.files import partial_file
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -56,7 +56,7 @@ def write_segment(path: Path, entries: Iterable[Entry]) -> Segment:
         path: where it goes.
         entries: what is in it; not the folders that they lie in, of which each may stand in a tar but once.
     """
-    with written(path.parent, gzip_members(members(entries, parents=False))) as (file, digest, size):
+    with partial_file(path.parent, gzip_members(members(entries, parents=False))) as (file, digest, size):
         file.replace(path)
     return Segment(path, digest, size)
 
