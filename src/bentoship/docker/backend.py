@@ -63,11 +63,11 @@ class DockerBackend:
             )
 
     def plan(self, bento: Bento) -> str:
-        """Only building tells which layers there will be."""
+        """Return who would build: only building tells which layers there will be."""
         return f"BentoML and Docker's engine at {self.engine().endpoint.host} would build {self.name(bento)}"
 
     def load(self, image: Built, name: str) -> str:
-        """Nothing to do."""
+        """Return that there is nothing to do."""
         return f"{name} is in Docker's engine, which has built it"
 
     def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
@@ -155,7 +155,7 @@ class _Layers:
 
 
 def _denial(doing: str, message: str, host: str, account: Credentials | None) -> RegistryError | EngineError:
-    """The registry's words, which the engine handed on, with what to do."""
+    """Return the error for what a registry refused, in its words, which the engine handed on, with what to do."""
     lower = message.lower()
     if "no space left" in lower:
         return error_from_message(doing, message)
@@ -192,7 +192,7 @@ def _parts(store: Store, digest: str, outcomes: Mapping[str, str], silent: str) 
 
 
 def _title(created_by: str) -> str:
-    """What made a layer, in few words."""
+    """Return what made a layer, in few words."""
     words = re.sub(r"^(RUN )?(\|\d+ .*)?/bin/sh -c (#\(nop\) )?|# buildkit$", "", created_by)
     words = " ".join(re.sub(r"--mount=\S+|--chown=\S+", " ", words).split()) or "base"
     return words if len(words) <= 60 else f"{words[:59]}…"
