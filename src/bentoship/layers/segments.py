@@ -36,7 +36,7 @@ class Segment:
 
     @property
     def is_there(self) -> bool:
-        """Whether the file is there, by its size at least."""
+        """Return whether the file is there, by its size at least."""
         try:
             return self.path.stat().st_size == self.size
         except FileNotFoundError:
@@ -44,7 +44,7 @@ class Segment:
 
     @property
     def is_whole(self) -> bool:
-        """Whether what is in the file is what was made."""
+        """Return whether what is in the file is what was made."""
         with self.path.open("rb") as stream:
             return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}" == self.digest
 
@@ -62,7 +62,7 @@ def write_segment(path: Path, entries: Iterable[Entry]) -> Segment:
 
 
 def joined(folders: Iterable[str], segments: Sequence[Segment], plain: hashlib._Hash) -> Iterator[bytes]:
-    """The compressed tar of a layer, in pieces.
+    """Yield the compressed tar of a layer, in pieces.
 
     Args:
         folders: all that there are; they come first, each before what lies in it.
@@ -88,7 +88,7 @@ def joined(folders: Iterable[str], segments: Sequence[Segment], plain: hashlib._
 
 
 def _checked(segment: Segment) -> Iterator[tuple[bytes, bytes]]:
-    """A segment in pieces: as it lies there, and what that stands for."""
+    """Yield a segment in pieces: as it lies there, and decompressed. Raises DamagedError."""
     digest, inflate = hashlib.sha256(), zlib.decompressobj(_GZIP)
     try:
         with segment.path.open("rb") as stream:
@@ -107,5 +107,6 @@ def _checked(segment: Segment) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _damaged(segment: Segment, how: str) -> DamagedError:
+    """Remove a segment, and return the error for it."""
     segment.path.unlink(missing_ok=True)
     return DamagedError(f"Read {segment.path}", f"it is damaged: {how}", "It is removed now: run it again.")

@@ -102,6 +102,7 @@ def end_all_in(root: Path) -> None:
 
 
 def _root_of(pid: int) -> str:
+    """Return the / of a process; empty when it cannot be seen."""
     try:
         return str(Path(f"/proc/{pid}/root").readlink())
     except OSError:
@@ -109,6 +110,7 @@ def _root_of(pid: int) -> str:
 
 
 def _children(pid: int, *, deep: bool = False) -> list[int]:
+    """Return the processes that a process has started; with `deep` theirs, too."""
     parents = {child: _parent(child) for child in _pids()}
     children = [child for child, parent in parents.items() if parent == pid]
     if deep:

@@ -43,7 +43,7 @@ class Proof:
 
     @property
     def lines(self) -> list[str]:
-        """The proof in words, a line for each thing that was shown."""
+        """Return the proof in words, a line for each thing that was shown."""
         memory = f", {size(self.memory.size)} of memory {self.memory.measure}" if self.memory else ""
         end = f"ended with exit code {self.code}" if self.code is not None else "could not end by itself without /proc"
         return [

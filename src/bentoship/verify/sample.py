@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def content(self) -> Any:
-        """The JSON in it, else its text."""
+        """Return the JSON in it, else its text."""
         text = self.body.decode("utf-8", "replace")
         try:
             return json.loads(text)
