@@ -20,6 +20,7 @@ from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
+from bentoship.system.sharing import SharedFolder
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ def provider(where: Workspace) -> Provider:
 def layer_cache(where: Workspace) -> LayerCache:
     """The layers of all projects."""
     return LayerCache(where.settings.cache / "layers")
+
+
+@functools.cache
+def cache_use(where: Workspace) -> SharedFolder:
+    """Keep others from clearing up the layers until this process has ended."""
+    return SharedFolder(layer_cache(where).folder)
 
 
 def layer_layout(where: Workspace) -> LayoutStore:

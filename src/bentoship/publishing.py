@@ -7,7 +7,7 @@ import functools
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TypeVar
 
 from bentoship import bento as bentos
@@ -19,11 +19,12 @@ from bentoship.bases.choice import DEBIAN, choose
 from bentoship.bento import Bento
 from bentoship.bento.inputs import wanted_base
 from bentoship.commands import terminal as console
-from bentoship.errors import DamagedError
+from bentoship.errors import DamagedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import (
     Workspace,
+    cache_use,
     history,
     layer_cache,
     layer_layout,
@@ -41,6 +42,9 @@ from bentoship.system.network import network_settings
 
 R = TypeVar("R")
 
+
+_RECENT = 3600.0
+"""Seconds; what is younger may be of a run with another cache, which has yet to name it."""
 
 SECONDS: dict[str, float] = {}
 """How long each step of this process took, for the summary."""
@@ -108,6 +112,7 @@ def backend(where: Workspace) -> Backend:
     """How images are made."""
     if where.settings.backend == "docker":
         return _docker_backend(where)
+    cache_use(where)
     return DirectBackend(
         layer_cache(where),
         layout(where),
@@ -179,6 +184,7 @@ def _debian_ahead(where: Workspace, python: str, platform: str) -> Callable[[], 
     from bentoship.bases.ahead import debian_ahead
 
     console.say("containerize", f"assembling a base from Debian's packages for {platform}")
+    cache_use(where)
     stack = ExitStack()
     atexit.register(stack.close)
     settings = where.settings
@@ -231,9 +237,20 @@ def containerize(where: Workspace) -> Built:
     image = backend(where).containerize(build(where))
     for line in image.lines:
         console.say("containerize", line)
+    _clear_up(where, image)
     if where.settings.load_image:
         _load(where, image)
     return image
+
+
+def _clear_up(where: Workspace, image: Built) -> None:
+    """Remove the project's images that were replaced, and what the cache has beyond its limit, unless somebody else is
+    at work there."""
+    # What cannot be removed is no reason for this run to fail.
+    with suppress(StoreError, OSError), cache_use(where).alone() as is_alone:
+        if is_alone and where.settings.backend == "direct":
+            layout(where).prune({image.digest, *history(where).all_published()}, older_than=_RECENT)
+            layer_cache(where).trim(where.settings.cache_limit, {part.digest for part in image.parts})
 
 
 @once

@@ -15,7 +15,7 @@ from bentoship.commands import examination
 from bentoship.commands import terminal as console
 from bentoship.commands.examination import Finding
 from bentoship.errors import BentoshipError, RegistryError, SettingsError, explain
-from bentoship.project import Workspace, provider, registry_store
+from bentoship.project import Workspace, layer_cache, provider, registry_store
 from bentoship.settings import Settings, load
 
 _PATIENCE = 1.5
@@ -67,6 +67,7 @@ def examine(folder: Path) -> list[Finding]:
         looks += [
             ("apt", lambda: examination.apt(settings.base_image)),
             ("disk", lambda: examination.space(settings.cache)),
+            ("cache", lambda: examination.cache(layer_cache(where).size, settings.cache_limit)),
             *(_local(where) if settings.registry == "local" else _remote(where)),
         ]
     google = settings is not None and settings.registry == "google"

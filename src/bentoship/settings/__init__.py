@@ -16,6 +16,7 @@ from typing import TypeVar
 from bentoship.errors import InvalidReferenceError, SettingsError
 from bentoship.image.reference import ImageReference
 from bentoship.settings import google as google_settings
+from bentoship.settings import sizes
 from bentoship.settings.google import GoogleSettings
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ BACKENDS = ("direct", "docker")
 PLATFORMS = ("linux/amd64", "linux/arm64")
 DEFAULT_PLATFORMS: tuple[str, ...] = ("linux/amd64",)
 DEFAULT_TAGS: tuple[str, ...] = ("latest", "{version}", "{commit}")
+DEFAULT_CACHE_LIMIT: int | None = 20_000_000_000
 
 _PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _TAG = re.compile(r"^(\{version\}|\{commit\}|[A-Za-z0-9_])([A-Za-z0-9_.-]|\{version\}|\{commit\}){0,127}$")
@@ -47,6 +49,7 @@ class Settings:
         google: the repository in Google Artifact Registry, as far as it is set.
         warnings: what looks odd, but does no harm.
         debug: whether to show tracebacks and children's output.
+        cache_limit: the bytes of layers that stay in the cache; None without a limit.
         cache: where everything is kept that can be made again.
         bentoml_home: BentoML's own folder.
     """
@@ -64,6 +67,7 @@ class Settings:
     google: GoogleSettings
     warnings: tuple[str, ...]
     debug: bool
+    cache_limit: int | None
     cache: Path
     bentoml_home: Path
 
@@ -134,6 +138,7 @@ def load(folder: Path, environ: Mapping[str, str] | None = None, *, complete: bo
         google=google,
         warnings=tuple(warnings),
         debug=read("BENTOSHIP_DEBUG", False, _flag),
+        cache_limit=read("CACHE_LIMIT", DEFAULT_CACHE_LIMIT, sizes.limit),
         cache=_cache(given),
         bentoml_home=folder / Path(given.get("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
     )
@@ -148,7 +153,7 @@ KNOWN = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
-    "VERIFY_REQUEST", "BENTOSHIP_DEBUG", "BENTOML_HOME",
+    "VERIFY_REQUEST", "CACHE_LIMIT", "BENTOSHIP_DEBUG", "BENTOML_HOME",
 )  # fmt: skip
 
 _FILES = ("GOOGLE_APPLICATION_CREDENTIALS",)
