@@ -7,25 +7,23 @@ import sys
 import time
 from pathlib import Path
 
-from bentoship.assembly.image import assemble
 from bentoship.layers.cache import LayerCache
 from bentoship.system.sharing import SharedFolder
-from tests.support.synthetic import laid_out, synthetic_base
+from tests.support.synthetic import assembled, laid_out, synthetic_base
 
 _ASSEMBLES = """
 import sys, time
 from pathlib import Path
-from bentoship.assembly.image import assemble
 from bentoship.layers.cache import LayerCache
 from bentoship.system.sharing import SharedFolder
-from tests.support.synthetic import bento_in, synthetic_base
+from tests.support.synthetic import assembled, bento_in, synthetic_base
 
 folder = Path(sys.argv[1])
 cache = LayerCache(folder / "cache")
 for number in range(6):
     use = SharedFolder(cache.folder)
     base = synthetic_base(folder / "bases", cache)
-    image = assemble(bento_in(folder), base, cache, folder)
+    image = assembled(bento_in(folder), base, cache, folder)
     contents = b"".join(cache.blob(layer.descriptor).read_bytes() for layer in image.layers)
     print(image.descriptor.digest, len(contents), flush=True)
     del use
@@ -37,7 +35,7 @@ def test_layers_stay_as_long_as_another_process_works_with_them(tmp_path: Path) 
     """They go as soon as it does not, and the next image that it makes is the same to the byte."""
     bento, cache = laid_out(tmp_path), LayerCache(tmp_path / "cache")
     whole = LayerCache(tmp_path / "whole")
-    expected = assemble(bento, synthetic_base(tmp_path / "bases", whole), whole, tmp_path)
+    expected = assembled(bento, synthetic_base(tmp_path / "bases", whole), whole, tmp_path)
     size = sum(layer.descriptor.size for layer in expected.layers)
     command = [sys.executable, "-c", f"import sys\nsys.path[:0] = {sys.path!r}\n{_ASSEMBLES}", str(tmp_path)]
     freed, refused = [], 0

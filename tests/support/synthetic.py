@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import yaml
 
-from bentoship.bases import Base
+from bentoship.assembly.image import assemble
+from bentoship.assembly.recipe import Recipe, check, recipes
+from bentoship.bases import Base, Outline
 from bentoship.bases.facts import Facts
 from bentoship.bento import Bento, Env, Model
 from bentoship.image.layer import Entry
+from bentoship.image.manifest import Image
 from bentoship.layers.bytecode import Interpreter
 from bentoship.layers.cache import LayerCache
 from tests.support.wheels import make_requirements, make_wheel
@@ -47,7 +52,7 @@ def synthetic_base(folder: Path, layers: LayerCache, *, platform: str = "linux/a
         (rootfs / entry.path).write_bytes(entry.content)
     package = {"name": "libc6", "version": f"2.{GLIBC}-9", "architecture": platform.partition("/")[2]}
     return Base(
-        layers=(layers.write(system, "system"), layers.write(python, "python")),
+        layers=(layers.write(system, "system", "base"), layers.write(python, "python", "base")),
         config={"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
         platform=platform,
         facts=Facts(PurePosixPath(f"/usr/bin/python{PYTHON}"), GLIBC, RELEASE, _USERS),
@@ -55,6 +60,39 @@ def synthetic_base(folder: Path, layers: LayerCache, *, platform: str = "linux/a
         origin={"debian": {"release": RELEASE, "packages": [{**package, "sha256": "0" * 64}]}},
         compiler=_this_python,
     )
+
+
+@dataclass(frozen=True)
+class GivenBases:
+    """A source of bases that are there; of those that are not, of their outlines.
+
+    Args:
+        bases: by platform.
+        outlines: by platform.
+    """
+
+    bases: Mapping[str, Base]
+    outlines: Mapping[str, Outline] = field(default_factory=dict)
+
+    def outline(self, platform: str) -> Outline:
+        """Return the base, or what is given of it."""
+        return self.bases[platform].outline if platform in self.bases else self.outlines[platform]
+
+    def make(self, platform: str) -> Base:
+        """Return the base; one that is not there must not be asked for."""
+        return self.bases[platform]
+
+
+def recipe_of(bento: Bento, outline: Outline, cache: LayerCache) -> Recipe:
+    """Return the recipe for one platform."""
+    (recipe,) = recipes(bento, [outline], cache)
+    return recipe
+
+
+def assembled(bento: Bento, base: Base, cache: LayerCache, scratch: Path) -> Image:
+    """Return the image of a Bento on a base."""
+    check(bento)
+    return assemble(recipe_of(bento, base.outline, cache), base, cache, scratch)
 
 
 def _this_python() -> Interpreter:

@@ -19,16 +19,15 @@ from bentoship.bento.content import stored_state
 from bentoship.bento.inputs import input_key, input_states, lock_key, read_bentofile
 from bentoship.bento.revision import revised
 from bentoship.errors import BentoError
+from bentoship.image.platforms import ARCHITECTURES
+from bentoship.packages.requirements import LOCK_PLATFORM as LOCK_PLATFORM
 from bentoship.packages.requirements import is_closed
 from bentoship.system import records
 from bentoship.system.files import lock, write_whole
 from bentoship.system.process import environment, run
 
-LOCK_PLATFORM = "linux/amd64"
-"""What a Bento is locked for whatever it is published for: an image must not depend on which others are made."""
-
 # BentoML's DEFAULT_LOCK_PLATFORM, for every host: what is locked must not depend on where.
-_LOCK_PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_36", "linux/arm64": "aarch64-manylinux_2_36"}
+_LOCK_GLIBC = "manylinux_2_36"
 
 
 @dataclass(frozen=True)
@@ -268,7 +267,7 @@ def _build_in_child(
                     "bentoml_home": str(project.bentoml_home),
                     "scratch": scratch,
                     "into": str(into) if into else None,
-                    "lock_platform": _LOCK_PLATFORMS[project.platform],
+                    "lock_platform": f"{ARCHITECTURES[project.platform].machine}-{_LOCK_GLIBC}",
                 }
             ),
             "utf-8",

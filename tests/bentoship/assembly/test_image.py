@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from bentoship.assembly import image as assembly
 from bentoship.bases import Base
 from bentoship.bento import Bento, Env
 from bentoship.errors import UnsupportedBentoError
@@ -20,7 +19,7 @@ from bentoship.image.layer import MTIME, Entry
 from bentoship.image.manifest import Image
 from bentoship.layers.cache import LayerCache
 from tests.support.golden import as_document, golden
-from tests.support.synthetic import laid_out
+from tests.support.synthetic import assembled, laid_out
 from tests.support.wheels import make_requirements, make_wheel
 
 HOME = "home/bentoml"
@@ -38,7 +37,7 @@ def make(bento: Bento, base: Base, tmp_path: Path) -> tuple[Image, LayerCache]:
     cache = LayerCache(tmp_path / "cache")
     scratch = tmp_path / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    return assembly.assemble(bento, base, cache, scratch), cache
+    return assembled(bento, base, cache, scratch), cache
 
 
 def members(image: Image, cache: LayerCache, base: Base) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
@@ -158,7 +157,7 @@ def test_what_changes_is_seen(bento: Bento, base: Base, tmp_path: Path, what: st
     elif what == "env":
         bento = dataclasses.replace(bento, envs=(Env("MODE", "slow", "all"),))
     else:
-        extra = [cache.write([Entry("opt/x", content=b"x")], "more")]
+        extra = [cache.write([Entry("opt/x", content=b"x")], "more", "base")]
         base = dataclasses.replace(base, layers=(*base.layers, *extra))
     second, _ = make(bento, base, tmp_path)
     assert first.descriptor != second.descriptor
@@ -192,7 +191,7 @@ def test_the_manifest_tells_what_the_image_is(bento: Bento, base: Base, tmp_path
     assert json.loads(annotations["org.bentoship.models"]) == [{"tag": "stars:v1", "metadata": {"accuracy": 0.9}}]
     assert annotations["org.bentoship.bento"] == "echo:one"
     labels = config_of(image)["Labels"]
-    assert labels["org.bentoship.packages"] == "tool==1.0"
+    assert json.loads(labels["org.bentoship.packages"]) == ["tool==1.0"]
     packages = json.loads(labels["org.bentoship.base"])["debian"]["packages"]
     assert {"name", "version", "architecture", "sha256"} == set(packages[0])
 

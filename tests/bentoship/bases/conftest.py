@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.bases import Base
-from bentoship.bases.debian import debian_base
+from bentoship.bases.debian import DebianSource
 from bentoship.debian.apt import Apt
 from bentoship.layers.cache import LayerCache
 from tests.support.cache import kept, of_run, with_packages
@@ -29,4 +29,4 @@ def cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 @pytest.fixture(scope="session")
 def base(cache: Path, offered: str) -> Base:
     """The base for amd64."""
-    return debian_base(cache, python=offered, platform="linux/amd64", layers=LayerCache(cache / "layers"))
+    return DebianSource(cache, offered, LayerCache(cache / "layers")).make("linux/amd64")

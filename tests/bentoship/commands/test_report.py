@@ -9,25 +9,26 @@ from pathlib import Path
 import pytest
 
 from bentoship.assembly.diff import Change, Difference, Thing
-from bentoship.assembly.plan import Part, PlannedLayer, Shipment
+from bentoship.assembly.plan import PlannedLayer, PushPlan, Unplanned
 from bentoship.bento import Bento
 from bentoship.commands.report import Plan, Reasons, document, tell
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
+from bentoship.image.layer import Estimate
 from bentoship.image.reference import ImageReference
 from tests.support.golden import as_document, golden
 
 AMD, ARM = "linux/amd64", "linux/arm64"
 BLOB = Descriptor(LAYER_TAR, f"sha256:{1:064x}", 1_500_000)
-PARTS = (
-    Part(PlannedLayer("base", 3_000_000), (AMD,), "new"),
-    Part(PlannedLayer("source echo:two", BLOB.size, BLOB), (AMD, ARM), "present"),
+LAYERS = (
+    PlannedLayer(Estimate("base", "base", 3_000_000), (AMD,), "new"),
+    PlannedLayer(Estimate("source echo:two", "source", BLOB.size, BLOB), (AMD, ARM), "present"),
 )
 PLAN = Plan(
     Bento("echo", "two", Path(), "3.11", "", (), (), (), (), fresh=True),
     ImageReference("localhost:5000", "team/echo"),
     ("latest", "two"),
     (AMD, ARM),
-    Shipment(None, PARTS, 3_000_000),
+    PushPlan(None, LAYERS, 3_000_000),
     speed=None,
     reasons=None,
 )
@@ -57,7 +58,7 @@ def test_the_time_by_the_last_speed(capsys: pytest.CaptureFixture[str]) -> None:
         last
         == "push            ~3.0 MB to send to localhost:5000/team/echo, about 10 s at the 300.0 kB/s of the last push"
     )
-    nothing = replace(PLAN, speed=300_000.0, shipment=Shipment("sha256:all", PARTS[1:], 0))
+    nothing = replace(PLAN, speed=300_000.0, push=PushPlan("sha256:all", LAYERS[1:], 0))
     assert lines(nothing, capsys)[-1] == "push            0 B to send to localhost:5000/team/echo"
 
 
@@ -104,7 +105,7 @@ def test_the_document() -> None:
 
 def test_what_only_building_tells_is_null(capsys: pytest.CaptureFixture[str]) -> None:
     """An image by Docker has no layers before it is built."""
-    plan = replace(PLAN, shipment="Docker would build it", speed=300_000.0)
+    plan = replace(PLAN, push=Unplanned("Docker would build it"), speed=300_000.0)
     told = document(plan)
     assert [told[key] for key in ("digest", "layers", "bytes_to_send", "seconds_estimated")] == [None] * 4
     assert "why" not in told

@@ -44,7 +44,7 @@ def test_what_is_needed_stays() -> None:
 
 def layer(cache: LayerCache, name: str, *, days: float = 0) -> Layer:
     """A layer of about 10 kB that was last used so many days ago."""
-    (made,) = cache.make(name, lambda: [cache.write([Entry(name, content=os.urandom(10_000))], name)])
+    (made,) = cache.make(name, lambda: [cache.write([Entry(name, content=os.urandom(10_000))], name, "source")])
     age(cache.blob(made.descriptor), days)
     return made
 
@@ -127,7 +127,7 @@ def test_locks_and_what_is_made_of_files_elsewhere_stay(tmp_path: Path) -> None:
     """A lock decides which versions an image gets; the record of a model says all that is known of its layer."""
     cache = LayerCache(tmp_path)
     records.keep(tmp_path / "locks" / "lock.json", ["one==1.0"])
-    model = Layer(layer(cache, "x").descriptor, "sha256:0", "model", lambda: iter([b""]))
+    model = Layer(layer(cache, "x").descriptor, "sha256:0", "model", "model", lambda: iter([b""]))
     cache.make("model", lambda: [model], stream=model.stream)
     (tmp_path / "blobs" / "sha256" / "other").write_bytes(b"12345")
     age(tmp_path / "blobs" / "sha256" / "other", 5)

@@ -16,7 +16,7 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.providers.generic import GenericProvider
 from bentoship.settings.google import GoogleSettings
-from bentoship.stores import credentials, docker_config
+from bentoship.stores import docker_config
 from bentoship.stores.credentials import Credentials
 from bentoship.system import process
 from bentoship.system.network import Network
@@ -49,7 +49,7 @@ class GoogleRegistry:
         self._settings = settings
         self._network = network
         self._tell = tell
-        self._place = GenericProvider.parse(settings.host)
+        self._place = GenericProvider(settings.address)
         self._step = "auth"
         self.plain_http = self._place.plain_http
         # gRPC would tell of each failure on stderr, too. It reads this when it is imported.
@@ -222,7 +222,7 @@ class GoogleRegistry:
         try:
             self._account  # noqa: B018 - for the error, if there is one
         except CloudError as error:
-            if found := credentials.find(self._place.host, self._place.path):
+            if found := self._place.credentials():
                 return f"For Google there is only Docker's account {found.account} ({error.why})"
             raise
         return ""

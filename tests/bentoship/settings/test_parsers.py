@@ -1,10 +1,10 @@
-"""Sizes as people write them."""
+"""What the text of a setting stands for."""
 
 from __future__ import annotations
 
 import pytest
 
-from bentoship.settings.sizes import limit
+from bentoship.settings import parsers
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,11 @@ from bentoship.settings.sizes import limit
 )
 def test_a_limit_is_read_with_its_unit(text: str, expected: int | None) -> None:
     """Units are those that the tasks print, or powers of 1024; there may be no limit."""
-    assert limit(text) == expected
+    assert parsers.size_limit(text) == expected
 
 
 @pytest.mark.parametrize("text", ["much", "20 GBs", "-1 GB", "1,5 GB", "GB", "20 GB off", "1 B B"])
 def test_anything_else_is_no_limit(text: str) -> None:
     """What cannot be meant is refused with what can."""
     with pytest.raises(ValueError, match=r"500 MB or 20 GB, or off"):
-        limit(text)
+        parsers.size_limit(text)
