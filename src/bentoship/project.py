@@ -26,6 +26,7 @@ from bentoship.stores.token import Session
 from bentoship.stores.transfer import Progress
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
+from bentoship.system.sharing import SharedFolder
 
 R = TypeVar("R")
 
@@ -158,6 +159,10 @@ class Run:
         from bentoship.providers.google import GoogleRegistry
 
         return GoogleRegistry(settings.google, self.network, self.reporter.say)
+
+    def use_cache(self) -> SharedFolder:
+        """Keep other runs from clearing up the layers, from the first call on until this one has ended."""
+        return self.once(SharedFolder, lambda: SharedFolder(self.layers.folder))
 
     @property
     def layout(self) -> LayoutStore:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
 from bentoship import bento as bentos
@@ -17,7 +17,7 @@ from bentoship.bases import BaseSource
 from bentoship.bases.choice import DEBIAN, choose
 from bentoship.bento import Bento
 from bentoship.bento.inputs import wanted_base
-from bentoship.errors import DamagedError
+from bentoship.errors import DamagedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once, step
@@ -26,6 +26,9 @@ from bentoship.stores.graph import read_image
 
 if TYPE_CHECKING:
     from bentoship.docker.backend import DockerBackend
+
+_RECENT = 3600.0
+"""Seconds; what is younger may be of a run with another cache, which has yet to name it."""
 
 
 def publish(run: Run) -> Published:
@@ -96,6 +99,7 @@ def planned_images(run: Run, bento: Bento) -> dict[str, PlannedImage] | Unplanne
 
 def _direct_backend(run: Run) -> DirectBackend:
     settings = run.project.settings
+    run.use_cache()
     return DirectBackend(
         Workplace(run.layers, run.layout, settings.cache / "scratch"),
         settings.platforms,
@@ -156,6 +160,7 @@ def _debian_ahead(run: Run, python: str, platform: str) -> Callable[[], None]:
 
     def begin() -> AbstractContextManager[Callable[[], None]]:
         run.reporter.say("containerize", f"assembling a base from Debian's packages for {platform}")
+        run.use_cache()
         return debian_ahead(run.project.settings.cache, python=python, platform=platform, layers=run.layers)
 
     return run.background((python, platform), begin)
@@ -186,9 +191,21 @@ def containerize(run: Run) -> Built:
 
 def _containerize(run: Run, bento: Bento) -> Built:
     try:
-        return backend(run).containerize(bento)
+        image = backend(run).containerize(bento)
     finally:
         run.close()  # nothing else needs the base that was being made in the background
+    if run.project.settings.backend == "direct":
+        _clear_up(run, image)
+    return image
+
+
+def _clear_up(run: Run, image: Built) -> None:
+    """Remove the project's images that were replaced, and what the cache has beyond its limit, unless others use it."""
+    # What cannot be removed is no reason for this run to fail.
+    with suppress(StoreError, OSError), run.use_cache().alone() as is_alone:
+        if is_alone:
+            run.layout.prune({image.digest, *run.history.all_published()}, older_than=_RECENT)
+            run.layers.trim(run.project.settings.cache_limit, {layer.digest for layer in image.layers})
 
 
 @step

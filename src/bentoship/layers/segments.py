@@ -15,7 +15,7 @@ from pathlib import Path
 from bentoship.errors import DamagedError
 from bentoship.image.layer import CHUNK, Entry, end_of_tar, folder, members
 from bentoship.layers.compression import gzip_members
-from bentoship.system.files import partial_file
+from bentoship.system.files import is_present, partial_file
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -37,10 +37,7 @@ class Segment:
     @property
     def is_there(self) -> bool:
         """Return whether the file is there, by its size at least."""
-        try:
-            return self.path.stat().st_size == self.size
-        except FileNotFoundError:
-            return False
+        return is_present(self.path, self.size)
 
     @property
     def is_whole(self) -> bool:

@@ -8,9 +8,13 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+_DAY = 86_400.0
+"""Seconds."""
 
 
 @contextmanager
@@ -20,6 +24,18 @@ def lock(path: Path) -> Iterator[None]:
     with path.open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
+
+
+def is_present(path: Path, size: int) -> bool:
+    """Return whether a file is there with so many bytes; by its time, the day when somebody last asked is known."""
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        return False
+    if time.time() - info.st_mtime > _DAY:
+        with suppress(OSError):  # it may be somebody else's, or its disk not to be written to
+            os.utime(path)
+    return info.st_size == size
 
 
 @contextmanager
