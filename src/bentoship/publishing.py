@@ -14,7 +14,7 @@ from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.assembly.plan import PlannedImage, Unplanned
 from bentoship.backend import Backend, Built, Pushed
 from bentoship.bases import BaseSource
-from bentoship.bases.choice import DEBIAN, choose
+from bentoship.bases.choice import DEBIAN, choose_base
 from bentoship.bento import Bento
 from bentoship.bento.inputs import wanted_base
 from bentoship.errors import DamagedError, StoreError
@@ -142,11 +142,11 @@ def _base_source(run: Run, bento: Bento) -> BaseSource:
     """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
     settings, python = run.project.settings, bento.python_version
     has_apt = shutil.which("apt-get") is not None
-    chosen = choose(settings.base_image, bento.base_image, python, has_apt=has_apt)
+    chosen = choose_base(settings.base_image, bento.base_image, python, has_apt=has_apt)
     if chosen == DEBIAN:
         from bentoship.bases.debian import DebianSource
 
-        return DebianSource(settings.cache, python, run.layers, functools.partial(_debian_ahead, run, python))
+        return DebianSource(settings.cache, python, run.layers, functools.partial(_debian_in_background, run, python))
     from bentoship.bases.registry import RegistrySource
 
     image = ImageReference.parse(chosen)
@@ -154,14 +154,14 @@ def _base_source(run: Run, bento: Bento) -> BaseSource:
     return RegistrySource(image, python, run.base_registry(image), settings.cache, run.layer_layout, tell)
 
 
-def _debian_ahead(run: Run, python: str, platform: str) -> Callable[[], None]:
+def _debian_in_background(run: Run, python: str, platform: str) -> Callable[[], None]:
     """Begin to make Debian's base in the background, unless that was begun. Returns: what waits for it."""
-    from bentoship.bases.ahead import debian_ahead
+    from bentoship.bases.background import debian_in_background
 
     def begin() -> AbstractContextManager[Callable[[], None]]:
         run.reporter.say("containerize", f"assembling a base from Debian's packages for {platform}")
         run.use_cache()
-        return debian_ahead(run.project.settings.cache, python=python, platform=platform, layers=run.layers)
+        return debian_in_background(run.project.settings.cache, python=python, platform=platform, layers=run.layers)
 
     return run.background((python, platform), begin)
 
@@ -173,9 +173,9 @@ def prepare(run: Run) -> None:
     if settings.backend != "direct" or any(settings.cache.glob("bases/debian-*")) or not shutil.which("apt-get"):
         return
     image, python = wanted_base(run.project.build_context.bentofile)
-    if choose(settings.base_image, image, python, has_apt=True) == DEBIAN:
+    if choose_base(settings.base_image, image, python, has_apt=True) == DEBIAN:
         for platform in settings.platforms:
-            _debian_ahead(run, python, platform)
+            _debian_in_background(run, python, platform)
 
 
 @step

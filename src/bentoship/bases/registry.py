@@ -18,7 +18,7 @@ from bentoship.errors import BaseImageError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.layer import Estimate, Layer
 from bentoship.image.manifest import Image
-from bentoship.image.platforms import DEFAULT_PATH, images_of
+from bentoship.image.platforms import DEFAULT_PATH, manifests_by_platform
 from bentoship.image.reference import ImageReference
 from bentoship.layers.bytecode import Interpreter
 from bentoship.stores import Store
@@ -144,7 +144,7 @@ class RegistrySource:
         if not self.layout.exists(index):
             with self.store.open(index) as content:
                 self.layout.write(index, content, lambda count: None)
-        return images_of(read_manifest(self.layout, index))
+        return manifests_by_platform(read_manifest(self.layout, index))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from bentoship.debian.sources import os_release, own_sources
 from bentoship.errors import BaseImageError, ProcessError
 from bentoship.system import process, records
-from bentoship.system.files import lock
+from bentoship.system.files import file_lock
 
 FRESH_FOR = 24 * 3600.0
 """How long the lists of packages are believed, in seconds: security updates come in within a day."""
@@ -87,7 +87,7 @@ class Apt:
         Raises:
             BaseImageError: there is no apt, it can't reach its servers, or it knows no such packages.
         """
-        with lock(self._folder / "lock"):
+        with file_lock(self._folder / "lock"):
             return self._resolve(names, architecture, dependencies)
 
     def download(
@@ -110,7 +110,7 @@ class Apt:
         """
         debs = self._folder / "debs"
         debs.mkdir(parents=True, exist_ok=True)
-        with lock(self._folder / "lock"), tempfile.TemporaryDirectory(dir=debs, prefix=".partial-") as partial:
+        with file_lock(self._folder / "lock"), tempfile.TemporaryDirectory(dir=debs, prefix=".partial-") as partial:
             missing = [package for package in packages if not _is_whole(package)]
             if not missing:
                 return

@@ -14,7 +14,7 @@ from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image
-from bentoship.image.platforms import images_of
+from bentoship.image.platforms import manifests_by_platform
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.graph import read_manifest
@@ -77,7 +77,7 @@ def for_engine(engine: Engine, store: Store, image: Descriptor, name: str) -> De
     if image.media_type not in INDEX_TYPES:
         return image
     doing = f"Load {name} into Docker's engine"
-    images = images_of(read_manifest(store, image))
+    images = manifests_by_platform(read_manifest(store, image))
     with engine.doing(doing):
         platform = engine.platform
     if platform not in images:

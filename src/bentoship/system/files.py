@@ -18,7 +18,7 @@ _DAY = 86_400.0
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Hold a lock that other processes respect, too; waits for it. The file stays, empty, since removing it races."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
@@ -47,7 +47,7 @@ def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
         prefix: its name begins so.
     """
     with ExitStack() as stack:
-        with lock(parent / "lock"):
+        with file_lock(parent / "lock"):
             for leftover in parent.glob(f"{prefix}*"):
                 _remove_unless_held(leftover)
             folder = tempfile.mkdtemp(prefix=prefix, dir=parent)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bentoship.system.files import lock, write_whole
+from bentoship.system.files import file_lock, write_whole
 
 
 def make_once(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -20,7 +20,7 @@ def make_once(folder: Path, fill: Callable[[Path], None]) -> None:
         folder: is safe to make from several processes at once.
         fill: puts everything into the empty folder that it is given.
     """
-    with lock(folder.parent / "lock"):
+    with file_lock(folder.parent / "lock"):
         if is_as_made(folder):
             return
         shutil.rmtree(folder, ignore_errors=True)
