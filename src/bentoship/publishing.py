@@ -106,7 +106,7 @@ def _direct_backend(run: Run) -> DirectBackend:
         source=functools.partial(_base_source, run),
         registry=functools.partial(run.registry, push=True),
         engine=functools.partial(_load_into_engine, run),
-        holders=run.history.holders,
+        holders=run.history.paths_by_blob,
         tell=functools.partial(run.reporter.say, "containerize"),
     )
 

@@ -40,8 +40,8 @@ def doctor(folder: Path, *, as_json: bool = False) -> bool:
     findings = examine(folder)
     works = not any(finding.stops_publish for finding in findings)
     if as_json:
-        told = {"publish_could_work": works, "findings": [asdict(finding) for finding in findings]}
-        console.result(json.dumps(told, indent=2, ensure_ascii=False))
+        document = {"publish_could_work": works, "findings": [asdict(finding) for finding in findings]}
+        console.result(json.dumps(document, indent=2, ensure_ascii=False))
         return works
     for finding in findings:
         console.say(finding.subject, f"{finding.state:<8} {finding.text}", to=sys.stdout)
@@ -152,9 +152,9 @@ def _all(looks: Sequence[tuple[str, Look]], patience: float) -> list[Finding]:
     found: dict[int, list[Finding]] = {}
 
     def look(number: int) -> None:
-        name, one = looks[number]
+        name, find = looks[number]
         try:
-            result = one()
+            result = find()
             found[number] = [result] if isinstance(result, Finding) else list(result)
         except Exception as error:
             why, _, hint = explain(error).partition("\n")

@@ -62,23 +62,23 @@ def _plan(run: Run, *, why: bool) -> Plan:
 
 
 def _mountable(run: Run, target: ImageReference) -> Callable[[Descriptor], bool]:
-    holders = run.history.holders(target)
-    return lambda descriptor: descriptor.digest in holders
+    paths = run.history.paths_by_blob(target)
+    return lambda descriptor: descriptor.digest in paths
 
 
 def _reasons(
     run: Run, repository: _Repository, names: Sequence[str], images: Mapping[str, PlannedImage] | Unplanned
 ) -> Reasons:
     if isinstance(images, Unplanned):
-        return Reasons(None, "only building it tells")
+        return Reasons(None, unknown="only building it tells")
     published = repository.resolve(names) or repository.pushed_last()
     if published is None:
-        return Reasons(None, f"nothing that was published as {repository.target} is known here")
+        return Reasons(None, unknown=f"nothing that was published as {repository.target} is known here")
     blobs = Nearest((run.layout, run.layer_layout), repository.store)
     try:
         return Reasons(published.digest, differences(images, published_images(blobs, published), blobs))
     except StoreError as error:
-        return Reasons(published.digest, f"{published.digest} cannot be compared: {error.why}")
+        return Reasons(published.digest, unknown=f"{published.digest} cannot be compared: {error.why}")
 
 
 class _Repository:
@@ -111,7 +111,7 @@ class _Repository:
 
     def pushed_last(self) -> Descriptor | None:
         """What was last pushed there from here, if it is here still."""
-        last = self._run.history.published(self.target)
+        last = self._run.history.last_push(self.target)
         with suppress(StoreError):
             return self._run.layout.resolve(last.digest) if last and last.digest else None
         return None

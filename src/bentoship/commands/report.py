@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bentoship.assembly.diff import Change, Difference, Thing
@@ -26,11 +26,13 @@ class Reasons:
 
     Args:
         published: the digest of that one; None where none is known.
-        differences: each with the platforms that have it; or why there is nothing to tell.
+        differences: each with the platforms that have it.
+        unknown: why there is nothing to tell of differences; empty when there is.
     """
 
     published: str | None
-    differences: list[tuple[Difference, tuple[str, ...]]] | str
+    differences: list[tuple[Difference, tuple[str, ...]]] = field(default_factory=list)
+    unknown: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def tell(made: Plan) -> None:
 
 def _tell_why(reasons: Reasons, platforms: Sequence[str]) -> None:
     say = functools.partial(console.say, "why", to=sys.stdout)
-    if isinstance(reasons.differences, str):
-        say(reasons.differences)
+    if reasons.unknown:
+        say(reasons.unknown)
         return
     if not reasons.differences:
         say(f"nothing differs from {reasons.published}")
@@ -145,11 +147,10 @@ def _layer(planned: PlannedLayer) -> dict[str, Any]:
 
 
 def _why(reasons: Reasons) -> dict[str, Any]:
-    told = reasons.differences
     return {
         "published": reasons.published,
-        "note": told if isinstance(told, str) else "",
-        "differences": [] if isinstance(told, str) else [_difference(*one) for one in told],
+        "note": reasons.unknown,
+        "differences": [_difference(difference, platforms) for difference, platforms in reasons.differences],
     }
 
 

@@ -71,10 +71,10 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
         mistakes: gets a sentence for each one.
         complete: whether everything has to be there that a repository needs.
     """
-    told = {name: text.strip() for name in NAMES if (text := given.get(name, "")).strip()}
-    host = told.get(_HOST, "").rstrip("/")
+    texts = {name: text.strip() for name in NAMES if (text := given.get(name, "")).strip()}
+    host = texts.get(_HOST, "").rstrip("/")
     named = _names_in(host)
-    project, location, name = (told.get(key, "") or named.get(key, "") for key in (_PROJECT, _LOCATION, _NAME))
+    project, location, name = (texts.get(key, "") or named.get(key, "") for key in (_PROJECT, _LOCATION, _NAME))
     if complete:
         missing = [key for key, value in ((_PROJECT, project), (_LOCATION, location), (_NAME, name)) if not value]
         mistakes += [f"{key} is missing, which Google Artifact Registry needs" for key in missing]
@@ -87,19 +87,19 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
         mistakes.append(f"{_HOST} is {host!r}, but has to be HOST/PROJECT/NAME; the image's name is IMAGE_NAME")
 
     def number(key: str) -> int | None:
-        text = told.get(_PREFIX + key)
+        text = texts.get(_PREFIX + key)
         if text is not None and not (text.isdecimal() and int(text) > 0):
             mistakes.append(f"{_PREFIX}{key} is {text!r}, but has to be a number above 0")
             return None
         return None if text is None else int(text)
 
     def flag(key: str, yes: str, no: str) -> bool | None:
-        text = told.get(_PREFIX + key)
+        text = texts.get(_PREFIX + key)
         if text not in (None, yes, no):
             mistakes.append(f"{_PREFIX}{key} is {text!r}, but has to be {yes} or {no}")
         return None if text is None else text == yes
 
-    kms_key = told.get(f"{_PREFIX}KMS_KEY")
+    kms_key = texts.get(f"{_PREFIX}KMS_KEY")
     if kms_key and not _KMS_KEY.fullmatch(kms_key):
         path = "projects/…/locations/…/keyRings/…/cryptoKeys/…"
         mistakes.append(f"{_PREFIX}KMS_KEY is {kms_key!r}, but has to be {path}")
@@ -110,9 +110,9 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
         name=name,
         # The project of a Workspace domain, "example.com:project", is two parts of an image's path.
         host=host or f"{location}-docker.pkg.dev/{project.replace(':', '/')}/{name}",
-        endpoint=_endpoint(told.get("GCP_API_ENDPOINT", ENDPOINT), mistakes),
-        description=told.get(f"{_PREFIX}DESCRIPTION"),
-        labels=_labels(told.get(f"{_PREFIX}LABELS"), mistakes),
+        endpoint=_endpoint(texts.get("GCP_API_ENDPOINT", ENDPOINT), mistakes),
+        description=texts.get(f"{_PREFIX}DESCRIPTION"),
+        labels=_labels(texts.get(f"{_PREFIX}LABELS"), mistakes),
         immutable_tags=flag("IMMUTABLE_TAGS", "1", "0"),
         keep=number("KEEP"),
         delete_untagged_days=number("DELETE_UNTAGGED_DAYS"),

@@ -143,10 +143,10 @@ def _from_helper(name: str, host: str, env: Mapping[str, str], file: Path) -> Cr
         raise ProcessError(doing, error.why, hint) from error
     if done.code != 0:
         # Helpers complain on stdout; that nothing is kept is a complaint, too.
-        said = " ".join((done.stdout.strip() or done.stderr.strip()).split())
-        if "credentials not found" in said.lower():
+        message = " ".join((done.stdout.strip() or done.stderr.strip()).split())
+        if "credentials not found" in message.lower():
             return None
-        raise ProcessError(doing, said or f"exit code {done.code}", hint)
+        raise ProcessError(doing, message or f"exit code {done.code}", hint)
     try:
         answer = json.loads(done.stdout)
         user, secret = str(answer["Username"]), str(answer["Secret"])

@@ -29,15 +29,15 @@ class History:
     folder: Path
 
     def speed(self, host: str) -> float | None:
-        """The bytes per second that a registry took at the last push that was worth measuring; None before any."""
-        told = self._read("speeds", host)
-        return float(told) if isinstance(told, int | float) and told > 0 else None
+        """Return the bytes per second of the last push to a registry that was worth measuring; None before any."""
+        speed = self._read("speeds", host)
+        return float(speed) if isinstance(speed, int | float) and speed > 0 else None
 
-    def published(self, repository: ImageReference) -> ImageReference | None:
-        """What was last pushed from here to a repository; None before any."""
-        told = self._read("published", repository.repository)
+    def last_push(self, repository: ImageReference) -> ImageReference | None:
+        """Return what was last pushed from here to a repository; None before any."""
+        digest = self._read("published", repository.repository)
         try:
-            return repository.with_digest(told) if isinstance(told, str) else None
+            return repository.with_digest(digest) if isinstance(digest, str) else None
         except InvalidReferenceError:
             return None
 
@@ -46,8 +46,8 @@ class History:
         found = map(records.read, self.folder.glob("published/*.json"))
         return frozenset(digest for digest in found if isinstance(digest, str))
 
-    def holders(self, repository: ImageReference) -> dict[str, str]:
-        """Other repositories of its registry that were pushed to from here: their paths, by the blobs they got last."""
+    def paths_by_blob(self, repository: ImageReference) -> dict[str, str]:
+        """Return where blobs lie that were pushed from here: paths of other repositories of the registry, by digest."""
         return {
             digest: path
             for path, digests in self._blobs(repository.host).items()
@@ -75,8 +75,8 @@ class History:
             self._write("speeds", repository.host, sent / seconds)
 
     def _blobs(self, host: str) -> dict[str, list[str]]:
-        told = self._read("blobs", host)
-        return told if isinstance(told, dict) and all(isinstance(one, list) for one in told.values()) else {}
+        digests = self._read("blobs", host)
+        return digests if isinstance(digests, dict) and all(isinstance(d, list) for d in digests.values()) else {}
 
     def _file(self, kind: str, name: str) -> Path:
         return self.folder / kind / f"{key_of(name)}.json"

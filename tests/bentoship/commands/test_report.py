@@ -89,7 +89,7 @@ def test_many_changes_are_cut_for_people_alone(capsys: pytest.CaptureFixture[str
     ("reasons", "said"),
     [
         (Reasons("sha256:before", []), "nothing differs from sha256:before"),
-        (Reasons(None, "nothing is known"), "nothing is known"),
+        (Reasons(None, unknown="nothing is known"), "nothing is known"),
     ],
 )
 def test_no_change_is_told_too(reasons: Reasons, said: str, capsys: pytest.CaptureFixture[str]) -> None:

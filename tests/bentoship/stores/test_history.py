@@ -23,7 +23,7 @@ def history(tmp_path: Path) -> History:
 
 def test_before_any_push_nothing_is_known(history: History) -> None:
     """Neither a speed nor an image; asking leaves no trace."""
-    assert (history.speed(ONE.host), history.published(ONE)) == (None, None)
+    assert (history.speed(ONE.host), history.last_push(ONE)) == (None, None)
     assert not history.folder.exists()
 
 
@@ -33,8 +33,8 @@ def test_the_last_push_counts(history: History) -> None:
     history.keep_push(OTHER, f"sha256:{2:064x}", [BLOB], 9_000_000, 2.0)
     assert history.speed(ONE.host) == 4_500_000
     assert history.speed("ghcr.io") is None
-    assert history.published(ONE.with_tag("latest")) == ONE.with_digest(DIGEST)
-    assert history.published(OTHER) == OTHER.with_digest(f"sha256:{2:064x}")
+    assert history.last_push(ONE.with_tag("latest")) == ONE.with_digest(DIGEST)
+    assert history.last_push(OTHER) == OTHER.with_digest(f"sha256:{2:064x}")
 
 
 def test_what_was_published_anywhere_is_known(history: History) -> None:
@@ -51,8 +51,8 @@ def test_who_has_a_blob_is_known(history: History) -> None:
     elsewhere = ImageReference("ghcr.io", ONE.path)
     history.keep_push(ONE, DIGEST, ["sha256:0", BLOB], 1, 1.0)
     history.keep_push(ONE, DIGEST, [BLOB], 1, 1.0)
-    assert history.holders(OTHER) == {BLOB: ONE.path}
-    assert history.holders(ONE) == history.holders(elsewhere) == {}
+    assert history.paths_by_blob(OTHER) == {BLOB: ONE.path}
+    assert history.paths_by_blob(ONE) == history.paths_by_blob(elsewhere) == {}
 
 
 @pytest.mark.parametrize(("sent", "seconds"), [(999_999, 0.1), (5_000_000, 0.0)])
@@ -61,7 +61,7 @@ def test_too_little_tells_no_speed(history: History, sent: int, seconds: float) 
     history.keep_push(ONE, DIGEST, [BLOB], 4_000_000, 2.0)
     history.keep_push(ONE, f"sha256:{2:064x}", [BLOB], sent, seconds)
     assert history.speed(ONE.host) == 2_000_000
-    assert history.published(ONE) == ONE.with_digest(f"sha256:{2:064x}")
+    assert history.last_push(ONE) == ONE.with_digest(f"sha256:{2:064x}")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'"sha256:12"', b"-1", b"NaN", b"null"])
@@ -70,6 +70,6 @@ def test_a_damaged_file_is_none(history: History, content: bytes) -> None:
     history.keep_push(ONE, DIGEST, [BLOB], 4_000_000, 2.0)
     for file in history.folder.rglob("*.json"):
         file.write_bytes(content)
-    assert (history.speed(ONE.host), history.published(ONE)) == (None, None)
+    assert (history.speed(ONE.host), history.last_push(ONE)) == (None, None)
     history.keep_push(ONE, DIGEST, [BLOB], 4_000_000, 2.0)
-    assert (history.speed(ONE.host), history.published(ONE)) == (2_000_000, ONE.with_digest(DIGEST))
+    assert (history.speed(ONE.host), history.last_push(ONE)) == (2_000_000, ONE.with_digest(DIGEST))
