@@ -55,7 +55,7 @@ class System:
 
 @contextmanager
 def unpacked(image: RemoteImage) -> Iterator[System]:
-    """An image's files, as long as the block lasts.
+    """Pull and unpack an image for as long as the block lasts.
 
     Raises:
         StoreError: it cannot be pulled, or is damaged.
@@ -85,7 +85,7 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
 
 
 def _unpack(image: RemoteImage, layout: LayoutStore, root: Path) -> dict[str, Any]:
-    """Pull and unpack. Returns: what the image's configuration says of its containers."""
+    """Pull and unpack an image below a folder. Returns: what the image's configuration says of its containers."""
     doing = f"Unpack {image.reference}"
     try:
         copy(image.store, layout, image.root)
@@ -104,13 +104,13 @@ def _user(root: Path, named: str) -> User:
     """Return the user that an image names by NAME or ID, perhaps with :GROUP, as its /etc/passwd knows it."""
     name, _, group = named.partition(":")
     lines = _table(root, "passwd")
-    found = next((line for line in lines if name in (line[0], line[2])), None) if name else None
-    uid = int(found[2]) if found else int(name) if name.isdecimal() else 0
-    gid = int(found[3]) if found else 0
+    entry = next((line for line in lines if name in (line[0], line[2])), None) if name else None
+    uid = int(entry[2]) if entry else int(name) if name.isdecimal() else 0
+    gid = int(entry[3]) if entry else 0
     if group:
         known = next((line for line in _table(root, "group") if group in (line[0], line[2])), None)
         gid = int(known[2]) if known else int(group) if group.isdecimal() else gid
-    return User(uid, gid, found[5] if found else "/root" if uid == 0 else "/")
+    return User(uid, gid, entry[5] if entry else "/root" if uid == 0 else "/")
 
 
 def _table(root: Path, name: str) -> list[list[str]]:

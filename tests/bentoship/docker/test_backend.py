@@ -41,7 +41,7 @@ class Watched:
     at_once: list[int] = field(default_factory=list)
 
     def begin(self, missing: Sequence[Descriptor]) -> None:
-        self.total += sum(one.size for one in missing)
+        self.total += sum(descriptor.size for descriptor in missing)
         for process in self.at_once:
             os.kill(process, signal.SIGKILL)
 

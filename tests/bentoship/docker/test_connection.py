@@ -83,7 +83,7 @@ def test_an_engine_of_the_user_s_own_is_found(rootless: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"DOCKER_CONTEXT": "nowhere"}, "there is no context nowhere"),
         ({"DOCKER_HOST": "unix:///nowhere.sock"}, "nothing answers at unix:///nowhere.sock"),
@@ -93,13 +93,15 @@ def test_an_engine_of_the_user_s_own_is_found(rootless: str) -> None:
         ({"DOCKER_HOST": "nonsense"}, "nonsense"),
     ],
 )
-def test_what_cannot_be_reached_is_told(settings: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_reached_is_told(
+    settings: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where it was looked for, and the setting that changes it."""
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(EngineError) as caught:
         engine.connect()
-    assert told in caught.value.why
+    assert message in caught.value.why
     assert "DOCKER_HOST" in caught.value.hint
     assert len(str(caught.value).splitlines()) <= 3
 

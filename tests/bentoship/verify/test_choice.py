@@ -42,6 +42,6 @@ def test_what_is_not_blocked_is_left() -> None:
             """Return None."""
 
     first, second = Open(), Open()
-    told: list[str] = []
-    assert usable_runners([Blocked(), first, second], told.append) == [first, second]  # type: ignore[list-item, comparison-overlap]
-    assert told == ["there is a wall"]
+    messages: list[str] = []
+    assert usable_runners([Blocked(), first, second], messages.append) == [first, second]  # type: ignore[list-item, comparison-overlap]
+    assert messages == ["there is a wall"]

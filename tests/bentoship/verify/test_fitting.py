@@ -37,7 +37,7 @@ def manifest(store: LayoutStore, platform: str) -> Descriptor:
 
 def index(store: LayoutStore, *platforms: str) -> Descriptor:
     """An index of such images."""
-    entries = [{**manifest(store, one).to_dict(), "platform": platform_fields(one)} for one in platforms]
+    entries = [{**manifest(store, name).to_dict(), "platform": platform_fields(name)} for name in platforms]
     return put(store, INDEX, json.dumps({"manifests": entries}).encode())
 
 

@@ -22,24 +22,24 @@ def write(folder: Path, text: str) -> Path:
 def test_files_and_fields_make_a_form(tmp_path: Path) -> None:
     """Files lie beside the request; each part says what it is."""
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8picture")
-    found = read_sample(write(tmp_path, "path: /predict\nfiles: {image: a.jpg}\nform: {mode: fast}\n"))
-    assert (found.method, found.path, found.expected) == ("POST", "/predict", ...)
-    assert found.headers["Content-Type"].startswith("multipart/form-data; boundary=")
-    assert found.body
-    assert b'name="image"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n\xff\xd8picture\r\n' in found.body
-    assert b'name="mode"\r\n\r\nfast\r\n' in found.body
+    sample = read_sample(write(tmp_path, "path: /predict\nfiles: {image: a.jpg}\nform: {mode: fast}\n"))
+    assert (sample.method, sample.path, sample.expected) == ("POST", "/predict", ...)
+    assert sample.headers["Content-Type"].startswith("multipart/form-data; boundary=")
+    assert sample.body
+    assert b'name="image"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n\xff\xd8picture\r\n' in sample.body
+    assert b'name="mode"\r\n\r\nfast\r\n' in sample.body
 
 
 def test_json_is_sent_as_such(tmp_path: Path) -> None:
     """With method, headers, status and answer of one's own."""
     text = "path: /x\nmethod: put\nheaders: {X-One: 1}\njson: {a: [1]}\nstatus: 201\nanswer: done\n"
-    found = read_sample(write(tmp_path, text))
+    sample = read_sample(write(tmp_path, text))
     headers = {"Content-Type": "application/json", "X-One": "1"}
-    assert found == Sample("/x", "PUT", headers, b'{"a": [1]}', 201, "done")
+    assert sample == Sample("/x", "PUT", headers, b'{"a": [1]}', 201, "done")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("- a", "path"),
         ("path: predict", "begins with /"),
@@ -50,9 +50,9 @@ def test_json_is_sent_as_such(tmp_path: Path) -> None:
         ("path: /x\nfiles: 3", "items|attribute"),
     ],
 )
-def test_a_mistake_is_told(tmp_path: Path, text: str, told: str) -> None:
+def test_a_mistake_is_told(tmp_path: Path, text: str, message: str) -> None:
     """With the file, and where to read on."""
-    with pytest.raises(VerifyError, match=told) as caught:
+    with pytest.raises(VerifyError, match=message) as caught:
         read_sample(write(tmp_path, text))
     assert "verify.yaml" in str(caught.value)
 
