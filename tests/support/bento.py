@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bentoship.bento import Project
+from bentoship.bento import BuildContext
 
 SERVICE = """\
 import bentoml
@@ -36,7 +36,7 @@ docker:
 """
 
 
-def make_project(folder: Path, *, model: bool = False) -> Project:
+def make_project(folder: Path, *, model: bool = False) -> BuildContext:
     """A project with a service that echoes; with a model when one is wanted, which `save_model` has to make."""
     folder.mkdir(parents=True, exist_ok=True)
     declared = 'model = bentoml.models.BentoModel("echo_model:latest")' if model else "pass"
@@ -48,7 +48,7 @@ def make_project(folder: Path, *, model: bool = False) -> Project:
     (folder / "data" / "words.txt").write_text("one two\n", "utf-8")
     (folder / "data" / "secret.txt").write_text("not for the image\n", "utf-8")
     (folder / "data" / "other.txt").write_text("three\n", "utf-8")
-    return Project(folder, folder.parent / "records", folder.parent / "bentoml-home", "linux/amd64")
+    return BuildContext(folder, folder.parent / "records", folder.parent / "bentoml-home", "linux/amd64")
 
 
 def save_model(home: Path, version: str, content: str = "weights") -> None:

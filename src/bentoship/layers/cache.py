@@ -13,7 +13,7 @@ from bentoship.image.layer import Entry, Kind, Layer, Stream, tar_stream
 from bentoship.layers.compression import gzip_members
 from bentoship.layers.limit import cached_files, forget, trim
 from bentoship.system import records
-from bentoship.system.files import is_present, written
+from bentoship.system.files import is_present, partial_file
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class LayerCache:
 
     def keep(self, compressed: Iterable[bytes]) -> Descriptor:
         """Keep a layer's blob, which comes in pieces, whole or not at all."""
-        with written(self.folder / "blobs" / "sha256", compressed) as (file, digest, size):
+        with partial_file(self.folder / "blobs" / "sha256", compressed) as (file, digest, size):
             descriptor = Descriptor(LAYER_GZIP, digest, size)
             file.replace(self.blob(descriptor))
         return descriptor

@@ -22,7 +22,7 @@ from bentoship.providers.distribution import find_program
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import is_manifest
 from bentoship.system import process
-from bentoship.system.files import lock, write_whole
+from bentoship.system.files import file_lock, write_whole
 
 _PATH = "bentoship"
 _PORTS = range(5000, 6000)
@@ -107,7 +107,7 @@ class LocalRegistry:
         """
         self.notice = ""
         try:
-            with lock(self._folder / "lock"):
+            with file_lock(self._folder / "lock"):
                 port = self.running()
                 if port is None or self._port not in (None, port):
                     port = self._start()
@@ -125,7 +125,7 @@ class LocalRegistry:
     def stop(self) -> bool:
         """End the registry; its data stays. Returns: whether it ran."""
         self._started = None
-        with lock(self._folder / "lock"):
+        with file_lock(self._folder / "lock"):
             return self._stop()
 
     def running(self) -> int | None:

@@ -17,7 +17,7 @@ from bentoship.image.layer import CHUNK, Stream
 from bentoship.stores import Advance, Reader
 from bentoship.stores.graph import MAX_MANIFEST, below, media_type
 from bentoship.stores.verified import Verified
-from bentoship.system.files import is_present, lock, write_whole
+from bentoship.system.files import file_lock, is_present, write_whole
 
 _NAME = "org.opencontainers.image.ref.name"
 _UNFINISHED = ".partial-"
@@ -164,7 +164,7 @@ class LayoutStore:
     def _locked(self) -> Iterator[None]:
         """Alone with the index, which is there."""
         try:
-            with lock(self.folder / ".lock"):
+            with file_lock(self.folder / ".lock"):
                 self._blobs.mkdir(parents=True, exist_ok=True)
                 marker = self.folder / "oci-layout"
                 if not marker.exists():

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bentoship.system.files import lock
+from bentoship.system.files import file_lock
 
 
 class SharedFolder:
@@ -19,7 +19,7 @@ class SharedFolder:
 
     def __init__(self, folder: Path) -> None:
         self._gate = folder / ".gate"
-        with lock(self._gate):
+        with file_lock(self._gate):
             self._users = (folder / ".users").open("a")
             fcntl.flock(self._users, fcntl.LOCK_SH)
 
@@ -31,7 +31,7 @@ class SharedFolder:
         """
         # Making a shared lock an exclusive one gives it up for a moment (man 2 flock); behind the gate nobody can take
         # that moment.
-        with lock(self._gate):
+        with file_lock(self._gate):
             try:
                 fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 is_alone = True

@@ -13,9 +13,11 @@ import pytest
 from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
+from bentoship.stores import http
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.system.network import Network
+from tests.support.forwarding import forwarding
 from tests.support.images import noise, put
 from tests.support.proxy import Fault, Proxy
 from tests.support.registry import Registry, make_certificate, needs_openssl, refused
@@ -195,3 +197,15 @@ def test_a_redirect_never_leads_out_of_tls(tmp_path: Path) -> None:
         with pytest.raises(RegistryError, match="HTTP 307"):
             store.exists(Descriptor.of(LAYER_TAR, b"content"))
         assert len(encrypted.asked) > 2
+
+
+def test_connections_are_kept_but_not_when_they_lay_idle(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firewall may have dropped them meanwhile, without telling either side."""
+    with forwarding(registry.host) as forwarder:
+        store = RegistryStore(ImageReference(forwarder.host, "tests/idle"), push=True)
+        layer = put(store, LAYER_TAR, b"kept")
+        assert store.exists(layer)
+        assert forwarder.connections == 1
+        monkeypatch.setattr(http, "IDLE_TIMEOUT", 0.0)
+        assert store.exists(layer)
+        assert forwarder.connections == 2

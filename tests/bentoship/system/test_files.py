@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.system.files import is_present, lock, temporary_folder, write_whole, writing
+from bentoship.system.files import file_lock, is_present, temporary_folder, write_whole, writing
 
 HOLDS = """\
 import sys
 from pathlib import Path
-from bentoship.system.files import lock
-with lock(Path(sys.argv[1])):
+from bentoship.system.files import file_lock
+with file_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -35,7 +35,7 @@ def test_a_lock_keeps_other_processes_waiting(tmp_path: Path) -> None:
             assert second.stdout.readline() == "held\n"
             second.stdin.close()
             second.wait(10)
-    with lock(path):
+    with file_lock(path):
         pass
 
 
