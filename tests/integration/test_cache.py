@@ -94,9 +94,9 @@ def unshared(site: Site) -> list[Path]:
     ]
 
 
-def test_a_cache_keeps_to_its_limit(site: Site, digest: str, tmp_path: Path, shared: Path) -> None:
+def test_a_cache_keeps_to_its_limit(site: Site, digest: str, tmp_path: Path) -> None:
     """What the image does not need goes, and the image stays the same, also when it is made again later."""
-    prepare(tmp_path / "cache", shared)
+    shutil.copytree(site.cache, tmp_path / "cache", symlinks=True)
     shutil.copytree(site.folder, tmp_path / "project", ignore=shutil.ignore_patterns(".bentoship"))
     here = replace(site, cache=tmp_path / "cache", folder=tmp_path / "project")
     assert published(here.invoke("publish", IMAGE_NAME="limited")) == digest
@@ -113,12 +113,12 @@ def test_a_cache_keeps_to_its_limit(site: Site, digest: str, tmp_path: Path, sha
     assert published(here.invoke("publish", IMAGE_NAME="limited", CACHE_LIMIT="1 B")) == digest
 
 
-def test_images_that_were_replaced_leave_the_project(site: Site, tmp_path: Path, shared: Path) -> None:
+def test_images_that_were_replaced_leave_the_project(site: Site, tmp_path: Path) -> None:
     """Its folder names the image that was made last, and the one that was published last."""
-    prepare(tmp_path / "cache", shared)
     shutil.copytree(site.folder, tmp_path / "project", ignore=shutil.ignore_patterns(".bentoship"))
-    here = replace(site, cache=tmp_path / "cache", folder=tmp_path / "project")
+    here = replace(site, folder=tmp_path / "project")
     layout = LayoutStore(here.folder / ".bentoship" / "image")
+    (here.folder / "data" / "words.txt").write_text("published nowhere else", "utf-8")
     first = published(here.invoke("publish", IMAGE_NAME="replaced"))
     for words in ("second", "third"):
         (here.folder / "data" / "words.txt").write_text(words, "utf-8")

@@ -10,8 +10,8 @@ from typing import Any
 
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import Entry, Kind, Layer, Stream, tar_stream
-from bentoship.layers import limit
 from bentoship.layers.compression import gzip_members
+from bentoship.layers.limit import cached_files, forget, trim
 from bentoship.system import records
 from bentoship.system.files import is_present, partial_file
 
@@ -60,24 +60,24 @@ class LayerCache:
     def drop(self, descriptor: Descriptor) -> None:
         """Have a layer that was found to be damaged made anew the next time."""
         self.blob(descriptor).unlink(missing_ok=True)
-        limit.forget(self.folder, [descriptor.hex])
+        forget(self.folder, [descriptor.hex])
 
     @property
     def size(self) -> int:
         """The bytes that nothing but the cache has; what the images of projects have, too, takes no room of its own."""
-        return sum(file.size for file in limit.cached_files(self.folder))
+        return sum(file.size for file in cached_files(self.folder))
 
-    def trim(self, most: int | None, needed: Iterable[str]) -> int:
+    def trim(self, limit: int | None, needed: Iterable[str]) -> int:
         """Remove what has not been used for longest, so that the cache keeps to its limit; nobody else may use it.
 
         Args:
-            most: the limit in bytes; None when there is none.
+            limit: in bytes; None when there is none.
             needed: digests of blobs that stay in any case.
 
         Returns: the number of bytes that were freed.
         """
         names = {digest.removeprefix("sha256:") for digest in needed}
-        return 0 if most is None else limit.trim(self.folder, most, names)
+        return 0 if limit is None else trim(self.folder, limit, names)
 
     def write(self, entries: Iterable[Entry], title: str, kind: Kind) -> Layer:
         """Make a layer and keep its blob, whole or not at all."""

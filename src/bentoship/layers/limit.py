@@ -69,8 +69,8 @@ def trim(folder: Path, limit: int, needed: Collection[str] = ()) -> int:
 
     Returns: the number of bytes that were freed.
     """
-    looked = folder / ".limit"
-    if not _has_changed(folder, looked, limit):
+    stamp = folder / ".limit"
+    if not _has_changed(folder, stamp, limit):
         return 0
     for entry in _entries(folder):
         if entry.name.startswith("."):
@@ -79,7 +79,7 @@ def trim(folder: Path, limit: int, needed: Collection[str] = ()) -> int:
     for file in removed:
         file.path.unlink()
     forget(folder, {file.path.stem for file in removed})
-    looked.write_text(str(limit), "utf-8")
+    stamp.write_text(str(limit), "utf-8")
     return sum(file.size for file in removed)
 
 
@@ -96,10 +96,10 @@ def forget(folder: Path, names: Collection[str]) -> None:
             record.unlink(missing_ok=True)
 
 
-def _has_changed(folder: Path, looked: Path, limit: int) -> bool:
+def _has_changed(folder: Path, stamp: Path, limit: int) -> bool:
     try:
-        last = looked.stat().st_mtime_ns
-        return looked.read_text("utf-8") != str(limit) or any(
+        last = stamp.stat().st_mtime_ns
+        return stamp.read_text("utf-8") != str(limit) or any(
             place.stat().st_mtime_ns > last for place in _places(folder) if place.is_dir()
         )
     except FileNotFoundError:
