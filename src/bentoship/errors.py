@@ -134,7 +134,7 @@ class NotVerifiedError(BentoshipError):
 
 
 def explain(error: Exception) -> str:
-    """Any failure in one to three lines: ours as they are, the system's with the file and what to do about it."""
+    """Return a failure in one to three lines: ours as they are, the system's with the file and what to do about it."""
     if isinstance(error, EngineError):  # its disk may be another machine's, and is not cleaned from here
         return str(error)
     if isinstance(error, BentoshipError):
@@ -145,6 +145,21 @@ def explain(error: Exception) -> str:
     what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
     hint = _HINTS.get(error.errno or 0, "")
     return f"{what}\n{hint}" if hint else what
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """Return an error and what it came from, outermost to innermost.
+
+    Libraries hand a cause on among the arguments (requests, urllib3, google-auth); otherwise it is what Python keeps.
+    """
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        argument = next((arg for arg in current.args if isinstance(arg, BaseException)), None)
+        context = None if current.__suppress_context__ else current.__context__
+        current = argument or current.__cause__ or context
+    return chain
 
 
 _FULL = "Make room on the disk; `invoke clean` removes what can be made again."

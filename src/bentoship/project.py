@@ -26,6 +26,7 @@ from bentoship.stores.token import Session
 from bentoship.stores.transfer import Progress
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
+from bentoship.system.sharing import SharedFolder
 
 R = TypeVar("R")
 
@@ -48,12 +49,12 @@ class Project:
         return self.folder / ".bentoship" / "image"
 
     @property
-    def build_context(self) -> bentos.Project:
+    def build_context(self) -> bentos.BuildContext:
         """What its Bento is built from."""
         settings = self.settings
         # Docker installs the Bento's own lock; without it each platform gets one that follows it.
         platform = settings.platforms[0] if settings.backend == "docker" else bentos.LOCK_PLATFORM
-        return bentos.Project(self.folder, settings.cache / "bentos", settings.bentoml_home, platform)
+        return bentos.BuildContext(self.folder, settings.cache / "bentos", settings.bentoml_home, platform)
 
     def image_name(self, bento: Bento) -> str:
         """Return what the image is called, wherever it is."""
@@ -158,6 +159,10 @@ class Run:
         from bentoship.providers.google import GoogleRegistry
 
         return GoogleRegistry(settings.google, self.network, self.reporter.say)
+
+    def use_cache(self) -> SharedFolder:
+        """Keep other runs from clearing up the layers, from the first call on until this one has ended."""
+        return self.once(SharedFolder, lambda: SharedFolder(self.layers.folder))
 
     @property
     def layout(self) -> LayoutStore:

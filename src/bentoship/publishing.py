@@ -6,22 +6,29 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING
 
 from bentoship import bento as bentos
-from bentoship.assembly.backend import DirectBackend
-from bentoship.assembly.plan import Outline
+from bentoship.assembly.backend import DirectBackend, Workplace
+from bentoship.assembly.plan import PlannedImage, Unplanned
 from bentoship.backend import Backend, Built, Pushed
-from bentoship.bases import Base
-from bentoship.bases.choice import DEBIAN, choose
+from bentoship.bases import BaseSource
+from bentoship.bases.choice import DEBIAN, choose_base
 from bentoship.bento import Bento
 from bentoship.bento.inputs import wanted_base
-from bentoship.errors import DamagedError
+from bentoship.errors import DamagedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once, step
 from bentoship.stores import Store
-from bentoship.stores.registry import RegistryStore
+from bentoship.stores.graph import read_image
+
+if TYPE_CHECKING:
+    from bentoship.docker.backend import DockerBackend
+
+_RECENT = 3600.0
+"""Seconds; what is younger may be of a run with another cache, which has yet to name it."""
 
 
 def publish(run: Run) -> Published:
@@ -80,82 +87,81 @@ def build(run: Run) -> Bento:
 @once
 def backend(run: Run) -> Backend:
     """Return how images are made."""
+    return _docker_backend(run) if run.project.settings.backend == "docker" else _direct_backend(run)
+
+
+def planned_images(run: Run, bento: Bento) -> dict[str, PlannedImage] | Unplanned:
+    """Return the images that there would be, by platform."""
+    if run.project.settings.backend == "docker":
+        return Unplanned(_docker_backend(run).outlook(bento))
+    return _direct_backend(run).plan(bento)
+
+
+def _direct_backend(run: Run) -> DirectBackend:
     settings = run.project.settings
-    if settings.backend == "docker":
-        return _docker_backend(run)
+    run.use_cache()
     return DirectBackend(
-        run.layers,
-        run.layout,
-        settings.cache / "scratch",
-        base=functools.partial(base, run),
+        Workplace(run.layers, run.layout, settings.cache / "scratch"),
+        settings.platforms,
+        source=functools.partial(_base_source, run),
         registry=functools.partial(run.registry, push=True),
-        outline=functools.partial(base_outline, run),
         engine=functools.partial(_load_into_engine, run),
-        platforms=settings.platforms,
         holders=run.history.paths_by_blob,
         tell=functools.partial(run.reporter.say, "containerize"),
     )
 
 
-def _docker_backend(run: Run) -> Backend:
-    from bentoship.docker.backend import DockerBackend, Workplace
+def _docker_backend(run: Run) -> DockerBackend:
+    from bentoship.docker.backend import DockerBackend
+    from bentoship.docker.build import Workplace as DockerWorkplace
     from bentoship.docker.connection import connect
 
     settings = run.project.settings
     scratch, logs = settings.cache / "scratch", settings.cache / "logs"
+    tell = functools.partial(run.reporter.say, "containerize")
     return DockerBackend(
         lambda: run.once(connect, connect),
         run.project.local_name,
-        Workplace(settings.bentoml_home, settings.platforms[0], scratch, logs),
+        DockerWorkplace(settings.bentoml_home, settings.platforms[0], scratch, logs, tell),
         registry=functools.partial(run.registry, push=True),
         credentials=run.provider.credentials,
-        tell=functools.partial(run.reporter.say, "containerize"),
     )
 
 
 def _load_into_engine(run: Run, store: Store, image: Descriptor, name: str) -> str:
     from bentoship.docker.connection import connect
-    from bentoship.docker.load import Shipment, for_engine, load_image
+    from bentoship.docker.load import ImageArchive, for_engine, load_image
 
     engine = connect()
     image = for_engine(engine, store, image, name)
     with run.reporter.transfer("load") as progress:
-        return load_image(engine, Shipment.of(store, image, name), progress)
+        return load_image(engine, ImageArchive(store, read_image(store, image), name), progress)
 
 
-def base(run: Run, bento: Bento, platform: str) -> Base:
-    """The base for a Bento, by BASE_IMAGE, its bentofile, or this host's kind. Raises BaseImageError."""
-    settings, layers = run.project.settings, run.layers
-    image, store = _registry_base(run, bento)
-    if image is None or store is None:
-        from bentoship.bases.debian import debian_base
+def _base_source(run: Run, bento: Bento) -> BaseSource:
+    """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
+    settings, python = run.project.settings, bento.python_version
+    has_apt = shutil.which("apt-get") is not None
+    chosen = choose_base(settings.base_image, bento.base_image, python, has_apt=has_apt)
+    if chosen == DEBIAN:
+        from bentoship.bases.debian import DebianSource
 
-        if not isinstance(base_outline(run, bento, platform), Base):
-            _debian_ahead(run, bento.python_version, platform)()
-        return debian_base(settings.cache, python=bento.python_version, platform=platform, layers=layers)
-    from bentoship.bases.registry import registry_base
+        return DebianSource(settings.cache, python, run.layers, functools.partial(_debian_in_background, run, python))
+    from bentoship.bases.registry import RegistrySource
 
-    run.reporter.say("containerize", f"on the base {image} for {platform}")
-    found = registry_base(
-        image,
-        python=bento.python_version,
-        platform=platform,
-        store=store,
-        cache=settings.cache,
-        layout=run.layer_layout,
-    )
-    if not found.origin["pinned"]:
-        run.reporter.say("containerize", f"the base {image} may change; pin it: {image}@{found.origin['digest']}")
-    return found
+    image = ImageReference.parse(chosen)
+    tell = functools.partial(run.reporter.say, "containerize")
+    return RegistrySource(image, python, run.base_registry(image), settings.cache, run.layer_layout, tell)
 
 
-def _debian_ahead(run: Run, python: str, platform: str) -> Callable[[], None]:
+def _debian_in_background(run: Run, python: str, platform: str) -> Callable[[], None]:
     """Begin to make Debian's base in the background, unless that was begun. Returns: what waits for it."""
-    from bentoship.bases.ahead import debian_ahead
+    from bentoship.bases.background import debian_in_background
 
     def begin() -> AbstractContextManager[Callable[[], None]]:
         run.reporter.say("containerize", f"assembling a base from Debian's packages for {platform}")
-        return debian_ahead(run.project.settings.cache, python=python, platform=platform, layers=run.layers)
+        run.use_cache()
+        return debian_in_background(run.project.settings.cache, python=python, platform=platform, layers=run.layers)
 
     return run.background((python, platform), begin)
 
@@ -167,34 +173,9 @@ def prepare(run: Run) -> None:
     if settings.backend != "direct" or any(settings.cache.glob("bases/debian-*")) or not shutil.which("apt-get"):
         return
     image, python = wanted_base(run.project.build_context.bentofile)
-    if choose(settings.base_image, image, python, has_apt=True) == DEBIAN:
+    if choose_base(settings.base_image, image, python, has_apt=True) == DEBIAN:
         for platform in settings.platforms:
-            _debian_ahead(run, python, platform)
-
-
-def base_outline(run: Run, bento: Bento, platform: str) -> Outline:
-    """What is known of the base without making it."""
-    settings, layers = run.project.settings, run.layers
-    image, store = _registry_base(run, bento)
-    if image is None or store is None:
-        from bentoship.bases.debian import debian_outline
-
-        return debian_outline(settings.cache, python=bento.python_version, platform=platform, layers=layers)
-    from bentoship.bases.registry import registry_outline
-
-    kept = run.layer_layout
-    listed = registry_outline(image, platform=platform, store=store, layout=kept)
-    return base(run, bento, platform) if all(map(kept.exists, listed)) else listed
-
-
-def _registry_base(run: Run, bento: Bento) -> tuple[ImageReference | None, RegistryStore | None]:
-    """The image that is the base, and its repository; None for Debian's packages."""
-    has_apt = shutil.which("apt-get") is not None
-    chosen = choose(run.project.settings.base_image, bento.base_image, bento.python_version, has_apt=has_apt)
-    if chosen == DEBIAN:
-        return None, None
-    image = ImageReference.parse(chosen)
-    return image, run.base_registry(image)
+            _debian_in_background(run, python, platform)
 
 
 @step
@@ -210,9 +191,21 @@ def containerize(run: Run) -> Built:
 
 def _containerize(run: Run, bento: Bento) -> Built:
     try:
-        return backend(run).containerize(bento)
+        image = backend(run).containerize(bento)
     finally:
         run.close()  # nothing else needs the base that was being made in the background
+    if run.project.settings.backend == "direct":
+        _clear_up(run, image)
+    return image
+
+
+def _clear_up(run: Run, image: Built) -> None:
+    """Remove the project's images that were replaced, and what the cache has beyond its limit, unless others use it."""
+    # What cannot be removed is no reason for this run to fail.
+    with suppress(StoreError, OSError), run.use_cache().alone() as is_alone:
+        if is_alone:
+            run.layout.prune({image.digest, *run.history.all_published()}, older_than=_RECENT)
+            run.layers.trim(run.project.settings.cache_limit, {layer.digest for layer in image.layers})
 
 
 @step
@@ -255,7 +248,7 @@ def push(run: Run) -> Published:
         pushed, seconds = _push(run, image, references)
     published = Published(pushed, references)
     run.reporter.pushed(published)
-    blobs = [part.digest for part in pushed.parts if part.digest]
+    blobs = [layer.digest for layer in pushed.layers if layer.digest]
     run.history.keep_push(references[0], pushed.digest, blobs, pushed.sent, seconds)
     return published
 

@@ -68,6 +68,7 @@ def examine(folder: Path) -> list[Finding]:
         looks += [
             ("apt", lambda: examination.apt(settings.base_image)),
             ("disk", lambda: examination.space(settings.cache)),
+            ("cache", lambda: examination.cache(run.layers.size, settings.cache_limit)),
             *(_local(run) if settings.registry == "local" else _remote(run)),
         ]
     google = settings is not None and settings.registry == "google"

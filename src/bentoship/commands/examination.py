@@ -16,6 +16,7 @@ from bentoship.bento.inputs import read_bentofile
 from bentoship.errors import BentoError, EngineError, ProcessError
 from bentoship.settings import Settings
 from bentoship.system import process
+from bentoship.system.text import size
 
 if TYPE_CHECKING:
     from bentoship.docker.connection import Engine
@@ -102,6 +103,12 @@ def space(cache: Path) -> Finding:
     return Finding("disk", "ok", text)
 
 
+def cache(kept: int, limit: int | None) -> Finding:
+    """Layers that are kept to be used again."""
+    most = "CACHE_LIMIT is off" if limit is None else f"at most {size(limit)}"
+    return Finding("cache", "ok", f"{size(kept)} of layers beside the projects' images, {most}")
+
+
 def docker(settings: Settings | None) -> Iterator[Finding]:
     """Docker's engine: what version it is, and whether it has BuildKit."""
     from bentoship.docker.connection import connect
@@ -116,16 +123,16 @@ def docker(settings: Settings | None) -> Iterator[Finding]:
         return
     with engine.doing("Ask the engine what it is"):
         name = "podman " if engine.is_podman else ""
-        yield Finding("docker", "ok", f"{name}{engine.client.version()['Version']} at {engine.place.host}")
+        yield Finding("docker", "ok", f"{name}{engine.client.version()['Version']} at {engine.endpoint.host}")
     yield _buildkit(engine, builds)
 
 
 def _buildkit(engine: Engine, needed: bool) -> Finding:
     """How BACKEND=docker would build."""
-    from bentoship.docker.buildkit import without_buildkit
+    from bentoship.docker.buildkit import classic_builder_reason
 
     try:
-        why = without_buildkit(engine, process.environment(prefixes=("DOCKER_",)))
+        why = classic_builder_reason(engine, process.environment(prefixes=("DOCKER_",)))
     except ProcessError as error:  # without the docker command there is no building at all
         state: Literal["missing", "problem"] = "problem" if needed else "missing"
         hint = error.hint if needed else f"Only BACKEND=docker needs it. {error.hint}"

@@ -7,17 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from bentoship import bento as bentos
-from bentoship.assembly.diff import differences
-from bentoship.assembly.plan import PlannedImage, shipment
-from bentoship.assembly.published import published_images
-from bentoship.bento import Bento
+from bentoship.assembly.diff import differences, published_images
+from bentoship.assembly.plan import PlannedImage, Unplanned, push_plan
 from bentoship.commands.report import Plan, Reasons, document, tell
 from bentoship.commands.terminal import result
 from bentoship.errors import CloudError, RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
-from bentoship.publishing import backend
+from bentoship.publishing import planned_images
 from bentoship.stores.nearest import Nearest
 from bentoship.system.files import temporary_folder
 
@@ -48,7 +46,7 @@ def plan(run: Run, *, as_json: bool = False, why: bool = False) -> None:
 def _plan(run: Run, *, why: bool) -> Plan:
     with temporary_folder(run.project.settings.cache / "scratch", "plan-") as folder:
         bento = bentos.preview(run.project.build_context, folder)
-        planned = backend(run).plan(bento)
+        images = planned_images(run, bento)
     target = run.repository(bento)
     names = run.project.tags(bento.version)
     repository = _Repository(run, target)
@@ -57,9 +55,9 @@ def _plan(run: Run, *, why: bool) -> Plan:
         target,
         names,
         run.project.settings.platforms,
-        planned if isinstance(planned, str) else shipment(planned, repository.exists, _mountable(run, target)),
+        images if isinstance(images, Unplanned) else push_plan(images, repository.exists, _mountable(run, target)),
         run.history.speed(target.host),
-        _reasons(run, repository, names, bento, planned) if why else None,
+        _reasons(run, repository, names, images) if why else None,
     )
 
 
@@ -69,16 +67,16 @@ def _mountable(run: Run, target: ImageReference) -> Callable[[Descriptor], bool]
 
 
 def _reasons(
-    run: Run, repository: _Repository, names: Sequence[str], bento: Bento, planned: Mapping[str, PlannedImage] | str
+    run: Run, repository: _Repository, names: Sequence[str], images: Mapping[str, PlannedImage] | Unplanned
 ) -> Reasons:
-    if isinstance(planned, str):
+    if isinstance(images, Unplanned):
         return Reasons(None, unknown="only building it tells")
     published = repository.resolve(names) or repository.pushed_last()
     if published is None:
         return Reasons(None, unknown=f"nothing that was published as {repository.target} is known here")
     blobs = Nearest((run.layout, run.layer_layout), repository.store)
     try:
-        return Reasons(published.digest, differences(bento, planned, published_images(blobs, published), blobs))
+        return Reasons(published.digest, differences(images, published_images(blobs, published), blobs))
     except StoreError as error:
         return Reasons(published.digest, unknown=f"{published.digest} cannot be compared: {error.why}")
 

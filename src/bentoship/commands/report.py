@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bentoship.assembly.diff import Change, Difference, Thing
-from bentoship.assembly.plan import Part, Shipment
+from bentoship.assembly.plan import PlannedLayer, PushPlan, Unplanned
 from bentoship.bento import Bento
 from bentoship.commands import terminal as console
-from bentoship.image.platforms import titled
+from bentoship.image.platforms import with_platforms
 from bentoship.image.reference import ImageReference
 from bentoship.system import text
 
@@ -44,7 +44,7 @@ class Plan:
         target: the repository.
         tags: what the image would be called there.
         platforms: what it is for.
-        shipment: what would be sent; or why only making the image tells.
+        push: what would be sent; or why only making the image tells.
         speed: the bytes per second that the registry took at the last push; None before any.
         reasons: why the image differs from the last one; None when nobody asked.
     """
@@ -53,28 +53,28 @@ class Plan:
     target: ImageReference
     tags: tuple[str, ...]
     platforms: tuple[str, ...]
-    shipment: Shipment | str
+    push: PushPlan | Unplanned
     speed: float | None
     reasons: Reasons | None
 
     @property
     def seconds(self) -> float | None:
         """About how long sending would take; None where nothing tells."""
-        return None if isinstance(self.shipment, str) or not self.speed else self.shipment.size / self.speed
+        return None if isinstance(self.push, Unplanned) or not self.speed else self.push.size / self.speed
 
 
 def tell(made: Plan) -> None:
     """Print a plan on stdout."""
     say = functools.partial(console.say, to=sys.stdout)
     say("build", f"{made.bento.tag} {'would be built' if made.bento.fresh else 'is up to date'}")
-    if isinstance(made.shipment, str):
-        say("containerize", made.shipment)
+    if isinstance(made.push, Unplanned):
+        say("containerize", made.push.reason)
         size = "what the registry lacks, known once it is built, is"
     else:
-        parts = made.shipment.parts
-        say("containerize", f"{sum(part.layer.made for part in parts)} of {len(parts)} layers are made")
-        console.table([_row(part, made.platforms) for part in parts], to=sys.stdout)
-        size = text.size(made.shipment.size, exact=made.shipment.digest is not None)
+        layers = made.push.layers
+        say("containerize", f"{sum(layer.is_made for layer in layers)} of {len(layers)} layers are made")
+        console.table([_row(layer, made.platforms) for layer in layers], to=sys.stdout)
+        size = text.size(made.push.size, exact=made.push.digest is not None)
     say("tag", ", ".join(made.tags))
     time = ""
     if made.seconds and made.speed:
@@ -92,7 +92,7 @@ def _tell_why(reasons: Reasons, platforms: Sequence[str]) -> None:
     if not reasons.differences:
         say(f"nothing differs from {reasons.published}")
     for difference, owners in reasons.differences:
-        title = titled(difference.title, owners, platforms)
+        title = with_platforms(difference.title, owners, platforms)
         say(f"{title}: {difference.note}" if difference.note else title)
         rows = [_change(change) for change in difference.changes[:_SHOWN]]
         if more := len(difference.changes) - len(rows):
@@ -113,36 +113,36 @@ def _change(change: Change) -> tuple[str, str, str, str]:
 
 def document(made: Plan) -> dict[str, Any]:
     """The plan for programs, as README describes it."""
-    shipment = None if isinstance(made.shipment, str) else made.shipment
+    push = None if isinstance(made.push, Unplanned) else made.push
     return {
         "bento": made.bento.tag,
         "reference": str(made.target),
         "tags": made.tags,
         "platforms": made.platforms,
-        "digest": shipment and shipment.digest,
-        "layers": list(map(_layer, shipment.parts)) if shipment else None,
-        "bytes_to_send": shipment and shipment.size,
+        "digest": push and push.digest,
+        "layers": list(map(_layer, push.layers)) if push else None,
+        "bytes_to_send": push and push.size,
         "seconds_estimated": made.seconds,
         **({"why": _why(made.reasons)} if made.reasons else {}),
     }
 
 
-def _row(part: Part, platforms: Sequence[str]) -> tuple[str, str, str]:
-    layer = part.layer
+def _row(planned: PlannedLayer, platforms: Sequence[str]) -> tuple[str, str, str]:
+    layer = planned.layer
     size = text.size(layer.size, exact=layer.descriptor is not None)
-    return size, part.state, titled(layer.title, part.platforms, platforms)
+    return size, planned.state, with_platforms(layer.title, planned.platforms, platforms)
 
 
-def _layer(part: Part) -> dict[str, Any]:
-    layer = part.layer
+def _layer(planned: PlannedLayer) -> dict[str, Any]:
+    layer = planned.layer
     digest = layer.descriptor and layer.descriptor.digest
     return {
         "title": layer.title,
-        "platforms": part.platforms,
+        "platforms": planned.platforms,
         "digest": digest,
         "size": layer.size,
         "estimated": not digest,
-        "state": part.state,
+        "state": planned.state,
     }
 
 

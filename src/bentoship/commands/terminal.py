@@ -56,7 +56,7 @@ class Terminal:
 
     def pushed(self, image: Published) -> None:
         """Print what became of the image's parts, and what it is called."""
-        table([(size(part.size), part.outcome, part.title) for part in image.pushed.parts])
+        table([(size(layer.size), layer.outcome, layer.title) for layer in image.pushed.layers])
         say("push", image.pushed.line)
         for reference in image.tags:
             say("push", str(reference))

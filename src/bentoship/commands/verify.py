@@ -12,10 +12,10 @@ from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
 from bentoship.system.files import temporary_folder
 from bentoship.system.network import is_loopback
-from bentoship.verify import sample
-from bentoship.verify.choice import choose
+from bentoship.verify.choice import usable_runners
 from bentoship.verify.proof import verify as check
 from bentoship.verify.runner import RemoteImage
+from bentoship.verify.sample import project_sample
 
 
 @once
@@ -43,9 +43,9 @@ def _prove(run: Run, reference: ImageReference) -> None:
     plain = is_loopback(reference.host) if provider.plain_http is None else provider.plain_http
     root = store.resolve(str(reference.digest))
     image = RemoteImage(reference, root, store, plain, provider.credentials(), settings.cache / "scratch")
-    request = sample.find(run.project.folder, settings.verify_request)
+    sample = project_sample(run.project.folder, settings.verify_request)
     say = functools.partial(run.reporter.say, "verify")
-    for line in check(image, choose(tell=say), request, say).lines:
+    for line in check(image, usable_runners(tell=say), sample, say).lines:
         say(line)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
-from bentoship.image.layer import Entry, Layer, Stream, tar_stream
+from bentoship.image.layer import Entry, Kind, Layer, Stream, tar_stream
 from bentoship.layers.compression import gzip_members
+from bentoship.layers.limit import cached_files, forget, trim
 from bentoship.system import records
-from bentoship.system.files import written
+from bentoship.system.files import is_present, partial_file
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,7 @@ class LayerCache:
 
     def has(self, layer: Layer) -> bool:
         """Whether a layer's blob is there, by its size at least, or can be made anew."""
-        if layer.stream:
-            return True
-        try:
-            return self.blob(layer.descriptor).stat().st_size == layer.descriptor.size
-        except FileNotFoundError:
-            return False
+        return layer.stream is not None or is_present(self.blob(layer.descriptor), layer.descriptor.size)
 
     def make(
         self, key: str, layers: Callable[[], Iterable[Layer]], *, stream: Stream | None = None
@@ -64,11 +60,26 @@ class LayerCache:
     def drop(self, descriptor: Descriptor) -> None:
         """Have a layer that was found to be damaged made anew the next time."""
         self.blob(descriptor).unlink(missing_ok=True)
-        for record in self.folder.glob("keys/*.json"):
-            if descriptor.hex.encode() in record.read_bytes():
-                record.unlink(missing_ok=True)
+        forget(self.folder, [descriptor.hex])
 
-    def write(self, entries: Iterable[Entry], title: str) -> Layer:
+    @property
+    def size(self) -> int:
+        """The bytes that nothing but the cache has; what the images of projects have, too, takes no room of its own."""
+        return sum(file.size for file in cached_files(self.folder))
+
+    def trim(self, limit: int | None, needed: Iterable[str]) -> int:
+        """Remove what has not been used for longest, so that the cache keeps to its limit; nobody else may use it.
+
+        Args:
+            limit: in bytes; None when there is none.
+            needed: digests of blobs that stay in any case.
+
+        Returns: the number of bytes that were freed.
+        """
+        names = {digest.removeprefix("sha256:") for digest in needed}
+        return 0 if limit is None else trim(self.folder, limit, names)
+
+    def write(self, entries: Iterable[Entry], title: str, kind: Kind) -> Layer:
         """Make a layer and keep its blob, whole or not at all."""
         plain = hashlib.sha256()
 
@@ -78,11 +89,11 @@ class LayerCache:
                 yield piece
 
         descriptor = self.keep(gzip_members(hashed()))
-        return Layer(descriptor, f"sha256:{plain.hexdigest()}", title)
+        return Layer(descriptor, f"sha256:{plain.hexdigest()}", title, kind)
 
     def keep(self, compressed: Iterable[bytes]) -> Descriptor:
         """Keep a layer's blob, which comes in pieces, whole or not at all."""
-        with written(self.folder / "blobs" / "sha256", compressed) as (file, digest, size):
+        with partial_file(self.folder / "blobs" / "sha256", compressed) as (file, digest, size):
             descriptor = Descriptor(LAYER_GZIP, digest, size)
             file.replace(self.blob(descriptor))
         return descriptor
@@ -91,19 +102,20 @@ class LayerCache:
         return self.folder / "keys" / f"{key}.json"
 
 
-def measured(stream: Stream, title: str) -> Layer:
+def measured(stream: Stream, title: str, kind: Kind) -> Layer:
     """A layer that is not compressed and of which no blob is kept: its files are there, and are read again instead.
 
     Args:
         stream: gives its tar.
         title: what is in it.
+        kind: which part of the image it is.
     """
     digest, size = hashlib.sha256(), 0
     for piece in stream():
         digest.update(piece)
         size += len(piece)
     name = f"sha256:{digest.hexdigest()}"
-    return Layer(Descriptor(LAYER_TAR, name, size), name, title, stream)
+    return Layer(Descriptor(LAYER_TAR, name, size), name, title, kind, stream)
 
 
 def to_record(layer: Layer) -> dict[str, object]:
@@ -112,6 +124,7 @@ def to_record(layer: Layer) -> dict[str, object]:
         "descriptor": layer.descriptor.to_dict(),
         "diffId": layer.diff_id,
         "title": layer.title,
+        "kind": layer.kind,
         "kept": layer.stream is None,
     }
 
@@ -119,4 +132,4 @@ def to_record(layer: Layer) -> dict[str, object]:
 def from_record(data: Mapping[str, Any], stream: Stream | None = None) -> Layer:
     """What `to_record` was given; a layer of which no blob is kept gets the stream. Raises ValueError or KeyError."""
     descriptor = Descriptor.from_dict(data["descriptor"])
-    return Layer(descriptor, data["diffId"], data["title"], None if data.get("kept", True) else stream)
+    return Layer(descriptor, data["diffId"], data["title"], data["kind"], None if data["kept"] else stream)

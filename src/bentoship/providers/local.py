@@ -22,7 +22,7 @@ from bentoship.providers.distribution import find_program
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import is_manifest
 from bentoship.system import process
-from bentoship.system.files import lock, write_whole
+from bentoship.system.files import file_lock, write_whole
 
 _PATH = "bentoship"
 _PORTS = range(5000, 6000)
@@ -107,7 +107,7 @@ class LocalRegistry:
         """
         self.notice = ""
         try:
-            with lock(self._folder / "lock"):
+            with file_lock(self._folder / "lock"):
                 port = self.running()
                 if port is None or self._port not in (None, port):
                     port = self._start()
@@ -125,7 +125,7 @@ class LocalRegistry:
     def stop(self) -> bool:
         """End the registry; its data stays. Returns: whether it ran."""
         self._started = None
-        with lock(self._folder / "lock"):
+        with file_lock(self._folder / "lock"):
             return self._stop()
 
     def running(self) -> int | None:
@@ -175,7 +175,7 @@ class LocalRegistry:
         log.unlink(missing_ok=True)
         # It takes REGISTRY_* for its own settings: none of them is passed on. Version 3 would look for a collector.
         env = process.environment(extra={"OTEL_TRACES_EXPORTER": "none"})
-        pid = process.start_detached([program, "serve", config], env=env, log=log)
+        pid = process.start_detached([program, "serve", config], env=env, log=log).pid
         state = _State(port, pid, _identity(pid), mark)
         self._remember(state)
         _wait(lambda: _answer(port) == mark or not _is_alive(state), _START_TIMEOUT)

@@ -41,6 +41,11 @@ class History:
         except InvalidReferenceError:
             return None
 
+    def all_published(self) -> frozenset[str]:
+        """Return the digests of what was last pushed from here, to whatever repositories."""
+        found = map(records.read, self.folder.glob("published/*.json"))
+        return frozenset(digest for digest in found if isinstance(digest, str))
+
     def paths_by_blob(self, repository: ImageReference) -> dict[str, str]:
         """Return where blobs lie that were pushed from here: paths of other repositories of the registry, by digest."""
         return {

@@ -17,7 +17,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from bentoship.errors import RegistryError
+from bentoship.errors import RegistryError, causes
 from bentoship.stores import Reader
 from bentoship.system.network import Network, is_loopback, redacted
 
@@ -158,7 +158,8 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
         error: what urllib3, ssl or socket raised.
     """
     host = urlsplit(url).netloc.rpartition("@")[2]
-    cause = _root(error)
+    chain = causes(error)
+    cause = chain[-1]
     text = str(cause)
     if isinstance(error, urllib3.exceptions.ProxyError):
         return RegistryError(doing, f"the proxy does not let us through ({text})", "Check HTTPS_PROXY and NO_PROXY.")
@@ -190,7 +191,7 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
         return RegistryError(doing, f"{host} stopped answering", _AGAIN, temporary=True)
     if isinstance(error, urllib3.exceptions.LocationValueError):
         return RegistryError(doing, f"{redacted(url)} is not an address")
-    if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, http.client.RemoteDisconnected):
+    if any(type(link) is http.client.BadStatusLine for link in chain):  # not RemoteDisconnected, which is one, too
         return RegistryError(doing, f"{host} does not speak HTTP", "Is the port right?")
     return RegistryError(
         doing, f"the connection to {host} was cut ({text or type(cause).__name__})", _AGAIN, temporary=True
@@ -206,12 +207,6 @@ def distrust_hint(why: str) -> str:
 
 _REACH = "Check the host and port, and whether a firewall or proxy lies between."
 _AGAIN = "Run the same command again: what has arrived is not sent again."
-
-
-def _root(error: BaseException) -> BaseException:
-    """The innermost cause: urllib3 keeps it among the arguments or as __cause__."""
-    inner = next((arg for arg in error.args if isinstance(arg, BaseException)), error.__cause__)
-    return error if inner is None else _root(inner)
 
 
 def _is_tls_record(text: str) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 _GRACE = 1.0
@@ -17,8 +18,8 @@ Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 
-def ahead(work: Callable[[Item], Done], items: Iterable[Item], *, jobs: int = 2) -> Iterator[Done]:
-    """The results of a work for each item, in their order; it is done for the next ones while one is used.
+def map_in_order(work: Callable[[Item], Done], items: Iterable[Item], *, jobs: int = 2) -> Iterator[Done]:
+    """Yield the result of a work for each item, in their order; it is done for the next ones while one is used.
 
     Args:
         work: what to do.
@@ -62,19 +63,7 @@ def in_parallel(
     for numbered in enumerate(items):
         todo.put(numbered)
     done: queue.SimpleQueue[tuple[int, Done] | BaseException] = queue.SimpleQueue()
-
-    def worker() -> None:
-        while not cancelled.is_set():
-            try:
-                number, item = todo.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                done.put((number, work(item)))
-            except BaseException as error:
-                done.put(error)
-                return
-
+    worker = partial(_work, work, todo, done, cancelled)
     # Daemons, unlike the threads of concurrent.futures: the interpreter does not wait for them at its end.
     threads = [threading.Thread(target=worker, daemon=True) for _ in range(min(jobs, len(items)))]
     results: dict[int, Done] = {}
@@ -95,7 +84,27 @@ def in_parallel(
     return [results[number] for number in range(len(items))]
 
 
+def _work(
+    work: Callable[[Item], Done],
+    todo: queue.SimpleQueue[tuple[int, Item]],
+    done: queue.SimpleQueue[tuple[int, Done] | BaseException],
+    cancelled: threading.Event,
+) -> None:
+    """Do a work for items, each with its number, until there are no more or one has failed."""
+    while not cancelled.is_set():
+        try:
+            number, item = todo.get_nowait()
+        except queue.Empty:
+            return
+        try:
+            done.put((number, work(item)))
+        except BaseException as error:
+            done.put(error)
+            return
+
+
 def _end(threads: Sequence[threading.Thread], interrupt: Callable[[], None]) -> None:
+    """Wake threads until they have ended, or their grace is over."""
     deadline = time.monotonic() + _GRACE
     while time.monotonic() < deadline and any(thread.is_alive() for thread in threads):
         interrupt()

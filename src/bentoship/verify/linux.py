@@ -6,11 +6,11 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bentoship.errors import ProcessError
+from bentoship.system import process
 from bentoship.verify.runner import STOP_TIMEOUT, Memory
 
 _WITHOUT_PROC = 3.0
@@ -18,56 +18,34 @@ _WITHOUT_PROC = 3.0
 
 
 class HostProcess:
-    """A program whose process, or whose child's, is a service; a Running.
+    """A service that runs as a process of this machine; a Running.
 
     Args:
         command: what starts it.
-        env: its environment.
         port: where it will listen.
         log: the file for what it writes.
-        wrapped: whether the service is the program's only child, instead of the program itself.
-        proc: whether it has a /proc, without which a service that ends its own processes cannot find them.
+        namespaced: whether the command gives it a namespace of processes: it is the command's only child then, and has
+            a /proc, without which a service that ends its own processes cannot find them.
 
     Raises: ProcessError when it cannot be started.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str | Path],
-        *,
-        env: Mapping[str, str],
-        port: int,
-        log: Path,
-        wrapped: bool,
-        proc: bool = True,
-    ) -> None:
+    def __init__(self, command: Sequence[str | Path], *, port: int, log: Path, namespaced: bool = True) -> None:
         self.address = f"http://127.0.0.1:{port}"
         self._log = log
-        self._wrapped = wrapped
-        self._proc = proc
-        try:
-            with log.open("wb") as output:
-                self._process = subprocess.Popen(
-                    [str(part) for part in command],
-                    env=dict(env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise ProcessError(f"Start {command[0]}", error.strerror or str(error)) from error
+        self._namespaced = namespaced
+        self._process = process.start_detached(command, env=process.environment(), log=log)
 
     def ended(self) -> bool:
-        """Whether it runs no more."""
+        """Return whether it runs no more."""
         return self._process.poll() is not None
 
     def log(self) -> str:
-        """What it has written so far."""
+        """Return what it has written so far."""
         return self._log.read_text("utf-8", "replace")
 
     def memory(self) -> Memory | None:
-        """The most that each of its processes has held, together."""
+        """Return the most that each of its processes has held, together."""
         return peak_memory(self._process.pid)
 
     def stop(self) -> int | None:
@@ -75,13 +53,13 @@ class HostProcess:
 
         Returns: its exit code, 128 and the signal's number when a signal has ended it; None for want of a /proc.
         """
-        pids = _children(self._process.pid) if self._wrapped else [self._process.pid]
+        pids = _children(self._process.pid) if self._namespaced else [self._process.pid]
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_TIMEOUT if self._proc else _WITHOUT_PROC)
-        if not self._proc and not self.ended():
+            self._process.wait(STOP_TIMEOUT if self._namespaced else _WITHOUT_PROC)
+        if not self._namespaced and not self.ended():
             self.kill()
             return None
         self.kill()
@@ -97,14 +75,14 @@ class HostProcess:
 
 
 def free_port() -> int:
-    """A port of this machine's loopback that nobody listens at."""
+    """Return a port of this machine's loopback that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def peak_memory(pid: int) -> Memory | None:
-    """The most that a process and those below it have held, each for itself; None when none can be seen."""
+    """Return the most that a process and those below it have held, each for itself; None when none can be seen."""
     total = 0
     for member in [pid, *_children(pid, deep=True)]:
         with suppress(OSError, ValueError):
@@ -124,6 +102,7 @@ def end_all_in(root: Path) -> None:
 
 
 def _root_of(pid: int) -> str:
+    """Return the / of a process; empty when it cannot be seen."""
     try:
         return str(Path(f"/proc/{pid}/root").readlink())
     except OSError:
@@ -131,12 +110,13 @@ def _root_of(pid: int) -> str:
 
 
 def _children(pid: int, *, deep: bool = False) -> list[int]:
+    """Return the processes that a process has started; with `deep` theirs, too."""
     parents = {child: _parent(child) for child in _pids()}
-    found = [child for child, parent in parents.items() if parent == pid]
+    children = [child for child, parent in parents.items() if parent == pid]
     if deep:
-        for child in found:  # grows while it is walked
-            found += [below for below, parent in parents.items() if parent == child]
-    return found
+        for child in children:  # grows while it is walked
+            children += [below for below, parent in parents.items() if parent == child]
+    return children
 
 
 def _pids() -> list[int]:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from bentoship.bento.description import fingerprint, traced
+from bentoship.bento.description import fingerprint, trace_calls
 
 SOURCE = """\
 import os
@@ -79,15 +79,15 @@ def test_what_is_run_is_noticed() -> None:
 
     def before() -> None: ...
     def within() -> None: ...
-    def beside() -> None: ...
+    def in_thread() -> None: ...
 
     before()
-    with traced() as run:
+    with trace_calls() as run:
         within()
-        thread = threading.Thread(target=beside)
+        thread = threading.Thread(target=in_thread)
         thread.start()
         thread.join()
     before()
     names = {code.co_name for code in run}
-    assert {"within", "beside"} <= names
+    assert {"within", "in_thread"} <= names
     assert "before" not in names

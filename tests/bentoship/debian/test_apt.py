@@ -168,5 +168,5 @@ def test_two_at_once_in_an_odd_folder_and_locale(odd_folder: Path, folder: Path)
         return subprocess.run(args, env=env, umask=0o077, check=True, capture_output=True, text=True).stdout.strip()
 
     with ThreadPoolExecutor() as pool:
-        found = [pool.submit(download) for _ in range(2)]
-    assert [one.result() for one in found] == [expected.sha256] * 2
+        results = [pool.submit(download) for _ in range(2)]
+    assert [result.result() for result in results] == [expected.sha256] * 2

@@ -12,8 +12,9 @@ import docker
 import pytest
 
 from bentoship.backend import Built
-from bentoship.docker.backend import DockerBackend, Workplace
-from bentoship.docker.connection import Engine, Place, connect
+from bentoship.docker.backend import DockerBackend
+from bentoship.docker.build import Workplace
+from bentoship.docker.connection import Endpoint, Engine, connect
 from bentoship.errors import EngineError, RegistryError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
@@ -40,7 +41,7 @@ class Watched:
     at_once: list[int] = field(default_factory=list)
 
     def begin(self, missing: Sequence[Descriptor]) -> None:
-        self.total += sum(one.size for one in missing)
+        self.total += sum(descriptor.size for descriptor in missing)
         for process in self.at_once:
             os.kill(process, signal.SIGKILL)
 
@@ -84,7 +85,7 @@ def test_tags_and_layers_get_to_the_registry(
     pushed = pusher.push(image, references, watched)
     store = RegistryStore(references[0], ALICE)
     assert pushed.digest == store.resolve("latest").digest == store.resolve("one").digest
-    assert [part.outcome for part in pushed.parts] == ["sent"]
+    assert [layer.outcome for layer in pushed.layers] == ["sent"]
     assert (pushed.sent > 1_000_000, pushed.there) == (True, 0)
     assert watched.done == watched.total >= 1_000_000
     again = pusher.push(image, references, Watched())
@@ -242,14 +243,14 @@ def test_an_engine_behind_tls_is_reached(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
         assert connect().platform.startswith("linux/")
-        assert DockerRunner().obstacle() == ""
+        assert DockerRunner().obstacle() is None
         monkeypatch.setenv("DOCKER_HOST", f"tcp://0.0.0.0:{port}")
-        assert "another machine" in DockerRunner().obstacle()
+        assert "another machine" in (DockerRunner().obstacle() or "")
 
 
 def test_a_disk_that_is_full_is_told() -> None:
     """The engine's own disk is another matter than this machine's caches."""
-    engine = Engine(docker.DockerClient(base_url="unix:///nowhere", version="1.41"), Place("unix:///nowhere"))
+    engine = Engine(docker.DockerClient(base_url="unix:///nowhere", version="1.41"), Endpoint("unix:///nowhere"))
     refusal = docker.errors.APIError("500", explanation="write /layer: no space left on device")
     with pytest.raises(EngineError, match="no space left") as caught, engine.doing("Load it"):
         raise refusal

@@ -35,14 +35,15 @@ def test_nobody_listening_is_told() -> None:
     assert not error.temporary
 
 
-def test_another_protocol_is_told() -> None:
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 fine\r\n\r\n"])
+def test_another_protocol_is_told(greeting: bytes) -> None:
     """At a port of something that is no web server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def greet() -> None:
             connection, _ = server.accept()
             with connection:
-                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                connection.sendall(greeting)
                 connection.recv(1000)
 
         thread = threading.Thread(target=greet)
