@@ -84,10 +84,10 @@ def test_no_credentials_at_all(site: Site, google: Google) -> None:
 
 
 def test_an_error_is_all_that_is_said(site: Site, google: Google) -> None:
-    """gRPC, which would tell of a failure by itself, stays silent."""
+    """No library of Google's tells of a failure by itself."""
     done = site.invoke("services", GCP_API_ENDPOINT=google.api_endpoint.replace("http:", "https:"))
     first, second = done.stderr.splitlines()
-    assert first.endswith("does not speak TLS")
+    assert first.endswith("speaks HTTP, not TLS")
     assert second.startswith("Check GCP_API_ENDPOINT")
     assert (done.returncode, done.stdout) == (1, "")
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from google.cloud.artifactregistry_v1.types import Repository
-from tests.support.google import artifacts, credentials, hosts, rpc, web
-from tests.support.google.apis import SERVICES
+from tests.support.google import apis, artifacts, credentials, hosts, web
 from tests.support.google.docker import DockerHandler
 from tests.support.google.faults import Answer, Fault, Faults
 from tests.support.google.state import Account, Project, State, Token
@@ -55,7 +54,7 @@ class Google:
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self.state.registry = stack.enter_context(registry.running(self.folder / "registry")).host
-            self.api_port = stack.enter_context(rpc.serving(self.state, SERVICES, ports[0], self._tls))
+            self.api_port = stack.enter_context(web.serving(self.state, apis.Handler, ports[0], self._tls))
             self.token_port = stack.enter_context(web.serving(self.state, TokenHandler, ports[1]))
             self.docker_port = stack.enter_context(web.serving(self.state, DockerHandler, ports[2], self._tls))
             self.key = self.service_account_key(self.folder / "key.json")

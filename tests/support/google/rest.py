@@ -1,22 +1,24 @@
-"""The gRPC side: who calls is checked, calls are counted, faults come in, refusals are sent as Google sends them."""
+"""The REST side: who calls is checked, calls are counted, faults come in, refusals are sent as Google sends them.
+
+Paths and bodies are those that Google's discovery documents name, read as google/api/http.proto has it.
+"""
 
 from __future__ import annotations
 
-import functools
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import json
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-import grpc
-from grpc_status import rpc_status
-
+from google.protobuf import json_format
+from google.protobuf.message import Message
 from tests.support.google import errors, keys
 from tests.support.google.errors import RefusalError
+from tests.support.google.faults import Answer
 from tests.support.google.state import CLOUD_PLATFORM, Account, Project, State
+from tests.support.google.web import Handler, document
 
 _MAX_PAGE = 1000
 
@@ -58,49 +60,97 @@ class Call:
 
 @dataclass(frozen=True)
 class Method:
-    """How a method is answered, and the types of question and answer (protobuf's or proto-plus')."""
-
-    answer: Callable[[Call, Any], Any]
-    request: Any
-    response: Any
-
-
-@dataclass(frozen=True)
-class Service:
-    """A service: its full name, the API it belongs to, its methods by name."""
-
-    name: str
-    host: str
-    methods: Mapping[str, Method]
-
-
-@contextmanager
-def serving(state: State, services: Iterable[Service], port: int, tls: Path | None = None) -> Iterator[int]:
-    """A server on loopback, as long as the block lasts; gives its port.
+    """A method of an API.
 
     Args:
-        state: of everything.
-        services: what it serves.
-        port: to listen on; 0 for any.
-        tls: a folder with key.pem and certificate.pem, for a server that speaks TLS.
+        host: the API that it belongs to.
+        service: its service's full name.
+        verb: of HTTP.
+        path: with a field of the request in braces, "/v1/{name=projects/*}/locations".
+        answer: answers it, and has its name.
+        request: the type of what is asked (protobuf's or proto-plus').
+        body: the field that the body is; "*" for the request itself.
     """
-    # Calls that hang keep their threads.
-    pool = ThreadPoolExecutor(32, "google")
-    server = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers(tuple(_handler(state, service) for service in services))
-    address = f"127.0.0.1:{port}"
-    if tls:
-        pair = ((tls / "key.pem").read_bytes(), (tls / "certificate.pem").read_bytes())
-        port = server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
-    else:
-        port = server.add_insecure_port(address)
-    server.start()
-    try:
-        yield port
-    finally:
-        server.stop(1.0).wait()
-        # What hangs ends with everything else.
-        pool.shutdown(wait=state.ended.is_set())
+
+    host: str
+    service: str
+    verb: str
+    path: str
+    answer: Callable[[Call, Any], Any]
+    request: Any
+    body: str = "*"
+
+    @property
+    def full_name(self) -> str:
+        """As Google calls it."""
+        return f"{self.service}.{self.answer.__name__.title().replace('_', '')}"
+
+    def match(self, verb: str, path: str) -> dict[str, str] | None:
+        """The fields that a path holds; None when it is another method's."""
+        begin, field, pattern, end = re.fullmatch(r"([^{]*)(?:{([\w.]+)=([^}]*)})?(.*)", self.path, re.S).groups()  # type: ignore[union-attr]
+        wanted = rf"{re.escape(begin)}({(pattern or '').replace('*', '[^/]+')}){re.escape(end)}"
+        found = re.fullmatch(wanted, path) if verb == self.verb else None
+        if not found:
+            return None
+        # A slash that is part of a name stays as it was sent (http.proto, "Path template syntax").
+        return {field: unquote(found[1].replace("%2F", "%252F"))} if field else {}
+
+    def read(self, path: Mapping[str, str], query: Mapping[str, list[str]], body: bytes) -> Any:
+        """The request. Raises RefusalError when there is no such field in one."""
+        request = self.request()
+        message = self.request.pb(request) if hasattr(self.request, "pb") else request
+        try:
+            content = json.loads(body or b"{}")
+            content = content if self.body == "*" else {self.body: content}
+            for name, values in query.items():
+                if not name.startswith("$"):  # how the answer is to be written
+                    field = message.DESCRIPTOR.fields_by_camelcase_name.get(name)
+                    content[name] = values if field and field.is_repeated else values[-1]
+            for name, value in path.items():
+                *parents, last = name.split(".")
+                inner = content
+                for parent in parents:
+                    inner = inner.setdefault(parent, {})
+                inner[last] = value
+            json_format.ParseDict(content, message)
+        except (ValueError, json_format.ParseError) as error:
+            raise errors.payload_invalid(str(error)) from error
+        return request
+
+
+class ApiHandler(Handler):
+    """One connection to the APIs; `methods` are those that there are."""
+
+    methods: tuple[Method, ...] = ()
+
+    def respond(self) -> Answer:
+        """The answer of the method that the path names."""
+        for method in self.methods:
+            if (path := method.match(self.command, self.place)) is not None:
+                try:
+                    return document(200, self._call(method, path))
+                except RefusalError as refusal:
+                    self.note += f": {refusal.message}"
+                    return document(refusal.status, refusal.document())
+        return Answer(404, b"<title>Error 404 (Not Found)!!1</title>", {"Content-Type": "text/html; charset=UTF-8"})
+
+    def _call(self, method: Method, path: Mapping[str, str]) -> Any:
+        state, full = self.state, method.full_name
+        name = full.rpartition(".")[2]
+        self.note = f" {'.'.join(full.split('.')[-2:])}"
+        with state.lock:
+            state.calls.append(name)
+        if fault := state.faults.take(name):
+            state.ended.wait(fault.hang)
+            if isinstance(fault.error, RefusalError):
+                raise fault.error
+        account = authenticate(state, self.headers, method.host, full)
+        self.note += f" {account.email}"
+        request = method.read(path, self.query, b"".join(self.body))
+        answer = method.answer(Call(state, account, method.host, full), request)
+        if isinstance(answer, dict):
+            return answer
+        return json_format.MessageToDict(answer if isinstance(answer, Message) else type(answer).pb(answer))
 
 
 def page(items: list[Any], size: int, token: str) -> tuple[list[Any], str]:
@@ -112,47 +162,9 @@ def page(items: list[Any], size: int, token: str) -> tuple[list[Any], str]:
     return items[begin:end], str(end) if end < len(items) else ""
 
 
-def _handler(state: State, service: Service) -> Any:
-    handlers = {
-        name: grpc.unary_unary_rpc_method_handler(
-            functools.partial(_answer, state, service, name, method),
-            request_deserializer=getattr(method.request, "deserialize", None) or method.request.FromString,
-            response_serializer=getattr(method.response, "serialize", None) or method.response.SerializeToString,
-        )
-        for name, method in service.methods.items()
-    }
-    return grpc.method_handlers_generic_handler(service.name, handlers)
-
-
-def _answer(
-    state: State, service: Service, name: str, method: Method, request: Any, context: grpc.ServicerContext
-) -> Any:
-    begun = time.monotonic()
-    said = ""
-    with state.lock:
-        state.calls.append(name)
-    try:
-        if fault := state.faults.take(name):
-            state.ended.wait(fault.hang)
-            if isinstance(fault.error, RefusalError):
-                raise fault.error
-        state.settle()
-        full = f"{service.name}.{name}"
-        metadata = dict(context.invocation_metadata())
-        account = authenticate(state, metadata, service.host, full)
-        said = f" {account.email}"
-        return method.answer(Call(state, account, service.host, full), request)
-    except RefusalError as refusal:
-        said += f": {refusal.message}"
-        context.abort_with_status(rpc_status.to_status(refusal.status()))
-        raise
-    finally:
-        state.told(f"{service.name.rpartition('.')[2]}.{name}{said} ({(time.monotonic() - begun) * 1000:.0f} ms)")
-
-
-def authenticate(state: State, metadata: Mapping[str, str | bytes], host: str, method: str) -> Account:
+def authenticate(state: State, headers: Any, host: str, method: str) -> Account:
     """Whose call this is. Raises RefusalError when the token, or the project that is to pay, is none of its own."""
-    scheme, _, value = str(metadata.get("authorization", "")).partition(" ")
+    scheme, _, value = headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not value:
         raise errors.credentials_missing(host, method)
     token = state.tokens.get(value)
@@ -167,7 +179,7 @@ def authenticate(state: State, metadata: Mapping[str, str | bytes], host: str, m
         raise errors.credentials_invalid("ACCOUNT_STATE_INVALID", host, method)
     if CLOUD_PLATFORM not in scopes:
         raise errors.scope_insufficient(host, method)
-    if pays := str(metadata.get("x-goog-user-project", "")):
+    if pays := headers.get("x-goog-user-project", ""):
         project = state.find_project(pays)
         if not project or not account.may("serviceusage.services.use", f"projects/{project.id}"):
             raise errors.user_project_denied(host, pays)

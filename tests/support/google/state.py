@@ -250,7 +250,7 @@ class State:
                     try:
                         operation.answer.response.Pack(operation.finish())
                     except RefusalError as refusal:
-                        operation.answer.error.CopyFrom(refusal.status())
+                        operation.answer.error.CopyFrom(refusal.packed())
 
     def record(self, method: str, path: str) -> Request:
         """Keep what is asked over HTTP."""

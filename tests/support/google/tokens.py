@@ -231,18 +231,6 @@ def metadata(handler: TokenHandler, match: re.Match[str]) -> Answer:
     return Answer(200, text.encode(), {"Content-Type": "application/text", **_METADATA})
 
 
-def project(handler: TokenHandler, match: re.Match[str]) -> Answer:
-    """cloudresourcemanager.googleapis.com/v1/projects, which google-auth asks for the project of a job of GitHub's."""
-    caller, found = _bearer(handler), handler.state.find_project(match[1])
-    if not caller:
-        return _api_error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
-    held = handler.state.account(caller.account)
-    if not found or not held.may("resourcemanager.projects.get", f"projects/{found.id}"):
-        return _api_error(403, "PERMISSION_DENIED", "The caller does not have permission")
-    told = {"projectNumber": str(found.number), "projectId": found.id, "lifecycleState": "ACTIVE", "name": found.name}
-    return document(200, told)
-
-
 def locations(handler: TokenHandler, match: re.Match[str]) -> Answer:
     """iamcredentials.googleapis.com: where an account may be used, which google-auth asks beside the first call."""
     return document(200, {"locations": [], "encodedLocations": "0x0"})
@@ -275,7 +263,6 @@ _ROUTES: tuple[tuple[str, str, Callable[[TokenHandler, re.Match[str]], Answer]],
     ("POST", "/token", token),
     ("POST", "/v1/token", exchange),
     ("POST", "/v1/projects/-/serviceAccounts/([^/:]+):generateAccessToken", impersonate),
-    ("GET", "/v1/projects/([^/]+)", project),
     ("GET", "/v1/projects/.*/allowedLocations", locations),
     ("GET", "/oidc", oidc),
     ("GET", "/tokeninfo", tokeninfo),
