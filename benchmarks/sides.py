@@ -190,12 +190,12 @@ _MAKE_BASE = """\
 import sys
 from pathlib import Path
 
-from bentoship.bases.debian import debian_base
+from bentoship.bases.debian import DebianSource
 from bentoship.layers.cache import LayerCache
 
 cache = Path(sys.argv[1])
 cache.mkdir(parents=True)
-debian_base(cache, python="3.11", platform="linux/amd64", layers=LayerCache(cache / "layers"))
+DebianSource(cache, "3.11", LayerCache(cache / "layers")).make("linux/amd64")
 """
 
 
@@ -230,7 +230,7 @@ class Theirs(Side):
         env = super().env
         return env | {
             "PATH": f"{self.place / 'bin'}:{env['PATH']}",
-            "DOCKER_HOST": self._engine.place.host,
+            "DOCKER_HOST": self._engine.endpoint.host,
             "DOCKER_CONFIG": str(self.place / "home" / ".docker"),
             "DOCKER_BUILDKIT": "1",
             "BUILDKIT_PROGRESS": "plain",

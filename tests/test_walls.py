@@ -64,7 +64,7 @@ def test_values_need_the_standard_library_alone(module: str) -> None:
     ("packages", "places"),
     [
         (["invoke"], ["tasks"]),
-        (["bentoml", "_bentoml_sdk", "_bentoml_impl"], ["bentoship.bento.child", "celestial_bodies"]),
+        (["bentoml", "_bentoml_sdk", "_bentoml_impl"], ["bentoship.bento.bentoml_adapter", "celestial_bodies"]),
         (["docker"], ["bentoship.docker"]),
         (["bentoship.docker"], ["bentoship.docker", "bentoship.publishing", "bentoship.verify.docker",
                                 "bentoship.commands.examination"]),

@@ -191,7 +191,11 @@ def test_settings_are_understood(
     assert set(given) <= set(settings.KNOWN)
     filled = {k: re.sub(r"\$\{\{ vars\.(\w+) \}\}", lambda found: VARIABLES[found[1]], v) for k, v in given.items()}
     read = settings.load(tmp_path, filled)
-    assert (read.repository, read.image_tags) == (repository, ("latest", "{commit}"))
+    addresses = {"local": "", "google": read.google.host}
+    assert (addresses.get(str(read.registry), str(read.registry)), read.image_tags) == (
+        repository,
+        ("latest", "{commit}"),
+    )
     assert read.warnings == ()
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bentoship.assembly.plan import PlannedImage
 from bentoship.bento import Bento
 from bentoship.image.layer import Stream
 from bentoship.image.reference import ImageReference
@@ -15,7 +14,7 @@ from bentoship.system.text import size
 
 
 @dataclass(frozen=True)
-class Part:
+class LayerSummary:
     """A layer of an image, for people.
 
     Args:
@@ -37,25 +36,25 @@ class Built:
 
     Args:
         digest: "sha256:…": of its manifest or index, or what its engine knows it by.
-        parts: its layers, lowest first.
-        images: those that it holds, by their platforms, when it is an index.
+        layers: lowest first.
+        images: those that it holds, by platform, when it is an index.
         streams: give those of its layers, by digest, of which no blob is kept.
     """
 
     digest: str
-    parts: tuple[Part, ...]
+    layers: tuple[LayerSummary, ...]
     images: Mapping[str, Built] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict, compare=False)
 
     @property
     def size(self) -> int:
-        """Its layers together, in bytes."""
-        return sum(part.size for part in self.parts)
+        """Return the bytes of its layers together."""
+        return sum(layer.size for layer in self.layers)
 
     @property
     def lines(self) -> list[str]:
-        """What was made, for people."""
-        made = f"{size(self.size)} in {len(self.parts)} layers"
+        """Return what was made, for people."""
+        made = f"{size(self.size)} in {len(self.layers)} layers"
         if not self.images:
             return [f"{self.digest}, {made}"]
         each = [f"{platform}: {line}" for platform, image in self.images.items() for line in image.lines]
@@ -68,35 +67,32 @@ class Pushed:
 
     Args:
         digest: of its manifest or index there, read back.
-        parts: its layers, and what became of each.
+        layers: lowest first, and what became of each.
         sent: bytes that went over.
         there: bytes that were there already, or of which it is not known.
     """
 
     digest: str
-    parts: tuple[Part, ...]
+    layers: tuple[LayerSummary, ...]
     sent: int
     there: int
 
     @property
     def line(self) -> str:
-        """How much that was, for people."""
-        if any(not part.outcome for part in self.parts):
+        """Return how much that was, for people."""
+        if any(not layer.outcome for layer in self.layers):
             return f"{size(self.sent + self.there)} are there; the engine does not tell how much of it was sent"
         return f"sent {size(self.sent)}, {size(self.there)} were there already"
 
 
 class Backend(Protocol):
-    """One way to do it."""
+    """One way to make images and to push them."""
 
     def containerize(self, bento: Bento) -> Built:
-        """Make the image of a Bento. Raises BentoshipError."""
-
-    def plan(self, bento: Bento) -> Mapping[str, PlannedImage] | str:
-        """The images that there would be, by platform, or why only making them tells. Raises BentoshipError."""
+        """Return the image of a Bento, made. Raises BentoshipError."""
 
     def load(self, image: Built, name: str) -> str:
-        """Have an image that was made in Docker's engine, under a name. Returns: what that took, in words.
+        """Put an image that was made into Docker's engine, under a name. Returns: what that took, in words.
 
         Raises: BentoshipError.
         """

@@ -91,7 +91,6 @@ class RegistryError(StoreError):
 
     Args:
         status: the HTTP status of the answer; None when there was none.
-        codes: the error codes that the registry gave (OCI distribution spec, "Error Codes").
         temporary: whether the same request may succeed later.
         retry_after: the seconds that the registry asked to wait before it; 0 when it did not.
     """
@@ -103,13 +102,11 @@ class RegistryError(StoreError):
         hint: str = "",
         *,
         status: int | None = None,
-        codes: tuple[str, ...] = (),
         temporary: bool = False,
         retry_after: float = 0.0,
     ) -> None:
         super().__init__(doing, why, hint)
         self.status = status
-        self.codes = codes
         self.temporary = temporary
         self.retry_after = retry_after
 
@@ -148,6 +145,21 @@ def explain(error: Exception) -> str:
     what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
     hint = _HINTS.get(error.errno or 0, "")
     return f"{what}\n{hint}" if hint else what
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """Return an error and what it came from, outermost to innermost.
+
+    Libraries hand a cause on among the arguments (requests, urllib3, google-auth); otherwise it is what Python keeps.
+    """
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        argument = next((arg for arg in current.args if isinstance(arg, BaseException)), None)
+        context = None if current.__suppress_context__ else current.__context__
+        current = argument or current.__cause__ or context
+    return chain
 
 
 _FULL = "Make room on the disk; `invoke clean` removes what can be made again."

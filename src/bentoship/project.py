@@ -13,11 +13,13 @@ from bentoship.errors import SettingsError
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.providers import Provider
-from bentoship.settings import Settings
+from bentoship.settings import Settings, environment
 from bentoship.settings import load as load_settings
+from bentoship.settings.address import RegistryAddress
 from bentoship.stores.history import History
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
 
@@ -40,17 +42,18 @@ class Workspace:
         return self.folder / ".bentoship" / "image"
 
     @property
-    def project(self) -> bentos.Project:
+    def project(self) -> bentos.BuildContext:
         """What its Bento is built from."""
         settings = self.settings
         # Docker installs the Bento's own lock; without it each platform gets one that follows it.
         platform = settings.platforms[0] if settings.backend == "docker" else bentos.LOCK_PLATFORM
-        return bentos.Project(self.folder, settings.cache / "bentos", settings.bentoml_home, platform)
+        return bentos.BuildContext(self.folder, settings.cache / "bentos", settings.bentoml_home, platform)
 
 
 @functools.cache
 def workspace(folder: Path) -> Workspace:
     """The project in a folder. Raises SettingsError."""
+    environment.export(folder)
     settings = load_settings(folder)
     for warning in settings.warnings:
         console.say("settings", warning)
@@ -65,13 +68,13 @@ def provider(where: Workspace) -> Provider:
         from bentoship.providers.local import LocalRegistry
 
         return LocalRegistry(settings.cache, settings.local_registry_port)
-    if settings.registry == "google":
-        from bentoship.providers.google import GoogleRegistry
+    if isinstance(settings.registry, RegistryAddress):
+        from bentoship.providers.generic import GenericProvider
 
-        return GoogleRegistry(settings.google, network_settings(), console.say)
-    from bentoship.providers.generic import GenericProvider
+        return GenericProvider(settings.registry)
+    from bentoship.providers.google import GoogleRegistry
 
-    return GenericProvider.parse(settings.repository)
+    return GoogleRegistry(settings.google, network_settings(), console.say)
 
 
 def layer_cache(where: Workspace) -> LayerCache:
@@ -129,4 +132,6 @@ def local_name(where: Workspace, bento: Bento) -> str:
 def registry_store(where: Workspace, target: ImageReference, *, push: bool) -> RegistryStore:
     """The repository that the image goes to, as the account that the provider knows."""
     whose = provider(where)
-    return RegistryStore(target, whose.credentials, push=push, plain_http=whose.plain_http, network=network_settings())
+    return RegistryStore(
+        target, whose.credentials, push=push, plain_http=whose.plain_http, session=Session(network_settings())
+    )

@@ -8,13 +8,13 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bentoship import bento as bentos
-from bentoship.assembly.backend import DirectBackend
-from bentoship.assembly.plan import Outline
+from bentoship.assembly.backend import DirectBackend, Workplace
+from bentoship.assembly.plan import PlannedImage, Unplanned
 from bentoship.backend import Backend, Built, Pushed
-from bentoship.bases import Base
+from bentoship.bases import BaseSource
 from bentoship.bases.choice import DEBIAN, choose
 from bentoship.bento import Bento
 from bentoship.bento.inputs import wanted_base
@@ -35,9 +35,14 @@ from bentoship.project import (
     tags,
 )
 from bentoship.stores import Store
+from bentoship.stores.graph import read_image
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
 from bentoship.system import text
 from bentoship.system.network import network_settings
+
+if TYPE_CHECKING:
+    from bentoship.docker.backend import DockerBackend
 
 R = TypeVar("R")
 
@@ -108,69 +113,73 @@ def backend(where: Workspace) -> Backend:
     """How images are made."""
     if where.settings.backend == "docker":
         return _docker_backend(where)
+    return direct_backend(where)
+
+
+def direct_backend(where: Workspace) -> DirectBackend:
+    """The backend that assembles."""
     return DirectBackend(
-        layer_cache(where),
-        layout(where),
-        where.settings.cache / "scratch",
-        base=functools.partial(base, where),
+        Workplace(layer_cache(where), layout(where), where.settings.cache / "scratch"),
+        where.settings.platforms,
+        source=functools.partial(base_source, where),
         registry=lambda target: registry_store(where, target, push=True),
-        outline=functools.partial(base_outline, where),
         engine=_load_into_engine,
-        platforms=where.settings.platforms,
         holders=lambda target: history(where).holders(target),
         tell=functools.partial(console.say, "containerize"),
     )
 
 
-def _docker_backend(where: Workspace) -> Backend:
-    from bentoship.docker.backend import DockerBackend, Workplace
+def planned(where: Workspace, bento: Bento) -> dict[str, PlannedImage] | Unplanned:
+    """The images that there would be, by platform."""
+    if where.settings.backend == "docker":
+        return Unplanned(_docker_backend(where).outlook(bento))
+    return direct_backend(where).plan(bento)
+
+
+def _docker_backend(where: Workspace) -> DockerBackend:
+    from bentoship.docker.backend import DockerBackend
+    from bentoship.docker.build import Workplace as DockerWorkplace
     from bentoship.docker.connection import connect
 
     home, cache, platform = where.settings.bentoml_home, where.settings.cache, where.settings.platforms[0]
+    tell = functools.partial(console.say, "containerize")
     return DockerBackend(
         functools.cache(connect),
         lambda bento: local_name(where, bento),
-        Workplace(home, platform, cache / "scratch", logs=cache / "logs"),
+        DockerWorkplace(home, platform, cache / "scratch", cache / "logs", tell),
         registry=lambda target: registry_store(where, target, push=True),
         credentials=provider(where).credentials,
-        tell=functools.partial(console.say, "containerize"),
     )
 
 
 def _load_into_engine(store: Store, image: Descriptor, name: str) -> str:
     from bentoship.docker.connection import connect
-    from bentoship.docker.load import Shipment, for_engine, load_image
+    from bentoship.docker.load import ImageArchive, for_engine, load_image
 
     engine = connect()
     image = for_engine(engine, store, image, name)
     with console.Transfer("load") as progress:
-        return load_image(engine, Shipment.of(store, image, name), progress)
+        return load_image(engine, ImageArchive(store, read_image(store, image), name), progress)
 
 
-def base(where: Workspace, bento: Bento, platform: str) -> Base:
-    """The base for a Bento, by BASE_IMAGE, its bentofile, or this host's kind. Raises BaseImageError."""
-    settings, layers = where.settings, layer_cache(where)
-    image, store = _registry_base(where, bento)
-    if image is None or store is None:
-        from bentoship.bases.debian import debian_base
+def base_source(where: Workspace, bento: Bento) -> BaseSource:
+    """Where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
+    settings, python = where.settings, bento.python_version
+    has_apt = shutil.which("apt-get") is not None
+    chosen = choose(settings.base_image, bento.base_image, python, has_apt=has_apt)
+    if chosen == DEBIAN:
+        from bentoship.bases.debian import DebianSource
 
-        if not isinstance(base_outline(where, bento, platform), Base):
-            _debian_ahead(where, bento.python_version, platform)()
-        return debian_base(settings.cache, python=bento.python_version, platform=platform, layers=layers)
-    from bentoship.bases.registry import registry_base
+        begin = functools.partial(_debian_ahead, where, python)
+        return DebianSource(settings.cache, python, layer_cache(where), begin)
+    from bentoship.bases.registry import RegistrySource
+    from bentoship.stores.credentials import find_credentials
 
-    console.say("containerize", f"on the base {image} for {platform}")
-    found = registry_base(
-        image,
-        python=bento.python_version,
-        platform=platform,
-        store=store,
-        cache=settings.cache,
-        layout=layer_layout(where),
-    )
-    if not found.origin["pinned"]:
-        console.say("containerize", f"the base {image} may change; pin it: {image}@{found.origin['digest']}")
-    return found
+    image = ImageReference.parse(chosen)
+    session = Session(network_settings())
+    store = RegistryStore(image, lambda: find_credentials(image.host, image.path), session=session)
+    tell = functools.partial(console.say, "containerize")
+    return RegistrySource(image, python, store, settings.cache, layer_layout(where), tell)
 
 
 @functools.cache
@@ -196,33 +205,6 @@ def prepare(where: Workspace) -> None:
     if choose(settings.base_image, image, python, has_apt=True) == DEBIAN:
         for platform in settings.platforms:
             _debian_ahead(where, python, platform)
-
-
-def base_outline(where: Workspace, bento: Bento, platform: str) -> Outline:
-    """What is known of the base without making it."""
-    settings, layers = where.settings, layer_cache(where)
-    image, store = _registry_base(where, bento)
-    if image is None or store is None:
-        from bentoship.bases.debian import debian_outline
-
-        return debian_outline(settings.cache, python=bento.python_version, platform=platform, layers=layers)
-    from bentoship.bases.registry import registry_outline
-
-    kept = layer_layout(where)
-    listed = registry_outline(image, platform=platform, store=store, layout=kept)
-    return base(where, bento, platform) if all(map(kept.exists, listed)) else listed
-
-
-def _registry_base(where: Workspace, bento: Bento) -> tuple[ImageReference | None, RegistryStore | None]:
-    """The image that is the base, and its repository; None for Debian's packages."""
-    has_apt = shutil.which("apt-get") is not None
-    chosen = choose(where.settings.base_image, bento.base_image, bento.python_version, has_apt=has_apt)
-    if chosen == DEBIAN:
-        return None, None
-    from bentoship.stores.credentials import find
-
-    image = ImageReference.parse(chosen)
-    return image, RegistryStore(image, lambda: find(image.host, image.path), network=network_settings())
 
 
 @once
@@ -274,12 +256,12 @@ def push(where: Workspace) -> Pushed:
         image = backend(where).containerize(build(where))
         backend(where).tag(image, references)
         pushed, seconds = _push(where, image, references)
-    console.table([(text.size(part.size), part.outcome, part.title) for part in pushed.parts])
+    console.table([(text.size(layer.size), layer.outcome, layer.title) for layer in pushed.layers])
     console.say("push", pushed.line)
     for reference in references:
         console.say("push", str(reference))
     console.result(str(references[0].with_digest(pushed.digest)))
-    blobs = [part.digest for part in pushed.parts if part.digest]
+    blobs = [layer.digest for layer in pushed.layers if layer.digest]
     history(where).keep_push(references[0], pushed.digest, blobs, pushed.sent, seconds)
     return pushed
 

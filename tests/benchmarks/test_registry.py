@@ -24,7 +24,7 @@ def push(host: str, path: str) -> Image:
     """Push an image of one layer."""
     store = RegistryStore(ImageReference(host, path), push=True)
     layer = Descriptor.of(LAYER_TAR, CONTENT)
-    image = image_of([Layer(layer, layer.digest, "content")], {}, "linux/amd64", {})
+    image = image_of([Layer(layer, layer.digest, "content", "base")], {}, "linux/amd64", {})
     parts = ((layer, CONTENT), (image.config_descriptor, image.config), (image.descriptor, image.manifest))
     for descriptor, content in parts:
         if not store.exists(descriptor):

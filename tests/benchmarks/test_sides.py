@@ -28,7 +28,7 @@ class Pushing(Side):
     def _publish(self, project: Path, repository: str) -> Iterator[Run]:
         store = RegistryStore(ImageReference(self.registry.host, repository), push=True)
         layer = Descriptor.of(LAYER_TAR, self.content)
-        image = image_of([Layer(layer, layer.digest, "content")], {}, "linux/amd64", {})
+        image = image_of([Layer(layer, layer.digest, "content", "base")], {}, "linux/amd64", {})
         for descriptor, content in ((layer, self.content), (image.config_descriptor, image.config)):
             if not store.exists(descriptor):
                 store.write(descriptor, io.BytesIO(content), lambda _: None)

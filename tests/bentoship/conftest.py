@@ -1,4 +1,4 @@
-"""What many tests need: a registry with a repository of one's own, and a base of Debian's packages."""
+"""What many tests need: a registry with a repository of one's own, and a small base."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from pathlib import Path
 import pytest
 
 from bentoship.bases import Base
-from bentoship.bases.debian import debian_base
-from bentoship.debian.apt import Apt
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from tests.support import proxy as proxies
 from tests.support import registry as registries
-from tests.support.cache import kept, of_run, with_packages
+from tests.support.synthetic import synthetic_base
 
 
 @pytest.fixture(scope="session")
@@ -65,20 +63,12 @@ def layout(tmp_path: Path) -> LayoutStore:
 
 
 @pytest.fixture(scope="session")
-def offered() -> str:
-    """The minor version of the Python that Debian's packages have here."""
-    versions = {package.name: package.version for package in Apt(kept() / "apt").resolve(["python3"])}
-    return ".".join(versions["python3"].split(".")[:2])
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder, one for each process that runs tests."""
+    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A cache folder with the packages that earlier runs have downloaded."""
-    folder = of_run(tmp_path_factory, worker_id)
-    return with_packages(folder)
-
-
-@pytest.fixture(scope="session")
-def base(cache: Path, offered: str) -> Base:
-    """The base for amd64."""
-    return debian_base(cache, python=offered, platform="linux/amd64", layers=LayerCache(cache / "layers"))
+def base(cache: Path) -> Base:
+    """A small base for amd64, made without apt and without network; its layers lie in the cache folder."""
+    return synthetic_base(cache / "bases", LayerCache(cache / "layers"))

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from bentoship import errors
-from bentoship.errors import BentoshipError, explain
+from bentoship.errors import BentoshipError, causes, explain
 
 
 def test_an_error_says_what_why_and_what_next() -> None:
@@ -40,3 +40,23 @@ def test_a_fault_of_ours_is_told_as_one() -> None:
         "ValueError: what",
         "This is a fault of bentoship; BENTOSHIP_DEBUG=1 shows where.",
     ]
+
+
+def test_causes_are_followed_wherever_they_are_kept() -> None:
+    """As an argument, as the cause, and as what was being handled; the outermost comes first."""
+    innermost, middle = OSError("no route"), ValueError("no answer")
+    middle.__cause__ = innermost
+    handled = KeyError("in vain", middle)
+    outermost = RuntimeError("gave up")
+    outermost.__context__ = handled
+    assert causes(outermost) == [outermost, handled, middle, innermost]
+
+
+def test_causes_end() -> None:
+    """Where a context is suppressed, and where errors name each other in turns."""
+    hidden, shown = KeyError("detail"), ValueError("told")
+    shown.__context__, shown.__suppress_context__ = hidden, True
+    assert causes(shown) == [shown]
+    hidden.__context__, hidden.__cause__ = shown, shown
+    shown.__suppress_context__ = False
+    assert causes(shown) == [shown, hidden]

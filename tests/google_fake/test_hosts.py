@@ -13,6 +13,7 @@ import pytest
 from bentoship.image.reference import ImageReference
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
 from bentoship.system.network import network_settings
 from tests.support.google import Google, hosts
 from tests.support.images import put_image
@@ -68,7 +69,7 @@ def test_images_are_pushed_to_the_location_in_the_hosts_name(google: Google, mon
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         user = Credentials("oauth2accesstoken", google.token())
-        store = RegistryStore(reference, user, push=True, network=network_settings())
+        store = RegistryStore(reference, user, push=True, session=Session(network_settings()))
         image = put_image(store)
         with store.open(image) as manifest:
             assert manifest.read()

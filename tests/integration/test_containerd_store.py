@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from bentoship.backend import Built
-from bentoship.docker.backend import DockerBackend, Workplace
+from bentoship.docker.backend import DockerBackend
+from bentoship.docker.build import Workplace
 from bentoship.errors import RegistryError
 from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
@@ -121,7 +122,7 @@ def test_the_engine_pushes(daemon: dockerd.Daemon, registry: registries.Registry
     backend.tag(image, references)
     pushed = backend.push(image, references, _Silent())
     assert pushed.digest == image.digest == RegistryStore(references[0]).resolve("one").digest
-    assert [part.outcome for part in pushed.parts] == ["sent"]
+    assert [layer.outcome for layer in pushed.layers] == ["sent"]
     again = backend.push(image, references, _Silent())
     assert (again.sent, again.there) == (0, pushed.sent)
 

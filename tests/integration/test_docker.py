@@ -260,13 +260,14 @@ def test_the_archive_is_read_by_others(loaded: Ways, tmp_path: Path) -> None:
 
 
 def _write_archive(layout: Path, digest: str, archive: Path) -> None:
-    from bentoship.docker.load import Shipment
+    from bentoship.docker.load import ImageArchive
+    from bentoship.stores.graph import read_image
     from bentoship.stores.layout import LayoutStore
 
     store = LayoutStore(layout)
-    shipment = Shipment.of(store, store.resolve(digest), "tests/echo:latest")
+    image = ImageArchive(store, read_image(store, store.resolve(digest)), "tests/echo:latest")
     with archive.open("wb") as file:
-        file.writelines(shipment.archive(0, _Silent()))
+        file.writelines(image.stream(0, _Silent()))
 
 
 class _Silent:
@@ -304,7 +305,6 @@ def test_a_base_that_does_not_exist_is_told(engine: Engine, cache: Path, tmp_pat
     assert "docker.base_image" in error
 
 
-@pytest.mark.usefixtures("alone")
 def believe(cache: Path, bento: Path) -> None:
     """Have a Bento in the store taken for what was built, which its files would tell otherwise."""
     for file in cache.glob("bentoship/bentos/*.json"):
@@ -313,6 +313,7 @@ def believe(cache: Path, bento: Path) -> None:
             records.keep(file, {**record, "state": stored_state(bento)})
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_template_is_built_by(engine: Engine, connection: Connection, cache: Path, tmp_path: Path) -> None:
     """From a hidden cache, too, where BentoML would not have it; BentoML's own exceptions are told."""
     hidden = tmp_path / ".cache"

@@ -1,4 +1,4 @@
-"""Small Bentos of the tests' own, and stores for them."""
+"""Small projects of the tests' own, and stores of models for them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
-from bentoship.bento import Bento, Env, Model, Project
-from tests.support.wheels import make_requirements, make_wheel
+from bentoship.bento import BuildContext
 
 SERVICE = """\
 import bentoml
@@ -39,7 +36,7 @@ docker:
 """
 
 
-def make_project(folder: Path, *, model: bool = False) -> Project:
+def make_project(folder: Path, *, model: bool = False) -> BuildContext:
     """A project with a service that echoes; with a model when one is wanted, which `save_model` has to make."""
     folder.mkdir(parents=True, exist_ok=True)
     declared = 'model = bentoml.models.BentoModel("echo_model:latest")' if model else "pass"
@@ -51,7 +48,7 @@ def make_project(folder: Path, *, model: bool = False) -> Project:
     (folder / "data" / "words.txt").write_text("one two\n", "utf-8")
     (folder / "data" / "secret.txt").write_text("not for the image\n", "utf-8")
     (folder / "data" / "other.txt").write_text("three\n", "utf-8")
-    return Project(folder, folder.parent / "records", folder.parent / "bentoml-home", "linux/amd64")
+    return BuildContext(folder, folder.parent / "records", folder.parent / "bentoml-home", "linux/amd64")
 
 
 def save_model(home: Path, version: str, content: str = "weights") -> None:
@@ -63,31 +60,6 @@ def save_model(home: Path, version: str, content: str = "weights") -> None:
     )
     env = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
     subprocess.run([sys.executable, "-c", code, version, content], env=env, check=True, capture_output=True)
-
-
-def laid_out(folder: Path, python: str) -> Bento:
-    """A Bento as BentoML lays it out, made without BentoML: one package, one model, a module and a script.
-
-    Args:
-        folder: an empty folder for the Bento and what it is made of.
-        python: the minor version it asks for, such as "3.11".
-    """
-    root = folder / "bento"
-    make_wheel(folder / "wheels", "tool", script="run-tool")
-    make_requirements(root, folder / "wheels", "tool==1.0")
-    (root / "src" / "service.py").write_text("print('hello')\n", "utf-8")
-    (root / "src" / "run.sh").write_text("#!/bin/sh\n", "utf-8")
-    (root / "src" / "run.sh").chmod(0o700)
-    (root / "env" / "docker").mkdir()
-    (root / "env" / "docker" / "entrypoint.sh").write_text("#!/usr/bin/env bash\n", "utf-8")
-    (root / "README.md").write_text("# echo:one\n", "utf-8")
-    info = {"name": "echo", "version": "one", "creation_time": "2026-01-01T00:00:00+00:00", "image": {}}
-    (root / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
-    (folder / "model").mkdir()
-    (folder / "model" / "weights.bin").write_bytes(b"1234")
-    models = (Model("stars", "v1", folder / "model", {"accuracy": 0.9}),)
-    envs = (Env("MODE", "fast", "all"), Env("PATH_TO", "/x", "runtime"))
-    return Bento("echo", "one", root, python, "", models, envs, (("team", "sky"),), ())
 
 
 def edit(path: Path, old: str, new: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from bentoship.docker.connection import Engine, Place
+from bentoship.docker.connection import Endpoint, Engine
 from bentoship.system.files import lock
 from tests.support.bridges import bridge
 from tests.support.cache import kept
@@ -47,7 +47,7 @@ class Daemon:
     @property
     def engine(self) -> Engine:
         """A connection to it."""
-        return Engine(docker.DockerClient(base_url=self.host, version="auto"), Place(self.host))
+        return Engine(docker.DockerClient(base_url=self.host, version="auto"), Endpoint(self.host))
 
 
 @contextmanager

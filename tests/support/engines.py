@@ -18,8 +18,8 @@ import docker as docker_sdk
 import httpx
 import pytest
 
+from bentoship.docker.connection import Endpoint
 from bentoship.docker.connection import Engine as Connection
-from bentoship.docker.connection import Place
 
 PROMISED = "BENTOSHIP_ENGINES"
 """The variable that names, with commas between, the programs that are there: without one of them tests fail."""
@@ -212,7 +212,7 @@ def podman_service() -> Iterator[Connection]:
             deadline = time.monotonic() + _READY_TIMEOUT
             while not Path(name, "podman.sock").exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
-            yield Connection(docker_sdk.DockerClient(base_url=host, version="auto"), Place(host))
+            yield Connection(docker_sdk.DockerClient(base_url=host, version="auto"), Endpoint(host))
         finally:
             process.terminate()
             process.wait(30)

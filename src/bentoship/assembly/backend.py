@@ -4,124 +4,119 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bentoship.assembly.image import assemble, check, target_of
-from bentoship.assembly.plan import Outline, PlannedImage, check_packages, planned_images
-from bentoship.backend import Built, Part, Pushed
-from bentoship.bases import Base, Unmade
+from bentoship.assembly.image import assemble
+from bentoship.assembly.plan import PlannedImage, planned_image
+from bentoship.assembly.recipe import Recipe, check, check_packages, recipes
+from bentoship.backend import Built, LayerSummary, Pushed
+from bentoship.bases import BaseSource, Outline
 from bentoship.bento import Bento
-from bentoship.errors import DamagedError, PackagesError, RegistryError, StoreError
+from bentoship.errors import DamagedError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import each_once
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
-from bentoship.packages.layers import Staged, staging
-from bentoship.packages.locks import lock
+from bentoship.packages.staging import Staged, staging
 from bentoship.stores import Registry, Store, transfer
 from bentoship.stores.graph import below
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import Progress
 
 
-class DirectBackend:
-    """Assembles into a layout, and transfers from there.
+@dataclass(frozen=True)
+class Workplace:
+    """Where images are assembled.
 
     Args:
         cache: layers of all projects.
         layout: the images of this project.
         scratch: a folder for what is needed only meanwhile.
-        base: gives the base for a Bento and a platform.
-        registry: opens a repository to push to.
-        outline: tells what is known of that base without making it.
-        engine: puts an image of a store into Docker's engine, under a name.
+    """
+
+    cache: LayerCache
+    layout: LayoutStore
+    scratch: Path
+
+
+class DirectBackend:
+    """Assembles into a layout, and transfers from there.
+
+    Args:
+        place: where it works.
         platforms: such as "linux/amd64"; of several images, an index is made.
+        source: gives the source of a Bento's base.
+        registry: opens a repository to push to.
+        engine: puts an image of a store into Docker's engine, under a name.
         holders: tells which other repositories of a registry have which blobs: their paths, by digest.
-        tell: told in words what takes a while, before it begins.
+        tell: called with a sentence on what takes a while, before it begins.
     """
 
     def __init__(
         self,
-        cache: LayerCache,
-        layout: LayoutStore,
-        scratch: Path,
-        base: Callable[[Bento, str], Base],
-        registry: Callable[[ImageReference], Registry],
-        outline: Callable[[Bento, str], Outline],
-        engine: Callable[[Store, Descriptor, str], str],
+        place: Workplace,
         platforms: Sequence[str],
+        source: Callable[[Bento], BaseSource],
+        registry: Callable[[ImageReference], Registry],
+        engine: Callable[[Store, Descriptor, str], str],
         holders: Callable[[ImageReference], Mapping[str, str]] = lambda _: {},
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._cache = cache
-        self._layout = layout
-        self._scratch = scratch
-        self._base = base
-        self._registry = registry
-        self._outline = outline
-        self._engine = engine
+        self._cache, self._layout, self._scratch = place.cache, place.layout, place.scratch
         self._platforms = platforms
+        self._source = source
+        self._registry = registry
+        self._engine = engine
         self._holders = holders
         self._tell = tell
 
     def containerize(self, bento: Bento) -> Built:
-        """Assemble the image of a Bento, or one for each platform and their index; the layout has it by the version."""
+        """Return the image of a Bento, or the index of one for each platform; the layout has it by the version."""
         check(bento)
         self._scratch.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            outlines = self._outlines(bento)
-            unmade = {platform: outline for platform, outline in outlines.items() if isinstance(outline, Unmade)}
-            # Downloads go side by side, with each other and with what else is done: the check, too, before whose end no
-            # base is made, and which tells more of what cannot be had.
-            staged: dict[str, Staged] = {}
-            with suppress(PackagesError):
-                for platform, outline in unmade.items():
-                    staged[platform] = stack.enter_context(self._staging(bento, outline))
-            check_packages(bento, outlines, self._cache)
-            bases = {
-                platform: outline if isinstance(outline, Base) else self._base(bento, platform)
-                for platform, outline in outlines.items()
-            }
-            # One platform after the other: each step uses all processors by itself.
-            images = {
-                platform: assemble(
-                    bento, base, self._cache, self._scratch, tell=self._tell, staged=staged.get(platform)
-                )
-                for platform, base in bases.items()
-            }
-        for image in images.values():
+        source = self._source(bento)
+        prepared = recipes(bento, [_outline(source, platform) for platform in self._platforms], self._cache)
+        images = self._assembled(bento, source, prepared)
+        for image in images:
             self._keep(image)
-        built = {platform: _built(image) for platform, image in images.items()}
+        built = {image.platform: _built(image) for image in images}
         if len(images) == 1:
-            [root] = (image.descriptor for image in images.values())
+            [root] = (image.descriptor for image in images)
             [result] = built.values()
         else:
-            index = index_of(list(images.values()))
+            index = index_of(images)
             root = self._write(Descriptor.of(INDEX, index), index)
-            parts = each_once({platform: one.parts for platform, one in built.items()}, lambda part: part.digest)
+            layers = each_once({platform: one.layers for platform, one in built.items()}, lambda layer: layer.digest)
             streams = {digest: stream for one in built.values() for digest, stream in one.streams.items()}
-            result = Built(root.digest, tuple(parts), built, streams)
+            result = Built(root.digest, tuple(layers), built, streams)
         self._store(result).tag(root, bento.version)
         return result
 
-    def _outlines(self, bento: Bento) -> Mapping[str, Outline]:
-        """What is known of the base for each platform."""
-        outlines: dict[str, Outline] = {}
-        for platform in self._platforms:
-            outline = self._outline(bento, platform)
-            # Of a base in a registry, only its files tell what packages have to run on.
-            outlines[platform] = outline if isinstance(outline, Base | Unmade) else self._base(bento, platform)
-        return outlines
+    def _assembled(self, bento: Bento, source: BaseSource, prepared: Sequence[Recipe]) -> list[Image]:
+        with ExitStack() as stack:
+            # Downloads go side by side, with each other and with what else is done: the check, too, before whose end no
+            # base is made, and which tells more of what cannot be had.
+            staged = {
+                recipe.platform: stack.enter_context(self._staging(recipe))
+                for recipe in prepared
+                if recipe.outline.base is None
+            }
+            check_packages(bento, prepared, self._cache)
+            bases = [recipe.outline.base or source.make(recipe.platform) for recipe in prepared]
+            # One platform after the other: each step uses all processors by itself.
+            return [
+                assemble(recipe, base, self._cache, self._scratch, tell=self._tell, staged=staged.get(recipe.platform))
+                for recipe, base in zip(prepared, bases, strict=True)
+            ]
 
-    def _staging(self, bento: Bento, base: Unmade) -> AbstractContextManager[Staged]:
-        target = target_of(bento, base)
-        locked = lock(bento.path, target, self._cache.folder / "locks")
-        self._tell(f"installing {len(locked)} packages for {target}")
-        return staging(bento.path, locked, target, self._scratch)
+    def _staging(self, recipe: Recipe) -> AbstractContextManager[Staged]:
+        lock = recipe.lock
+        self._tell(f"installing {len(lock.lines)} packages for {lock.target}")
+        return staging(recipe.bento.path, lock.lines, lock.target, self._scratch)
 
     def _keep(self, image: Image) -> None:
         for layer in image.layers:
@@ -135,10 +130,15 @@ class DirectBackend:
         return descriptor
 
     def plan(self, bento: Bento) -> dict[str, PlannedImage]:
-        """The images, as far as they are known without downloading anything large."""
+        """Return the images to be, by platform, as far as they are known without downloading anything large.
+
+        Raises: PackagesError when a package has no wheel for one of the platforms; UnsupportedBentoError.
+        """
         check(bento)
-        outlines = {platform: self._outline(bento, platform) for platform in self._platforms}
-        return planned_images(bento, outlines, self._cache)
+        source = self._source(bento)
+        prepared = recipes(bento, map(source.outline, self._platforms), self._cache)
+        check_packages(bento, prepared, self._cache)
+        return {recipe.platform: planned_image(recipe, self._cache) for recipe in prepared}
 
     def load(self, image: Built, name: str) -> str:
         """Send the engine what it lacks, from the layout."""
@@ -172,8 +172,8 @@ class DirectBackend:
             raise DamagedError(error.doing, error.why, "It is removed now: run it again.") from error
         outcomes = {descriptor.digest: outcome for descriptor, outcome in result.outcomes}
         there = sum(descriptor.size for descriptor, outcome in result.outcomes if outcome != "sent")
-        parts = tuple(replace(part, outcome=outcomes[part.digest]) for part in image.parts)
-        return Pushed(result.root.digest, parts, result.sent_bytes, there)
+        layers = tuple(replace(layer, outcome=outcomes[layer.digest]) for layer in image.layers)
+        return Pushed(result.root.digest, layers, result.sent_bytes, there)
 
     def _store(self, image: Built) -> LayoutStore:
         """The layout, and what of an image does not lie in it."""
@@ -198,7 +198,13 @@ def _is_whole(store: Store, descriptor: Descriptor) -> bool:
     return True
 
 
+def _outline(source: BaseSource, platform: str) -> Outline:
+    """Return what is known of a base; of one in a registry, only its files tell what packages have to run on."""
+    outline = source.outline(platform)
+    return source.make(platform).outline if outline.glibc is None else outline
+
+
 def _built(image: Image) -> Built:
-    layers = (Part(layer.title, layer.descriptor.size, digest=layer.descriptor.digest) for layer in image.layers)
+    layers = (LayerSummary(layer.title, layer.size, digest=layer.descriptor.digest) for layer in image.layers)
     streams = {layer.descriptor.digest: layer.stream for layer in image.layers if layer.stream is not None}
     return Built(image.descriptor.digest, tuple(layers), streams=streams)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import filecmp
 import gzip
 import hashlib
-import json
 import re
 import tarfile
 import zlib
@@ -15,16 +14,17 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
-from bentoship.assembly.image import BENTO_PATH
+from bentoship.assembly.config import BENTO_PATH, base_of, models_of, own_settings, packages_of
 from bentoship.assembly.plan import PlannedImage
-from bentoship.assembly.published import PublishedImage
-from bentoship.bento import Bento, Model
+from bentoship.bento import Model
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
-from bentoship.image.layer import CHUNK
+from bentoship.image.layer import CHUNK, Estimate, Kind, Layer
+from bentoship.image.manifest import Image
 from bentoship.image.platforms import owned
 from bentoship.packages.requirements import canonical_name
 from bentoship.stores import Source
+from bentoship.stores.graph import read_images
 
 
 @dataclass(frozen=True)
@@ -85,19 +85,33 @@ class Difference:
     note: str = ""
 
 
+def published_images(store: Source, root: Descriptor) -> dict[str, Image]:
+    """Return the images of a manifest or index, by platform.
+
+    Raises: StoreError when one cannot be read, or was not assembled from layers.
+    """
+    images = read_images(store, root)
+    try:
+        for image in images.values():
+            base_of(image), packages_of(image), models_of(image)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        why = "it was not put together from layers here"
+        raise StoreError(f"Understand {root.digest}", why) from None
+    return images
+
+
 def differences(
-    bento: Bento, planned: Mapping[str, PlannedImage], published: Mapping[str, PublishedImage], blobs: Source
+    planned: Mapping[str, PlannedImage], published: Mapping[str, Image], blobs: Source
 ) -> list[tuple[Difference, tuple[str, ...]]]:
-    """Why an image differs from the one that was published, each reason with the platforms that have it.
+    """Return why an image differs from the one that was published, each reason with the platforms that have it.
 
     Args:
-        bento: what is planned.
-        planned: its images, by platform.
+        planned: the images to be, by platform.
         published: those that were published.
         blobs: has the layers of both, as far as they are there.
     """
     by_platform = {
-        platform: list(_differences(bento, image, published[platform], blobs))
+        platform: list(_differences(image, published[platform], blobs))
         if platform in published
         else [Difference("image", (), "nothing was published for this platform")]
         for platform, image in planned.items()
@@ -112,45 +126,51 @@ def changes(before: Mapping[str, Thing], now: Mapping[str, Thing]) -> tuple[Chan
     return tuple(sorted(found, key=lambda change: (-change.size, change.name)))
 
 
-def _differences(bento: Bento, planned: PlannedImage, published: PublishedImage, blobs: Source) -> Iterator[Difference]:
-    """Part by part, each of which may have several layers."""
-    models = {f"model {model.name}": model for model in bento.models}
-    now = _by_part((layer.title, layer.descriptor) for layer in planned.layers)
-    before = _by_part(published.layers)
+def _differences(planned: PlannedImage, published: Image, blobs: Source) -> Iterator[Difference]:
+    """Compare part by part, each of which may have several layers."""
+    bento = planned.recipe.bento
+    models = {model.name: model for model in bento.models}
+    former = {tag.partition(":")[0]: tag for tag in models_of(published)}
+    now = _by_part(planned.layers, [model.tag for model in bento.models])
+    before = _by_part(published.layers, models_of(published))
     for part in dict.fromkeys([*now, *before]):
-        there, new = before.get(part, []), now.get(part, [])
-        if {blob and blob.digest for _, blob in there} == {blob and blob.digest for _, blob in new}:
+        old, new = before.get(part, []), now.get(part, [])
+        if {_digest(layer) for layer in old} == {_digest(layer) for layer in new}:
             continue
-        title = (new or there)[0][0]
+        kind, name = part
+        title = (new or old)[0].title
         if not new:
             yield Difference(title, (), "is not packed any more")
-        elif part == "base":
-            yield _base(title, published.base, planned.base)
-        elif part == "packages":
-            yield _packages(published.packages, planned.packages)
-        elif part in models:
-            yield _model(title, models[part], there[0][0] if there else "")
+        elif kind == "base":
+            yield _base(title, base_of(published), planned.recipe.outline.origin)
+        elif kind == "packages":
+            yield _packages(packages_of(published), planned.recipe.lock.lines)
+        elif kind == "model":
+            yield _model(title, models[name], former.get(name, ""))
         else:
-            yield _files(title, [blob for _, blob in there], [blob for _, blob in new], blobs)
+            yield _files(title, [layer.descriptor for layer in old], [layer.descriptor for layer in new], blobs)
     if planned.image:
-        yield from _settings(published.config, json.loads(planned.image.config)["config"])
+        yield from _settings(published.settings, planned.image.settings)
 
 
-def _by_part(layers: Iterable[tuple[str, Descriptor | None]]) -> dict[str, list[tuple[str, Descriptor | None]]]:
-    """Layers with their titles, by what they are a part of."""
-    found: dict[str, list[tuple[str, Descriptor | None]]] = {}
-    for title, blob in layers:
-        found.setdefault(_part(title), []).append((title, blob))
+def _digest(layer: Layer | Estimate) -> str | None:
+    return layer.descriptor.digest if layer.descriptor else None
+
+
+def _by_part(
+    layers: Iterable[Layer | Estimate], models: Sequence[str]
+) -> dict[tuple[Kind, str], list[Layer | Estimate]]:
+    """Return layers by what they are a part of: their kind, and a model's name.
+
+    Args:
+        layers: of an image.
+        models: the tags of its models, in the order of their layers.
+    """
+    names = (tag.partition(":")[0] for tag in models)
+    found: dict[tuple[Kind, str], list[Layer | Estimate]] = {}
+    for layer in layers:
+        found.setdefault((layer.kind, next(names, "") if layer.kind == "model" else ""), []).append(layer)
     return found
-
-
-def _part(title: str) -> str:
-    if re.match(r"(\d+ )?packages?\b", title):
-        return "packages"
-    if title.startswith(("model ", "source ")):
-        # The version is what differs; the source's name says nothing that the image does not say.
-        return title.rpartition(":")[0] if title.startswith("model ") else "source"
-    return title if title == "user and environment" else "base"
 
 
 def _base(title: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Difference:
@@ -237,13 +257,10 @@ def _listed(layer: Descriptor, blobs: Source) -> Iterator[tuple[str, Thing]]:
 
 
 def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
-    """What a container gets from the configuration; what it says of packages and base is told with those."""
+    """Compare what a container gets from the configuration; what it says of packages and base is told with those."""
 
-    def own(config: Mapping[str, Any]) -> dict[str, Thing]:
-        labels = {name: text for name, text in config["Labels"].items() if not name.startswith("org.bentoship.")}
-        variables = dict(one.partition("=")[::2] for one in config["Env"])
-        rest = {name: json.dumps(value) for name, value in config.items() if name not in ("Labels", "Env")}
-        return {name: Thing(identity=text) for name, text in {**labels, **variables, **rest}.items()}
+    def things(settings: Mapping[str, Any]) -> dict[str, Thing]:
+        return {name: Thing(identity=text) for name, text in own_settings(settings).items()}
 
-    if found := changes(own(before), own(now)):
+    if found := changes(things(before), things(now)):
         yield Difference("settings", found)

@@ -1,48 +1,31 @@
-"""An image from a base and a Bento: which layers it has, and what its configuration says.
-
-It keeps the contract of an image that `bentoml containerize` makes (bentoml/_internal/container/frontend/dockerfile),
-so that whoever runs the one can run the other.
-"""
+"""An image from a base and a Bento: which layers it has, and how each is made."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from bentoship.bases import Base, Unmade
+from bentoship.assembly.config import BENTO_PATH, HOME, UID, USER, annotations_for, config_for
+from bentoship.assembly.recipe import Recipe
+from bentoship.bases import Base
 from bentoship.bases.facts import Facts
 from bentoship.bento import Bento, Model
 from bentoship.bento.content import image_files
-from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import Entry, Layer, Stream, folder, symlink, tar_stream, tree
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers.cache import LayerCache, measured
 from bentoship.layers.compression import MEMBER, is_worthwhile
-from bentoship.packages.install import VENV, Target
-from bentoship.packages.layers import Job, Staged, package_layers
-from bentoship.packages.locks import lock, other_versions
+from bentoship.packages.install import VENV
+from bentoship.packages.layers import package_layers
+from bentoship.packages.staging import Staged
 from bentoship.system.records import key_of
 
-# Raise it when the content of a layer changes for the same inputs, so that those made before are made anew.
+# Raise it when the content of a layer changes for the same inputs, so that those made before are made again.
 RECIPE = "3"
-
-USER, UID = "bentoml", 1034
-HOME = f"home/{USER}"
-BENTO_PATH = f"{HOME}/bento"
-
-
-def check(bento: Bento) -> None:
-    """Refuse a Bento that cannot be put together from layers, with every reason. Raises UnsupportedBentoError."""
-    if bento.needs_dockerfile:
-        reasons = "; ".join(bento.needs_dockerfile)
-        hint = "Drop them from the Bento, or build it with BentoML and Docker: BACKEND=docker."
-        raise UnsupportedBentoError(f"Put {bento.tag} together without a Dockerfile", reasons, hint)
 
 
 def assemble(
-    bento: Bento,
+    recipe: Recipe,
     base: Base,
     cache: LayerCache,
     scratch: Path,
@@ -50,66 +33,59 @@ def assemble(
     tell: Callable[[str], None] = lambda _: None,
     staged: Staged | None = None,
 ) -> Image:
-    """The image of a Bento; its layers' blobs lie in the cache.
+    """Return the image of a recipe; its layers' blobs lie in the cache.
 
     Args:
-        bento: a Bento in the store.
-        base: the system below it.
+        recipe: what it is made of.
+        base: its base, made.
         cache: where layers are kept, and found again when their inputs are the same.
         scratch: a folder for what is needed only meanwhile.
-        tell: told in words what takes a while, before it begins.
-        staged: its packages, where somebody has begun to install them already.
+        tell: called with a sentence on what takes a while, before it begins.
+        staged: its packages, where their installation has begun already.
 
     Raises:
-        UnsupportedBentoError: only a Dockerfile can do what the Bento asks for.
         BaseImageError: the base lacks what the Bento needs.
         PackagesError: its packages cannot be installed for the base.
     """
-    check(bento)
-    target = target_of(bento, base)
-    locked = lock(bento.path, target, cache.folder / "locks")
-    if others := other_versions(bento.path, target, cache.folder / "locks"):
-        tell(f"for {target.platform} not all packages are of the same version: {', '.join(others)}")
+    bento, lock = recipe.bento, recipe.lock
+    if lock.deviations:
+        tell(f"for {recipe.platform} not all packages are of the same version: {', '.join(lock.deviations)}")
     layers = [
         *base.layers,
         *system_layer(bento, base, cache),
-        *package_layers(Job(bento.path, base, target, cache), locked, scratch, tell, staged),
+        *package_layers(recipe.job(base, cache), lock.lines, scratch, tell, staged),
         *(layer for model in bento.models for layer in model_layer(model, cache)),
         *source_layer(bento, cache),
     ]
-    return described(bento, base, locked, layers)
+    return image_from(recipe, base, layers)
 
 
-def described(bento: Bento, base: Base, locked: Sequence[str], layers: Sequence[Layer]) -> Image:
-    """The image of a Bento whose layers are made: what it runs, and what it says of itself."""
-    return image_of(layers, _config(bento, base, locked), base.platform, _annotations(bento, base))
-
-
-def target_of(bento: Bento, base: Base | Unmade) -> Target:
-    """What packages have to run on."""
-    glibc = base.glibc if isinstance(base, Unmade) else base.facts.glibc
-    return Target(base.platform, bento.python_version, glibc)
+def image_from(recipe: Recipe, base: Base, layers: Sequence[Layer]) -> Image:
+    """Return the image of a recipe whose layers are made."""
+    settings = config_for(recipe.bento, base, recipe.lock.lines)
+    return image_of(layers, settings, base.platform, annotations_for(recipe.bento, base))
 
 
 def model_key(model: Model) -> str:
-    """The key of a model's layer: its files by size and time, so that gigabytes are not read to find it."""
+    """Return the key of a model's layer: its files by size and time, so that gigabytes are not read to find it."""
     files = sorted(path for path in model.path.rglob("*") if path.is_file())
     states = [f"{path.relative_to(model.path)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     return key_of("model", RECIPE, model.tag, *states)
 
 
 def model_layer(model: Model, cache: LayerCache) -> tuple[Layer, ...]:
-    """The layer with a model; where compression does not make it smaller, it stays where it is until it is sent."""
+    """Return the layer with a model, which is read where it lies when compression does not make it smaller."""
 
     def made() -> Iterator[Layer]:
         entries, title = _model(model), f"model {model.tag}"
-        yield cache.write(entries, title) if _compresses(entries) else measured(_model_stream(model), title)
+        compresses = _compresses(entries)
+        yield cache.write(entries, title, "model") if compresses else measured(_model_stream(model), title, "model")
 
     return cache.make(model_key(model), made, stream=_model_stream(model))
 
 
 def made_model_layer(model: Model, cache: LayerCache) -> tuple[Layer, ...] | None:
-    """What `model_layer` gives, if that is known without reading the model."""
+    """Return what `model_layer` gives, if that is known without reading the model."""
     return cache.find(model_key(model), stream=_model_stream(model))
 
 
@@ -127,8 +103,10 @@ def _model_stream(model: Model) -> Stream:
 
 
 def source_layer(bento: Bento, cache: LayerCache) -> tuple[Layer, ...]:
-    """The layer with the Bento without its models: last, and small."""
-    return cache.make(key_of("source", RECIPE, bento.tag), lambda: [cache.write(_source(bento), f"source {bento.tag}")])
+    """Return the layer with the Bento without its models: last, and small."""
+    return cache.make(
+        key_of("source", RECIPE, bento.tag), lambda: [cache.write(_source(bento), f"source {bento.tag}", "source")]
+    )
 
 
 def _source(bento: Bento) -> list[Entry]:
@@ -151,23 +129,25 @@ def _mode(name: str, content: Path | bytes) -> int:
 
 
 def _folders(*paths: str) -> list[Entry]:
-    """Folders of the Bento, with those above them as every layer has to repeat them."""
+    """Return folders of the Bento, with those above them as every layer has to repeat them."""
     # Writable for all: BentoML keeps its state below HOME, whatever user the container runs as.
     home = [folder("home"), folder(HOME, mode=0o1777, uid=UID, gid=UID)]
     return home + [folder(path, uid=UID, gid=UID) for path in paths]
 
 
 def system_layer(bento: Bento, base: Base, cache: LayerCache) -> tuple[Layer, ...]:
-    """The layer that gives the base a user, a home and a virtual environment."""
+    """Return the layer that gives the base a user, a home and a virtual environment."""
     # What BentoML makes below its home when it starts, so that it starts on a read-only system, too.
     state = [folder(f"{HOME}/{name}", mode=0o1777, uid=UID, gid=UID) for name in ("bentos", "envs", "models", "tmp")]
     entries = [*_user_database(base.facts), *_folders(), *state, *_virtual_environment(bento, base)]
     texts = [f"{entry.path} {entry.mode:o} {entry.content!r} {entry.target}" for entry in entries]
-    return cache.make(key_of("system", RECIPE, *texts), lambda: [cache.write(entries, "user and environment")])
+    return cache.make(
+        key_of("system", RECIPE, *texts), lambda: [cache.write(entries, "user and environment", "system")]
+    )
 
 
 def _user_database(facts: Facts) -> Iterator[Entry]:
-    """The base's users and the one that BentoML's images run as."""
+    """Return the base's users and the one that BentoML's images run as."""
     lines = {
         "passwd": (0o644, f"{USER}:x:{UID}:{UID}::/{HOME}:/bin/bash"),
         "group": (0o644, f"{USER}:x:{UID}:"),
@@ -182,7 +162,7 @@ def _user_database(facts: Facts) -> Iterator[Entry]:
 
 
 def _virtual_environment(bento: Bento, base: Base) -> list[Entry]:
-    """What `python -m venv` would have made, without packages."""
+    """Return what `python -m venv` would have made, without packages."""
     python = base.facts.python
     settings = f"home = {python.parent}\ninclude-system-site-packages = false\nversion = {bento.python_version}\n"
     return [
@@ -209,67 +189,10 @@ unset PYTHONHOME
 
 
 def _compresses(files: Iterable[Entry]) -> bool:
-    """Judged by the start of the largest file."""
+    """Return whether compression is worth its time, judged by the start of the largest file."""
     paths = [entry.content for entry in files if isinstance(entry.content, Path)]
     largest = max(paths, key=lambda path: (path.stat().st_size, str(path)), default=None)
     if largest is None:
         return True
     with largest.open("rb") as stream:
         return is_worthwhile(stream.read(4 * MEMBER))
-
-
-def _env(base: Base) -> dict[str, str]:
-    return dict(one.partition("=")[::2] for one in base.config.get("Env") or [])
-
-
-def _config(bento: Bento, base: Base, locked: Sequence[str]) -> dict[str, Any]:
-    """What a container runs, and as whom. The base's command is dropped: the entrypoint would take it as arguments."""
-    path = _env(base).get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    env = {
-        **_env(base),
-        "PATH": f"/{VENV}/bin:{path}",
-        "VIRTUAL_ENV": f"/{VENV}",
-        "LANG": "C.UTF-8",
-        "LC_ALL": "C.UTF-8",
-        "PYTHONIOENCODING": "UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        "BENTO_PATH": f"/{BENTO_PATH}",
-        "BENTOML_HOME": f"/{HOME}/",
-        "BENTOML_HF_CACHE_DIR": f"/{BENTO_PATH}/hf-models",
-        "BENTOML_CONTAINERIZED": "true",
-        **{env.name: env.value for env in bento.envs},
-    }
-    kept = {key: base.config[key] for key in ("Healthcheck", "Volumes", "StopSignal", "Shell") if key in base.config}
-    labels = {
-        **(base.config.get("Labels") or {}),
-        **dict(bento.labels),
-        # How the base was asked for says nothing of what it is.
-        "org.bentoship.base": json.dumps(
-            {k: v for k, v in base.origin.items() if k != "pinned"}, sort_keys=True, separators=(",", ":")
-        ),
-        "org.bentoship.packages": " ".join(locked),
-    }
-    return {
-        **kept,
-        "User": USER,
-        "ExposedPorts": {"3000/tcp": {}, "3001/tcp": {}, **(base.config.get("ExposedPorts") or {})},
-        "Env": [f"{name}={value}" for name, value in env.items()],
-        "Entrypoint": [f"/{BENTO_PATH}/env/docker/entrypoint.sh"],
-        "WorkingDir": f"/{BENTO_PATH}",
-        "Labels": dict(sorted(labels.items())),
-    }
-
-
-def _annotations(bento: Bento, base: Base) -> dict[str, str]:
-    """What the image is, readable without pulling any of it."""
-    models = [{"tag": model.tag, "metadata": dict(model.metadata)} for model in bento.models]
-    named = {"org.opencontainers.image.base.name": base.origin["image"]} if "image" in base.origin else {}
-    digest = {"org.opencontainers.image.base.digest": base.origin["digest"]} if "digest" in base.origin else {}
-    return {
-        "org.opencontainers.image.title": bento.name,
-        "org.opencontainers.image.version": bento.version,
-        **named,
-        **digest,
-        "org.bentoship.bento": bento.tag,
-        "org.bentoship.models": json.dumps(models, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
-    }

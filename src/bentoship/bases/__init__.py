@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bentoship.bases.facts import Facts
-from bentoship.image.layer import Layer
+from bentoship.image.layer import Estimate, Layer
 
 if TYPE_CHECKING:
     from bentoship.layers.bytecode import Interpreter
@@ -25,8 +25,8 @@ class Base:
         facts: what its files tell, which need not be looked at for that.
         rootfs: a folder with its files unpacked, to look at; somebody may have changed it since.
         origin: what it was made of: an image and its digest, or each Debian package with its version and hash.
-        compiler: gives a Python that compiles as the base's own does, and runs here, or raises BaseImageError; what of
-            its files was changed is made anew for it.
+        compiler: gives a Python that compiles as the base's own does, and runs here, or raises BaseImageError; files
+            of the base that were changed since are made again for it.
     """
 
     layers: tuple[Layer, ...]
@@ -37,19 +37,36 @@ class Base:
     origin: Mapping[str, Any]
     compiler: Callable[[], Interpreter] = field(compare=False)
 
+    @property
+    def outline(self) -> Outline:
+        """Return what a source says of a base that is there."""
+        return Outline(self.platform, self.layers, self.facts.glibc, self.origin, self)
+
 
 @dataclass(frozen=True)
-class Unmade:
-    """A base that is still to be put together.
+class Outline:
+    """What is known of a base without making or pulling it.
 
     Args:
         platform: such as "linux/amd64".
-        size: about how many bytes it will weigh.
-        glibc: the minor version of its C library: 36 for 2.36.
-        origin: what it will be made of, as a base tells it.
+        layers: those that it has or will have, lowest first.
+        glibc: the minor version of its C library, 36 for 2.36; None where only its files tell.
+        origin: what it is made of, as `Base.origin`; empty where only its layers are known.
+        base: the base itself, where it is there already.
     """
 
     platform: str
-    size: int
-    glibc: int
+    layers: tuple[Layer | Estimate, ...]
+    glibc: int | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    base: Base | None = None
+
+
+class BaseSource(Protocol):
+    """One way to have a base for a Bento."""
+
+    def outline(self, platform: str) -> Outline:
+        """Return what is known of the base, without making or downloading anything large. Raises BaseImageError."""
+
+    def make(self, platform: str) -> Base:
+        """Return the base for a platform, made or pulled unless it is there. Raises BaseImageError."""

@@ -14,10 +14,10 @@ from types import FrameType
 from typing import NoReturn
 
 import bentoship
-from bentoship.bases.debian import debian_base
+from bentoship.bases.debian import DebianSource
 from bentoship.errors import BaseImageError, BentoshipError
 from bentoship.layers.cache import LayerCache
-from bentoship.system.process import Completed, beside, environment
+from bentoship.system.process import Completed, background, environment
 
 _CHILD = """\
 import sys
@@ -31,14 +31,14 @@ main()
 def debian_ahead(cache: Path, *, python: str, platform: str, layers: LayerCache) -> Iterator[Callable[[], None]]:
     """Begin to make a base; what is not done when the block ends is left, and begun anew the next time.
 
-    Args: as of `debian_base`, which finds the base when it is there.
+    Args: as of `DebianSource`, which finds the base when it is there.
 
-    Yields: what waits until it is there, and raises what `debian_base` does.
+    Yields: what waits until it is there, and raises what `DebianSource.make` does.
     """
     order = {"cache": str(cache), "python": python, "platform": platform, "layers": str(layers.folder)}
     command = [sys.executable, "-P", "-c", _CHILD, str(Path(bentoship.__file__).parents[1])]
     env = environment(prefixes=("UV_",), extra={"PYTHONDONTWRITEBYTECODE": "1"})
-    with beside(command, env=env, input=json.dumps(order)) as finish:
+    with background(command, env=env, input=json.dumps(order)) as finish:
 
         def finished() -> None:
             done = finish()
@@ -67,12 +67,8 @@ def main() -> None:
     gc.disable()  # as in the process that it works for
     order = json.load(sys.stdin)
     try:
-        debian_base(
-            Path(order["cache"]),
-            python=order["python"],
-            platform=order["platform"],
-            layers=LayerCache(Path(order["layers"])),
-        )
+        layers = LayerCache(Path(order["layers"]))
+        DebianSource(Path(order["cache"]), order["python"], layers).make(order["platform"])
     except BentoshipError as error:
         json.dump({"base": [error.doing, error.why, error.hint]}, sys.stdout)
         sys.exit(1)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bentoship.bases import Base, Unmade
+from bentoship.bases import Base, Outline
 from bentoship.bases.facts import Facts
 from bentoship.debian.apt import Apt, DebPackage
 from bentoship.debian.sources import os_release
 from bentoship.errors import BaseImageError
+from bentoship.image.layer import Estimate
+from bentoship.image.platforms import ARCHITECTURES, DEFAULT_PATH
 from bentoship.layers.cache import LayerCache
 from bentoship.system.records import key_of
 from bentoship.system.rootfs import is_as_made, make_once
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 # Raise it when the same packages give other files, so that bases made before are made anew.
 RECIPE = "3"
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 PACKAGES = (
     "base-files", "base-passwd", "bash", "coreutils", "dash", "findutils", "grep", "hostname", "libc-bin", "sed", "tar",
     "ca-certificates", "netbase", "tzdata",
@@ -37,33 +37,46 @@ PACKAGES = (
 LEFT_OUT = frozenset({"debconf", "dpkg", "libdebconfclient0", "libmd0", "openssl", "perl-base"})
 """What only the scripts need that install or configure packages; they aren't run."""
 
-_ARCHITECTURES = {"linux/amd64": "amd64", "linux/arm64": "arm64"}
 
-
-def debian_base(cache: Path, *, python: str, platform: str, layers: LayerCache, packages: Sequence[str] = ()) -> Base:
-    """The base for a platform, from the packages of this host's distribution; made anew only when those have changed.
+@dataclass(frozen=True)
+class DebianSource:
+    """Makes bases from the packages of this host's distribution; anew only when those have changed.
 
     Args:
-        cache: keeps apt's state and packages in `apt`, and the system's files in `bases`.
+        cache: keeps apt's state and packages in `apt`, and the systems' files in `bases`.
         python: the minor version that Debian's Python has to have, such as "3.11".
-        platform: such as "linux/amd64".
-        layers: where its one layer is made.
-        packages: names of more packages; they come with what they depend on.
-
-    Raises:
-        BaseImageError: there is no apt or no network, Debian has another Python, or doesn't know the platform.
+        layers: where a base's one layer is made.
+        begin: begins to make the base for a platform in another process, and returns what waits until it is there; None
+            for making it in this one.
     """
-    return _plan(cache, python, platform, packages).base(layers)
 
+    cache: Path
+    python: str
+    layers: LayerCache
+    begin: Callable[[str], Callable[[], None]] | None = None
 
-def debian_outline(cache: Path, *, python: str, platform: str, layers: LayerCache) -> Base | Unmade:
-    """The base if it is made already, else what its packages tell of it. Takes and raises as `debian_base`."""
-    plan = _plan(cache, python, platform, ())
-    facts = Facts.read(plan.record)
-    if facts and layers.find(plan.key):
-        return plan.made(facts, layers)
-    # A package is compressed harder than a layer, and holds what is left out of one: that is about even.
-    return Unmade(platform, sum(deb.size for deb in plan.debs), plan.glibc, {"debian": {"packages": plan.made_of}})
+    def outline(self, platform: str) -> Outline:
+        """Return the base if it is there, else what its packages tell of it.
+
+        Raises:
+            BaseImageError: there is no apt or no network, Debian has another Python, or doesn't know the platform.
+        """
+        plan = self._plan(platform)
+        facts = Facts.read(plan.record)
+        if facts and self.layers.find(plan.key):
+            return plan.made(facts, self.layers).outline
+        # A package is compressed harder than a layer, and holds what is left out of one: that is about even.
+        layer = Estimate("base", "base", sum(deb.size for deb in plan.debs))
+        return Outline(platform, (layer,), plan.glibc, {"debian": {"packages": plan.made_of}})
+
+    def make(self, platform: str) -> Base:
+        """Return the base, made unless it is there. Raises as `outline` does."""
+        if self.begin and self.outline(platform).base is None:
+            self.begin(platform)()
+        return self._plan(platform).base(self.layers)
+
+    def _plan(self, platform: str) -> _Plan:
+        return _plan(self.cache, self.python, platform)
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,7 @@ class _Plan:
 
         self._make()
         release = os_release(self.rootfs / "usr/lib/os-release").get("PRETTY_NAME", "Debian")
-        facts = Facts.of(self.rootfs, find_python(self.rootfs, self.python, PATH), release)
+        facts = Facts.of(self.rootfs, find_python(self.rootfs, self.python, DEFAULT_PATH), release)
         facts.keep(self.record)
         return self.made(facts, layers)
 
@@ -117,7 +130,7 @@ class _Plan:
         title = f"{facts.release}, Python {self.python}"
         return Base(
             layers=layers.make(self.key, lambda: self._layers(title, layers)),
-            config={"Env": [f"PATH={PATH}"]},
+            config={"Env": [f"PATH={DEFAULT_PATH}"]},
             platform=self.platform,
             facts=facts,
             rootfs=self.rootfs,
@@ -137,7 +150,7 @@ class _Plan:
     def _fill(self, folder: Path, twin: Path | None) -> None:
         from bentoship.bases import debian_making  # not for one that is there
 
-        self.apt.fetch(self.debs, architecture=_ARCHITECTURES[self.platform])
+        self.apt.fetch(self.debs, architecture=ARCHITECTURES[self.platform].debian)
         debian_making.unpack_all(self.debs, folder)
         debian_making.compile_library(folder, self.python, self._compiler(folder, twin))
 
@@ -145,38 +158,34 @@ class _Plan:
         from bentoship.bases import debian_making
 
         self._make()  # somebody may have changed the files since
-        return [layers.write(debian_making.entries(self.rootfs), title)]
+        return [layers.write(debian_making.entries(self.rootfs), title, "base")]
 
     def _twin(self) -> Path | None:
         """The files of the same base for this machine, if it is for another one."""
         from bentoship.bases.interpreter import host_platform
 
         here = host_platform()
-        if self.platform == here or here not in _ARCHITECTURES:
+        if self.platform == here or here not in ARCHITECTURES:
             return None
-        plan = _plan(self.cache, self.python, here, ())
+        plan = _plan(self.cache, self.python, here)
         plan._make()
         return plan.rootfs
 
     def _compiler(self, rootfs: Path, twin: Path | None) -> Interpreter:
         from bentoship.bases.interpreter import compiler, find_python
 
-        python = find_python(rootfs, self.python, PATH)
+        python = find_python(rootfs, self.python, DEFAULT_PATH)
         return compiler(rootfs, python, version=self.python, platform=self.platform, twin=twin)
 
 
-def _plan(cache: Path, python: str, platform: str, packages: Sequence[str]) -> _Plan:
-    architecture = _ARCHITECTURES.get(platform)
+def _plan(cache: Path, python: str, platform: str) -> _Plan:
+    architecture = ARCHITECTURES.get(platform)
     if architecture is None:
         raise BaseImageError(
-            f"Assemble Debian for {platform}", f"only {' and '.join(_ARCHITECTURES)} can be", "Set PLATFORMS."
+            f"Assemble Debian for {platform}", f"only {' and '.join(ARCHITECTURES)} can be", "Set PLATFORMS."
         )
     apt = Apt(cache / "apt")
-    debs = [
-        deb
-        for deb in apt.resolve([*PACKAGES, *packages], architecture=architecture)
-        if deb.name not in LEFT_OUT.difference(packages)
-    ]
+    debs = [deb for deb in apt.resolve(PACKAGES, architecture=architecture.debian) if deb.name not in LEFT_OUT]
     _check_python(debs, python)
     return _Plan(apt, debs, python, platform, cache)
 

@@ -12,12 +12,10 @@ from pathlib import Path, PurePosixPath
 from uv import find_uv_bin
 
 from bentoship.errors import BaseImageError
+from bentoship.image.platforms import platform_of
 from bentoship.layers.bytecode import Interpreter
 from bentoship.system import process
 from bentoship.system.rootfs import resolve
-
-_PLATFORMS = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
-"""By what `uname -m` says on Linux."""
 
 _PT_INTERP = 3
 
@@ -52,7 +50,7 @@ def find_python(rootfs: Path, version: str, path_env: str) -> PurePosixPath:
 
 def host_platform() -> str:
     """What this machine runs the programs of, such as "linux/amd64"; empty when that is none that images are for."""
-    return _PLATFORMS.get(platform.machine(), "") if sys.platform == "linux" else ""
+    return platform_of(platform.machine()) or "" if sys.platform == "linux" else ""
 
 
 def exact_version(rootfs: Path, python: PurePosixPath, version: str) -> str:

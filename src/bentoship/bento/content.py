@@ -1,17 +1,20 @@
-"""What of a Bento goes into an image, free of everything that differs between two builds of the same sources."""
+"""What of a Bento goes into an image, free of all that differs between two builds, and the version that it gives."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bentoship.packages.requirements import portable_lines
+from bentoship.system.files import write_whole
 
 # A time says when, not what; BentoML reads it back, so there must be one.
 EPOCH = "1980-01-02T00:00:00+00:00"
@@ -21,7 +24,7 @@ LEFT_OUT = ("apis", "env/python", "env/docker/Dockerfile", "models")
 
 
 def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | bytes]:
-    """The files of a Bento that go into an image, by their path below BENTO_PATH.
+    """Return the files of a Bento that go into an image, by their path below BENTO_PATH.
 
     Args:
         bento: a Bento's folder.
@@ -33,18 +36,18 @@ def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | 
     files: dict[str, Path | bytes] = {}
     for path in sorted(bento.rglob("*")):
         name = path.relative_to(bento).as_posix()
-        if path.is_file() and not any(name == left or name.startswith(f"{left}/") for left in LEFT_OUT):
+        if path.is_file() and not any(name == skipped or name.startswith(f"{skipped}/") for skipped in LEFT_OUT):
             files[name] = path
     info = yaml.safe_load((bento / "bento.yaml").read_text("utf-8"))
     version = info["version"] if version is None else version
     files["bento.yaml"] = _normalised(info, version)
     if "README.md" in files:
-        files["README.md"] = titled((bento / "README.md").read_bytes(), info["version"], version)
+        files["README.md"] = retitle((bento / "README.md").read_bytes(), info["version"], version)
     return files
 
 
 def content_version(bento: Path) -> str:
-    """The version of a Bento: 16 hex digits that change when, and only when, what is packed changes."""
+    """Return a Bento's version: 16 hex digits that change when, and only when, what is packed changes."""
     digest = hashlib.sha256()
     for name, content in image_files(bento, version="").items():
         body = content if isinstance(content, bytes) else content.read_bytes()
@@ -53,22 +56,48 @@ def content_version(bento: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def store_by_content(bento: Path, store: Path) -> Path:
+    """Move a Bento into a store, as the latest, under the version that its content gives it; return its folder there.
+
+    Args:
+        bento: its folder, NAME/ANYTHING, which has the version that it was built as in its files.
+        store: BentoML's folder of Bentos, with NAME/VERSION for each.
+    """
+    version = content_version(bento)
+    info, readme = bento / "bento.yaml", bento / "README.md"
+    text = info.read_text("utf-8")
+    readme.write_bytes(retitle(readme.read_bytes(), yaml.safe_load(text)["version"], version))
+    # In quotes: sixteen digits would be a number to YAML.
+    for key, value in {"version": version, "creation_time": datetime.now(UTC).isoformat()}.items():
+        text = re.sub(rf"(?m)^{key}: .*$", f"{key}: '{value}'", text, count=1)
+    info.write_text(text, "utf-8")
+    path = store / bento.parent.name / version
+    # What is there already has the same content, but is perhaps damaged since.
+    shutil.rmtree(path, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(bento, path)
+    write_whole(path.with_name("latest"), version.encode())
+    return path
+
+
 def stored_state(bento: Path) -> str:
-    """A hash over all files of a Bento in the store, 64 hex digits, which another build of the same sources does not
-    change; its lock does, which may differ where the docker backend makes images for one platform after the other."""
+    """Return a hash over all files of a Bento in the store, 64 hex digits, the same for all builds of the same sources.
+
+    Its lock counts, which may differ where the docker backend makes images for one platform after the other.
+    """
     digest = hashlib.sha256()
     for folder, folders, names in os.walk(bento):
         folders[:] = sorted(name for name in folders if name != "apis")  # they name the version that it was built as
         for name in sorted(names):
             file = Path(folder, name)
             content = re.sub(rb"(?m)^creation_time: .*", b"", file.read_bytes()) if file.is_file() else b""
-            shown = f"{file.relative_to(bento)}\0{file.lstat().st_mode}\0{hashlib.sha256(content).hexdigest()}\n"
-            digest.update(os.fsencode(shown))
+            entry = f"{file.relative_to(bento)}\0{file.lstat().st_mode}\0{hashlib.sha256(content).hexdigest()}\n"
+            digest.update(os.fsencode(entry))
     return digest.hexdigest()
 
 
-def titled(readme: bytes, former: str, version: str) -> bytes:
-    """A Bento's README, which its service shows as its description, with another version in the title.
+def retitle(readme: bytes, former: str, version: str) -> bytes:
+    """Return a Bento's README, which its service shows as its description, with another version in the title.
 
     The title is BentoML's own (get_default_svc_readme in bentoml/_internal/bento/bento.py); others stay as they are.
     """

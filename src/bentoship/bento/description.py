@@ -16,25 +16,25 @@ from types import CodeType, FrameType
 
 
 @contextmanager
-def traced() -> Iterator[set[CodeType]]:
-    """Collect the code that is run within the block, in this thread and in those that begin there."""
-    run: set[CodeType] = set()
+def trace_calls() -> Iterator[set[CodeType]]:
+    """Yield a set of the code that is run within the block, in this thread and in those that begin there."""
+    called: set[CodeType] = set()
 
     def note(frame: FrameType, event: str, _: object) -> None:
         if event == "call":
-            run.add(frame.f_code)
+            called.add(frame.f_code)
 
     threading.setprofile(note)
     sys.setprofile(note)
     try:
-        yield run
+        yield called
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
 
 
 def fingerprint(source: bytes, run: Collection[str]) -> str:
-    """A hash over what decides, 64 hex digits; comments and the lines' numbers don't.
+    """Return a hash over what decides, 64 hex digits; comments and the lines' numbers don't.
 
     Args:
         source: of a module.
@@ -42,12 +42,12 @@ def fingerprint(source: bytes, run: Collection[str]) -> str:
 
     Raises: SyntaxError.
     """
-    tree = _Deciding(run).visit(ast.parse(source))
+    tree = _IdleBodyRemover(run).visit(ast.parse(source))
     return hashlib.sha256(f"{sys.version}\0{ast.dump(tree)}".encode()).hexdigest()
 
 
-class _Deciding(ast.NodeTransformer):
-    """Takes the bodies of functions that are not run away, but for what can be seen of them from outside."""
+class _IdleBodyRemover(ast.NodeTransformer):
+    """Removes the bodies of functions that are not run, but for what can be seen of them from outside."""
 
     def __init__(self, run: Collection[str]) -> None:
         self._run = run
@@ -56,30 +56,26 @@ class _Deciding(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         return self._within(node, f"{self._prefix}{node.name}.")
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return self._function(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return self._function(node)
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         name = f"{self._prefix}{node.name}"
         if name in self._run:
             return self._within(node, f"{name}.<locals>.")
         doc = ast.get_docstring(node, clean=False)
-        seen = ast.Tuple([ast.Constant(doc), ast.Constant(_yields(node.body))], ast.Load())
-        node.body = [ast.Expr(seen)]
+        visible = ast.Tuple([ast.Constant(doc), ast.Constant(_yields(node.body))], ast.Load())
+        node.body = [ast.Expr(visible)]
         return node
 
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815  # ast's names
+
     def _within(self, node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, prefix: str) -> ast.AST:
-        before, self._prefix = self._prefix, prefix
+        outer, self._prefix = self._prefix, prefix
         self.generic_visit(node)
-        self._prefix = before
+        self._prefix = outer
         return node
 
 
 def _yields(body: list[ast.stmt]) -> bool:
-    """Whether statements make a function a generator; those of functions within it do not."""
+    """Return whether statements make a function a generator; those of functions within it do not."""
     inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
     waiting: list[ast.AST] = list(body)
     while waiting:

@@ -17,7 +17,7 @@ from bentoship.errors import BentoError
 from bentoship.packages.requirements import with_includes
 
 # Raise it when the way a Bento is built changes, so that those built before are built anew.
-RECIPE = "3"
+BUILDER_VERSION = "3"
 
 NEVER_PACKED = (
     # What BentoML itself leaves out (BentoPathSpec in bentoml/_internal/bento/build_config.py),
@@ -35,7 +35,7 @@ _NEVER_WALKED = frozenset(pattern.rstrip("/") for pattern in NEVER_PACKED)
 
 
 def read_bentofile(path: Path) -> dict[str, Any]:
-    """bentofile.yaml as a mapping. Raises BentoError when it is missing, not YAML, or not a mapping."""
+    """Return bentofile.yaml as a mapping. Raises BentoError when it is missing, not YAML, or not a mapping."""
     doing = f"Read {path.name}"
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
@@ -46,15 +46,15 @@ def read_bentofile(path: Path) -> dict[str, Any]:
         raise BentoError(doing, str(error)) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise BentoError(doing, f"it is not YAML: {where}{getattr(error, 'problem', error)}") from error
+        position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise BentoError(doing, f"it is not YAML: {position}{getattr(error, 'problem', error)}") from error
     if not isinstance(content, dict):
         raise BentoError(doing, "it holds no settings; `service: module:Class` is the least it needs")
     return content
 
 
 def wanted_base(bentofile: Path) -> tuple[str, str]:
-    """The base image that a bentofile names, empty when it names none, and its Python, by default the one that runs.
+    """Return the base image that a bentofile names, empty when it names none, and its Python, by default ours.
 
     A service may say otherwise, which only its import tells. Raises BentoError as `read_bentofile` does.
     """
@@ -65,51 +65,51 @@ def wanted_base(bentofile: Path) -> tuple[str, str]:
 
 
 def input_key(project: Path, bentofile: Path, platform: str) -> str:
-    """A hash over all that goes into a Bento but its models, 64 hex digits.
+    """Return a hash over all that goes into a Bento but its models, 64 hex digits.
 
     Args:
         project: the build context.
         bentofile: its bentofile.yaml.
         platform: the platform that packages are locked for ("linux/amd64").
     """
-    digest = hashlib.sha256(f"{RECIPE}\0{NEVER_PACKED}\0{_bentoml_version()}\0{platform}\n".encode())
-    for name, known in input_states(project, bentofile).items():
-        digest.update(os.fsencode(f"{name}\0{known}\n"))
+    digest = hashlib.sha256(f"{BUILDER_VERSION}\0{NEVER_PACKED}\0{_bentoml_version()}\0{platform}\n".encode())
+    for name, state in input_states(project, bentofile).items():
+        digest.update(os.fsencode(f"{name}\0{state}\n"))
     return digest.hexdigest()
 
 
 def _bentoml_version() -> str:
-    """Which BentoML is installed, as the folder beside it is called: what importlib.metadata imports takes 10 ms."""
+    """Return the version of BentoML by its .dist-info folder: what importlib.metadata imports takes 10 ms."""
     spec = find_spec("bentoml")
-    beside = Path(spec.origin).parents[1].glob("bentoml-*.dist-info") if spec and spec.origin else iter(())
-    if told := next(beside, None):
-        return told.stem.removeprefix("bentoml-")
+    folders = Path(spec.origin).parents[1].glob("bentoml-*.dist-info") if spec and spec.origin else iter(())
+    if folder := next(folders, None):
+        return folder.stem.removeprefix("bentoml-")
     from importlib.metadata import version  # from a folder of sources
 
     return version("bentoml")
 
 
 def input_states(project: Path, bentofile: Path) -> dict[str, str]:
-    """The files that go into a Bento, by their paths in the project, each with its mode and the hash of its content."""
+    """Return the state of each file that goes into a Bento, by their paths in the project."""
     options = read_bentofile(bentofile)
     files = {*packed_files(project, options), *_named_files(project, options), bentofile.resolve()}
     # BentoML packs the project's README.md when the bentofile has no description.
     files |= {project / "README.md"} if not options.get("description") else set()
     files |= set(_below(project, ".bentoignore"))
-    return {_relative(file, project): state(file) for file in sorted(files)}
+    return {_relative(file, project): file_state(file) for file in sorted(files)}
 
 
-def lock_key(project: Path, bentofile: Path, platform: str) -> str:
-    """A hash over what a bentofile says of packages, 64 hex digits. Takes what `input_key` does."""
+def requirements_key(project: Path, bentofile: Path, platform: str) -> str:
+    """Return a hash over what a bentofile says of packages, 64 hex digits. Takes what `input_key` does."""
     python = read_bentofile(bentofile).get("python")
-    digest = hashlib.sha256(f"{RECIPE}\0{_bentoml_version()}\0{platform}\0{sys.version}\0{python}\n".encode())
+    digest = hashlib.sha256(f"{BUILDER_VERSION}\0{_bentoml_version()}\0{platform}\0{sys.version}\0{python}\n".encode())
     for file in sorted(set(_named_files(project, python))):
-        digest.update(os.fsencode(f"{_relative(file, project)}\0{state(file)}\n"))
+        digest.update(os.fsencode(f"{_relative(file, project)}\0{file_state(file)}\n"))
     return digest.hexdigest()
 
 
 def packed_files(project: Path, options: Mapping[str, Any]) -> Iterator[Path]:
-    """The files that BentoML would pack: include, exclude and .bentoignore are read as it reads them."""
+    """Yield the files that BentoML would pack: include, exclude and .bentoignore are read as it reads them."""
     include = _spec(options.get("include") or ["*"])
     exclude = _spec([*(options.get("exclude") or []), *NEVER_PACKED])
     ignores = {
@@ -130,14 +130,14 @@ def _spec(patterns: list[str]) -> PathSpec[Any]:
 
 
 def _below(folder: Path, name: str = "") -> Iterator[Path]:
-    """Files below a folder, with that name when one is given; folders that are never packed are not walked."""
+    """Yield the files below a folder, all or those with a name; folders that are never packed are not walked."""
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(set(folders) - _NEVER_WALKED)
         yield from (Path(root, file) for file in sorted(files) if not name or file == name)
 
 
 def _named_files(project: Path, options: object) -> Iterator[Path]:
-    """Files that a bentofile names anywhere (requirements, scripts, a description), and what those include."""
+    """Yield the files that a bentofile names (requirements, scripts, a description), and those that they include."""
     if isinstance(options, Mapping):
         for key, value in options.items():
             if key not in {"include", "exclude"}:
@@ -151,10 +151,10 @@ def _named_files(project: Path, options: object) -> Iterator[Path]:
             yield from with_includes(file) if file.suffix in {".txt", ".in"} else (file,)
 
 
-def state(file: Path) -> str:
-    """Whether a file is executable ("1" or "0") and the hash of its content; or what else there is in its place."""
+def file_state(file: Path) -> str:
+    """Return whether a file is executable ("1" or "0") and the hash of its content; or what else is in its place."""
     if file.is_symlink():
-        return f"link {file.readlink()} {state(file.resolve()) if file.exists() else 'dangling'}"
+        return f"link {file.readlink()} {file_state(file.resolve()) if file.exists() else 'dangling'}"
     if not file.is_file():
         return "missing"
     executable = bool(file.stat().st_mode & 0o100)

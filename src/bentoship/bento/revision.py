@@ -2,65 +2,50 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
+import tempfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.content import content_version, titled
+from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint
-from bentoship.bento.inputs import state
-from bentoship.system.files import write_whole
+from bentoship.bento.inputs import file_state
 
 
-def revised(
-    project: Path, before: Mapping[str, Any], files: Mapping[str, str], into: Path | None
-) -> dict[str, Any] | None:
-    """What a build would tell of the Bento, which is made as a build would make it; None when only a build tells.
+def revise(project: Path, previous: Mapping[str, Any], files: Mapping[str, str], store: Path) -> dict[str, Any] | None:
+    """Make the Bento as a build would make it, and return what that would tell; None when only a build tells.
 
     Args:
         project: the build context.
-        before: what the build before has told: also the "files" that the Bento was made of, with their states, and the
-            "modules" that it has imported, each with its "fingerprint" and what of it was "run".
+        previous: what the build before has told: also the "files" that the Bento was made of, with their states, and
+            the "modules" that it has imported, each with its "fingerprint" and what of it was "run".
         files: the project's files now.
-        into: an empty folder for the Bento; None for the store.
+        store: the folder that the Bento is put below.
     """
-    changed = [name for name in files.keys() | before["files"].keys() if files.get(name) != before["files"].get(name)]
-    if not changed or not all(_decides_nothing(project, name, before, files) for name in changed):
+    former = previous["files"]
+    changed = [name for name in files.keys() | former.keys() if files.get(name) != former.get(name)]
+    if not changed or not all(_keeps_description(project, name, previous, files) for name in changed):
         return None
-    old = Path(before["path"])
-    places = {name: place for name in changed if (place := _place(old, name, before["files"][name]))}
+    bento = Path(previous["path"])
+    places = {name: place for name in changed if (place := _packed_path(bento, name, former[name]))}
     if len(places) < len(changed):
         return None
-    copy = into or old.with_name(f"renaming-{os.getpid()}")
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(old, copy, symlinks=True)
-    try:
+    with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
+        copy = Path(scratch, previous["name"], "revising")
+        shutil.copytree(bento, copy, symlinks=True)
         for name, place in places.items():
             shutil.copyfile(project / name, copy / place)
-        version = content_version(copy)
-        _rename(copy, before["version"], version)
-        path = copy
-        if into is None:
-            path = old.with_name(version)
-            shutil.rmtree(path, ignore_errors=True)
-            copy.rename(path)
-            write_whole(old.parent / "latest", version.encode())
-        return {**before, "version": version, "path": str(path), "files": files, "imported_models": []}
-    finally:
-        if into is None:
-            shutil.rmtree(copy, ignore_errors=True)
+        path = store_by_content(copy, store)
+    return {**previous, "version": path.name, "path": str(path), "files": files, "imported_models": []}
 
 
-def _decides_nothing(project: Path, name: str, before: Mapping[str, Any], files: Mapping[str, str]) -> bool:
-    """Whether a change of a file cannot change what the service is."""
-    module = before["modules"].get(name)
-    was, now = before["files"].get(name, ""), files.get(name, "")
+def _keeps_description(project: Path, name: str, previous: Mapping[str, Any], files: Mapping[str, str]) -> bool:
+    """Return whether the change of a file cannot change what the service is."""
+    module = previous["modules"].get(name)
+    former, state = previous["files"].get(name, ""), files.get(name, "")
     # A module that was there, and is an ordinary file of the same mode still.
-    if not module or was[:2] != now[:2] or now[:1] not in "01":
+    if not module or former[:2] != state[:2] or state[:1] not in "01":
         return False
     try:
         return bool(fingerprint((project / name).read_bytes(), module["run"]) == module["fingerprint"])
@@ -68,19 +53,9 @@ def _decides_nothing(project: Path, name: str, before: Mapping[str, Any], files:
         return False
 
 
-def _place(bento: Path, name: str, former: str) -> Path | None:
-    """Where a Bento has a project's file, by its path in the Bento; None where that is not as it was built."""
+def _packed_path(bento: Path, name: str, state: str) -> Path | None:
+    """Return where a Bento has a project's file, by its path in the Bento; None where that is not as it was built."""
     for place in (Path("src", name), Path("src", name.removeprefix("src/"))):
-        if state(bento / place) == former:
+        if file_state(bento / place) == state:
             return place
     return None
-
-
-def _rename(bento: Path, former: str, version: str) -> None:
-    """Put another version where BentoML writes it."""
-    info = bento / "bento.yaml"
-    text = re.sub(r"(?m)^version: .*$", f"version: {version}", info.read_text("utf-8"), count=1)
-    now = datetime.now(UTC).isoformat()
-    info.write_text(re.sub(r"(?m)^creation_time: .*$", f"creation_time: '{now}'", text, count=1), "utf-8")
-    readme = bento / "README.md"
-    readme.write_bytes(titled(readme.read_bytes(), former, version))

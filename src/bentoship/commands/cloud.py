@@ -10,7 +10,7 @@ from pathlib import Path
 from bentoship.commands import terminal as console
 from bentoship.providers import Provider
 from bentoship.providers.google import GoogleRegistry
-from bentoship.settings import load
+from bentoship.settings import environment, load
 from bentoship.system.network import network_settings
 
 
@@ -24,6 +24,7 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
 
     Raises: BentoshipError.
     """
+    environment.export(folder)
     settings = load(folder, complete=False).google
     lists = GoogleRegistry(settings, network_settings(), lambda _, text: console.say(what, text)).lists
     rows: list[dict[str, str]] = getattr(lists, what)()

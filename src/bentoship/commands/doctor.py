@@ -16,7 +16,7 @@ from bentoship.commands import terminal as console
 from bentoship.commands.examination import Finding
 from bentoship.errors import BentoshipError, RegistryError, SettingsError, explain
 from bentoship.project import Workspace, provider, registry_store
-from bentoship.settings import Settings, load
+from bentoship.settings import Settings, environment, load
 
 _PATIENCE = 1.5
 """Seconds that each look may take; they are taken at once."""
@@ -76,6 +76,7 @@ def examine(folder: Path) -> list[Finding]:
 def _settings(folder: Path) -> tuple[Settings | None, list[Finding]]:
     """The settings, unless they are wrong, and what there is to say of them."""
     try:
+        environment.export(folder)
         settings = load(folder)
     except SettingsError as error:
         mistakes = [Finding("settings", "problem", mistake, error.hint, True) for mistake in error.mistakes]

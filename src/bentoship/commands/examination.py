@@ -116,16 +116,16 @@ def docker(settings: Settings | None) -> Iterator[Finding]:
         return
     with engine.doing("Ask the engine what it is"):
         name = "podman " if engine.is_podman else ""
-        yield Finding("docker", "ok", f"{name}{engine.client.version()['Version']} at {engine.place.host}")
+        yield Finding("docker", "ok", f"{name}{engine.client.version()['Version']} at {engine.endpoint.host}")
     yield _buildkit(engine, builds)
 
 
 def _buildkit(engine: Engine, needed: bool) -> Finding:
     """How BACKEND=docker would build."""
-    from bentoship.docker.buildkit import without_buildkit
+    from bentoship.docker.buildkit import classic_builder_reason
 
     try:
-        why = without_buildkit(engine, process.environment(prefixes=("DOCKER_",)))
+        why = classic_builder_reason(engine, process.environment(prefixes=("DOCKER_",)))
     except ProcessError as error:  # without the docker command there is no building at all
         state: Literal["missing", "problem"] = "problem" if needed else "missing"
         hint = error.hint if needed else f"Only BACKEND=docker needs it. {error.hint}"

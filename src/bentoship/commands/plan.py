@@ -8,17 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from bentoship import bento as bentos
-from bentoship.assembly.diff import differences
-from bentoship.assembly.plan import PlannedImage, shipment
-from bentoship.assembly.published import published_images
-from bentoship.bento import Bento
+from bentoship.assembly.diff import differences, published_images
+from bentoship.assembly.plan import PlannedImage, Unplanned, push_plan
 from bentoship.commands import terminal as console
 from bentoship.commands.report import Plan, Reasons, document, tell
 from bentoship.errors import CloudError, RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Workspace, history, layer_layout, layout, provider, registry_store, repository, tags
-from bentoship.publishing import backend
+from bentoship.publishing import planned
 from bentoship.stores.nearest import Nearest
 from bentoship.system.files import temporary_folder
 
@@ -44,7 +42,7 @@ def plan(where: Workspace, *, as_json: bool = False, why: bool = False) -> None:
 def _plan(where: Workspace, *, why: bool) -> Plan:
     with temporary_folder(where.settings.cache / "scratch", "plan-") as folder:
         bento = bentos.preview(where.project, folder)
-        planned = backend(where).plan(bento)
+        images = planned(where, bento)
     target = repository(where, bento)
     names = tags(where, bento.version)
     asked = _Repository(where, target)
@@ -53,9 +51,9 @@ def _plan(where: Workspace, *, why: bool) -> Plan:
         target,
         names,
         where.settings.platforms,
-        planned if isinstance(planned, str) else shipment(planned, asked.exists, _mountable(where, target)),
+        images if isinstance(images, Unplanned) else push_plan(images, asked.exists, _mountable(where, target)),
         history(where).speed(target.host),
-        _reasons(where, asked, names, bento, planned) if why else None,
+        _reasons(where, asked, names, images) if why else None,
     )
 
 
@@ -65,16 +63,16 @@ def _mountable(where: Workspace, target: ImageReference) -> Callable[[Descriptor
 
 
 def _reasons(
-    where: Workspace, asked: _Repository, names: Sequence[str], bento: Bento, planned: Mapping[str, PlannedImage] | str
+    where: Workspace, asked: _Repository, names: Sequence[str], images: Mapping[str, PlannedImage] | Unplanned
 ) -> Reasons:
-    if isinstance(planned, str):
+    if isinstance(images, Unplanned):
         return Reasons(None, "only building it tells")
     published = asked.named(names) or asked.remembered()
     if published is None:
         return Reasons(None, f"nothing that was published as {asked.target} is known here")
     blobs = Nearest((layout(where), layer_layout(where)), asked.store)
     try:
-        return Reasons(published.digest, differences(bento, planned, published_images(blobs, published), blobs))
+        return Reasons(published.digest, differences(images, published_images(blobs, published), blobs))
     except StoreError as error:
         return Reasons(published.digest, f"{published.digest} cannot be compared: {error.why}")
 

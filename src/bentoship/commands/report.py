@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bentoship.assembly.diff import Change, Difference, Thing
-from bentoship.assembly.plan import Part, Shipment
+from bentoship.assembly.plan import PlannedLayer, PushPlan, Unplanned
 from bentoship.bento import Bento
 from bentoship.commands import terminal as console
 from bentoship.image.platforms import titled
@@ -42,7 +42,7 @@ class Plan:
         target: the repository.
         tags: what the image would be called there.
         platforms: what it is for.
-        shipment: what would be sent; or why only making the image tells.
+        push: what would be sent; or why only making the image tells.
         speed: the bytes per second that the registry took at the last push; None before any.
         reasons: why the image differs from the last one; None when nobody asked.
     """
@@ -51,28 +51,28 @@ class Plan:
     target: ImageReference
     tags: tuple[str, ...]
     platforms: tuple[str, ...]
-    shipment: Shipment | str
+    push: PushPlan | Unplanned
     speed: float | None
     reasons: Reasons | None
 
     @property
     def seconds(self) -> float | None:
         """About how long sending would take; None where nothing tells."""
-        return None if isinstance(self.shipment, str) or not self.speed else self.shipment.size / self.speed
+        return None if isinstance(self.push, Unplanned) or not self.speed else self.push.size / self.speed
 
 
 def tell(made: Plan) -> None:
     """Print a plan on stdout."""
     say = functools.partial(console.say, to=sys.stdout)
     say("build", f"{made.bento.tag} {'would be built' if made.bento.fresh else 'is up to date'}")
-    if isinstance(made.shipment, str):
-        say("containerize", made.shipment)
+    if isinstance(made.push, Unplanned):
+        say("containerize", made.push.reason)
         size = "what the registry lacks, known once it is built, is"
     else:
-        parts = made.shipment.parts
-        say("containerize", f"{sum(part.layer.made for part in parts)} of {len(parts)} layers are made")
-        console.table([_row(part, made.platforms) for part in parts], to=sys.stdout)
-        size = text.size(made.shipment.size, exact=made.shipment.digest is not None)
+        layers = made.push.layers
+        say("containerize", f"{sum(layer.is_made for layer in layers)} of {len(layers)} layers are made")
+        console.table([_row(layer, made.platforms) for layer in layers], to=sys.stdout)
+        size = text.size(made.push.size, exact=made.push.digest is not None)
     say("tag", ", ".join(made.tags))
     time = ""
     if made.seconds and made.speed:
@@ -111,36 +111,36 @@ def _change(change: Change) -> tuple[str, str, str, str]:
 
 def document(made: Plan) -> dict[str, Any]:
     """The plan for programs, as README describes it."""
-    shipment = None if isinstance(made.shipment, str) else made.shipment
+    push = None if isinstance(made.push, Unplanned) else made.push
     return {
         "bento": made.bento.tag,
         "reference": str(made.target),
         "tags": made.tags,
         "platforms": made.platforms,
-        "digest": shipment and shipment.digest,
-        "layers": list(map(_layer, shipment.parts)) if shipment else None,
-        "bytes_to_send": shipment and shipment.size,
+        "digest": push and push.digest,
+        "layers": list(map(_layer, push.layers)) if push else None,
+        "bytes_to_send": push and push.size,
         "seconds_estimated": made.seconds,
         **({"why": _why(made.reasons)} if made.reasons else {}),
     }
 
 
-def _row(part: Part, platforms: Sequence[str]) -> tuple[str, str, str]:
-    layer = part.layer
+def _row(planned: PlannedLayer, platforms: Sequence[str]) -> tuple[str, str, str]:
+    layer = planned.layer
     size = text.size(layer.size, exact=layer.descriptor is not None)
-    return size, part.state, titled(layer.title, part.platforms, platforms)
+    return size, planned.state, titled(layer.title, planned.platforms, platforms)
 
 
-def _layer(part: Part) -> dict[str, Any]:
-    layer = part.layer
+def _layer(planned: PlannedLayer) -> dict[str, Any]:
+    layer = planned.layer
     digest = layer.descriptor and layer.descriptor.digest
     return {
         "title": layer.title,
-        "platforms": part.platforms,
+        "platforms": planned.platforms,
         "digest": digest,
         "size": layer.size,
         "estimated": not digest,
-        "state": part.state,
+        "state": planned.state,
     }
 
 

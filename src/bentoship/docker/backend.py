@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from bentoship.backend import Built, Part, Pushed
+from bentoship.backend import Built, LayerSummary, Pushed
 from bentoship.bento import Bento
-from bentoship.docker.build import build
-from bentoship.docker.connection import Engine, refused
+from bentoship.docker.build import Workplace, build
+from bentoship.docker.connection import Engine, auth_config, error_from_message, error_in
 from bentoship.errors import EngineError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, LAYER_GZIP, Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.answers import TAG_TAKEN
 from bentoship.stores.credentials import Credentials
-from bentoship.stores.graph import children, read_manifest
+from bentoship.stores.graph import children, read_image, read_manifest
 from bentoship.stores.transfer import Progress
 
 _OUTCOMES = {"Pushed": "sent", "Layer already exists": "present", "Mounted from": "mounted"}
@@ -30,22 +28,6 @@ _DIGEST = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: \d+$")
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """What building needs on this machine.
-
-    Args:
-        bentoml_home: BentoML's own folder.
-        platform: what images are to run on, such as "linux/amd64".
-        scratch: a folder for what is needed only meanwhile.
-        logs: a folder for what the build says.
-    """
-
-    bentoml_home: Path
-    platform: str
-    scratch: Path
-    logs: Path
-
-
 class DockerBackend:
     """Builds, keeps and pushes in an engine.
 
@@ -55,51 +37,32 @@ class DockerBackend:
         workplace: what building needs.
         registry: opens a repository to look what is there.
         credentials: the account to push as; None for nobody.
-        tell: told in words what goes on.
     """
 
-    def __init__(
-        self,
-        engine: Callable[[], Engine],
-        name: Callable[[Bento], str],
-        workplace: Workplace,
-        registry: Callable[[ImageReference], Store],
-        credentials: Callable[[], Credentials | None],
-        tell: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self._engine = engine
-        self._name = name
-        self._workplace = workplace
-        self._registry = registry
-        self._credentials = credentials
-        self._tell = tell
+    engine: Callable[[], Engine]
+    name: Callable[[Bento], str]
+    workplace: Workplace
+    registry: Callable[[ImageReference], Store]
+    credentials: Callable[[], Credentials | None]
 
     def containerize(self, bento: Bento) -> Built:
         """Build the image of a Bento; the engine has it under its name then."""
-        engine, name, place = self._engine(), self._name(bento), self._workplace
+        engine, name = self.engine(), self.name(bento)
         doing = f"Build {name}"
         with engine.doing(doing):
             before = engine.identity(name)
-        build(
-            engine,
-            bento,
-            name,
-            bentoml_home=place.bentoml_home,
-            platform=place.platform,
-            scratch=place.scratch,
-            log=place.logs / f"containerize-{bento.name}.log",
-            tell=self._tell,
-        )
+        build(engine, bento, name, self.workplace)
         with engine.doing(doing):
             identity = engine.identity(name)
             if before != identity:
                 engine.forget(before)
             history = reversed(engine.client.api.history(identity))
-            return Built(identity, tuple(Part(_title(one["CreatedBy"]), one["Size"]) for one in history if one["Size"]))
+            layers = (LayerSummary(_title(step["CreatedBy"]), step["Size"]) for step in history if step["Size"])
+            return Built(identity, tuple(layers))
 
-    def plan(self, bento: Bento) -> str:
-        """Only building tells which layers there will be."""
-        return f"BentoML and Docker's engine at {self._engine().place.host} would build {self._name(bento)}"
+    def outlook(self, bento: Bento) -> str:
+        """Return what would be built: only building tells which layers there will be."""
+        return f"BentoML and Docker's engine at {self.engine().endpoint.host} would build {self.name(bento)}"
 
     def load(self, image: Built, name: str) -> str:
         """Nothing to do."""
@@ -107,7 +70,7 @@ class DockerBackend:
 
     def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
         """Name the image in the engine as the registry will, registry and all."""
-        engine = self._engine()
+        engine = self.engine()
         for reference in references:
             with engine.doing(f"Tag the image {reference}"):
                 before = engine.identity(str(reference))
@@ -117,7 +80,7 @@ class DockerBackend:
 
     def push(self, image: Built, references: Sequence[ImageReference], progress: Progress) -> Pushed:
         """Have the engine send what the registry lacks, tag by tag, and see what the registry has then."""
-        engine, store = self._engine(), self._registry(references[0])
+        engine, store = self.engine(), self.registry(references[0])
         outcomes: dict[str, str] = {}
         digest = ""
         for reference in references:
@@ -128,9 +91,9 @@ class DockerBackend:
             digest = there
         # Podman says nothing of layers; other engines are silent of those that they had no need to look at.
         silent = "" if engine.is_podman and not outcomes else "present"
-        parts = tuple(_parts(store, digest, outcomes, silent))
-        sent = sum(part.size for part in parts if part.outcome == "sent")
-        return Pushed(digest, parts, sent, sum(part.size for part in parts) - sent)
+        layers = tuple(_layers(store, digest, outcomes, silent))
+        sent = sum(layer.size for layer in layers if layer.outcome == "sent")
+        return Pushed(digest, layers, sent, sum(layer.size for layer in layers) - sent)
 
     def _push_one(self, engine: Engine, reference: ImageReference, outcomes: dict[str, str], progress: Progress) -> str:
         """Push one name. Returns: the digest that the engine tells; empty when it tells none."""
@@ -138,17 +101,19 @@ class DockerBackend:
         layers = _Layers(progress)
         digest = ""
         with engine.doing(doing), engine.reaching(reference.host):
-            asking = self._credentials()
-            account = _auth_config(asking, reference.host)
-            stream = engine.client.api.push(
-                reference.repository, reference.tag or "latest", stream=True, decode=True, auth_config=account
+            account = self.credentials()
+            events = engine.client.api.push(
+                reference.repository,
+                reference.tag or "latest",
+                stream=True,
+                decode=True,
+                auth_config=auth_config(account, reference.host),
             )
-            for event in stream:
-                if "errorDetail" in event or "error" in event:
-                    said = str((event.get("errorDetail") or {}).get("message") or event.get("error"))
-                    raise _denial(doing, said, reference.host, asking)
-                if told := _DIGEST.search(str(event.get("status", ""))):
-                    digest = told[1]
+            for event in events:
+                if (message := error_in(event)) is not None:
+                    raise _denial(doing, message, reference.host, account)
+                if match := _DIGEST.search(str(event.get("status", ""))):
+                    digest = match[1]
                 if event.get("id"):
                     layers.see(event)
                     for words, outcome in _OUTCOMES.items():
@@ -157,7 +122,7 @@ class DockerBackend:
                             outcomes.setdefault(event["id"], outcome)
         if not digest and not engine.is_podman:
             raise EngineError(
-                doing, f"the engine at {engine.place.host} ended in the middle", "Start it and push again."
+                doing, f"the engine at {engine.endpoint.host} ended in the middle", "Start it and push again."
             )
         return digest
 
@@ -187,23 +152,14 @@ class _Layers:
             self._done[identity] = done
 
 
-def _auth_config(account: Credentials | None, host: str) -> dict[str, str]:
-    """An account as the engine's API takes it; an empty one for nobody."""
-    if account is None:
-        return {}
-    if account.identity_token:
-        return {"identitytoken": account.identity_token, "serveraddress": host}
-    return {"username": account.user, "password": account.password, "serveraddress": host}
-
-
-def _denial(doing: str, said: str, host: str, asking: Credentials | None) -> RegistryError | EngineError:
+def _denial(doing: str, message: str, host: str, account: Credentials | None) -> RegistryError | EngineError:
     """The registry's words, which the engine handed on, with what to do."""
-    lower = said.lower()
+    lower = message.lower()
     if "no space left" in lower:
-        return refused(doing, said)
+        return error_from_message(doing, message)
     hint = ""
     if re.search(r"denied|unauthorized|authentication|no basic auth|forbidden", lower):
-        known = (asking.rights or asking.login) if asking else ""
+        known = (account.rights or account.login) if account else ""
         hint = known or f"Log in with an account that may push: docker login {host}"
     elif "immutab" in lower:
         hint = TAG_TAKEN
@@ -211,26 +167,21 @@ def _denial(doing: str, said: str, host: str, asking: Credentials | None) -> Reg
         hint = f"Let the engine speak HTTP to {host}: insecure-registries in daemon.json (podman: registries.conf)."
     elif "connection refused" in lower or "no such host" in lower:
         hint = f"It is the engine that has to reach {host}; on another machine localhost is another registry."
-    elif re.search(r": 5\d\d ", said):  # of whose answer engines hand on no more than the status
+    elif re.search(r": 5\d\d ", message):  # of whose answer engines hand on no more than the status
         hint = "The registry has a trouble of its own: try again later."
-    return RegistryError(doing, said, hint)
+    return RegistryError(doing, message, hint)
 
 
-def _parts(store: Store, digest: str, outcomes: Mapping[str, str], silent: str) -> Iterator[Part]:
-    """The layers as the registry has them, with what became of each; `silent` where the engine did not tell."""
+def _layers(store: Store, digest: str, outcomes: Mapping[str, str], silent: str) -> Iterator[LayerSummary]:
+    """Yield the layers as the registry has them, with what became of each; `silent` where the engine did not say."""
     root = store.resolve(digest)
-    content = read_manifest(store, root)
     if root.media_type in INDEX_TYPES:  # a builder that adds attestations puts the image first
-        content = read_manifest(store, children(content)[0])
-    manifest = json.loads(content)
-    config = json.loads(read_manifest(store, Descriptor.from_dict(manifest["config"])))
-    steps: Iterable[Any] = (step for step in config.get("history", []) if not step.get("empty_layer"))
-    titles = [_title(step.get("created_by", "")) for step in steps]
-    for number, (layer, diff_id) in enumerate(zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)):
+        root = children(read_manifest(store, root))[0]
+    for layer in read_image(store, root).layers:
         # By which of the two an engine calls a layer depends on its store.
-        outcome = next((outcomes[name] for one in (diff_id, layer["digest"]) if (name := one[7:19]) in outcomes), "")
-        title = titles[number] if len(titles) == len(manifest["layers"]) else "layer"
-        yield Part(title, int(layer["size"]), outcome or silent)
+        names = (name[7:19] for name in (layer.diff_id, layer.descriptor.digest))
+        outcome = next((outcomes[name] for name in names if name in outcomes), silent)
+        yield LayerSummary(_title(layer.title), layer.size, outcome)
 
 
 def _title(created_by: str) -> str:

@@ -15,8 +15,8 @@ _FIRST_CLIENT_WITH_PLUGIN = 23
 """Docker's version from which on the command has BuildKit as a plugin, in itself no more."""
 
 
-def without_buildkit(engine: Engine, env: Mapping[str, str]) -> str:
-    """Why a build is the classic builder's; empty when it is BuildKit's.
+def classic_builder_reason(engine: Engine, env: Mapping[str, str]) -> str | None:
+    """Return why a build is the classic builder's; None when it is BuildKit's.
 
     Args:
         engine: where it is built.
@@ -40,9 +40,7 @@ def without_buildkit(engine: Engine, env: Mapping[str, str]) -> str:
     client = re.search(r"Docker version (\d+)\.", run(["docker", "--version"], env=env).stdout)
     if client is None:
         return "the docker command is podman's"
-    if (
-        int(client[1]) < _FIRST_CLIENT_WITH_PLUGIN
-        or not run(["docker", "buildx", "version"], env=env, check=False).code
-    ):
-        return ""
-    return "the docker command has no plugin buildx"
+    needs_plugin = int(client[1]) >= _FIRST_CLIENT_WITH_PLUGIN
+    if needs_plugin and run(["docker", "buildx", "version"], env=env, check=False).code:
+        return "the docker command has no plugin buildx"
+    return None

@@ -18,7 +18,8 @@ from docker.errors import APIError, DockerException, NotFound, TLSParameterError
 from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
 
-from bentoship.errors import EngineError
+from bentoship.errors import EngineError, causes
+from bentoship.stores.credentials import Credentials
 from bentoship.system.network import is_loopback
 from bentoship.system.process import environment
 
@@ -30,7 +31,7 @@ _ANSWER_TIMEOUT = 600
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """Where an engine is.
 
     Args:
@@ -50,19 +51,23 @@ class Engine:
 
     Args:
         client: speaks to it.
-        place: where it is.
+        endpoint: where it is.
     """
 
     client: docker.DockerClient
-    place: Place
+    endpoint: Endpoint
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
-        """Explain what goes wrong with the engine meanwhile. Raises EngineError."""
+        """Raise an EngineError for what goes wrong with the engine in the block.
+
+        Args:
+            what: is being done, for the error.
+        """
         try:
             yield
         except (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise explained(what, self.place.host, error) from error
+            raise error_from_exception(what, self.endpoint.host, error) from error
 
     @property
     def is_podman(self) -> bool:
@@ -98,7 +103,7 @@ class Engine:
             session.params = before
 
     def identity(self, name: str) -> str:
-        """The id of the image that a name stands for; empty for none."""
+        """Return the id of the image that a name stands for; empty for none."""
         try:
             return str(self.client.images.get(name).id)
         except NotFound:
@@ -112,34 +117,38 @@ class Engine:
 
 
 def connect() -> Engine:
-    """The engine that Docker's own settings name. Raises EngineError when it cannot be reached."""
+    """Connect to the engine that Docker's own settings name. Raises EngineError when it cannot be reached."""
     doing = "Reach Docker's engine"
     try:
-        place = find()
+        endpoint = find_endpoint()
     except (DockerException, OSError, ValueError) as error:
         hint = "Mend Docker's context (`docker context ls`), or DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH."
         raise EngineError(doing, str(error).partition(". ")[0], hint) from error
     try:
-        version = _client(place, _OLDEST).version(api_version=False)["ApiVersion"]
-        client = _client(place, str(version))
+        version = _client(endpoint, _OLDEST).version(api_version=False)["ApiVersion"]
+        client = _client(endpoint, str(version))
     except Exception as error:  # the SDK lets through whatever its transports raise
-        raise explained(doing, place.host, error) from error
+        raise error_from_exception(doing, endpoint.host, error) from error
     client.api.timeout = _ANSWER_TIMEOUT
-    return Engine(client, place)
+    return Engine(client, endpoint)
 
 
-def _client(place: Place, version: str) -> docker.DockerClient:
+def _client(endpoint: Endpoint, version: str) -> docker.DockerClient:
     client = docker.DockerClient(
-        base_url=place.host, tls=place.tls or False, version=version, timeout=_CONNECT_TIMEOUT, use_ssh_client=True
+        base_url=endpoint.host,
+        tls=endpoint.tls or False,
+        version=version,
+        timeout=_CONNECT_TIMEOUT,
+        use_ssh_client=True,
     )
-    if place.tls:
+    if endpoint.tls:
         # Or requests would believe REQUESTS_CA_BUNDLE's certificates in place of the engine's own.
         client.api.trust_env = False
     return client
 
 
-def find(env: Mapping[str, str] | None = None) -> Place:
-    """Where the engine is: DOCKER_HOST, else the context in use, else the usual socket, root's or the user's own.
+def find_endpoint(env: Mapping[str, str] | None = None) -> Endpoint:
+    """Return where the engine is: DOCKER_HOST, else the context in use, else the usual socket, root's or the user's.
 
     Args:
         env: the environment that tells; this process's when it is None.
@@ -149,29 +158,29 @@ def find(env: Mapping[str, str] | None = None) -> Place:
     env = environment(prefixes=("DOCKER_",)) if env is None else env
     if env.get("DOCKER_HOST"):
         settings = kwargs_from_env(env)
-        return Place(settings["base_url"], settings.get("tls"))
+        return Endpoint(settings["base_url"], settings.get("tls"))
     name = env.get("DOCKER_CONTEXT") or None
     context = ContextAPI.get_context(name)
     if context is None:
         raise ValueError(f"there is no context {name or 'of the name that its configuration says'}")
     if context.name != "default":
-        return Place(context.Host, context.TLSConfig)
+        return Endpoint(context.Host, context.TLSConfig)
     sockets = [_DEFAULT_SOCKET, *_rootless(env)]
     usable = [socket for socket in sockets if os.access(socket.removeprefix("unix://"), os.W_OK)]
     host = usable[0] if usable else _DEFAULT_SOCKET
     # The docker command knows but the first of them by itself.
-    return Place(host, None, {} if host == _DEFAULT_SOCKET else {"DOCKER_HOST": host})
+    return Endpoint(host, None, {} if host == _DEFAULT_SOCKET else {"DOCKER_HOST": host})
 
 
 def _rootless(env: Mapping[str, str]) -> Iterator[str]:
-    """Where engines listen that run as their user (dockerd-rootless-setuptool.sh, Docker Desktop)."""
+    """Yield where engines listen that run as their user (dockerd-rootless-setuptool.sh, Docker Desktop)."""
     if folder := env.get("XDG_RUNTIME_DIR"):
         yield f"unix://{folder}/docker.sock"
     yield f"unix://{Path(env.get('HOME') or '~').expanduser()}/.docker/run/docker.sock"
 
 
-def explained(doing: str, host: str, error: BaseException) -> EngineError:
-    """What a failure of an engine means, and what to do.
+def error_from_exception(doing: str, host: str, error: BaseException) -> EngineError:
+    """Return the error for a failure of an engine: what it means, and what to do.
 
     Args:
         doing: what was being done.
@@ -179,32 +188,53 @@ def explained(doing: str, host: str, error: BaseException) -> EngineError:
         error: what the SDK raised.
     """
     if isinstance(error, APIError):
-        return refused(doing, str(error.explanation or error))
-    causes = list(_causes(error))
-    if any(isinstance(cause, PermissionError) for cause in causes):
+        return error_from_message(doing, str(error.explanation or error))
+    chain = causes(error)
+    if any(isinstance(cause, PermissionError) for cause in chain):
         return EngineError(
             doing,
             f"no permission for {host}",
             "Let your user use it (sudo usermod -aG docker USER, then log in anew), or run a rootless engine.",
         )
-    if any(isinstance(cause, TLSParameterError | requests.exceptions.SSLError) for cause in causes):
+    if any(isinstance(cause, TLSParameterError | requests.exceptions.SSLError) for cause in chain):
         hint = "Check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates."
-        return EngineError(doing, f"{host}: {causes[-1]}", hint)
-    if any(isinstance(cause, FileNotFoundError | NotADirectoryError | ConnectionRefusedError) for cause in causes):
+        return EngineError(doing, f"{host}: {chain[-1]}", hint)
+    if any(isinstance(cause, FileNotFoundError | NotADirectoryError | ConnectionRefusedError) for cause in chain):
         return EngineError(doing, f"nothing answers at {host}", _START)
-    if any(isinstance(cause, _UNREACHED) for cause in causes):
-        return EngineError(doing, f"{host} cannot be reached: {causes[-1]}", _START)
-    if any(isinstance(cause, _CUT) for cause in causes):
+    if any(isinstance(cause, _UNREACHED) for cause in chain):
+        return EngineError(doing, f"{host} cannot be reached: {chain[-1]}", _START)
+    if any(isinstance(cause, _CUT) for cause in chain):
         return EngineError(doing, f"the engine at {host} ended the connection", f"See its log. {_START}")
-    return EngineError(doing, f"{host}: {causes[-1]}", _START)
+    return EngineError(doing, f"{host}: {chain[-1]}", _START)
 
 
-def refused(doing: str, said: str) -> EngineError:
-    """The error for what an engine refused, in its own words."""
+def error_in(event: Mapping[str, Any]) -> str | None:
+    """Return the engine's complaint in an event of its streams (load, pull, push); None when it tells no failure."""
+    if "errorDetail" not in event and "error" not in event:
+        return None
+    return str((event.get("errorDetail") or {}).get("message") or event.get("error"))
+
+
+def error_from_message(doing: str, message: str) -> EngineError:
+    """Return the error for what an engine refused, in its own words."""
     hint = ""
-    if "no space left" in said.lower():
+    if "no space left" in message.lower():
         hint = "Make room where the engine keeps its images: `docker system df` tells, `docker system prune` frees."
-    return EngineError(doing, said, hint)
+    return EngineError(doing, message, hint)
+
+
+def auth_config(account: Credentials | None, registry: str) -> dict[str, str]:
+    """Return an account as the engine's API takes it (X-Registry-Auth); an empty one for nobody.
+
+    Args:
+        account: at the registry.
+        registry: its host and port.
+    """
+    if account is None:
+        return {}
+    if account.identity_token:
+        return {"identitytoken": account.identity_token, "serveraddress": registry}
+    return {"username": account.user, "password": account.password, "serveraddress": registry}
 
 
 _START = (
@@ -219,15 +249,3 @@ _CUT = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ConnectionError,
 )
-
-
-def _causes(error: Any) -> Iterator[BaseException]:
-    """An error and what is behind it; the SDK's transports hand causes on as arguments, too."""
-    seen: list[BaseException] = []
-    waiting = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseException) and one not in seen:
-            seen.append(one)
-            yield one
-            waiting += [*one.args, one.__cause__, one.__context__]

@@ -6,12 +6,14 @@ import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
-from bentoship.docker.connection import Engine, refused
+from bentoship.docker.connection import Engine, error_from_message, error_in
 from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, Descriptor
 from bentoship.image.layer import CHUNK
+from bentoship.image.manifest import Image
 from bentoship.image.platforms import images_of
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
@@ -22,53 +24,40 @@ _NAME = "io.containerd.image.name"
 
 
 @dataclass(frozen=True)
-class Shipment:
-    """An image on its way from a store into an engine.
+class ImageArchive:
+    """An image of a store, as an engine loads it.
 
     Args:
         store: has it.
-        image: its manifest.
-        config: its configuration.
-        layers: lowest first.
-        diff_ids: by which an engine knows the layers.
+        image: its documents, and what it consists of.
         name: what the engine is to call it, "NAME:latest".
     """
 
     store: Store
-    image: Descriptor
-    config: Descriptor
-    layers: tuple[Descriptor, ...]
-    diff_ids: tuple[str, ...]
+    image: Image
     name: str
-
-    @classmethod
-    def of(cls, store: Store, image: Descriptor, name: str) -> Shipment:
-        """An image of a store. Raises StoreError when its manifest or configuration is not there."""
-        manifest = json.loads(read_manifest(store, image))
-        config = Descriptor.from_dict(manifest["config"])
-        layers = tuple(Descriptor.from_dict(layer) for layer in manifest["layers"])
-        diff_ids = json.loads(read_manifest(store, config))["rootfs"]["diff_ids"]
-        return cls(store, image, config, layers, tuple(diff_ids), name)
 
     @property
     def identities(self) -> tuple[str, str]:
-        """What an engine may call it: Docker's store knows images by their configuration, containerd's by manifest."""
-        return self.config.digest, self.image.digest
+        """Return what an engine may call it: Docker's store goes by configurations, containerd's by manifests."""
+        return self.image.config_descriptor.digest, self.image.descriptor.digest
 
-    def archive(self, known: int, progress: Progress) -> Iterator[bytes]:
-        """A tar archive, piece by piece: an OCI layout, which containerd's store reads, with Docker's list of images.
+    def stream(self, known: int, progress: Progress) -> Iterator[bytes]:
+        """Yield the tar, piece by piece: an OCI layout, which containerd's store reads, with Docker's list of images.
 
         Args:
             known: how many of the lowest layers are left out.
             progress: told how it goes on.
         """
-        sent = list(dict.fromkeys([*self.layers[known:], self.config, self.image]))
+        config, manifest = self.image.config_descriptor, self.image.descriptor
+        layers = [layer.descriptor for layer in self.image.layers]
+        sent = list(dict.fromkeys([*layers[known:], config, manifest]))
         progress.begin(sent)
         yield from _json("oci-layout", {"imageLayoutVersion": "1.0.0"})
-        entry = {**self.image.to_dict(), "annotations": {_NAME: str(ImageReference.parse(self.name))}}
+        entry = {**manifest.to_dict(), "annotations": {_NAME: str(ImageReference.parse(self.name))}}
         yield from _json("index.json", {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]})
-        paths = [_path(layer) for layer in self.layers]
-        yield from _json("manifest.json", [{"Config": _path(self.config), "RepoTags": [self.name], "Layers": paths}])
+        paths = [_path(layer) for layer in layers]
+        yield from _json("manifest.json", [{"Config": _path(config), "RepoTags": [self.name], "Layers": paths}])
         for descriptor in sent:
             yield from self._blob(descriptor, progress)
         yield bytes(2 * tarfile.BLOCKSIZE)
@@ -83,7 +72,7 @@ class Shipment:
 
 
 def for_engine(engine: Engine, store: Store, image: Descriptor, name: str) -> Descriptor:
-    """Of an index the image for the engine's platform; else the image itself. Raises EngineError when there is none."""
+    """Return an index's image for the engine's platform, or the image itself. Raises EngineError when it has none."""
     if image.media_type not in INDEX_TYPES:
         return image
     doing = f"Load {name} into Docker's engine"
@@ -96,49 +85,50 @@ def for_engine(engine: Engine, store: Store, image: Descriptor, name: str) -> De
     return images[platform]
 
 
-def load_image(engine: Engine, shipment: Shipment, progress: Progress) -> str:
+def load_image(engine: Engine, archive: ImageArchive, progress: Progress) -> str:
     """Put an image into an engine; what it has of it is not sent again where its store allows that.
 
     Returns: what that took, in words. Raises: EngineError, and StoreError when the image is not whole.
     """
-    name = shipment.name
+    name = archive.name
     doing = f"Load {name} into Docker's engine"
     with engine.doing(doing):
         before = engine.identity(name)
-        if before in shipment.identities:
+        if before in archive.identities:
             return f"{name} is in Docker's engine already"
-        known = _known(engine, shipment.diff_ids)
+        known = _known(engine, [layer.diff_id for layer in archive.image.layers])
         try:
-            _send(engine, doing, shipment.archive(known, progress))
+            _send(engine, doing, archive.stream(known, progress))
         except EngineError as error:
             # What it stands on may have been removed meanwhile, by whoever, or by an engine that tidies up late.
             if not known and "does not exist" not in error.why:
                 raise
             known = 0
-            _send(engine, doing, shipment.archive(known, progress))
-        if engine.identity(name) not in shipment.identities:
+            _send(engine, doing, archive.stream(known, progress))
+        if engine.identity(name) not in archive.identities:
             raise EngineError(doing, "the engine took it, but calls another image so", "Try it again.")
         engine.forget(before)
-    there = f", {known} of its {len(shipment.layers)} layers were there" if known else ""
-    return f"{name} is in Docker's engine at {engine.place.host}{there}"
+    there = f", {known} of its {len(archive.image.layers)} layers were there" if known else ""
+    return f"{name} is in Docker's engine at {engine.endpoint.host}{there}"
 
 
 def _known(engine: Engine, diff_ids: Sequence[str]) -> int:
-    """How many layers, from the lowest, the engine has in this order; 0 where its store wants all of them anyway."""
+    """Return how many layers, from the lowest, the engine has; 0 where its store wants all of them anyway."""
     if engine.has_containerd_store or engine.is_podman:
         return 0
-    chains = [one.attrs["RootFS"].get("Layers") or [] for one in engine.client.images.list()]
+    chains = [image.attrs["RootFS"].get("Layers") or [] for image in engine.client.images.list()]
     return max((_common(diff_ids, chain) for chain in chains), default=0)
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+def _common(chain: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many layers two chains share from the lowest on."""
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(chain, other, strict=False))))
 
 
-def _send(engine: Engine, doing: str, archive: Iterator[bytes]) -> None:
-    for event in engine.client.api.load_image(archive):
-        if "errorDetail" in event or "error" in event:
-            raise refused(doing, str((event.get("errorDetail") or {}).get("message") or event.get("error")))
+def _send(engine: Engine, doing: str, content: Iterator[bytes]) -> None:
+    for event in engine.client.api.load_image(content):
+        if (message := error_in(event)) is not None:
+            raise error_from_message(doing, message)
 
 
 def _json(path: str, document: Mapping[str, Any] | list[Any]) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from bentoship.image.descriptor import Descriptor
 
@@ -20,21 +21,49 @@ Stream = Callable[[], Iterator[bytes]]
 """Gives the same bytes whenever it is called, in pieces."""
 
 
+Kind = Literal["base", "system", "packages", "model", "source"]
+"""Which part of an image a layer holds: the system below, user and environment, Python packages, a model, the Bento."""
+
+
 @dataclass(frozen=True)
 class Layer:
-    """A layer that lies in a store, or that can be made anew whenever it is read.
+    """A layer that lies in a store, or that is read from its files whenever it is wanted.
 
     Args:
         descriptor: its blob, as it is sent.
         diff_id: "sha256:…" of its tar, before compression (OCI image spec, config.md).
         title: what is in it, for people ("packages", "model celestial:1f2e").
+        kind: which part of the image it is.
         stream: gives its blob; None where it lies in a store.
     """
 
     descriptor: Descriptor
     diff_id: str
     title: str
+    kind: Kind
     stream: Stream | None = field(default=None, compare=False)
+
+    @property
+    def size(self) -> int:
+        """The bytes of its blob."""
+        return self.descriptor.size
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A layer that is yet to be made, or to be pulled.
+
+    Args:
+        title: what will be in it, for people.
+        kind: which part of the image it will be.
+        size: about how many bytes its blob will have; exactly so many where there is a descriptor.
+        descriptor: its blob's, where a registry has it already.
+    """
+
+    title: str
+    kind: Kind
+    size: int
+    descriptor: Descriptor | None = None
 
 
 @dataclass(frozen=True)

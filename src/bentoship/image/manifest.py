@@ -11,49 +11,74 @@ from typing import Any
 
 from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
 from bentoship.image.layer import MTIME, Layer
-from bentoship.image.platforms import describe
+from bentoship.image.platforms import describe, written
+
+AUTHOR = "bentoship"
+"""Who made a layer, as an image's history says of those that are assembled here; their titles stand beside it."""
+
+KIND = "org.bentoship.layer.kind"
+"""The annotation of a layer's descriptor that says which part of the image it is."""
 
 CREATED = datetime.fromtimestamp(MTIME, UTC).isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image, ready to be stored: layers that lie in a store, and two small documents.
+    """An image for one platform, read-only, wherever it lies: what its manifest and its configuration say.
 
     Args:
-        layers: lowest first.
-        config: the configuration's JSON.
         manifest: the manifest's JSON.
+        config: the configuration's JSON.
+        layers: lowest first; those of an image that was not assembled here count as its base.
         platform: such as "linux/amd64".
         annotations: what the manifest says of the image.
     """
 
-    layers: tuple[Layer, ...]
-    config: bytes
     manifest: bytes
+    config: bytes
+    layers: tuple[Layer, ...]
     platform: str
     annotations: Mapping[str, str]
 
+    @classmethod
+    def parse(cls, manifest: bytes, config: bytes) -> Image:
+        """Read an image's documents. Raises KeyError, TypeError, AttributeError or ValueError when they are none."""
+        document, settings = json.loads(manifest), json.loads(config)
+        titles = _titles(settings.get("history") or [], len(document["layers"]))
+        layers = (
+            Layer(Descriptor.from_dict(entry), str(diff_id), title, (entry.get("annotations") or {}).get(KIND, "base"))
+            for entry, diff_id, title in zip(document["layers"], settings["rootfs"]["diff_ids"], titles, strict=True)
+        )
+        return cls(manifest, config, tuple(layers), written(settings), document.get("annotations") or {})
+
     @property
     def config_descriptor(self) -> Descriptor:
-        """Points at the configuration."""
-        return Descriptor.of(CONFIG, self.config)
+        """Return what points at the configuration."""
+        return Descriptor.from_dict(json.loads(self.manifest)["config"])
 
     @property
     def descriptor(self) -> Descriptor:
-        """Points at the manifest; its digest is the image's."""
-        return Descriptor.of(MANIFEST, self.manifest)
+        """Return what points at the manifest; its digest is the image's."""
+        return Descriptor.of(json.loads(self.manifest).get("mediaType") or MANIFEST, self.manifest)
 
     @property
-    def size(self) -> int:
-        """What it weighs in a registry, in bytes."""
-        return sum(layer.descriptor.size for layer in self.layers) + len(self.config) + len(self.manifest)
+    def settings(self) -> dict[str, Any]:
+        """Return what a container of the image gets: User, Env, Entrypoint, Labels, …"""
+        return json.loads(self.config).get("config") or {}
+
+
+def _titles(history: Sequence[Mapping[str, Any]], count: int) -> list[str]:
+    """Return what made each of so many layers: the title that it was assembled with, or the builder's command."""
+    steps = [step for step in history if not step.get("empty_layer")]
+    if len(steps) != count:
+        return ["layer"] * count
+    return [str(step.get("comment" if step.get("created_by") == AUTHOR else "created_by") or "") for step in steps]
 
 
 def image_of(
     layers: Sequence[Layer], config: Mapping[str, Any], platform: str, annotations: Mapping[str, str]
 ) -> Image:
-    """Put an image together.
+    """Return the image of some layers.
 
     Args:
         layers: lowest first.
@@ -69,21 +94,21 @@ def image_of(
         "os": described["os"],
         "config": config,
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-        "history": [{"created": CREATED, "created_by": "bentoship", "comment": layer.title} for layer in layers],
+        "history": [{"created": CREATED, "created_by": AUTHOR, "comment": layer.title} for layer in layers],
     }
     config_bytes = _json(document)
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": Descriptor.of(CONFIG, config_bytes).to_dict(),
-        "layers": [layer.descriptor.to_dict() for layer in layers],
+        "layers": [{**layer.descriptor.to_dict(), "annotations": {KIND: layer.kind}} for layer in layers],
         "annotations": dict(sorted(annotations.items())),
     }
-    return Image(tuple(layers), config_bytes, _json(manifest), platform, annotations)
+    return Image(_json(manifest), config_bytes, tuple(layers), platform, annotations)
 
 
 def index_of(images: Sequence[Image]) -> bytes:
-    """The index of images for several platforms: the same whichever is named first.
+    """Return the index of images for several platforms, the same whichever is named first.
 
     It says of them what all their manifests say, so that it can be read without pulling any of them.
     """

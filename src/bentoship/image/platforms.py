@@ -4,13 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from bentoship.image.descriptor import Descriptor
 
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where a container looks for programs when its image does not say (the default of Docker, containerd and podman)."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What others call the processor of a platform.
+
+    Args:
+        machine: the kernel's name (`uname -m`), which Python's wheels use, too: "x86_64".
+        debian: Debian's: "amd64".
+    """
+
+    machine: str
+    debian: str
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "linux/amd64": Architecture("x86_64", "amd64"),
+    "linux/arm64": Architecture("aarch64", "arm64"),
+}
+"""The platforms that images are made for."""
+
 # On arm64 there is but one, which Docker's own images name and many others leave out.
 _VARIANTS = {"linux/arm64": "v8"}
+
+
+def platform_of(machine: str) -> str | None:
+    """Return the platform of a Linux machine by its kernel's name ("x86_64"); None when no image is made for it."""
+    return next((platform for platform, known in ARCHITECTURES.items() if known.machine == machine), None)
 
 
 def describe(platform: str) -> dict[str, str]:

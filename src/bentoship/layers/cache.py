@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
-from bentoship.image.layer import Entry, Layer, Stream, tar_stream
+from bentoship.image.layer import Entry, Kind, Layer, Stream, tar_stream
 from bentoship.layers.compression import gzip_members
 from bentoship.system import records
 from bentoship.system.files import written
@@ -68,7 +68,7 @@ class LayerCache:
             if descriptor.hex.encode() in record.read_bytes():
                 record.unlink(missing_ok=True)
 
-    def write(self, entries: Iterable[Entry], title: str) -> Layer:
+    def write(self, entries: Iterable[Entry], title: str, kind: Kind) -> Layer:
         """Make a layer and keep its blob, whole or not at all."""
         plain = hashlib.sha256()
 
@@ -78,7 +78,7 @@ class LayerCache:
                 yield piece
 
         descriptor = self.keep(gzip_members(hashed()))
-        return Layer(descriptor, f"sha256:{plain.hexdigest()}", title)
+        return Layer(descriptor, f"sha256:{plain.hexdigest()}", title, kind)
 
     def keep(self, compressed: Iterable[bytes]) -> Descriptor:
         """Keep a layer's blob, which comes in pieces, whole or not at all."""
@@ -91,19 +91,20 @@ class LayerCache:
         return self.folder / "keys" / f"{key}.json"
 
 
-def measured(stream: Stream, title: str) -> Layer:
+def measured(stream: Stream, title: str, kind: Kind) -> Layer:
     """A layer that is not compressed and of which no blob is kept: its files are there, and are read again instead.
 
     Args:
         stream: gives its tar.
         title: what is in it.
+        kind: which part of the image it is.
     """
     digest, size = hashlib.sha256(), 0
     for piece in stream():
         digest.update(piece)
         size += len(piece)
     name = f"sha256:{digest.hexdigest()}"
-    return Layer(Descriptor(LAYER_TAR, name, size), name, title, stream)
+    return Layer(Descriptor(LAYER_TAR, name, size), name, title, kind, stream)
 
 
 def to_record(layer: Layer) -> dict[str, object]:
@@ -112,6 +113,7 @@ def to_record(layer: Layer) -> dict[str, object]:
         "descriptor": layer.descriptor.to_dict(),
         "diffId": layer.diff_id,
         "title": layer.title,
+        "kind": layer.kind,
         "kept": layer.stream is None,
     }
 
@@ -119,4 +121,4 @@ def to_record(layer: Layer) -> dict[str, object]:
 def from_record(data: Mapping[str, Any], stream: Stream | None = None) -> Layer:
     """What `to_record` was given; a layer of which no blob is kept gets the stream. Raises ValueError or KeyError."""
     descriptor = Descriptor.from_dict(data["descriptor"])
-    return Layer(descriptor, data["diffId"], data["title"], None if data.get("kept", True) else stream)
+    return Layer(descriptor, data["diffId"], data["title"], data["kind"], None if data["kept"] else stream)

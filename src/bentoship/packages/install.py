@@ -16,8 +16,9 @@ from uv import find_uv_bin
 
 from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry, tree
+from bentoship.image.platforms import ARCHITECTURES
 from bentoship.packages.requirements import address_lines, canonical_name
-from bentoship.system.process import Completed, beside, environment, run
+from bentoship.system.process import Completed, background, environment, run
 
 VENV = "app/.venv"
 
@@ -47,8 +48,7 @@ class Target:
     @property
     def uv_platform(self) -> str:
         """The platform's name in uv (`--python-platform`)."""
-        machine = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}[self.platform]
-        return f"{machine}-manylinux_2_{self.glibc}"
+        return f"{ARCHITECTURES[self.platform].machine}-manylinux_2_{self.glibc}"
 
     @property
     def site_packages(self) -> str:
@@ -91,7 +91,7 @@ def installing(bento: Path, locked: Sequence[str], target: Target, into: Path) -
     source = "\n".join([*_addresses(bento), *locked])
     args = ["pip", "install", "-r", "-", "--target", str(into), "--no-deps", "--no-compile-bytecode"]
     command = _command([*args, *selection(target)])
-    with beside(command, env=_environment(), cwd=bento / "src", input=source) as finish:
+    with background(command, env=_environment(), cwd=bento / "src", input=source) as finish:
 
         def finished() -> None:
             _checked(finish(), target)

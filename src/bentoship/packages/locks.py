@@ -3,74 +3,96 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bentoship.bento import LOCK_PLATFORM
 from bentoship.errors import PackagesError
 from bentoship.packages.install import OTHERWISE, Target, run_uv, selection
-from bentoship.packages.requirements import address_lines, canonical_name, is_exact, lines, portable_lines
+from bentoship.packages.requirements import (
+    LOCK_PLATFORM,
+    address_lines,
+    canonical_name,
+    is_exact,
+    lines,
+    portable_lines,
+)
 from bentoship.system import records
 from bentoship.system.records import key_of
 
 
-def lock(bento: Path, target: Target, locks: Path) -> list[str]:
-    """Every package of a Bento with its exact version, as requirement lines, sorted.
+@dataclass(frozen=True)
+class Lock:
+    """Every package of an image with its exact version.
+
+    Args:
+        target: what it is for.
+        lines: requirement lines, sorted.
+        deviations: those in other versions than the platform gets that BentoML locks for.
+    """
+
+    target: Target
+    lines: tuple[str, ...]
+    deviations: tuple[str, ...] = ()
+
+
+def resolve(bento: Path, targets: Sequence[Target], kept: Path) -> list[Lock]:
+    """Return the lock of a Bento for each of some targets.
 
     For another platform than the one that BentoML has locked it for, what was asked for is locked here: at the same
     versions, but for packages that have no wheel of them there.
 
     Args:
         bento: the Bento's folder. Its own lock is taken; one that was built with `lock_packages: false` gets one here.
-        target: what the lock is for.
-        locks: a folder that keeps the locks made here, so that the same Bento stays the same.
+        targets: what the locks are for.
+        kept: a folder that keeps the locks made here, so that the same Bento stays the same.
 
     Raises:
-        PackagesError: no set of wheels satisfies it.
+        PackagesError: no set of wheels satisfies it, for one target or more; it names every package without a wheel.
     """
-    asked, own = _requirements(bento)
-    if target.platform == LOCK_PLATFORM:
-        return own or _kept(bento, target, asked, [], locks)
-    return _kept(bento, target, asked, own or _loose_reference(bento, target, locks), locks)
+    found: list[Lock] = []
+    failed: dict[Target, str] = {}
+    for target in targets:
+        try:
+            found.append(_lock(bento, target, kept))
+        except PackagesError as error:
+            failed[target] = _failure(bento, target, error)
+    if failed:
+        missing = {lock.target: why for lock in found if (why := _missing_wheels(bento, lock))}
+        failures = {**failed, **missing}
+        raise _refusal({target: failures[target] for target in targets if target in failures})
+    return found
 
 
-def lock_all(bento: Path, targets: Sequence[Target], locks: Path) -> None:
-    """Have locks for several targets, and see that each package has a wheel. Takes what `lock` does.
+def check_wheels(bento: Path, locks: Sequence[Lock]) -> None:
+    """See that each package of some locks has a wheel. Raises PackagesError, naming all that have none."""
+    missing = {lock.target: why for lock in locks if (why := _missing_wheels(bento, lock))}
+    if missing:
+        raise _refusal(missing)
 
-    Raises:
-        PackagesError: naming every package that has no wheel, for all targets at once; or why there is no lock.
+
+def _refusal(failures: Mapping[Target, str]) -> PackagesError:
+    doing = f"Install the Python packages for {' and for '.join(map(str, failures))}"
+    return PackagesError(doing, "; ".join(failures.values()), OTHERWISE)
+
+
+def download_sizes(bento: Path, lines: Sequence[str], target: Target) -> dict[str, int]:
+    """Return how many bytes the wheels of a lock's lines have, by canonical names; 0 where the index does not tell.
+
+    Of several that a target runs one is installed: the largest counts.
     """
-    failures = {target: told for target in targets if (told := _failure(bento, target, locks))}
-    if failures:
-        doing = f"Install the Python packages for {' and for '.join(map(str, failures))}"
-        raise PackagesError(doing, "; ".join(failures.values()), OTHERWISE)
-
-
-def other_versions(bento: Path, target: Target, locks: Path) -> list[str]:
-    """What a target gets in other versions than the platform that BentoML locks for. Takes what `lock` does."""
-    reference = _requirements(bento)[1] or _loose_reference(bento, target, locks)
-    versions = {canonical_name(line): line for line in reference}
-    return [line for line in lock(bento, target, locks) if versions.get(canonical_name(line), line) != line]
-
-
-def download_sizes(bento: Path, locked: Sequence[str], target: Target) -> dict[str, int]:
-    """How many bytes the wheels of a lock have, by canonical names; none of which the index does not tell.
-
-    Of several that a target runs one is installed: the largest is told.
-    """
-    import tomllib  # here, since it is rarely asked
+    import tomllib  # rarely needed
 
     args = ["pip", "compile", "-", "--no-deps", "--format", "pylock.toml", "--no-header", *selection(target)]
-    told = tomllib.loads(_uv(bento, locked, target, *args))
+    document = tomllib.loads(_uv(bento, lines, target, *args))
     return {
         canonical_name(package["name"]): max((wheel.get("size", 0) for wheel in package.get("wheels", [])), default=0)
-        for package in told.get("packages", [])
+        for package in document.get("packages", [])
     }
 
 
 def _requirements(bento: Path) -> tuple[list[str], list[str]]:
-    """What a Bento asks for, and the lock that BentoML has made of it; empty where it has made none."""
+    """Return what a Bento asks for, and the lock that BentoML has made of it; empty where it has made none."""
     folder = bento / "env" / "python"
     file = folder / "requirements.in"
     text = (folder / "requirements.txt").read_text("utf-8")
@@ -88,21 +110,32 @@ def _named(text: str) -> list[str]:
     return [line for line in portable_lines(text) if canonical_name(line) and "@" not in line]
 
 
-def _loose_reference(bento: Path, target: Target, locks: Path) -> list[str]:
-    """What a Bento without a lock gets where others are locked; nothing where it cannot be had."""
+def _lock(bento: Path, target: Target, kept: Path) -> Lock:
+    asked, own = _requirements(bento)
+    if target.platform == LOCK_PLATFORM:
+        return Lock(target, tuple(own or _made_once(bento, target, asked, [], kept)))
+    reference = own or _loose_reference(bento, target, asked, kept)
+    lines = _made_once(bento, target, asked, reference, kept)
+    versions = {canonical_name(line): line for line in reference}
+    deviations = (line for line in lines if versions.get(canonical_name(line), line) != line)
+    return Lock(target, tuple(lines), tuple(deviations))
+
+
+def _loose_reference(bento: Path, target: Target, asked: list[str], kept: Path) -> list[str]:
+    """Return what a Bento without a lock gets where others are locked; nothing where it cannot be had."""
     try:
-        return lock(bento, replace(target, platform=LOCK_PLATFORM), locks)
+        return _made_once(bento, replace(target, platform=LOCK_PLATFORM), asked, [], kept)
     except PackagesError:
         return []
 
 
-def _kept(bento: Path, target: Target, asked: list[str], preferred: list[str], locks: Path) -> list[str]:
+def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[str], kept: Path) -> list[str]:
     key = key_of("lock", str(target), *asked, *(["preferred", *preferred] if preferred else []))
-    kept = locks / f"{key}.json"
-    if isinstance(found := records.read(kept), list):
+    file = kept / f"{key}.json"
+    if isinstance(found := records.read(file), list):
         return found
     made = _compile(bento, target, asked, preferred, *selection(target))
-    records.keep(kept, made)
+    records.keep(file, made)
     return made
 
 
@@ -117,21 +150,23 @@ def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Seque
         return portable_lines(output.read_text("utf-8"))
 
 
-def _failure(bento: Path, target: Target, locks: Path) -> str:
-    """Why a target's packages cannot be installed; empty when they can."""
+def _failure(bento: Path, target: Target, error: PackagesError) -> str:
+    """Return why there is no lock for a target. What is no fault of its packages is raised again."""
+    unsolved = _unsolved(error)
+    asked, own = _requirements(bento)
+    platform = ["--python-version", target.python, "--python-platform", target.uv_platform]
     try:
-        locked, unsolved = lock(bento, target, locks), ""
-    except PackagesError as error:
-        unsolved = _unsolved(error)
-        asked, own = _requirements(bento)
-        platform = ["--python-version", target.python, "--python-platform", target.uv_platform]
-        try:
-            # As BentoML locks: with packages that would have to be built, which are those to be named.
-            locked = _compile(bento, target, asked, own, *platform)
-        except PackagesError:
-            locked = own  # of some there is no source, either
-    missing = _without_wheel(bento, locked, target)
-    return f"no wheel for {target.platform} of {', '.join(missing)}" if missing else unsolved
+        # As BentoML locks: with packages that would have to be built, which are those to be named.
+        lines = _compile(bento, target, asked, own, *platform)
+    except PackagesError:
+        lines = own  # of some there is no source, either
+    return _missing_wheels(bento, Lock(target, tuple(lines))) or unsolved
+
+
+def _missing_wheels(bento: Path, lock: Lock) -> str:
+    """Return which packages of a lock have no wheel, in a sentence; empty when all have one."""
+    missing = _without_wheel(bento, lock.lines, lock.target)
+    return f"no wheel for {lock.target.platform} of {', '.join(missing)}" if missing else ""
 
 
 def _without_wheel(bento: Path, locked: Sequence[str], target: Target) -> list[str]:

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+LOCK_PLATFORM = "linux/amd64"
+"""What a Bento is locked for whatever it is published for: an image must not depend on which others are made."""
+
 # BentoML depends on uv to make locks and environments, which a served image never does (20 MB compressed).
 NEVER_SERVED = frozenset({"uv"})
 

@@ -1,45 +1,30 @@
-"""Any registry, by its host and a path there, with the account that docker login or podman login kept."""
+"""Any registry, by its address, with the account that docker login or podman login kept."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
 
-from bentoship.errors import InvalidReferenceError
 from bentoship.image.reference import ImageReference
-from bentoship.stores import credentials
-from bentoship.stores.credentials import Credentials
+from bentoship.settings.address import RegistryAddress
+from bentoship.stores.credentials import Credentials, find_credentials
+
+_KEPT = 600.0
+"""Seconds for which an account is used that was found: a helper takes a while, and its tokens hold for longer."""
 
 
-@dataclass(frozen=True)
 class GenericProvider:
     """A registry that needs no preparation.
 
     Args:
-        host: the registry's, with its port if that is not the usual one.
-        path: what stands before an image's name there; may be empty.
-        plain_http: whether it speaks HTTP without TLS; None for only on this machine itself.
+        address: the registry's.
     """
 
-    host: str
-    path: str = ""
-    plain_http: bool | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> GenericProvider:
-        """Read "ghcr.io/acme"; http:// or https:// before it says what the registry speaks.
-
-        Raises: InvalidReferenceError.
-        """
-        scheme, separator, name = text.rpartition("://")
-        if separator and scheme not in ("http", "https"):
-            raise InvalidReferenceError(f'Understand the registry "{text}"', f"{scheme}:// is unknown", _ALLOWED)
-        host, _, path = name.rstrip("/").partition("/")
-        provider = cls(host, path, scheme == "http" if separator else None)
-        try:
-            provider.repository("image")
-        except InvalidReferenceError as error:
-            raise InvalidReferenceError(f'Understand the registry "{text}"', error.why, error.hint) from error
-        return provider
+    def __init__(self, address: RegistryAddress) -> None:
+        self.host = address.host
+        self.path = address.path
+        self.plain_http = address.plain_http
+        self._address = address
+        self._found: tuple[Credentials | None, float] = None, 0.0
 
     def enable_api(self) -> str:
         """Nothing to do."""
@@ -50,20 +35,21 @@ class GenericProvider:
         return f"{self.host} makes the repository at the first push, or needs it to be there."
 
     def login(self) -> str:
-        """Look for the account. Raises as `credentials.find` does."""
+        """Look for the account. Raises as `find_credentials` does."""
         found = self.credentials()
         return f"Account at {self.host}: {found.account}" if found else f"No account at {self.host}: asking as nobody."
 
     def repository(self, image_name: str) -> ImageReference:
         """HOST/PATH/NAME. Raises InvalidReferenceError."""
-        return ImageReference(self.host, f"{self.path}/{image_name}" if self.path else image_name)
+        return self._address.repository(image_name)
 
     def credentials(self) -> Credentials | None:
-        """The account that is kept for this host and path."""
-        return credentials.find(self.host, self.path)
+        """The account that is kept for this host and path; looked for again after ten minutes."""
+        found, until = self._found
+        if time.monotonic() >= until:
+            found = find_credentials(self.host, self.path)
+            self._found = found, time.monotonic() + _KEPT
+        return found
 
     def holdings(self, repository: ImageReference) -> None:
         """It has to be asked."""
-
-
-_ALLOWED = "Write a host and a path, such as ghcr.io/acme, or http://HOST/PATH for one without TLS."

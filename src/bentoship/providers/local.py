@@ -175,7 +175,7 @@ class LocalRegistry:
         log.unlink(missing_ok=True)
         # It takes REGISTRY_* for its own settings: none of them is passed on. Version 3 would look for a collector.
         env = process.environment(extra={"OTEL_TRACES_EXPORTER": "none"})
-        pid = process.start_detached([program, "serve", config], env=env, log=log)
+        pid = process.start_detached([program, "serve", config], env=env, log=log).pid
         state = _State(port, pid, _identity(pid), mark)
         self._remember(state)
         _wait(lambda: _answer(port) == mark or not _is_alive(state), _START_TIMEOUT)

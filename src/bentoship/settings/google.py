@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bentoship.settings.address import RegistryAddress
+
 NAMES = (
     "GCP_PROJECT_ID", "GCP_CONTAINER_REGISTRY_NAME", "GCP_CONTAINER_REGISTRY_LOCATION", "GCP_CONTAINER_REGISTRY_HOST",
     "GCP_CONTAINER_REGISTRY_DESCRIPTION", "GCP_CONTAINER_REGISTRY_LABELS", "GCP_CONTAINER_REGISTRY_IMMUTABLE_TAGS",
@@ -54,6 +56,11 @@ class GoogleSettings:
     cleanup: bool = False
     kms_key: str | None = None
     scanning: bool | None = None
+
+    @property
+    def address(self) -> RegistryAddress:
+        """Where images go. Raises InvalidReferenceError."""
+        return RegistryAddress.parse(self.host)
 
 
 def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> GoogleSettings:

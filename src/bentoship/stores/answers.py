@@ -53,7 +53,6 @@ def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, asking: C
         f"{said} ({status})" if said else f"{host} answered {status}",
         _hint(response.status, codes, said, host, asking),
         status=response.status,
-        codes=codes,
         temporary=not _is_full(said) and (response.status in TEMPORARY or not _TEMPORARY_CODES.isdisjoint(codes)),
         retry_after=_seconds(response.headers.get("Retry-After", "")),
     )

@@ -48,7 +48,7 @@ class Credentials:
         return f"{name} (from {self.source})" if self.source else name
 
 
-def find(host: str, path: str = "", *, env: Mapping[str, str] | None = None) -> Credentials | None:
+def find_credentials(host: str, path: str = "", *, env: Mapping[str, str] | None = None) -> Credentials | None:
     """The account for a repository: Docker's configuration first, then podman's.
 
     Args:

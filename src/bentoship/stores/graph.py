@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, MANIFEST, MANIFEST_TYPES, Descriptor
+from bentoship.image.manifest import Image
+from bentoship.image.platforms import images_of
 from bentoship.stores import Source
 
 MAX_MANIFEST = 4 << 20
@@ -40,6 +43,36 @@ def children(content: bytes) -> tuple[Descriptor, ...]:
         return tuple(dict.fromkeys(Descriptor.from_dict(part) for part in parts))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError("Read an image's manifest", f"it is none ({error!r})") from error
+
+
+def read_image(store: Source, descriptor: Descriptor) -> Image:
+    """Return the image of a manifest in a store. Raises StoreError when it is not there, or damaged."""
+    with _understood(descriptor):
+        manifest = read_manifest(store, descriptor)
+        config = Descriptor.from_dict(json.loads(manifest)["config"])
+        return Image.parse(manifest, read_manifest(store, config))
+
+
+def manifests_of(store: Source, root: Descriptor) -> dict[str, Descriptor]:
+    """Return the manifests that a manifest or index in a store stands for, by platform. Raises as `read_image` does."""
+    if root.media_type not in INDEX_TYPES:
+        return {read_image(store, root).platform: root}
+    with _understood(root):
+        return images_of(read_manifest(store, root))
+
+
+def read_images(store: Source, root: Descriptor) -> dict[str, Image]:
+    """Return the images of a manifest or index in a store, by platform. Raises StoreError as `read_image` does."""
+    return {platform: read_image(store, manifest) for platform, manifest in manifests_of(store, root).items()}
+
+
+@contextmanager
+def _understood(descriptor: Descriptor) -> Iterator[None]:
+    """Let what a document lacks be an error of the store that holds it."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(f"Read the image {descriptor.digest}", f"the image is damaged ({error!r})") from error
 
 
 def below(store: Source, root: Descriptor) -> Iterator[Descriptor]:

@@ -6,6 +6,7 @@ import http.client
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -16,7 +17,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from bentoship.errors import RegistryError
+from bentoship.errors import RegistryError, causes
 from bentoship.stores import Reader
 from bentoship.system.network import Network, is_loopback, redacted
 
@@ -24,6 +25,9 @@ CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 STORE_TIMEOUT = 300.0
 """Seconds; after a large body a registry moves and checks it before it answers."""
+
+IDLE_TIMEOUT = 60.0
+"""Seconds without a request, after which connections are made anew: firewalls drop idle ones without telling."""
 
 BLOCK = 1 << 16
 """Bytes that are handed to a connection at a time."""
@@ -40,6 +44,7 @@ class Http:
         self._network = network
         self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
+        self._used = time.monotonic()
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
     def request(
@@ -109,6 +114,10 @@ class Http:
         parts = urlsplit(url)
         proxy = self.proxy(url)
         with self._lock:
+            if time.monotonic() - self._used > IDLE_TIMEOUT:
+                for manager in self._managers.values():
+                    manager.clear()
+            self._used = time.monotonic()
             if (parts.scheme, proxy) not in self._managers:
                 self._managers[parts.scheme, proxy] = self._new_manager(parts.scheme, proxy)
             return self._managers[parts.scheme, proxy]
@@ -177,7 +186,8 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
         error: what urllib3, ssl or socket raised.
     """
     host = urlsplit(url).netloc.rpartition("@")[2]
-    cause = _root(error)
+    chain = causes(error)
+    cause = chain[-1]
     text = str(cause)
     if isinstance(error, urllib3.exceptions.ProxyError):
         return RegistryError(doing, f"the proxy does not let us through ({text})", "Check HTTPS_PROXY and NO_PROXY.")
@@ -209,7 +219,7 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
         return RegistryError(doing, f"{host} stopped answering", _AGAIN, temporary=True)
     if isinstance(error, urllib3.exceptions.LocationValueError):
         return RegistryError(doing, f"{redacted(url)} is not an address")
-    if isinstance(cause, http.client.BadStatusLine) and not isinstance(cause, http.client.RemoteDisconnected):
+    if any(type(link) is http.client.BadStatusLine for link in chain):  # not RemoteDisconnected, which is one, too
         return RegistryError(doing, f"{host} does not speak HTTP", "Is the port right?")
     return RegistryError(
         doing, f"the connection to {host} was cut ({text or type(cause).__name__})", _AGAIN, temporary=True
@@ -225,12 +235,6 @@ def distrust_hint(why: str) -> str:
 
 _REACH = "Check the host and port, and whether a firewall or proxy lies between."
 _AGAIN = "Run the same command again: what has arrived is not sent again."
-
-
-def _root(error: BaseException) -> BaseException:
-    """The innermost cause: urllib3 keeps it among the arguments or as __cause__."""
-    inner = next((arg for arg in error.args if isinstance(arg, BaseException)), error.__cause__)
-    return error if inner is None else _root(inner)
 
 
 def _is_tls_record(text: str) -> bool:

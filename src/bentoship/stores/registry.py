@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
@@ -13,12 +13,11 @@ from bentoship.image.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from bentoship.image.reference import DOCKER_HUB, ImageReference
 from bentoship.stores import Advance, Reader
 from bentoship.stores.answers import refusal
-from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import MAX_MANIFEST, is_manifest, media_type, read_manifest
-from bentoship.stores.http import Http, no_answer
-from bentoship.stores.token import Login
+from bentoship.stores.http import no_answer
+from bentoship.stores.token import Account, Session
 from bentoship.stores.verified import Verified
-from bentoship.system.network import Network, is_loopback, origin, redacted
+from bentoship.system.network import is_loopback, origin, redacted
 
 _MANIFESTS = MANIFEST_TYPES | INDEX_TYPES
 _ACCEPT = ", ".join(sorted(_MANIFESTS))
@@ -34,17 +33,17 @@ class RegistryStore:
         credentials: the account to log in as; None for nobody; or what gives it, at each login anew.
         push: whether something will be put there; it decides which rights are asked for.
         plain_http: whether to speak HTTP without TLS; None for only with this machine itself.
-        network: proxies and certificates.
+        session: the connections and logins to use; its own when it is None.
     """
 
     def __init__(
         self,
         repository: ImageReference,
-        credentials: Credentials | Callable[[], Credentials | None] | None = None,
+        credentials: Account = None,
         *,
         push: bool = False,
         plain_http: bool | None = None,
-        network: Network | None = None,
+        session: Session | None = None,
     ) -> None:
         self.repository = repository.repository
         self._path = repository.path
@@ -54,10 +53,9 @@ class RegistryStore:
         plain = is_loopback(host) if plain_http is None else plain_http
         self._base = f"{'http' if plain else 'https'}://{host}"
         self._scope = _scope(self._path, "pull,push" if push else "pull")
-        self._http = Http(network or Network())
-        self._login = Login(
-            self._http, self._base, self._host, credentials if callable(credentials) else lambda: credentials
-        )
+        session = session or Session()
+        self._http = session.http
+        self._login = session.login(self._base, self._host, credentials)
 
     def reach(self) -> None:
         """Log in as far as that goes without naming a repository, to learn early what would stop a push.
@@ -154,7 +152,7 @@ class RegistryStore:
         self._put_manifest(doing, descriptor, read_manifest(self, descriptor), tag)
 
     def interrupt(self) -> None:
-        """End what other threads are doing here now, with an error there. The store can be used again."""
+        """End what other threads ask of this session's registries, with an error there. It can be used again."""
         self._http.interrupt()
 
     def _content(self, descriptor: Descriptor) -> str:

@@ -18,7 +18,7 @@ from bentoship.errors import RegistryError
 from bentoship.stores.answers import refusal
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.http import Http
-from bentoship.system.network import is_loopback, origin, redacted
+from bentoship.system.network import Network, is_loopback, origin, redacted
 
 _LIFETIME = 60.0
 """Seconds that a token holds when its server does not say (distribution spec, "Token Response Fields")."""
@@ -53,6 +53,9 @@ class Challenge:
                 values = {m[1].lower(): m[3] or re.sub(r"\\(.)", r"\1", m[2] or "") for m in pairs}
                 return cls(scheme, values.get("realm", ""), values.get("service", ""))
         return cls("basic") if re.search(r"(?i)\bbasic\b", header) else cls()
+
+
+Account = Credentials | Callable[[], Credentials | None] | None
 
 
 class Login:
@@ -161,6 +164,29 @@ class Login:
                 f"its token server {redacted(realm)} is not encrypted",
                 "The registry has to name an https:// one.",
             )
+
+
+class Session:
+    """What a run's dealings with registries share: connections, and one login for each registry and account.
+
+    Args:
+        network: proxies and certificates.
+    """
+
+    def __init__(self, network: Network | None = None) -> None:
+        self.http = Http(network or Network())
+        self._logins: dict[tuple[str, Account], Login] = {}
+
+    def login(self, base: str, host: str, account: Account) -> Login:
+        """Return the login to a registry, the same one each time.
+
+        Args:
+            base: the registry's address, "https://HOST".
+            host: what people call it.
+            account: whom to log in as, or what looks that up, at each login anew; None for nobody.
+        """
+        find = account if callable(account) else lambda: account
+        return self._logins.setdefault((base, account), Login(self.http, base, host, find))
 
 
 def _basic(credentials: Credentials | None) -> str | None:

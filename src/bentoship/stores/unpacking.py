@@ -29,7 +29,7 @@ def unpack(layers: Sequence[Layer], store: Store, folder: Path) -> None:
     """Unpack layers below a folder, each checked against its digests.
 
     Args:
-        layers: lowest first, of OCI's types.
+        layers: lowest first, of types that can be unpacked.
         store: holds them.
         folder: an empty one.
 
@@ -41,7 +41,7 @@ def unpack(layers: Sequence[Layer], store: Store, folder: Path) -> None:
         with store.open(layer.descriptor) as content:
             plain = _Hashed(
                 gzip.GzipFile(fileobj=cast("IO[bytes]", content))
-                if layer.descriptor.media_type == LAYER_GZIP
+                if LAYER_TYPES[layer.descriptor.media_type] == LAYER_GZIP
                 else content
             )
             with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|", bufsize=CHUNK, encoding="utf-8") as tar:

@@ -86,32 +86,16 @@ def run(
     Raises:
         ProcessError: it is not there, did not end in time, or (with check) its exit code is not 0.
     """
-    program = str(args[0])
-    try:
-        with subprocess.Popen(
-            [str(a) for a in args],
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        ) as child:
-            try:
-                stdout, stderr = child.communicate(input, timeout)
-            except subprocess.TimeoutExpired as error:
-                _end_group(child)
-                raise ProcessError(f"Run {Path(program).name}", f"it did not end within {timeout:g} s") from error
-            except BaseException:
-                _end_group(child)
-                raise
-    except OSError as error:
-        raise ProcessError(f"Run {program}", error.strerror or str(error), f"Install {program}.") from error
+    name, pipe = Path(args[0]).name, subprocess.PIPE
+    stdin = subprocess.DEVNULL if input is None else pipe
+    with _running(args, env, cwd, stdin=stdin, stdout=pipe, stderr=pipe, text=True, errors="replace") as child:
+        try:
+            stdout, stderr = child.communicate(input, timeout)
+        except subprocess.TimeoutExpired as error:
+            raise ProcessError(f"Run {name}", f"it did not end within {timeout:g} s") from error
     done = Completed(child.returncode, stdout, stderr)
     if check and done.code != 0:
-        raise ProcessError(f"Run {Path(program).name}", done.last_lines)
+        raise ProcessError(f"Run {name}", done.last_lines)
     return done
 
 
@@ -124,18 +108,18 @@ def run_together(
         ProcessError: it is not there, or one of them failed. All have ended then, as they have on an interrupt.
     """
     with contextlib.ExitStack() as running:
-        finishing = [running.enter_context(beside(args, env=env, cwd=cwd, input=text)) for text in inputs]
-        for finish in finishing:
-            done = finish()
+        waits = [running.enter_context(background(args, env=env, cwd=cwd, input=text)) for text in inputs]
+        for wait in waits:
+            done = wait()
             if done.code:
                 raise ProcessError(f"Run {Path(args[0]).name}", done.last_lines)
 
 
 @contextlib.contextmanager
-def beside(
+def background(
     args: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None, input: str = ""
 ) -> Iterator[Callable[[], Completed]]:
-    """Run a program beside this one; it is ended with the block, if it has not come to its end.
+    """Run a program in the background; it is ended with the block, if it has not come to its end.
 
     Args:
         args: the program and its arguments.
@@ -143,37 +127,22 @@ def beside(
         cwd: the folder that it runs in; ours when it is None.
         input: what it reads.
 
-    Yields: what waits for its end and tells how that was. Raises: ProcessError when it is not there.
+    Yields: a function that waits for its end and returns how that was. Raises: ProcessError when it is not there.
     """
     with contextlib.ExitStack() as open_files:
         # Files, not pipes, which nobody empties while the program is not waited for.
-        given, out, err = (open_files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
-        given.write(input.encode())
-        given.seek(0)
-        try:
-            child = subprocess.Popen(
-                [str(a) for a in args],
-                env=dict(env),
-                cwd=cwd,
-                stdin=given,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ProcessError(f"Run {args[0]}", error.strerror or str(error)) from error
+        stdin, stdout, stderr = (open_files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+        stdin.write(input.encode())
+        stdin.seek(0)
+        child = open_files.enter_context(_running(args, env, cwd, stdin=stdin, stdout=stdout, stderr=stderr))
 
-        def finish() -> Completed:
+        def wait() -> Completed:
             code = child.wait()
-            for file in (out, err):
+            for file in (stdout, stderr):
                 file.seek(0)
-            return Completed(code, *(file.read().decode(errors="replace") for file in (out, err)))
+            return Completed(code, *(file.read().decode(errors="replace") for file in (stdout, stderr)))
 
-        try:
-            yield finish
-        finally:
-            if child.poll() is None:
-                _end_group(child)
+        yield wait
 
 
 def stream(
@@ -189,56 +158,50 @@ def stream(
 
     Returns: its exit code. Raises: ProcessError when it is not there.
     """
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with _running(args, env, cwd, text=True, errors="replace", **streams) as child:
+        for line in child.stdout or ():
+            on_line(line.rstrip())
+        return child.wait()
+
+
+def start_detached(args: Sequence[str | Path], *, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a program that may outlive this one: no stream of ours, its output at the end of a file, / as its folder.
+
+    Raises: ProcessError when it cannot be started.
+    """
+    with log.open("ab") as output:
+        return _popen(args, env, Path("/"), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+
+@contextlib.contextmanager
+def _running(
+    args: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None, **options: Any
+) -> Iterator[subprocess.Popen[Any]]:
+    """Start a program; it, and all that it started, is ended with the block unless the block has waited for its end."""
+    with _popen(args, env, cwd, **options) as child:
+        try:
+            yield child
+        finally:
+            if child.returncode is None:
+                _end_group(child)
+
+
+def _popen(
+    args: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None, **options: Any
+) -> subprocess.Popen[Any]:
+    """Start a program in a session of its own. Raises: ProcessError when it cannot be started."""
     try:
-        child = subprocess.Popen(
-            [str(a) for a in args],
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        return subprocess.Popen(list(map(str, args)), env=dict(env), cwd=cwd, start_new_session=True, **options)
     except OSError as error:
         raise ProcessError(f"Run {args[0]}", error.strerror or str(error), f"Install {args[0]}.") from error
-    with child:
-        try:
-            for line in child.stdout or ():
-                on_line(line.rstrip())
-            return child.wait()
-        except BaseException:
-            _end_group(child)
-            raise
 
 
 def _end_group(leader: subprocess.Popen[Any]) -> None:
     """End a program and all that it started: kindly, then by force."""
-    for how, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(leader.pid, how)
+    for ending, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, None)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # to macOS, of one that has ended
+            os.killpg(leader.pid, ending)
         with contextlib.suppress(subprocess.TimeoutExpired):
             leader.wait(patience)
             return
-
-
-def start_detached(args: Sequence[str | Path], *, env: Mapping[str, str], log: Path) -> int:
-    """Start a program that outlives this one: a session of its own, no stream of ours, its output in a file.
-
-    Returns: its process id. Raises: ProcessError when it cannot be started.
-    """
-    try:
-        with log.open("ab") as output:
-            child = subprocess.Popen(
-                [str(a) for a in args],
-                env=dict(env),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise ProcessError(f"Start {args[0]}", error.strerror or str(error)) from error
-    return child.pid

@@ -56,8 +56,7 @@ class ChrootRunner:
             new = [which("unshare"), *NEW, *mounting(system.root)] if mounts else []
             command = [*new, *entering(system, user), *start(system, port)]
             log = system.root.parent / "log"
-            env = process.environment()
-            service = HostProcess(command, env=env, port=port, log=log, wrapped=mounts, proc=mounts)
+            service = HostProcess(command, port=port, log=log, namespaced=mounts)
             try:
                 yield service
             finally:

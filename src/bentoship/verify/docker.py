@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bentoship.errors import EngineError
-from bentoship.stores.credentials import Credentials
 from bentoship.system.network import is_loopback
 from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
 
@@ -27,7 +26,7 @@ class DockerRunner:
         from bentoship.docker.connection import connect
 
         try:
-            host = connect().place.host
+            host = connect().endpoint.host
         except EngineError as error:
             return f"Docker: {error.why}"
         # Its loopback is not ours: neither its ports nor our local registry would be where they are looked for.
@@ -106,7 +105,7 @@ class DockerContainer:
 
 def _pull(engine: Engine, image: RemoteImage) -> None:
     """Pull by digest. Raises EngineError in the engine's words, which the SDK's own pulling does not look at."""
-    from bentoship.docker.connection import refused
+    from bentoship.docker.connection import auth_config, error_from_message, error_in
 
     doing, reference = f"Pull {image.reference}", image.reference
     with engine.doing(doing), engine.reaching(reference.host):
@@ -115,20 +114,11 @@ def _pull(engine: Engine, image: RemoteImage) -> None:
             str(reference.digest),
             stream=True,
             decode=True,
-            auth_config=_account(image.credentials),
+            auth_config=auth_config(image.credentials, reference.host),
         )
         for event in events:
-            if "error" in event:
-                raise refused(doing, str(event["error"]))
-
-
-def _account(account: Credentials | None) -> dict[str, str] | None:
-    """An account as the engine takes it (its API's X-Registry-Auth)."""
-    if account is None:
-        return None
-    if account.identity_token:
-        return {"identitytoken": account.identity_token}
-    return {"username": account.user, "password": account.password}
+            if (message := error_in(event)) is not None:
+                raise error_from_message(doing, message)
 
 
 def _remove(engine: Engine, name: str, reference: str) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from dataclasses import replace
 
-from bentoship.errors import NotVerifiedError, StoreError
-from bentoship.image.descriptor import INDEX_TYPES, Descriptor
-from bentoship.image.platforms import images_of, written
-from bentoship.stores.graph import read_manifest
+from bentoship.errors import NotVerifiedError
+from bentoship.image.platforms import platform_of
+from bentoship.stores.graph import manifests_of
 from bentoship.verify.runner import RemoteImage
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def fitting(image: RemoteImage) -> RemoteImage:
-    """The image for this machine: of an index one that it holds, else the image itself.
+    """Return the image for this machine: of an index one that it holds, else the image itself.
 
     Raises:
         StoreError: it is damaged.
@@ -24,16 +20,8 @@ def fitting(image: RemoteImage) -> RemoteImage:
     """
     doing = f"Run {image.reference}"
     # Containers are Linux's on any system.
-    here = f"linux/{_ARCHITECTURES.get(platform.machine(), platform.machine())}"
-    try:
-        document = read_manifest(image.store, image.root)
-        if image.root.media_type in INDEX_TYPES:
-            images = images_of(document)
-        else:
-            config = Descriptor.from_dict(json.loads(document)["config"])
-            images = {written(json.loads(read_manifest(image.store, config))): image.root}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(doing, f"it is damaged ({error!r})") from error
+    here = platform_of(platform.machine()) or f"linux/{platform.machine()}"
+    images = manifests_of(image.store, image.root)
     if here not in images:
         why = f"it is for {', '.join(images) or 'no platform at all'}, and this machine runs {here}"
         raise NotVerifiedError(doing, why, "This says nothing about the image. On such a machine it can be tried.")

@@ -6,11 +6,11 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bentoship.errors import ProcessError
+from bentoship.system import process
 from bentoship.verify.runner import STOP_TIMEOUT, Memory
 
 _WITHOUT_PROC = 3.0
@@ -18,45 +18,23 @@ _WITHOUT_PROC = 3.0
 
 
 class HostProcess:
-    """A program whose process, or whose child's, is a service; a Running.
+    """A service that runs as a process of this machine; a Running.
 
     Args:
         command: what starts it.
-        env: its environment.
         port: where it will listen.
         log: the file for what it writes.
-        wrapped: whether the service is the program's only child, instead of the program itself.
-        proc: whether it has a /proc, without which a service that ends its own processes cannot find them.
+        namespaced: whether the command gives it a namespace of processes: it is the command's only child then, and has
+            a /proc, without which a service that ends its own processes cannot find them.
 
     Raises: ProcessError when it cannot be started.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str | Path],
-        *,
-        env: Mapping[str, str],
-        port: int,
-        log: Path,
-        wrapped: bool,
-        proc: bool = True,
-    ) -> None:
+    def __init__(self, command: Sequence[str | Path], *, port: int, log: Path, namespaced: bool = True) -> None:
         self.address = f"http://127.0.0.1:{port}"
         self._log = log
-        self._wrapped = wrapped
-        self._proc = proc
-        try:
-            with log.open("wb") as output:
-                self._process = subprocess.Popen(
-                    [str(part) for part in command],
-                    env=dict(env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise ProcessError(f"Start {command[0]}", error.strerror or str(error)) from error
+        self._namespaced = namespaced
+        self._process = process.start_detached(command, env=process.environment(), log=log)
 
     def ended(self) -> bool:
         """Whether it runs no more."""
@@ -75,13 +53,13 @@ class HostProcess:
 
         Returns: its exit code, 128 and the signal's number when a signal has ended it; None for want of a /proc.
         """
-        pids = _children(self._process.pid) if self._wrapped else [self._process.pid]
+        pids = _children(self._process.pid) if self._namespaced else [self._process.pid]
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_TIMEOUT if self._proc else _WITHOUT_PROC)
-        if not self._proc and not self.ended():
+            self._process.wait(STOP_TIMEOUT if self._namespaced else _WITHOUT_PROC)
+        if not self._namespaced and not self.ended():
             self.kill()
             return None
         self.kill()

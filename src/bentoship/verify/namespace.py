@@ -57,8 +57,7 @@ class NamespaceRunner:
         with unpacked(image) as system:
             port = free_port()
             log = system.root.parent / "log"
-            env = process.environment()
-            service = HostProcess(_command(system, port), env=env, port=port, log=log, wrapped=True)
+            service = HostProcess(_command(system, port), port=port, log=log)
             try:
                 yield service
             finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tarfile
 import tempfile
@@ -14,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.errors import NotVerifiedError, StoreError
-from bentoship.image.descriptor import Descriptor
-from bentoship.image.layer import Layer
-from bentoship.stores.graph import read_manifest
+from bentoship.image.platforms import DEFAULT_PATH
+from bentoship.stores.graph import read_image
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import copy
 from bentoship.stores.unpacking import LAYER_TYPES, unpack
@@ -25,8 +23,6 @@ from bentoship.verify.runner import RemoteImage
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
 """The devices of /dev that programs take for granted."""
-
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,11 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
             with suppress(OSError):
                 shutil.copyfile(Path("/", name), resolve(root, name))
         user = _user(root, str(config.get("User") or ""))
-        env = {"PATH": _PATH, "HOME": user.home, **dict(entry.split("=", 1) for entry in config.get("Env") or [])}
+        env = {
+            "PATH": DEFAULT_PATH,
+            "HOME": user.home,
+            **dict(entry.split("=", 1) for entry in config.get("Env") or []),
+        }
         command = (*(config.get("Entrypoint") or []), *(config.get("Cmd") or []))
         yield System(root, tuple(map(str, command)), env, config.get("WorkingDir") or "/", user)
 
@@ -89,24 +89,15 @@ def _unpack(image: RemoteImage, layout: LayoutStore, root: Path) -> dict[str, An
     doing = f"Unpack {image.reference}"
     try:
         copy(image.store, layout, image.root)
-        document = json.loads(read_manifest(layout, image.root))
-        with layout.open(Descriptor.from_dict(document["config"])) as content:
-            config = json.loads(content.read())
-        unpack(_layers(doing, document, config), layout, root)
-        return dict(config.get("config") or {})
-    except (EOFError, tarfile.TarError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        pulled = read_image(layout, image.root)
+        for layer in pulled.layers:
+            if layer.descriptor.media_type not in LAYER_TYPES:
+                why = f"a layer is of the type {layer.descriptor.media_type}"
+                raise NotVerifiedError(doing, why, "An engine can unpack it.")
+        unpack(pulled.layers, layout, root)
+        return pulled.settings
+    except (EOFError, tarfile.TarError, zlib.error) as error:
         raise StoreError(doing, f"it is damaged ({error!r})") from error
-
-
-def _layers(doing: str, manifest: Mapping[str, Any], config: Mapping[str, Any]) -> list[Layer]:
-    layers = []
-    for entry, diff_id in zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True):
-        descriptor = Descriptor.from_dict(entry)
-        if descriptor.media_type not in LAYER_TYPES:
-            raise NotVerifiedError(doing, f"a layer is of the type {descriptor.media_type}", "An engine can unpack it.")
-        known = Descriptor(LAYER_TYPES[descriptor.media_type], descriptor.digest, descriptor.size)
-        layers.append(Layer(known, str(diff_id), ""))
-    return layers
 
 
 def _user(root: Path, named: str) -> User:

@@ -11,9 +11,8 @@ from typing import NoReturn
 import pytest
 
 from bentoship.assembly import image as assembly
-from bentoship.assembly.backend import DirectBackend
-from bentoship.bases import Base, Unmade
-from bentoship.bases.debian import debian_base
+from bentoship.assembly.backend import DirectBackend, Workplace
+from bentoship.bases import Base, Outline
 from bentoship.bento import Bento
 from bentoship.errors import PackagesError, StoreError, UnsupportedBentoError
 from bentoship.image.descriptor import INDEX, LAYER_GZIP, Descriptor
@@ -21,14 +20,20 @@ from bentoship.image.layer import Entry
 from bentoship.image.platforms import images_of
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
+from bentoship.stores import Registry
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.layout import LayoutStore
-from bentoship.stores.registry import RegistryStore
-from tests.support.bento import laid_out
-from tests.support.cache import needs_apt
+from tests.support.folders import FolderRegistry
+from tests.support.synthetic import GivenBases, laid_out, synthetic_base
 from tests.support.wheels import make_requirements, make_source, make_wheel
 
-pytestmark = needs_apt
+REPOSITORY = ImageReference("registry.invalid", "team/echo")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> FolderRegistry:
+    """The repository that images go to."""
+    return FolderRegistry(tmp_path / "registry", REPOSITORY.path)
 
 
 def never(*_: object) -> NoReturn:
@@ -37,15 +42,12 @@ def never(*_: object) -> NoReturn:
 
 
 def backend_of(
-    cache: LayerCache, layout: LayoutStore, folder: Path, bases: dict[str, Base], target: RegistryStore | None
+    cache: LayerCache, layout: LayoutStore, folder: Path, bases: dict[str, Base], target: Registry | None
 ) -> DirectBackend:
     """A backend with bases that are made already."""
-
-    def base(_: Bento, platform: str) -> Base:
-        return bases[platform]
-
     registry = (lambda _: target) if target else never
-    return DirectBackend(cache, layout, folder / "scratch", base, registry, base, never, list(bases))
+    place = Workplace(cache, layout, folder / "scratch")
+    return DirectBackend(place, list(bases), lambda _: GivenBases(bases), registry, never)
 
 
 class _Silent:
@@ -55,38 +57,37 @@ class _Silent:
 
 
 @pytest.fixture
-def bento(tmp_path: Path, offered: str) -> Bento:
+def bento(tmp_path: Path) -> Bento:
     """A Bento with one package, one model, a module and a script."""
-    return laid_out(tmp_path, offered)
+    return laid_out(tmp_path)
 
 
 def test_an_image_is_made_named_and_sent(
-    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, repository: ImageReference
+    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, target: FolderRegistry
 ) -> None:
     """The layout has it under the Bento's version, then under its tags; the registry has what the layout has."""
-    target = RegistryStore(repository, push=True)
     layers = LayerCache(cache / "layers")
     backend = backend_of(layers, layout, tmp_path, {"linux/amd64": base}, target)
     image = backend.containerize(bento)
     assert layout.resolve("one").digest == image.digest
-    assert image.parts[-1].title == "source echo:one"
-    references = [repository.with_tag("latest"), repository.with_tag("two")]
+    assert image.layers[-1].title == "source echo:one"
+    references = [REPOSITORY.with_tag("latest"), REPOSITORY.with_tag("two")]
     backend.tag(image, references)
     assert {layout.resolve(name).digest for name in ("latest", "two")} == {image.digest}
     pushed = backend.push(image, references, _Silent())
     assert pushed.digest == target.resolve("two").digest == target.resolve("latest").digest == image.digest
-    assert {part.outcome for part in pushed.parts} == {"sent"}
-    assert [(part.title, part.size) for part in pushed.parts] == [(part.title, part.size) for part in image.parts]
+    assert {layer.outcome for layer in pushed.layers} == {"sent"}
+    sent, made = ([(layer.title, layer.size) for layer in of.layers] for of in (pushed, image))
+    assert sent == made
     assert (pushed.sent > image.size, pushed.there) == (True, 0)
     again = backend.push(image, references, _Silent())
-    assert ({part.outcome for part in again.parts}, again.sent) == ({"present"}, 0)
+    assert ({layer.outcome for layer in again.layers}, again.sent) == ({"present"}, 0)
 
 
 def test_several_platforms_make_an_index(
-    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, repository: ImageReference
+    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, target: FolderRegistry
 ) -> None:
     """Its tags stand for the index, which holds an image for each; what they share is sent once."""
-    target = RegistryStore(repository, push=True)
     layers = LayerCache(tmp_path / "cache")
     bases = both(layers, base)
     backend = backend_of(layers, layout, tmp_path, bases, target)
@@ -94,12 +95,12 @@ def test_several_platforms_make_an_index(
     assert layout.resolve("one").media_type == INDEX
     assert list(image.images) == list(bases)
     assert image.size < sum(one.size for one in image.images.values())
-    titles = [part.title for part in image.parts]
+    titles = [layer.title for layer in image.layers]
     assert titles[:2] == ["base for linux/amd64", "base for linux/arm64"]
     assert titles[-2:] == ["model stars:v1", "source echo:one"]
-    pushed = backend.push(image, [repository.with_tag("latest")], _Silent())
+    pushed = backend.push(image, [REPOSITORY.with_tag("latest")], _Silent())
     assert pushed.digest == target.resolve("latest").digest == image.digest
-    assert {part.outcome for part in pushed.parts} == {"sent"}
+    assert {layer.outcome for layer in pushed.layers} == {"sent"}
     listed = images_of(read_manifest(target, target.resolve("latest")))
     assert {name: one.digest for name, one in listed.items()} == {n: one.digest for n, one in image.images.items()}
     for platform in bases:
@@ -107,44 +108,37 @@ def test_several_platforms_make_an_index(
         assert alone.digest == listed[platform].digest
 
 
-def test_byte_code_of_a_package_is_the_same_for_all_platforms(
-    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, offered: str
+def test_platforms_share_packages_that_are_no_program(
+    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path
 ) -> None:
-    """What is no program shares its layer, though the image of each platform has a Python of its own."""
+    """Their layer has byte-code, and is the same for all."""
     layers = LayerCache(cache / "layers")
-    arm = debian_base(cache, python=offered, platform="linux/arm64", layers=layers)
-    backend = backend_of(layers, layout, tmp_path, {"linux/amd64": base, "linux/arm64": arm}, None)
-    image = backend.containerize(bento)
-    assert [part.title for part in image.parts][-3:] == ["packages", "model stars:v1", "source echo:one"]
-    [packages] = [part for part in image.parts if part.title == "packages"]
+    arm = synthetic_base(tmp_path, layers, platform="linux/arm64")
+    image = backend_of(layers, layout, tmp_path, {"linux/amd64": base, "linux/arm64": arm}, None).containerize(bento)
+    assert [layer.title for layer in image.layers][-3:] == ["packages", "model stars:v1", "source echo:one"]
+    [packages] = [layer for layer in image.layers if layer.title == "packages"]
     with tarfile.open(layout.path(Descriptor(LAYER_GZIP, packages.digest, packages.size))) as archive:
         assert any(name.endswith(".pyc") for name in archive.getnames())
 
 
-def test_no_base_is_made_for_packages_that_cannot_be_had(
-    bento: Bento, layout: LayoutStore, tmp_path: Path, offered: str
-) -> None:
+def test_no_base_is_made_for_packages_that_cannot_be_had(bento: Bento, layout: LayoutStore, tmp_path: Path) -> None:
     """Wheels are asked for first, for all platforms."""
     for name in ("one", "two"):
         make_wheel(tmp_path / "wheels", name, tag="py3-none-manylinux_2_28_x86_64")
         make_source(tmp_path / "wheels", name)
     make_requirements(bento.path, tmp_path / "wheels", "tool==1.0", "one==1.0", "two==1.0")
 
-    def outline(_: Bento, platform: str) -> Unmade:
-        return Unmade(platform, 1, glibc=36)
-
-    cache = LayerCache(tmp_path / "cache")
-    platforms = ["linux/amd64", "linux/arm64"]
-    backend = DirectBackend(cache, layout, tmp_path / "scratch", never, never, outline, never, platforms)
+    place = Workplace(LayerCache(tmp_path / "cache"), layout, tmp_path / "scratch")
+    outlines = {platform: Outline(platform, (), glibc=36) for platform in ("linux/amd64", "linux/arm64")}
+    backend = DirectBackend(place, list(outlines), lambda _: GivenBases({}, outlines), never, never)
     with pytest.raises(PackagesError, match=r"no wheel for linux/arm64 of one==1\.0, two==1\.0\n"):
         backend.containerize(bento)
 
 
 def test_a_damaged_layer_of_one_of_several_images_is_made_again(
-    bento: Bento, base: Base, layout: LayoutStore, tmp_path: Path, repository: ImageReference
+    bento: Bento, base: Base, layout: LayoutStore, tmp_path: Path, target: FolderRegistry
 ) -> None:
     """It is found below the index, too."""
-    target = RegistryStore(repository, push=True)
     layers = LayerCache(tmp_path / "cache")
     backend = backend_of(layers, layout, tmp_path, both(layers, base), target)
     image = backend.containerize(bento)
@@ -153,26 +147,24 @@ def test_a_damaged_layer_of_one_of_several_images_is_made_again(
         copy.unlink()
         copy.write_bytes(bytes(source.descriptor.size))
     with pytest.raises(StoreError, match="run it again"):
-        backend.push(image, [repository.with_tag("latest")], _Silent())
-    assert backend.push(backend.containerize(bento), [repository.with_tag("latest")], _Silent()).digest == image.digest
+        backend.push(image, [REPOSITORY.with_tag("latest")], _Silent())
+    assert backend.push(backend.containerize(bento), [REPOSITORY.with_tag("latest")], _Silent()).digest == image.digest
 
 
 def test_a_bento_that_cannot_be_assembled_costs_no_base(bento: Bento, layout: LayoutStore, tmp_path: Path) -> None:
     """It is refused before a base is pulled or made."""
 
     refused = Bento(**{**vars(bento), "needs_dockerfile": ("runs `make`",)})
-    platforms = ["linux/amd64"]
-    cache = LayerCache(tmp_path / "cache")
-    backend = DirectBackend(cache, layout, tmp_path / "scratch", never, never, never, never, platforms)
+    place = Workplace(LayerCache(tmp_path / "cache"), layout, tmp_path / "scratch")
+    backend = DirectBackend(place, ["linux/amd64"], never, never, never)
     with pytest.raises(UnsupportedBentoError):
         backend.containerize(refused)
 
 
 def test_a_damaged_layer_is_never_sent_and_made_again(
-    bento: Bento, base: Base, layout: LayoutStore, tmp_path: Path, repository: ImageReference
+    bento: Bento, base: Base, layout: LayoutStore, tmp_path: Path, target: FolderRegistry
 ) -> None:
     """A blob that changed in the cache is noticed by its digest and removed; the next run makes it anew."""
-    target = RegistryStore(repository, push=True)
     layers = LayerCache(tmp_path / "cache")
     backend = backend_of(layers, layout, tmp_path, {"linux/amd64": base_in(layers, base)}, target)
     image = backend.containerize(bento)
@@ -181,7 +173,7 @@ def test_a_damaged_layer_is_never_sent_and_made_again(
     content[-1] ^= 1
     for copy in (layers.blob(source.descriptor), layout.path(source.descriptor)):
         copy.write_bytes(content)
-    references = [repository.with_tag("latest")]
+    references = [REPOSITORY.with_tag("latest")]
     with pytest.raises(StoreError, match="run it again"):
         backend.push(image, references, _Silent())
     assert not target.exists(source.descriptor)
@@ -190,47 +182,38 @@ def test_a_damaged_layer_is_never_sent_and_made_again(
 
 
 def test_what_another_repository_has_is_not_sent(
-    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, repository: ImageReference
+    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, target: FolderRegistry
 ) -> None:
     """The registry takes it from there; what is remembered wrongly is sent."""
     layers = LayerCache(cache / "layers")
-    first = backend_of(layers, layout, tmp_path, {"linux/amd64": base}, RegistryStore(repository, push=True))
+    first = backend_of(layers, layout, tmp_path, {"linux/amd64": base}, target)
     image = first.containerize(bento)
-    first.push(image, [repository.with_tag("latest")], _Silent())
-    other = ImageReference(repository.host, f"{repository.path}/other")
-    digests = [part.digest for part in image.parts]
-    known = {**dict.fromkeys(digests, repository.path), digests[1]: "tests/nowhere"}
-    second = DirectBackend(
-        layers,
-        layout,
-        tmp_path / "scratch",
-        lambda *_: base,
-        lambda _: RegistryStore(other, push=True),
-        lambda *_: base,
-        never,
-        ["linux/amd64"],
-        holders=lambda _: known,
-    )
+    first.push(image, [REPOSITORY.with_tag("latest")], _Silent())
+    other = ImageReference(REPOSITORY.host, "team/other")
+    sibling = FolderRegistry(target.root, other.path)
+    digests = [layer.digest for layer in image.layers]
+    known = {**dict.fromkeys(digests, REPOSITORY.path), digests[1]: "team/nowhere"}
+    place = Workplace(layers, layout, tmp_path / "scratch")
+    second = DirectBackend(place, ["linux/amd64"], never, lambda _: sibling, never, holders=lambda _: known)
     pushed = second.push(image, [other.with_tag("latest")], _Silent())
-    outcomes = [part.outcome for part in pushed.parts]
+    outcomes = [layer.outcome for layer in pushed.layers]
     assert outcomes == ["mounted", "sent", *["mounted"] * (len(outcomes) - 2)]
-    assert pushed.there == sum(part.size for part in pushed.parts) - pushed.parts[1].size
-    assert RegistryStore(other).resolve("latest").digest == image.digest
+    assert pushed.there == sum(layer.size for layer in pushed.layers) - pushed.layers[1].size
+    assert sibling.resolve("latest").digest == image.digest
 
 
 def test_a_model_that_cannot_be_compressed_is_sent_from_where_it_lies(
-    bento: Bento, base: Base, layout: LayoutStore, tmp_path: Path, repository: ImageReference
+    bento: Bento, base: Base, layout: LayoutStore, tmp_path: Path, target: FolderRegistry
 ) -> None:
     """There is no second copy of it; one that was changed under its name is noticed, and sent by its new digest."""
-    target = RegistryStore(repository, push=True)
     weights = bento.models[0].path / "weights.bin"
     weights.write_bytes(os.urandom(3_000_000))
     cache = LayerCache(tmp_path / "cache")
     backend = backend_of(cache, layout, tmp_path, {"linux/amd64": base_in(cache, base)}, target)
-    references = [repository.with_tag("latest")]
+    references = [REPOSITORY.with_tag("latest")]
     image = backend.containerize(bento)
     (model,) = assembly.model_layer(bento.models[0], cache)
-    (title,) = (part.title for part in image.parts if part.digest == model.descriptor.digest)
+    (title,) = (layer.title for layer in image.layers if layer.digest == model.descriptor.digest)
     assert title == "model stars:v1"
     for folder in (layout.folder, cache.folder):
         assert all(path.stat().st_size < 3_000_000 for path in folder.rglob("*"))
@@ -251,12 +234,12 @@ def both(layers: LayerCache, base: Base) -> dict[str, Base]:
     """Bases for two platforms, with a small layer each; both have the files of the one."""
     found = {}
     for platform in ("linux/amd64", "linux/arm64"):
-        small = layers.write([Entry("opt/base", content=platform.encode())], "base")
+        small = layers.write([Entry("opt/base", content=platform.encode())], "base", "base")
         found[platform] = dataclasses.replace(base, layers=(small,), platform=platform)
     return found
 
 
 def base_in(layers: LayerCache, base: Base) -> Base:
     """The base with a layer of its own in another cache, in place of its large one."""
-    small = layers.write([Entry("opt/base", content=b"base")], "base")
+    small = layers.write([Entry("opt/base", content=b"base")], "base", "base")
     return dataclasses.replace(base, layers=(small,))

@@ -13,15 +13,19 @@ from typing import Any
 import pytest
 
 from bentoship.assembly import diff as why
-from bentoship.assembly.image import BENTO_PATH
-from bentoship.assembly.plan import PlannedImage, PlannedLayer
-from bentoship.assembly.published import PublishedImage, published_images
+from bentoship.assembly.config import BENTO_PATH
+from bentoship.assembly.diff import published_images
+from bentoship.assembly.plan import PlannedImage
+from bentoship.assembly.recipe import Recipe
+from bentoship.bases import Outline
 from bentoship.bento import Bento, Model
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
-from bentoship.image.layer import Entry, folder, symlink
+from bentoship.image.layer import Entry, Estimate, Kind, folder, symlink
 from bentoship.image.manifest import Image, image_of, index_of
 from bentoship.layers.cache import LayerCache
+from bentoship.packages.install import Target
+from bentoship.packages.locks import Lock
 from bentoship.stores.layout import LayoutStore
 
 DEBIAN = {"debian": {"packages": [{"name": "libc6", "version": "2.36-9"}, {"name": "bash", "version": "5.2"}]}}
@@ -55,6 +59,13 @@ def bento(tmp_path: Path) -> Bento:
 Files = Mapping[str, bytes]
 
 
+def kind(title: str) -> Kind:
+    """What a layer of these tests is, by its title."""
+    first = title.partition(" ")[0].rstrip(",")
+    kinds: dict[str, Kind] = {"packages": "packages", "package": "packages", "model": "model", "source": "source"}
+    return kinds.get(first, "system" if title == "user and environment" else "base")
+
+
 def image(
     cache: LayerCache,
     layers: Mapping[str, Files],
@@ -65,14 +76,16 @@ def image(
 ) -> Image:
     """An image as it is assembled, its layers made of files by title."""
     made = [
-        cache.write([Entry(path, content=content) for path, content in files.items()], title)
+        cache.write([Entry(path, content=content) for path, content in files.items()], title, kind(title))
         for title, files in layers.items()
     ]
-    labels = {"org.bentoship.base": json.dumps(base or DEBIAN), "org.bentoship.packages": " ".join(packages)}
-    return image_of(made, {"Env": list(env), "Labels": labels}, platform, {})
+    labels = {"org.bentoship.base": json.dumps(base or DEBIAN), "org.bentoship.packages": json.dumps(list(packages))}
+    models = [{"tag": title.partition(" ")[2]} for title in layers if kind(title) == "model"]
+    annotations = {"org.bentoship.models": json.dumps(models)}
+    return image_of(made, {"Env": list(env), "Labels": labels}, platform, annotations)
 
 
-def publish(store: LayoutStore, *images: Image) -> dict[str, PublishedImage]:
+def publish(store: LayoutStore, *images: Image) -> dict[str, Image]:
     """Images that were published before, as they tell of themselves."""
     contents = [(one.config_descriptor, one.config) for one in images] + [
         (one.descriptor, one.manifest) for one in images
@@ -84,17 +97,22 @@ def publish(store: LayoutStore, *images: Image) -> dict[str, PublishedImage]:
     return published_images(store, contents[-1][0])
 
 
-def planned(one: Image, packages: Sequence[str] = (), base: Mapping[str, Any] = DEBIAN) -> PlannedImage:
-    """An image that is made already."""
-    layers = tuple(PlannedLayer(layer.title, layer.descriptor.size, layer.descriptor, layer) for layer in one.layers)
-    return PlannedImage(layers, tuple(packages), base, one)
+def planned(
+    bento: Bento,
+    made: Image | tuple[Estimate, ...],
+    packages: Sequence[str] = (),
+    base: Mapping[str, Any] = DEBIAN,
+    platform: str = "linux/amd64",
+) -> PlannedImage:
+    """An image that is made already, or layers that are yet to be."""
+    outline = Outline(platform, (), origin=base)
+    recipe = Recipe(bento, outline, Lock(Target(platform, "3.11", 36), tuple(packages)))
+    return PlannedImage(recipe, made.layers, made) if isinstance(made, Image) else PlannedImage(recipe, made)
 
 
-def told(
-    bento: Bento, now: PlannedImage, before: Mapping[str, PublishedImage], store: LayoutStore
-) -> list[why.Difference]:
+def told(now: PlannedImage, before: Mapping[str, Image], store: LayoutStore) -> list[why.Difference]:
     """The differences of the image for amd64."""
-    return [one for one, _ in why.differences(bento, {"linux/amd64": now}, before, store)]
+    return [one for one, _ in why.differences({"linux/amd64": now}, before, store)]
 
 
 def words(difference: why.Difference) -> list[tuple[str, str, int]]:
@@ -106,7 +124,7 @@ def test_the_same_image_differs_in_nothing(bento: Bento, cache: LayerCache, stor
     """Not even where its layers have other titles."""
     before = publish(store, image(cache, {"base": {"a": b"1"}, "source echo:one": {"b": b"2"}}))
     now = image(cache, {"base": {"a": b"1"}, "source echo:two": {"b": b"2"}})
-    assert told(bento, planned(now), before, store) == []
+    assert told(planned(bento, now), before, store) == []
 
 
 def test_source_differs_by_its_files(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:
@@ -122,11 +140,11 @@ def test_source_differs_by_its_files(bento: Bento, cache: LayerCache, store: Lay
         Entry(f"{at}/run.sh", content=b"#!", mode=0o755), Entry(f"{at}/service.py", content=b"b" * 10),
         symlink(f"{at}/link", "two"),
     ]  # fmt: skip
-    first, second = cache.write(old, "source echo:one"), cache.write(new, "source echo:two")
+    first, second = cache.write(old, "source echo:one", "source"), cache.write(new, "source echo:two", "source")
     start = image(cache, {})
     before = publish(store, image_of([first], json.loads(start.config)["config"], "linux/amd64", {}))
     now = replace(start, layers=(second,))
-    (difference,) = told(bento, planned(now), before, store)
+    (difference,) = told(planned(bento, now), before, store)
     assert (difference.title, difference.note) == ("source echo:two", "")
     assert words(difference) == [
         ("removed", "src/gone.py", 30), ("added", "src/new.py", 20), ("changed", "src/service.py", 10),
@@ -140,7 +158,7 @@ def test_packages_differ_by_their_versions(bento: Bento, cache: LayerCache, stor
     layers: dict[str, Files] = {"packages, part 1 of 2": {"a": b"1"}, "package numpy 2.1": {"b": b"2"}}
     before = publish(store, image(cache, layers, locked))
     new = ["numpy==2.2", "more==1", "uvicorn[standard]==1.0", 'win==3 ; sys_platform == "win32"', "./tool.whl"]
-    (difference,) = told(bento, PlannedImage((PlannedLayer("4 packages", 10),), tuple(new), DEBIAN), before, store)
+    (difference,) = told(planned(bento, (Estimate("4 packages", "packages", 10),), new), before, store)
     assert difference.title == "packages"
     versions = [(one.kind, one.name, one.before and one.before.version, one.now and one.now.version)
                 for one in difference.changes]  # fmt: skip
@@ -155,7 +173,7 @@ def test_packages_that_are_installed_anew_are_told(bento: Bento, cache: LayerCac
     """Another base has other byte-code, of the same versions."""
     before = publish(store, image(cache, {"packages": {"a": b"1"}}, ["numpy==2.1"]))
     now = image(cache, {"packages": {"a": b"2"}}, ["numpy==2.1"])
-    (difference,) = told(bento, planned(now, ["numpy==2.1"]), before, store)
+    (difference,) = told(planned(bento, now, ["numpy==2.1"]), before, store)
     assert difference.changes == ()
     assert "the same versions" in difference.note
 
@@ -164,40 +182,40 @@ def test_a_base_differs_by_its_packages(bento: Bento, cache: LayerCache, store: 
     """Debian's by their versions, before it is made; another one by its name."""
     before = publish(store, image(cache, {"Debian 12": {"a": b"1"}}))
     newer = {"debian": {"packages": [{"name": "libc6", "version": "2.36-10"}, DEBIAN["debian"]["packages"][1]]}}
-    base = (PlannedLayer("base", 10),)
-    (difference,) = told(bento, PlannedImage(base, (), newer), before, store)
+    base = (Estimate("base", "base", 10),)
+    (difference,) = told(planned(bento, base, (), newer), before, store)
     (change,) = difference.changes
     assert change == why.Change("libc6", why.Thing(version="2.36-9"), why.Thing(version="2.36-10"))
     other = {"image": "docker.io/library/python", "digest": f"sha256:{'ab' * 32}"}
-    (difference,) = told(bento, PlannedImage(base, (), other), before, store)
+    (difference,) = told(planned(bento, base, (), other), before, store)
     assert difference.note == "was made of Debian's packages, is docker.io/library/python@sha256:abababababab…"
-    (difference,) = told(bento, PlannedImage(base, (), {}), before, store)
+    (difference,) = told(planned(bento, base, (), {}), before, store)
     assert "was made of Debian's packages" in difference.note
 
 
 def test_a_model_differs_by_the_files_in_the_store(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:
     """Also before its layer is made, and where a file changed without changing its size."""
     before = publish(store, image(cache, {"model stars:v1": {"a": b"1"}, "model old:v1": {"b": b"2"}}))
-    now = PlannedImage((PlannedLayer("model stars:v2", 10),), ())
-    changed, removed = told(bento, now, before, store)
+    now = planned(bento, (Estimate("model stars:v2", "model", 10),))
+    changed, removed = told(now, before, store)
     assert (changed.title, words(changed)) == ("model stars:v2", [("changed", "weights.bin", 10)])
     assert (removed.title, removed.note) == ("model old:v1", "is not packed any more")
 
 
 def test_a_model_without_its_former_version_is_told(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:
     """One that is new has only new files; one whose former version was deleted has nothing to compare with."""
-    now = PlannedImage((PlannedLayer("model stars:v2", 10),), ())
-    (added,) = told(bento, now, publish(store, image(cache, {})), store)
+    now = planned(bento, (Estimate("model stars:v2", "model", 10),))
+    (added,) = told(now, publish(store, image(cache, {})), store)
     assert words(added) == [("added", "weights.bin", 10), ("added", "sub/same.txt", 4)]
-    (deleted,) = told(bento, now, publish(store, image(cache, {"model stars:v0": {"a": b"1"}})), store)
+    (deleted,) = told(now, publish(store, image(cache, {"model stars:v0": {"a": b"1"}})), store)
     assert (deleted.changes, deleted.note) == ((), "was v0, which is not in the model store any more")
 
 
 def test_settings_are_compared_and_not_shown(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:
     """Which variables differ, but not what they hold; the labels of packages and base are told with those."""
     before = publish(store, image(cache, {}, ["a==1"], env=["A=old-secret", "B=1"]))
-    now = planned(image(cache, {}, ["a==2"], {"image": "python"}, env=["A=new-secret", "B=1"]))
-    (difference,) = told(bento, now, before, store)
+    now = planned(bento, image(cache, {}, ["a==2"], {"image": "python"}, env=["A=new-secret", "B=1"]))
+    (difference,) = told(now, before, store)
     assert (difference.title, [change.name for change in difference.changes]) == ("settings", ["A"])
     (change,) = difference.changes
     assert (change.now and change.now.version, change.size) == (None, 0)
@@ -209,7 +227,7 @@ def test_what_is_gone_cannot_be_compared(bento: Bento, cache: LayerCache, store:
     before = publish(store, one)
     cache.blob(one.layers[0].descriptor).unlink()
     now = image(cache, {"source echo:two": {"a": b"3"}, "user and environment": {"b": b"4"}})
-    source, system = told(bento, planned(now), before, store)
+    source, system = told(planned(bento, now), before, store)
     assert source.changes == ()
     assert "cannot be compared" in source.note
     assert words(system) == [("changed", "b", 1)]
@@ -223,12 +241,10 @@ def test_each_platform_has_its_reasons_and_all_have_some(bento: Bento, cache: La
         return image(cache, {"packages": {platform: text}, f"source echo:{tag}": {"b": text}}, platform=platform)
 
     before = publish(store, *(of(platform, b"1", "one") for platform in both))
-    now = {platform: planned(of(platform, b"2", "two")) for platform in (*both, "linux/riscv64")}
-    found = why.differences(bento, {platform: now[platform] for platform in both}, before, store)
+    now = {platform: planned(bento, of(platform, b"2", "two")) for platform in (*both, "linux/riscv64")}
+    found = why.differences({platform: now[platform] for platform in both}, before, store)
     assert [(one.title, owners) for one, owners in found] == [("packages", both), ("source echo:two", both)]
-    found = why.differences(
-        bento, {"linux/arm64": now["linux/arm64"], "linux/riscv64": now["linux/riscv64"]}, before, store
-    )
+    found = why.differences({"linux/arm64": now["linux/arm64"], "linux/riscv64": now["linux/riscv64"]}, before, store)
     assert ("image", ("linux/riscv64",)) in [(one.title, owners) for one, owners in found]
 
 

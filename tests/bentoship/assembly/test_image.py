@@ -12,27 +12,24 @@ from typing import Any
 
 import pytest
 
-from bentoship.assembly import image as assembly
 from bentoship.bases import Base
 from bentoship.bento import Bento, Env
 from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import MTIME, Entry
 from bentoship.image.manifest import Image
 from bentoship.layers.cache import LayerCache
-from tests.support.bento import laid_out
-from tests.support.cache import needs_apt
+from tests.support.golden import as_document, golden
+from tests.support.synthetic import assembled, laid_out
 from tests.support.wheels import make_requirements, make_wheel
-
-pytestmark = needs_apt
 
 HOME = "home/bentoml"
 BENTO = f"{HOME}/bento"
 
 
 @pytest.fixture
-def bento(tmp_path: Path, offered: str) -> Bento:
+def bento(tmp_path: Path) -> Bento:
     """A Bento with one package, one model, a module and a script."""
-    return laid_out(tmp_path, offered)
+    return laid_out(tmp_path)
 
 
 def make(bento: Bento, base: Base, tmp_path: Path) -> tuple[Image, LayerCache]:
@@ -40,7 +37,7 @@ def make(bento: Bento, base: Base, tmp_path: Path) -> tuple[Image, LayerCache]:
     cache = LayerCache(tmp_path / "cache")
     scratch = tmp_path / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    return assembly.assemble(bento, base, cache, scratch), cache
+    return assembled(bento, base, cache, scratch), cache
 
 
 def members(image: Image, cache: LayerCache, base: Base) -> dict[str, tuple[tarfile.TarInfo, bytes]]:
@@ -160,7 +157,7 @@ def test_what_changes_is_seen(bento: Bento, base: Base, tmp_path: Path, what: st
     elif what == "env":
         bento = dataclasses.replace(bento, envs=(Env("MODE", "slow", "all"),))
     else:
-        extra = [cache.write([Entry("opt/x", content=b"x")], "more")]
+        extra = [cache.write([Entry("opt/x", content=b"x")], "more", "base")]
         base = dataclasses.replace(base, layers=(*base.layers, *extra))
     second, _ = make(bento, base, tmp_path)
     assert first.descriptor != second.descriptor
@@ -194,6 +191,14 @@ def test_the_manifest_tells_what_the_image_is(bento: Bento, base: Base, tmp_path
     assert json.loads(annotations["org.bentoship.models"]) == [{"tag": "stars:v1", "metadata": {"accuracy": 0.9}}]
     assert annotations["org.bentoship.bento"] == "echo:one"
     labels = config_of(image)["Labels"]
-    assert labels["org.bentoship.packages"] == "tool==1.0"
+    assert json.loads(labels["org.bentoship.packages"]) == ["tool==1.0"]
     packages = json.loads(labels["org.bentoship.base"])["debian"]["packages"]
     assert {"name", "version", "architecture", "sha256"} == set(packages[0])
+
+
+def test_the_configuration_as_a_whole(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Each setting, variable and label, and each annotation of the manifest: what changes one changes the digest."""
+    image, _ = make(bento, base, tmp_path)
+    annotations = json.loads(image.manifest)["annotations"]
+    described = {"config": config_of(image), "annotations": annotations}
+    assert as_document(described) == golden("image.json")

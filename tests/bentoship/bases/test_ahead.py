@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.bases import Base
 from bentoship.bases.ahead import debian_ahead
-from bentoship.bases.debian import debian_base, debian_outline
+from bentoship.bases.debian import DebianSource
 from bentoship.errors import BaseImageError
 from bentoship.layers.cache import LayerCache
 from tests.support.cache import needs_apt, with_packages
@@ -24,9 +23,8 @@ def test_it_is_found_when_it_was_waited_for(tmp_path: Path, offered: str) -> Non
     cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
     with debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers) as finish:
         finish()
-    outline = debian_outline(cache, python=offered, platform="linux/amd64", layers=layers)
-    assert isinstance(outline, Base)
-    assert outline == debian_base(cache, python=offered, platform="linux/amd64", layers=layers)
+    outline = DebianSource(cache, offered, layers).outline("linux/amd64")
+    assert outline.base == DebianSource(cache, offered, layers).make("linux/amd64")
 
 
 def test_a_base_that_cannot_be_had_is_told_by_who_waits(tmp_path: Path) -> None:
@@ -53,7 +51,7 @@ def test_it_ends_with_the_block(tmp_path: Path, offered: str) -> None:
     cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
     with debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers):
         pass
-    assert debian_base(cache, python=offered, platform="linux/amd64", layers=layers).layers
+    assert DebianSource(cache, offered, layers).make("linux/amd64").layers
 
 
 def test_nothing_is_left_when_it_ends_early(tmp_path: Path, offered: str) -> None:

@@ -13,16 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.assembly.image import target_of
-from bentoship.bases import Base, Unmade
-from bentoship.bases.debian import LEFT_OUT, debian_base, debian_outline
+from bentoship.bases import Base
+from bentoship.bases.debian import LEFT_OUT, DebianSource
 from bentoship.debian.sources import os_release
 from bentoship.errors import BaseImageError
 from bentoship.layers.cache import LayerCache
 from bentoship.system.rootfs import resolve
-from tests.support.bento import laid_out
 from tests.support.cache import kept, needs_apt
 from tests.support.elf import ARM64, programs
+from tests.support.synthetic import assembled, laid_out
 
 pytestmark = needs_apt
 
@@ -150,7 +149,7 @@ def test_up_to_date_base_is_found_without_apt(
     """While nothing changed no program is run."""
     monkeypatch.setenv("PATH", "/nonexistent")
     layers = LayerCache(cache / "layers")
-    assert debian_base(cache, python=offered, platform="linux/amd64", layers=layers) == base
+    assert DebianSource(cache, offered, layers).make("linux/amd64") == base
 
 
 def test_files_are_looked_at_only_to_compile(base: Base, cache: Path, tmp_path: Path, offered: str) -> None:
@@ -161,8 +160,8 @@ def test_files_are_looked_at_only_to_compile(base: Base, cache: Path, tmp_path: 
     library = tmp_path / "bases" / base.rootfs.name / "usr" / "lib" / f"python{offered}" / "ast.py"
     library.unlink()
     layers = LayerCache(tmp_path / "layers")
-    found = debian_outline(tmp_path, python=offered, platform="linux/amd64", layers=layers)
-    assert isinstance(found, Base)
+    found = DebianSource(tmp_path, offered, layers).outline("linux/amd64").base
+    assert found
     assert (found.layers, found.facts) == (base.layers, base.facts)
     assert not library.exists()
     assert found.compiler().args
@@ -172,7 +171,7 @@ def test_files_are_looked_at_only_to_compile(base: Base, cache: Path, tmp_path: 
 def test_lost_layer_is_made_again(base: Base, cache: Path, tmp_path: Path, offered: str) -> None:
     """A layer cache that was emptied gets the same layer, from the files that are there."""
     layers = LayerCache(tmp_path / "layers")
-    again = debian_base(cache, python=offered, platform="linux/amd64", layers=layers)
+    again = DebianSource(cache, offered, layers).make("linux/amd64")
     assert again.layers == base.layers
     assert layers.blob(base.layers[0].descriptor).is_file()
 
@@ -180,11 +179,11 @@ def test_lost_layer_is_made_again(base: Base, cache: Path, tmp_path: Path, offer
 _SCRIPT = """
 import sys
 from pathlib import Path
-from bentoship.bases.debian import debian_base
+from bentoship.bases.debian import DebianSource
 from bentoship.layers.cache import LayerCache
 from bentoship.system.rootfs import resolve
 cache = Path(sys.argv[1])
-base = debian_base(cache, python=sys.argv[2], platform="linux/amd64", layers=LayerCache(cache / "layers"))
+base = DebianSource(cache, sys.argv[2], LayerCache(cache / "layers")).make("linux/amd64")
 print(base.layers[0].descriptor.digest)
 """
 
@@ -203,7 +202,7 @@ def test_digest_is_the_same_in_other_circumstances(base: Base, tmp_path: Path, o
 def test_other_python_is_refused_with_what_there_is(cache: Path, offered: str) -> None:
     """Which Python Debian has, and both ways out, are told."""
     with pytest.raises(BaseImageError) as caught:
-        debian_base(cache, python="3.99", platform="linux/amd64", layers=LayerCache(cache / "layers"))
+        DebianSource(cache, "3.99", LayerCache(cache / "layers")).make("linux/amd64")
     assert f"Python {offered}" in caught.value.why
     assert f'docker.python_version: "{offered}"' in caught.value.hint
     assert "BASE_IMAGE=python:3.99-slim" in caught.value.hint
@@ -212,12 +211,12 @@ def test_other_python_is_refused_with_what_there_is(cache: Path, offered: str) -
 def test_unknown_platform_is_refused(cache: Path, offered: str) -> None:
     """Windows containers have no Debian."""
     with pytest.raises(BaseImageError, match="windows/amd64"):
-        debian_base(cache, python=offered, platform="windows/amd64", layers=LayerCache(cache / "layers"))
+        DebianSource(cache, offered, LayerCache(cache / "layers")).make("windows/amd64")
 
 
 def test_other_architecture_differs_in_programs_alone(base: Base, cache: Path, offered: str) -> None:
     """A base for arm64 is put together here, too; all its byte-code is what the other one has, file for file."""
-    other = debian_base(cache, python=offered, platform="linux/arm64", layers=LayerCache(cache / "layers"))
+    other = DebianSource(cache, offered, LayerCache(cache / "layers")).make("linux/arm64")
     made = {}
     for rootfs in (base.rootfs, other.rootfs):
         library = rootfs / "usr" / "lib" / f"python{offered}"
@@ -230,7 +229,7 @@ def test_other_architecture_differs_in_programs_alone(base: Base, cache: Path, o
 
 def test_every_program_of_another_architecture_is_for_it(cache: Path, offered: str) -> None:
     """Nothing of this machine's gets into a base for another one."""
-    other = debian_base(cache, python=offered, platform="linux/arm64", layers=LayerCache(cache / "layers"))
+    other = DebianSource(cache, offered, LayerCache(cache / "layers")).make("linux/arm64")
     machines = programs(other.rootfs)
     assert len(machines) > 100
     assert set(machines.values()) == {ARM64}
@@ -240,15 +239,28 @@ def test_every_program_of_another_architecture_is_for_it(cache: Path, offered: s
 
 def test_another_architecture_is_compiled_by_the_same_python(base: Base, cache: Path, offered: str) -> None:
     """By the base for this machine, whatever Python runs here."""
-    other = debian_base(cache, python=offered, platform="linux/arm64", layers=LayerCache(cache / "layers"))
+    other = DebianSource(cache, offered, LayerCache(cache / "layers")).make("linux/arm64")
     assert other.compiler() == base.compiler()
+
+
+def test_byte_code_of_a_package_is_the_same_for_all_platforms(
+    base: Base, cache: Path, tmp_path: Path, offered: str
+) -> None:
+    """What is no program shares its layer, though the image of each platform has a Python of its own."""
+    layers, bento = LayerCache(cache / "layers"), laid_out(tmp_path, offered)
+    arm = DebianSource(cache, offered, layers).make("linux/arm64")
+    images = [assembled(bento, one, layers, tmp_path) for one in (base, arm)]
+    titles = ["packages", "model stars:v1", "source echo:one"]
+    assert [[layer.title for layer in image.layers][-3:] for image in images] == [titles, titles]
+    assert images[0].layers[-3:] == images[1].layers[-3:]
+    with tarfile.open(layers.blob(images[0].layers[-3].descriptor)) as archive:
+        assert any(name.endswith(".pyc") for name in archive.getnames())
 
 
 def test_what_is_known_before_it_is_made_is_so(base: Base, cache: Path, tmp_path: Path, offered: str) -> None:
     """Packages have to run on the C library that its package's version tells."""
     layers = LayerCache(tmp_path / "layers")
-    outline = debian_outline(cache, python=offered, platform="linux/amd64", layers=layers)
-    assert isinstance(outline, Unmade)
-    bento = laid_out(tmp_path, offered)
-    assert target_of(bento, outline) == target_of(bento, base)
+    outline = DebianSource(cache, offered, layers).outline("linux/amd64")
+    assert outline.base is None
+    assert outline.glibc == base.facts.glibc
     assert outline.origin["debian"]["packages"] == base.origin["debian"]["packages"]

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from bentoship.bases import Base
 from bentoship.bases.interpreter import host_platform
-from bentoship.bases.registry import registry_base
+from bentoship.bases.registry import RegistrySource
 from bentoship.errors import BaseImageError
 from bentoship.image.descriptor import (
     CONFIG,
@@ -98,11 +99,16 @@ def named(repository: ImageReference, descriptor: Descriptor, tag: str) -> Descr
     return descriptor
 
 
-def pull(image: ImageReference, cache: Path, *, python: str = "3.11", platform: str = "linux/amd64") -> Base:
+def pull(
+    image: ImageReference,
+    cache: Path,
+    *,
+    python: str = "3.11",
+    platform: str = "linux/amd64",
+    tell: Callable[[str], None] = lambda _: None,
+) -> Base:
     layout = LayoutStore(cache / "layers")
-    return registry_base(
-        image, python=python, platform=platform, store=RegistryStore(image), cache=cache, layout=layout
-    )
+    return RegistrySource(image, python, RegistryStore(image), cache, layout, tell).make(platform)
 
 
 def test_layers_and_settings_are_taken_over(repository: ImageReference, tmp_path: Path) -> None:
@@ -131,9 +137,12 @@ def test_platform_is_chosen_from_an_index(repository: ImageReference, tmp_path: 
     index = push_index(repository, media_type, "1", amd64=amd, arm64=arm)
     base = pull(repository.with_tag("1"), tmp_path, platform="linux/arm64")
     assert (base.rootfs / "etc" / "arm").exists()
-    assert base.origin == {"image": repository.repository, "digest": index.digest, "pinned": False}
+    assert base.origin == {"image": repository.repository, "digest": index.digest}
+    told: list[str] = []
+    assert pull(repository.with_tag("1"), tmp_path, platform="linux/arm64", tell=told.append) == base
+    assert f"pin it: {repository.with_tag('1')}@{index.digest}" in told[-1]
     pinned = pull(repository.with_digest(index.digest), tmp_path, platform="linux/arm64")
-    assert (pinned.layers, pinned.origin) == (base.layers, {**base.origin, "pinned": True})
+    assert (pinned.layers, pinned.origin) == (base.layers, base.origin)
 
 
 @needs_apt
@@ -186,8 +195,9 @@ def test_pinned_base_is_asked_for_once(repository: ImageReference, tmp_path: Pat
     """A digest never means anything else, so no registry is needed for it again."""
     amd = push(repository, SYSTEM)
     image = repository.with_digest(push_index(repository, INDEX, "", amd64=amd).digest)
-    first = pull(image, tmp_path)
-    assert first.origin["pinned"] is True
+    told: list[str] = []
+    first = pull(image, tmp_path, tell=told.append)
+    assert told == [f"on the base {image} for linux/amd64"]
     gone = replace(image, host="127.0.0.1:9")
     assert replace(pull(gone, tmp_path), origin={}, layers=()) == replace(first, origin={}, layers=())
 

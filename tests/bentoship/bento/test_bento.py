@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -332,13 +331,13 @@ def test_the_base_that_a_bentofile_names_is_known(tmp_path: Path) -> None:
 
 
 def test_what_else_is_in_the_store_does_not_matter(tmp_path: Path) -> None:
-    """A broken Bento of another project stays where it is; what a killed build has left is removed."""
+    """A broken Bento stays where it is, whether of another project or of this one; none is there but whole ones."""
     project = make_project(tmp_path / "project")
-    broken = project.bentoml_home / "bentos" / "other" / "abc"
-    with subprocess.Popen(["true"]) as ended:
-        pass
-    left = project.bentoml_home / "bentos" / "echo" / f"building-{ended.pid}"
-    for folder in (broken, left):
+    broken = [project.store / "other" / "abc", project.store / "echo" / "abc"]
+    for folder in broken:
         folder.mkdir(parents=True)
-    assert bento.build(project).fresh
-    assert (broken.is_dir(), left.exists()) == (True, False)
+    (project.store / "echo" / "latest").write_text("abc", "utf-8")
+    built = bento.build(project)
+    assert built.fresh
+    assert (project.store / "echo" / "latest").read_text("utf-8") == built.version
+    assert sorted(path for path in project.store.glob("*/*") if path.is_dir()) == sorted([*broken, built.path])

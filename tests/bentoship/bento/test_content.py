@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bentoship.bento.content import content_version, image_files, titled
-from tests.support.bento import laid_out
+from bentoship.bento.content import content_version, image_files, retitle
+from tests.support.synthetic import laid_out
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_serving_needs_the_source_the_entrypoint_and_the_readme(folder: Path) ->
 )
 def test_the_readme_has_the_version(readme: str, packed: str) -> None:
     """In the title that BentoML gives it; one that the user wrote stays as it is."""
-    assert titled(readme.encode(), "building-1", "one") == packed.encode()
+    assert retitle(readme.encode(), "building-1", "one") == packed.encode()
 
 
 def test_the_version_does_not_know_when_and_from_where(folder: Path) -> None:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from bentoship.bento.description import fingerprint, traced
+from bentoship.bento.description import fingerprint, trace_calls
 
 SOURCE = """\
 import os
@@ -82,7 +82,7 @@ def test_what_is_run_is_noticed() -> None:
     def beside() -> None: ...
 
     before()
-    with traced() as run:
+    with trace_calls() as run:
         within()
         thread = threading.Thread(target=beside)
         thread.start()

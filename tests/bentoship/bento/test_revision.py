@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bentoship import bento
-from bentoship.bento import Bento, Project
+from bentoship.bento import Bento, BuildContext
 from tests.support.bento import append, edit, make_project
 
 HELPER = """\
@@ -21,7 +22,7 @@ def size():
 """
 
 
-def exact_project(folder: Path) -> Project:
+def exact_project(folder: Path) -> BuildContext:
     """A project whose lock can be no other, with a module of its own."""
     project = make_project(folder)
     (folder / "requirements.txt").write_text("bentoml==1.4.39\n", "utf-8")
@@ -32,13 +33,12 @@ def exact_project(folder: Path) -> Project:
     return project
 
 
-def contents(one: Bento) -> dict[str, bytes]:
+def contents(packed: Bento) -> dict[str, bytes]:
     """The files of a Bento, without what tells when it was built."""
-    files = {path.relative_to(one.path).as_posix(): path.read_bytes() for path in one.path.rglob("*") if path.is_file()}
+    files = [path for path in packed.path.rglob("*") if path.is_file()]
     return {
-        name: re.sub(rb"(?m)creation_time: .*|building-\d+", b"", content)
-        for name, content in files.items()
-        if name != "apis/openapi.yaml"  # it names the version that it was built as
+        path.relative_to(packed.path).as_posix(): re.sub(rb"(?m)^creation_time: .*", b"", path.read_bytes())
+        for path in files
     }
 
 
@@ -60,7 +60,7 @@ def test_where_its_description_stays_the_service_is_not_imported(tmp_path: Path)
     assert bento.up_to_date(projects[0]) == replace(revised, fresh=False)
     edit(projects[0].folder / "helper.py", "SIZE + 1", "SIZE + 2")
     preview = bento.preview(projects[0], tmp_path / "preview")
-    assert preview.path == tmp_path / "preview"
+    assert preview.path.parent.parent == tmp_path / "preview"
     assert bento.build(projects[0], begin=lambda: begun.append("again")).version == preview.version
     assert begun == ["two"]
 
@@ -92,7 +92,11 @@ def test_a_bento_by_another_bentoml_is_no_start(tmp_path: Path, monkeypatch: pyt
     """Another version may describe the same service in another way."""
     project = exact_project(tmp_path / "project")
     bento.build(project)
-    monkeypatch.setattr("bentoship.bento.inputs._bentoml_version", lambda: "0.1")
+    (tmp_path / "other" / "bentoml").mkdir(parents=True)
+    (tmp_path / "other" / "bentoml" / "__init__.py").touch()
+    (tmp_path / "other" / "bentoml-0.1.dist-info").mkdir()
+    monkeypatch.delitem(sys.modules, "bentoml", raising=False)
+    monkeypatch.syspath_prepend(tmp_path / "other")
     edit(project.folder / "helper.py", "return SIZE", "return SIZE + 1")
     begun: list[str] = []
     bento.build(project, begin=lambda: begun.append("yes"))

@@ -12,8 +12,9 @@ import docker
 import pytest
 
 from bentoship.backend import Built
-from bentoship.docker.backend import DockerBackend, Workplace
-from bentoship.docker.connection import Engine, Place, connect
+from bentoship.docker.backend import DockerBackend
+from bentoship.docker.build import Workplace
+from bentoship.docker.connection import Endpoint, Engine, connect
 from bentoship.errors import EngineError, RegistryError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
@@ -84,7 +85,7 @@ def test_tags_and_layers_get_to_the_registry(
     pushed = pusher.push(image, references, watched)
     store = RegistryStore(references[0], ALICE)
     assert pushed.digest == store.resolve("latest").digest == store.resolve("one").digest
-    assert [part.outcome for part in pushed.parts] == ["sent"]
+    assert [layer.outcome for layer in pushed.layers] == ["sent"]
     assert (pushed.sent > 1_000_000, pushed.there) == (True, 0)
     assert watched.done == watched.total >= 1_000_000
     again = pusher.push(image, references, Watched())
@@ -249,7 +250,7 @@ def test_an_engine_behind_tls_is_reached(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_disk_that_is_full_is_told() -> None:
     """The engine's own disk is another matter than this machine's caches."""
-    engine = Engine(docker.DockerClient(base_url="unix:///nowhere", version="1.41"), Place("unix:///nowhere"))
+    engine = Engine(docker.DockerClient(base_url="unix:///nowhere", version="1.41"), Endpoint("unix:///nowhere"))
     refusal = docker.errors.APIError("500", explanation="write /layer: no space left on device")
     with pytest.raises(EngineError, match="no space left") as caught, engine.doing("Load it"):
         raise refusal

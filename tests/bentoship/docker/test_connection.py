@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from bentoship.docker import connection as engine
-from bentoship.docker.connection import find
+from bentoship.docker.connection import auth_config, error_in, find_endpoint
 from bentoship.errors import EngineError
+from bentoship.stores.credentials import Credentials
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,7 @@ def rootless(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_the_usual_place(home: Path) -> None:
     """Without any setting it is Docker's own socket."""
-    assert find().host == f"unix://{home}/usual.sock"
+    assert find_endpoint().host == f"unix://{home}/usual.sock"
 
 
 @pytest.mark.usefixtures("rootless")
@@ -59,7 +60,7 @@ def test_docker_host_comes_first(context: str, monkeypatch: pytest.MonkeyPatch) 
     """It wins over contexts and sockets; podman's socket is as good as another one."""
     monkeypatch.setenv("DOCKER_CONTEXT", context)
     monkeypatch.setenv("DOCKER_HOST", "unix:///run/podman/podman.sock")
-    assert find().host == "unix:///run/podman/podman.sock"
+    assert find_endpoint().host == "unix:///run/podman/podman.sock"
 
 
 @pytest.mark.parametrize("by", ["environment", "configuration"])
@@ -71,14 +72,14 @@ def test_a_context_is_followed(
         monkeypatch.setenv("DOCKER_CONTEXT", context)
     else:
         (home / ".docker" / "config.json").write_text(json.dumps({"currentContext": context}))
-    assert find().host == "tcp://far.example:2375"
+    assert find_endpoint().host == "tcp://far.example:2375"
 
 
 def test_an_engine_of_the_user_s_own_is_found(rootless: str) -> None:
     """Programs that are called are told of it, because Docker's command would not look there."""
-    place = find()
-    assert place.host == rootless
-    assert place.env == {"DOCKER_HOST": rootless}
+    endpoint = find_endpoint()
+    assert endpoint.host == rootless
+    assert endpoint.env == {"DOCKER_HOST": rootless}
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,28 @@ def test_what_cannot_be_reached_is_told(settings: dict[str, str], told: str, mon
     assert told in caught.value.why
     assert "DOCKER_HOST" in caught.value.hint
     assert len(str(caught.value).splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ({"status": "Pushed", "id": "0123"}, None),
+        ({"error": "denied"}, "denied"),
+        ({"error": "in short", "errorDetail": {"message": "at length"}}, "at length"),
+        ({"error": "in short", "errorDetail": {}}, "in short"),
+    ],
+)
+def test_an_engine_s_complaints_are_found_in_its_streams(event: dict[str, object], message: str | None) -> None:
+    """In the detail, where there is one."""
+    assert error_in(event) == message
+
+
+def test_an_account_is_given_to_the_engine_as_it_takes_them() -> None:
+    """A token where there is one, user and password otherwise; nobody is an empty one, so that no other is taken."""
+    assert auth_config(Credentials("alice", "secret"), "host:1") == {
+        "username": "alice",
+        "password": "secret",
+        "serveraddress": "host:1",
+    }
+    assert auth_config(Credentials("", "", "token"), "host:1") == {"identitytoken": "token", "serveraddress": "host:1"}
+    assert auth_config(None, "host:1") == {}

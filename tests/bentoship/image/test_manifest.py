@@ -7,11 +7,16 @@ import pytest
 
 from bentoship.image.descriptor import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor
 from bentoship.image.layer import Layer
-from bentoship.image.manifest import image_of, index_of
+from bentoship.image.manifest import Image, image_of, index_of
 from bentoship.image.platforms import images_of
 
 LAYERS = [
-    Layer(Descriptor(LAYER_GZIP, f"sha256:{number:064x}", 100 + number), f"sha256:{number + 8:064x}", f"layer {number}")
+    Layer(
+        Descriptor(LAYER_GZIP, f"sha256:{number:064x}", 100 + number),
+        f"sha256:{number + 8:064x}",
+        f"layer {number}",
+        "base",
+    )
     for number in range(2)
 ]
 
@@ -24,11 +29,12 @@ def test_the_documents_fit_together() -> None:
     assert manifest["config"]["mediaType"] == CONFIG
     assert manifest["config"]["digest"] == f"sha256:{hashlib.sha256(image.config).hexdigest()}"
     assert manifest["config"]["size"] == len(image.config)
-    assert manifest["layers"] == [layer.descriptor.to_dict() for layer in LAYERS]
+    assert manifest["layers"] == [
+        {**layer.descriptor.to_dict(), "annotations": {"org.bentoship.layer.kind": "base"}} for layer in LAYERS
+    ]
     assert config["rootfs"]["diff_ids"] == [layer.diff_id for layer in LAYERS]
     assert len(config["history"]) == len(LAYERS)
     assert (config["os"], config["architecture"], config["config"]) == ("linux", "amd64", {"User": "bentoml"})
-    assert image.size == 201 + len(image.config) + len(image.manifest)
 
 
 def test_the_same_inputs_give_the_same_bytes() -> None:
@@ -60,3 +66,38 @@ def test_an_index_lists_images_with_their_platforms() -> None:
         {**arm.descriptor.to_dict(), "platform": {"architecture": "arm64", "os": "linux", "variant": "v8"}},
     ]
     assert images_of(content) == {"linux/amd64": amd.descriptor, "linux/arm64": arm.descriptor}
+
+
+def test_an_image_is_read_back_as_it_was_written() -> None:
+    """With its layers, their titles and kinds, whatever it lies in."""
+    image = image_of(LAYERS, {"User": "x"}, "linux/arm64", {"a": "1"})
+    assert Image.parse(image.manifest, image.config) == image
+    assert image.settings == {"User": "x"}
+
+
+def test_an_image_that_a_builder_made_tells_its_commands() -> None:
+    """Steps without a layer have none; layers without steps have no titles; all of it counts as a base."""
+    made = image_of(LAYERS, {}, "linux/amd64", {})
+    config = json.loads(made.config)
+    manifest = json.loads(made.manifest)
+    for entry in manifest["layers"]:
+        del entry["annotations"]
+    steps: list[dict[str, object]] = [
+        {"created_by": "ADD rootfs"},
+        {"created_by": "ENV A=1", "empty_layer": True},
+        {"created_by": "RUN make"},
+    ]
+    for history, titles in ((steps, ["ADD rootfs", "RUN make"]), (steps[:1], ["layer", "layer"])):
+        text = json.dumps({**config, "history": [{**step, "comment": "buildkit"} for step in history]})
+        read = Image.parse(json.dumps(manifest).encode(), text.encode())
+        assert [(layer.title, layer.kind) for layer in read.layers] == [(title, "base") for title in titles]
+        assert read.config_descriptor == made.config_descriptor
+
+
+@pytest.mark.parametrize(
+    ("manifest", "config"), [(b"{", b"{}"), (b"{}", b"{}"), (b"[]", b"{}"), (b'{"layers": 1}', b"1")]
+)
+def test_what_is_no_image_is_not_read(manifest: bytes, config: bytes) -> None:
+    """Whoever asked tells where it came from."""
+    with pytest.raises((KeyError, TypeError, AttributeError, ValueError)):
+        Image.parse(manifest, config)

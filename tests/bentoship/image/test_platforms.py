@@ -8,13 +8,26 @@ from dataclasses import dataclass
 import pytest
 
 from bentoship.image.descriptor import MANIFEST, Descriptor
-from bentoship.image.platforms import describe, each_once, images_of, written
+from bentoship.image.platforms import ARCHITECTURES, describe, each_once, images_of, platform_of, written
 
 
 @pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64", "linux/arm/v7", "windows/amd64"])
 def test_a_platform_is_written_as_it_is_described(platform: str) -> None:
     """There and back."""
     assert written(describe(platform)) == platform
+
+
+def test_a_machine_s_platform_is_found_by_its_kernel_s_name() -> None:
+    """Of those that images are made for."""
+    machines = ["x86_64", "aarch64", "riscv64"]
+    assert [platform_of(machine) for machine in machines] == ["linux/amd64", "linux/arm64", None]
+
+
+def test_others_names_of_an_architecture() -> None:
+    """What apt and an index call it is the same; the kernel and wheels have names of their own."""
+    for platform, architecture in ARCHITECTURES.items():
+        assert describe(platform)["architecture"] == architecture.debian
+        assert platform_of(architecture.machine) == platform
 
 
 def test_a_variant_that_goes_without_saying_may_be_left_out() -> None:

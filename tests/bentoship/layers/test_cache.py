@@ -19,7 +19,7 @@ ENTRIES = [Entry("etc/motd", content=b"hello")]
 def test_a_layer_is_what_its_digests_say(tmp_path: Path) -> None:
     """The blob has the descriptor's digest and size, and unpacks to what the diff id names."""
     cache = LayerCache(tmp_path)
-    layer = cache.write(ENTRIES, "test")
+    layer = cache.write(ENTRIES, "test", "source")
     blob = cache.blob(layer.descriptor).read_bytes()
     assert layer.descriptor.media_type == LAYER_GZIP
     assert layer.descriptor.size == len(blob)
@@ -35,7 +35,7 @@ def stream() -> Iterator[bytes]:
 def test_a_layer_that_is_not_kept_is_made_anew_from_its_files(tmp_path: Path) -> None:
     """Blob and tar are one; only who can give it finds it again, and nothing of it lies in the cache."""
     cache = LayerCache(tmp_path)
-    (layer,) = cache.make("key", lambda: [measured(stream, "test")], stream=stream)
+    (layer,) = cache.make("key", lambda: [measured(stream, "test", "model")], stream=stream)
     content = b"".join(stream())
     assert layer.descriptor == Descriptor.of(LAYER_TAR, content)
     assert layer.diff_id == layer.descriptor.digest
@@ -53,7 +53,7 @@ def test_a_key_is_made_once(tmp_path: Path) -> None:
     made: list[Layer] = []
 
     def make() -> list[Layer]:
-        made.append(cache.write(ENTRIES, "test"))
+        made.append(cache.write(ENTRIES, "test", "source"))
         return made
 
     assert cache.make("key", make) == cache.make("key", make)
@@ -63,10 +63,10 @@ def test_a_key_is_made_once(tmp_path: Path) -> None:
 def test_a_blob_that_is_cut_short_is_made_again(tmp_path: Path) -> None:
     """A damaged cache is noticed and mended."""
     cache = LayerCache(tmp_path)
-    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
+    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test", "source")])
     cache.blob(layer.descriptor).write_bytes(b"short")
     assert cache.find("key") is None
-    (again,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
+    (again,) = cache.make("key", lambda: [cache.write(ENTRIES, "test", "source")])
     assert again == layer
     assert cache.blob(layer.descriptor).stat().st_size == layer.descriptor.size
 
@@ -75,9 +75,9 @@ def test_a_blob_that_is_cut_short_is_made_again(tmp_path: Path) -> None:
 def test_a_record_that_says_nothing_is_none(tmp_path: Path, record: object) -> None:
     """One of another version is as if it was not there."""
     cache = LayerCache(tmp_path)
-    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
+    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test", "source")])
     records.keep(tmp_path / "keys" / "key.json", record)
-    assert cache.make("key", lambda: [cache.write(ENTRIES, "test")]) == (layer,)
+    assert cache.make("key", lambda: [cache.write(ENTRIES, "test", "source")]) == (layer,)
     assert cache.find("key") == (layer,)
 
 
@@ -85,19 +85,19 @@ def test_a_record_that_says_nothing_is_none(tmp_path: Path, record: object) -> N
 def test_a_record_with_another_letter_is_none(tmp_path: Path, part: str) -> None:
     """No image gets a wrong diff id, or another digest for another title."""
     cache = LayerCache(tmp_path)
-    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
+    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test", "source")])
     record = tmp_path / "keys" / "key.json"
     text = record.read_text("utf-8")
     place = text.index('"', text.index(f'"{part}"') + len(part) + 2) + 3
     record.write_text(f"{text[:place]}{'0' if text[place] != '0' else '1'}{text[place + 1 :]}", "utf-8")
     assert cache.find("key") is None
-    assert cache.make("key", lambda: [cache.write(ENTRIES, "test")]) == (layer,)
+    assert cache.make("key", lambda: [cache.write(ENTRIES, "test", "source")]) == (layer,)
 
 
 def test_a_dropped_layer_is_made_again(tmp_path: Path) -> None:
     """Whatever else is damaged beside it."""
     cache = LayerCache(tmp_path)
-    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test")])
+    (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test", "source")])
     (tmp_path / "keys" / "other.json").write_bytes(b"\xff")
     cache.drop(layer.descriptor)
     assert cache.find("key") is None
@@ -108,7 +108,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     """A layer is kept whole or not at all."""
     cache = LayerCache(tmp_path)
     try:
-        cache.write([Entry("x", content=tmp_path / "missing")], "test")
+        cache.write([Entry("x", content=tmp_path / "missing")], "test", "source")
     except FileNotFoundError:
         assert list((tmp_path / "blobs" / "sha256").iterdir()) == []
     else:

@@ -11,7 +11,7 @@ from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry
 from bentoship.packages import install as packages
 from bentoship.packages.install import Target
-from bentoship.packages.locks import lock
+from bentoship.packages.locks import resolve
 from tests.support.wheels import make_requirements, make_wheel
 
 TARGET = Target("linux/amd64", "3.11", 36)
@@ -34,7 +34,8 @@ def installed(tmp_path: Path, bento: Path, target: Target = TARGET) -> dict[str,
     """What is installed for a Bento, by path in the image."""
     into = tmp_path / "installed"
     into.mkdir()
-    install(bento, lock(bento, target, tmp_path / "locks"), into, target)
+    (lock,) = resolve(bento, [target], tmp_path / "locks")
+    install(bento, lock.lines, into, target)
     return {entry.path: entry for one in packages.distributions(into, target) for entry in one.entries}
 
 

@@ -15,34 +15,27 @@ from typing import NoReturn
 import pytest
 
 from bentoship.bases import Base
-from bentoship.image.layer import Layer
+from bentoship.image.layer import Estimate, Layer
 from bentoship.layers.cache import LayerCache
 from bentoship.layers.segments import Segment
 from bentoship.packages.install import Target
-from bentoship.packages.layers import Job, Package, expected_layers, find, made_layers, package_layers, shared
+from bentoship.packages.layers import expected_layers, made_layers, package_layers, shared
+from bentoship.packages.package import Job, Package
 from bentoship.system import records
-from tests.support.cache import needs_apt
+from tests.support.synthetic import PYTHON
 from tests.support.wheels import make_requirements, make_wheel
-
-pytestmark = needs_apt
 
 NAMES = ["one", "other", "third"]
 LINES = [f"{name}==1.0" for name in NAMES]
 
 
 @pytest.fixture
-def job(base: Base, tmp_path: Path, offered: str) -> Job:
+def job(base: Base, tmp_path: Path) -> Job:
     """For three small packages, which are offered in a folder of wheels."""
     for name in NAMES:
         make_wheel(tmp_path / "wheels", name, script=f"run-{name}")
     bento = make_requirements(tmp_path / "bento", tmp_path / "wheels", *LINES)
-    return Job(bento, base, Target("linux/amd64", offered, base_glibc(base)), LayerCache(tmp_path / "cache"))
-
-
-def base_glibc(base: Base) -> int:
-    """The C library that Debian has."""
-    (version,) = (one["version"] for one in base.origin["debian"]["packages"] if one["name"] == "libc6")
-    return int(version.split("-")[0].split(".")[1])
+    return Job(bento, base, Target("linux/amd64", PYTHON, base.facts.glibc), LayerCache(tmp_path / "cache"))
 
 
 def made(job: Job, lines: Sequence[str], tmp_path: Path) -> tuple[tuple[Layer, ...], list[str]]:
@@ -112,7 +105,7 @@ def test_what_is_to_come_is_known_before_it_is_made(job: Job, tmp_path: Path) ->
     make_wheel(tmp_path / "wheels", "heavy", files={"heavy.bin": random.Random(1).randbytes(7_000_000)})
     lines = [*LINES, "heavy==1.0"]
     layers, _ = made(job, lines, tmp_path)
-    exact = [(layer.title, layer.descriptor.size, layer) for layer in layers]
+    exact: list[Layer | Estimate] = list(layers)
     assert expected_layers(job, lines, never) == exact
     assert expected_layers(job, lines[:2] + lines[3:], never)[1:] == exact[1:]
     weighed: list[str] = []
@@ -123,11 +116,11 @@ def test_what_is_to_come_is_known_before_it_is_made(job: Job, tmp_path: Path) ->
 
     small, heavy, new = expected_layers(job, ["one==1.0", "other==2.0", "heavy==1.0", "new==1.0"], weigh)
     assert weighed == ["other==2.0", "new==1.0"]
-    one = find(job, LINES[0])
+    one = job.find(LINES[0])
     assert one
     assert one.segment
-    assert small == ("packages", one.segment.size + 1000, None)
-    assert (heavy, new) == (exact[1], ("package new 1.0", 9_000_000, None))
+    assert small == Estimate("packages", "packages", one.segment.size + 1000)
+    assert (heavy, new) == (exact[1], Estimate("package new 1.0", "packages", 9_000_000))
 
 
 def test_packages_with_a_file_in_common_are_kept_apart(job: Job, tmp_path: Path) -> None:
@@ -181,7 +174,8 @@ def test_what_was_damaged_is_only_expected(job: Job, tmp_path: Path) -> None:
     made(job, LINES, tmp_path)
     for file in job.folder.glob("*.gz"):
         file.write_bytes(DAMAGES["changed"](file.read_bytes()))
-    assert expected_layers(job, LINES[:2], lambda lines: dict.fromkeys(NAMES, 100)) == [("packages", 200, None)]
+    expected = expected_layers(job, LINES[:2], lambda lines: dict.fromkeys(NAMES, 100))
+    assert expected == [Estimate("packages", "packages", 200)]
 
 
 def test_files_that_a_wheel_does_not_list_are_its_own(job: Job, tmp_path: Path) -> None:
@@ -204,7 +198,7 @@ def test_a_line_for_other_systems_installs_nothing(job: Job, tmp_path: Path) -> 
     lines = ["one==1.0", "third==1.0; sys_platform == 'win32'"]
     layers, _ = made(job, lines, tmp_path)
     assert not any("third" in path for path in members(job, layers[0]))
-    assert find(job, lines[1]) == Package("", "", 0)
+    assert job.find(lines[1]) == Package("", "", 0)
 
 
 def test_a_wheel_of_the_project_is_known_by_its_content(job: Job, tmp_path: Path) -> None:

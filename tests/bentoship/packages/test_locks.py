@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from bentoship.errors import PackagesError
 from bentoship.packages.install import Target
-from bentoship.packages.locks import download_sizes, lock, lock_all, other_versions
+from bentoship.packages.locks import Lock, check_wheels, download_sizes, resolve
 from tests.support.servers import answering
 from tests.support.wheels import make_requirements, make_source, make_wheel
 
 AMD = Target("linux/amd64", "3.11", 36)
 ARM = Target("linux/arm64", "3.11", 36)
 BOTH = "cp311-cp311-manylinux_2_28_{}"
+
+
+def lock(bento: Path, target: Target, kept: Path) -> list[str]:
+    """The lines of a lock for one target."""
+    (found,) = resolve(bento, [target], kept)
+    return list(found.lines)
+
+
+def lock_all(bento: Path, targets: Sequence[Target], kept: Path) -> list[Lock]:
+    """Locks for several targets, whose wheels are there."""
+    locks = resolve(bento, targets, kept)
+    check_wheels(bento, locks)
+    return locks
 
 
 @pytest.fixture
@@ -75,10 +89,9 @@ def test_a_version_without_a_wheel_gives_way(tmp_path: Path, wheels: Path) -> No
     native(wheels, "fast", "2.0", "x86_64")
     bento = make_requirements(tmp_path / "bento", wheels, "fast==2.0")
     (bento / "env" / "python" / "requirements.in").write_text("fast\n", "utf-8")
-    lock_all(bento, [AMD, ARM], tmp_path / "locks")
-    assert lock(bento, AMD, tmp_path / "locks") == ["fast==2.0"]
-    assert lock(bento, ARM, tmp_path / "locks") == other_versions(bento, ARM, tmp_path / "locks") == ["fast==1.0"]
-    assert other_versions(bento, AMD, tmp_path / "locks") == []
+    amd, arm = lock_all(bento, [AMD, ARM], tmp_path / "locks")
+    assert amd == Lock(AMD, ("fast==2.0",))
+    assert arm == Lock(ARM, ("fast==1.0",), deviations=("fast==1.0",))
 
 
 def test_what_one_platform_alone_needs_is_its_own(tmp_path: Path, wheels: Path) -> None:

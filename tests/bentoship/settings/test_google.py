@@ -83,14 +83,3 @@ def test_immutable_tags_and_latest_do_not_go_together(tmp_path: Path) -> None:
     given = {"HOME": str(tmp_path), **GIVEN, "GCP_CONTAINER_REGISTRY_IMMUTABLE_TAGS": "1"}
     assert any("latest" in warning for warning in settings.load(tmp_path, given).warnings)
     assert not settings.load(tmp_path, {**given, "IMAGE_TAGS": "{version}"}).warnings
-
-
-def test_a_key_file_is_found_from_the_projects_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path in .env does not depend on where a task is called."""
-    import os
-
-    (tmp_path / ".env").write_text("GOOGLE_APPLICATION_CREDENTIALS=key.json\n", "utf-8")
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "gone after the test")
-    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
-    settings.load(tmp_path)
-    assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == str(tmp_path / "key.json")

@@ -1,5 +1,6 @@
 """Settings."""
 
+import os
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from bentoship import settings
 from bentoship.errors import SettingsError
-from bentoship.system import process
+from bentoship.settings.address import RegistryAddress
 
 EXAMPLE = Path(__file__).parents[3] / ".env.example"
 
@@ -88,38 +89,25 @@ def test_a_google_project_makes_google_the_registry(tmp_path: Path) -> None:
     """Its address is put together as the chapter does by hand."""
     named = {"GCP_CONTAINER_REGISTRY_NAME": "reg", "GCP_CONTAINER_REGISTRY_LOCATION": "europe-west6"}
     found = load(tmp_path, GCP_PROJECT_ID="my-project", **named)
-    assert (found.registry, found.repository) == ("google", "europe-west6-docker.pkg.dev/my-project/reg")
+    assert (found.registry, str(found.google.address)) == ("google", "europe-west6-docker.pkg.dev/my-project/reg")
     with pytest.raises(SettingsError, match="GCP_CONTAINER_REGISTRY_NAME is missing"):
         load(tmp_path, GCP_PROJECT_ID="my-project")
 
 
-def test_the_file_reaches_what_reads_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names that SDKs read by themselves work from .env, too, and never over the environment."""
-    import os
-
-    (tmp_path / ".env").write_text("DOCKER_HOST=tcp://file\nNO_PROXY=file\n", "utf-8")
-    monkeypatch.setenv("NO_PROXY", "environment")
-    monkeypatch.setenv("DOCKER_HOST", "gone after the test")
-    monkeypatch.delenv("DOCKER_HOST")
-    settings.load(tmp_path)
-    assert (os.environ["DOCKER_HOST"], os.environ["NO_PROXY"]) == ("tcp://file", "environment")
+def test_another_registry_is_an_address(tmp_path: Path) -> None:
+    """Understood once, here: host, path, and whether it speaks TLS."""
+    found = load(tmp_path, REGISTRY="http://registry.lan:5000/acme/")
+    assert found.registry == RegistryAddress("registry.lan:5000", "acme", plain_http=True)
 
 
-def test_a_lost_question_for_an_address_is_soon_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By every program that is started, unless somebody has decided otherwise."""
-    machine = tmp_path / "resolv.conf"
-    monkeypatch.setattr(settings, "_RESOLVER_FILE", machine)
-    monkeypatch.setenv("RES_OPTIONS", "gone after the test")
-    monkeypatch.delenv("RES_OPTIONS")
-    machine.write_text("nameserver 192.0.2.1\noptions edns0 attempts:3\n")
-    settings.load(tmp_path)
-    assert "RES_OPTIONS" not in process.environment()
-    machine.unlink()
-    settings.load(tmp_path)
-    assert process.environment()["RES_OPTIONS"] == "timeout:2 attempts:5"
-    monkeypatch.setenv("RES_OPTIONS", "rotate")
-    settings.load(tmp_path)
-    assert process.environment()["RES_OPTIONS"] == "rotate"
+def test_loading_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the file reaches the environment by another step only."""
+    (tmp_path / ".env").write_text("DOCKER_HOST=tcp://file\nIMAGE_NAME=from/file\n", "utf-8")
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.delenv("IMAGE_NAME", raising=False)
+    before = dict(os.environ)
+    assert settings.load(tmp_path).image_name == "from/file"
+    assert dict(os.environ) == before
 
 
 def test_the_example_names_every_setting(tmp_path: Path) -> None:

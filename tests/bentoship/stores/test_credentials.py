@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bentoship.errors import ProcessError, SettingsError
-from bentoship.stores.credentials import Credentials, find
+from bentoship.stores.credentials import Credentials, find_credentials
 
 
 class Home:
@@ -41,7 +41,7 @@ class Home:
 
     def find(self, host: str, path: str = "") -> Credentials | None:
         """What is found here."""
-        return find(host, path, env=self.env)
+        return find_credentials(host, path, env=self.env)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.errors import SettingsError
-from bentoship.stores.credentials import find
+from bentoship.stores.credentials import find_credentials
 from bentoship.stores.docker_config import config_file, installed_helper, name_helper
 
 HOST = "europe-west6-docker.pkg.dev"
@@ -137,7 +137,7 @@ def test_what_is_named_is_asked(env: dict[str, str], tmp_path: Path) -> None:
     program.write_text("""#!/bin/sh\necho '{"Username": "_dcgcloud_token", "Secret": "of the helper"}'\n""")
     program.chmod(0o755)
     name_helper(HOST, "gcloud", env=env)
-    found = {host: find(host, env=env) for host in (HOST, "ghcr.io")}
+    found = {host: find_credentials(host, env=env) for host in (HOST, "ghcr.io")}
     assert {host: account and account.password for host, account in found.items()} == {
         HOST: "of the helper", "ghcr.io": "secret",
     }  # fmt: skip

@@ -14,6 +14,7 @@ from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
 from bentoship.system.network import Network
 from tests.support.images import noise, put
 from tests.support.proxy import Fault, Proxy
@@ -32,14 +33,15 @@ def test_nobody_listening_is_told() -> None:
     assert not error.temporary
 
 
-def test_another_protocol_is_told() -> None:
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 fine\r\n\r\n"])
+def test_another_protocol_is_told(greeting: bytes) -> None:
     """At a port of something that is no web server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def greet() -> None:
             connection, _ = server.accept()
             with connection:
-                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                connection.sendall(greeting)
                 connection.recv(1000)
 
         thread = threading.Thread(target=greet)
@@ -106,10 +108,14 @@ def test_interrupt_ends_what_other_threads_wait_for(proxy: Proxy, through: Image
 def test_a_trusted_certificate_is_enough(encrypted: Registry) -> None:
     """With it, TLS works on loopback, too, where it was asked for."""
     network = Network(ca_file=str(encrypted.certificate))
-    store = RegistryStore(ImageReference(encrypted.host, "tests/tls"), push=True, plain_http=False, network=network)
+    store = RegistryStore(
+        ImageReference(encrypted.host, "tests/tls"), push=True, plain_http=False, session=Session(network)
+    )
     assert put(store, LAYER_TAR, b"encrypted")
     stored = ImageReference(f"localhost:{encrypted.port}", "tests/tls")
-    assert RegistryStore(stored, plain_http=False, network=network).exists(Descriptor.of(LAYER_TAR, b"encrypted"))
+    assert RegistryStore(stored, plain_http=False, session=Session(network)).exists(
+        Descriptor.of(LAYER_TAR, b"encrypted")
+    )
 
 
 @needs_openssl
@@ -138,7 +144,7 @@ def test_http_where_tls_was_expected_is_told(repository: ImageReference) -> None
 def test_certificates_that_cannot_be_read_are_told(tmp_path: Path, repository: ImageReference) -> None:
     """By the file's name."""
     network = Network(ca_file=str(tmp_path / "none.pem"))
-    error = refused(RegistryStore(repository, push=True, plain_http=False, network=network))
+    error = refused(RegistryStore(repository, push=True, plain_http=False, session=Session(network)))
     assert "none.pem" in str(error)
 
 
@@ -146,12 +152,16 @@ def test_others_are_reached_through_the_proxy_and_this_machine_is_not(store: Reg
     """The proxy gets its password; what it says is told."""
     with answering(407, body=b"") as server:
         network = Network(proxies={"https": f"http://me:pa%20ss@{server.host}", "http": f"http://{server.host}"})
-        error = refused(RegistryStore(ImageReference("registry.invalid", "acme/tool"), push=True, network=network))
+        error = refused(
+            RegistryStore(ImageReference("registry.invalid", "acme/tool"), push=True, session=Session(network))
+        )
         assert "proxy" in error.why
         assert "HTTPS_PROXY" in error.hint
         expected = "Basic " + base64.b64encode(b"me:pa ss").decode()
         assert server.asked[0]["Proxy-Authorization"] == expected
-        here = RegistryStore(ImageReference(store.repository.partition("/")[0], "tests/direct"), network=network)
+        here = RegistryStore(
+            ImageReference(store.repository.partition("/")[0], "tests/direct"), session=Session(network)
+        )
         assert not here.exists(Descriptor.of(LAYER_TAR, b""))
         assert len(server.asked) == 1
 
@@ -159,7 +169,7 @@ def test_others_are_reached_through_the_proxy_and_this_machine_is_not(store: Reg
 def test_a_proxy_of_another_kind_is_told() -> None:
     """Without its password."""
     network = Network(proxies={"https": "socks5://me:hunter2@127.0.0.1:1080"})
-    error = refused(RegistryStore(ImageReference("registry.invalid", "acme/tool"), push=True, network=network))
+    error = refused(RegistryStore(ImageReference("registry.invalid", "acme/tool"), push=True, session=Session(network)))
     assert "socks5://127.0.0.1:1080" in error.doing
     assert "hunter2" not in str(error)
     assert not error.temporary
@@ -173,13 +183,15 @@ def test_a_redirect_never_leads_out_of_tls(tmp_path: Path) -> None:
     with answering(200, body=b"content") as plain:
         elsewhere = {"Location": f"http://localhost:{plain.host.partition(':')[2]}/blob?secret=1"}
         with answering(307, elsewhere, tls=tmp_path) as encrypted:
-            store = RegistryStore(ImageReference(encrypted.host, "acme/tool"), plain_http=False, network=network)
+            store = RegistryStore(
+                ImageReference(encrypted.host, "acme/tool"), plain_http=False, session=Session(network)
+            )
             with pytest.raises(RegistryError, match="which is not encrypted") as caught:
                 store.exists(Descriptor.of(LAYER_TAR, b"content"))
         assert "secret" not in str(caught.value)
         assert plain.asked == []
     with answering(307, {"Location": "http://127.0.0.1/again"}, tls=tmp_path) as encrypted:
-        store = RegistryStore(ImageReference(encrypted.host, "acme/tool"), plain_http=False, network=network)
+        store = RegistryStore(ImageReference(encrypted.host, "acme/tool"), plain_http=False, session=Session(network))
         with pytest.raises(RegistryError, match="HTTP 307"):
             store.exists(Descriptor.of(LAYER_TAR, b"content"))
         assert len(encrypted.asked) > 2

@@ -32,15 +32,15 @@ def test_a_program_that_fails_is_told_by_its_last_words() -> None:
     assert process.run(python(script), env={}, check=False).code == 1
 
 
-def test_a_program_runs_beside_this_one() -> None:
+def test_a_program_runs_in_the_background() -> None:
     """It gets its input, and tells how it ended when it is asked; much output does not stop it."""
     script = "import sys; print(sys.stdin.read() * 100_000); sys.exit('no luck')"
-    with process.beside(python(script), env={}, input="word") as finish:
+    with process.background(python(script), env={}, input="word") as finish:
         done = finish()
     assert (done.code, len(done.stdout), done.stderr) == (1, 400_001, "no luck\n")
 
 
-def test_a_program_beside_this_one_ends_with_the_block(tmp_path: Path) -> None:
+def test_a_program_in_the_background_ends_with_the_block(tmp_path: Path) -> None:
     """With what it has started."""
     file = tmp_path / "ids"
     script = (
@@ -49,7 +49,7 @@ def test_a_program_beside_this_one_ends_with_the_block(tmp_path: Path) -> None:
         "pathlib.Path(sys.argv[1]).write_text(f'{os.getpid()} {child.pid} ')\n"
         "time.sleep(60)\n"
     )
-    with process.beside([*python(script), file], env={}):
+    with process.background([*python(script), file], env={}):
         while not (file.is_file() and file.read_text().endswith(" ")):
             time.sleep(0.01)
     for number in file.read_text().split():
@@ -82,12 +82,14 @@ def test_a_variable_is_set_for_a_library_unless_it_is_set(monkeypatch: pytest.Mo
     assert (process.environment()["LANG"], process.environment()["TZ"]) == ("de", "UTC")
 
 
-def test_a_program_that_is_missing_is_told() -> None:
+def test_a_program_that_is_missing_is_told(tmp_path: Path) -> None:
     """By its name."""
     with pytest.raises(ProcessError, match="no-such-program"):
         process.run(["no-such-program"], env={})
-    with pytest.raises(ProcessError, match="no-such-program"), process.beside(["no-such-program"], env={}):
+    with pytest.raises(ProcessError, match="no-such-program"), process.background(["no-such-program"], env={}):
         pass
+    with pytest.raises(ProcessError, match="no-such-program"):
+        process.start_detached(["no-such-program"], env={}, log=tmp_path / "log")
 
 
 def test_a_child_gets_no_more_of_the_environment_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

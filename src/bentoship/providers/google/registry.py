@@ -42,7 +42,7 @@ class GoogleRegistry:
         self._settings = settings
         self._http = Http(network)
         self._tell = tell
-        self._place = GenericProvider.parse(settings.host)
+        self._place = GenericProvider(settings.address)
         self._step = "auth"
         self.plain_http = self._place.plain_http
 

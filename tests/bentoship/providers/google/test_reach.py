@@ -11,6 +11,7 @@ from bentoship.errors import CloudError, RegistryError
 from bentoship.image.reference import ImageReference
 from bentoship.providers.google import GoogleRegistry, account, apis
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
 from bentoship.system.network import network_settings
 from tests.support.google import Answer, Google, hosts, keys, web
 from tests.support.google.apis import Handler
@@ -122,7 +123,7 @@ def through(provider: Provider, google: Google, folder: Path, monkeypatch: pytes
             ours.create_registry()
             return
         there = ImageReference("europe-west6-docker.pkg.dev", f"{google.project.id}/{google.repository}/image")
-        put_image(RegistryStore(there, ours.credentials, push=True, network=network_settings()))
+        put_image(RegistryStore(there, ours.credentials, push=True, session=Session(network_settings())))
 
     return call
 
@@ -176,7 +177,7 @@ def test_a_certificate_that_has_expired(
     with answering(200, tls=tmp_path) as server:
         there = ImageReference(server.host.replace("127.0.0.1", "localhost"), "image")
         with pytest.raises(RegistryError, match="expired") as caught:
-            RegistryStore(there, plain_http=False, network=network_settings()).reach()
+            RegistryStore(there, plain_http=False, session=Session(network_settings())).reach()
     assert "clock" in caught.value.hint
 
 

@@ -1,0 +1,102 @@
+"""What an image runs, and what it says of itself: written when it is assembled, read back when images are compared.
+
+It keeps the contract of an image that `bentoml containerize` makes (bentoml/_internal/container/frontend/dockerfile),
+so that whoever runs the one can run the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bentoship.bases import Base
+from bentoship.bento import Bento
+from bentoship.image.manifest import Image
+from bentoship.image.platforms import DEFAULT_PATH
+from bentoship.packages.install import VENV
+
+USER, UID = "bentoml", 1034
+HOME = f"home/{USER}"
+BENTO_PATH = f"{HOME}/bento"
+
+_BASE = "org.bentoship.base"
+_PACKAGES = "org.bentoship.packages"
+_MODELS = "org.bentoship.models"
+
+
+def _env(base: Base) -> dict[str, str]:
+    return dict(one.partition("=")[::2] for one in base.config.get("Env") or [])
+
+
+def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]:
+    """Return what a container runs, and as whom. The base's command goes: the entrypoint would take it as arguments."""
+    path = _env(base).get("PATH", DEFAULT_PATH)
+    env = {
+        **_env(base),
+        "PATH": f"/{VENV}/bin:{path}",
+        "VIRTUAL_ENV": f"/{VENV}",
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONIOENCODING": "UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "BENTO_PATH": f"/{BENTO_PATH}",
+        "BENTOML_HOME": f"/{HOME}/",
+        "BENTOML_HF_CACHE_DIR": f"/{BENTO_PATH}/hf-models",
+        "BENTOML_CONTAINERIZED": "true",
+        **{env.name: env.value for env in bento.envs},
+    }
+    kept = {key: base.config[key] for key in ("Healthcheck", "Volumes", "StopSignal", "Shell") if key in base.config}
+    labels = {
+        **(base.config.get("Labels") or {}),
+        **dict(bento.labels),
+        _BASE: json.dumps(base.origin, sort_keys=True, separators=(",", ":")),
+        _PACKAGES: json.dumps(list(lines), separators=(",", ":"), ensure_ascii=False),
+    }
+    return {
+        **kept,
+        "User": USER,
+        "ExposedPorts": {"3000/tcp": {}, "3001/tcp": {}, **(base.config.get("ExposedPorts") or {})},
+        "Env": [f"{name}={value}" for name, value in env.items()],
+        "Entrypoint": [f"/{BENTO_PATH}/env/docker/entrypoint.sh"],
+        "WorkingDir": f"/{BENTO_PATH}",
+        "Labels": dict(sorted(labels.items())),
+    }
+
+
+def annotations_for(bento: Bento, base: Base) -> dict[str, str]:
+    """Return what the image is, readable without pulling any of it."""
+    models = [{"tag": model.tag, "metadata": dict(model.metadata)} for model in bento.models]
+    named = {"org.opencontainers.image.base.name": base.origin["image"]} if "image" in base.origin else {}
+    digest = {"org.opencontainers.image.base.digest": base.origin["digest"]} if "digest" in base.origin else {}
+    return {
+        "org.opencontainers.image.title": bento.name,
+        "org.opencontainers.image.version": bento.version,
+        **named,
+        **digest,
+        "org.bentoship.bento": bento.tag,
+        _MODELS: json.dumps(models, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
+    }
+
+
+def base_of(image: Image) -> dict[str, Any]:
+    """Return what the base of an assembled image is made of, as `Base.origin`. Raises KeyError or ValueError."""
+    return dict(json.loads(image.settings["Labels"][_BASE]))
+
+
+def packages_of(image: Image) -> list[str]:
+    """Return the requirement lines of an assembled image. Raises KeyError or ValueError."""
+    return list(json.loads(image.settings["Labels"][_PACKAGES]))
+
+
+def models_of(image: Image) -> list[str]:
+    """Return the tags of an assembled image's models, in the order of their layers. Raises ValueError."""
+    return [model["tag"] for model in json.loads(image.annotations.get(_MODELS, "[]"))]
+
+
+def own_settings(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a container gets of its image: variables, labels and the rest, but what says how it was assembled."""
+    labels = {name: text for name, text in settings["Labels"].items() if not name.startswith("org.bentoship.")}
+    variables = dict(entry.partition("=")[::2] for entry in settings.get("Env") or [])
+    rest = {name: json.dumps(value) for name, value in settings.items() if name not in ("Labels", "Env")}
+    return {**labels, **variables, **rest}

@@ -1,0 +1,202 @@
+"""All that touches BentoML's insides, in the process that builds; tests/…/test_bentoml_adapter.py shows each hook.
+
+Nothing else of the publisher imports bentoml, whose import takes most of a second and reads the environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tarfile
+import traceback
+from collections.abc import Callable, Mapping
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from subprocess import CalledProcessError
+from typing import Any
+
+import bentoml
+import yaml
+from bentoml._internal.bento import BentoStore
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.container.frontend.dockerfile import CONTAINER_METADATA
+from bentoml._internal.models import ModelStore
+from bentoml.exceptions import BentoMLException, ImportServiceError, InvalidArgument, NotFound
+from bentoml.images import Image
+from bentoml.models import BentoModel
+from cattrs.errors import ForbiddenExtraKeysError
+
+from bentoship.bento.values import Failure, FailureKind
+from bentoship.errors import causes
+from bentoship.image.platforms import ARCHITECTURES
+from bentoship.packages.requirements import flattened
+
+# BentoML's DEFAULT_LOCK_PLATFORM, for every host: what is locked must not depend on where.
+LOCK_PLATFORMS = {name: f"{architecture.machine}-manylinux_2_36" for name, architecture in ARCHITECTURES.items()}
+
+
+def leave_no_byte_code(is_own: Callable[[str], bool]) -> None:
+    """Keep byte-code for packages, so that they are compiled once; not among the user's files, which git sees.
+
+    Args:
+        is_own: whether byte-code at a path would lie among the user's files.
+    """
+    set_data = SourceFileLoader.set_data
+
+    def set_foreign_data(self: SourceFileLoader, path: str, data: bytes, *, _mode: int = 0o666) -> None:
+        if not is_own(path):
+            set_data(self, path, data, _mode=_mode)
+
+    # Python has no other way to say where byte-code of some modules alone is kept.
+    SourceFileLoader.set_data = set_foreign_data  # type: ignore[method-assign,assignment]
+
+
+def parse_yaml_in_c() -> None:
+    """Have BentoML parse its dozen files in C: it calls yaml.safe_load, which takes a parser in Python."""
+    yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]  # mypy takes it for a type
+
+
+def follow_includes() -> None:
+    """Have BentoML read requirements files with those that they include.
+
+    It copies a file's text to another folder, where `-r more.txt` finds nothing (_bentoml_sdk/images.py).
+    """
+
+    def requirements_file(self: Any, file_path: str) -> Any:
+        self.python_requirements += flattened(Path(file_path))
+        self._after_pip_install = True
+        return self
+
+    Image.requirements_file = requirements_file
+
+
+def import_model(archive: Path) -> str | None:
+    """Bring an exported model into the store; return its tag, or None when it was there already."""
+    with tarfile.open(archive) as members:
+        name = next(n for n in members.getnames() if n.removeprefix("./") == "model.yaml")
+        info = yaml.safe_load(members.extractfile(name) or b"")
+    tag = f"{info['name']}:{info['version']}"
+    if bentoml.models.list(tag):
+        return None
+    bentoml.models.import_model(str(archive))
+    return tag
+
+
+def build(options: Mapping[str, Any], project: Path, scratch: Path, platform: str) -> Path:
+    """Build a Bento into a store of its own; the project becomes the working directory.
+
+    In the user's store, BentoML would not build beside a Bento that it cannot read.
+
+    Args:
+        options: what is in bentofile.yaml.
+        project: the build context.
+        scratch: a folder for that store, and for what BentoML removes only at the end of a process that has one.
+        platform: what its packages are locked for ("linux/amd64").
+
+    Returns: the Bento's folder, NAME/VERSION in that store.
+    """
+    BentoMLContainer.tmp_bento_store_dir.set(str(scratch))
+    store, bentofile = scratch / "bentos", scratch / "bentofile.yaml"
+    store.mkdir()
+    bentofile.write_text(yaml.safe_dump(options, sort_keys=False), "utf-8")
+    os.chdir(project)
+    bento = bentoml.bentos.build_bentofile(
+        str(bentofile),
+        version="building",
+        build_ctx=str(project),
+        platform=LOCK_PLATFORMS[platform],
+        _bento_store=BentoStore(store),
+    )
+    return Path(bento.path)
+
+
+def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the rest of the publisher has to know of a Bento, as values that JSON can hold.
+
+    Args:
+        path: the Bento's folder.
+        options: what is in its bentofile.yaml.
+    """
+    bento = bentoml.Bento.from_path(str(path))
+    info: Any = bento.info
+    image = getattr(info, "image", None)
+    models = [bentoml.models.get(m.tag) for m in info.all_models if m.registry == "bentoml"]
+    return {
+        "name": bento.tag.name,
+        "version": bento.tag.version,
+        "path": str(bento.path),
+        "models": [
+            {
+                "name": model.tag.name,
+                "version": model.tag.version,
+                "path": str(model.path),
+                "metadata": json.loads(json.dumps(dict(model.info.metadata), default=str)),
+            }
+            for model in models
+        ],
+        "python_version": image.python_version if image else "",
+        "base_image": (options.get("docker") or {}).get("base_image") or _chosen_base(image),
+        "envs": [{"name": e.name, "value": e.value, "stage": e.stage} for e in info.envs],
+        "labels": {str(k): str(v) for k, v in info.labels.items()},
+        "needs_dockerfile": _needs_dockerfile(info, image),
+    }
+
+
+def _chosen_base(image: Any) -> str:
+    """Return the base image that the Bento asks for; empty where BentoML only filled in its default."""
+    default = f"python:{image.python_version}-slim" if image else ""
+    return "" if not image or image.base_image == default else str(image.base_image)
+
+
+def _needs_dockerfile(info: Any, image: Any) -> list[str]:
+    """Return every reason why a Bento cannot be put together from layers, in words."""
+    if image is None:
+        return ["conda, docker.cuda_version, docker.dockerfile_template or python.wheels (BentoML's first format)"]
+    # BentoML puts each distribution's own install command first; it prepares pip and matters to nothing here.
+    defaults = {str(data["default_install_command"]) for data in CONTAINER_METADATA.values()}
+    return [
+        *(f"runs `{c}` (system_packages, setup_script or run)" for c in image.commands if c not in defaults),
+        *(f"runs `{command}` after the packages" for command in image.post_commands),
+        *(f"the variable {e.name} of stage build" for e in info.envs if e.stage == "build"),
+        *(f"the model {m.tag} of {m.registry}" for m in info.all_models if m.registry != "bentoml"),
+    ]
+
+
+ASKED_BENTOCLOUD = " and failed to fetch from remote"
+"""Where BentoML begins to tell of BentoCloud, which it asks for a model that is not in the store."""
+
+# Of bentofile.yaml's sections, attrs has the same words as Python and no type of its own.
+_UNKNOWN_OPTION = re.compile(r"(?P<options>\w+Options)\.__init__\(\) got an unexpected keyword argument '(?P<key>\w+)'")
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return why there is no Bento, by the type of the error that kept BentoML from building one."""
+    if isinstance(error, ForbiddenExtraKeysError):
+        return _unknown_key(error.cl.__name__, ", ".join(sorted(error.extra_fields)))
+    if isinstance(error, TypeError) and (unknown := _UNKNOWN_OPTION.fullmatch(str(error))):
+        return _unknown_key(unknown["options"], unknown["key"])
+    if _is_missing_model(error):
+        return Failure(FailureKind.MISSING_MODEL, str(error).partition(ASKED_BENTOCLOUD)[0])
+    # Both of BentoML's formats lock so, and neither has a type for it.
+    if isinstance(error, BentoMLException) and isinstance(error.__context__, CalledProcessError):
+        return Failure(FailureKind.LOCK, str(error))
+    kind = FailureKind.SERVICE if isinstance(error, ImportServiceError | ImportError) else FailureKind.OTHER
+    if isinstance(error, ImportServiceError):  # its cause in bentoml's own frames: no such module or attribute
+        error = causes(error)[-1]
+    plain = type(error) in {BentoMLException, InvalidArgument, ValueError, NotFound}
+    return Failure(kind, str(error) if plain else f"{type(error).__name__}: {error}")
+
+
+def _unknown_key(options: str, key: str) -> Failure:
+    """Return that of a key that a class of BentoML's options does not have ("DockerOptions" for the section docker)."""
+    section = f" in its section {options.removesuffix('Options').lower()}" if options.endswith("Options") else ""
+    return Failure(FailureKind.UNKNOWN_KEY, f"unknown key{section}: {key}")
+
+
+def _is_missing_model(error: BaseException) -> bool:
+    """Return whether a model or the store of models has raised an error, which have no type of their own for it."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    raiser = frames[-1][0].f_locals.get("self") if frames else None
+    by_model = isinstance(error, BentoMLException) and isinstance(raiser, BentoModel)
+    return by_model or (isinstance(error, NotFound) and isinstance(raiser, ModelStore))

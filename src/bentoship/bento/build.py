@@ -1,0 +1,91 @@
+"""Build a project's Bento, at the least cost that gives the same one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bentoship.bento.child_process import LockError, build_in_child
+from bentoship.bento.inputs import input_states
+from bentoship.bento.records import closed_marker, described_bento, keep, last_record, record_of
+from bentoship.bento.revision import revise
+from bentoship.bento.values import Bento, BuildContext
+from bentoship.packages.requirements import is_closed
+from bentoship.system.files import lock as file_lock
+
+
+def up_to_date(context: BuildContext) -> Bento | None:
+    """Return the Bento that the sources and models would give, if it is in the store. Raises BentoError."""
+    description = described_bento(context, record_of(context))
+    return Bento.from_description(description) if description else None
+
+
+def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) -> Bento:
+    """Return the Bento of a project, built when the one in the store is not up to date.
+
+    Args:
+        context: what it is built from.
+        begin: called before it is built, which takes a while.
+
+    Raises:
+        BentoError: the bentofile, the service, a model or the lock does not allow it.
+    """
+    with file_lock(context.records / "build.lock"):
+        record = record_of(context)
+        if description := described_bento(context, record):
+            return Bento.from_description(description)
+        description = _revise_last(context, context.store)
+        if description is None:
+            begin()
+            description = _build_all(context, context.store)
+        keep(context, record, description)
+    return Bento.from_description(description, fresh=True)
+
+
+def preview(context: BuildContext, store: Path) -> Bento:
+    """Return the Bento that `build` would give, without one more in BentoML's store.
+
+    Args:
+        context: what it is built from.
+        store: the folder that it is put below when there is none up to date; it has to stay as long as it is used.
+
+    Raises: as `build` does.
+    """
+    if bento := up_to_date(context):
+        return bento
+    return Bento.from_description(_revise_last(context, store) or _build_all(context, store), fresh=True)
+
+
+def _revise_last(context: BuildContext, store: Path) -> dict[str, Any] | None:
+    """Make the Bento from the one built last, without importing the service; None where only an import tells."""
+    previous = described_bento(context, last_record(context))
+    # A lock that could be another one by now has to be asked for.
+    if previous is None or not _is_closed(previous):
+        return None
+    return revise(context.folder, previous, input_states(context.folder, context.bentofile), store)
+
+
+def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:
+    """Build the Bento in a child, which does not ask the index for a lock that can be no other."""
+    closed = closed_marker(context)
+    if closed.is_file():
+        # What was downloaded for the lock may be gone, and a service may ask for packages by itself.
+        with contextlib.suppress(LockError):
+            description = build_in_child(context, store, offline=True)
+            if _is_closed(description):
+                return description
+    description = build_in_child(context, store)
+    if _is_closed(description):
+        closed.parent.mkdir(parents=True, exist_ok=True)
+        closed.touch()
+    return description
+
+
+def _is_closed(description: Mapping[str, Any]) -> bool:
+    folder = Path(description["path"], "env", "python")
+    try:
+        return is_closed(*((folder / f"requirements.{kind}").read_text("utf-8") for kind in ("in", "txt")))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,111 @@
+"""Have a process of its own build a Bento: the order that it gets, its answer, and the error that this may mean."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bentoship
+from bentoship.bento.inputs import read_bentofile
+from bentoship.bento.values import BuildContext, Failure, FailureKind
+from bentoship.errors import BentoError
+from bentoship.system.process import environment, run
+
+# Collecting garbage takes a tenth of an import, after which little else is done.
+_CHILD = """\
+import gc, json, sys
+gc.disable()
+order = json.loads(sys.argv[1])
+sys.path[:0] = order.pop("paths")
+from bentoship.bento.child import main
+main(**order)
+"""
+
+_DOING_AND_HINT = {
+    FailureKind.UNKNOWN_KEY: ("Read bentofile.yaml", "Correct or remove it."),
+    FailureKind.MISSING_MODEL: (
+        "Build the Bento",
+        "Export it into model/ (`bentoml models export NAME:VERSION model/`), or import it into the Bento store.",
+    ),
+    FailureKind.SERVICE: ("Build the Bento", "The service has to import without errors before it can be packed."),
+    FailureKind.OTHER: ("Build the Bento", ""),
+}
+
+# Where BentoML puts a Bento together, in the words of uv.
+_IN_SCRATCH = re.compile(r"(?:file://)?/\S*/bentoml_bento_[^/]+/(?:src/)?")
+
+# Of another program, which uv quotes with spaces in front.
+_TRACEBACK = re.compile(
+    r"(?m)^(?P<quoted>[ \t]+)Traceback \(most recent call last\):\n(?:(?P=quoted)[ \t]+.*\n|[ \t]*\n)+"
+)
+
+
+class LockError(BentoError):
+    """The Bento's packages cannot be locked."""
+
+
+def build_in_child(context: BuildContext, store: Path, *, offline: bool = False) -> dict[str, Any]:
+    """Build a Bento in a child, and return how that describes it, for `Bento.from_description`.
+
+    Args:
+        context: what it is built from.
+        store: the folder that it is put below.
+        offline: whether packages are locked without the index.
+
+    Raises:
+        LockError: its packages cannot be locked.
+        BentoError: anything else does not allow it.
+    """
+    read_bentofile(context.bentofile)
+    folder = context.folder.resolve()
+    own = {"BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true", "UV_PYTHON": sys.executable}
+    offline_only = {"UV_OFFLINE": "1"} if offline else {}
+    env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra={**own, **offline_only})
+    with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
+        order = {
+            # The publisher itself, and the service of a project with a src layout, whether installed or not. Not
+            # through PYTHONPATH, which knows no folder with a colon.
+            "paths": [str(Path(bentoship.__file__).parents[1]), str(folder / "src")],
+            "context": [str(folder), str(context.records), str(context.bentoml_home)],
+            "platform": context.platform,
+            "scratch": scratch,
+            "store": str(store.absolute()),
+        }
+        done = run([sys.executable, "-P", "-c", _CHILD, json.dumps(order)], env=env, check=False)
+        answer = Path(scratch, "answer.json")
+        if not answer.is_file():
+            raise BentoError("Build the Bento", f"the process that imports the service ended with {done.last_lines}")
+        result = json.loads(answer.read_text("utf-8"))
+    if "failure" in result:
+        raise _error_from(Failure(**result["failure"]), done.stderr, context.platform)
+    return dict(result["bento"])
+
+
+def _error_from(failure: Failure, stderr: str, platform: str) -> BentoError:
+    if failure.kind == FailureKind.LOCK:
+        why = " ".join(line.strip() for line in _uv_complaint(stderr)) or failure.message.splitlines()[0]
+        hint = "Check its requirements and the network."
+        if _IN_SCRATCH.search(why):
+            hint = "A file that requirements name has to be included by bentofile.yaml, too."
+        return LockError(f"Lock the Bento's Python packages for {platform}", _IN_SCRATCH.sub("", why), hint)
+    doing, hint = _DOING_AND_HINT[failure.kind]
+    return BentoError(doing, failure.message, hint)
+
+
+def _uv_complaint(stderr: str) -> Iterator[str]:
+    """Yield the lines that say what uv did not like: from its first × or error: to BentoML's traceback.
+
+    Of a traceback by what builds a package, the last line is what tells.
+    """
+    complaining = False
+    for line in _TRACEBACK.sub("", stderr).splitlines():
+        complaining = complaining or line.lstrip().startswith(("×", "error:"))
+        if line.startswith("Traceback"):
+            return
+        if complaining and line.strip():
+            yield line

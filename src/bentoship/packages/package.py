@@ -1,0 +1,145 @@
+"""A package that was made for an image: found again by what it was made of."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bentoship.bases import Base
+from bentoship.image.layer import Layer
+from bentoship.layers.cache import LayerCache, from_record, to_record
+from bentoship.layers.segments import Segment, write_segment
+from bentoship.packages.install import Distribution, Target
+from bentoship.packages.requirements import local_file
+from bentoship.system import records
+from bentoship.system.records import key_of
+
+# Raise it when the same packages give other layers, so that those made before are made again.
+RECIPE = "4"
+
+HEAVY = 6_000_000
+"""Bytes; a package that weighs more, with its byte-code, gets a layer of its own."""
+
+_GROWTH = 4
+"""A wheel becomes three to five times as large when it is unpacked and compiled."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of a lock: as a layer of its own or as a segment of one; neither when it installs nothing.
+
+    Args:
+        name: as the package calls itself.
+        version: its own.
+        size: its files together, with their byte-code, in bytes.
+        paths: its files in the image.
+    """
+
+    name: str
+    version: str
+    size: int
+    paths: frozenset[str] = field(default=frozenset(), repr=False)
+    layer: Layer | None = None
+    segment: Segment | None = None
+
+    @property
+    def shares_layer(self) -> bool:
+        """Return whether it is too light for a layer of its own."""
+        return self.segment is not None
+
+
+@dataclass(frozen=True)
+class PackageEstimate:
+    """A package that is yet to be made.
+
+    Args:
+        line: of the lock.
+        name: canonical.
+        weight: the bytes of its wheel.
+    """
+
+    line: str
+    name: str
+    weight: int
+    version: str = ""
+    paths: frozenset[str] = frozenset()
+
+    @property
+    def size(self) -> int:
+        """Return about how many bytes its files will have together, with their byte-code."""
+        return _GROWTH * self.weight
+
+    @property
+    def shares_layer(self) -> bool:
+        """Return whether it will be too light for a layer of its own."""
+        return self.size < HEAVY
+
+
+@dataclass(frozen=True)
+class Job:
+    """What packages are installed for, and with what.
+
+    Args:
+        bento: the Bento's folder: what its lock names by path, and where it says packages are downloaded.
+        base: the system whose Python makes the byte-code.
+        target: what they have to run on.
+        cache: keeps what is made.
+    """
+
+    bento: Path
+    base: Base
+    target: Target
+    cache: LayerCache
+
+    @property
+    def folder(self) -> Path:
+        """Return where packages are kept."""
+        return self.cache.folder / "packages"
+
+    def key(self, *lines: str) -> str:
+        """Return the key of what is made of lines of a lock. The base is part of it: its Python makes the byte-code."""
+        below = [layer.diff_id for layer in self.base.layers]
+        paths = (local_file(line, self.bento / "src") for line in lines)
+        files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path]
+        return key_of("packages", RECIPE, str(self.target), *below, *lines, *files)
+
+    def find(self, line: str) -> Package | None:
+        """Return the package of a lock's line; None unless it was made before, and is there."""
+        key = self.key(line)
+        try:
+            data = records.read(self.folder / f"{key}.json")
+            layer = from_record(data["layer"]) if data["layer"] else None
+            segment = Segment(self.folder / f"{key}.gz", **data["segment"]) if data["segment"] else None
+            found = Package(data["name"], data["version"], data["size"], frozenset(data["paths"]), layer, segment)
+        except (ValueError, KeyError, TypeError):  # none, or of another version
+            return None
+        whole = (layer is None or self.cache.has(layer)) and (segment is None or segment.is_there)
+        return found if whole else None
+
+    def keep(self, line: str, installed: Distribution | None) -> Package:
+        """Return the package of a lock's line, made of what was installed for it; None for nothing."""
+        key = self.key(line)
+        if installed is None:
+            package = Package("", "", 0)
+        elif installed.size >= HEAVY:
+            layer = self.cache.write(installed.entries, f"package {installed.name} {installed.version}", "packages")
+            package = Package(installed.name, installed.version, installed.size, layer=layer)
+        else:
+            segment = write_segment(self.folder / f"{key}.gz", installed.entries)
+            paths = frozenset(entry.path for entry in installed.entries)
+            package = Package(installed.name, installed.version, installed.size, paths, segment=segment)
+        records.keep(self.folder / f"{key}.json", _to_record(package))
+        return package
+
+
+def _to_record(package: Package) -> dict[str, object]:
+    segment = package.segment
+    return {
+        "name": package.name,
+        "version": package.version,
+        "size": package.size,
+        "paths": sorted(package.paths),
+        "layer": to_record(package.layer) if package.layer else None,
+        "segment": {"digest": segment.digest, "size": segment.size} if segment else None,
+    }

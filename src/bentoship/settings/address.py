@@ -1,0 +1,50 @@
+"""The address of a registry: its host, the path there, and whether it speaks TLS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bentoship.errors import InvalidReferenceError
+from bentoship.image.reference import ImageReference
+
+_ALLOWED = "Write a host and a path, such as ghcr.io/acme, or http://HOST/PATH for one without TLS."
+
+
+@dataclass(frozen=True)
+class RegistryAddress:
+    """Where images go.
+
+    Args:
+        host: the registry's, with its port if that is not the usual one.
+        path: what stands before an image's name there; may be empty.
+        plain_http: whether it speaks HTTP without TLS; None for only on this machine itself.
+    """
+
+    host: str
+    path: str = ""
+    plain_http: bool | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> RegistryAddress:
+        """Read "ghcr.io/acme"; http:// or https:// before it says what the registry speaks.
+
+        Raises: InvalidReferenceError.
+        """
+        scheme, separator, name = text.rpartition("://")
+        if separator and scheme not in ("http", "https"):
+            raise InvalidReferenceError(f'Understand the registry "{text}"', f"{scheme}:// is unknown", _ALLOWED)
+        host, _, path = name.rstrip("/").partition("/")
+        address = cls(host, path, scheme == "http" if separator else None)
+        try:
+            address.repository("image")
+        except InvalidReferenceError as error:
+            raise InvalidReferenceError(f'Understand the registry "{text}"', error.why, error.hint) from error
+        return address
+
+    def repository(self, image_name: str) -> ImageReference:
+        """Return HOST/PATH/NAME. Raises InvalidReferenceError."""
+        return ImageReference(self.host, f"{self.path}/{image_name}" if self.path else image_name)
+
+    def __str__(self) -> str:
+        scheme = {None: "", True: "http://", False: "https://"}[self.plain_http]
+        return f"{scheme}{self.host}/{self.path}".rstrip("/")

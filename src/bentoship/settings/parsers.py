@@ -1,0 +1,87 @@
+"""What the text of a setting stands for. Each parser raises ValueError with what is allowed, as "has to be …"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from bentoship.errors import InvalidReferenceError
+from bentoship.image.platforms import ARCHITECTURES
+from bentoship.image.reference import ImageReference
+from bentoship.settings.address import RegistryAddress
+
+BACKENDS = ("direct", "docker")
+
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_TAG = re.compile(r"^(\{version\}|\{commit\}|[A-Za-z0-9_])([A-Za-z0-9_.-]|\{version\}|\{commit\}){0,127}$")
+_FLAGS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def registry(text: str) -> str | RegistryAddress:
+    """Return "local", "google", or the address of another registry."""
+    try:
+        return text if text in {"local", "google"} else RegistryAddress.parse(text)
+    except InvalidReferenceError:
+        allowed = "local, google, or a registry's host and path such as ghcr.io/acme (http:// before it: without TLS)"
+        raise ValueError(allowed) from None
+
+
+def image_name(text: str) -> str:
+    """Return the name of an image below a registry's path."""
+    if not re.fullmatch(rf"{_PATH}(/{_PATH})*", text):
+        raise ValueError("lower-case letters, digits and single . _ - between them; slashes part it")
+    return text
+
+
+def tags(text: str) -> tuple[str, ...]:
+    """Return tags, in which {version} and {commit} may stand."""
+    names = _listed(text)
+    if not names or not all(map(_TAG.match, names)):
+        raise ValueError("tags with commas between, of letters, digits and . _ -, {version} or {commit}")
+    return names
+
+
+def base_image(text: str) -> str:
+    """Return "debian" or the name of an image."""
+    try:
+        return text if text == "debian" else str(ImageReference.parse(text)) and text
+    except InvalidReferenceError:
+        raise ValueError("debian, or the name of an image such as python:3.11-slim") from None
+
+
+def platforms(text: str) -> tuple[str, ...]:
+    """Return what images are to run on."""
+    names = _listed(text)
+    if not names or not set(names) <= set(ARCHITECTURES):
+        raise ValueError(f"{' or '.join(ARCHITECTURES)}, or both with a comma between")
+    return names
+
+
+def port(text: str) -> int:
+    """Return a port of TCP."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise ValueError("a port from 1 to 65535")
+    return int(text)
+
+
+def flag(text: str) -> bool:
+    """Return whether something is switched on."""
+    if text.lower() not in _FLAGS:
+        raise ValueError("1 or 0")
+    return _FLAGS[text.lower()]
+
+
+def one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
+    """Return a parser that takes nothing but some words."""
+
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(" or ".join(allowed))
+        return text
+
+    return parse
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Return what stands between commas, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

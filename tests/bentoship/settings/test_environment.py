@@ -1,0 +1,47 @@
+"""What `.env` puts into this process's environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bentoship.settings import environment
+from bentoship.system import process
+
+
+def test_the_file_reaches_what_reads_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that SDKs read by themselves work from .env, too, and never over the environment."""
+    (tmp_path / ".env").write_text("DOCKER_HOST=tcp://file\nNO_PROXY=file\n", "utf-8")
+    monkeypatch.setenv("NO_PROXY", "environment")
+    monkeypatch.setenv("DOCKER_HOST", "gone after the test")
+    monkeypatch.delenv("DOCKER_HOST")
+    environment.export(tmp_path)
+    assert (os.environ["DOCKER_HOST"], os.environ["NO_PROXY"]) == ("tcp://file", "environment")
+
+
+def test_a_lost_question_for_an_address_is_soon_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By every program that is started, unless somebody has decided otherwise."""
+    machine = tmp_path / "resolv.conf"
+    monkeypatch.setattr(environment, "_RESOLVER_FILE", machine)
+    monkeypatch.setenv("RES_OPTIONS", "gone after the test")
+    monkeypatch.delenv("RES_OPTIONS")
+    machine.write_text("nameserver 192.0.2.1\noptions edns0 attempts:3\n")
+    environment.export(tmp_path)
+    assert "RES_OPTIONS" not in process.environment()
+    machine.unlink()
+    environment.export(tmp_path)
+    assert process.environment()["RES_OPTIONS"] == "timeout:2 attempts:5"
+    monkeypatch.setenv("RES_OPTIONS", "rotate")
+    environment.export(tmp_path)
+    assert process.environment()["RES_OPTIONS"] == "rotate"
+
+
+def test_a_key_file_is_found_from_the_projects_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path in .env does not depend on where a task is called."""
+    (tmp_path / ".env").write_text("GOOGLE_APPLICATION_CREDENTIALS=key.json\n", "utf-8")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "gone after the test")
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
+    environment.export(tmp_path)
+    assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == str(tmp_path / "key.json")
