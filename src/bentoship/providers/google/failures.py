@@ -15,7 +15,7 @@ from typing import Any
 
 from google.auth.exceptions import GoogleAuthError, OAuthError, RefreshError
 
-from bentoship.errors import CloudError, RegistryError
+from bentoship.errors import CloudError, RegistryError, causes
 
 LOGIN = (
     "Set GOOGLE_APPLICATION_CREDENTIALS to the file with a service account's key, "
@@ -134,7 +134,7 @@ def unreached(doing: str, error: RegistryError, caller: Caller, *, local: bool =
         caller: who asked.
         local: whether the server is on this machine, where the settings have it.
     """
-    hint, root = _NETWORK, _causes(error)[-1]
+    hint, root = _NETWORK, causes(error)[-1]
     if error.doing != doing or "certificate" in error.why:
         hint = error.hint
     elif "407" in error.why:
@@ -228,7 +228,7 @@ def _hint(status: int, reason: str, text: str, metadata: Mapping[str, str], call
 
 def login_error(doing: str, error: GoogleAuthError, caller: Caller) -> CloudError:
     """Return the error for a token that is not had, in google-auth's words, and with what to do about that."""
-    if network := next((cause for cause in _causes(error) if isinstance(cause, RegistryError)), None):
+    if network := next((cause for cause in causes(error) if isinstance(cause, RegistryError)), None):
         return unreached(doing, network, caller)
     words = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     return CloudError(doing, *_login_failure(words, error, caller))
@@ -260,12 +260,3 @@ def _message(error: Exception) -> str:
         return str(json.loads(str(error.args[1]))["error"]["message"])
     except (IndexError, ValueError, KeyError, TypeError):
         return str(error.args[-1])
-
-
-def _causes(error: BaseException | None) -> list[BaseException]:
-    """Return an error, and what it came from."""
-    found = []
-    while error is not None:
-        found.append(error)
-        error = error.__cause__ or error.__context__
-    return found
