@@ -29,15 +29,15 @@ class Google:
         folder: for keys and what the registry holds.
         port: the first of three to listen on (APIs, tokens, images); 0 for any.
         tls: a folder with key.pem and certificate.pem, for APIs and images over TLS; tokens stay on HTTP.
-        told: gets a line for each call.
+        report: gets a line for each call.
     """
 
     def __init__(
-        self, folder: Path, *, port: int = 0, tls: Path | None = None, told: Callable[[str], None] = lambda line: None
+        self, folder: Path, *, port: int = 0, tls: Path | None = None, report: Callable[[str], None] = lambda line: None
     ) -> None:
         self.folder = folder
         self.state = State()
-        self.state.told = told
+        self.state.report = report
         self.project = self.add_project("celestial-bodies-123456", 123456789012, "Celestial Bodies")
         self.account = f"publisher@{self.project.id}.iam.gserviceaccount.com"
         self.repository = "mlops-registry"

@@ -14,7 +14,6 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 from tests.support.google import errors, images
-from tests.support.google.errors import RefusalError
 from tests.support.google.locations import LOCATIONS, ON_REQUEST
 from tests.support.google.rest import Call, Method, page
 from tests.support.google.state import Project, State
@@ -67,7 +66,7 @@ def create_repository(call: Call, request: Any) -> Any:
 
     def finish() -> Any:
         call.state.coming.discard(name)
-        _late_fault(call)
+        call.state.fail(f"{call.name} (operation)")
         return Repository.pb(add(call.state, name, wanted))
 
     return _begin(call, name, finish)
@@ -107,7 +106,7 @@ def delete_repository(call: Call, request: Any) -> Any:
     name = _found(call, request.name, "delete").name
 
     def finish() -> Any:
-        _late_fault(call)
+        call.state.fail(f"{call.name} (operation)")
         with call.state.lock:
             call.state.repositories.pop(name, None)
             call.state.images.pop(name, None)
@@ -207,12 +206,6 @@ def _counted(state: State, name: str) -> Repository:
 def _begin(call: Call, name: str, finish: Any) -> Any:
     operation = f"{name.partition('/repositories/')[0]}/operations/{uuid.uuid4()}"
     return call.state.begin(operation, finish, types.OperationMetadata.pb(types.OperationMetadata()))
-
-
-def _late_fault(call: Call) -> None:
-    fault = call.state.faults.take(f"{call.name} (operation)")
-    if fault and isinstance(fault.error, RefusalError):
-        raise fault.error
 
 
 def _now() -> Timestamp:

@@ -113,7 +113,7 @@ class Method:
                     inner = inner.setdefault(parent, {})
                 inner[last] = value
             json_format.ParseDict(content, message)
-        except (ValueError, json_format.ParseError) as error:
+        except (ValueError, TypeError, json_format.ParseError) as error:
             raise errors.payload_invalid(str(error)) from error
         return request
 
@@ -140,10 +140,7 @@ class ApiHandler(Handler):
         self.note = f" {'.'.join(full.split('.')[-2:])}"
         with state.lock:
             state.calls.append(name)
-        if fault := state.faults.take(name):
-            state.ended.wait(fault.hang)
-            if isinstance(fault.error, RefusalError):
-                raise fault.error
+        state.fail(name)
         account = authenticate(state, self.headers, method.host, full)
         self.note += f" {account.email}"
         request = method.read(path, self.query, b"".join(self.body))

@@ -9,7 +9,6 @@ from typing import Any
 from google.cloud import service_usage_v1 as usage
 from google.longrunning.operations_pb2 import Operation
 from tests.support.google import errors
-from tests.support.google.errors import RefusalError
 from tests.support.google.rest import Call, Method, page
 from tests.support.google.state import FREE, Project
 from tests.support.google.state import SERVICES as TITLES
@@ -63,9 +62,7 @@ def enable_service(call: Call, request: Any) -> Operation:
         return operation
 
     def finish() -> Any:
-        fault = call.state.faults.take(f"{call.name} (operation)")
-        if fault and isinstance(fault.error, RefusalError):
-            raise fault.error
+        call.state.fail(f"{call.name} (operation)")
         with call.state.lock:
             project.services.add(service)
             project.unseen[service] = call.state.propagation_calls

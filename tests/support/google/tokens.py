@@ -57,8 +57,8 @@ def _jwt_bearer(state: State, form: dict[str, str]) -> Answer:
     except keys.WrongJWTError as error:
         return _error(400, "invalid_grant", str(error))
     if not str(content.get("aud", "")).endswith("/token"):
-        said = "Invalid JWT: Failed audience check. The right audience is https://oauth2.googleapis.com/token"
-        return _error(400, "invalid_grant", said)
+        message = "Invalid JWT: Failed audience check. The right audience is https://oauth2.googleapis.com/token"
+        return _error(400, "invalid_grant", message)
     scopes = tuple(str(content.get("scope", "")).split())
     if not scopes:
         return _error(400, "invalid_scope", "Invalid OAuth scope or ID token audience provided.")
@@ -137,8 +137,8 @@ def impersonate(handler: TokenHandler, match: re.Match[str]) -> Answer:
             "domain": "iam.googleapis.com",
             "metadata": {"permission": permission},
         }
-        said = f"Permission '{permission}' denied on resource (or it may not exist)."
-        return _api_error(403, "PERMISSION_DENIED", said, info)
+        message = f"Permission '{permission}' denied on resource (or it may not exist)."
+        return _api_error(403, "PERMISSION_DENIED", message, info)
     issued = state.issue(target.email, tuple(form.get("scope", [])))
     ends = datetime.fromtimestamp(int(issued.ends), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return document(200, {"accessToken": issued.value, "expireTime": ends})
@@ -176,7 +176,7 @@ def tokeninfo(handler: TokenHandler, match: re.Match[str]) -> Answer:
     if not found or found.ended or found.kind != "access":
         return _error(400, "invalid_token", "Invalid Value")
     client = "123456789012-client.apps.googleusercontent.com"
-    told = {
+    content = {
         "azp": client,
         "aud": client,
         "scope": " ".join(found.scopes),
@@ -184,7 +184,7 @@ def tokeninfo(handler: TokenHandler, match: re.Match[str]) -> Answer:
         "expires_in": str(_seconds(found)),
         "access_type": "online",
     }
-    return document(200, told | _identity(found))
+    return document(200, content | _identity(found))
 
 
 def userinfo(handler: TokenHandler, match: re.Match[str]) -> Answer:

@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             spent = (time.monotonic() - begun) * 1000
             received = f"{self.asked.received} bytes, {spent:.0f} ms"
-            self.state.told(f"{self.command} {self.place} {self.status}{self.note} ({received})")
+            self.state.report(f"{self.command} {self.place} {self.status}{self.note} ({received})")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - the server looks for these names
 
@@ -143,7 +143,7 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients may go when they like; errors of our own are told."""
-        self.state.told(traceback.format_exc())
+        self.state.report(traceback.format_exc())
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def policies(settings: GoogleSettings) -> dict[str, Any]:
         old = {"tag_state": "UNTAGGED", "older_than": timedelta(days=settings.delete_untagged_days)}
         made.append(CleanupPolicy(id=_DELETE, action=CleanupPolicy.Action.DELETE, condition=old))
     # As Google's own answers are written, with names and without what is not set.
-    style = {"use_integers_for_enums": False, "including_default_value_fields": False}
+    style = {"use_integers_for_enums": False, "always_print_fields_with_no_presence": False}
     return {policy.id: json.loads(CleanupPolicy.to_json(policy, **style)) for policy in made}
 
 

@@ -26,7 +26,7 @@ class Lists:
         doing = "List the services"
         path = f"serviceusage/v1/{self._parent(doing)}/services"
         found = self._apis.pages(f"{doing} of {self._project}", path, "services", {"filter": "state:ENABLED"})
-        rows = [{"name": one["config"]["name"], "title": one["config"].get("title", "")} for one in found]
+        rows = [{"name": api["config"]["name"], "title": api["config"].get("title", "")} for api in found]
         return sorted(rows, key=lambda row: row["name"])
 
     def projects(self) -> list[dict[str, str]]:
