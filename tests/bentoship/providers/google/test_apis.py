@@ -1,4 +1,4 @@
-"""Servers that are not reached: told at once, by the cause, with what to do."""
+"""Calls to Google's APIs: servers that are not reached are told at once, by the cause, with what to do."""
 
 from __future__ import annotations
 
