@@ -103,7 +103,7 @@ def refusal(doing: str, content: Mapping[str, Any], caller: Caller) -> ApiError:
     details = {str(detail.get("@type", "")).rpartition(".")[2]: detail for detail in content.get("details", ())}
     info = details.get("ErrorInfo", {})
     text, reason = str(content.get("message", "")), str(info.get("reason", ""))
-    status = _STATUSES.get(content["code"], content["code"])
+    status = _STATUSES.get(code := content.get("code", 0), code)
     words = text.partition("\nHelp Token:")[0]
     delay = str(details.get("RetryInfo", {}).get("retryDelay", "0s"))
     return ApiError(
@@ -137,9 +137,9 @@ def unreached(doing: str, error: RegistryError, caller: Caller, *, local: bool =
     hint, root = _NETWORK, causes(error)[-1]
     if error.doing != doing or "certificate" in error.why:
         hint = error.hint
-    elif "407" in error.why:
+    elif " 407 " in error.why:  # "Tunnel connection failed: 407 Proxy Authentication Required"
         hint = "The proxy wants an account: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
-    elif "proxy" in error.why:
+    elif error.why.startswith("the proxy "):
         hint = f"Check HTTPS_PROXY, which is {caller.proxy}, and NO_PROXY." if caller.proxy else error.hint
     elif " speak" in error.why:  # "speaks HTTP, not TLS", "does not speak HTTP"
         hint = _ADDRESS
