@@ -1,13 +1,15 @@
-"""Google's clients, spoken to over gRPC without TLS."""
+"""Google's clients, spoken to over REST."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-import grpc
+from google.auth.credentials import AnonymousCredentials
 from google.cloud.artifactregistry_v1 import ArtifactRegistryClient
 from google.cloud.resourcemanager_v3 import ProjectsClient
 from google.cloud.service_usage_v1 import ServiceUsageClient
+from google.oauth2.credentials import Credentials
 
 
 class Clients:
@@ -16,31 +18,26 @@ class Clients:
     Args:
         port: of the APIs.
         token: the account's; empty for none.
-        headers: further ones.
-        certificate: what the server has to show, PEM; None for no TLS.
+        payer: the project that calls are counted for; empty for none.
+        certificate: a file with what the server has to show; None for no TLS.
     """
 
-    def __init__(self, port: int, token: str, *headers: tuple[str, str], certificate: bytes | None = None) -> None:
-        said = [("authorization", f"Bearer {token}")] if token else []
-        if certificate:
-            plain = grpc.secure_channel(f"localhost:{port}", grpc.ssl_channel_credentials(certificate))
-        else:
-            plain = grpc.insecure_channel(f"127.0.0.1:{port}")
-        channel = grpc.intercept_channel(plain, _Saying([*said, *headers]))
-        self.artifacts = ArtifactRegistryClient(transport=_transport(ArtifactRegistryClient, channel))
-        self.services = ServiceUsageClient(transport=_transport(ServiceUsageClient, channel))
-        self.projects = ProjectsClient(transport=_transport(ProjectsClient, channel))
+    def __init__(self, port: int, token: str, payer: str = "", certificate: Path | None = None) -> None:
+        def client(kind: Any) -> Any:
+            transport = kind.get_transport_class("rest")(
+                host=f"127.0.0.1:{port}",
+                credentials=credentials,
+                url_scheme="https" if certificate else "http",
+            )
+            session = transport._session
+            session._max_refresh_attempts = 0  # a token that is refused stays so
+            session.trust_env = False  # else the environment's certificates come before this one
+            session.verify = str(certificate or "")
+            return kind(transport=transport)
 
-
-def _transport(client: Any, channel: Any) -> Any:
-    return client.get_transport_class("grpc")(channel=channel)
-
-
-class _Saying(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc] # has no types
-    """Adds headers to each call."""
-
-    def __init__(self, headers: list[tuple[str, str]]) -> None:
-        self._headers = headers
-
-    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        return continuation(details._replace(metadata=[*(details.metadata or []), *self._headers]), request)
+        # google.auth has no types.
+        known: Any = Credentials(token, quota_project_id=payer or None)  # type: ignore[no-untyped-call]
+        credentials = known if token else AnonymousCredentials()  # type: ignore[no-untyped-call]
+        self.artifacts = client(ArtifactRegistryClient)
+        self.services = client(ServiceUsageClient)
+        self.projects = client(ProjectsClient)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests.exceptions
 from google.api_core import exceptions
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.artifactregistry_v1.types import CleanupPolicy, Repository
 from google.cloud.service_usage_v1 import State
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.rpc import error_details_pb2
 
 from tests.google_fake.clients import Clients
 from tests.support.google import Google, errors
@@ -39,7 +40,8 @@ def create(clients: Clients, parent: str = PLACE, name: str = "mlops-registry", 
 
 def get(clients: Clients, name: str = NAME) -> Repository:
     """Ask for what is known of it."""
-    return clients.artifacts.get_repository(name=name, timeout=5)
+    found: Repository = clients.artifacts.get_repository(name=name, timeout=5)
+    return found
 
 
 def refused(call: Callable[[], object]) -> GoogleAPICallError:
@@ -77,7 +79,7 @@ def test_operations_take_as_long_as_is_wished(google: Google, clients: Clients) 
     google.state.operation_seconds = 60
     operation = create(clients)
     assert not operation.done()
-    assert isinstance(refused(lambda: create(clients)), exceptions.AlreadyExists)
+    assert isinstance(refused(lambda: create(clients)), exceptions.Conflict)
     assert isinstance(refused(lambda: get(clients)), exceptions.NotFound)
     google.state.operations[operation.operation.name].ready = 0
     assert operation.result(timeout=5) == get(clients)
@@ -115,10 +117,14 @@ def test_a_call_that_hangs_does_not_outlive_its_server(google: Google, clients: 
     """The client gives up first; the end does not wait."""
     google.add_repository()
     google.faults.add("GetRepository", hang=3600)
-    error = refused(lambda: clients.artifacts.get_repository(name=NAME, timeout=0.2))
-    assert isinstance(error, exceptions.DeadlineExceeded)
+    before = set(threading.enumerate())
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        clients.artifacts.get_repository(name=NAME, timeout=0.2)
+    [hanging] = set(threading.enumerate()) - before
+    assert hanging.is_alive()
     google.__exit__()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("google_")]
+    hanging.join(5)
+    assert not hanging.is_alive()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +138,7 @@ def test_who_is_unknown_is_refused(google: Google, token: str, reason: str) -> N
     clients = Clients(google.api_port, token)
     for call in (lambda: get(clients), lambda: enable(clients), lambda: clients.projects.search_projects(timeout=5)):
         error = refused(call)
-        assert isinstance(error, exceptions.Unauthenticated)
+        assert isinstance(error, exceptions.Unauthorized)
         assert (error.reason, error.domain) == (reason, "googleapis.com")
 
 
@@ -148,7 +154,7 @@ def test_a_token_must_be_made_for_google_cloud(google: Google) -> None:
 def test_a_project_that_pays_must_allow_it(google: Google) -> None:
     """That of x-goog-user-project."""
     google.add_repository()
-    clients = Clients(google.api_port, google.token(), ("x-goog-user-project", google.project.id))
+    clients = Clients(google.api_port, google.token(), google.project.id)
     assert get(clients).name == NAME
     google.deny(google.account, "serviceusage.services.use")
     assert refused(lambda: get(clients)).reason == "USER_PROJECT_DENIED"
@@ -189,34 +195,33 @@ def _placed(google: Google) -> None:
 
 
 REFUSALS = [
-    (_nothing, get, "PermissionDenied", "SERVICE_DISABLED", "Artifact Registry API has not been used in project "),
-    (_no_rights, get, "PermissionDenied", "IAM_PERMISSION_DENIED",
+    (_nothing, get, "Forbidden", "SERVICE_DISABLED", "Artifact Registry API has not been used in project "),
+    (_no_rights, get, "Forbidden", "IAM_PERMISSION_DENIED",
      f"Permission 'artifactregistry.repositories.get' denied on resource '//{ARTIFACTS}/{NAME}' (or it may"),
-    (_no_rights, create, "PermissionDenied", "IAM_PERMISSION_DENIED",
+    (_no_rights, create, "Forbidden", "IAM_PERMISSION_DENIED",
      f"Permission 'artifactregistry.repositories.create' denied on resource '//{ARTIFACTS}/{PLACE}' (or it may"),
     (_enabled, get, "NotFound", None, "Requested entity was not found."),
-    (_repository, create, "AlreadyExists", None, "the repository already exists"),
-    (_enabled, lambda it: create(it, name="Upper"), "InvalidArgument", None, "Request contains an invalid argument."),
-    (_enabled, lambda it: create(it, wanted=Repository()), "InvalidArgument", None, "Request contains an invalid"),
-    (_enabled, lambda it: create(it, f"{PROJECT}/locations/europe-west7"), "PermissionDenied",
+    (_repository, create, "Conflict", None, "the repository already exists"),
+    (_enabled, lambda it: create(it, name="Upper"), "BadRequest", None, "Request contains an invalid argument."),
+    (_enabled, lambda it: create(it, wanted=Repository()), "BadRequest", None, "Request contains an invalid"),
+    (_enabled, lambda it: create(it, f"{PROJECT}/locations/europe-west7"), "Forbidden",
      "LOCATION_POLICY_VIOLATED", "Permission denied on 'locations/europe-west7' (or it may not exist)."),
-    (_enabled, lambda it: get(it, "mlops-registry"), "InvalidArgument", "RESOURCE_PROJECT_INVALID", "Invalid resource"),
-    (_enabled, lambda it: get(it, NAME.replace("123456", "1")), "PermissionDenied", "CONSUMER_INVALID",
+    (_enabled, lambda it: get(it, NAME.replace("123456", "1")), "Forbidden", "CONSUMER_INVALID",
      "Permission denied on resource project celestial-bodies-1."),
-    (_placed, create, "FailedPrecondition", None,
+    (_placed, create, "BadRequest", None,
      "Org Policy Violated: 'europe-west6' violates constraint 'constraints/gcp.resourceLocations'"),
-    (_bill_unpaid, get, "PermissionDenied", "BILLING_DISABLED", "This API method requires billing to be enabled."),
-    (_no_billing, enable, "FailedPrecondition", "UREQ_PROJECT_BILLING_NOT_FOUND",
+    (_bill_unpaid, get, "Forbidden", "BILLING_DISABLED", "This API method requires billing to be enabled."),
+    (_no_billing, enable, "BadRequest", "UREQ_PROJECT_BILLING_NOT_FOUND",
      "Billing account for project '123456789012' is not found. Billing must be enabled for activation of service(s) "),
-    (_no_rights, enable, "PermissionDenied", "AUTH_PERMISSION_DENIED",
+    (_no_rights, enable, "Forbidden", "AUTH_PERMISSION_DENIED",
      f"Permission denied to enable service [{ARTIFACTS}]\nHelp Token: "),
-    (_restricted, enable, "PermissionDenied", "RESOURCE_USAGE_RESTRICTION_VIOLATED", "Request is disallowed by org"),
-    (_nothing, lambda it: enable(it, f"{PROJECT}/services/nothing.googleapis.com"), "PermissionDenied",
+    (_restricted, enable, "Forbidden", "RESOURCE_USAGE_RESTRICTION_VIOLATED", "Request is disallowed by org"),
+    (_nothing, lambda it: enable(it, f"{PROJECT}/services/nothing.googleapis.com"), "Forbidden",
      "SERVICE_CONFIG_NOT_FOUND_OR_PERMISSION_DENIED", "Not found or permission denied for service(s): nothing."),
-    (_nothing, lambda it: enable(it, f"projects/other/services/{ARTIFACTS}"), "PermissionDenied",
+    (_nothing, lambda it: enable(it, f"projects/other/services/{ARTIFACTS}"), "Forbidden",
      "RESOURCES_NOT_FOUND", "Project 'other' not found or permission denied."),
-    (_no_rights, lambda it: it.projects.get_project(name=PROJECT), "PermissionDenied", None, "The caller does not"),
-    (_nothing, lambda it: it.projects.get_project(name="projects/other"), "PermissionDenied", None, "The caller does"),
+    (_no_rights, lambda it: it.projects.get_project(name=PROJECT), "Forbidden", None, "The caller does not"),
+    (_nothing, lambda it: it.projects.get_project(name="projects/other"), "Forbidden", None, "The caller does"),
 ]  # fmt: skip
 
 
@@ -234,21 +239,41 @@ def test_what_is_wrong_is_told_in_googles_words(
     arrange(google)
     error = refused(lambda: call(clients))
     assert (type(error).__name__, error.reason) == (kind, reason)
-    assert error.message.startswith(text)
+    assert re.match(rf"[A-Z]+ http://\S+: {re.escape(text)}", error.message)
 
 
 def test_errors_tell_where_to_go(google: Google, clients: Clients) -> None:
     """With a link, with what to wait for, with what was missing."""
-    links = [detail for detail in refused(lambda: get(clients)).details if isinstance(detail, error_details_pb2.Help)]
-    assert links[0].links[0].url.endswith(f"{ARTIFACTS}/overview?project={google.project.id}")
+    links = [detail for detail in refused(lambda: get(clients)).details if detail["@type"].endswith("rpc.Help")]
+    assert links[0]["links"][0]["url"].endswith(f"{ARTIFACTS}/overview?project={google.project.id}")
     google.faults.add("GetRepository", errors.quota_exceeded(ARTIFACTS, 1, "europe-west6", limit=60, retry_seconds=7))
     error = refused(lambda: get(clients))
-    assert (type(error), error.reason) == (exceptions.ResourceExhausted, "RATE_LIMIT_EXCEEDED")
-    waits = [detail for detail in error.details if isinstance(detail, error_details_pb2.RetryInfo)]
-    assert waits[0].retry_delay.seconds == 7
+    assert (type(error), error.reason) == (exceptions.TooManyRequests, "RATE_LIMIT_EXCEEDED")
+    waits = [detail for detail in error.details if detail["@type"].endswith("rpc.RetryInfo")]
+    assert waits[0]["retryDelay"] == "7s"
     google.add_repository()
     google.deny(google.account, "artifactregistry.repositories.get")
     assert refused(lambda: get(clients)).metadata["permission"] == "artifactregistry.repositories.get"
+
+
+def test_what_is_not_in_the_api_is_refused(google: Google) -> None:
+    """A path that there is not, and a field that there is not in a body or a query."""
+    headers = {"Authorization": f"Bearer {google.token()}"}
+
+    def asked(method: str, path: str, **content: Any) -> requests.Response:
+        return requests.request(method, f"{google.api_endpoint}/v1/{path}", headers=headers, timeout=5, **content)
+
+    assert asked("GET", "mlops-registry").status_code == 404
+    assert asked("PUT", NAME).status_code == 404
+    google.add_repository()
+    for answer in (
+        asked("PATCH", NAME, params={"updateMask": "description"}, json={"descripton": "Images"}),
+        asked("PATCH", NAME, params={"updateMusk": "description"}, json={"description": "Images"}),
+        asked("PATCH", NAME, params={"updateMask": "description"}, data="{"),
+    ):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["status"]) == (400, "INVALID_ARGUMENT")
+        assert error["message"].startswith("Invalid JSON payload received.")
 
 
 def test_lists_come_in_pages(google: Google, clients: Clients) -> None:
@@ -306,13 +331,13 @@ def test_a_repository_is_changed_where_it_can_be(google: Google, clients: Client
     assert changed.format_ == Repository.Format.DOCKER
     fixed = FieldMask(paths=["format"])
     error = refused(lambda: clients.artifacts.update_repository(repository=wanted, update_mask=fixed))
-    assert isinstance(error, exceptions.InvalidArgument)
+    assert isinstance(error, exceptions.BadRequest)
 
 
 def test_a_repository_is_deleted(google: Google, clients: Clients) -> None:
     """When the operation is done."""
     google.add_repository()
-    clients.artifacts.delete_repository(name=NAME).result(timeout=5)  # type: ignore[no-untyped-call]
+    clients.artifacts.delete_repository(name=NAME).result(timeout=5)
     assert isinstance(refused(lambda: get(clients)), exceptions.NotFound)
 
 
@@ -323,6 +348,6 @@ def test_tls_is_spoken_with_a_certificate_of_ones_own(tmp_path_factory: pytest.T
     make_certificate(folder)
     with Google(folder / "google", tls=folder) as google:
         google.add_repository()
-        certificate = (folder / "certificate.pem").read_bytes()
+        certificate = folder / "certificate.pem"
         assert get(Clients(google.api_port, google.token(), certificate=certificate)).name == NAME
         assert google.api_endpoint == f"https://127.0.0.1:{google.api_port}"

@@ -271,7 +271,7 @@ def test_a_repository_made_anew_is_empty(google: Google) -> None:
     google.add_repository()
     image = put_image(store(google))
     api = Clients(google.api_port, google.token()).artifacts
-    api.delete_repository(name=NAME).result(timeout=5)  # type: ignore[no-untyped-call]
+    api.delete_repository(name=NAME).result(timeout=5)
     assert refused(store(google)).why.startswith("NAME_UNKNOWN:")
     google.add_repository()
     assert not store(google).exists(image)

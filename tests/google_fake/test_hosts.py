@@ -22,7 +22,7 @@ PROGRAM = """
 import google.auth
 from google.cloud.artifactregistry_v1 import ArtifactRegistryClient
 credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-client = ArtifactRegistryClient(credentials=credentials)
+client = ArtifactRegistryClient(credentials=credentials, transport="rest")
 for found in client.list_repositories(parent=f"projects/{project}/locations/europe-west6", timeout=10):
     print(project, found.name)
 """

@@ -11,26 +11,29 @@ from bentoship.stores.credentials import Credentials
 
 
 class Provider(Protocol):
-    """A place where images are published. Each step may be taken again, and tells in one line what it did."""
+    """A place where images are published. Each step may be taken again, and returns in one line what it did."""
 
     @property
     def plain_http(self) -> bool | None:
         """Whether the registry speaks HTTP without TLS; None for what its host makes usual."""
 
     def enable_api(self) -> str:
-        """Switch on the service that keeps images."""
+        """Enable the service that keeps images. Raises BentoshipError."""
 
     def create_registry(self) -> str:
-        """Make the place that the images are pushed to, unless it is there."""
+        """Create the repository that images are pushed to, unless it is there. Raises BentoshipError."""
 
     def login(self) -> str:
-        """See to it that there is an account to push as."""
+        """Find the account to push as, and see that it may push. Raises BentoshipError."""
 
     def repository(self, image_name: str) -> ImageReference:
-        """Where an image of that name is, or will be, pushed to. Changes and starts nothing."""
+        """Return where an image of that name is, or will be, pushed to. Changes and starts nothing.
+
+        Raises: InvalidReferenceError.
+        """
 
     def credentials(self) -> Credentials | None:
-        """The account to push as; None for nobody. Asked at each login anew, since some hold for an hour only."""
+        """Return the account to push as; None for nobody. Asked at each login anew: some hold for an hour only."""
 
     def holdings(self, repository: ImageReference) -> Callable[[Descriptor], bool] | None:
-        """Tells what a registry has that does not run; None for one that has to be asked."""
+        """Return what tells whether a registry that does not run has a blob; None for one that has to be asked."""

@@ -27,11 +27,11 @@ class GenericProvider:
         self._found: tuple[Credentials | None, float] = None, 0.0
 
     def enable_api(self) -> str:
-        """Nothing to do."""
+        """Do nothing: who runs the registry has done it."""
         return f"Nothing is enabled at {self.host} from here."
 
     def create_registry(self) -> str:
-        """Nothing to do."""
+        """Do nothing: a registry has its own way to make repositories."""
         return f"{self.host} makes the repository at the first push, or needs it to be there."
 
     def login(self) -> str:
@@ -40,11 +40,11 @@ class GenericProvider:
         return f"Account at {self.host}: {found.account}" if found else f"No account at {self.host}: asking as nobody."
 
     def repository(self, image_name: str) -> ImageReference:
-        """HOST/PATH/NAME. Raises InvalidReferenceError."""
+        """Return HOST/PATH/NAME. Raises InvalidReferenceError."""
         return self._address.repository(image_name)
 
     def credentials(self) -> Credentials | None:
-        """The account that is kept for this host and path; looked for again after ten minutes."""
+        """Return the account that is kept for this host and path; looked for again after ten minutes."""
         found, until = self._found
         if time.monotonic() >= until:
             found = find_credentials(self.host, self.path)
@@ -52,4 +52,4 @@ class GenericProvider:
         return found
 
     def holdings(self, repository: ImageReference) -> None:
-        """It has to be asked."""
+        """Return None: it has to be asked."""

@@ -48,24 +48,30 @@ class Http:
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
     def request(
-        self, doing: str, method: str, url: str, headers: Mapping[str, str], body: bytes | Reader | None = None
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Reader | None = None,
+        timeout: float = READ_TIMEOUT,
     ) -> urllib3.BaseHTTPResponse:
         """Send one request and give its answer, whose body is yet to be read; no redirect is followed.
+
+        Args: timeout: the seconds that a server may take to answer; one that is sent a stream has longer.
 
         Raises: RegistryError when there is no answer.
         """
         # The first of the two also limits how long the other side may leave sent bytes unread.
         sending = body is not None and not isinstance(body, bytes)
-        timeout = (
-            urllib3.Timeout(READ_TIMEOUT, STORE_TIMEOUT) if sending else urllib3.Timeout(CONNECT_TIMEOUT, READ_TIMEOUT)
-        )
+        limits = (READ_TIMEOUT, STORE_TIMEOUT) if sending else (min(CONNECT_TIMEOUT, timeout), timeout)
         try:
             return self._manager(url).request(
                 method,
                 url,
                 body=body,  # type: ignore[arg-type]  # a Reader reads as files do, which is all that is asked
                 headers={"User-Agent": "bentoship", "Accept-Encoding": "identity", **headers},
-                timeout=timeout,
+                timeout=urllib3.Timeout(*limits),
                 retries=False,
                 redirect=False,
                 preload_content=False,
@@ -73,6 +79,28 @@ class Http:
             )
         except (urllib3.exceptions.HTTPError, ssl.SSLError, OSError) as error:
             raise no_answer(doing, url, error) from error
+
+    def exchange(
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        timeout: float = READ_TIMEOUT,
+    ) -> urllib3.BaseHTTPResponse:
+        """Send one request and give its answer, whose body is in its `data`. Args, raises: as those of `request`."""
+        answer = self.request(doing, method, url, headers, body, timeout)
+        try:
+            answer.data  # noqa: B018 - reads and keeps it
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise no_answer(doing, url, error) from error
+        return answer
+
+    def proxy(self, url: str) -> str | None:
+        """The address of the proxy to a URL; None when it is reached directly, as this machine itself is."""
+        parts = urlsplit(url)
+        return None if is_loopback(parts.netloc) else self._network.proxy(parts.scheme, parts.netloc)
 
     def interrupt(self) -> None:
         """End all requests of other threads now, with an error there. Later requests work as before."""
@@ -84,7 +112,7 @@ class Http:
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)
-        proxy = None if is_loopback(parts.netloc) else self._network.proxy(parts.scheme, parts.netloc)
+        proxy = self.proxy(url)
         with self._lock:
             if time.monotonic() - self._used > IDLE_TIMEOUT:
                 for manager in self._managers.values():

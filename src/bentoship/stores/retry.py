@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from bentoship.errors import RegistryError
+from bentoship.errors import BentoshipError, RegistryError
 
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt; twice as long before each further one."""
 
 LONGEST_PAUSE = 60.0
 """Seconds; a registry that asks for more is not waited for."""
+
+Policy = Callable[[BentoshipError, int, float], float | None]
+"""When to try again: gets the error, how many attempts there were, and the seconds since the first one began; returns
+the seconds to wait before the next one, or None for none."""
 
 T = TypeVar("T")
 
@@ -25,23 +31,41 @@ class CancelledError(Exception):
 def persist(action: Callable[[], T], *, attempts: int, cancelled: threading.Event | None = None) -> T:
     """Do something, and again after temporary errors of a registry, with growing pauses.
 
+    Args: attempts: how many at most; else as those of `retry`, as what it raises.
+    """
+
+    def pause(error: BentoshipError, attempt: int, elapsed: float) -> float | None:
+        if not isinstance(error, RegistryError) or not error.temporary:
+            return None
+        if attempt == attempts or error.retry_after > LONGEST_PAUSE:
+            return None
+        longest = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
+        # Not all at the same time again.
+        return max(random.uniform(longest / 2, longest), error.retry_after)
+
+    return retry(action, pause, cancelled)
+
+
+def retry(action: Callable[[], T], policy: Policy, cancelled: threading.Event | None = None) -> T:
+    """Do something, and again for as long as the policy wants it.
+
     Args:
         action: what to do; each attempt starts it afresh.
-        attempts: how many at most.
+        policy: tells whether and when to try again.
         cancelled: ends it at its next pause.
 
     Raises: whatever the last attempt raises; CancelledError.
     """
     cancelled = cancelled or threading.Event()
-    for attempt in range(1, attempts + 1):
+    began = time.monotonic()
+    for attempt in itertools.count(1):
         if cancelled.is_set():
             break
         try:
             return action()
-        except RegistryError as error:
-            if not error.temporary or attempt == attempts or error.retry_after > LONGEST_PAUSE:
+        except BentoshipError as error:
+            pause = policy(error, attempt, time.monotonic() - began)
+            if pause is None:
                 raise
-            pause = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
-            # Not all at the same time again.
-            cancelled.wait(max(random.uniform(pause / 2, pause), error.retry_after))
+            cancelled.wait(pause)
     raise CancelledError

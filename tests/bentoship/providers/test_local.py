@@ -20,7 +20,7 @@ import pytest
 
 from bentoship.errors import RegistryError
 from bentoship.image.reference import ImageReference
-from bentoship.providers import Provider, local
+from bentoship.providers import Provider, registry_process
 from bentoship.providers.distribution import find_program
 from bentoship.providers.local import LocalRegistry
 from bentoship.stores.registry import RegistryStore
@@ -33,8 +33,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache folder with a strange name, the registry's program on PATH, and ports that no other run of tests uses."""
     folder = tmp_path / "ein Cache ü"
     first = 20_000 + os.getpid() % 120 * 100
-    monkeypatch.setattr(local, "_PORTS", range(first, first + 100))
-    monkeypatch.setattr(local, "_STOP_TIMEOUT", 1.0)
+    monkeypatch.setattr(registry_process, "PORTS", range(first, first + 100))
+    monkeypatch.setattr(registry_process, "STOP_TIMEOUT", 1.0)
     monkeypatch.setenv("PATH", f"{registries.program().parent}{os.pathsep}{os.environ['PATH']}")
     yield folder
     LocalRegistry(folder).stop()
@@ -72,7 +72,7 @@ def test_it_holds_images_and_keeps_them(cache: Path) -> None:
     where = registry.start()
     host, _, port = where.partition(":")
     assert host == "localhost"
-    assert int(port) == local._PORTS.start
+    assert int(port) == registry_process.PORTS.start
     assert registry.running() == int(port)
     store = RegistryStore(ImageReference(where, "tests/kept"), push=True)
     image = put_image(store)
@@ -145,7 +145,8 @@ def test_it_is_known_when_what_was_remembered_is_lost(cache: Path, content: str 
     assert LocalRegistry(cache).running() == port
     assert LocalRegistry(cache, port).start() == LocalRegistry(cache).start() == where
     assert LocalRegistry(cache).stop()
-    assert local._is_free(port)
+    with socket.create_server(("127.0.0.1", port)):
+        pass
     assert state(cache)["port"] == port
     file.unlink()
     assert LocalRegistry(cache).running() is None

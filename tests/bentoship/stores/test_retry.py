@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bentoship.errors import RegistryError, StoreError
+from bentoship.errors import BentoshipError, CloudError, RegistryError, StoreError
 from bentoship.stores import retry
 from bentoship.stores.retry import CancelledError, persist
 
@@ -93,3 +93,25 @@ def test_a_pause_ends_when_all_ends() -> None:
     with pytest.raises(CancelledError):
         persist(Failing(9, passing(retry_after=50)), attempts=5, cancelled=cancelled)
     assert time.monotonic() - began < 20
+
+
+def test_a_policy_tells_whether_and_when_to_try_again() -> None:
+    """By the error, the attempts that there were, and the time since the first; its pauses are kept."""
+    asked: list[tuple[str, int, float]] = []
+
+    def policy(error: BentoshipError, attempt: int, elapsed: float) -> float | None:
+        asked.append((error.why, attempt, elapsed))
+        return 0.05 if attempt < 3 else None
+
+    action = Failing(9, lambda: CloudError("Ask", "not yet"))
+    with pytest.raises(CloudError, match="not yet"):
+        retry.retry(action, policy)
+    assert action.tried == 3
+    assert [(why, attempt) for why, attempt, _ in asked] == [("not yet", 1), ("not yet", 2), ("not yet", 3)]
+    assert [elapsed >= 0.05 * (number - 1) for number, (_, _, elapsed) in enumerate(asked, 1)] == [True] * 3
+
+
+def test_a_policy_is_not_asked_about_our_own_mistakes() -> None:
+    """They are no failures of what was asked."""
+    with pytest.raises(KeyError):
+        retry.retry(Failing(1, lambda: KeyError("a mistake")), lambda *_: 0.0)

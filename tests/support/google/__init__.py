@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from google.cloud.artifactregistry_v1.types import Repository
-from tests.support.google import artifacts, credentials, hosts, rpc, web
-from tests.support.google.apis import SERVICES
+from tests.support.google import apis, artifacts, credentials, hosts, web
 from tests.support.google.docker import DockerHandler
 from tests.support.google.faults import Answer, Fault, Faults
 from tests.support.google.state import Account, Project, State, Token
@@ -30,15 +29,15 @@ class Google:
         folder: for keys and what the registry holds.
         port: the first of three to listen on (APIs, tokens, images); 0 for any.
         tls: a folder with key.pem and certificate.pem, for APIs and images over TLS; tokens stay on HTTP.
-        told: gets a line for each call.
+        report: gets a line for each call.
     """
 
     def __init__(
-        self, folder: Path, *, port: int = 0, tls: Path | None = None, told: Callable[[str], None] = lambda line: None
+        self, folder: Path, *, port: int = 0, tls: Path | None = None, report: Callable[[str], None] = lambda line: None
     ) -> None:
         self.folder = folder
         self.state = State()
-        self.state.told = told
+        self.state.report = report
         self.project = self.add_project("celestial-bodies-123456", 123456789012, "Celestial Bodies")
         self.account = f"publisher@{self.project.id}.iam.gserviceaccount.com"
         self.repository = "mlops-registry"
@@ -55,7 +54,7 @@ class Google:
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self.state.registry = stack.enter_context(registry.running(self.folder / "registry")).host
-            self.api_port = stack.enter_context(rpc.serving(self.state, SERVICES, ports[0], self._tls))
+            self.api_port = stack.enter_context(web.serving(self.state, apis.Handler, ports[0], self._tls))
             self.token_port = stack.enter_context(web.serving(self.state, TokenHandler, ports[1]))
             self.docker_port = stack.enter_context(web.serving(self.state, DockerHandler, ports[2], self._tls))
             self.key = self.service_account_key(self.folder / "key.json")

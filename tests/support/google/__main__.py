@@ -30,12 +30,12 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
 
-    def told(line: str) -> None:
+    def report(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
     with (
         tempfile.TemporaryDirectory(prefix="google-") as folder,
-        Google(Path(folder), port=arguments.port_base, told=told) as google,
+        Google(Path(folder), port=arguments.port_base, report=report) as google,
     ):
         google.state.operation_seconds = arguments.seconds
         lines = "".join(f"{key}={shlex.quote(value)}\n" for key, value in google.environment.items())
@@ -43,7 +43,7 @@ def main() -> None:
             arguments.env.write_text(_MARK + lines, "utf-8")
         else:
             print(lines, end="", flush=True)
-        told("Google Cloud is there. Ctrl-C ends it.")
+        report("Google Cloud is there. Ctrl-C ends it.")
         ended.wait()
 
 

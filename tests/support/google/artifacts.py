@@ -11,20 +11,15 @@ from google.cloud.artifactregistry_v1 import types
 from google.cloud.artifactregistry_v1.types import Repository
 from google.cloud.location import locations_pb2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
-from google.longrunning.operations_pb2 import Operation
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 from tests.support.google import errors, images
-from tests.support.google.errors import RefusalError
 from tests.support.google.locations import LOCATIONS, ON_REQUEST
-from tests.support.google.rpc import Call, Method, Service, page
+from tests.support.google.rest import Call, Method, page
 from tests.support.google.state import Project, State
 
 HOST = "artifactregistry.googleapis.com"
 
-_PLACE = re.compile(r"projects/([^/]+)/locations/([^/]+)")
-_REPOSITORY = re.compile(r"projects/([^/]+)/locations/([^/]+)/repositories/([^/]+)")
-_IMAGE = re.compile(r"(projects/[^/]+/locations/[^/]+/repositories/[^/]+)/dockerImages/([^/]+)")
 _ID = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _CHANGEABLE = {
     "description",
@@ -71,7 +66,7 @@ def create_repository(call: Call, request: Any) -> Any:
 
     def finish() -> Any:
         call.state.coming.discard(name)
-        _late_fault(call)
+        call.state.fail(f"{call.name} (operation)")
         return Repository.pb(add(call.state, name, wanted))
 
     return _begin(call, name, finish)
@@ -111,7 +106,7 @@ def delete_repository(call: Call, request: Any) -> Any:
     name = _found(call, request.name, "delete").name
 
     def finish() -> Any:
-        _late_fault(call)
+        call.state.fail(f"{call.name} (operation)")
         with call.state.lock:
             call.state.repositories.pop(name, None)
             call.state.images.pop(name, None)
@@ -129,25 +124,21 @@ def list_docker_images(call: Call, request: Any) -> types.ListDockerImagesRespon
 
 def get_docker_image(call: Call, request: Any) -> types.DockerImage:
     """GetDockerImage, by digest or by tag."""
-    match = _IMAGE.fullmatch(request.name)
-    if not match:
-        raise errors.resource_invalid(call.host, call.method)
-    repository = _found(call, match[1], "dockerimages.get")
-    short, _, tag = match[2].partition(":")
+    parent, _, wanted = request.name.partition("/dockerImages/")
+    repository = _found(call, parent, "dockerimages.get")
+    short, _, tag = wanted.partition(":")
     for image in images.listed(call.state, repository.name):
         path = image.name.rpartition("/")[2]
-        if path == match[2] or ("@" not in match[2] and path.startswith(f"{short}@") and tag in image.tags):
+        if path == wanted or ("@" not in wanted and path.startswith(f"{short}@") and tag in image.tags):
             return image
     raise errors.not_found()
 
 
 def test_iam_permissions(call: Call, request: Any) -> iam_policy_pb2.TestIamPermissionsResponse:
     """TestIamPermissions: those of the asked that the account has; none on what is not there."""
-    match = _REPOSITORY.fullmatch(request.resource)
-    if not match:
-        raise errors.resource_invalid(call.host, call.method)
-    project = call.project(match[1])
-    name = f"projects/{project.id}/locations/{match[2]}/repositories/{match[3]}"
+    _, called, rest = request.resource.split("/", 2)
+    project = call.project(called)
+    name = f"projects/{project.id}/{rest}"
     there = name in call.state.repositories
     held = [permission for permission in request.permissions if there and call.account.may(permission, name)]
     return iam_policy_pb2.TestIamPermissionsResponse(permissions=held)
@@ -161,10 +152,7 @@ def get_iam_policy(call: Call, request: Any) -> policy_pb2.Policy:
 
 def list_locations(call: Call, request: Any) -> locations_pb2.ListLocationsResponse:
     """ListLocations: all at once."""
-    match = re.fullmatch(r"projects/([^/]+)", request.name)
-    if not match:
-        raise errors.resource_invalid(call.host, call.method)
-    project = call.project(match[1])
+    project = call.project(request.name.partition("/")[2])
     call.require("artifactregistry.locations.list", f"projects/{project.id}")
     return locations_pb2.ListLocationsResponse(locations=[_location(project, name) for name in LOCATIONS])
 
@@ -182,13 +170,11 @@ def _location(project: Project, location: str) -> locations_pb2.Location:
 
 def _split(call: Call, place: str) -> tuple[Project, str]:
     """Project and location of a name. Raises RefusalError when there is no such."""
-    match = _PLACE.fullmatch(place)
-    if not match:
-        raise errors.resource_invalid(call.host, call.method)
-    project = call.project(match[1])
-    if match[2] not in LOCATIONS or (match[2] in ON_REQUEST and match[2] not in (project.locations or ())):
-        raise errors.location_denied(call.host, match[1], match[2])
-    return project, match[2]
+    _, called, _, location = place.split("/")
+    project = call.project(called)
+    if location not in LOCATIONS or (location in ON_REQUEST and location not in (project.locations or ())):
+        raise errors.location_denied(call.host, called, location)
+    return project, location
 
 
 def _place(call: Call, parent: str, verb: str) -> tuple[Project, str]:
@@ -200,11 +186,9 @@ def _place(call: Call, parent: str, verb: str) -> tuple[Project, str]:
 
 def _found(call: Call, name: str, verb: str) -> Repository:
     """The repository, with which the account may do something. Raises RefusalError."""
-    match = _REPOSITORY.fullmatch(name)
-    if not match:
-        raise errors.resource_invalid(call.host, call.method)
-    project, location = _split(call, name.partition("/repositories/")[0])
-    full = f"projects/{project.id}/locations/{location}/repositories/{match[3]}"
+    place, _, short = name.partition("/repositories/")
+    project, location = _split(call, place)
+    full = f"projects/{project.id}/locations/{location}/repositories/{short}"
     call.require(f"artifactregistry.{verb}" if "." in verb else f"artifactregistry.repositories.{verb}", full)
     with call.state.lock:
         if full not in call.state.repositories:
@@ -224,48 +208,56 @@ def _begin(call: Call, name: str, finish: Any) -> Any:
     return call.state.begin(operation, finish, types.OperationMetadata.pb(types.OperationMetadata()))
 
 
-def _late_fault(call: Call) -> None:
-    fault = call.state.faults.take(f"{call.name} (operation)")
-    if fault and isinstance(fault.error, RefusalError):
-        raise fault.error
-
-
 def _now() -> Timestamp:
     return Timestamp(seconds=int(time.time()))
 
 
-SERVICES = (
-    Service(
-        "google.devtools.artifactregistry.v1.ArtifactRegistry",
-        HOST,
-        {
-            "GetRepository": Method(get_repository, types.GetRepositoryRequest, Repository),
-            "ListRepositories": Method(
-                list_repositories, types.ListRepositoriesRequest, types.ListRepositoriesResponse
+_SERVICE = "google.devtools.artifactregistry.v1.ArtifactRegistry"
+_PLACES = "projects/*/locations/*"
+_REPOSITORIES = f"{_PLACES}/repositories/*"
+
+METHODS = (
+    *(
+        Method(HOST, _SERVICE, verb, f"/v1/{path}", answer, request, *body)
+        for verb, path, answer, request, *body in (
+            ("GET", f"{{name={_REPOSITORIES}}}", get_repository, types.GetRepositoryRequest),
+            ("GET", f"{{parent={_PLACES}}}/repositories", list_repositories, types.ListRepositoriesRequest),
+            (
+                "POST",
+                f"{{parent={_PLACES}}}/repositories",
+                create_repository,
+                types.CreateRepositoryRequest,
+                "repository",
             ),
-            "UpdateRepository": Method(update_repository, types.UpdateRepositoryRequest, Repository),
-            "GetDockerImage": Method(get_docker_image, types.GetDockerImageRequest, types.DockerImage),
-            "ListDockerImages": Method(
-                list_docker_images, types.ListDockerImagesRequest, types.ListDockerImagesResponse
+            (
+                "PATCH",
+                f"{{repository.name={_REPOSITORIES}}}",
+                update_repository,
+                types.UpdateRepositoryRequest,
+                "repository",
             ),
-            "TestIamPermissions": Method(
+            ("DELETE", f"{{name={_REPOSITORIES}}}", delete_repository, types.DeleteRepositoryRequest),
+            ("GET", f"{{name={_REPOSITORIES}/dockerImages/*}}", get_docker_image, types.GetDockerImageRequest),
+            ("GET", f"{{parent={_REPOSITORIES}}}/dockerImages", list_docker_images, types.ListDockerImagesRequest),
+            (
+                "POST",
+                f"{{resource={_REPOSITORIES}}}:testIamPermissions",
                 test_iam_permissions,
                 iam_policy_pb2.TestIamPermissionsRequest,
-                iam_policy_pb2.TestIamPermissionsResponse,
             ),
-            "GetIamPolicy": Method(get_iam_policy, iam_policy_pb2.GetIamPolicyRequest, policy_pb2.Policy),
-            "CreateRepository": Method(create_repository, types.CreateRepositoryRequest, Operation),
-            "DeleteRepository": Method(delete_repository, types.DeleteRepositoryRequest, Operation),
-        },
+            (
+                "GET",
+                f"{{resource={_REPOSITORIES}}}:getIamPolicy",
+                get_iam_policy,
+                iam_policy_pb2.GetIamPolicyRequest,
+            ),
+        )
     ),
-    Service(
-        "google.cloud.location.Locations",
-        HOST,
-        {
-            "ListLocations": Method(
-                list_locations, locations_pb2.ListLocationsRequest, locations_pb2.ListLocationsResponse
-            ),
-            "GetLocation": Method(get_location, locations_pb2.GetLocationRequest, locations_pb2.Location),
-        },
+    *(
+        Method(HOST, "google.cloud.location.Locations", "GET", f"/v1/{path}", answer, request)
+        for path, answer, request in (
+            ("{name=projects/*}/locations", list_locations, locations_pb2.ListLocationsRequest),
+            (f"{{name={_PLACES}}}", get_location, locations_pb2.GetLocationRequest),
+        )
     ),
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.google import images
-from tests.support.google.docker_access import Caller, Place, caller, challenge, check, error, issue, place
+from tests.support.google.docker_access import Caller, Place, caller, challenge, check, error, find_place, issue
 from tests.support.google.faults import Answer
 from tests.support.google.web import PIECE, Handler, document
 
@@ -28,7 +28,7 @@ _TWO_WAYS = (
 class Upload:
     """A blob on its way: where to, where the registry wants it, and whether it has been sent."""
 
-    where: Place
+    target: Place
     path: str
     sent: bool = False
 
@@ -51,80 +51,80 @@ class DockerHandler(Handler):
         if match := re.fullmatch(r"/artifacts-downloads/.*/downloads/([^/]+)", self.place):
             return self._download(match[1])
         if match := re.fullmatch(r"/v2/(.+)/(manifests|blobs|tags|referrers)/(.+)", self.place):
-            where = place(self, match[1].removesuffix("/blobs"))
+            target = find_place(self, match[1].removesuffix("/blobs"))
             handlers = {"manifests": self._manifest, "blobs": self._blob, "tags": self._tags}
             if match[2] in handlers:
-                return handlers[match[2]](where, match[3])
+                return handlers[match[2]](target, match[3])
         return Answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})
 
-    def _manifest(self, where: Place, reference: str) -> Answer | None:
+    def _manifest(self, target: Place, reference: str) -> Answer | None:
         state = self.state
         action = {"PUT": "push", "DELETE": "delete"}.get(self.command, "pull")
-        check(self, where, action)
+        check(self, target, action)
         if self.command == "PUT":
-            return self._put_manifest(where, reference)
-        response = self._ask(self.command, f"{self._inside(where)}/manifests/{reference}")
+            return self._put_manifest(target, reference)
+        response = self._ask(self.command, f"{self._inside(target)}/manifests/{reference}")
         if response.status == 404 and action == "pull":
-            said = f'Failed to fetch "{reference}" from request "{self.place}".'
-            return error(404, "MANIFEST_UNKNOWN", said)
+            message = f'Failed to fetch "{reference}" from request "{self.place}".'
+            return error(404, "MANIFEST_UNKNOWN", message)
         if response.status == 202:
-            images.deleted(state, where.repository, where.image, reference)
+            images.deleted(state, target.repository, target.image, reference)
         return self._pass_on(response)
 
-    def _put_manifest(self, where: Place, reference: str) -> Answer | None:
+    def _put_manifest(self, target: Place, reference: str) -> Answer | None:
         state = self.state
         content = b"".join(self.body)
         if len(content) > _MAX_MANIFEST:
             return error(413, "MANIFEST_INVALID", "manifest is too large")
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        immutable = state.repositories[where.repository].docker_config.immutable_tags
+        immutable = state.repositories[target.repository].docker_config.immutable_tags
         # Two pushes at once must not both find the tag free.
         with state.lock:
-            if immutable and images.tagged(state, where.repository, where.image, reference) not in ("", digest):
-                said = f"cannot update tag {reference}. The repository has enabled tag immutability"
-                return error(400, "MANIFEST_INVALID", said)
+            if immutable and images.tagged(state, target.repository, target.image, reference) not in ("", digest):
+                message = f"cannot update tag {reference}. The repository has enabled tag immutability"
+                return error(400, "MANIFEST_INVALID", message)
             kind = self.headers.get("Content-Type", "")
-            path = f"{self._inside(where)}/manifests/{reference}"
+            path = f"{self._inside(target)}/manifests/{reference}"
             response = self._ask("PUT", path, [content], {"Content-Type": kind, "Content-Length": str(len(content))})
             if response.status == 201:
-                images.pushed(state, where.repository, where.image, reference, kind, content)
-        return self._pass_on(response, location=f"/v2/{where.name}/manifests/{digest}")
+                images.pushed(state, target.repository, target.image, reference, kind, content)
+        return self._pass_on(response, location=f"/v2/{target.name}/manifests/{digest}")
 
-    def _blob(self, where: Place, rest: str) -> Answer | None:
+    def _blob(self, target: Place, rest: str) -> Answer | None:
         if rest.startswith("uploads"):
-            return self._start_upload(where)
-        check(self, where, "pull")
-        path = f"{self._inside(where)}/blobs/{rest}"
+            return self._start_upload(target)
+        check(self, target, "pull")
+        path = f"{self._inside(target)}/blobs/{rest}"
         response = self._ask("HEAD", path)
         if self.command == "HEAD" or response.status != 200:
             return self._pass_on(response)
         token = secrets.token_urlsafe(24)
         self.state.downloads[token] = path
-        return Answer(302, b"", {"Location": f"{self._elsewhere()}{_folder('downloads', where)}/{token}"})
+        return Answer(302, b"", {"Location": f"{self._elsewhere()}{_folder('downloads', target)}/{token}"})
 
-    def _start_upload(self, where: Place) -> Answer | None:
-        check(self, where, "push")
-        path = f"{self._inside(where)}/blobs/uploads/"
+    def _start_upload(self, target: Place) -> Answer | None:
+        check(self, target, "push")
+        path = f"{self._inside(target)}/blobs/uploads/"
         digest, source = (self.query.get(key, [""])[0] for key in ("mount", "from"))
         if digest and source:
-            origin = place(self, source)
+            origin = find_place(self, source)
             check(self, origin, "pull")
             inside = self._inside(origin).removeprefix("/v2/")
             response = self._ask("POST", f"{path}?mount={digest}&from={inside}")
             if response.status == 201:
-                return self._pass_on(response, location=f"/v2/{where.name}/blobs/{digest}")
+                return self._pass_on(response, location=f"/v2/{target.name}/blobs/{digest}")
         else:
             response = self._ask("POST", path)
         token = secrets.token_urlsafe(24)
-        self.state.uploads[token] = Upload(where, response.headers["Location"])
-        return self._pass_on(response, location=f"{_folder('uploads', where)}/{token}")
+        self.state.uploads[token] = Upload(target, response.headers["Location"])
+        return self._pass_on(response, location=f"{_folder('uploads', target)}/{token}")
 
     def _upload(self, token: str) -> Answer | None:
         upload = self.state.uploads.get(token)
         if not isinstance(upload, Upload):
             return error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
         # The address is enough: outside /v2/ Docker's engine sends no credentials (distribution's endpointAuthorizer).
-        asking = check(self, upload.where, "push") if "Authorization" in self.headers else Caller("")
+        asking = check(self, upload.target, "push") if "Authorization" in self.headers else Caller("")
         if self.command not in ("PATCH", "PUT", "GET", "DELETE"):
             return error(405, "UNSUPPORTED", "The operation is unsupported.")
         has_body = "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0") != "0"
@@ -145,7 +145,7 @@ class DockerHandler(Handler):
             upload.path = response.headers["Location"]
             return self._pass_on(response, location=self.place)
         digest = parse_qs(query).get("digest", [""])[0]
-        return self._pass_on(response, location=f"/v2/{upload.where.name}/blobs/{digest}")
+        return self._pass_on(response, location=f"/v2/{upload.target.name}/blobs/{digest}")
 
     def _download(self, token: str) -> Answer | None:
         path = self.state.downloads.get(token)
@@ -156,21 +156,21 @@ class DockerHandler(Handler):
         headers = {"Range": self.headers["Range"]} if "Range" in self.headers else {}
         return self._pass_on(self._ask(self.command, path, None, headers))
 
-    def _tags(self, where: Place, rest: str) -> Answer:
-        check(self, where, "pull")
-        names = images.tags(self.state, where.repository, where.image)
+    def _tags(self, target: Place, rest: str) -> Answer:
+        check(self, target, "pull")
+        names = images.tags(self.state, target.repository, target.image)
         if names is None:
-            return error(404, "NAME_UNKNOWN", f'Failed to compute tags: image "{where.image}" not found')
+            return error(404, "NAME_UNKNOWN", f'Failed to compute tags: image "{target.image}" not found')
         last, count = self.query.get("last", [""])[0], int(self.query.get("n", ["0"])[0])
         left = [name for name in names if name > last]
-        told = left[:count] if count else left
-        more = f'</v2/{where.name}/tags/list?n={count}&last={told[-1]}>; rel="next"' if len(told) < len(left) else ""
-        found = {"child": [], "manifest": {}, "name": where.name, "tags": told}
+        page = left[:count] if count else left
+        more = f'</v2/{target.name}/tags/list?n={count}&last={page[-1]}>; rel="next"' if len(page) < len(left) else ""
+        found = {"child": [], "manifest": {}, "name": target.name, "tags": page}
         return document(200, found, {"Link": more} if more else {})
 
-    def _inside(self, where: Place) -> str:
+    def _inside(self, target: Place) -> str:
         """Where the registry keeps it: apart from what was in a repository of that name before."""
-        return f"/v2/{self.state.generations[where.repository]}/{where.name}"
+        return f"/v2/{self.state.generations[target.repository]}/{target.name}"
 
     def _elsewhere(self) -> str:
         """This server by its other name on loopback, to which nobody takes credentials; Google's has one name only."""
@@ -224,6 +224,6 @@ class DockerHandler(Handler):
         return None
 
 
-def _folder(kind: str, where: Place) -> str:
-    _, project, _, _, _, repository = where.repository.split("/")
+def _folder(kind: str, target: Place) -> str:
+    _, project, _, _, _, repository = target.repository.split("/")
     return f"/artifacts-{kind}/namespaces/{project}/repositories/{repository}/{kind}"

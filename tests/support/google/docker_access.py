@@ -63,38 +63,38 @@ def challenge(handler: Handler) -> Answer:
     """The refusal of somebody unknown, which tells where tokens are; without a scope."""
     host = handler.headers.get("Host", "")
     scheme = "https" if hasattr(handler.connection, "context") else "http"
-    told = f'Bearer realm="{scheme}://{host}/v2/token",service="{host}"'
-    return error(401, "UNAUTHORIZED", _CREDENTIALS, {"WWW-Authenticate": told})
+    value = f'Bearer realm="{scheme}://{host}/v2/token",service="{host}"'
+    return error(401, "UNAUTHORIZED", _CREDENTIALS, {"WWW-Authenticate": value})
 
 
-def place(handler: Handler, name: str) -> Place:
+def find_place(handler: Handler, name: str) -> Place:
     """The parts of a path. Raises StopError when one is missing."""
     project, _, rest = name.partition("/")
     repository, _, image = rest.partition("/")
     if not image:
-        said = "Missing image name. Pushes should be of the form docker push HOST-NAME/PROJECT-ID/REPOSITORY/IMAGE"
-        raise StopError(error(400, "NAME_INVALID", said))
+        message = "Missing image name. Pushes should be of the form docker push HOST-NAME/PROJECT-ID/REPOSITORY/IMAGE"
+        raise StopError(error(400, "NAME_INVALID", message))
     host = re.match(r"(.+)-docker\.pkg\.dev", handler.headers.get("Host", ""))
     location = host[1] if host else handler.state.docker_location
     full = f"projects/{project}/locations/{location}/repositories/{repository}"
     return Place(name, full, image)
 
 
-def check(handler: Handler, where: Place, *actions: str) -> Caller:
+def check(handler: Handler, target: Place, *actions: str) -> Caller:
     """Who asks, after making sure that they may; raises StopError."""
     asking = caller(handler)
     anonymous = handler.headers.get("Authorization") is None
-    if not asking or (anonymous and not _held(handler.state, asking, where, *actions)):
+    if not asking or (anonymous and not _held(handler.state, asking, target, *actions)):
         raise StopError(challenge(handler))
-    if asking.token and asking.token.kind == "docker" and not _within(asking.token, where, actions):
+    if asking.token and asking.token.kind == "docker" and not _within(asking.token, target, actions):
         raise StopError(challenge(handler))
-    permit(handler.state, asking, where, *actions)
+    permit(handler.state, asking, target, *actions)
     return asking
 
 
-def permit(state: State, asking: Caller, where: Place, *actions: str) -> None:
+def permit(state: State, asking: Caller, target: Place, *actions: str) -> None:
     """Raise StopError unless the caller may do this, and there is such a repository."""
-    project = where.repository.split("/")[1]
+    project = target.repository.split("/")[1]
     found = state.find_project(project)
     if found:
         try:
@@ -102,15 +102,15 @@ def permit(state: State, asking: Caller, where: Place, *actions: str) -> None:
         except RefusalError as refusal:
             raise StopError(error(403, "DENIED", refusal.message)) from refusal
     for action in actions:
-        if not found or not _held(state, asking, where, action):
+        if not found or not _held(state, asking, target, action):
             denied = f'"{_PERMISSIONS[action]}"'
-            resource = f'on resource "{where.repository}" (or it may not exist)'
+            resource = f'on resource "{target.repository}" (or it may not exist)'
             if asking.email:
                 raise StopError(error(403, "DENIED", f"Permission {denied} denied {resource}"))
             begin = "Unauthenticated request. Unauthenticated requests do not have permission"
             raise StopError(error(403, "DENIED", f"{begin} {denied} {resource}"))
-    if where.repository not in state.repositories:
-        raise StopError(error(404, "NAME_UNKNOWN", f'Repository "{where.short}" not found'))
+    if target.repository not in state.repositories:
+        raise StopError(error(404, "NAME_UNKNOWN", f'Repository "{target.short}" not found'))
 
 
 def issue(handler: Handler) -> Answer:
@@ -126,16 +126,16 @@ def issue(handler: Handler) -> Answer:
             raise StopError(error(400, "NAME_INVALID", f"invalid scope {scope}"))
         # What is sent is asked for first: who may push, may pull.
         actions = sorted({"pull", "push", "delete"} & set(match[2].replace("*", "pull,push").split(",")), reverse=True)
-        permit(state, asking, place(handler, match[1]), *actions)
+        permit(state, asking, find_place(handler, match[1]), *actions)
         granted.append(f"{match[1]}:{','.join(actions)}")
     issued = state.issue(asking.email, tuple(granted), "docker", state.docker_token_seconds)
     issued.bytes_left = state.docker_token_bytes
-    told = {
+    content = {
         "expires_in": round(state.docker_token_seconds),
         "issued_at": datetime.now(UTC).isoformat(),
         "token": issued.value,
     }
-    return document(200, told)
+    return document(200, content)
 
 
 def caller(handler: Handler) -> Caller | None:
@@ -164,15 +164,15 @@ def _of_token(state: State, value: str, *kinds: str) -> Caller | None:
     return Caller(token.account, token)
 
 
-def _held(state: State, asking: Caller, where: Place, *actions: str) -> bool:
+def _held(state: State, asking: Caller, target: Place, *actions: str) -> bool:
     accounts = [state.accounts.get(email) for email in (asking.email, ANYBODY) if email]
     return all(
-        any(account and account.may(_PERMISSIONS[action], where.repository) for account in accounts)
+        any(account and account.may(_PERMISSIONS[action], target.repository) for account in accounts)
         for action in actions
     )
 
 
-def _within(token: Token, where: Place, actions: tuple[str, ...]) -> bool:
+def _within(token: Token, target: Place, actions: tuple[str, ...]) -> bool:
     """Whether a token was given out for this."""
     granted = dict(scope.split(":") for scope in token.scopes)
-    return set(actions) <= set(granted.get(where.name, "").split(","))
+    return set(actions) <= set(granted.get(target.name, "").split(","))

@@ -1,4 +1,4 @@
-"""Google's refusals, as its APIs send them: code, text, and details in grpc-status-details-bin.
+"""Google's refusals, as its APIs send them: code, text, and details.
 
 Texts and details are those that users of Google Cloud report; `google/api/error_reason.proto` documents the reasons of
 the domain googleapis.com. Where no report was found, the docstring says so.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlencode
 
+from google.protobuf import json_format
 from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -16,6 +17,16 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 GOOGLE = "googleapis.com"
 HELP_TOKEN = "ARD_zUbFpP-0qySPromvgtJNdw33QM1HJpmBG-BiRaVI9eOZ4mMJ9"
 
+_STATUSES = {
+    code_pb2.INVALID_ARGUMENT: 400,
+    code_pb2.FAILED_PRECONDITION: 400,
+    code_pb2.UNAUTHENTICATED: 401,
+    code_pb2.PERMISSION_DENIED: 403,
+    code_pb2.NOT_FOUND: 404,
+    code_pb2.ALREADY_EXISTS: 409,
+    code_pb2.RESOURCE_EXHAUSTED: 429,
+    code_pb2.UNAVAILABLE: 503,
+}
 _CONSOLE = "https://console.developers.google.com"
 _SIGN_IN = (
     "Expected OAuth 2 access token, login cookie or other valid authentication credential. "
@@ -38,8 +49,23 @@ class RefusalError(Exception):
         self.message = message
         self.details = details
 
-    def status(self) -> status_pb2.Status:
+    @property
+    def status(self) -> int:
+        """What it is in HTTP (google/rpc/code.proto)."""
+        return _STATUSES[self.code]
+
+    def document(self) -> dict[str, object]:
         """It, as it is sent."""
+        return {
+            "error": {
+                **json_format.MessageToDict(self.packed()),
+                "code": self.status,
+                "status": code_pb2.Code.Name(self.code),
+            }
+        }
+
+    def packed(self) -> status_pb2.Status:
+        """It, as an operation holds it."""
         packed = []
         for detail in self.details:
             packed.append(Packed())
@@ -138,10 +164,9 @@ def location_denied(host: str, project: str, location: str) -> RefusalError:
     return RefusalError(code_pb2.PERMISSION_DENIED, message, reason, _localized(message))
 
 
-def resource_invalid(host: str, method: str) -> RefusalError:
-    """The name of a project, a location or a repository is no such name."""
-    reason = info("RESOURCE_PROJECT_INVALID", GOOGLE, service=host, method=method)
-    return RefusalError(code_pb2.INVALID_ARGUMENT, "Invalid resource field value in the request.", reason)
+def payload_invalid(why: str) -> RefusalError:
+    """The body or the query has a field that the API does not know, or a value that is none for it."""
+    return RefusalError(code_pb2.INVALID_ARGUMENT, f"Invalid JSON payload received. {why}")
 
 
 def invalid_argument() -> RefusalError:

@@ -9,13 +9,12 @@ import re
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.support.google import keys, rpc, web
-from tests.support.google.apis import SERVICES
+from tests.support.google import apis, keys, web
 from tests.support.google.docker import DockerHandler
 from tests.support.google.state import State
 from tests.support.google.tokens import TokenHandler
@@ -23,7 +22,7 @@ from tests.support.google.tokens import TokenHandler
 ORIGIN = "https://oauth2.googleapis.com"
 """Where credential files for this say that tokens are given out."""
 
-_HELLO = 1 << 12
+_OF_TOKENS = {"oauth2", "sts", "iamcredentials", "openidconnect"}
 
 
 @contextmanager
@@ -39,10 +38,11 @@ def led_here(state: State, folder: Path) -> Iterator[dict[str, str]]:
     (folder / "key.pem").write_text(private)
     (folder / "certificate.pem").write_text(certificate)
     with ExitStack() as stack:
-        apis = stack.enter_context(rpc.serving(state, SERVICES, 0, folder))
-        tokens = stack.enter_context(web.serving(state, TokenHandler, 0, folder))
-        images = stack.enter_context(web.serving(state, DockerHandler, 0, folder))
-        proxy = stack.enter_context(_Proxy(apis, tokens, images))
+        handlers = {"docker": DockerHandler, "tokens": TokenHandler, "apis": apis.Handler}
+        ports = {
+            name: stack.enter_context(web.serving(state, handler, 0, folder)) for name, handler in handlers.items()
+        }
+        proxy = stack.enter_context(_Proxy(ports))
         threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         stack.callback(proxy.shutdown)
         address = f"http://127.0.0.1:{proxy.server_port}"
@@ -52,7 +52,6 @@ def led_here(state: State, folder: Path) -> Iterator[dict[str, str]]:
             "https_proxy": address,
             "REQUESTS_CA_BUNDLE": trusted,
             "SSL_CERT_FILE": trusted,
-            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": trusted,
         }
 
 
@@ -62,9 +61,9 @@ class _Proxy(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, apis: int, tokens: int, images: int) -> None:
+    def __init__(self, ports: Mapping[str, int]) -> None:
         super().__init__(("127.0.0.1", 0), _Connection)
-        self.apis, self.tokens, self.images = apis, tokens, images
+        self.ports = ports
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients may go when they like."""
@@ -83,11 +82,10 @@ class _Connection(BaseHTTPRequestHandler):
             self.send_error(403, "Only Google is reached through here")
             return
         self.connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        # gRPC offers HTTP/2 when it says hello (RFC 7301).
-        hello = self.connection.recv(_HELLO, socket.MSG_PEEK)
-        port = self.server.apis if b"\x02h2" in hello else self.server.tokens
-        port = self.server.images if host.endswith("-docker.pkg.dev") else port
-        with socket.create_connection(("127.0.0.1", port)) as other, suppress(OSError):
+        kind = "tokens" if host.partition(".")[0] in _OF_TOKENS else "apis"
+        kind = "docker" if host.endswith("-docker.pkg.dev") else kind
+        address = ("127.0.0.1", self.server.ports[kind])
+        with socket.create_connection(address) as other, suppress(OSError):
             both = (self.connection, other)
             while True:
                 for side in select.select(both, (), ())[0]:

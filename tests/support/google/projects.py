@@ -8,7 +8,7 @@ from typing import Any
 from google.cloud import resourcemanager_v3 as manager
 from google.iam.v1 import iam_policy_pb2
 from tests.support.google import errors
-from tests.support.google.rpc import Call, Method, Service, page
+from tests.support.google.rest import Call, Method, page
 from tests.support.google.state import Project
 
 HOST = "cloudresourcemanager.googleapis.com"
@@ -17,6 +17,13 @@ HOST = "cloudresourcemanager.googleapis.com"
 def get_project(call: Call, request: Any) -> manager.Project:
     """GetProject, by id or number."""
     return _message(_visible(call, request.name))
+
+
+def get_project_v1(call: Call, request: Any) -> dict[str, str]:
+    """GetProject of the API's first version, which google-auth asks for the project of a job of GitHub's."""
+    project = _visible(call, request.name)
+    number, state = str(project.number), "ACTIVE"
+    return {"projectNumber": number, "projectId": project.id, "lifecycleState": state, "name": project.name}
 
 
 def search_projects(call: Call, request: Any) -> manager.SearchProjectsResponse:
@@ -38,12 +45,10 @@ def test_iam_permissions(call: Call, request: Any) -> iam_policy_pb2.TestIamPerm
 
 
 def _named(call: Call, name: str) -> Project | None:
-    match = re.fullmatch(r"projects/([^/]+)", name)
-    if not match:
-        raise errors.invalid_argument()
-    project = call.state.find_project(match[1])
+    called = name.partition("/")[2]
+    project = call.state.find_project(called)
     if project:
-        call.state.check_api(project, call.host, match[1])
+        call.state.check_api(project, call.host, called)
     return project
 
 
@@ -79,18 +84,17 @@ def _message(project: Project) -> manager.Project:
     )
 
 
-SERVICES = (
-    Service(
-        "google.cloud.resourcemanager.v3.Projects",
-        HOST,
-        {
-            "GetProject": Method(get_project, manager.GetProjectRequest, manager.Project),
-            "SearchProjects": Method(search_projects, manager.SearchProjectsRequest, manager.SearchProjectsResponse),
-            "TestIamPermissions": Method(
-                test_iam_permissions,
-                iam_policy_pb2.TestIamPermissionsRequest,
-                iam_policy_pb2.TestIamPermissionsResponse,
-            ),
-        },
-    ),
+METHODS = tuple(
+    Method(HOST, "google.cloud.resourcemanager.v3.Projects", verb, path, answer, request)
+    for verb, path, answer, request in (
+        ("GET", "/v3/{name=projects/*}", get_project, manager.GetProjectRequest),
+        ("GET", "/v1/{name=projects/*}", get_project_v1, manager.GetProjectRequest),
+        ("GET", "/v3/projects:search", search_projects, manager.SearchProjectsRequest),
+        (
+            "POST",
+            "/v3/{resource=projects/*}:testIamPermissions",
+            test_iam_permissions,
+            iam_policy_pb2.TestIamPermissionsRequest,
+        ),
+    )
 )

@@ -9,8 +9,7 @@ from typing import Any
 from google.cloud import service_usage_v1 as usage
 from google.longrunning.operations_pb2 import Operation
 from tests.support.google import errors
-from tests.support.google.errors import RefusalError
-from tests.support.google.rpc import Call, Method, Service, page
+from tests.support.google.rest import Call, Method, page
 from tests.support.google.state import FREE, Project
 from tests.support.google.state import SERVICES as TITLES
 
@@ -63,9 +62,7 @@ def enable_service(call: Call, request: Any) -> Operation:
         return operation
 
     def finish() -> Any:
-        fault = call.state.faults.take(f"{call.name} (operation)")
-        if fault and isinstance(fault.error, RefusalError):
-            raise fault.error
+        call.state.fail(f"{call.name} (operation)")
         with call.state.lock:
             project.services.add(service)
             project.unseen[service] = call.state.propagation_calls
@@ -91,12 +88,10 @@ def _service(project: Project, name: str) -> usage.Service:
 
 
 def _project(call: Call, parent: str) -> Project:
-    match = re.fullmatch(r"projects/([^/]+)", parent)
-    if not match:
-        raise errors.resource_invalid(call.host, call.method)
-    if not call.state.find_project(match[1]):
-        raise errors.usage_project_missing(match[1])
-    return call.project(match[1])
+    called = parent.partition("/")[2]
+    if not call.state.find_project(called):
+        raise errors.usage_project_missing(called)
+    return call.project(called)
 
 
 def _split(call: Call, name: str) -> tuple[Project, str]:
@@ -113,17 +108,12 @@ def _require(call: Call, project: Project, verb: str, doing: str, service: str =
         raise errors.usage_denied(doing, service, permission)
 
 
-SERVICES = (
-    Service(
-        "google.api.serviceusage.v1.ServiceUsage",
-        HOST,
-        {
-            "GetService": Method(get_service, usage.GetServiceRequest, usage.Service),
-            "EnableService": Method(enable_service, usage.EnableServiceRequest, Operation),
-            "ListServices": Method(list_services, usage.ListServicesRequest, usage.ListServicesResponse),
-            "BatchGetServices": Method(
-                batch_get_services, usage.BatchGetServicesRequest, usage.BatchGetServicesResponse
-            ),
-        },
-    ),
+METHODS = tuple(
+    Method(HOST, "google.api.serviceusage.v1.ServiceUsage", verb, f"/v1/{path}", answer, request)
+    for verb, path, answer, request in (
+        ("GET", "{name=*/*/services/*}", get_service, usage.GetServiceRequest),
+        ("POST", "{name=*/*/services/*}:enable", enable_service, usage.EnableServiceRequest),
+        ("GET", "{parent=*/*}/services", list_services, usage.ListServicesRequest),
+        ("GET", "{parent=*/*}/services:batchGet", batch_get_services, usage.BatchGetServicesRequest),
+    )
 )

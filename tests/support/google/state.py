@@ -191,7 +191,7 @@ class State:
         self.calls: list[str] = []
         self.requests: list[Request] = []
         self.faults = Faults()
-        self.told: Callable[[str], None] = lambda line: None
+        self.report: Callable[[str], None] = lambda line: None
         self.token_seconds = 3600.0
         self.docker_token_seconds = 3600.0
         self.docker_token_bytes: int | None = None
@@ -232,6 +232,13 @@ class State:
             if not project.billing and host not in FREE:
                 raise errors.billing_disabled(host, called)
 
+    def fail(self, call: str) -> None:
+        """Let a call of an API hang or end as one of the faults has it, if any does. Raises RefusalError."""
+        if fault := self.faults.take(call):
+            self.ended.wait(fault.hang)
+            if isinstance(fault.error, RefusalError):
+                raise fault.error
+
     def begin(self, name: str, finish: Callable[[], Message], metadata: Message) -> operations_pb2.Operation:
         """Start something that takes operation_seconds."""
         operation = Operation(time.monotonic() + self.operation_seconds, finish, operations_pb2.Operation(name=name))
@@ -250,7 +257,7 @@ class State:
                     try:
                         operation.answer.response.Pack(operation.finish())
                     except RefusalError as refusal:
-                        operation.answer.error.CopyFrom(refusal.status())
+                        operation.answer.error.CopyFrom(refusal.packed())
 
     def record(self, method: str, path: str) -> Request:
         """Keep what is asked over HTTP."""

@@ -57,8 +57,8 @@ def _jwt_bearer(state: State, form: dict[str, str]) -> Answer:
     except keys.WrongJWTError as error:
         return _error(400, "invalid_grant", str(error))
     if not str(content.get("aud", "")).endswith("/token"):
-        said = "Invalid JWT: Failed audience check. The right audience is https://oauth2.googleapis.com/token"
-        return _error(400, "invalid_grant", said)
+        message = "Invalid JWT: Failed audience check. The right audience is https://oauth2.googleapis.com/token"
+        return _error(400, "invalid_grant", message)
     scopes = tuple(str(content.get("scope", "")).split())
     if not scopes:
         return _error(400, "invalid_scope", "Invalid OAuth scope or ID token audience provided.")
@@ -137,8 +137,8 @@ def impersonate(handler: TokenHandler, match: re.Match[str]) -> Answer:
             "domain": "iam.googleapis.com",
             "metadata": {"permission": permission},
         }
-        said = f"Permission '{permission}' denied on resource (or it may not exist)."
-        return _api_error(403, "PERMISSION_DENIED", said, info)
+        message = f"Permission '{permission}' denied on resource (or it may not exist)."
+        return _api_error(403, "PERMISSION_DENIED", message, info)
     issued = state.issue(target.email, tuple(form.get("scope", [])))
     ends = datetime.fromtimestamp(int(issued.ends), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return document(200, {"accessToken": issued.value, "expireTime": ends})
@@ -176,7 +176,7 @@ def tokeninfo(handler: TokenHandler, match: re.Match[str]) -> Answer:
     if not found or found.ended or found.kind != "access":
         return _error(400, "invalid_token", "Invalid Value")
     client = "123456789012-client.apps.googleusercontent.com"
-    told = {
+    content = {
         "azp": client,
         "aud": client,
         "scope": " ".join(found.scopes),
@@ -184,7 +184,7 @@ def tokeninfo(handler: TokenHandler, match: re.Match[str]) -> Answer:
         "expires_in": str(_seconds(found)),
         "access_type": "online",
     }
-    return document(200, told | _identity(found))
+    return document(200, content | _identity(found))
 
 
 def userinfo(handler: TokenHandler, match: re.Match[str]) -> Answer:
@@ -231,18 +231,6 @@ def metadata(handler: TokenHandler, match: re.Match[str]) -> Answer:
     return Answer(200, text.encode(), {"Content-Type": "application/text", **_METADATA})
 
 
-def project(handler: TokenHandler, match: re.Match[str]) -> Answer:
-    """cloudresourcemanager.googleapis.com/v1/projects, which google-auth asks for the project of a job of GitHub's."""
-    caller, found = _bearer(handler), handler.state.find_project(match[1])
-    if not caller:
-        return _api_error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
-    held = handler.state.account(caller.account)
-    if not found or not held.may("resourcemanager.projects.get", f"projects/{found.id}"):
-        return _api_error(403, "PERMISSION_DENIED", "The caller does not have permission")
-    told = {"projectNumber": str(found.number), "projectId": found.id, "lifecycleState": "ACTIVE", "name": found.name}
-    return document(200, told)
-
-
 def locations(handler: TokenHandler, match: re.Match[str]) -> Answer:
     """iamcredentials.googleapis.com: where an account may be used, which google-auth asks beside the first call."""
     return document(200, {"locations": [], "encodedLocations": "0x0"})
@@ -275,7 +263,6 @@ _ROUTES: tuple[tuple[str, str, Callable[[TokenHandler, re.Match[str]], Answer]],
     ("POST", "/token", token),
     ("POST", "/v1/token", exchange),
     ("POST", "/v1/projects/-/serviceAccounts/([^/:]+):generateAccessToken", impersonate),
-    ("GET", "/v1/projects/([^/]+)", project),
     ("GET", "/v1/projects/.*/allowedLocations", locations),
     ("GET", "/oidc", oidc),
     ("GET", "/tokeninfo", tokeninfo),

@@ -85,6 +85,7 @@ class Handler(BaseHTTPRequestHandler):
         # Secrets are in queries.
         self.asked = self.state.record(self.command, self.place)
         self.status = 0
+        self.note = ""
         self.body = self._pieces()
         try:
             self.state.settle()
@@ -101,7 +102,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         finally:
             spent = (time.monotonic() - begun) * 1000
-            self.state.told(f"{self.command} {self.place} {self.status} ({self.asked.received} bytes, {spent:.0f} ms)")
+            received = f"{self.asked.received} bytes, {spent:.0f} ms"
+            self.state.report(f"{self.command} {self.place} {self.status}{self.note} ({received})")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - the server looks for these names
 
@@ -141,7 +143,7 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients may go when they like; errors of our own are told."""
-        self.state.told(traceback.format_exc())
+        self.state.report(traceback.format_exc())
 
 
 @contextmanager

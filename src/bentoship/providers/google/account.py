@@ -1,4 +1,4 @@
-"""As whom Google is asked: the credentials that there are, in the order in which Google's own tools look for them."""
+"""As whom Google is asked: by the credentials that Google's own tools would find, in their order."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from typing import Any
 from urllib.parse import urlencode, urljoin
 
 import google.auth
-import requests
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
-from google.auth.transport.requests import Request
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
+from google.auth.transport import Request
 
-from bentoship.errors import CloudError, ProcessError
-from bentoship.providers.google.failures import LOGIN, Asked, explained
+from bentoship.errors import CloudError, ProcessError, RegistryError
+from bentoship.providers.google.failures import LOGIN, Caller, login_error
+from bentoship.stores.http import Http
 from bentoship.system import process
-from bentoship.system.network import Network
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email")
 _DOING = "Log in to Google Cloud"
@@ -28,7 +27,6 @@ TIMEOUT = 20.0
 """Seconds that a token server may take."""
 
 _GCLOUD_TIMEOUT = 30.0
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _GCLOUD_LIFETIME = 60.0
 """Seconds for which a token of gcloud's is used; it says not how long one holds, and asks for a new one by itself."""
 
@@ -37,15 +35,15 @@ class Account:
     """Who we are to Google.
 
     Args:
-        network: proxies and certificates.
+        http: connections to Google's token servers.
 
     Raises: CloudError when there are no credentials at all, telling how to get some.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, http: Http) -> None:
         # What it warns of (no project in a key file) is no trouble here, where the settings name the project.
         logging.getLogger("google.auth").setLevel(logging.ERROR)
-        self._request = _Request(network)
+        self._request = _Transport(http)
         self._gcloud_token, self._until = "", 0.0
         self.name = ""
         """Its email address, or what is known instead."""
@@ -59,7 +57,7 @@ class Account:
         except OSError as error:  # a file that cannot be read
             raise CloudError(_DOING, f"{error.filename}: {error.strerror}", LOGIN) from error
         except GoogleAuthError as error:
-            raise explained(_DOING, error, Asked("", "")) from error
+            raise login_error(_DOING, error, Caller("", "")) from error
         else:
             self._use_given_address()
         self.name = self._name()
@@ -71,9 +69,9 @@ class Account:
             return "gcloud auth print-access-token"
         if "compute_engine" in self._kind:
             return "the metadata server of this machine"
-        named = process.environment(names=["GOOGLE_APPLICATION_CREDENTIALS"]).get("GOOGLE_APPLICATION_CREDENTIALS")
-        where = f"GOOGLE_APPLICATION_CREDENTIALS, {named}" if named else "gcloud auth application-default login"
-        return f"workload identity federation, {where}" if self._federated else where
+        file = _file_setting()
+        place = f"GOOGLE_APPLICATION_CREDENTIALS, {file}" if file else "gcloud auth application-default login"
+        return f"workload identity federation, {place}" if self._federated else place
 
     @property
     def login(self) -> str:
@@ -98,7 +96,7 @@ class Account:
         return any(kind in self._kind for kind in ("external_account", "identity_pool", "google.auth.aws", "pluggable"))
 
     def token(self) -> str:
-        """An access token that holds for some minutes at least. Raises CloudError."""
+        """Return an access token that holds for some minutes at least. Raises CloudError."""
         if self._credentials is None:
             if time.monotonic() >= self._until:
                 self._gcloud_token, self._until = _from_gcloud(), time.monotonic() + _GCLOUD_LIFETIME
@@ -109,14 +107,14 @@ class Account:
         except GoogleAuthError as error:
             # Its name may take a token to learn.
             name = self.name or str(getattr(self._credentials, "service_account_email", None) or "")
-            raise explained(_DOING, error, Asked("", name, self.login)) from error
+            raise login_error(_DOING, error, Caller("", name, self.login)) from error
         return str(self._credentials.token)
 
     @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
+    def headers(self) -> dict[str, str]:
         """The headers of a call to an API. Raises CloudError."""
-        headers = [("authorization", f"Bearer {self.token()}")]
-        return (*headers, ("x-goog-user-project", self.payer)) if self.payer else tuple(headers)
+        headers = {"Authorization": f"Bearer {self.token()}"}
+        return {**headers, "x-goog-user-project": self.payer} if self.payer else headers
 
     @property
     def payer(self) -> str:
@@ -124,10 +122,8 @@ class Account:
         return str(getattr(self._credentials, "quota_project_id", None) or "")
 
     def _use_given_address(self) -> None:
-        """Ask where the file says, which google-auth does not do for people's own credentials."""
-        file = getattr(self._credentials, "_credentials_file_path", None) or process.environment(
-            names=["GOOGLE_APPLICATION_CREDENTIALS"]
-        ).get("GOOGLE_APPLICATION_CREDENTIALS")
+        """Ask for tokens where the file says, which google-auth does not do for people's own credentials."""
+        file = getattr(self._credentials, "_credentials_file_path", None) or _file_setting()
         if file and hasattr(self._credentials, "with_token_uri"):
             try:
                 address = json.loads(Path(file).read_text("utf-8")).get("token_uri")
@@ -145,32 +141,28 @@ class Account:
         if not email and self._credentials is None:
             email = _gcloud("config", "get-value", "account").stdout.strip()
         if not email and not self._federated:  # who comes by another's word has no address
-            email = self._told_by_google()
+            email = self._email_of_token()
         if email:
             return str(email)
         audience = (getattr(self._credentials, "info", None) or {}).get("audience", "")
         return f"a member of {audience}" if audience else "an account whose name Google does not tell"
 
-    def _told_by_google(self) -> str:
-        """Whose a token is; empty when nobody says."""
+    def _email_of_token(self) -> str:
+        """Return the address of the account that a token is of; empty when Google does not tell."""
         server = getattr(self._credentials, "token_uri", None) or "https://oauth2.googleapis.com/token"
         try:
-            asked = {"access_token": self.token()}
-            answer = self._request(f"{urljoin(server, '/tokeninfo')}?{urlencode(asked)}")
+            query = urlencode({"access_token": self.token()})
+            answer = self._request(f"{urljoin(server, '/tokeninfo')}?{query}")
             return str(json.loads(answer.data).get("email", "")) if answer.status == HTTPStatus.OK else ""
         except (GoogleAuthError, ValueError, AttributeError):
             return ""
 
 
-class _Request(Request):
-    """google-auth's connections, with a deadline and with the certificates that everything else here believes."""
+class _Transport(Request):
+    """google-auth's requests, by the proxies and with the certificates that everything else here uses."""
 
-    def __init__(self, network: Network) -> None:
-        session = requests.Session()
-        # As everywhere here, this machine itself is reached without a proxy.
-        session.proxies = {f"{scheme}://{host}": "" for scheme in ("http", "https") for host in _LOOPBACK}
-        super().__init__(session)
-        self._believed = network.ca_bundle or network.ca_folder or True
+    def __init__(self, http: Http) -> None:
+        self._http = http
 
     def __call__(
         self,
@@ -181,13 +173,21 @@ class _Request(Request):
         timeout: float | None = None,
         **options: Any,
     ) -> Any:
-        # Said here, where REQUESTS_CA_BUNDLE does not come before it. google.auth has no types.
-        options = {"verify": self._believed, **options}
-        return super().__call__(url, method, body, headers, timeout or TIMEOUT, **options)  # type: ignore[no-untyped-call]
+        """Return the answer. Raises TransportError."""
+        try:
+            return self._http.exchange(_DOING, method, url, headers or {}, body, timeout or TIMEOUT)
+        except RegistryError as error:
+            raise TransportError(error) from error  # type: ignore[no-untyped-call]
+
+
+def _file_setting() -> str:
+    """Return the file that is set to hold the credentials; empty when none is."""
+    name = "GOOGLE_APPLICATION_CREDENTIALS"
+    return process.environment(names=[name]).get(name, "")
 
 
 def _from_gcloud() -> str:
-    """The token of who is logged in to gcloud. Raises CloudError."""
+    """Return the token of who is logged in to gcloud. Raises CloudError."""
     try:
         done = _gcloud("auth", "print-access-token")
     except ProcessError as error:
@@ -209,7 +209,7 @@ def _gcloud(*args: str) -> process.Completed:
 
 
 def _first_complaint(done: process.Completed) -> str:
-    """What gcloud has to say; what follows its first line is advice for other cases, too."""
+    """Return what gcloud has to say; what follows its first line is advice for other cases, too."""
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     first = next((line for line in lines if line.startswith("ERROR:")), next(iter(lines), f"exit code {done.code}"))
     return re.sub(r"^ERROR: (\([\w.-]+\) )?", "", first)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from google.cloud.artifactregistry_v1.types import CleanupPolicy, DockerImage
 
@@ -13,35 +15,34 @@ from bentoship.settings.google import GoogleSettings
 _KEEP, _DELETE = "bentoship-keep", "bentoship-delete-untagged"
 
 
-def policies(settings: GoogleSettings) -> dict[str, CleanupPolicy]:
-    """The policies by their names; none when nothing is to be deleted or kept."""
-    made = {}
+def policies(settings: GoogleSettings) -> dict[str, Any]:
+    """Return the policies by their names, in Google's JSON; none when nothing is to be deleted or kept."""
+    made = []
     if settings.keep:
-        made[_KEEP] = CleanupPolicy(
-            id=_KEEP, action=CleanupPolicy.Action.KEEP, most_recent_versions={"keep_count": settings.keep}
-        )
+        kept = {"keep_count": settings.keep}
+        made.append(CleanupPolicy(id=_KEEP, action=CleanupPolicy.Action.KEEP, most_recent_versions=kept))
     if settings.delete_untagged_days:
-        age = timedelta(days=settings.delete_untagged_days)
-        made[_DELETE] = CleanupPolicy(
-            id=_DELETE, action=CleanupPolicy.Action.DELETE, condition={"tag_state": "UNTAGGED", "older_than": age}
-        )
-    return made
+        old = {"tag_state": "UNTAGGED", "older_than": timedelta(days=settings.delete_untagged_days)}
+        made.append(CleanupPolicy(id=_DELETE, action=CleanupPolicy.Action.DELETE, condition=old))
+    # As Google's own answers are written, with names and without what is not set.
+    style = {"use_integers_for_enums": False, "always_print_fields_with_no_presence": False}
+    return {policy.id: json.loads(CleanupPolicy.to_json(policy, **style)) for policy in made}
 
 
-def rehearsed(settings: GoogleSettings) -> bool:
-    """Whether something would be deleted, were this not a dry run."""
-    return bool(settings.delete_untagged_days) and not settings.cleanup
+def images(found: Iterable[Mapping[str, Any]]) -> list[DockerImage]:
+    """Return the images of a list in Google's JSON."""
+    return [DockerImage.from_json(json.dumps(image), ignore_unknown_fields=True) for image in found]
 
 
-def told(settings: GoogleSettings, images: Sequence[DockerImage] | None, now: datetime) -> str:
-    """What a dry run would delete, and how it is made real.
+def dry_run_notice(settings: GoogleSettings, images: Sequence[DockerImage] | None, now: datetime) -> str:
+    """Return what a dry run would delete, and how it is made real.
 
     Args:
         settings: with a dry run.
         images: those in the repository; None when they cannot be told.
         now: the time with its zone.
     """
-    count = "" if images is None else f"; now {len(doomed(settings, images, now))} of {len(images)}"
+    count = "" if images is None else f"; now {len(deletable(settings, images, now))} of {len(images)}"
     kept = f", but for the newest {settings.keep} of each name" if settings.keep else ""
     return (
         f"Cleaning up is a dry run: Google only logs that it would delete images without a tag after "
@@ -50,10 +51,10 @@ def told(settings: GoogleSettings, images: Sequence[DockerImage] | None, now: da
     )
 
 
-def doomed(settings: GoogleSettings, images: Iterable[DockerImage], now: datetime) -> list[DockerImage]:
-    """The images that the policies would delete (cloud.google.com/artifact-registry/docs/repositories/cleanup-policy).
+def deletable(settings: GoogleSettings, images: Iterable[DockerImage], now: datetime) -> list[DockerImage]:
+    """Return the images that the policies would delete.
 
-    Args: as of told().
+    Their rules: cloud.google.com/artifact-registry/docs/repositories/cleanup-policy. Args: as those of dry_run_notice.
     """
     if not settings.delete_untagged_days:
         return []

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-from typing import Any
-
-from google.cloud.artifactregistry_v1 import ArtifactRegistryClient
-from google.cloud.resourcemanager_v3 import ProjectsClient
-from google.cloud.service_usage_v1 import ServiceUsageClient
 
 from bentoship.errors import CloudError
 from bentoship.providers.google.apis import Apis
@@ -27,27 +22,32 @@ class Lists:
         self._project = project
 
     def services(self) -> list[dict[str, str]]:
-        """The APIs that are enabled in the project. Raises CloudError."""
+        """Return the APIs that are enabled in the project, by name. Raises CloudError."""
         doing = "List the services"
-        request = {"parent": f"projects/{self._needed_project(doing)}", "filter": "state:ENABLED"}
-        found = pages(self._apis, f"{doing} of {self._project}", ServiceUsageClient, "list_services", request)
-        return sorted(({"name": one.config.name, "title": one.config.title} for one in found), key=lambda s: s["name"])
+        path = f"serviceusage/v1/{self._parent(doing)}/services"
+        found = self._apis.pages(f"{doing} of {self._project}", path, "services", {"filter": "state:ENABLED"})
+        rows = [{"name": api["config"]["name"], "title": api["config"].get("title", "")} for api in found]
+        return sorted(rows, key=lambda row: row["name"])
 
     def projects(self) -> list[dict[str, str]]:
-        """The projects that the account may see. Raises CloudError."""
-        found = pages(self._apis, "List the projects", ProjectsClient, "search_projects", {})
+        """Return the projects that the account may see, by id. Raises CloudError."""
+        found = self._apis.pages("List the projects", "cloudresourcemanager/v3/projects:search", "projects")
         rows = [
-            {"project_id": one.project_id, "name": one.display_name, "number": one.name.rpartition("/")[2]}
-            for one in found
+            {
+                "project_id": project["projectId"],
+                "name": project.get("displayName", ""),
+                "number": project["name"].rpartition("/")[2],
+            }
+            for project in found
         ]
         return sorted(rows, key=lambda row: row["project_id"])
 
     def locations(self) -> list[dict[str, str]]:
-        """Where repositories can be. Raises CloudError."""
+        """Return where repositories can be. Raises CloudError."""
         return [{"location": location, "name": name} for location, name in sorted(self.known.items())]
 
     def nearest(self, location: str) -> str:
-        """What may have been meant by a location that there is not; empty when there is, or nothing is near."""
+        """Return what may have been meant by a location; empty when there is that one, or nothing is near."""
         if location in self.known:
             return ""
         return next(iter(difflib.get_close_matches(location, self.known, 1, 0.6)), "")
@@ -56,22 +56,10 @@ class Lists:
     def known(self) -> dict[str, str]:
         """The locations, and what people call them. Raises CloudError."""
         doing = "List the locations of Artifact Registry"
-        request = {"name": f"projects/{self._needed_project(doing)}"}
-        found = self._apis.must(doing, ArtifactRegistryClient, "list_locations", request)
-        return {one.location_id: one.display_name for one in found.locations}
+        found = self._apis.pages(doing, f"artifactregistry/v1/{self._parent(doing)}/locations", "locations")
+        return {location["locationId"]: location.get("displayName", "") for location in found}
 
-    def _needed_project(self, doing: str) -> str:
+    def _parent(self, doing: str) -> str:
         if not self._project:
             raise CloudError(doing, "GCP_PROJECT_ID is not set", "`invoke projects` lists those that you may see.")
-        return self._project
-
-
-def pages(apis: Apis, doing: str, client: type[Any], method: str, request: dict[str, str]) -> list[Any]:
-    """All that a call lists. Each page is a call of its own, so that each has its deadline. Args: as of Apis.must."""
-    first, found, token = True, [], ""
-    while first or token:
-        pager = apis.must(doing, client, method, {**request, "page_size": 200, "page_token": token})
-        page = next(iter(pager.pages))
-        first, token = False, page.next_page_token
-        found += getattr(page, method.partition("_")[2])
-    return found
+        return f"projects/{self._project}"

@@ -41,12 +41,14 @@ def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
 
 @pytest.fixture
 def provider(google: Google) -> Provider:
-    """Makes the provider, with further settings; told, if given, gets what it tells meanwhile."""
+    """Makes the provider, with further settings; messages, if given, gets what it tells meanwhile."""
 
-    def make(told: list[str] | None = None, **given: str) -> GoogleRegistry:
+    def make(messages: list[str] | None = None, **given: str) -> GoogleRegistry:
         mistakes: list[str] = []
         settings = google_settings.read({**google.environment, **given}, mistakes, complete=True)
         assert not mistakes
-        return GoogleRegistry(settings, network_settings(), lambda _, text: None if told is None else told.append(text))
+        return GoogleRegistry(
+            settings, network_settings(), lambda _, text: None if messages is None else messages.append(text)
+        )
 
     return make

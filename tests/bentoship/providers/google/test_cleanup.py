@@ -39,7 +39,7 @@ IMAGES = [image("a", 1), image("a", 40), image("a", 50, "v1"), image("a", 60), i
 )
 def test_what_would_be_deleted(settings: GoogleSettings, expected: list[int]) -> None:
     """Old ones without a tag, but for the newest of each name, with a tag or without."""
-    found = cleanup.doomed(settings, IMAGES, NOW)
+    found = cleanup.deletable(settings, IMAGES, NOW)
     assert sorted(int(one.name.rpartition(":")[2]) for one in found) == expected
 
 

@@ -96,6 +96,30 @@ def test_another_format_is_named(google: Google, provider: Provider) -> None:
         provider().outlook()
 
 
+def test_one_that_takes_no_images_is_named(google: Google, provider: Provider) -> None:
+    """It only hands on what another has; a repository's mode cannot be changed."""
+    google.add_repository().mode = Repository.Mode.REMOTE_REPOSITORY  # type: ignore[assignment]
+    with pytest.raises(CloudError, match="it is a remote one, which takes no images") as caught:
+        provider().create_registry()
+    assert caught.value.hint == "Set GCP_CONTAINER_REGISTRY_NAME to another name."
+
+
+def test_a_key_is_set_at_creation_alone(google: Google, provider: Provider) -> None:
+    """One that is there with another key is named, with both ways out."""
+    key = "projects/p/locations/europe-west6/keyRings/r/cryptoKeys/k"
+    ours = provider(GCP_CONTAINER_REGISTRY_KMS_KEY=key, GCP_CONTAINER_REGISTRY_SCANNING="0")
+    ours.enable_api()
+    ours.create_registry()
+    found = google.state.repositories[f"{PLACE}/mlops-registry"]
+    scanning = found.vulnerability_scanning_config.enablement_config
+    assert (found.kms_key_name, scanning.name) == (key, "DISABLED")
+    assert "Changed" not in ours.create_registry()
+    found.kms_key_name = ""
+    with pytest.raises(CloudError, match="it is encrypted with a key of Google, which cannot be changed") as caught:
+        ours.create_registry()
+    assert caught.value.hint == "Unset GCP_CONTAINER_REGISTRY_KMS_KEY, or choose another name."
+
+
 def test_the_same_name_elsewhere_is_named(google: Google, provider: Provider) -> None:
     """Since it may be that the location was mistaken; before it is created, too."""
     google.add_repository(location="europe-west1")

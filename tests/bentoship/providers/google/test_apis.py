@@ -1,4 +1,4 @@
-"""Servers that are not reached: told at once, by the cause, with what to do."""
+"""Calls to Google's APIs: servers that are not reached are told at once, by the cause, with what to do."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 
 from bentoship.errors import CloudError, RegistryError
 from bentoship.image.reference import ImageReference
-from bentoship.providers.google import GoogleRegistry, account, apis, reach
+from bentoship.providers.google import GoogleRegistry, account, apis
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.system.network import network_settings
-from tests.support.google import Google, hosts, keys, rpc
-from tests.support.google.apis import SERVICES
+from tests.support.google import Answer, Google, hosts, keys, web
+from tests.support.google.apis import Handler
 from tests.support.images import put_image
 from tests.support.servers import answering
 
@@ -48,7 +48,7 @@ def test_a_name_that_nobody_knows(provider: Provider) -> None:
     ("origin", "why"),
     [
         ("https://oauth2.nowhere.invalid", "no address is known for oauth2.nowhere.invalid"),
-        ("http://127.0.0.1:9", "127.0.0.1:9: Connection refused"),
+        ("http://127.0.0.1:9", "127.0.0.1:9: connection refused"),
     ],
 )
 def test_who_gives_out_tokens_is_not_there(
@@ -65,7 +65,7 @@ def test_who_gives_out_tokens_is_not_there(
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_nobody_answers(provider: Provider, scheme: str) -> None:
-    """The address is told, and not what gRPC made of it."""
+    """The address is told, and the setting that has it."""
     error = refusal(provider(GCP_API_ENDPOINT=f"{scheme}://127.0.0.1:9"))
     assert error.why == "127.0.0.1:9: connection refused"
     assert "GCP_API_ENDPOINT" in error.hint
@@ -74,8 +74,8 @@ def test_nobody_answers(provider: Provider, scheme: str) -> None:
 def test_another_protocol(google: Google, provider: Provider) -> None:
     """The setting is named that says which it is."""
     for address, why in (
-        (google.api_endpoint.replace("http:", "https:"), "does not speak TLS"),
-        (google.token_origin, "does not speak gRPC"),
+        (google.api_endpoint.replace("http:", "https:"), "speaks HTTP, not TLS"),
+        (google.token_origin, "does not answer as Google's APIs do (HTTP 404)"),
     ):
         error = refusal(provider(GCP_API_ENDPOINT=address))
         assert why in error.why
@@ -85,18 +85,19 @@ def test_another_protocol(google: Google, provider: Provider) -> None:
 @pytest.mark.parametrize(
     ("proxy", "why"),
     [
-        ("http://127.0.0.1:9", "the proxy http://127.0.0.1:9: connection refused"),
-        ("http://user:secret@127.0.0.1:9", "the proxy http://127.0.0.1:9: connection refused"),
-        ("http://nowhere.invalid:3128", "no address is known for nowhere.invalid"),
-        ("socks5://127.0.0.1:9", "by http:// only"),
+        ("http://127.0.0.1:9", "the proxy does not let us through ([Errno 111] Connection refused)"),
+        ("http://user:secret@127.0.0.1:9", "the proxy does not let us through ([Errno 111] Connection refused)"),
+        ("http://nowhere.invalid:3128", "the proxy does not let us through ([Errno -2] Name or service not known)"),
+        ("socks5://127.0.0.1:9", "only proxies that are reached by http:// or https:// can be used"),
     ],
 )
 def test_a_proxy_that_is_not_there(provider: Provider, monkeypatch: pytest.MonkeyPatch, proxy: str, why: str) -> None:
     """Is named, with the setting, and without its password."""
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     error = refusal(provider(GCP_API_ENDPOINT=GOOGLES))
-    assert why in error.why
+    assert error.why == why
     assert "HTTPS_PROXY" in error.hint
+    assert proxy.replace("user:secret@", "") in str(error)
     assert "secret" not in str(error)
 
 
@@ -106,7 +107,7 @@ def test_a_proxy_that_lets_nobody_through(
     """Its status is told; it knows Google's names only."""
     monkeypatch.setenv("HTTPS_PROXY", itself["HTTPS_PROXY"])
     error = refusal(provider(GCP_API_ENDPOINT="https://{service}.example.com"))
-    assert "does not let us through (HTTP 403)" in error.why
+    assert "does not let us through (Tunnel connection failed: 403 " in error.why
     assert "HTTPS_PROXY" in error.hint
 
 
@@ -152,11 +153,12 @@ def test_servers_that_do_not_answer(google: Google, provider: Provider, monkeypa
     monkeypatch.setattr(account, "TIMEOUT", 0.5)
     google.faults.add("GetRepository", hang=60)
     error = refusal(provider())
-    assert "Deadline" in error.why
+    assert "stopped answering" in error.why
+    assert google.calls == ["GetRepository"]
     assert "network" in error.hint
     google.faults.add("POST /token", hang=60)
     error = refusal(provider())
-    assert "timed out" in error.why
+    assert "stopped answering" in error.why
     assert "network" in error.hint
 
 
@@ -168,7 +170,7 @@ def test_a_certificate_that_has_expired(
     (tmp_path / "key.pem").write_text(private)
     (tmp_path / "certificate.pem").write_text(certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
-    with rpc.serving(google.state, SERVICES, 0, tmp_path) as port:
+    with web.serving(google.state, Handler, 0, tmp_path) as port:
         error = refusal(provider(GCP_API_ENDPOINT=f"https://localhost:{port}"))
     assert "expired" in error.why
     assert "clock" in error.hint
@@ -188,14 +190,20 @@ def test_certificates_that_cannot_be_read(provider: Provider, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("text", "lasting"),
+    ("answer", "calls", "why"),
     [
-        ("DNS resolution failed for x.googleapis.com:443: C-ares status is not ARES_SUCCESS", True),
-        ("failed to connect to all addresses; last error: UNKNOWN: ipv4:1.2.3.4:443: Network is unreachable", True),
-        ("failed to connect to all addresses; last error: UNAVAILABLE: ipv4:1.2.3.4:443: Socket closed", False),
-        ("The service is currently unavailable.", False),
+        (Answer(200, b"{", {"Content-Length": "99", "Connection": "close"}), 4, "was cut"),
+        (Answer(502, b"<html>Bad Gateway</html>"), 4, "answered HTTP 502 Bad Gateway"),
+        (Answer(404, b"<html>Not Found</html>"), 1, "does not answer as Google's APIs do (HTTP 404)"),
+        (Answer(200, b"<html>Log in to this network</html>"), 1, "does not answer as Google's APIs do (HTTP 200)"),
     ],
 )
-def test_what_lasts_is_told_from_what_passes(text: str, lasting: bool) -> None:
-    """Only the latter is tried again."""
-    assert reach.is_lasting(text) is lasting
+def test_what_passes_is_tried_again_and_what_lasts_is_not(
+    google: Google, provider: Provider, answer: Answer, calls: int, why: str
+) -> None:
+    """Connections that are cut and gateways in trouble do; another server that answers does not."""
+    google.add_repository()
+    google.faults.add(r"GET .*/mlops-registry", answer, times=9)
+    error = refusal(provider())
+    assert why in error.why
+    assert google.count("GET", "/mlops-registry") == calls

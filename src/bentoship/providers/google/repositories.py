@@ -1,0 +1,161 @@
+"""The repositories of Artifact Registry: that of the settings, and those of its name in other locations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from bentoship.errors import CloudError
+from bentoship.providers.google.apis import Apis
+from bentoship.providers.google.failures import ApiError, permission_hint
+from bentoship.providers.google.lists import Lists
+from bentoship.providers.google.repository import changes, mismatch, new_repository
+from bentoship.settings.google import GoogleSettings
+
+_PERMISSIONS = ("artifactregistry.repositories.uploadArtifacts", "artifactregistry.repositories.downloadArtifacts")
+"""What pushing takes."""
+
+_PARALLEL = 8
+
+
+class Repositories:
+    """The repositories of one name in a project.
+
+    Args:
+        apis: are asked.
+        settings: which repository, and how it is to be.
+        lists: the locations that there are.
+    """
+
+    def __init__(self, apis: Apis, settings: GoogleSettings, lists: Lists) -> None:
+        self._apis = apis
+        self._settings = settings
+        self._lists = lists
+        self._path = self._path_in(settings.location)
+
+    def find(self) -> dict[str, Any] | None:
+        """Return the repository of the settings; None when there is none in its location. Raises CloudError."""
+        try:
+            doing = f"Look for the repository {self._settings.name} in {self._settings.location}"
+            return self._apis.call(doing, "GET", self._path)
+        except ApiError as error:
+            if error.status == 404 and "project" not in error.why.lower():
+                return None
+            raise self._with_location_hint(error) from error
+
+    def create(self, tell: Callable[[str], None]) -> str:
+        """Create it; return in words what was done. Args: tell: gets what takes a while. Raises CloudError."""
+        settings = self._settings
+        doing = f"Create the repository {settings.name} in {settings.location}"
+        elsewhere = self.elsewhere()
+        tell(f"creating the repository {settings.name} in {settings.location}")
+        parent = self._path.rpartition("/")[0]
+        try:
+            path = f"{parent}?repositoryId={settings.name}"
+            operation = self._apis.call(doing, "POST", path, new_repository(settings))
+        except ApiError as error:
+            if error.status == 409:  # made meanwhile, by another run or by an attempt whose answer was lost
+                return self.change(self._apis.call(doing, "GET", self._path))
+            raise self._with_location_hint(error) from error
+        self._apis.wait(doing, "artifactregistry", operation)
+        also = f" (One of that name is also in {', '.join(elsewhere)}.)" if elsewhere else ""
+        return f"Created the repository {settings.name} for Docker images in {settings.location}.{also}"
+
+    def change(self, found: Mapping[str, Any]) -> str:
+        """Change one that is there to the settings; return in words what was done. Raises CloudError."""
+        settings = self._settings
+        self.check_fit(found)
+        there = f"The repository {settings.name} is there, in {settings.location}."
+        changed, fields = changes(settings, found)
+        if not fields:
+            return there
+        path = f"{self._path}?updateMask={','.join(fields)}"
+        self._apis.call(f"Change the repository {settings.name}", "PATCH", path, changed)
+        return f"{there} Changed to the settings: {', '.join(fields.values())}."
+
+    def check_fit(self, found: Mapping[str, Any]) -> None:
+        """See that a repository that is there takes images, as settings want it. Raises CloudError."""
+        why, hint = mismatch(self._settings, found)
+        if why:
+            raise CloudError(f"Use the repository {self._settings.name} in {self._settings.location}", why, hint)
+
+    def check_rights(self) -> None:
+        """See that the account may push. Raises CloudError."""
+        caller = self._apis.caller
+        doing = f"Check that {caller.account} may push to {self._settings.host}"
+        try:
+            answer = self._apis.call(doing, "POST", f"{self._path}:testIamPermissions", {"permissions": _PERMISSIONS})
+        except ApiError as error:
+            raise self._missing(doing) if error.status == 404 else self._with_location_hint(error) from error
+        for permission in _PERMISSIONS:
+            if permission not in answer.get("permissions", ()):
+                # Nobody may do anything with what is not there.
+                if hint := self._location_hint():
+                    raise CloudError(doing, f"there is no location {self._settings.location}", hint)
+                if self._is_in(self._settings.location) is False:
+                    raise self._missing(doing)
+                raise CloudError(doing, f"it lacks {permission}", permission_hint(permission, caller))
+
+    def elsewhere(self) -> list[str]:
+        """Return the other locations with a repository of the name; none when that cannot be told."""
+        try:
+            others = [location for location in self._lists.known if location != self._settings.location]
+        except CloudError:
+            return []
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            return [location for location, there in zip(others, pool.map(self._is_in, others), strict=True) if there]
+
+    def dry_run_notice(self) -> str:
+        """Return what cleaning up would delete, when that is a dry run; else nothing."""
+        if self._settings.cleanup or not self._settings.delete_untagged_days:
+            return ""
+        from bentoship.providers.google import cleanup
+
+        try:
+            found = self._apis.pages(
+                f"List the images in {self._settings.name}", f"{self._path}/dockerImages", "dockerImages"
+            )
+            images = cleanup.images(found)
+        except CloudError:  # who may push need not be allowed to look
+            images = None
+        return cleanup.dry_run_notice(self._settings, images, datetime.now(UTC))
+
+    def _path_in(self, location: str) -> str:
+        place = f"projects/{self._settings.project}/locations/{location}"
+        return f"artifactregistry/v1/{place}/repositories/{self._settings.name}"
+
+    def _is_in(self, location: str) -> bool | None:
+        """Return whether there is a repository of the name in a location; None when that cannot be told."""
+        try:
+            self._apis.call("Look for the repository", "GET", self._path_in(location))
+        except CloudError as error:
+            return False if isinstance(error, ApiError) and error.status == 404 else None
+        return True
+
+    def _missing(self, doing: str) -> CloudError:
+        """Return the error for a repository that is not there."""
+        settings, hint = self._settings, "Create it: invoke create-registry"
+        if elsewhere := self.elsewhere():
+            there = f"One of that name is in {', '.join(elsewhere)}: check GCP_CONTAINER_REGISTRY_LOCATION"
+            hint = f"{there}, or create it here, too: invoke create-registry"
+        return CloudError(doing, f"there is no repository {settings.name} in {settings.location}", hint)
+
+    def _with_location_hint(self, error: ApiError) -> CloudError:
+        """Return a refusal; one for a location that there is not says so, and what may have been meant."""
+        refused = error.status in (400, 403, 404) and error.reason != "SERVICE_DISABLED"
+        hint = self._location_hint() if refused else ""
+        return CloudError(error.doing, error.why, hint) if hint else error
+
+    def _location_hint(self) -> str:
+        """Return what to do about a location that there is not; empty when there is one, or that cannot be told."""
+        location = self._settings.location
+        try:
+            if location in self._lists.known:
+                return ""
+        except CloudError:
+            return ""
+        near = self._lists.nearest(location)
+        meant = f"did you mean {near}? " if near else ""
+        return f"GCP_CONTAINER_REGISTRY_LOCATION={location} is no location: {meant}`invoke locations` lists them."

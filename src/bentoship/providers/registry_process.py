@@ -1,0 +1,224 @@
+"""The process of the local registry: one for each cache folder, left running until it is stopped."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bentoship.errors import RegistryError
+from bentoship.providers.distribution import find_program
+from bentoship.providers.process_identity import find_by_arguments, identify
+from bentoship.system import process
+from bentoship.system.files import file_lock, write_whole
+
+PORTS = range(5000, 6000)
+"""Those to choose from, when none is given."""
+
+STOP_TIMEOUT = 3.0
+"""Seconds that it may take to end, before it is killed."""
+
+DOING = "Start the local registry"
+
+_START_TIMEOUT = 20.0
+_PORT_SETTING = "LOCAL_REGISTRY_PORT"
+_MARK = "X-Bentoship-Registry"
+"""A header of our registry's answers, by which it is known from another one at the same port."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is remembered of the registry: where it listens, which process it is, and by what its answers are known."""
+
+    port: int
+    pid: int = 0
+    identity: str = ""
+    mark: str = ""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process of that id is still the one that was started."""
+        return bool(self.pid) and bool(self.identity) and identify(self.pid) == self.identity
+
+
+class RegistryProcess:
+    """The process of a registry, and what is remembered of it.
+
+    Args:
+        cache_folder: bentoship's; the registry's program, data and log are kept in "registry" there.
+    """
+
+    def __init__(self, cache_folder: Path) -> None:
+        self._cache_folder = cache_folder.absolute()
+        self._folder = self._cache_folder / "registry"
+
+    @property
+    def data(self) -> Path:
+        """The folder of what the registry holds, in its own layout."""
+        return self._folder / "data"
+
+    def port(self) -> int | None:
+        """Return the port at which our registry answers; None when it does not run."""
+        state = self._state()
+        return state.port if state and state.is_alive and _mark_at(state.port) == state.mark else None
+
+    def free_port(self) -> int:
+        """Return the port of the last start if it is free, else the first one that is. Raises RegistryError."""
+        state = self._state()
+        candidates = [*([state.port] if state else []), *PORTS]
+        port: int | None = next(filter(is_free, candidates), None)
+        if port is None:
+            why = f"no port from {PORTS.start} to {PORTS.stop - 1} is free"
+            raise RegistryError(DOING, why, f"Set {_PORT_SETTING} to another one.")
+        return port
+
+    def start(self, port: int | None = None) -> tuple[int, int]:
+        """Start the registry unless it runs, and wait until it answers.
+
+        Args:
+            port: where it has to listen; None for where it does, or did, and else for the first one that is free.
+
+        Returns: its port, and that which it was at and which another program has taken; 0 for none.
+
+        Raises: RegistryError when it does not start, or the given port is taken.
+        """
+        try:
+            with file_lock(self._folder / "lock"):
+                running = self.port()
+                return (running, 0) if running and port in (None, running) else self._start(port)
+        except OSError as error:
+            raise RegistryError(DOING, f"{error.filename or self._folder}: {error.strerror}") from error
+
+    def stop(self) -> bool:
+        """End the registry; its data stays. Returns: whether it ran."""
+        with file_lock(self._folder / "lock"):
+            return self._stop()
+
+    def _start(self, wanted: int | None) -> tuple[int, int]:
+        program = find_program(self._cache_folder)
+        last = self._state()
+        ours = last is not None and last.port == wanted and last.is_alive
+        if wanted is not None and not ours and not is_free(wanted):
+            by = "another program" if _mark_at(wanted) is None else "another registry"
+            hint = f"Set {_PORT_SETTING} to a free port, or leave it unset."
+            raise RegistryError(DOING, f"port {wanted} is taken by {by}", hint)
+        self._stop()  # at another port, or not answering any more
+        while True:
+            port = wanted or self.free_port()
+            try:
+                self._launch(program, port)
+                break
+            except RegistryError:
+                # Unless somebody else took the port since we looked.
+                if wanted is not None or is_free(port):
+                    raise
+        return port, last.port if last and wanted is None and last.port != port else 0
+
+    def _stop(self) -> bool:
+        state = self._state()
+        if not state or not state.is_alive:
+            return False
+        for ending in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.kill(state.pid, ending)
+            if _wait(lambda: not state.is_alive, STOP_TIMEOUT):
+                break
+        # The first of its threads may be gone before the last one lets go of the port.
+        _wait(lambda: is_free(state.port), STOP_TIMEOUT)
+        self._remember(_State(state.port))
+        return True
+
+    def _launch(self, program: Path, port: int) -> None:
+        config, log = self._folder / "config.yml", self._folder / "registry.log"
+        mark = secrets.token_hex()
+        config.write_text(self._config(port, mark), "utf-8")
+        log.unlink(missing_ok=True)
+        # It takes REGISTRY_* for its own settings: none of them is passed on. Version 3 would look for a collector.
+        env = process.environment(extra={"OTEL_TRACES_EXPORTER": "none"})
+        pid = process.start_detached([program, "serve", config], env=env, log=log).pid
+        state = _State(port, pid, identify(pid), mark)
+        self._remember(state)
+        _wait(lambda: _mark_at(port) == mark or not state.is_alive, _START_TIMEOUT)
+        if self.port() is None:
+            self._stop()
+            lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+            raise RegistryError(DOING, " ".join(lines[-3:]) or "it does not answer", f"All of its log: {log}")
+
+    def _config(self, port: int, mark: str) -> str:
+        """Return the registry's configuration, in JSON, which is YAML, too."""
+        return json.dumps(
+            {
+                "version": "0.1",
+                "log": {"level": "warn", "accesslog": {"disabled": True}},
+                "storage": {"filesystem": {"rootdirectory": str(self.data)}, "delete": {"enabled": True}},
+                "http": {
+                    "addr": f"127.0.0.1:{port}",
+                    "headers": {_MARK: [mark]},
+                    "secret": secrets.token_hex(),
+                },
+            },
+            ensure_ascii=False,
+        )
+
+    def _state(self) -> _State | None:
+        try:
+            return _State(**json.loads((self._folder / "state.json").read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return self._recovered()
+
+    def _recovered(self) -> _State | None:
+        """Return what a running registry's own configuration and process tell, where what was remembered is lost."""
+        config = self._folder / "config.yml"
+        try:
+            settings = json.loads(config.read_bytes())["http"]
+            port, [mark] = int(settings["addr"].rpartition(":")[2]), settings["headers"][_MARK]
+        except (OSError, ValueError, TypeError, LookupError):
+            return None
+        pid = find_by_arguments("serve", config)
+        return _State(port, pid, identify(pid), mark) if pid else _State(port)
+
+    def _remember(self, state: _State) -> None:
+        write_whole(self._folder / "state.json", json.dumps(asdict(state)).encode())
+
+
+def is_free(port: int) -> bool:
+    """Return whether nothing listens at a port, on none of the addresses that "localhost" may stand for."""
+    for address in ("127.0.0.1", "::1"):
+        with suppress(OSError), socket.create_connection((address, port), timeout=1):
+            return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _mark_at(port: int) -> str | None:
+    """Return the mark of the registry that answers there, empty for one that isn't ours; None when none answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)  # knows no proxies
+    try:
+        connection.request("GET", "/v2/")
+        headers = connection.getresponse().headers
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return headers.get(_MARK, "") if "Docker-Distribution-Api-Version" in headers else None
+
+
+def _wait(done: Callable[[], bool], timeout: float) -> bool:
+    """Wait until something is so. Returns: whether it came to be in that many seconds."""
+    deadline = time.monotonic() + timeout
+    while not (result := done()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return result
