@@ -106,7 +106,9 @@ def test_a_signal_leaves_nothing_in_the_background(first: Site, how: signal.Sign
     """Neither the process that makes a base nor any that it has started."""
     running = first.start("containerize")
     end = time.monotonic() + 60
-    while not all(any(part in command for command in processes_of(first)) for part in ("bases.ahead", "bento.child")):
+    while not all(
+        any(part in command for command in processes_of(first)) for part in ("bases.background", "bento.child")
+    ):
         assert time.monotonic() < end
         time.sleep(0.02)
     time.sleep(0.3)  # by now both are waited for
