@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import gc
-import importlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
+
+if TYPE_CHECKING:
+    from bentoship.project import Run
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER / "src"))
@@ -38,51 +42,57 @@ def _stop(number: int, _: FrameType | None) -> None:
     raise Stopped(128 + number)
 
 
-signal.signal(signal.SIGINT, _stop)
-signal.signal(signal.SIGTERM, _stop)
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+for number in STOPPING:
+    signal.signal(number, _stop)
 
 
-def _run(context: Context, step: str, module: str = "publishing") -> None:
-    """Do a step of a module; with `--dry` tell what publish would do instead. An error becomes one clean message."""
-    # Imported here, so that `invoke --list` answers at once.
-    from bentoship.project import workspace
+def _cleanly(body: Callable[..., None]) -> Callable[..., None]:
+    """Let whatever stops a task end the run, and an error become one clean message, and its exit code."""
 
-    if context.config.run.dry:
-        _plan()
+    @functools.wraps(body)
+    def guarded(context: Context, **options: bool) -> None:
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+            body(context, **options)
+            # One that comes between two tasks waits for the next, which can end what was begun.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        except BaseException as error:
+            if "bentoship" in context.config:
+                context.config.bentoship.close()
+            if isinstance(error, Exit) or not isinstance(error, Exception):
+                raise
+            from bentoship.errors import explain
+            from bentoship.system import process
+
+            if process.debugging():
+                raise
+            raise Exit(f"Error: {explain(error)}", code=getattr(error, "exit_code", 1)) from None
+
+    return guarded
+
+
+def _run(context: Context) -> Run:
+    """Return the run of all tasks that this process does: invoke hands the same configuration to each."""
+    # Imported here, as all of bentoship is, so that `invoke --list` answers at once.
+    from bentoship.commands.terminal import Terminal
+    from bentoship.project import begin
+
+    if "bentoship" not in context.config:
+        context.config.bentoship = begin(FOLDER, Terminal())
+    run: Run = context.config.bentoship
+    return run
+
+
+def _do(context: Context, step: Callable[[Run], object]) -> None:
+    """Do a step; with `--dry` tell what publish would do instead."""
+    if not context.config.run.dry:
+        step(_run(context))
         return
-    with _clean_errors():
-        getattr(importlib.import_module(f"bentoship.{module}"), step)(workspace(FOLDER))
+    from bentoship.commands.plan import dry_run
 
-
-def _plan(**how: bool) -> None:
-    """Tell what publish would do."""
-    from bentoship.commands import plan as before
-    from bentoship.project import workspace
-
-    with _clean_errors(), _for_a_reader():
-        before.plan(workspace(FOLDER), **how)
-
-
-def _show(what: str, as_json: bool) -> None:
-    """Print a list of what the cloud has."""
-    with _clean_errors(), _for_a_reader():
-        from bentoship.commands.cloud import show
-
-        show(FOLDER, what, as_json=as_json)
-
-
-@contextmanager
-def _clean_errors() -> Iterator[None]:
-    """Let an error become one clean message, and its exit code."""
-    from bentoship.errors import explain
-    from bentoship.system import process
-
-    try:
-        yield
-    except Exception as error:
-        if process.debugging():
-            raise
-        raise Exit(f"Error: {explain(error)}", code=getattr(error, "exit_code", 1)) from None
+    with _for_a_reader():
+        dry_run(_run(context))
 
 
 @contextmanager
@@ -98,113 +108,165 @@ def _for_a_reader() -> Iterator[None]:
         raise Stopped(128 + signal.SIGPIPE) from None
 
 
+def _show(rows: str, as_json: bool) -> None:
+    """Print a list of what the cloud has."""
+    from bentoship.commands.cloud import show
+
+    with _for_a_reader():
+        show(FOLDER, rows, as_json=as_json)
+
+
 @task
+@_cleanly
 def enable_api(context: Context) -> None:
     """Enable the registry's API in the cloud project."""
-    _run(context, "enable_api")
+    from bentoship.commands import publish
+
+    _do(context, publish.enable_api)
 
 
 @task(pre=[enable_api])
+@_cleanly
 def create_registry(context: Context) -> None:
     """Create the container registry."""
-    _run(context, "create_registry")
+    from bentoship.commands import publish
+
+    _do(context, publish.create_registry)
 
 
 @task
+@_cleanly
 def auth(context: Context) -> None:
     """Find the account that may push to the registry."""
-    _run(context, "auth")
+    from bentoship.commands import publish
+
+    _do(context, publish.auth)
 
 
 @task
+@_cleanly
 def build(context: Context) -> None:
     """Build the Bento, unless it is up to date."""
-    _run(context, "build")
+    from bentoship.commands import publish
+
+    _do(context, publish.build)
 
 
+@_cleanly
 def _prepare(context: Context) -> None:
     """Begin what takes long and needs no Bento, while one is built."""
+    from bentoship.commands import publish
+
     if not context.config.run.dry:
-        _run(context, "prepare")
+        _do(context, publish.prepare)
 
 
 @task(pre=[task(_prepare), build], help={"load": "Put the image into Docker's engine, too, as IMAGE_NAME:latest."})
+@_cleanly
 def containerize(context: Context, load: bool = False) -> None:
     """Make the image of the Bento; with --load, have it in Docker's engine, too."""
-    _run(context, "containerize")
-    if load and not context.config.run.dry:
-        _run(context, "load")
+    from bentoship.commands import publish
+
+    _do(context, publish.load if load else publish.containerize)
 
 
 @task(pre=[containerize])
+@_cleanly
 def tag(context: Context) -> None:
     """Name the image for the registry."""
-    _run(context, "tag")
+    from bentoship.commands import publish
+
+    _do(context, publish.tag)
 
 
 @task(pre=[auth, tag])
+@_cleanly
 def push(context: Context) -> None:
     """Send what the registry lacks of the image, then set its tags."""
-    _run(context, "push")
+    from bentoship.commands import publish
+
+    _do(context, publish.push)
 
 
 @task(pre=[create_registry, push], default=True, help={"verify": "then start it from there, and compare its answer"})
+@_cleanly
 def publish(context: Context, verify: bool = False) -> None:
     """From the service to an image in the registry: all of the above."""
     if verify:
-        _run(context, "publish_verified", "commands.verify")
+        from bentoship.commands.verify import publish_verified
+
+        _do(context, publish_verified)
     else:
-        _run(context, "publish")
+        from bentoship.commands import publish
+
+        _do(context, publish.publish)
 
 
 @task
+@_cleanly
 def verify(context: Context) -> None:
     """Prove that the image in the registry works, by a sample request."""
-    _run(context, "verify", "commands.verify")
+    from bentoship.commands.verify import verify
+
+    _do(context, verify)
 
 
 @task(help={"json": "for programs"})
+@_cleanly
 def doctor(context: Context, json: bool = False) -> None:
     """Tell what is there for publishing, and what is not."""
     from bentoship.commands.doctor import doctor
 
-    with _clean_errors(), _for_a_reader():
+    with _for_a_reader():
         works = doctor(FOLDER, as_json=json)
     if not works:
         raise Exit(code=1)
 
 
 @task(help={"why": "and what makes the image differ from the one published last", "json": "for programs"})
+@_cleanly
 def plan(context: Context, why: bool = False, json: bool = False) -> None:
     """Tell what publish would do, without doing it; with --why, what has changed since the last one."""
-    _plan(as_json=json, why=why)
+    from bentoship.commands.plan import plan
+
+    with _for_a_reader():
+        plan(_run(context), as_json=json, why=why)
 
 
 @task(help={"json": "for programs"})
+@_cleanly
 def services(context: Context, json: bool = False) -> None:
     """List the APIs that are enabled in the Google Cloud project."""
     _show("services", json)
 
 
 @task(help={"json": "for programs"})
+@_cleanly
 def projects(context: Context, json: bool = False) -> None:
     """List the Google Cloud projects that you may see."""
     _show("projects", json)
 
 
 @task(help={"json": "for programs"})
+@_cleanly
 def locations(context: Context, json: bool = False) -> None:
     """List where Google Artifact Registry can keep images."""
     _show("locations", json)
 
 
 @task
+@_cleanly
 def stop_registry(context: Context) -> None:
     """Stop the local registry; what it holds is kept."""
-    _run(context, "stop_registry", "commands.cleanup")
+    from bentoship.commands.cleanup import stop_registry
+
+    _do(context, stop_registry)
 
 
 @task
+@_cleanly
 def clean(context: Context) -> None:
     """Remove what can be made again: caches and this project's images, but nothing that was published."""
-    _run(context, "clean", "commands.cleanup")
+    from bentoship.commands.cleanup import clean
+
+    _do(context, clean)

@@ -1,16 +1,62 @@
-"""Who may import whom: the walls of the house."""
+"""Who may import whom: the walls of the house, a line per folder."""
 
 from __future__ import annotations
 
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), ROOT / "tasks.py"])
+
+UNITS = {
+    "__init__": "",
+    "errors": "",
+    "system": "errors",
+    "image": "errors",
+    "settings": "errors image",
+    "debian": "errors system",
+    "layers": "errors image system",
+    "stores": "errors image system",
+    "bases": "__init__ debian errors image layers stores system",
+    "packages": "bases errors image layers system",
+    "bento": "__init__ errors image packages system",
+    "backend": "bento image stores system",
+    "docker": "backend bento errors image stores system",
+    "assembly": "backend bases bento errors image layers packages stores system",
+    "providers": "debian errors image settings stores system",
+    "verify": "docker errors image stores system",
+    "project": "backend bento errors image layers providers settings stores system",
+    "publishing": "assembly backend bases bento docker errors image project stores",
+    "commands": "assembly bento docker errors image project providers publishing settings stores system verify",
+    "tasks": "commands errors project system",
+}
+"""What each folder and each module of src/bentoship, and tasks.py, import of the others; nothing else."""
+
+TOOLS = {
+    "invoke": "tasks",
+    "bentoml _bentoml_sdk _bentoml_impl cattrs": "bentoship.bento.bentoml_adapter celestial_bodies",
+    "docker": "bentoship.docker",
+    "google": "bentoship.providers.google",
+    "grpc": "",  # what Google's clients bring along takes longer to import than a publish does
+    "requests": "bentoship.docker",
+    "urllib3": "bentoship.stores bentoship.docker bentoship.verify.sample",
+    "rich": "bentoship.commands.terminal",
+    "dotenv": "bentoship.settings.environment",
+    "deflate": "bentoship.layers.compression",
+    "bentoship.providers.google": "bentoship.providers.google bentoship.project bentoship.commands.cloud",
+    "bentoship.stores.registry": "bentoship.stores bentoship.project",
+    "bentoship.stores.layout": "bentoship.stores bentoship.project bentoship.assembly bentoship.verify.unpacked",
+    "bentoship.assembly.backend bentoship.docker.backend": "bentoship.publishing",
+    "bentoship.docker": "bentoship.docker bentoship.publishing bentoship.verify bentoship.commands.examination",
+    "bentoship.verify": "bentoship.verify bentoship.commands.verify",
+}
+"""Where each tool, and what stands behind a protocol, may be imported: what is known in one place is replaced there."""
 
 
 def name_of(path: Path) -> str:
@@ -19,9 +65,18 @@ def name_of(path: Path) -> str:
     return ".".join(relative.parts).removesuffix(".__init__")
 
 
+NAMES = {name_of(path) for path in SOURCES}
+
+
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All that a module says."""
+    return tuple(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
 def imports(path: Path) -> Iterator[str]:
     """The dotted names that a module imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -30,68 +85,75 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def importers(*packages: str) -> set[str]:
-    """The modules that import one of the packages."""
-    return {
-        name_of(path)
-        for path in SOURCES
-        if any(name == package or name.startswith(f"{package}.") for name in imports(path) for package in packages)
-    }
+def within(name: str, *places: str) -> bool:
+    """Whether a name is, or is below, one of the places."""
+    return any(name == place or name.startswith(f"{place}.") for place in places)
 
 
-def within(names: set[str], *places: str) -> bool:
-    """Whether all modules are, or are below, the places."""
-    return all(any(name == place or name.startswith(f"{place}.") for place in places) for name in names)
+def unit(name: str) -> str:
+    """The folder or module of src/bentoship that a module is in."""
+    return name if name == "tasks" else (name.split(".")[1] if "." in name else "__init__")
 
 
-def test_service_and_publisher_do_not_know_each_other() -> None:
+def imported_units(path: Path) -> set[str]:
+    """The other units that a module imports something of; `__init__` where it imports the package itself."""
+    found = set()
+    for node in nodes(path):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            module = name
+            while module and module not in NAMES:
+                module = module.rpartition(".")[0]
+            if within(module, "bentoship"):
+                found.add(unit(module))
+    return found - {unit(name_of(path))}
+
+
+@pytest.mark.parametrize(("package", "other"), [("bentoship", "celestial_bodies"), ("celestial_bodies", "bentoship")])
+def test_service_and_publisher_do_not_know_each_other(package: str, other: str) -> None:
     """Neither imports the other."""
-    assert not any(name.startswith("bentoship") for name in importers("celestial_bodies"))
-    assert not any(name.startswith("celestial_bodies") for name in importers("bentoship"))
+    own = [path for path in SOURCES if within(name_of(path), package)]
+    assert own
+    assert {str(path) for path in own if any(within(name, other) for name in imports(path))} == set()
 
 
-@pytest.mark.parametrize("module", ["bentoship.image", "bentoship.image.reference", "bentoship.errors"])
-def test_values_need_the_standard_library_alone(module: str) -> None:
-    """The image, its name and the errors are plain values."""
-    free = {"bentoship.image", "bentoship.image.reference", "bentoship.errors"}
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_imports_what_its_line_says(name: str) -> None:
+    """No more, and no less: a line that is not true any more is taken away."""
+    found = {other for path in SOURCES if unit(name_of(path)) == name for other in imported_units(path)}
+    assert found == set(UNITS[name].split())
+
+
+def test_arrows_go_one_way_and_are_few() -> None:
+    """No cycle, at most 25 units and 100 imports between them."""
+    arrows = {name: line.split() for name, line in UNITS.items()}
+    TopologicalSorter(arrows).prepare()
+    inside = [name for name in arrows if name != "tasks"]
+    assert {unit(name) for name in NAMES if within(name, "bentoship")} == set(inside)
+    assert len(inside) <= 25
+    assert sum(map(len, arrows.values())) <= 100
+
+
+@pytest.mark.parametrize("name", ["errors", "system", "image"])
+def test_values_need_the_standard_library_alone(name: str) -> None:
+    """Errors, what concerns this machine, and the image as values."""
     for path in SOURCES:
-        if within({name_of(path)}, module):
-            foreign = {name for name in imports(path) if name.partition(".")[0] not in sys.stdlib_module_names}
-            assert within(foreign, *free), f"{path}: {foreign}"
+        if unit(name_of(path)) == name:
+            assert {top for other in imports(path) if (top := other.partition(".")[0])} <= {
+                *sys.stdlib_module_names,
+                "bentoship",
+            }
 
 
-@pytest.mark.parametrize(
-    ("packages", "places"),
-    [
-        (["invoke"], ["tasks"]),
-        (["bentoml", "_bentoml_sdk", "_bentoml_impl"], ["bentoship.bento.bentoml_adapter", "celestial_bodies"]),
-        (["docker"], ["bentoship.docker"]),
-        (["bentoship.docker"], ["bentoship.docker", "bentoship.publishing", "bentoship.verify.docker",
-                                "bentoship.commands.examination"]),
-        (["google"], ["bentoship.providers.google"]),
-        (["grpc"], []),
-        (["requests"], ["bentoship.docker.connection"]),
-        (["bentoship.providers.google"], ["bentoship.providers.google", "bentoship.project",
-                                          "bentoship.commands.cloud"]),
-        (["urllib3"], ["bentoship.stores", "bentoship.docker.connection"]),
-        (["bentoship.debian"], ["bentoship.debian", "bentoship.bases.debian", "bentoship.bases.debian_making",
-                                "bentoship.providers"]),
-        (["bentoship.stores.registry", "bentoship.stores.layout"], ["bentoship.stores", "bentoship.publishing",
-                                                                    "bentoship.project",
-                                                                    "bentoship.assembly.backend",
-                                                                    "bentoship.verify.unpacked"]),
-        (["bentoship.assembly.backend"], ["bentoship.publishing"]),
-        (["bentoship.docker.backend"], ["bentoship.publishing"]),
-        (["bentoship.verify"], ["bentoship.verify", "bentoship.verify", "bentoship.commands.verify"]),
-        (["bentoship.verify.linux"], ["bentoship.verify"]),
-        (["bentoship.publishing"], ["bentoship.commands"]),
-        (["bentoship.project"], ["bentoship.publishing", "bentoship.commands", "tasks"]),
-        (["rich"], ["bentoship.commands.terminal"]),
-    ],
-)  # fmt: skip
-def test_each_tool_has_its_place(packages: list[str], places: list[str]) -> None:
+@pytest.mark.parametrize("tools", TOOLS)
+def test_each_tool_has_its_place(tools: str) -> None:
     """What is imported only there can be replaced there."""
-    assert within(importers(*packages), *places), importers(*packages)
+    importers = {name_of(path) for path in SOURCES if any(within(name, *tools.split()) for name in imports(path))}
+    assert {name for name in importers if not within(name, *TOOLS[tools].split())} == set()
 
 
 def test_the_environment_is_read_in_two_places() -> None:
@@ -99,10 +161,43 @@ def test_the_environment_is_read_in_two_places() -> None:
     readers = {
         name_of(path)
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "putenv"}
     }
-    assert within(readers, "bentoship.settings", "bentoship.system.process"), readers
+    assert {name for name in readers if not within(name, "bentoship.settings", "bentoship.system.process")} == set()
+
+
+def test_commands_alone_print() -> None:
+    """Everything else tells a reporter, or writes to a file that it names."""
+    printers = {
+        name_of(path)
+        for path in SOURCES
+        for node in nodes(path)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+        and not any(keyword.arg == "file" for keyword in node.keywords)
+    }
+    assert {name for name in printers if not within(name, "bentoship.commands", "celestial_bodies")} == set()
+
+
+def test_nothing_outlives_a_run() -> None:
+    """No module keeps what a run has made: no cache of a function of a module, nothing at the interpreter's exit."""
+    for path in SOURCES:
+        assert "atexit" not in set(imports(path)), path
+        module = ast.parse(path.read_text("utf-8"))
+        decorators = (
+            ast.unparse(decorator)
+            for node in module.body
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            for decorator in node.decorator_list
+        )
+        assert not any("cache" in decorator for decorator in decorators), path
+
+
+def test_no_file_is_long() -> None:
+    """Nothing that has to be scrolled through for minutes."""
+    assert {str(path) for path in SOURCES if len(path.read_text("utf-8").splitlines()) > 400} == set()
 
 
 def test_tasks_are_listed_without_heavy_imports() -> None:

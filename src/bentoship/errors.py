@@ -134,7 +134,7 @@ class NotVerifiedError(BentoshipError):
 
 
 def explain(error: Exception) -> str:
-    """Any failure in one to three lines: ours as they are, the system's with the file and what to do about it."""
+    """Return a failure in one to three lines: ours as they are, the system's with the file and what to do about it."""
     if isinstance(error, EngineError):  # its disk may be another machine's, and is not cleaned from here
         return str(error)
     if isinstance(error, BentoshipError):

@@ -1,31 +1,38 @@
-"""A project, and what its settings name: its image, its registry, and where things are kept."""
+"""A project and what its settings name; and a run, which owns what lives as long as one command."""
 
 from __future__ import annotations
 
 import functools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from bentoship import bento as bentos
+from bentoship.backend import Pushed
 from bentoship.bento import Bento
-from bentoship.commands import terminal as console
 from bentoship.errors import SettingsError
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.providers import Provider
-from bentoship.settings import Settings, environment
-from bentoship.settings import load as load_settings
+from bentoship.settings import Settings, environment, load
 from bentoship.settings.address import RegistryAddress
 from bentoship.stores.history import History
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
+from bentoship.stores.transfer import Progress
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
+from bentoship.system.sharing import SharedFolder
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Workspace:
+class Project:
     """A project and its settings.
 
     Args:
@@ -42,96 +49,221 @@ class Workspace:
         return self.folder / ".bentoship" / "image"
 
     @property
-    def project(self) -> bentos.BuildContext:
+    def build_context(self) -> bentos.BuildContext:
         """What its Bento is built from."""
         settings = self.settings
         # Docker installs the Bento's own lock; without it each platform gets one that follows it.
         platform = settings.platforms[0] if settings.backend == "docker" else bentos.LOCK_PLATFORM
         return bentos.BuildContext(self.folder, settings.cache / "bentos", settings.bentoml_home, platform)
 
+    def image_name(self, bento: Bento) -> str:
+        """Return what the image is called, wherever it is."""
+        return self.settings.image_name or bento.name.replace("_", "-")
 
-@functools.cache
-def workspace(folder: Path) -> Workspace:
-    """The project in a folder. Raises SettingsError."""
-    environment.export(folder)
-    settings = load_settings(folder)
-    for warning in settings.warnings:
-        console.say("settings", warning)
-    return Workspace(folder, settings)
+    def local_name(self, bento: Bento) -> str:
+        """Return what Docker's engine on this machine calls it."""
+        return f"{self.image_name(bento)}:latest"
+
+    def tags(self, version: str) -> tuple[str, ...]:
+        """Return the image's tags: IMAGE_TAGS with the Bento's version and the commit put in.
+
+        A tag with a commit is left out where the work tree is not what the commit says. Raises SettingsError when none
+        is left.
+        """
+        templates = self.settings.image_tags
+        commit = clean_commit(self.folder) if any("{commit}" in template for template in templates) else None
+        if commit is None:
+            templates = tuple(template for template in templates if "{commit}" not in template)
+        names = (template.replace("{version}", version).replace("{commit}", commit or "") for template in templates)
+        tags = tuple(dict.fromkeys(names))
+        if not tags:
+            why = f"IMAGE_TAGS is {','.join(self.settings.image_tags)}, and the work tree is not what a commit says"
+            raise SettingsError("Name the image", why, "Commit your changes, or add another tag such as latest.")
+        return tags
 
 
-@functools.cache
-def provider(where: Workspace) -> Provider:
-    """Whose registry it is."""
-    settings = where.settings
-    if settings.registry == "local":
-        from bentoship.providers.local import LocalRegistry
+@dataclass(frozen=True)
+class Published:
+    """An image that was pushed.
 
-        return LocalRegistry(settings.cache, settings.local_registry_port)
-    if isinstance(settings.registry, RegistryAddress):
+    Args:
+        pushed: what became of its parts.
+        tags: its names in the registry.
+    """
+
+    pushed: Pushed
+    tags: tuple[ImageReference, ...]
+
+    @property
+    def reference(self) -> ImageReference:
+        """Its name by digest."""
+        return self.tags[0].with_digest(self.pushed.digest)
+
+
+class Transfer(Progress, Protocol):
+    """Told how a copy goes on."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it took in the end, from when it was known that there is something to send."""
+
+
+class Reporter(Protocol):
+    """Told what a run does."""
+
+    def say(self, step: str, text: str) -> None:
+        """Take a line about a step."""
+
+    def transfer(self, step: str) -> AbstractContextManager[Transfer]:
+        """Return what is told of a step's copy as long as the block lasts."""
+
+    def pushed(self, image: Published) -> None:
+        """Take an image that is in the registry now."""
+
+
+class Run:
+    """What lives as long as one command: connections, logins, what each step made, and work in the background.
+
+    Use it as a context manager, or close it: nothing is left running then.
+
+    Args:
+        project: what is published.
+        reporter: told what happens.
+    """
+
+    def __init__(self, project: Project, reporter: Reporter) -> None:
+        self.project = project
+        self.reporter = reporter
+        self.network = network_settings()
+        self.session = Session(self.network)
+        self.seconds: dict[str, float] = {}
+        """How long each step took, without the steps that it took along."""
+        self.layers = LayerCache(project.settings.cache / "layers")
+        self.history = History(project.settings.cache / "history")
+        self._made: dict[object, Any] = {}
+        self._begun: dict[object, Any] = {}
+        self._background = ExitStack()
+
+    @functools.cached_property
+    def provider(self) -> Provider:
+        """Whose registry the image goes to."""
+        settings = self.project.settings
+        if settings.registry == "local":
+            from bentoship.providers.local import LocalRegistry
+
+            return LocalRegistry(settings.cache, settings.local_registry_port)
+        if isinstance(settings.registry, RegistryAddress):
+            from bentoship.providers.generic import GenericProvider
+
+            return GenericProvider(settings.registry)
+        from bentoship.providers.google import GoogleRegistry
+
+        return GoogleRegistry(settings.google, self.network, self.reporter.say)
+
+    def use_cache(self) -> SharedFolder:
+        """Keep other runs from clearing up the layers, from the first call on until this one has ended."""
+        return self.once(SharedFolder, lambda: SharedFolder(self.layers.folder))
+
+    @property
+    def layout(self) -> LayoutStore:
+        """This project's images."""
+        return LayoutStore(self.project.layout)
+
+    @property
+    def layer_layout(self) -> LayoutStore:
+        """The blobs of all projects' layers, and what was pulled."""
+        return LayoutStore(self.layers.folder)
+
+    def repository(self, bento: Bento) -> ImageReference:
+        """Return where the image of a Bento goes."""
+        return self.provider.repository(self.project.image_name(bento))
+
+    def registry(self, repository: ImageReference, *, push: bool) -> RegistryStore:
+        """Return the repository that the image goes to, as the account that the provider knows."""
+        provider = self.provider
+        return RegistryStore(
+            repository, provider.credentials, push=push, plain_http=provider.plain_http, session=self.session
+        )
+
+    def base_registry(self, image: ImageReference) -> RegistryStore:
+        """Return the repository of an image that is a base, as the account that docker login or podman login kept."""
         from bentoship.providers.generic import GenericProvider
 
-        return GenericProvider(settings.registry)
-    from bentoship.providers.google import GoogleRegistry
+        account = GenericProvider(RegistryAddress(image.host, image.path))
+        return self.once(image, lambda: RegistryStore(image, account.credentials, session=self.session))
 
-    return GoogleRegistry(settings.google, network_settings(), console.say)
+    def once(self, key: object, make: Callable[[], R]) -> R:
+        """Return what was made for a key; it is made when it is first asked for."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: R = self._made[key]
+        return made
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Count the seconds of a block for a step."""
+        began, inner = time.monotonic(), sum(self.seconds.values())
+        yield
+        self.seconds[step] = time.monotonic() - began - (sum(self.seconds.values()) - inner)
+
+    def background(self, key: object, work: Callable[[], AbstractContextManager[R]]) -> R:
+        """Begin work that goes on in the background until the run is closed, unless it was begun.
+
+        Args:
+            key: tells it from other work.
+            work: as long as whose block lasts, it goes on.
+
+        Returns: what the block has.
+        """
+        if key not in self._begun:
+            self._begun[key] = self._background.enter_context(work())
+        begun: R = self._begun[key]
+        return begun
+
+    def close(self) -> None:
+        """End what goes on in the background."""
+        self._begun.clear()
+        self._background.close()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __copy__(self) -> Run:
+        # Tasks find their run in invoke's configuration, whose values invoke copies whenever it merges them.
+        return self
 
 
-def layer_cache(where: Workspace) -> LayerCache:
-    """The layers of all projects."""
-    return LayerCache(where.settings.cache / "layers")
+def begin(folder: Path, reporter: Reporter) -> Run:
+    """Begin a run in a project's folder: its settings are read, and exported for SDKs and children.
 
-
-def layer_layout(where: Workspace) -> LayoutStore:
-    """Their blobs, and what was pulled."""
-    return LayoutStore(layer_cache(where).folder)
-
-
-def layout(where: Workspace) -> LayoutStore:
-    """This project's images."""
-    return LayoutStore(where.layout)
-
-
-def history(where: Workspace) -> History:
-    """What earlier pushes have shown."""
-    return History(where.settings.cache / "history")
-
-
-def tags(where: Workspace, version: str) -> tuple[str, ...]:
-    """What the image is to be called: IMAGE_TAGS with the Bento's version and the commit put in.
-
-    A tag with a commit is left out where the work tree is not what the commit says.
+    Raises: SettingsError.
     """
-    wanted = where.settings.image_tags
-    commit = clean_commit(where.folder) if any("{commit}" in one for one in wanted) else None
-    if commit is None:
-        wanted = tuple(one for one in wanted if "{commit}" not in one)
-    filled = (one.replace("{version}", version).replace("{commit}", commit or "") for one in wanted)
-    names = tuple(dict.fromkeys(filled))
-    if not names:
-        why = f"IMAGE_TAGS is {','.join(where.settings.image_tags)}, and the work tree is not what a commit says"
-        raise SettingsError("Name the image", why, "Commit your changes, or add another tag such as latest.")
-    return names
+    environment.export(folder)
+    settings = load(folder)
+    for warning in settings.warnings:
+        reporter.say("settings", warning)
+    return Run(Project(folder, settings), reporter)
 
 
-def repository(where: Workspace, bento: Bento) -> ImageReference:
-    """Where the image goes."""
-    return provider(where).repository(image_name(where, bento))
+def once(function: Callable[[Run], R]) -> Callable[[Run], R]:
+    """Let a function be called once in a run; what it returned is returned again."""
+
+    @functools.wraps(function)
+    def remembered(run: Run) -> R:
+        return run.once(function, lambda: function(run))
+
+    return remembered
 
 
-def image_name(where: Workspace, bento: Bento) -> str:
-    """What the image is called, wherever it is."""
-    return where.settings.image_name or bento.name.replace("_", "-")
+def step(function: Callable[[Run], R]) -> Callable[[Run], R]:
+    """Let a step be done once in a run, and its seconds be counted under its name."""
 
+    @functools.wraps(function)
+    def timed(run: Run) -> R:
+        with run.timed(function.__name__):
+            return function(run)
 
-def local_name(where: Workspace, bento: Bento) -> str:
-    """What Docker's engine on this machine calls it."""
-    return f"{image_name(where, bento)}:latest"
-
-
-def registry_store(where: Workspace, target: ImageReference, *, push: bool) -> RegistryStore:
-    """The repository that the image goes to, as the account that the provider knows."""
-    whose = provider(where)
-    return RegistryStore(
-        target, whose.credentials, push=push, plain_http=whose.plain_http, session=Session(network_settings())
-    )
+    return once(timed)

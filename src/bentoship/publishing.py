@@ -1,284 +1,260 @@
-"""What each task does. A step remembers within a process that it was done, because invoke's own memory does not."""
+"""The steps from a BentoML service to an image in a registry, as functions of a run. Each is done once in a run, takes
+along what it needs, tells the run's reporter what happens, and returns what it made."""
 
 from __future__ import annotations
 
-import atexit
 import functools
 import shutil
-import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING
 
 from bentoship import bento as bentos
 from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.assembly.plan import PlannedImage, Unplanned
 from bentoship.backend import Backend, Built, Pushed
 from bentoship.bases import BaseSource
-from bentoship.bases.choice import DEBIAN, choose
+from bentoship.bases.choice import DEBIAN, choose_base
 from bentoship.bento import Bento
 from bentoship.bento.inputs import wanted_base
-from bentoship.commands import terminal as console
-from bentoship.errors import DamagedError
+from bentoship.errors import DamagedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.project import (
-    Workspace,
-    history,
-    layer_cache,
-    layer_layout,
-    layout,
-    local_name,
-    provider,
-    registry_store,
-    repository,
-    tags,
-)
+from bentoship.project import Published, Run, once, step
 from bentoship.stores import Store
 from bentoship.stores.graph import read_image
-from bentoship.stores.registry import RegistryStore
-from bentoship.stores.token import Session
-from bentoship.system import text
-from bentoship.system.network import network_settings
 
 if TYPE_CHECKING:
     from bentoship.docker.backend import DockerBackend
 
-R = TypeVar("R")
+_RECENT = 3600.0
+"""Seconds; what is younger may be of a run with another cache, which has yet to name it."""
 
 
-SECONDS: dict[str, float] = {}
-"""How long each step of this process took, for the summary."""
+def publish(run: Run) -> Published:
+    """All of it: from the service to an image in the registry."""
+    enable_api(run)
+    create_registry(run)
+    auth(run)
+    prepare(run)
+    build(run)
+    containerize(run)
+    tag(run)
+    return push(run)
 
 
-def once(step: Callable[[Workspace], R]) -> Callable[[Workspace], R]:
-    """Do a step once in a process, and keep what it made and how long that took."""
-    made: dict[Workspace, R] = {}
-
-    @functools.wraps(step)
-    def timed(where: Workspace) -> R:
-        if where not in made:
-            began, inner = time.monotonic(), sum(SECONDS.values())
-            made[where] = step(where)
-            # Steps that this one took along have their own time.
-            SECONDS[step.__name__] = time.monotonic() - began - (sum(SECONDS.values()) - inner)
-        return made[where]
-
-    return timed
-
-
-@once
-def enable_api(where: Workspace) -> None:
+@step
+def enable_api(run: Run) -> None:
     """Have the registry's API enabled."""
-    console.say("enable-api", provider(where).enable_api())
+    run.reporter.say("enable-api", run.provider.enable_api())
 
 
-@once
-def create_registry(where: Workspace) -> None:
+@step
+def create_registry(run: Run) -> None:
     """Have the registry created."""
-    console.say("create-registry", provider(where).create_registry())
+    run.reporter.say("create-registry", run.provider.create_registry())
 
 
-@once
-def auth(where: Workspace) -> None:
+@step
+def auth(run: Run) -> None:
     """Find the account that may push, and see that the registry knows it, before anything is made."""
-    whose = provider(where)
-    console.say("auth", whose.login())
-    registry_store(where, whose.repository("bentoship"), push=True).reach()
+    run.reporter.say("auth", run.provider.login())
+    run.registry(run.provider.repository("bentoship"), push=True).reach()
 
 
-@once
-def build(where: Workspace) -> Bento:
+@step
+def build(run: Run) -> Bento:
     """Build the Bento unless it is up to date."""
-    begun: list[str] = []
+    say = functools.partial(run.reporter.say, "build")
+    imported: list[str] = []
 
     def begin() -> None:
-        begun.append("yes")
-        console.say("build", "importing the service and locking its packages")
+        imported.append("the service")
+        say("importing the service and locking its packages")
 
-    bento = bentos.build(where.project, begin=begin)
+    bento = bentos.build(run.project.build_context, begin=begin)
     for tag in bento.imported_models:
-        console.say("build", f"imported the model {tag} into the Bento store")
+        say(f"imported the model {tag} into the Bento store")
     models = ", ".join(model.tag for model in bento.models)
     how = "is up to date"
     if bento.fresh:
-        how = "is built" if begun else "is built from the one before: what has changed is not run by its import"
-    console.say("build", f"{bento.tag} {how}")
-    console.say("build", f"packs {models}" if models else "packs no model")
+        how = "is built" if imported else "is built from the one before: what has changed is not run by its import"
+    say(f"{bento.tag} {how}")
+    say(f"packs {models}" if models else "packs no model")
     return bento
 
 
-@functools.cache
-def backend(where: Workspace) -> Backend:
-    """How images are made."""
-    if where.settings.backend == "docker":
-        return _docker_backend(where)
-    return direct_backend(where)
+@once
+def backend(run: Run) -> Backend:
+    """Return how images are made."""
+    return _docker_backend(run) if run.project.settings.backend == "docker" else _direct_backend(run)
 
 
-def direct_backend(where: Workspace) -> DirectBackend:
-    """The backend that assembles."""
+def planned_images(run: Run, bento: Bento) -> dict[str, PlannedImage] | Unplanned:
+    """Return the images that there would be, by platform."""
+    if run.project.settings.backend == "docker":
+        return Unplanned(_docker_backend(run).outlook(bento))
+    return _direct_backend(run).plan(bento)
+
+
+def _direct_backend(run: Run) -> DirectBackend:
+    settings = run.project.settings
+    run.use_cache()
     return DirectBackend(
-        Workplace(layer_cache(where), layout(where), where.settings.cache / "scratch"),
-        where.settings.platforms,
-        source=functools.partial(base_source, where),
-        registry=lambda target: registry_store(where, target, push=True),
-        engine=_load_into_engine,
-        holders=lambda target: history(where).holders(target),
-        tell=functools.partial(console.say, "containerize"),
+        Workplace(run.layers, run.layout, settings.cache / "scratch"),
+        settings.platforms,
+        source=functools.partial(_base_source, run),
+        registry=functools.partial(run.registry, push=True),
+        engine=functools.partial(_load_into_engine, run),
+        holders=run.history.holders,
+        tell=functools.partial(run.reporter.say, "containerize"),
     )
 
 
-def planned(where: Workspace, bento: Bento) -> dict[str, PlannedImage] | Unplanned:
-    """The images that there would be, by platform."""
-    if where.settings.backend == "docker":
-        return Unplanned(_docker_backend(where).outlook(bento))
-    return direct_backend(where).plan(bento)
-
-
-def _docker_backend(where: Workspace) -> DockerBackend:
+def _docker_backend(run: Run) -> DockerBackend:
     from bentoship.docker.backend import DockerBackend
     from bentoship.docker.build import Workplace as DockerWorkplace
     from bentoship.docker.connection import connect
 
-    home, cache, platform = where.settings.bentoml_home, where.settings.cache, where.settings.platforms[0]
-    tell = functools.partial(console.say, "containerize")
+    settings = run.project.settings
+    scratch, logs = settings.cache / "scratch", settings.cache / "logs"
+    tell = functools.partial(run.reporter.say, "containerize")
     return DockerBackend(
-        functools.cache(connect),
-        lambda bento: local_name(where, bento),
-        DockerWorkplace(home, platform, cache / "scratch", cache / "logs", tell),
-        registry=lambda target: registry_store(where, target, push=True),
-        credentials=provider(where).credentials,
+        lambda: run.once(connect, connect),
+        run.project.local_name,
+        DockerWorkplace(settings.bentoml_home, settings.platforms[0], scratch, logs, tell),
+        registry=functools.partial(run.registry, push=True),
+        credentials=run.provider.credentials,
     )
 
 
-def _load_into_engine(store: Store, image: Descriptor, name: str) -> str:
+def _load_into_engine(run: Run, store: Store, image: Descriptor, name: str) -> str:
     from bentoship.docker.connection import connect
     from bentoship.docker.load import ImageArchive, for_engine, load_image
 
     engine = connect()
     image = for_engine(engine, store, image, name)
-    with console.Transfer("load") as progress:
+    with run.reporter.transfer("load") as progress:
         return load_image(engine, ImageArchive(store, read_image(store, image), name), progress)
 
 
-def base_source(where: Workspace, bento: Bento) -> BaseSource:
-    """Where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
-    settings, python = where.settings, bento.python_version
+def _base_source(run: Run, bento: Bento) -> BaseSource:
+    """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
+    settings, python = run.project.settings, bento.python_version
     has_apt = shutil.which("apt-get") is not None
-    chosen = choose(settings.base_image, bento.base_image, python, has_apt=has_apt)
+    chosen = choose_base(settings.base_image, bento.base_image, python, has_apt=has_apt)
     if chosen == DEBIAN:
         from bentoship.bases.debian import DebianSource
 
-        begin = functools.partial(_debian_ahead, where, python)
-        return DebianSource(settings.cache, python, layer_cache(where), begin)
+        return DebianSource(settings.cache, python, run.layers, functools.partial(_debian_in_background, run, python))
     from bentoship.bases.registry import RegistrySource
-    from bentoship.stores.credentials import find_credentials
 
     image = ImageReference.parse(chosen)
-    session = Session(network_settings())
-    store = RegistryStore(image, lambda: find_credentials(image.host, image.path), session=session)
-    tell = functools.partial(console.say, "containerize")
-    return RegistrySource(image, python, store, settings.cache, layer_layout(where), tell)
+    tell = functools.partial(run.reporter.say, "containerize")
+    return RegistrySource(image, python, run.base_registry(image), settings.cache, run.layer_layout, tell)
 
 
-@functools.cache
-def _debian_ahead(where: Workspace, python: str, platform: str) -> Callable[[], None]:
-    """Begin to make Debian's base. Returns: what waits for it. This process does not leave it behind when it ends."""
-    from bentoship.bases.ahead import debian_ahead
+def _debian_in_background(run: Run, python: str, platform: str) -> Callable[[], None]:
+    """Begin to make Debian's base in the background, unless that was begun. Returns: what waits for it."""
+    from bentoship.bases.background import debian_in_background
 
-    console.say("containerize", f"assembling a base from Debian's packages for {platform}")
-    stack = ExitStack()
-    atexit.register(stack.close)
-    settings = where.settings
-    return stack.enter_context(
-        debian_ahead(settings.cache, python=python, platform=platform, layers=layer_cache(where))
-    )
+    def begin() -> AbstractContextManager[Callable[[], None]]:
+        run.reporter.say("containerize", f"assembling a base from Debian's packages for {platform}")
+        run.use_cache()
+        return debian_in_background(run.project.settings.cache, python=python, platform=platform, layers=run.layers)
 
-
-def prepare(where: Workspace) -> None:
-    """Before a build, begin what takes longer still: the base that there most likely is to be, if there is none yet."""
-    settings = where.settings
-    if settings.backend != "direct" or any(settings.cache.glob("bases/debian-*")) or not shutil.which("apt-get"):
-        return
-    image, python = wanted_base(where.project.bentofile)
-    if choose(settings.base_image, image, python, has_apt=True) == DEBIAN:
-        for platform in settings.platforms:
-            _debian_ahead(where, python, platform)
+    return run.background((python, platform), begin)
 
 
 @once
-def containerize(where: Workspace) -> Built:
+def prepare(run: Run) -> None:
+    """Before a build, begin what takes longer still: the base that there most likely is to be, if there is none yet."""
+    settings = run.project.settings
+    if settings.backend != "direct" or any(settings.cache.glob("bases/debian-*")) or not shutil.which("apt-get"):
+        return
+    image, python = wanted_base(run.project.build_context.bentofile)
+    if choose_base(settings.base_image, image, python, has_apt=True) == DEBIAN:
+        for platform in settings.platforms:
+            _debian_in_background(run, python, platform)
+
+
+@step
+def containerize(run: Run) -> Built:
     """Make the image of the Bento."""
-    image = backend(where).containerize(build(where))
+    image = _containerize(run, build(run))
     for line in image.lines:
-        console.say("containerize", line)
-    if where.settings.load_image:
-        _load(where, image)
+        run.reporter.say("containerize", line)
+    if run.project.settings.load_image:
+        _load(run, image)
     return image
 
 
-@once
-def load(where: Workspace) -> None:
+def _containerize(run: Run, bento: Bento) -> Built:
+    try:
+        image = backend(run).containerize(bento)
+    finally:
+        run.close()  # nothing else needs the base that was being made in the background
+    if run.project.settings.backend == "direct":
+        _clear_up(run, image)
+    return image
+
+
+def _clear_up(run: Run, image: Built) -> None:
+    """Remove the project's images that were replaced, and what the cache has beyond its limit, unless others use it."""
+    # What cannot be removed is no reason for this run to fail.
+    with suppress(StoreError, OSError), run.use_cache().alone() as is_alone:
+        if is_alone:
+            run.layout.prune({image.digest, *run.history.all_published()}, older_than=_RECENT)
+            run.layers.trim(run.project.settings.cache_limit, {layer.digest for layer in image.layers})
+
+
+@step
+def load(run: Run) -> None:
     """Have the image in Docker's engine, too, where `docker run` finds it."""
-    image = containerize(where)
-    if not where.settings.load_image:  # with it, that is a part of making it
-        _load(where, image)
+    image = containerize(run)
+    if not run.project.settings.load_image:  # with it, that is a part of making it
+        _load(run, image)
 
 
-def _load(where: Workspace, image: Built) -> None:
-    console.say("load", backend(where).load(image, local_name(where, build(where))))
+def _load(run: Run, image: Built) -> None:
+    run.reporter.say("load", backend(run).load(image, run.project.local_name(build(run))))
 
 
-@once
-def tag(where: Workspace) -> tuple[ImageReference, ...]:
+@step
+def tag(run: Run) -> tuple[ImageReference, ...]:
     """Name the image where the backend keeps it."""
-    image = containerize(where)
-    names = tags(where, build(where).version)
-    if len(names) < len(where.settings.image_tags):
-        console.say("tag", "none for the commit: the work tree has changes, or is in no git repository")
-    target = repository(where, build(where))
-    references = tuple(target.with_tag(name) for name in names)
-    backend(where).tag(image, references)
-    console.say("tag", ", ".join(names))
+    image, bento = containerize(run), build(run)
+    names = run.project.tags(bento.version)
+    if len(names) < len(run.project.settings.image_tags):
+        run.reporter.say("tag", "none for the commit: the work tree has changes, or is in no git repository")
+    repository = run.repository(bento)
+    references = tuple(repository.with_tag(name) for name in names)
+    backend(run).tag(image, references)
+    run.reporter.say("tag", ", ".join(names))
     return references
 
 
-@once
-def push(where: Workspace) -> Pushed:
-    """Send what the registry lacks, set the tags, and print the reference on stdout."""
-    references = tag(where)
-    auth(where)
+@step
+def push(run: Run) -> Published:
+    """Send what the registry lacks, and set the tags."""
+    references = tag(run)
+    auth(run)
     try:
-        pushed, seconds = _push(where, containerize(where), references)
+        pushed, seconds = _push(run, containerize(run), references)
     except DamagedError as error:
-        console.say("push", f"{error.why}; it is made anew")
-        image = backend(where).containerize(build(where))
-        backend(where).tag(image, references)
-        pushed, seconds = _push(where, image, references)
-    console.table([(text.size(layer.size), layer.outcome, layer.title) for layer in pushed.layers])
-    console.say("push", pushed.line)
-    for reference in references:
-        console.say("push", str(reference))
-    console.result(str(references[0].with_digest(pushed.digest)))
+        run.reporter.say("push", f"{error.why}; it is made anew")
+        image = _containerize(run, build(run))
+        backend(run).tag(image, references)
+        pushed, seconds = _push(run, image, references)
+    published = Published(pushed, references)
+    run.reporter.pushed(published)
     blobs = [layer.digest for layer in pushed.layers if layer.digest]
-    history(where).keep_push(references[0], pushed.digest, blobs, pushed.sent, seconds)
-    return pushed
+    run.history.keep_push(references[0], pushed.digest, blobs, pushed.sent, seconds)
+    return published
 
 
-def _push(where: Workspace, image: Built, references: Sequence[ImageReference]) -> tuple[Pushed, float]:
-    """Send it, and tell how many seconds that took."""
-    with console.Transfer("push") as progress:
-        pushed = backend(where).push(image, references, progress)
+def _push(run: Run, image: Built, references: Sequence[ImageReference]) -> tuple[Pushed, float]:
+    """Send it, and return how many seconds that took."""
+    with run.reporter.transfer("push") as progress:
+        pushed = backend(run).push(image, references, progress)
     return pushed, progress.seconds
-
-
-@once
-def publish(where: Workspace) -> Pushed:
-    """All of it; what is left for the end is the summary."""
-    pushed = push(where)
-    seconds = ", ".join(f"{name.replace('_', '-')} {spent:.1f}" for name, spent in SECONDS.items() if spent >= 0.05)
-    console.say("publish", f"{sum(SECONDS.values()):.1f} s ({seconds})")
-    target = repository(where, build(where)).with_digest(pushed.digest)
-    console.say("publish", f"run it: docker run --rm -p 3000:3000 {target}")
-    return pushed

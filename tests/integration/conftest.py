@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.system.files import lock
+from bentoship.system.files import file_lock
 from tests.support.cache import of_run
 from tests.support.engines import ENGINES, Engine, require
 from tests.support.published import Published, publishing
@@ -47,5 +47,5 @@ def engine(
 @pytest.fixture
 def verifying(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
     """No other process of the tests verifies the published image, and so leaves something meanwhile."""
-    with lock(of_run(tmp_path_factory, worker_id) / "verifying.lock"):
+    with file_lock(of_run(tmp_path_factory, worker_id) / "verifying.lock"):
         yield

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bentoship.stores.layout import LayoutStore
 from tests.support import registry as registries
 from tests.support.cache import needs_apt, of_run, with_packages
 from tests.support.site import Site, echo_site
@@ -69,17 +70,64 @@ def test_what_is_damaged_is_made_anew(site: Site, digest: str, tmp_path: Path) -
     assert published(here.invoke("publish", IMAGE_NAME="damaged")) == digest
 
 
-def test_two_at_once_do_not_disturb_each_other(site: Site, digest: str, tmp_path: Path, shared: Path) -> None:
+@pytest.mark.parametrize("limit", ["off", "1 B"])
+def test_two_at_once_do_not_disturb_each_other(
+    site: Site, digest: str, tmp_path: Path, shared: Path, limit: str
+) -> None:
     """Both begin with nothing, and end with the same image under the same tags."""
     cache = tmp_path / "cache"
     prepare(cache, shared)
     here = replace(site, cache=cache)
-    running = [here.start("publish", IMAGE_NAME="twice") for _ in range(2)]
+    running = [here.start("publish", IMAGE_NAME="twice", CACHE_LIMIT=limit) for _ in range(2)]
     for one in running:
         out, err = one.communicate(timeout=600)
         assert one.returncode == 0, err
         assert out.strip().endswith(digest)
     assert not list(cache.rglob(".partial-*"))
+
+
+def unshared(site: Site) -> list[Path]:
+    """The blobs and segments that only the cache has."""
+    layers = site.cache / "bentoship" / "layers"
+    return [
+        file for file in (*layers.glob("blobs/sha256/*"), *layers.glob("packages/*.gz")) if file.stat().st_nlink == 1
+    ]
+
+
+def test_a_cache_keeps_to_its_limit(site: Site, digest: str, tmp_path: Path, shared: Path) -> None:
+    """What the image does not need goes, and the image stays the same, also when it is made again later."""
+    prepare(tmp_path / "cache", shared)
+    shutil.copytree(site.folder, tmp_path / "project", ignore=shutil.ignore_patterns(".bentoship"))
+    here = replace(site, cache=tmp_path / "cache", folder=tmp_path / "project")
+    assert published(here.invoke("publish", IMAGE_NAME="limited")) == digest
+    assert unshared(here)
+    assert "at most 20.0 GB" in here.invoke("doctor").stdout
+    assert published(here.invoke("publish", IMAGE_NAME="limited", CACHE_LIMIT="1 B")) == digest
+    assert not unshared(here)
+    again = here.invoke("publish", IMAGE_NAME="limited", CACHE_LIMIT="1 B")
+    assert published(again) == digest
+    assert "installing" not in again.stderr
+    (here.folder / "data" / "words.txt").write_text("other words\n", "utf-8")
+    assert published(here.invoke("publish", IMAGE_NAME="limited", CACHE_LIMIT="1 B")) != digest
+    shutil.copy(site.folder / "data" / "words.txt", here.folder / "data")
+    assert published(here.invoke("publish", IMAGE_NAME="limited", CACHE_LIMIT="1 B")) == digest
+
+
+def test_images_that_were_replaced_leave_the_project(site: Site, tmp_path: Path, shared: Path) -> None:
+    """Its folder names the image that was made last, and the one that was published last."""
+    prepare(tmp_path / "cache", shared)
+    shutil.copytree(site.folder, tmp_path / "project", ignore=shutil.ignore_patterns(".bentoship"))
+    here = replace(site, cache=tmp_path / "cache", folder=tmp_path / "project")
+    layout = LayoutStore(here.folder / ".bentoship" / "image")
+    first = published(here.invoke("publish", IMAGE_NAME="replaced"))
+    for words in ("second", "third"):
+        (here.folder / "data" / "words.txt").write_text(words, "utf-8")
+        assert here.invoke("containerize", IMAGE_NAME="replaced").returncode == 0
+    made = {image.digest for image in layout.tags().values()}
+    assert (len(made), first in made) == (2, True)
+    third = published(here.invoke("publish", IMAGE_NAME="replaced"))
+    assert published(here.invoke("publish", IMAGE_NAME="replaced")) == third
+    assert {image.digest for image in layout.tags().values()} == {third}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk takes root to be mounted")

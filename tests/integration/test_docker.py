@@ -18,7 +18,7 @@ from bentoship.bento.content import stored_state
 from bentoship.docker.connection import Engine as Connection
 from bentoship.docker.connection import connect
 from bentoship.system import records
-from bentoship.system.files import lock
+from bentoship.system.files import file_lock
 from tests.support import proxy as proxies
 from tests.support.bento import BENTOFILE
 from tests.support.cache import needs_apt, of_run
@@ -94,7 +94,7 @@ def leftovers(engine: Engine) -> set[str]:
 @pytest.fixture
 def alone(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
     """No other process of the tests is at what may leave something."""
-    with lock(of_run(tmp_path_factory, worker_id) / "leftovers.lock"):
+    with file_lock(of_run(tmp_path_factory, worker_id) / "leftovers.lock"):
         yield
 
 

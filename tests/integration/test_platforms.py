@@ -21,7 +21,7 @@ from bentoship.docker.connection import connect
 from bentoship.docker.load import for_engine
 from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, MANIFEST, Descriptor
-from bentoship.image.platforms import images_of
+from bentoship.image.platforms import manifests_by_platform
 from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.verify.runner import RemoteImage
@@ -67,7 +67,7 @@ class Both:
     @property
     def images(self) -> dict[str, Descriptor]:
         """The images' manifests."""
-        return images_of(self.index)
+        return manifests_by_platform(self.index)
 
     def read(self, descriptor: Descriptor) -> bytes:
         """A content of the layout."""

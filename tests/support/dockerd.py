@@ -19,7 +19,7 @@ import docker
 import pytest
 
 from bentoship.docker.connection import Endpoint, Engine
-from bentoship.system.files import lock
+from bentoship.system.files import file_lock
 from tests.support.bridges import bridge
 from tests.support.cache import kept
 from tests.support.engines import SYSTEM_PATH, without
@@ -136,7 +136,7 @@ def small_image(engine: Engine, name: str, content: bytes) -> str:
 def bentoml_base(engine: Engine) -> str:
     """A base for BentoML's own Dockerfile, made of Debian's packages, without a registry. Returns: its name."""
     archive = kept() / "bentoml-base.tar"
-    with lock(kept() / "bentoml-base.lock"):
+    with file_lock(kept() / "bentoml-base.lock"):
         if not engine.identity(_BASE):
             if not archive.exists():
                 _make(archive)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bentoship.system.files import lock
+from bentoship.system.files import file_lock
 from tests.support.bridges import bridge
 from tests.support.cache import kept
 from tests.support.dockerd import Daemon, end, ready
@@ -63,7 +63,7 @@ def running() -> Iterator[Daemon]:
 def _programs() -> Path:
     """The engine's programs and all that they need, unpacked from Debian's packages."""
     root = kept() / f"docker-{_RELEASE}"
-    with lock(kept() / f"docker-{_RELEASE}.lock"):
+    with file_lock(kept() / f"docker-{_RELEASE}.lock"):
         if not root.exists():
             partial = root.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)

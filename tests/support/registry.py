@@ -20,7 +20,7 @@ from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR
 from bentoship.providers.distribution import find_program
 from bentoship.stores import Store
-from bentoship.system.files import lock
+from bentoship.system.files import file_lock
 from tests.support.images import put
 
 USER, PASSWORD = "alice", "wonder:land"
@@ -56,7 +56,7 @@ class Registry:
 def program() -> Path:
     """The registry's program; fetched once for all test runs of this user when it isn't installed."""
     cache = Path.home() / ".cache" / "bentoship-tests"
-    with lock(cache / "lock"):
+    with file_lock(cache / "lock"):
         return find_program(cache)
 
 

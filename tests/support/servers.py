@@ -102,7 +102,7 @@ def token_server(folder: Path | None = None, *, lifetime: float = 300) -> Iterat
             tokens.queries.append(query)
             said = self.headers.get("Authorization")
             right = said in (None, "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
-            scopes = [part for scope in query["scope"] for part in scope.split()]
+            scopes = [part for scope in query.get("scope", []) for part in scope.split()]
             document: dict[str, Any] = {"details": "incorrect username or password"}
             if right:
                 token = signed(folder, scopes) if folder else "a token"

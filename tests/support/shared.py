@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from bentoship.system.files import lock
+from bentoship.system.files import file_lock
 
 T = TypeVar("T")
 
@@ -25,13 +25,13 @@ def shared(folder: Path, enter: Callable[[], T], leave: Callable[[], object]) ->
     folder.mkdir(parents=True, exist_ok=True)
     # A lock is gone with its process, however that ends, where a count of users would go wrong.
     with (folder / "users").open("a") as users:
-        with lock(folder / "lock"):
+        with file_lock(folder / "lock"):
             made = enter()
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
             yield made
         finally:
-            with lock(folder / "lock"):
+            with file_lock(folder / "lock"):
                 if _is_last(users.fileno()):
                     leave()
 

@@ -119,6 +119,11 @@ def laid_out(folder: Path, python: str = PYTHON) -> Bento:
     (root / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
     (folder / "model").mkdir()
     (folder / "model" / "weights.bin").write_bytes(b"1234")
+    return bento_in(folder, python)
+
+
+def bento_in(folder: Path, python: str = PYTHON) -> Bento:
+    """Return the Bento that was laid out in a folder."""
     models = (Model("stars", "v1", folder / "model", {"accuracy": 0.9}),)
     envs = (Env("MODE", "fast", "all"), Env("PATH_TO", "/x", "runtime"))
-    return Bento("echo", "one", root, python, "", models, envs, (("team", "sky"),), ())
+    return Bento("echo", "one", folder / "bento", python, "", models, envs, (("team", "sky"),), ())

@@ -18,7 +18,7 @@ from bentoship.errors import DamagedError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
-from bentoship.image.platforms import each_once
+from bentoship.image.platforms import distinct
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.packages.staging import Staged, staging
@@ -90,7 +90,7 @@ class DirectBackend:
         else:
             index = index_of(images)
             root = self._write(Descriptor.of(INDEX, index), index)
-            layers = each_once({platform: one.layers for platform, one in built.items()}, lambda layer: layer.digest)
+            layers = distinct({platform: one.layers for platform, one in built.items()}, lambda layer: layer.digest)
             streams = {digest: stream for one in built.values() for digest, stream in one.streams.items()}
             result = Built(root.digest, tuple(layers), built, streams)
         self._store(result).tag(root, bento.version)

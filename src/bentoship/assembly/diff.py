@@ -21,7 +21,7 @@ from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.layer import CHUNK, Estimate, Kind, Layer
 from bentoship.image.manifest import Image
-from bentoship.image.platforms import owned
+from bentoship.image.platforms import with_owners
 from bentoship.packages.requirements import canonical_name
 from bentoship.stores import Source
 from bentoship.stores.graph import read_images
@@ -116,7 +116,7 @@ def differences(
         else [Difference("image", (), "nothing was published for this platform")]
         for platform, image in planned.items()
     }
-    return owned(by_platform, repr)
+    return with_owners(by_platform, repr)
 
 
 def changes(before: Mapping[str, Thing], now: Mapping[str, Thing]) -> tuple[Change, ...]:

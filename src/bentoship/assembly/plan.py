@@ -13,7 +13,7 @@ from bentoship.bento import Model
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import Estimate, Layer
 from bentoship.image.manifest import Image, index_of
-from bentoship.image.platforms import owned
+from bentoship.image.platforms import with_owners
 from bentoship.layers.cache import LayerCache
 from bentoship.packages.layers import expected_layers
 from bentoship.packages.locks import download_sizes
@@ -119,7 +119,7 @@ def push_plan(
         mountable: tells whether the registry has it in another repository that it can be taken from.
     """
     # What is not known yet counts as one platform's own.
-    layers = owned(
+    layers = with_owners(
         {platform: image.layers for platform, image in images.items()},
         lambda layer: layer.descriptor.digest if layer.descriptor else str(id(layer)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 DEBIAN = "debian"
 
 
-def choose(setting: str, bentofile: str, python: str, *, has_apt: bool) -> str:
+def choose_base(setting: str, bentofile: str, python: str, *, has_apt: bool) -> str:
     """The base: "debian", or the name of an image.
 
     Args:

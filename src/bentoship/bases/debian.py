@@ -17,8 +17,8 @@ from bentoship.errors import BaseImageError
 from bentoship.image.layer import Estimate
 from bentoship.image.platforms import ARCHITECTURES, DEFAULT_PATH
 from bentoship.layers.cache import LayerCache
+from bentoship.system.folders import is_as_made, make_once
 from bentoship.system.records import key_of
-from bentoship.system.rootfs import is_as_made, make_once
 
 if TYPE_CHECKING:
     from bentoship.image.layer import Layer

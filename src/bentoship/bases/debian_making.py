@@ -13,7 +13,7 @@ from bentoship.debian.apt import DebPackage
 from bentoship.debian.unpack import control_files, files, unpack_tar
 from bentoship.image.layer import Entry, tree
 from bentoship.layers.bytecode import Batch, Interpreter, compile_trees
-from bentoship.system.parallel import ahead
+from bentoship.system.parallel import map_in_order
 
 # Modes and groups that differ from what `tree` gives every file. 42 is the group shadow (/usr/share/base-passwd).
 _SPECIAL = {
@@ -34,7 +34,7 @@ def unpack_all(debs: Sequence[DebPackage], folder: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         controls = pool.map(lambda deb: control_files(deb.path, ("control", "md5sums")), debs)  # meanwhile
         # One after the other, since two may have the same file; those that come next are decompressed meanwhile.
-        for deb, tar in zip(debs, ahead(lambda deb: files(deb.path), debs), strict=True):
+        for deb, tar in zip(debs, map_in_order(lambda deb: files(deb.path), debs), strict=True):
             unpack_tar(deb.path.name, tar, folder, wanted=is_wanted)
         configure(folder, {deb.name: control for deb, control in zip(debs, controls, strict=True)})
 

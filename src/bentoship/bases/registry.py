@@ -18,7 +18,7 @@ from bentoship.errors import BaseImageError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.layer import Estimate, Layer
 from bentoship.image.manifest import Image
-from bentoship.image.platforms import DEFAULT_PATH, images_of
+from bentoship.image.platforms import DEFAULT_PATH, manifests_by_platform
 from bentoship.image.reference import ImageReference
 from bentoship.layers.bytecode import Interpreter
 from bentoship.stores import Store
@@ -26,7 +26,8 @@ from bentoship.stores.graph import children, read_image, read_manifest
 from bentoship.stores.retry import persist
 from bentoship.stores.transfer import copy
 from bentoship.stores.unpacking import LAYER_TYPES, unpack
-from bentoship.system.rootfs import make_once, resolve
+from bentoship.system.folders import make_once
+from bentoship.system.rootfs import resolve
 
 _ATTEMPTS = 3
 
@@ -143,7 +144,7 @@ class RegistrySource:
         if not self.layout.exists(index):
             with self.store.open(index) as content:
                 self.layout.write(index, content, lambda count: None)
-        return images_of(read_manifest(self.layout, index))
+        return manifests_by_platform(read_manifest(self.layout, index))
 
 
 @contextmanager

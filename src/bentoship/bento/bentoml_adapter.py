@@ -91,7 +91,7 @@ def build(options: Mapping[str, Any], project: Path, scratch: Path, platform: st
     Args:
         options: what is in bentofile.yaml.
         project: the build context.
-        scratch: a folder for that store, and for what BentoML removes only at the end of a process that has one.
+        scratch: a folder for that store, and for what BentoML leaves of a build that fails.
         platform: what its packages are locked for ("linux/amd64").
 
     Returns: the Bento's folder, NAME/VERSION in that store.

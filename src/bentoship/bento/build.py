@@ -13,7 +13,7 @@ from bentoship.bento.records import closed_marker, described_bento, keep, last_r
 from bentoship.bento.revision import revise
 from bentoship.bento.values import Bento, BuildContext
 from bentoship.packages.requirements import is_closed
-from bentoship.system.files import lock as file_lock
+from bentoship.system.files import file_lock
 
 
 def up_to_date(context: BuildContext) -> Bento | None:

@@ -72,10 +72,9 @@ def input_key(project: Path, bentofile: Path, platform: str) -> str:
         bentofile: its bentofile.yaml.
         platform: the platform that packages are locked for ("linux/amd64").
     """
-    digest = hashlib.sha256(f"{BUILDER_VERSION}\0{NEVER_PACKED}\0{_bentoml_version()}\0{platform}\n".encode())
-    for name, state in input_states(project, bentofile).items():
-        digest.update(os.fsencode(f"{name}\0{state}\n"))
-    return digest.hexdigest()
+    states = "".join(f"{name}\0{state}\n" for name, state in input_states(project, bentofile).items())
+    tools = f"{BUILDER_VERSION}\0{NEVER_PACKED}\0{_bentoml_version()}\0{platform}\n"
+    return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
 
 
 def _bentoml_version() -> str:
@@ -102,10 +101,10 @@ def input_states(project: Path, bentofile: Path) -> dict[str, str]:
 def requirements_key(project: Path, bentofile: Path, platform: str) -> str:
     """Return a hash over what a bentofile says of packages, 64 hex digits. Takes what `input_key` does."""
     python = read_bentofile(bentofile).get("python")
-    digest = hashlib.sha256(f"{BUILDER_VERSION}\0{_bentoml_version()}\0{platform}\0{sys.version}\0{python}\n".encode())
-    for file in sorted(set(_named_files(project, python))):
-        digest.update(os.fsencode(f"{_relative(file, project)}\0{file_state(file)}\n"))
-    return digest.hexdigest()
+    files = sorted(set(_named_files(project, python)))
+    states = "".join(f"{_relative(file, project)}\0{file_state(file)}\n" for file in files)
+    tools = f"{BUILDER_VERSION}\0{_bentoml_version()}\0{platform}\0{sys.version}\0{python}\n"
+    return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
 
 
 def packed_files(project: Path, options: Mapping[str, Any]) -> Iterator[Path]:

@@ -7,32 +7,31 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from bentoship.commands import terminal as console
-from bentoship.project import Workspace
-from bentoship.publishing import once
+from bentoship.project import Run, once
 from bentoship.system import text
 
 
 @once
-def stop_registry(where: Workspace) -> None:
+def stop_registry(run: Run) -> None:
     """Stop the local registry."""
     from bentoship.providers.local import LocalRegistry
 
-    stopped = LocalRegistry(where.settings.cache, where.settings.local_registry_port).stop()
-    console.say("stop-registry", "stopped; its images are kept" if stopped else "it does not run")
+    settings = run.project.settings
+    stopped = LocalRegistry(settings.cache, settings.local_registry_port).stop()
+    run.reporter.say("stop-registry", "stopped; its images are kept" if stopped else "it does not run")
 
 
 @once
-def clean(where: Workspace) -> None:
+def clean(run: Run) -> None:
     """Remove what the next publish would make again."""
-    cache = where.settings.cache
+    cache = run.project.settings.cache
     # What the local registry holds was published, and is nobody's to throw away as a cache.
     found = [path for path in cache.glob("*") if path.name != "registry"] if cache.is_dir() else []
     freed = 0
-    for path in [*found, where.layout.parent]:
+    for path in [*found, run.project.layout.parent]:
         freed += _freed_with(path)
         shutil.rmtree(path, ignore_errors=True)
-    console.say("clean", f"removed {text.size(freed)}; what was published in the local registry is kept")
+    run.reporter.say("clean", f"removed {text.size(freed)}; what was published in the local registry is kept")
 
 
 def _freed_with(folder: Path) -> int:

@@ -14,8 +14,9 @@ from pathlib import Path
 from bentoship.commands import examination
 from bentoship.commands import terminal as console
 from bentoship.commands.examination import Finding
+from bentoship.commands.terminal import Terminal
 from bentoship.errors import BentoshipError, RegistryError, SettingsError, explain
-from bentoship.project import Workspace, provider, registry_store
+from bentoship.project import Project, Run
 from bentoship.settings import Settings, environment, load
 
 _PATIENCE = 1.5
@@ -63,11 +64,12 @@ def examine(folder: Path) -> list[Finding]:
         ("podman", examination.podman),
     ]
     if settings:
-        where = Workspace(folder, settings)
+        run = Run(Project(folder, settings), Terminal())
         looks += [
             ("apt", lambda: examination.apt(settings.base_image)),
             ("disk", lambda: examination.space(settings.cache)),
-            *(_local(where) if settings.registry == "local" else _remote(where)),
+            ("cache", lambda: examination.cache(run.layers.size, settings.cache_limit)),
+            *(_local(run) if settings.registry == "local" else _remote(run)),
         ]
     google = settings is not None and settings.registry == "google"
     return [*found, *_all(looks, _PATIENCE_WITH_GOOGLE if google else _PATIENCE)]
@@ -86,16 +88,16 @@ def _settings(folder: Path) -> tuple[Settings | None, list[Finding]]:
     return settings, [Finding("settings", "ok", f"REGISTRY={settings.registry}, BACKEND={settings.backend}")]
 
 
-def _local(where: Workspace) -> list[tuple[str, Look]]:
-    return [("registry", lambda: _local_registry(where))]
+def _local(run: Run) -> list[tuple[str, Look]]:
+    return [("registry", lambda: _local_registry(run))]
 
 
-def _local_registry(where: Workspace) -> Finding:
+def _local_registry(run: Run) -> Finding:
     """The registry on this machine, which publish would start."""
     from bentoship.providers.distribution import installed
     from bentoship.providers.local import LocalRegistry
 
-    settings = where.settings
+    settings = run.project.settings
     registry = LocalRegistry(settings.cache, settings.local_registry_port)
     if why := registry.obstacle():
         hint = "Set LOCAL_REGISTRY_PORT to a free port, or leave it unset."
@@ -110,36 +112,36 @@ def _local_registry(where: Workspace) -> Finding:
     return Finding("registry", "missing", "the local one's program", hint, stops_publish=True)
 
 
-def _remote(where: Workspace) -> list[tuple[str, Look]]:
+def _remote(run: Run) -> list[tuple[str, Look]]:
     # Made before the looks ask for it at once, so that it finds the account once; what is wrong is theirs to tell.
     with suppress(BentoshipError):
-        provider(where)
-    google = [("google", lambda: _google(where))] if where.settings.registry == "google" else []
-    return [*google, ("credentials", lambda: _credentials(where)), ("registry", lambda: _registry(where))]
+        run.provider  # noqa: B018
+    google = [("google", lambda: _google(run))] if run.project.settings.registry == "google" else []
+    return [*google, ("credentials", lambda: _credentials(run)), ("registry", lambda: _registry(run))]
 
 
-def _google(where: Workspace) -> Finding:
+def _google(run: Run) -> Finding:
     """What Google's APIs say of project, repository and account."""
     from bentoship.commands.cloud import outlook
 
-    return Finding("google", "ok", outlook(provider(where)))
+    return Finding("google", "ok", outlook(run.provider))
 
 
-def _credentials(where: Workspace) -> Finding:
+def _credentials(run: Run) -> Finding:
     """Whose account publish would push as; never what proves it."""
-    host = provider(where).repository("bentoship").host
-    account = provider(where).credentials()
+    host = run.provider.repository("bentoship").host
+    account = run.provider.credentials()
     if account is None:
         hint = f"Most registries want one: docker login {host}"
         return Finding("credentials", "missing", f"no account is kept for {host}", hint)
     return Finding("credentials", "ok", f"{account.account} at {host}")
 
 
-def _registry(where: Workspace) -> Finding:
+def _registry(run: Run) -> Finding:
     """Whether the registry answers, and knows the account."""
-    target = provider(where).repository("bentoship")
+    target = run.provider.repository("bentoship")
     try:
-        registry_store(where, target, push=True).reach()
+        run.registry(target, push=True).reach()
     except RegistryError as error:
         return Finding("registry", "problem", f"{error.doing}: {error.why}", error.hint, stops_publish=True)
     return Finding("registry", "ok", f"{target.host} answers")

@@ -16,6 +16,7 @@ from bentoship.bento.inputs import read_bentofile
 from bentoship.errors import BentoError, EngineError, ProcessError
 from bentoship.settings import Settings
 from bentoship.system import process
+from bentoship.system.text import size
 
 if TYPE_CHECKING:
     from bentoship.docker.connection import Engine
@@ -100,6 +101,12 @@ def space(cache: Path) -> Finding:
         hint = "Make room (`invoke clean` removes what can be made again), or set XDG_CACHE_HOME to another disk."
         return Finding("disk", "problem", text, hint, stops_publish=free < LEAST_SPACE / 10)
     return Finding("disk", "ok", text)
+
+
+def cache(kept: int, limit: int | None) -> Finding:
+    """Layers that are kept to be used again."""
+    most = "CACHE_LIMIT is off" if limit is None else f"at most {size(limit)}"
+    return Finding("cache", "ok", f"{size(kept)} of layers beside the projects' images, {most}")
 
 
 def docker(settings: Settings | None) -> Iterator[Finding]:

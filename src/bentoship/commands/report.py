@@ -12,7 +12,7 @@ from bentoship.assembly.diff import Change, Difference, Thing
 from bentoship.assembly.plan import PlannedLayer, PushPlan, Unplanned
 from bentoship.bento import Bento
 from bentoship.commands import terminal as console
-from bentoship.image.platforms import titled
+from bentoship.image.platforms import with_platforms
 from bentoship.image.reference import ImageReference
 from bentoship.system import text
 
@@ -90,7 +90,7 @@ def _tell_why(reasons: Reasons, platforms: Sequence[str]) -> None:
     if not reasons.differences:
         say(f"nothing differs from {reasons.published}")
     for difference, owners in reasons.differences:
-        title = titled(difference.title, owners, platforms)
+        title = with_platforms(difference.title, owners, platforms)
         say(f"{title}: {difference.note}" if difference.note else title)
         rows = [_change(change) for change in difference.changes[:_SHOWN]]
         if more := len(difference.changes) - len(rows):
@@ -128,7 +128,7 @@ def document(made: Plan) -> dict[str, Any]:
 def _row(planned: PlannedLayer, platforms: Sequence[str]) -> tuple[str, str, str]:
     layer = planned.layer
     size = text.size(layer.size, exact=layer.descriptor is not None)
-    return size, planned.state, titled(layer.title, planned.platforms, platforms)
+    return size, planned.state, with_platforms(layer.title, planned.platforms, platforms)
 
 
 def _layer(planned: PlannedLayer) -> dict[str, Any]:

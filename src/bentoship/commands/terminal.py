@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from bentoship.image.descriptor import Descriptor
+from bentoship.project import Published
 from bentoship.system.text import size
 
 if TYPE_CHECKING:
@@ -40,6 +41,26 @@ def _print(line: str, to: TextIO | None) -> None:
     # Python has no stream for one that was closed before it began, and would print on stdout instead.
     if stream is not None:
         print(line, file=stream, flush=True)
+
+
+class Terminal:
+    """Tells a person what a run does; a script that reads stdout gets the image's name alone."""
+
+    def say(self, step: str, text: str) -> None:
+        """Print a line about a step."""
+        say(step, text)
+
+    def transfer(self, step: str) -> Transfer:
+        """Show how a copy goes on."""
+        return Transfer(step)
+
+    def pushed(self, image: Published) -> None:
+        """Print what became of the image's parts, and what it is called."""
+        table([(size(layer.size), layer.outcome, layer.title) for layer in image.pushed.layers])
+        say("push", image.pushed.line)
+        for reference in image.tags:
+            say("push", str(reference))
+        result(str(image.reference))
 
 
 class Transfer:

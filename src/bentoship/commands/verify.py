@@ -6,55 +6,53 @@ import functools
 
 from bentoship import bento as bentos
 from bentoship.bento import Bento
-from bentoship.commands import terminal as console
+from bentoship.commands.publish import publish
+from bentoship.commands.terminal import result
 from bentoship.image.reference import ImageReference
-from bentoship.project import Workspace, provider, registry_store, repository, tags
-from bentoship.publishing import build, once, publish
+from bentoship.project import Run, once
 from bentoship.system.files import temporary_folder
 from bentoship.system.network import is_loopback
-from bentoship.verify import sample
-from bentoship.verify.choice import choose
+from bentoship.verify.choice import usable_runners
 from bentoship.verify.proof import verify as check
 from bentoship.verify.runner import RemoteImage
+from bentoship.verify.sample import project_sample
 
 
 @once
-def verify(where: Workspace) -> None:
+def verify(run: Run) -> None:
     """Prove that the image in the registry works, as push has named it, and print its reference on stdout."""
-    console.say("auth", provider(where).login())
-    bento = _described(where)
-    target = repository(where, bento)
-    store = registry_store(where, target, push=False)
-    reference = target.with_digest(store.resolve(tags(where, bento.version)[0]).digest)
-    _prove(where, reference)
-    console.result(str(reference))
+    run.reporter.say("auth", run.provider.login())
+    bento = _described(run)
+    repository = run.repository(bento)
+    store = run.registry(repository, push=False)
+    reference = repository.with_digest(store.resolve(run.project.tags(bento.version)[0]).digest)
+    _prove(run, reference)
+    result(str(reference))
 
 
 @once
-def publish_verified(where: Workspace) -> None:
+def publish_verified(run: Run) -> None:
     """All of it, and the proof that what is in the registry now works."""
-    pushed = publish(where)
-    _prove(where, repository(where, build(where)).with_digest(pushed.digest))
+    _prove(run, publish(run).reference)
 
 
-def _prove(where: Workspace, reference: ImageReference) -> None:
+def _prove(run: Run, reference: ImageReference) -> None:
     """Try an image that is in the registry, by the first way that this machine has."""
-    whose, settings = provider(where), where.settings
-    store = registry_store(where, reference, push=False)
-    plain = is_loopback(reference.host) if whose.plain_http is None else whose.plain_http
+    provider, settings = run.provider, run.project.settings
+    store = run.registry(reference, push=False)
+    plain = is_loopback(reference.host) if provider.plain_http is None else provider.plain_http
     root = store.resolve(str(reference.digest))
-    image = RemoteImage(reference, root, store, plain, whose.credentials(), settings.cache / "scratch")
-    asked = sample.find(where.folder, settings.verify_request)
-    tell = functools.partial(console.say, "verify")
-    shown = check(image, choose(tell=tell), asked, tell)
-    for line in shown.lines:
-        console.say("verify", line)
+    image = RemoteImage(reference, root, store, plain, provider.credentials(), settings.cache / "scratch")
+    sample = project_sample(run.project.folder, settings.verify_request)
+    say = functools.partial(run.reporter.say, "verify")
+    for line in check(image, usable_runners(tell=say), sample, say).lines:
+        say(line)
 
 
-def _described(where: Workspace) -> Bento:
+def _described(run: Run) -> Bento:
     """The Bento's name and version; nothing is built for them where the service itself can tell."""
-    if bento := bentos.up_to_date(where.project):
+    if bento := bentos.up_to_date(run.project.build_context):
         return bento
-    console.say("verify", "asking the service for its name")
-    with temporary_folder(where.settings.cache / "scratch", "described-") as folder:
-        return bentos.preview(where.project, folder)
+    run.reporter.say("verify", "asking the service for its name")
+    with temporary_folder(run.project.settings.cache / "scratch", "described-") as folder:
+        return bentos.preview(run.project.build_context, folder)

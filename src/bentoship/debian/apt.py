@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from bentoship.debian.sources import os_release, own_sources
 from bentoship.errors import BaseImageError, ProcessError
 from bentoship.system import process, records
-from bentoship.system.files import lock
+from bentoship.system.files import file_lock
 
 FRESH_FOR = 24 * 3600.0
 """How long the lists of packages are believed, in seconds: security updates come in within a day."""
@@ -77,7 +77,7 @@ class Apt:
     def resolve(
         self, names: Sequence[str], *, architecture: str | None = None, dependencies: bool = True
     ) -> list[DebPackage]:
-        """The packages that installing some would take, by name; nothing of them is downloaded.
+        """Return the packages that installing some would take, by name; nothing of them is downloaded.
 
         Args:
             names: packages.
@@ -87,13 +87,13 @@ class Apt:
         Raises:
             BaseImageError: there is no apt, it can't reach its servers, or it knows no such packages.
         """
-        with lock(self._folder / "lock"):
+        with file_lock(self._folder / "lock"):
             return self._resolve(names, architecture, dependencies)
 
     def download(
         self, names: Sequence[str], *, architecture: str | None = None, dependencies: bool = True
     ) -> list[DebPackage]:
-        """The same packages as `resolve` gives, their .deb files being there and checked."""
+        """Return the same packages as `resolve` gives, their .deb files being there and checked."""
         packages = self.resolve(names, architecture=architecture, dependencies=dependencies)
         self.fetch(packages, architecture=architecture)
         return packages
@@ -110,7 +110,7 @@ class Apt:
         """
         debs = self._folder / "debs"
         debs.mkdir(parents=True, exist_ok=True)
-        with lock(self._folder / "lock"), tempfile.TemporaryDirectory(dir=debs, prefix=".partial-") as partial:
+        with file_lock(self._folder / "lock"), tempfile.TemporaryDirectory(dir=debs, prefix=".partial-") as partial:
             missing = [package for package in packages if not _is_whole(package)]
             if not missing:
                 return
@@ -135,19 +135,19 @@ class Apt:
         if answer is None:
             command = ["install", "--yes"] if dependencies else ["download"]
             printed = state.apt_get(f"Look up {' '.join(names)}", *command, "--print-uris", *sorted(names))
-            answer = sorted((found.groupdict() for found in _PRINTED.finditer(printed)), key=itemgetter("name"))
+            answer = sorted((match.groupdict() for match in _PRINTED.finditer(printed)), key=itemgetter("name"))
             records.keep(known, answer)
         return [
             DebPackage(
-                unquote(found["name"]),
-                unquote(found["version"]),
-                found["architecture"],
-                found["sha256"],
-                int(found["size"]),
-                self._folder / "debs" / found["file"],
-                found["uri"],
+                unquote(line["name"]),
+                unquote(line["version"]),
+                line["architecture"],
+                line["sha256"],
+                int(line["size"]),
+                self._folder / "debs" / line["file"],
+                line["uri"],
             )
-            for found in answer
+            for line in answer
         ]
 
     def _state(self, architecture: str | None) -> _State:
@@ -180,7 +180,7 @@ class _State:
 
     @property
     def updated(self) -> float:
-        """When the lists were refreshed, in seconds since 1970; 0 for never."""
+        """Return when the lists were refreshed, in seconds since 1970; 0 for never."""
         stamp = self.folder / "updated"
         return stamp.stat().st_mtime if stamp.is_file() else 0.0
 
@@ -201,8 +201,8 @@ class _State:
         doing = f"Refresh the lists of Debian's packages for {self.architecture}"
         try:
             # Who asks next makes apt's cache, in the same time.
-            once = ("--option", "pkgCacheFile::Generate=false")
-            self.apt_get(doing, "update", "--option", "APT::Update::Error-Mode=any", *once)
+            no_cache = ("--option", "pkgCacheFile::Generate=false")
+            self.apt_get(doing, "update", "--option", "APT::Update::Error-Mode=any", *no_cache)
         except BaseImageError as error:
             # A mirror may lack an architecture that the distribution's list of contents names.
             if f"binary-{self.architecture}" in error.why and "404" in error.why:
@@ -218,17 +218,17 @@ class _State:
 
     def download(self, doing: str, packages: Sequence[DebPackage], into: Path) -> None:
         """Download packages into a folder, under the names that they are to have. Raises: BaseImageError."""
-        files = [(one.uri, str(into / one.path.name), f"SHA256:{one.sha256}") for one in packages if one.uri]
+        files = [(deb.uri, str(into / deb.path.name), f"SHA256:{deb.sha256}") for deb in packages if deb.uri]
         # It loads no lists, which takes longer than to download these; but whoever lists processes sees its arguments.
         if Path(_HELPER).is_file() and len(files) == len(packages):
             self._run(doing, _HELPER, "download-file", *itertools.chain(*files))
         else:
             self.apt_get(
-                doing, "download", *(f"{one.name}:{one.architecture}={one.version}" for one in packages), cwd=into
+                doing, "download", *(f"{deb.name}:{deb.architecture}={deb.version}" for deb in packages), cwd=into
             )
 
     def apt_get(self, doing: str, *args: str, cwd: Path | None = None) -> str:
-        """What apt-get prints. Raises: BaseImageError with apt's own words."""
+        """Return what apt-get prints. Raises: BaseImageError with apt's own words."""
         return self._run(doing, "apt-get", *args, cwd=cwd)
 
     def _run(self, doing: str, program: str, *args: str, cwd: Path | None = None) -> str:
@@ -244,11 +244,12 @@ class _State:
         return done.stdout
 
     def _conf(self) -> str:
+        """Return an apt.conf that keeps of the host's how its servers are reached. Raises: BaseImageError."""
         try:
             host = process.run(["apt-config", "dump"], env=process.environment(extra={"LC_ALL": "C"})).stdout
         except ProcessError as error:
             raise BaseImageError("Find Debian's packages", f"apt-config: {error.why}", WITHOUT_APT) from error
-        here = str(self.folder.absolute())
+        folder = str(self.folder.absolute())
         ours = {
             "APT::Architecture": self.architecture,
             "APT::Architectures": self.architecture,
@@ -261,22 +262,23 @@ class _State:
             "Acquire::http::Timeout": "15",
             "Acquire::https::Timeout": "15",
             "Debug::NoLocking": "1",
-            "Dir::Cache": f"{here}/cache",
+            "Dir::Cache": f"{folder}/cache",
             "Dir::Cache::srcpkgcache": "",  # only spares work where the list of installed packages changes
             "Dir::Etc::main": "/dev/null",
             "Dir::Etc::parts": "/dev/null",
-            "Dir::Etc::preferences": f"{here}/preferences",
+            "Dir::Etc::preferences": f"{folder}/preferences",
             "Dir::Etc::preferencesparts": "/dev/null",
             "Dir::Etc::sourcelist": "/dev/null",
-            "Dir::Etc::sourceparts": f"{here}/parts",
-            "Dir::State": here,
-            "Dir::State::status": f"{here}/status",
+            "Dir::Etc::sourceparts": f"{folder}/parts",
+            "Dir::State": folder,
+            "Dir::State::status": f"{folder}/status",
         }
         kept = [line for line in host.splitlines() if _KEPT.fullmatch(line)]
         return "\n".join([*kept, *(f'{name} "{value}";' for name, value in ours.items()), ""])
 
 
 def _is_whole(package: DebPackage) -> bool:
+    """Return whether a .deb file is there, and is what the lists say."""
     if not package.path.is_file() or package.path.stat().st_size != package.size:
         return False
     with package.path.open("rb") as stream:

@@ -23,7 +23,7 @@ _KEPT = ("uris", "suites", "components", "signed-by", "check-valid-until", "chec
 
 
 def os_release(path: Path = OS_RELEASE) -> dict[str, str]:
-    """What system this is (man os-release). Empty when it doesn't say."""
+    """Return the fields that say what system this is (man os-release). Empty when it doesn't say."""
     if not path.is_file():
         return {}
     lines = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines())
@@ -31,7 +31,7 @@ def os_release(path: Path = OS_RELEASE) -> dict[str, str]:
 
 
 def own_sources(system: Mapping[str, str], etc: Path = ETC_APT) -> str:
-    """The distribution's own entries among a host's sources, as the text of a `.sources` file; empty when it has none.
+    """Return the distribution's own entries among a host's sources as the text of a `.sources` file; empty for none.
 
     An entry is its own when it is for this release, has the component main and is signed with the distribution's
     keyring, or with no key in particular. Where none is (a company signs its mirror itself), the key doesn't count.
@@ -43,32 +43,33 @@ def own_sources(system: Mapping[str, str], etc: Path = ETC_APT) -> str:
     codenames = {system.get(key, "") for key in ("VERSION_CODENAME", "UBUNTU_CODENAME", "DEBIAN_CODENAME")} - {""}
     distributions = [system.get("ID", ""), *system.get("ID_LIKE", "").split()]
     for releases in (codenames, _MOVING):
-        found = [own for entry in [*_from_lines(etc), *_from_stanzas(etc)] if (own := _own_part(entry, releases))]
-        if found:
-            signed = [entry for entry in found if _is_signed_by(entry, distributions)]
-            return "\n".join(_text(entry) for entry in signed or found)
+        entries = [own for entry in [*_from_lines(etc), *_from_stanzas(etc)] if (own := _own_part(entry, releases))]
+        if entries:
+            signed = [entry for entry in entries if _is_signed_by(entry, distributions)]
+            return "\n".join(_text(entry) for entry in signed or entries)
     return ""
 
 
 def _own_part(entry: Entry, releases: Collection[str]) -> Entry | None:
-    """An entry with those of its suites that belong to a release; None when none does."""
+    """Return an entry with those of its suites that belong to a release; None when none does."""
     suites = [suite for suite in entry.get("suites", "").split() if _release(suite) in releases]
     return {**entry, "suites": " ".join(suites)} if suites and "main" in entry.get("components", "").split() else None
 
 
 def _from_lines(etc: Path) -> list[Entry]:
-    """Entries of one line: deb [signed-by=KEY] URI SUITE COMPONENT…"""
+    """Return entries of one line: deb [signed-by=KEY] URI SUITE COMPONENT…"""
     files = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*.list"))]
     lines = (line for path in files if path.is_file() for line in path.read_text(encoding="utf-8").splitlines())
     entries: list[Entry] = []
-    for found in filter(None, map(_LINE.match, lines)):
-        options = (option.partition("=") for option in (found["options"] or "").split())
-        fields = {"uris": found["uri"], "suites": found["suite"], "components": found["components"].strip()}
+    for match in filter(None, map(_LINE.match, lines)):
+        options = (option.partition("=") for option in (match["options"] or "").split())
+        fields = {"uris": match["uri"], "suites": match["suite"], "components": match["components"].strip()}
         entries.append({name: value.replace(",", " ") for name, _, value in options} | fields)
     return entries
 
 
 def _from_stanzas(etc: Path) -> list[Entry]:
+    """Return entries of several lines: Types, URIs, Suites, Components, …"""
     entries: list[Entry] = []
     for path in sorted((etc / "sources.list.d").glob("*.sources")):
         text = re.sub(r"^#.*\n?", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -80,7 +81,7 @@ def _from_stanzas(etc: Path) -> list[Entry]:
 
 
 def _release(suite: str) -> str:
-    """The name of the release that a suite belongs to; backports and the like are none."""
+    """Return the name of the release that a suite belongs to; backports and the like are none."""
     return re.sub(r"(-updates|-security|/updates)$", "", suite)
 
 

@@ -31,19 +31,19 @@ def unpack(deb: Path, into: Path, *, wanted: Callable[[str], bool] = lambda path
 
 
 def files(deb: Path) -> bytes:
-    """The tar of a package's files, decompressed. Raises: BaseImageError as `unpack`."""
+    """Return the tar of a package's files, decompressed. Raises: BaseImageError as `unpack`."""
     return _tar(deb, "--fsys-tarfile")
 
 
 def unpack_tar(name: str, tar: bytes, into: Path, *, wanted: Callable[[str], bool] = lambda path: True) -> None:
     """Unpack the tar of the files of a package, by its name, as `unpack` does."""
-    with _explained(name), _opened(tar) as archive:
+    with _unpacking(name), _opened(tar) as archive:
         rootfs.extract(archive, into, members=_members(archive, wanted))
 
 
 def control_files(deb: Path, names: Collection[str]) -> dict[str, bytes]:
-    """Those of a package's control files ("control", "md5sums") that it has. Raises: BaseImageError as `unpack`."""
-    with _explained(deb.name), _opened(_tar(deb, "--ctrl-tarfile")) as archive:
+    """Return those of the control files ("control", "md5sums") that a package has. Raises as `unpack` does."""
+    with _unpacking(deb.name), _opened(_tar(deb, "--ctrl-tarfile")) as archive:
         return {
             name: stream.read()
             for member in archive
@@ -53,7 +53,7 @@ def control_files(deb: Path, names: Collection[str]) -> dict[str, bytes]:
 
 def _tar(deb: Path, option: str) -> bytes:
     env = process.environment(extra={"LC_ALL": "C"})
-    with _explained(deb.name):
+    with _unpacking(deb.name):
         done = subprocess.run(
             ["dpkg-deb", option, deb], env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
@@ -67,7 +67,8 @@ def _opened(tar: bytes) -> tarfile.TarFile:
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _unpacking(name: str) -> Iterator[None]:
+    """Raise a BaseImageError that names the package for what goes wrong in the block."""
     try:
         yield
     except (OSError, tarfile.TarError) as error:
@@ -75,6 +76,7 @@ def _explained(name: str) -> Iterator[None]:
 
 
 def _members(tar: tarfile.TarFile, wanted: Callable[[str], bool]) -> Iterator[tarfile.TarInfo]:
+    """Yield the wanted members of a package, under the names that they have with a merged /usr."""
     for member in tar:
         member.name = _merged(member.name)
         if member.islnk():

@@ -65,7 +65,7 @@ class DockerBackend:
         return f"BentoML and Docker's engine at {self.engine().endpoint.host} would build {self.name(bento)}"
 
     def load(self, image: Built, name: str) -> str:
-        """Nothing to do."""
+        """Return that there is nothing to do."""
         return f"{name} is in Docker's engine, which has built it"
 
     def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
@@ -153,7 +153,7 @@ class _Layers:
 
 
 def _denial(doing: str, message: str, host: str, account: Credentials | None) -> RegistryError | EngineError:
-    """The registry's words, which the engine handed on, with what to do."""
+    """Return the error for what a registry refused, in its words, which the engine handed on, with what to do."""
     lower = message.lower()
     if "no space left" in lower:
         return error_from_message(doing, message)
@@ -185,7 +185,7 @@ def _layers(store: Store, digest: str, outcomes: Mapping[str, str], silent: str)
 
 
 def _title(created_by: str) -> str:
-    """What made a layer, in few words."""
+    """Return what made a layer, in few words."""
     words = re.sub(r"^(RUN )?(\|\d+ .*)?/bin/sh -c (#\(nop\) )?|# buildkit$", "", created_by)
     words = " ".join(re.sub(r"--mount=\S+|--chown=\S+", " ", words).split()) or "base"
     return words if len(words) <= 60 else f"{words[:59]}…"

@@ -55,7 +55,7 @@ class BuildOutput:
 
     @property
     def intermediate_images(self) -> list[str]:
-        """The images that the classic builder made on the way, by the first 12 hex digits of their ids."""
+        """Return the images that the classic builder made on the way, by the first 12 hex digits of their ids."""
         # The first one is the base, on which others may be building, too.
         return [match[1] for line in self._builder if (match := _INTERMEDIATE.match(line))][1:]
 

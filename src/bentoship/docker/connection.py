@@ -71,18 +71,18 @@ class Engine:
 
     @property
     def is_podman(self) -> bool:
-        """Whether it is podman that answers as Docker's engine would."""
+        """Return whether it is podman that answers as Docker's engine would."""
         components = self.client.version().get("Components") or []
         return any("podman" in str(component.get("Name", "")).lower() for component in components)
 
     @property
     def has_containerd_store(self) -> bool:
-        """Whether its images are in containerd's store, not in Docker's own."""
+        """Return whether its images are in containerd's store, not in Docker's own."""
         return ["driver-type", "io.containerd.snapshotter.v1"] in (self.client.info().get("DriverStatus") or [])
 
     @property
     def platform(self) -> str:
-        """What it runs on, such as "linux/amd64"."""
+        """Return what it runs on, such as "linux/amd64"."""
         version = self.client.version()
         return f"{version['Os']}/{version['Arch']}"
 
@@ -134,6 +134,7 @@ def connect() -> Engine:
 
 
 def _client(endpoint: Endpoint, version: str) -> docker.DockerClient:
+    """Return a client that speaks a version of the engine's API; it has not connected yet."""
     client = docker.DockerClient(
         base_url=endpoint.host,
         tls=endpoint.tls or False,

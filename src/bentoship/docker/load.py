@@ -14,7 +14,7 @@ from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image
-from bentoship.image.platforms import images_of
+from bentoship.image.platforms import manifests_by_platform
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.graph import read_manifest
@@ -63,6 +63,7 @@ class ImageArchive:
         yield bytes(2 * tarfile.BLOCKSIZE)
 
     def _blob(self, descriptor: Descriptor, progress: Progress) -> Iterator[bytes]:
+        """Yield a blob of the store as a member of the tar."""
         yield _header(_path(descriptor), descriptor.size)
         with self.store.open(descriptor) as content:
             while piece := content.read(CHUNK):
@@ -76,7 +77,7 @@ def for_engine(engine: Engine, store: Store, image: Descriptor, name: str) -> De
     if image.media_type not in INDEX_TYPES:
         return image
     doing = f"Load {name} into Docker's engine"
-    images = images_of(read_manifest(store, image))
+    images = manifests_by_platform(read_manifest(store, image))
     with engine.doing(doing):
         platform = engine.platform
     if platform not in images:
@@ -126,17 +127,20 @@ def _common(chain: Sequence[str], other: Sequence[str]) -> int:
 
 
 def _send(engine: Engine, doing: str, content: Iterator[bytes]) -> None:
+    """Have an engine load an archive. Raises EngineError in the engine's words."""
     for event in engine.client.api.load_image(content):
         if (message := error_in(event)) is not None:
             raise error_from_message(doing, message)
 
 
 def _json(path: str, document: Mapping[str, Any] | list[Any]) -> Iterator[bytes]:
+    """Yield a small file of JSON as a member of the tar."""
     content = json.dumps(document).encode()
     yield from (_header(path, len(content)), content, bytes(-len(content) % tarfile.BLOCKSIZE))
 
 
 def _header(path: str, size: int) -> bytes:
+    """Return what stands before a member of the tar; size in bytes."""
     entry = tarfile.TarInfo(path)
     entry.size = size
     return entry.tobuf(tarfile.GNU_FORMAT)  # whose sizes have no end

@@ -11,7 +11,7 @@ from typing import Any
 
 from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
 from bentoship.image.layer import MTIME, Layer
-from bentoship.image.platforms import describe, written
+from bentoship.image.platforms import platform_fields, platform_name
 
 AUTHOR = "bentoship"
 """Who made a layer, as an image's history says of those that are assembled here; their titles stand beside it."""
@@ -49,7 +49,7 @@ class Image:
             Layer(Descriptor.from_dict(entry), str(diff_id), title, (entry.get("annotations") or {}).get(KIND, "base"))
             for entry, diff_id, title in zip(document["layers"], settings["rootfs"]["diff_ids"], titles, strict=True)
         )
-        return cls(manifest, config, tuple(layers), written(settings), document.get("annotations") or {})
+        return cls(manifest, config, tuple(layers), platform_name(settings), document.get("annotations") or {})
 
     @property
     def config_descriptor(self) -> Descriptor:
@@ -86,7 +86,7 @@ def image_of(
         platform: such as "linux/amd64" or "linux/arm64/v8".
         annotations: what the manifest says of the image.
     """
-    described = describe(platform)
+    described = platform_fields(platform)
     document = {
         "created": CREATED,
         "architecture": described["architecture"],
@@ -119,7 +119,7 @@ def index_of(images: Sequence[Image]) -> bytes:
     document = {
         "schemaVersion": 2,
         "mediaType": INDEX,
-        "manifests": [{**image.descriptor.to_dict(), "platform": describe(image.platform)} for image in ordered],
+        "manifests": [{**image.descriptor.to_dict(), "platform": platform_fields(image.platform)} for image in ordered],
         "annotations": dict(sorted(common)),
     }
     return _json(document)

@@ -41,7 +41,7 @@ def platform_of(machine: str) -> str | None:
     return next((platform for platform, known in ARCHITECTURES.items() if known.machine == machine), None)
 
 
-def describe(platform: str) -> dict[str, str]:
+def platform_fields(platform: str) -> dict[str, str]:
     """A platform as an index and a configuration hold it: "linux/arm64" is architecture arm64, variant v8, os linux.
 
     The variant is that of Docker's official images (OCI image spec, image-index.md, "Platform Variants").
@@ -51,18 +51,18 @@ def describe(platform: str) -> dict[str, str]:
     return {"architecture": architecture, "os": system, **({"variant": variant[0]} if variant else {})}
 
 
-def written(described: Mapping[str, Any]) -> str:
+def platform_name(described: Mapping[str, Any]) -> str:
     """How people write a platform, without a variant that goes without saying: "linux/arm64", "linux/arm/v7"."""
     plain = f"{described['os']}/{described['architecture']}"
     variant = described.get("variant") or ""
     return plain if variant in ("", _VARIANTS.get(plain)) else f"{plain}/{variant}"
 
 
-def images_of(index: bytes) -> dict[str, Descriptor]:
+def manifests_by_platform(index: bytes) -> dict[str, Descriptor]:
     """The images that an index lists, by their platforms. Raises KeyError, TypeError or ValueError when it is none."""
     listed = [entry for entry in json.loads(index)["manifests"] if entry.get("platform")]
     # Of two for the same platform, the first counts.
-    named = {written(entry["platform"]): Descriptor.from_dict(entry) for entry in reversed(listed)}
+    named = {platform_name(entry["platform"]): Descriptor.from_dict(entry) for entry in reversed(listed)}
     # What is no image, such as an attestation, is for "unknown".
     return {name: named[name] for name in sorted(named) if not name.startswith("unknown/")}
 
@@ -79,15 +79,20 @@ class Titled(Protocol):
 Item = TypeVar("Item", bound=Titled)
 
 
-def each_once(by_platform: Mapping[str, Sequence[Item]], key: Callable[[Item], str]) -> list[Item]:
+def distinct(by_platform: Mapping[str, Sequence[Item]], key: Callable[[Item], str]) -> list[Item]:
     """What the images for several platforms consist of, each once, titled with its platforms unless all have it.
 
     Takes what `owned` does, and gives it in the same order.
     """
-    return [replace(item, title=titled(item.title, names, by_platform)) for item, names in owned(by_platform, key)]
+    return [
+        replace(item, title=with_platforms(item.title, names, by_platform))
+        for item, names in with_owners(by_platform, key)
+    ]
 
 
-def owned(by_platform: Mapping[str, Sequence[Item]], key: Callable[[Item], str]) -> list[tuple[Item, tuple[str, ...]]]:
+def with_owners(
+    by_platform: Mapping[str, Sequence[Item]], key: Callable[[Item], str]
+) -> list[tuple[Item, tuple[str, ...]]]:
     """What the images for several platforms consist of, each once, with those that have it: first what not all have.
 
     Args:
@@ -100,6 +105,6 @@ def owned(by_platform: Mapping[str, Sequence[Item]], key: Callable[[Item], str])
     return sorted(found, key=lambda pair: len(pair[1]) == len(by_platform))
 
 
-def titled(title: str, owners: Sequence[str], platforms: Collection[str]) -> str:
+def with_platforms(title: str, owners: Sequence[str], platforms: Collection[str]) -> str:
     """A title, with the platforms that it is for unless those are all."""
     return title if len(owners) == len(platforms) else f"{title} for {', '.join(owners)}"

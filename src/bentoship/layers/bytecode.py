@@ -63,7 +63,7 @@ def compile_trees(python: Interpreter, batches: Iterable[Batch], *, jobs: int) -
 
 
 def _shares(files: Sequence[tuple[int, str, str]], number: int) -> list[list[tuple[str, str]]]:
-    """The files, in shares of about the same size: the largest first, each to the share that has least."""
+    """Return the files, in shares of about the same size: the largest first, each to the share that has least."""
     shares: list[list[tuple[str, str]]] = [[] for _ in range(number)]
     loads = [0] * number
     for size, path, shown in sorted(files, reverse=True):

@@ -32,23 +32,23 @@ for letter in map(chr, range(256)):
 
 
 def parts(whole: Any) -> list[Any]:
-    """A code object, tuple or set, and all that it is made of, at any depth."""
+    """Return a code object, tuple or set, and all that it is made of, at any depth."""
     found: list[Any] = []
     todo = [whole]
     while todo:
-        one = todo.pop()
-        found.append(one)
-        if isinstance(one, CodeType):
-            found += (one.co_filename, one.co_name, getattr(one, "co_qualname", None))
-            found += one.co_names + one.co_varnames + one.co_cellvars + one.co_freevars
-            todo.append(one.co_consts)
-        elif isinstance(one, (tuple, frozenset)):
-            todo += one
+        part = todo.pop()
+        found.append(part)
+        if isinstance(part, CodeType):
+            found += (part.co_filename, part.co_name, getattr(part, "co_qualname", None))
+            found += part.co_names + part.co_varnames + part.co_cellvars + part.co_freevars
+            todo.append(part.co_consts)
+        elif isinstance(part, (tuple, frozenset)):
+            todo += part
     return found
 
 
 def dumped(source: bytes, shown_path: str) -> bytes:
-    """The marshal stream of a module's code, the same whatever the interpreter has loaded before.
+    """Return the marshal stream of a module's code, the same whatever the interpreter has loaded before.
 
     Raises: what `compile` does; ValueError for a set whose order would depend on addresses.
     """
@@ -62,26 +62,26 @@ def dumped(source: bytes, shown_path: str) -> bytes:
 
 
 def is_up_to_chance(held: Sequence[Any]) -> bool:
-    """Whether the compiler would have shared or ordered some of a module's parts in another way, had their texts been
-    interned before; they are as long as they are held.
+    """Return whether the compiler would have shared or ordered some of a module's parts in another way, had their
+    texts been interned before; they are as long as they are held.
 
     Raises: ValueError for a set whose order depends on addresses.
     """
     sets = [part for part in held if isinstance(part, frozenset)]
     if not SORTS_SETS:
-        if any(part is None or part is ... for one in sets for part in parts(one)):
+        if any(part is None or part is ... for whole in sets for part in parts(whole)):
             raise ValueError("None and ... have their addresses for hashes")
         return bool(sets)
     return len(set(sets)) < len(sets) or (INTERNS_CLASSES and any(map(is_inner_class, held)))
 
 
 def is_inner_class(part: Any) -> bool:
-    """Whether it is the code of a class in another scope, which sets __qualname__ to a constant."""
+    """Return whether it is the code of a class in another scope, which sets __qualname__ to a constant."""
     return isinstance(part, CodeType) and "." in part.co_qualname and part.co_qualname in part.co_consts
 
 
 def compiled(source: bytes, shown_path: str) -> bytes:
-    """The content of a .pyc file. Raises what `compile` does."""
+    """Return the content of a .pyc file. Raises what `compile` does."""
     head = importlib.util.MAGIC_NUMBER + UNCHECKED_HASH + importlib.util.source_hash(source)
     return head + dumped(source, shown_path)
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import Entry, Kind, Layer, Stream, tar_stream
+from bentoship.layers import limit
 from bentoship.layers.compression import gzip_members
 from bentoship.system import records
-from bentoship.system.files import written
+from bentoship.system.files import is_present, partial_file
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,7 @@ class LayerCache:
 
     def has(self, layer: Layer) -> bool:
         """Whether a layer's blob is there, by its size at least, or can be made anew."""
-        if layer.stream:
-            return True
-        try:
-            return self.blob(layer.descriptor).stat().st_size == layer.descriptor.size
-        except FileNotFoundError:
-            return False
+        return layer.stream is not None or is_present(self.blob(layer.descriptor), layer.descriptor.size)
 
     def make(
         self, key: str, layers: Callable[[], Iterable[Layer]], *, stream: Stream | None = None
@@ -64,9 +60,24 @@ class LayerCache:
     def drop(self, descriptor: Descriptor) -> None:
         """Have a layer that was found to be damaged made anew the next time."""
         self.blob(descriptor).unlink(missing_ok=True)
-        for record in self.folder.glob("keys/*.json"):
-            if descriptor.hex.encode() in record.read_bytes():
-                record.unlink(missing_ok=True)
+        limit.forget(self.folder, [descriptor.hex])
+
+    @property
+    def size(self) -> int:
+        """The bytes that nothing but the cache has; what the images of projects have, too, takes no room of its own."""
+        return sum(file.size for file in limit.cached_files(self.folder))
+
+    def trim(self, most: int | None, needed: Iterable[str]) -> int:
+        """Remove what has not been used for longest, so that the cache keeps to its limit; nobody else may use it.
+
+        Args:
+            most: the limit in bytes; None when there is none.
+            needed: digests of blobs that stay in any case.
+
+        Returns: the number of bytes that were freed.
+        """
+        names = {digest.removeprefix("sha256:") for digest in needed}
+        return 0 if most is None else limit.trim(self.folder, most, names)
 
     def write(self, entries: Iterable[Entry], title: str, kind: Kind) -> Layer:
         """Make a layer and keep its blob, whole or not at all."""
@@ -82,7 +93,7 @@ class LayerCache:
 
     def keep(self, compressed: Iterable[bytes]) -> Descriptor:
         """Keep a layer's blob, which comes in pieces, whole or not at all."""
-        with written(self.folder / "blobs" / "sha256", compressed) as (file, digest, size):
+        with partial_file(self.folder / "blobs" / "sha256", compressed) as (file, digest, size):
             descriptor = Descriptor(LAYER_GZIP, digest, size)
             file.replace(self.blob(descriptor))
         return descriptor

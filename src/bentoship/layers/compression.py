@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import deflate
 
-from bentoship.system.parallel import ahead
+from bentoship.system.parallel import map_in_order
 
 MEMBER = 1 << 20
 """Bytes of input for each gzip member: large enough to cost no more than half a per cent."""
@@ -22,17 +22,18 @@ LEVEL = 5
 
 def gzip_members(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Compress a stream; memory stays at a few members, whatever its length."""
-    compressed = ahead(lambda member: deflate.gzip_compress(member, LEVEL), _members(pieces), jobs=os.cpu_count() or 1)
+    jobs = os.cpu_count() or 1
+    compressed = map_in_order(lambda member: deflate.gzip_compress(member, LEVEL), _members(pieces), jobs=jobs)
     yield from map(bytes, compressed)
 
 
 def is_worthwhile(sample: bytes) -> bool:
-    """Whether content like this becomes at least a twentieth smaller (weights of a model mostly don't)."""
+    """Return whether content like this becomes at least a twentieth smaller (weights of a model mostly don't)."""
     return len(sample) < MEMBER // 16 or len(deflate.gzip_compress(sample, 1)) < 0.95 * len(sample)
 
 
 def _members(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes, cut anew, so that the cuts do not depend on how they came."""
+    """Yield the same bytes, cut anew, so that the cuts do not depend on how they came."""
     held = bytearray()
     for piece in pieces:
         held += piece

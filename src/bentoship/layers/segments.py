@@ -15,7 +15,7 @@ from pathlib import Path
 from bentoship.errors import DamagedError
 from bentoship.image.layer import CHUNK, Entry, end_of_tar, folder, members
 from bentoship.layers.compression import gzip_members
-from bentoship.system.files import written
+from bentoship.system.files import is_present, partial_file
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -36,15 +36,12 @@ class Segment:
 
     @property
     def is_there(self) -> bool:
-        """Whether the file is there, by its size at least."""
-        try:
-            return self.path.stat().st_size == self.size
-        except FileNotFoundError:
-            return False
+        """Return whether the file is there, by its size at least."""
+        return is_present(self.path, self.size)
 
     @property
     def is_whole(self) -> bool:
-        """Whether what is in the file is what was made."""
+        """Return whether what is in the file is what was made."""
         with self.path.open("rb") as stream:
             return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}" == self.digest
 
@@ -56,13 +53,13 @@ def write_segment(path: Path, entries: Iterable[Entry]) -> Segment:
         path: where it goes.
         entries: what is in it; not the folders that they lie in, of which each may stand in a tar but once.
     """
-    with written(path.parent, gzip_members(members(entries, parents=False))) as (file, digest, size):
+    with partial_file(path.parent, gzip_members(members(entries, parents=False))) as (file, digest, size):
         file.replace(path)
     return Segment(path, digest, size)
 
 
 def joined(folders: Iterable[str], segments: Sequence[Segment], plain: hashlib._Hash) -> Iterator[bytes]:
-    """The compressed tar of a layer, in pieces.
+    """Yield the compressed tar of a layer, in pieces.
 
     Args:
         folders: all that there are; they come first, each before what lies in it.
@@ -88,7 +85,7 @@ def joined(folders: Iterable[str], segments: Sequence[Segment], plain: hashlib._
 
 
 def _checked(segment: Segment) -> Iterator[tuple[bytes, bytes]]:
-    """A segment in pieces: as it lies there, and what that stands for."""
+    """Yield a segment in pieces: as it lies there, and decompressed. Raises DamagedError."""
     digest, inflate = hashlib.sha256(), zlib.decompressobj(_GZIP)
     try:
         with segment.path.open("rb") as stream:
@@ -107,5 +104,6 @@ def _checked(segment: Segment) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _damaged(segment: Segment, how: str) -> DamagedError:
+    """Remove a segment, and return the error for it."""
     segment.path.unlink(missing_ok=True)
     return DamagedError(f"Read {segment.path}", f"it is damaged: {how}", "It is removed now: run it again.")

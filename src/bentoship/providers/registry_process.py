@@ -18,7 +18,7 @@ from bentoship.errors import RegistryError
 from bentoship.providers.distribution import find_program
 from bentoship.providers.process_identity import find_by_arguments, identify
 from bentoship.system import process
-from bentoship.system.files import lock, write_whole
+from bentoship.system.files import file_lock, write_whole
 
 PORTS = range(5000, 6000)
 """Those to choose from, when none is given."""
@@ -91,7 +91,7 @@ class RegistryProcess:
         Raises: RegistryError when it does not start, or the given port is taken.
         """
         try:
-            with lock(self._folder / "lock"):
+            with file_lock(self._folder / "lock"):
                 running = self.port()
                 return (running, 0) if running and port in (None, running) else self._start(port)
         except OSError as error:
@@ -99,7 +99,7 @@ class RegistryProcess:
 
     def stop(self) -> bool:
         """End the registry; its data stays. Returns: whether it ran."""
-        with lock(self._folder / "lock"):
+        with file_lock(self._folder / "lock"):
             return self._stop()
 
     def _start(self, wanted: int | None) -> tuple[int, int]:

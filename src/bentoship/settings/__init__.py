@@ -21,12 +21,13 @@ T = TypeVar("T")
 
 DEFAULT_PLATFORMS: tuple[str, ...] = ("linux/amd64",)
 DEFAULT_TAGS: tuple[str, ...] = ("latest", "{version}", "{commit}")
+DEFAULT_CACHE_LIMIT: int | None = 20_000_000_000
 
 KNOWN = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
-    "VERIFY_REQUEST", "BENTOSHIP_DEBUG", "BENTOML_HOME",
+    "VERIFY_REQUEST", "CACHE_LIMIT", "BENTOSHIP_DEBUG", "BENTOML_HOME",
 )  # fmt: skip
 
 
@@ -46,6 +47,7 @@ class Settings:
         verify_request: the file with the request that verify sends, from the project's folder; None for the usual one.
         google: the repository in Google Artifact Registry, as far as it is set.
         warnings: what looks odd, but does no harm.
+        cache_limit: the bytes of layers that stay in the cache; None without a limit.
         cache: where everything is kept that can be made again.
         bentoml_home: BentoML's own folder.
     """
@@ -61,6 +63,7 @@ class Settings:
     verify_request: Path | None
     google: GoogleSettings
     warnings: tuple[str, ...]
+    cache_limit: int | None
     cache: Path
     bentoml_home: Path
 
@@ -115,6 +118,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         verify_request=read("VERIFY_REQUEST", None, Path),
         google=google,
         warnings=tuple(warnings),
+        cache_limit=read("CACHE_LIMIT", DEFAULT_CACHE_LIMIT, parsers.size_limit),
         cache=_cache(given),
         bentoml_home=folder / Path(given.get("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
     )

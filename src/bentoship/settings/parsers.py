@@ -14,6 +14,12 @@ BACKENDS = ("direct", "docker")
 
 _PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _TAG = re.compile(r"^(\{version\}|\{commit\}|[A-Za-z0-9_])([A-Za-z0-9_.-]|\{version\}|\{commit\}){0,127}$")
+_UNITS = {"": 1, "B": 1} | {
+    f"{prefix}{kind}": base**power
+    for power, prefix in enumerate("KMGT", 1)
+    for kind, base in (("", 1000), ("B", 1000), ("IB", 1024))
+}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
 _FLAGS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -55,6 +61,14 @@ def platforms(text: str) -> tuple[str, ...]:
     if not names or not set(names) <= set(ARCHITECTURES):
         raise ValueError(f"{' or '.join(ARCHITECTURES)}, or both with a comma between")
     return names
+
+
+def size_limit(text: str) -> int | None:
+    """Return a limit in bytes: "500 MB", "20GB", "1.5 GiB", "1000000"; None for no limit, "off" or "0"."""
+    found = _SIZE.fullmatch("0" if text.lower() == "off" else text)
+    if not found or found[2].upper() not in _UNITS:
+        raise ValueError("a size such as 500 MB or 20 GB, or off")
+    return round(float(found[1]) * _UNITS[found[2].upper()]) or None
 
 
 def port(text: str) -> int:

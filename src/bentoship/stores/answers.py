@@ -27,7 +27,7 @@ _MAX_LINE = 300
 
 
 def _words(response: urllib3.BaseHTTPResponse) -> tuple[str, tuple[str, ...]]:
-    """What a registry says in an answer's body, in one line, and its error codes."""
+    """Return what a registry says in an answer's body, in one line, and its error codes."""
     try:
         body = response.read(_MAX_WORDS)
     except urllib3.exceptions.HTTPError:
@@ -37,28 +37,29 @@ def _words(response: urllib3.BaseHTTPResponse) -> tuple[str, tuple[str, ...]]:
     return _parsed(body.decode("utf-8", "replace"))
 
 
-def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, asking: Credentials | None) -> RegistryError:
-    """The error for an answer that was not hoped for.
+def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: Credentials | None) -> RegistryError:
+    """Return the error for an answer that says that a request failed.
 
     Args:
         doing: what was being done.
-        host: whom we asked.
+        host: the registry's, with its port.
         response: its answer; the body is read, and the connection closed.
-        asking: as whom we asked; None for nobody.
+        account: of the request; None for an anonymous one.
     """
-    said, codes = _words(response)
+    message, codes = _words(response)
     status = f"HTTP {response.status} {responses.get(response.status, '')}".strip()
     return RegistryError(
         doing,
-        f"{said} ({status})" if said else f"{host} answered {status}",
-        _hint(response.status, codes, said, host, asking),
+        f"{message} ({status})" if message else f"{host} answered {status}",
+        _hint(response.status, codes, message, host, account),
         status=response.status,
-        temporary=not _is_full(said) and (response.status in TEMPORARY or not _TEMPORARY_CODES.isdisjoint(codes)),
+        temporary=not _is_full(message) and (response.status in TEMPORARY or not _TEMPORARY_CODES.isdisjoint(codes)),
         retry_after=_seconds(response.headers.get("Retry-After", "")),
     )
 
 
 def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return the message and the error codes in the body of an answer."""
     try:
         document = json.loads(text)
     except ValueError:
@@ -69,7 +70,7 @@ def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
     errors = document.get("errors")
     if isinstance(errors, list) and errors and all(isinstance(error, dict) for error in errors):
         codes = tuple(str(error.get("code", "")) for error in errors)
-        return _line("; ".join(_one(error) for error in errors)), codes
+        return _line("; ".join(_error_words(error) for error in errors)), codes
     # What token servers and proxies say instead (RFC 6749, 5.2).
     for key in ("error_description", "message", "details", "error"):
         if isinstance(document.get(key), str):
@@ -77,8 +78,8 @@ def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
     return _line(text), ()
 
 
-def _one(error: dict[str, object]) -> str:
-    """One error: its code, its message, and what its detail adds to them."""
+def _error_words(error: dict[str, object]) -> str:
+    """Return one error in words: its code, its message, and what its detail adds to them."""
     code, message, detail = (error.get(key) or "" for key in ("code", "message", "detail"))
     if not isinstance(detail, str):
         # Mostly a repetition of the question, but for errors that have no code of their own.
@@ -91,24 +92,24 @@ def _line(text: str) -> str:
     return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}…"
 
 
-def _hint(status: int, codes: tuple[str, ...], said: str, host: str, asking: Credentials | None) -> str:
-    lower = said.lower()
+def _hint(status: int, codes: tuple[str, ...], message: str, host: str, account: Credentials | None) -> str:
+    lower = message.lower()
     if "http request to an https server" in lower or "plain http request was sent to https" in lower:
         return f"{host} speaks TLS, not HTTP: write https://{host}/… as the registry."
     if status in (401, 403):
-        if not asking:
+        if not account:
             return f"No credentials for {host} were found. Log in: docker login {host}"
-        if status == 403 and asking.rights:
-            return asking.rights
-        login = asking.login or f"If that account may do this, log in anew: docker login {host}"
-        return f"We asked as {asking.account}. {login}"
+        if status == 403 and account.rights:
+            return account.rights
+        login = account.login or f"If that account may do this, log in anew: docker login {host}"
+        return f"We asked as {account.account}. {login}"
     if "immutab" in lower:
         return TAG_TAKEN
     if status == 404 and "NAME_UNKNOWN" in codes:
         return "There is no such repository. Check the name; some registries want it to be created first."
     if status == 404 and "MANIFEST_UNKNOWN" in codes:
         return "There is no such tag or digest in the repository."
-    if _is_full(said):
+    if _is_full(message):
         return "The registry's disk is full: make room there."
     if status == 413:
         return "The registry, or a proxy before it, limits the size of what it takes: raise that limit."
@@ -117,13 +118,13 @@ def _hint(status: int, codes: tuple[str, ...], said: str, host: str, asking: Cre
     return "The registry has a trouble of its own: try again later." if status in TEMPORARY else ""
 
 
-def _is_full(said: str) -> bool:
-    """Whether the registry ran out of disk; some tell it by the system's number (ENOSPC) only."""
-    return bool(re.search(r'(?i)no space left|"err":\s*28\b', said))
+def _is_full(message: str) -> bool:
+    """Return whether the registry ran out of disk; some tell it by the system's number (ENOSPC) only."""
+    return bool(re.search(r'(?i)no space left|"err":\s*28\b', message))
 
 
 def _seconds(retry_after: str) -> float:
-    """How long to wait; the header holds seconds or a date (RFC 9110, 10.2.3)."""
+    """Return how many seconds to wait; the header holds seconds or a date (RFC 9110, 10.2.3)."""
     if retry_after.isdecimal():
         return float(retry_after)
     try:

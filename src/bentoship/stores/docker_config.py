@@ -14,7 +14,7 @@ from typing import Any
 
 from bentoship.errors import SettingsError
 from bentoship.system import process
-from bentoship.system.files import lock
+from bentoship.system.files import file_lock
 
 LOGINS = {"gcloud": "gcloud auth login", "gcr": "docker-credential-gcr gcr-login"}
 """Google's credential helpers (gcloud's own, and the one that stands alone), and how each logs in anew."""
@@ -57,7 +57,7 @@ def name_helper(hosts: Sequence[str] | str, helper: str, *, env: Mapping[str, st
         # Another process may write it, too, by way of another link.
         target = file.resolve()
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with lock(target.with_name(f".{target.name}.lock")):
+        with file_lock(target.with_name(f".{target.name}.lock")):
             content = _with(_read(target), named)
             if content is None:
                 return None

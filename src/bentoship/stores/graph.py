@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, MANIFEST, MANIFEST_TYPES, Descriptor
 from bentoship.image.manifest import Image
-from bentoship.image.platforms import images_of
+from bentoship.image.platforms import manifests_by_platform
 from bentoship.stores import Source
 
 MAX_MANIFEST = 4 << 20
@@ -58,7 +58,7 @@ def manifests_of(store: Source, root: Descriptor) -> dict[str, Descriptor]:
     if root.media_type not in INDEX_TYPES:
         return {read_image(store, root).platform: root}
     with _understood(root):
-        return images_of(read_manifest(store, root))
+        return manifests_by_platform(read_manifest(store, root))
 
 
 def read_images(store: Source, root: Descriptor) -> dict[str, Image]:

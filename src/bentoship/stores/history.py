@@ -41,6 +41,11 @@ class History:
         except InvalidReferenceError:
             return None
 
+    def all_published(self) -> frozenset[str]:
+        """Return the digests of what was last pushed from here, to whatever repositories."""
+        found = map(records.read, self.folder.glob("published/*.json"))
+        return frozenset(digest for digest in found if isinstance(digest, str))
+
     def holders(self, repository: ImageReference) -> dict[str, str]:
         """Other repositories of its registry that were pushed to from here: their paths, by the blobs they got last."""
         return {

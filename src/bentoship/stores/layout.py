@@ -6,7 +6,7 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from bentoship.image.layer import CHUNK, Stream
 from bentoship.stores import Advance, Reader
 from bentoship.stores.graph import MAX_MANIFEST, below, media_type
 from bentoship.stores.verified import Verified
-from bentoship.system.files import lock, write_whole
+from bentoship.system.files import file_lock, is_present, write_whole
 
 _NAME = "org.opencontainers.image.ref.name"
 _UNFINISHED = ".partial-"
@@ -47,12 +47,7 @@ class LayoutStore:
 
     def exists(self, descriptor: Descriptor) -> bool:
         """Whether the content is there, by its size at least."""
-        if descriptor.digest in self._elsewhere:
-            return True
-        try:
-            return self.path(descriptor).stat().st_size == descriptor.size
-        except FileNotFoundError:
-            return False
+        return descriptor.digest in self._elsewhere or is_present(self.path(descriptor), descriptor.size)
 
     @contextmanager
     def open(self, descriptor: Descriptor) -> Iterator[Reader]:
@@ -131,17 +126,22 @@ class LayoutStore:
         """What each tag stands for, sorted by name. Raises StoreError when the folder's index is damaged."""
         return {name: Descriptor.from_dict(entry) for entry in self._entries() if (name := _name(entry))}
 
-    def prune(self, *, older_than: float = 0.0) -> int:
+    def prune(self, keep: Collection[str] | None = None, *, older_than: float = 0.0) -> int:
         """Remove what no tag reaches, and what runs that died left behind.
 
         Args:
+            keep: digests of images and indexes; the tags of all others go first. None: all tags stay.
             older_than: seconds since a content came here; what another run has yet to tag is younger.
 
         Returns: the number of bytes that were freed.
         """
         with self._locked():
             kept = set()
-            for entry in self._entries():
+            entries = self._entries()
+            tagged = [entry for entry in entries if keep is None or entry["digest"] in keep]
+            if len(tagged) < len(entries):
+                self._write_index(tagged)
+            for entry in tagged:
                 root = Descriptor.from_dict(entry)
                 kept |= {root.hex, *(part.hex for part in below(self, root))}
             freed = 0
@@ -164,7 +164,7 @@ class LayoutStore:
     def _locked(self) -> Iterator[None]:
         """Alone with the index, which is there."""
         try:
-            with lock(self.folder / ".lock"):
+            with file_lock(self.folder / ".lock"):
                 self._blobs.mkdir(parents=True, exist_ok=True)
                 marker = self.folder / "oci-layout"
                 if not marker.exists():

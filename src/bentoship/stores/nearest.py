@@ -27,7 +27,7 @@ class Nearest:
 
     @contextmanager
     def open(self, descriptor: Descriptor) -> Iterator[Reader]:
-        """The content as a stream, checked against digest and size by its end. Raises StoreError."""
+        """Open a content as a stream, checked against digest and size by its end. Raises StoreError."""
         source: Source | None = next((store for store in self.near if store.exists(descriptor)), None)
         if source is None and descriptor.size <= self.most:
             source = self.far

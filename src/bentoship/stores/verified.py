@@ -26,7 +26,7 @@ class Verified:
         self._count = 0
 
     def read(self, size: int = -1, /) -> bytes:
-        """As a file's. Raises StoreError when the content is not what it should be, or cannot be read."""
+        """Read as a file does. Raises StoreError when the content is not what it should be, or cannot be read."""
         if size == 0:
             return b""
         try:

@@ -8,13 +8,17 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+_DAY = 86_400.0
+"""Seconds."""
+
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Hold a lock that other processes respect, too; waits for it. The file stays, empty, since removing it races."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
@@ -22,37 +26,51 @@ def lock(path: Path) -> Iterator[None]:
         yield
 
 
+def is_present(path: Path, size: int) -> bool:
+    """Return whether a file is there with so many bytes; by its time, the day when somebody last asked is known."""
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        return False
+    if time.time() - info.st_mtime > _DAY:
+        with suppress(OSError):  # it may be somebody else's, or its disk not to be written to
+            os.utime(path)
+    return info.st_size == size
+
+
 @contextmanager
 def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A folder that goes soon after the block; what killed processes have left of the same prefix goes before.
+    """Make a folder that goes soon after the block; what killed processes have left of the same prefix goes before.
 
     Args:
         parent: where it is made; is made itself when it is not there.
         prefix: its name begins so.
     """
     with ExitStack() as stack:
-        with lock(parent / "lock"):
-            for left in parent.glob(f"{prefix}*"):
-                _remove_unless_held(left)
+        with file_lock(parent / "lock"):
+            for leftover in parent.glob(f"{prefix}*"):
+                _remove_unless_held(leftover)
             folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
             _hold(folder, stack)
         try:
             yield Path(folder)
         finally:
             # Thousands of files take a while, for which only the end of the process has to wait.
-            held = stack.pop_all()
+            hold = stack.pop_all()
             try:
-                threading.Thread(target=_remove, args=(folder, held)).start()
+                threading.Thread(target=_remove, args=(folder, hold)).start()
             except RuntimeError:  # there may be no more threads
-                _remove(folder, held)
+                _remove(folder, hold)
 
 
-def _remove(folder: Path | str, held: ExitStack) -> None:
-    with held:
+def _remove(folder: Path | str, hold: ExitStack) -> None:
+    """Remove a folder, and then let go of it."""
+    with hold:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_unless_held(folder: Path) -> None:
+    """Remove a folder, if the process that made it has ended."""
     with ExitStack() as stack, suppress(OSError):
         _hold(folder, stack)
         shutil.rmtree(folder, ignore_errors=True)
@@ -66,14 +84,14 @@ def _hold(folder: Path | str, stack: ExitStack) -> None:
 
 
 @contextmanager
-def written(folder: Path, pieces: Iterable[bytes]) -> Iterator[tuple[Path, str, int]]:
-    """A file of pieces under a name of its own, for the block to move to its place; one that is not moved is removed.
+def partial_file(folder: Path, pieces: Iterable[bytes]) -> Iterator[tuple[Path, str, int]]:
+    """Write a file under a name of its own, for the block to move to its place; one that is not moved is removed.
 
     Args:
         folder: where it is made; is made itself when it is not there.
         pieces: what goes into it.
 
-    Yields: the file, "sha256:…" of what is in it, and its bytes.
+    Yields: the file, "sha256:…" of what is in it, and how many bytes that is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".partial-{os.getpid()}-{threading.get_ident()}"

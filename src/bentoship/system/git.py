@@ -9,12 +9,12 @@ from bentoship.system.process import environment, run
 
 
 def clean_commit(folder: Path) -> str | None:
-    """The short hash of the commit that a folder holds exactly; None when it has changes, or is in no repository."""
+    """Return the short hash of the commit that a folder holds exactly; None for changes, or no repository."""
     env = environment(prefixes=("GIT_",), extra={"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"})
     try:
-        told = run(["git", "status", "--porcelain=v2", "--branch", "--", "."], env=env, cwd=folder).stdout
+        status = run(["git", "status", "--porcelain=v2", "--branch", "--", "."], env=env, cwd=folder).stdout
     except ProcessError:
         return None
-    commit, *changes = [line for line in told.splitlines() if line.startswith("# branch.oid") or line[:1] != "#"]
+    commit, *changes = [line for line in status.splitlines() if line.startswith("# branch.oid") or line[:1] != "#"]
     oid = commit.removeprefix("# branch.oid ")
     return None if changes or oid == "(initial)" else oid[:12]

@@ -38,7 +38,7 @@ class Network:
     ca_folder: str | None = None
 
     def proxy(self, scheme: str, host: str) -> str | None:
-        """The address of the proxy to a host, with its port if it has one; None when it is reached directly."""
+        """Return the address of the proxy to a host, with its port if it has one; None when it is reached directly."""
         # What urllib itself asks, though its types do not name it.
         if urllib.request.proxy_bypass_environment(host, {"no": self.no_proxy}):  # type: ignore[attr-defined]
             return None
@@ -47,7 +47,7 @@ class Network:
 
     @property
     def ca_bundle(self) -> str | None:
-        """One file of all certificates that are believed, for libraries that know the system's no other way."""
+        """Return one file of all certificates that are believed, for libraries that know the system's no other way."""
         if self.ca_file or self.ca_folder:
             return self.ca_file
         places = (ssl.get_default_verify_paths().cafile, *_BUNDLES)
@@ -55,7 +55,7 @@ class Network:
 
 
 def network_settings() -> Network:
-    """What the environment says about proxies and certificates, in the names that curl, Go and requests know."""
+    """Return what the environment says about proxies and certificates, in the names that curl, Go and requests know."""
     proxies = urllib.request.getproxies_environment()
     no_proxy = proxies.pop("no", "")
     env = environment()
@@ -68,7 +68,7 @@ def network_settings() -> Network:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, with or without a port, is this machine."""
+    """Return whether a host, with or without a port, is this machine."""
     name = urlsplit(f"//{host}").hostname or ""
     if name == "localhost":
         return True
@@ -79,12 +79,12 @@ def is_loopback(host: str) -> bool:
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Whom a URL reaches: credentials for one origin are not for another."""
+    """Return the scheme, host and port that a URL reaches: credentials for one origin are not for another."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def redacted(url: str) -> str:
-    """A URL without what may be secret in it: user, password and query."""
+    """Return a URL without what may be secret in it: user, password and query."""
     parts = urlsplit(url)
     return SplitResult(parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "").geturl()

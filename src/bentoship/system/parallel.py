@@ -17,8 +17,8 @@ Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 
-def ahead(work: Callable[[Item], Done], items: Iterable[Item], *, jobs: int = 2) -> Iterator[Done]:
-    """The results of a work for each item, in their order; it is done for the next ones while one is used.
+def map_in_order(work: Callable[[Item], Done], items: Iterable[Item], *, jobs: int = 2) -> Iterator[Done]:
+    """Yield the result of a work for each item, in their order; it is done for the next ones while one is used.
 
     Args:
         work: what to do.
@@ -96,6 +96,7 @@ def in_parallel(
 
 
 def _end(threads: Sequence[threading.Thread], interrupt: Callable[[], None]) -> None:
+    """Wake threads until they have ended, or their grace is over."""
     deadline = time.monotonic() + _GRACE
     while time.monotonic() < deadline and any(thread.is_alive() for thread in threads):
         interrupt()

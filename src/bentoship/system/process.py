@@ -33,7 +33,7 @@ class Completed:
 
     @property
     def last_lines(self) -> str:
-        """The end of what it complained about, for an error message."""
+        """Return the end of what it complained about, for an error message."""
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return " ".join(lines[-3:]) or f"exit code {self.code}"
 
@@ -41,7 +41,7 @@ class Completed:
 def environment(
     *, prefixes: Iterable[str] = (), names: Iterable[str] = (), extra: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The environment for a child: an allow-list of ours, never everything.
+    """Return the environment for a child: an allow-list of ours, never everything.
 
     Args:
         prefixes: variables that begin so are passed on, too ("UV_").
@@ -60,7 +60,7 @@ def preset(name: str, value: str) -> None:
 
 
 def debugging() -> bool:
-    """Whether BENTOSHIP_DEBUG asks for tracebacks, readable also when the settings are wrong."""
+    """Return whether BENTOSHIP_DEBUG asks for tracebacks, readable also when the settings are wrong."""
     return os.environ.get("BENTOSHIP_DEBUG", "0").lower() in {"1", "true", "yes", "on"}
 
 

@@ -18,7 +18,7 @@ def keep(file: Path, value: Any) -> None:
 
 
 def read(file: Path) -> Any:
-    """The value that was kept in a file; None when there is none, or it is not as it was kept."""
+    """Return the value that was kept in a file; None when there is none, or it is not as it was kept."""
     try:
         digest, _, content = file.read_text("utf-8").partition("\n")
     except (OSError, UnicodeDecodeError):
@@ -27,7 +27,7 @@ def read(file: Path) -> Any:
 
 
 def key_of(*parts: str) -> str:
-    """A key over texts, 64 hex digits."""
+    """Return a key over texts, 64 hex digits."""
     return hashlib.sha256("\0".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
 
 

@@ -2,104 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import stat
 import tarfile
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from bentoship.system.files import lock, write_whole, writing
+from bentoship.system.files import writing
 
 MAX_LINKS = 40
 """As many links as Linux follows in one path."""
 
 
 def resolve(root: Path, path: str | PurePosixPath) -> Path:
-    """Where a path of the system lies on this machine, every link followed as if `root` were /.
+    """Return where a path of the system lies on this machine, every link followed as if `root` were /.
 
     The result need not exist; it never lies outside of `root`.
 
     Raises:
         OSError: the links go round in circles.
     """
-    found: list[str] = []
+    parts: list[str] = []
     left = list(reversed(PurePosixPath("/", path).parts[1:]))
     links = 0
     while left:
         part = left.pop()
         if part == "..":
-            found = found[:-1]
+            parts = parts[:-1]
             continue
-        here = root.joinpath(*found, part)
+        here = root.joinpath(*parts, part)
         if not here.is_symlink():
-            found.append(part)
+            parts.append(part)
             continue
         links += 1
         if links > MAX_LINKS:
             raise OSError(f"Too many links in {path}")
         target = PurePosixPath(here.readlink())
         if target.is_absolute():
-            found = []
+            parts = []
         left += [part for part in reversed(target.parts) if part != "/"]
-    return root.joinpath(*found)
-
-
-def make_once(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Make a folder unless it is there as it was made; under another name meanwhile, so that it is never half there.
-
-    Args:
-        folder: is safe to make from several processes at once.
-        fill: puts everything into the empty folder that it is given.
-    """
-    with lock(folder.parent / "lock"):
-        if is_as_made(folder):
-            return
-        shutil.rmtree(folder, ignore_errors=True)
-        for abandoned in folder.parent.glob(".partial-*"):  # by a run that was killed: who holds the lock is alone
-            shutil.rmtree(abandoned)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
-        try:
-            fill(partial)
-            write_whole(_record(folder), _state(partial).encode())
-            partial.rename(folder)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-
-
-def is_as_made(folder: Path) -> bool:
-    """Whether a folder that `make_once` made is there, and no file in it was changed, added or lost since."""
-    try:
-        return folder.is_dir() and _record(folder).read_bytes() == _state(folder).encode()
-    except OSError:
-        return False
-
-
-def _record(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.state")
-
-
-def _state(folder: Path) -> str:
-    """A hash over the name, kind, size and time of every file: reading all of them would take seconds."""
-    lines: list[str] = []
-
-    def look(path: str, below: str) -> None:
-        # Texts, and entries of folders: to make a Path of each of thousands of files takes as long as to look at it.
-        with os.scandir(path) as listing:
-            found = sorted(listing, key=lambda one: one.name)
-        for one in found:
-            info = one.stat(follow_symlinks=False)
-            is_folder = stat.S_ISDIR(info.st_mode)
-            whole = "" if is_folder else f"{info.st_size} {info.st_mtime_ns}"
-            lines.append(f"{below}{one.name}\0{info.st_mode} {whole}\n")
-            if is_folder:
-                look(one.path, f"{below}{one.name}/")
-
-    look(str(folder), "")
-    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
+    return root.joinpath(*parts)
 
 
 def extract(
@@ -137,6 +79,7 @@ def extract(
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    """Write a member's content to a file that is not there yet."""
     source = tar.extractfile(member)
     assert source is not None  # only a member without content has none
     with writing(path), path.open("xb") as file:
@@ -153,10 +96,11 @@ class _Target:
         self._folders: dict[PurePosixPath, Path] = {}
 
     def forget(self) -> None:
-        """Look again where folders lie: a link was made or removed."""
+        """Forget where folders lie: a link was made or removed."""
         self._folders.clear()
 
     def folder(self, path: PurePosixPath) -> None:
+        """Make a folder, or keep the one that is there."""
         here = self._parent(path) / path.name
         if here.is_symlink() or not here.is_dir():
             self._remove(here)
@@ -165,19 +109,21 @@ class _Target:
         self._written.add(here)
 
     def free(self, path: PurePosixPath) -> Path:
-        """Where to write the path, with nothing there yet."""
+        """Return where to write a path, with nothing there any more."""
         here = self._parent(path) / path.name
         self._remove(here)
         self._written.add(here)
         return here
 
     def link(self, path: PurePosixPath, source: PurePosixPath) -> None:
+        """Make a hard link to a file of the same system."""
         original = self._parent(source) / source.name
         here = self._parent(path) / path.name
         if here != original:
             os.link(original, self.free(path), follow_symlinks=False)
 
     def white_out(self, path: PurePosixPath) -> None:
+        """Delete what a `.wh.` member names of lower layers: a file or folder, or all beside it (`.wh..wh..opq`)."""
         parent = self._parent(path)
         name = path.name.removeprefix(".wh.")
         if name != ".wh..opq":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def size(count: float, *, exact: bool = True) -> str:
-    """Bytes for people: 532 B, 41.2 kB, ~98.4 MB for an estimate."""
+    """Return a number of bytes as people read it: 532 B, 41.2 kB, ~98.4 MB for an estimate."""
     if not exact:
         return f"~{size(count)}"
     for unit in ("B", "kB", "MB", "GB"):
@@ -15,7 +15,7 @@ def size(count: float, *, exact: bool = True) -> str:
 
 
 def duration(seconds: float) -> str:
-    """An estimate of a time for people: 4 s, 12 min, 2.5 h."""
+    """Return an estimate of seconds as people read it: 4 s, 12 min, 2.5 h."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

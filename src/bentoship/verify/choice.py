@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 from bentoship.errors import NotVerifiedError
 from bentoship.verify.chroot import ChrootRunner
@@ -15,20 +16,23 @@ RUNNERS: tuple[Runner, ...] = (DockerRunner(), PodmanRunner(), NamespaceRunner()
 """All ways, the best first."""
 
 
-def choose(runners: Sequence[Runner] = RUNNERS, tell: Callable[[str], None] = lambda _: None) -> list[Runner]:
-    """The ways that can be gone on this machine, the best first.
+def usable_runners(
+    runners: Sequence[Runner] = RUNNERS, tell: Callable[[str], None] = lambda _: None
+) -> Sequence[Runner]:
+    """Return those runners that can be used on this machine, the best first.
 
     Args:
-        runners: all ways, the best first.
-        tell: told why those that are better than the best one here cannot be gone.
+        runners: all of them, the best first.
+        tell: told why those that are better than the best one here cannot be used.
 
     Raises: NotVerifiedError with all reasons when there is none.
     """
-    obstacles = {runner: runner.obstacle() for runner in runners}
-    usable = [runner for runner, obstacle in obstacles.items() if not obstacle]
+    obstacles = [(runner, runner.obstacle()) for runner in runners]
+    usable = [runner for runner, obstacle in obstacles if obstacle is None]
+    reasons = "; ".join(obstacle for _, obstacle in takewhile(lambda pair: pair[1] is not None, obstacles) if obstacle)
     if not usable:
         hint = "This says nothing about the image. With Docker or podman it can be tried here."
-        raise NotVerifiedError("Not verified", "; ".join(obstacles.values()), hint)
-    if better := runners[: runners.index(usable[0])]:
-        tell("; ".join(obstacles[runner] for runner in better))
+        raise NotVerifiedError("Not verified", reasons, hint)
+    if reasons:
+        tell(reasons)
     return usable

@@ -29,8 +29,8 @@ class ChrootRunner:
     def __init__(self, *, mounts: bool = True) -> None:
         self._mounts = mounts
 
-    def obstacle(self) -> str:
-        """Why / cannot be changed; empty when it can."""
+    def obstacle(self) -> str | None:
+        """Return why / cannot be changed; None when it can."""
         if not sys.platform.startswith("linux"):
             return "a chroot of Linux's needs Linux"
         if os.geteuid() != 0:
@@ -39,7 +39,7 @@ class ChrootRunner:
             return "unshare is missing for a chroot"
         # Without a namespace to make, it is but the program that changes / and the user.
         done = process.run([which("unshare"), "--root=/", "/bin/sh", "-c", ":"], env=process.environment(), check=False)
-        return f"chroot is forbidden: {done.last_lines}" if done.code else ""
+        return f"chroot is forbidden: {done.last_lines}" if done.code else None
 
     @contextmanager
     def run(self, image: RemoteImage) -> Iterator[HostProcess]:
@@ -65,13 +65,13 @@ class ChrootRunner:
 
 
 def _may_mount() -> bool:
-    """Whether root may do what root may do, as is not so in containers."""
+    """Return whether root may do what root may do, as is not so in containers."""
     probe = [which("unshare"), *NEW, which("sh"), "-c", "mount -t tmpfs tmpfs /sys"]
     return process.run(probe, env=process.environment(), check=False).code == 0
 
 
 def _make_devices(root: Path) -> None:
-    """Devices, where they may be made; for all but /dev/null there are ways without."""
+    """Make devices, where they may be made; for all but /dev/null there are ways without."""
     for name in DEVICES:
         path = root / "dev" / name
         device = Path("/dev", name).stat().st_rdev
@@ -84,7 +84,7 @@ def _make_devices(root: Path) -> None:
 
 
 def _give_home(system: System) -> None:
-    """Let the user own its home, as in the image; unpacking has kept no owners."""
+    """Give the user its home, as in the image; unpacking has kept no owners."""
     home = resolve(system.root, system.user.home)
     if system.user.uid == 0 or home == system.root:
         return

@@ -21,8 +21,8 @@ class DockerRunner:
 
     name = "Docker"
 
-    def obstacle(self) -> str:
-        """Why the engine cannot be used; empty when it can."""
+    def obstacle(self) -> str | None:
+        """Return why the engine cannot be used; None when it can."""
         from bentoship.docker.connection import connect
 
         try:
@@ -33,7 +33,7 @@ class DockerRunner:
         address = urlsplit(host)
         if address.scheme in ("tcp", "http", "https", "ssh") and not is_loopback(address.netloc.rpartition("@")[2]):
             return f"Docker: its engine is on another machine, {host}, whose ports are not this one's"
-        return ""
+        return None
 
     @contextmanager
     def run(self, image: RemoteImage) -> Iterator[DockerContainer]:
@@ -42,7 +42,7 @@ class DockerRunner:
 
         engine = connect()
         reference = str(image.reference)
-        kept = bool(engine.identity(reference))
+        known = bool(engine.identity(reference))
         name = f"bentoship-verify-{secrets.token_hex(6)}"
         try:
             _pull(engine, image)
@@ -58,7 +58,7 @@ class DockerRunner:
                 [published] = container.attrs["NetworkSettings"]["Ports"][f"{PORT}/tcp"]
             yield DockerContainer(engine, container, f"http://127.0.0.1:{published['HostPort']}")
         finally:
-            _remove(engine, name, "" if kept else reference)
+            _remove(engine, name, "" if known else reference)
 
 
 class DockerContainer:
@@ -76,20 +76,20 @@ class DockerContainer:
         self._container = container
 
     def ended(self) -> bool:
-        """Whether it runs no more."""
+        """Return whether it runs no more."""
         return not self._state()["Running"]
 
     def log(self) -> str:
-        """What it has written so far."""
+        """Return what it has written so far."""
         with self._engine.doing("Read the container's log"):
             return bytes(self._container.logs()).decode("utf-8", "replace")
 
     def memory(self) -> Memory | None:
-        """What its processes hold now, without what the system keeps of files; None without control groups."""
+        """Return what its processes hold now, without what the system keeps of files; None without control groups."""
         with self._engine.doing("Ask for the container's memory"):
-            told = self._container.stats(stream=False).get("memory_stats", {}).get("stats", {})
-        held = told.get("anon", told.get("rss"))  # version 2 and 1 of control groups
-        return Memory(int(held), "resident") if held else None
+            stats = self._container.stats(stream=False).get("memory_stats", {}).get("stats", {})
+        resident = stats.get("anon", stats.get("rss"))  # version 2 and 1 of control groups
+        return Memory(int(resident), "resident") if resident else None
 
     def stop(self) -> int:
         """Ask it to end. Returns: its exit code."""

@@ -37,15 +37,15 @@ class HostProcess:
         self._process = process.start_detached(command, env=process.environment(), log=log)
 
     def ended(self) -> bool:
-        """Whether it runs no more."""
+        """Return whether it runs no more."""
         return self._process.poll() is not None
 
     def log(self) -> str:
-        """What it has written so far."""
+        """Return what it has written so far."""
         return self._log.read_text("utf-8", "replace")
 
     def memory(self) -> Memory | None:
-        """The most that each of its processes has held, together."""
+        """Return the most that each of its processes has held, together."""
         return peak_memory(self._process.pid)
 
     def stop(self) -> int | None:
@@ -75,14 +75,14 @@ class HostProcess:
 
 
 def free_port() -> int:
-    """A port of this machine's loopback that nobody listens at."""
+    """Return a port of this machine's loopback that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def peak_memory(pid: int) -> Memory | None:
-    """The most that a process and those below it have held, each for itself; None when none can be seen."""
+    """Return the most that a process and those below it have held, each for itself; None when none can be seen."""
     total = 0
     for member in [pid, *_children(pid, deep=True)]:
         with suppress(OSError, ValueError):
@@ -102,6 +102,7 @@ def end_all_in(root: Path) -> None:
 
 
 def _root_of(pid: int) -> str:
+    """Return the / of a process; empty when it cannot be seen."""
     try:
         return str(Path(f"/proc/{pid}/root").readlink())
     except OSError:
@@ -109,12 +110,13 @@ def _root_of(pid: int) -> str:
 
 
 def _children(pid: int, *, deep: bool = False) -> list[int]:
+    """Return the processes that a process has started; with `deep` theirs, too."""
     parents = {child: _parent(child) for child in _pids()}
-    found = [child for child, parent in parents.items() if parent == pid]
+    children = [child for child, parent in parents.items() if parent == pid]
     if deep:
-        for child in found:  # grows while it is walked
-            found += [below for below, parent in parents.items() if parent == child]
-    return found
+        for child in children:  # grows while it is walked
+            children += [below for below, parent in parents.items() if parent == child]
+    return children
 
 
 def _pids() -> list[int]:

@@ -39,8 +39,8 @@ class NamespaceRunner:
 
     name = "a namespace"
 
-    def obstacle(self) -> str:
-        """Why namespaces cannot be had; empty when they can."""
+    def obstacle(self) -> str | None:
+        """Return why namespaces cannot be had; None when they can."""
         if not sys.platform.startswith("linux"):
             return "namespaces are Linux's"
         if missing := [name for name in ("unshare", "mount", "sh") if not which(name)]:
@@ -49,7 +49,7 @@ class NamespaceRunner:
         probe = 'mount -t tmpfs tmpfs /sys && exec "$0" --map-user=1 --map-group=1 --root=/ /bin/sh -c :'
         command = [which("unshare"), *_NEW, which("sh"), "-c", probe, which("unshare")]
         done = process.run(command, env=process.environment(), check=False)
-        return f"no namespace can be made: {done.last_lines}" if done.code else ""
+        return f"no namespace can be made: {done.last_lines}" if done.code else None
 
     @contextmanager
     def run(self, image: RemoteImage) -> Iterator[HostProcess]:
@@ -65,29 +65,30 @@ class NamespaceRunner:
 
 
 def _command(system: System, port: int) -> list[str | Path]:
+    """Return the whole command, from the new namespaces to the service."""
     # The files belong to the one user that there is, and so does the service.
     user = (f"--map-user={system.user.uid}", f"--map-group={system.user.gid}")
     return [which("unshare"), *_NEW, *mounting(system.root), *entering(system, user), *start(system, port)]
 
 
 def mounting(root: Path) -> list[str | Path]:
-    """What mounts what a container has, and then goes on with what follows."""
+    """Return the command that mounts what a container has, and goes on with the command that follows it."""
     for device in DEVICES:
         (root / "dev" / device).touch()
     return [which("sh"), "-c", _MOUNT, "sh", root, *DEVICES, "--"]
 
 
 def entering(system: System, user: Sequence[str]) -> list[str | Path]:
-    """What changes /, folder and user, and then goes on with what follows."""
+    """Return the command that changes /, folder and user, and goes on with the command that follows it."""
     return [which("unshare"), *user, f"--root={system.root}", f"--wd={system.folder}"]
 
 
 def start(system: System, port: int) -> list[str]:
-    """What starts the service inside: the image's own environment and command, listening on loopback alone."""
+    """Return the command that starts the service inside: the image's own, listening on loopback alone."""
     env = {**system.env, "PORT": str(port), "BENTOML_HOST": "127.0.0.1"}
     return ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in env.items()), *system.command]
 
 
 def which(name: str) -> str:
-    """The path of one of the system's programs, which may not be on PATH; empty when it is missing."""
+    """Return the path of one of the system's programs, which may not be on PATH; empty when it is missing."""
     return shutil.which(name, path=f"{process.environment().get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin") or ""

@@ -25,18 +25,18 @@ class PodmanRunner:
 
     name = "podman"
 
-    def obstacle(self) -> str:
-        """Why podman cannot be used; empty when it can."""
+    def obstacle(self) -> str | None:
+        """Return why podman cannot be used; None when it can."""
         if not shutil.which("podman"):
             return "podman is not installed"
         done = _podman("info", check=False)
-        return f"podman does not work: {done.last_lines}" if done.code else ""
+        return f"podman does not work: {done.last_lines}" if done.code else None
 
     @contextmanager
     def run(self, image: RemoteImage) -> Iterator[PodmanContainer]:
         """Pull and start an image; podman has it afterwards only if it had it before. Raises ProcessError."""
         reference = str(image.reference)
-        kept = _podman("image", "exists", reference, check=False).code == 0
+        known = _podman("image", "exists", reference, check=False).code == 0
         name = f"bentoship-verify-{secrets.token_hex(6)}"
         try:
             _pull(image)
@@ -46,7 +46,7 @@ class PodmanRunner:
             yield PodmanContainer(name, f"http://{address}")
         finally:
             _podman("rm", "--force", "--time", "0", "--ignore", name, check=False)
-            if not kept:
+            if not known:
                 _podman("rmi", "--ignore", reference, check=False)
 
 
@@ -58,16 +58,16 @@ class PodmanContainer:
     address: str
 
     def ended(self) -> bool:
-        """Whether it runs no more."""
+        """Return whether it runs no more."""
         return self._state("Running") != "true"
 
     def log(self) -> str:
-        """What it has written so far."""
+        """Return what it has written so far."""
         done = _podman("logs", self.name, check=False)
         return done.stdout + done.stderr
 
     def memory(self) -> Memory | None:
-        """The most that each of its processes has held, together; elsewhere than on Linux they are in a machine."""
+        """Return the most that its processes have held, together; None where podman is in a virtual machine."""
         return peak_memory(int(self._state("Pid"))) if sys.platform.startswith("linux") else None
 
     def stop(self) -> int:
@@ -80,6 +80,7 @@ class PodmanContainer:
 
 
 def _podman(*arguments: str | Path, check: bool = True) -> Completed:
+    """Run podman. Raises ProcessError as `process.run` does."""
     # Where it keeps its images, and how it gets them, is said in variables, too.
     env = process.environment(prefixes=("CONTAINERS_", "STORAGE_", "DBUS_"))
     # It calls iptables, which is not on the path of Debian's users.
@@ -94,16 +95,16 @@ def _pull(image: RemoteImage) -> None:
         account = []
         if image.credentials:
             file = Path(folder, "auth.json")  # in a folder that nobody else may enter
-            file.write_text(json.dumps({"auths": {image.reference.host: _entry(image.credentials)}}), "utf-8")
+            file.write_text(json.dumps({"auths": {image.reference.host: _auth_entry(image.credentials)}}), "utf-8")
             account = ["--authfile", str(file)]
         secure = ["--tls-verify=false"] if image.plain_http else []
         _podman("pull", "--quiet", *secure, *account, str(image.reference))
 
 
-def _entry(account: Credentials) -> dict[str, str]:
-    """An account as podman's files hold it (containers-auth.json(5))."""
+def _auth_entry(account: Credentials) -> dict[str, str]:
+    """Return an account as podman's files hold it (containers-auth.json(5))."""
     if account.identity_token:
-        user = account.user or "<token>"
-        pair = base64.b64encode(f"{user}:".encode()).decode()
-        return {"auth": pair, "identitytoken": account.identity_token}
-    return {"auth": base64.b64encode(f"{account.user}:{account.password}".encode()).decode()}
+        pair, token = f"{account.user or '<token>'}:", {"identitytoken": account.identity_token}
+    else:
+        pair, token = f"{account.user}:{account.password}", {}
+    return {"auth": base64.b64encode(pair.encode()).decode(), **token}

@@ -22,7 +22,7 @@ _SCHEMA = Sample("/docs.json")
 
 
 @dataclass(frozen=True)
-class Verified:
+class Proof:
     """What an image has shown.
 
     Args:
@@ -43,19 +43,17 @@ class Verified:
 
     @property
     def lines(self) -> list[str]:
-        """All of it, for people."""
-        held = f", {size(self.memory.size)} of memory {self.memory.measure}" if self.memory else ""
+        """Return the proof in words, a line for each thing that was shown."""
+        memory = f", {size(self.memory.size)} of memory {self.memory.measure}" if self.memory else ""
         end = f"ended with exit code {self.code}" if self.code is not None else "could not end by itself without /proc"
         return [
             f"{self.digest} works in {self.runner}",
             self.answer,
-            f"ready after {self.seconds:.1f} s{held}; it {end}",
+            f"ready after {self.seconds:.1f} s{memory}; it {end}",
         ]
 
 
-def verify(
-    image: RemoteImage, runners: Sequence[Runner], sample: Sample | None, tell: Callable[[str], None]
-) -> Verified:
+def verify(image: RemoteImage, runners: Sequence[Runner], sample: Sample | None, tell: Callable[[str], None]) -> Proof:
     """Start an image, ask it, and stop it.
 
     Args:
@@ -69,11 +67,11 @@ def verify(
         NotVerifiedError: it is for other machines.
         BentoshipError: it cannot be pulled.
     """
-    fit = fitting(image)
-    if fit.root != image.root:
-        tell(f"{image.root.digest} is an index; {fit.root.digest} is its image for this machine")
+    own = fitting(image)
+    if own.root != image.root:
+        tell(f"{image.root.digest} is an index; {own.root.digest} is its image for this machine")
     with contextlib.ExitStack() as stack:
-        runner, running = _start(fit, runners, stack, tell)
+        runner, running = _start(own, runners, stack, tell)
         try:
             seconds = _wait(running)
             answer = _ask(running, sample)
@@ -85,12 +83,13 @@ def verify(
             for line in running.log().splitlines()[-_LAST_LINES:]:
                 tell(f"| {line.rstrip()}")
             raise
-    return Verified(fit.root.digest, runner.name, seconds, answer, memory, code)
+    return Proof(own.root.digest, runner.name, seconds, answer, memory, code)
 
 
 def _start(
     image: RemoteImage, runners: Sequence[Runner], stack: contextlib.ExitStack, tell: Callable[[str], None]
 ) -> tuple[Runner, Running]:
+    """Start an image by the first runner that can; the stack stops it. Raises BentoshipError as the last one does."""
     *others, last = runners
     for runner in others:
         tell(f"pulling {image.reference} for {runner.name}")
@@ -107,17 +106,18 @@ def _wait(running: Running) -> float:
     began = time.monotonic()
     while time.monotonic() - began < READY_TIMEOUT:
         if running.ended():
-            raise VerifyError("Start the service", f"it ended before it was ready: {_last(running)}")
+            raise VerifyError("Start the service", f"it ended before it was ready: {_last_lines(running)}")
         try:
             if _READY.send(running.address).status == _READY.status:
                 return time.monotonic() - began
         except OSError:
             pass
         time.sleep(0.1)
-    raise VerifyError("Start the service", f"it is not ready after {READY_TIMEOUT:.0f} s: {_last(running)}")
+    raise VerifyError("Start the service", f"it is not ready after {READY_TIMEOUT:.0f} s: {_last_lines(running)}")
 
 
-def _last(running: Running) -> str:
+def _last_lines(running: Running) -> str:
+    """Return the end of what a service has written, on one line."""
     lines = [line.strip() for line in running.log().splitlines() if line.strip()]
     return " ".join(lines[-2:]) or "it has written nothing"
 
@@ -135,10 +135,11 @@ def _ask(running: Running, sample: Sample | None) -> str:
 
 
 def _send(sample: Sample, running: Running) -> Answer:
+    """Send a request, and return the answer, which is as expected. Raises VerifyError."""
     try:
         answer = sample.send(running.address)
     except OSError as error:
-        why = f"no answer ({error}); it says {_last(running)}"
+        why = f"no answer ({error}); it says {_last_lines(running)}"
         raise VerifyError(f"Send {sample.method} {sample.path}", why) from error
     sample.check(answer)
     return answer

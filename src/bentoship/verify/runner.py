@@ -56,13 +56,13 @@ class Running(Protocol):
         """Where it listens, or will: "http://127.0.0.1:PORT"."""
 
     def ended(self) -> bool:
-        """Whether it runs no more."""
+        """Return whether it runs no more."""
 
     def log(self) -> str:
-        """What it has written so far."""
+        """Return what it has written so far."""
 
     def memory(self) -> Memory | None:
-        """What it holds; None when that cannot be told."""
+        """Return what it holds; None when that cannot be told."""
 
     def stop(self) -> int | None:
         """Ask it to end, by SIGTERM, and by force after STOP_TIMEOUT.
@@ -78,8 +78,8 @@ class Runner(Protocol):
     def name(self) -> str:
         """What it is called in sentences."""
 
-    def obstacle(self) -> str:
-        """Why it cannot be used on this machine; empty when it can."""
+    def obstacle(self) -> str | None:
+        """Return why it cannot be used on this machine; None when it can."""
 
     def run(self, image: RemoteImage) -> AbstractContextManager[Running]:
         """Pull an image by digest and start it; whatever happens in the block, nothing is left after it.

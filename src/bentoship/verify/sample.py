@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import mimetypes
-import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from urllib3.filepost import encode_multipart_formdata
 
 from bentoship.errors import VerifyError
 
@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def content(self) -> Any:
-        """The JSON in it, else its text."""
+        """Return the JSON in it, else its text."""
         text = self.body.decode("utf-8", "replace")
         try:
             return json.loads(text)
@@ -87,20 +87,20 @@ USUAL = Path("model", "verify.yaml")
 """Where a project keeps its sample request: with its model."""
 
 
-def find(project: Path, named: Path | None) -> Sample | None:
-    """A project's sample request; None when it has none.
+def project_sample(project: Path, named: Path | None) -> Sample | None:
+    """Return a project's sample request; None when it has none.
 
     Args:
         project: its folder.
         named: the file, from that folder; None for the usual one, which need not be there.
 
-    Raises: VerifyError as `read` does.
+    Raises: VerifyError as `read_sample` does.
     """
     file = project / (named or USUAL).expanduser()
-    return read(file) if named or file.is_file() else None
+    return read_sample(file) if named or file.is_file() else None
 
 
-def read(file: Path) -> Sample:
+def read_sample(file: Path) -> Sample:
     """Read a sample request: path, method, headers, one of json and form/files, status, answer.
 
     Files are named from the folder of the file that names them.
@@ -128,6 +128,7 @@ def read(file: Path) -> Sample:
 
 
 def _body(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], bytes | None]:
+    """Return the headers of a request's body, and the body; None for none. Raises OSError and ValueError."""
     form, files = content.get("form") or {}, content.get("files") or {}
     if "json" in content:
         if form or files:
@@ -135,22 +136,16 @@ def _body(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], byt
         return {"Content-Type": "application/json"}, json.dumps(content["json"]).encode()
     if not form and not files:
         return {}, None
-    boundary = secrets.token_hex(16)
-    parts = [_part(boundary, f'name="{name}"', str(value).encode()) for name, value in form.items()]
+    fields: list[tuple[str, Any]] = [(str(name), str(value)) for name, value in form.items()]
     for name, value in files.items():
-        kind = mimetypes.guess_type(str(value))[0] or "application/octet-stream"
-        described = f'name="{name}"; filename="{Path(value).name}"\r\nContent-Type: {kind}'
-        parts.append(_part(boundary, described, (folder / value).read_bytes()))
-    whole = b"".join(parts) + f"--{boundary}--\r\n".encode()
-    return {"Content-Type": f"multipart/form-data; boundary={boundary}"}, whole
-
-
-def _part(boundary: str, described: str, content: bytes) -> bytes:
-    return f"--{boundary}\r\nContent-Disposition: form-data; {described}\r\n\r\n".encode() + content + b"\r\n"
+        media_type = mimetypes.guess_type(str(value))[0] or "application/octet-stream"
+        fields.append((str(name), (Path(value).name, (folder / value).read_bytes(), media_type)))
+    body, content_type = encode_multipart_formdata(fields)
+    return {"Content-Type": content_type}, body
 
 
 def holds(answer: Any, expected: Any) -> bool:
-    """Whether all that is expected is in an answer; numbers may differ by a thousandth, as processors do."""
+    """Return whether all that is expected is in an answer; numbers may differ by a thousandth, as processors do."""
     if isinstance(expected, dict):
         return isinstance(answer, dict) and all(
             holds(answer.get(str(key), _NOTHING), value) for key, value in expected.items()
@@ -163,7 +158,7 @@ def holds(answer: Any, expected: Any) -> bool:
 
 
 def shown(content: Any) -> str:
-    """A content on one line, not too long."""
+    """Return a content on one line, not too long."""
     text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
     text = " ".join(text.split())
     return text if len(text) <= 300 else f"{text[:300]}…"

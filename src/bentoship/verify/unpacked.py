@@ -101,7 +101,7 @@ def _unpack(image: RemoteImage, layout: LayoutStore, root: Path) -> dict[str, An
 
 
 def _user(root: Path, named: str) -> User:
-    """The user that an image names by NAME or ID, perhaps with :GROUP, as its /etc/passwd knows it."""
+    """Return the user that an image names by NAME or ID, perhaps with :GROUP, as its /etc/passwd knows it."""
     name, _, group = named.partition(":")
     lines = _table(root, "passwd")
     found = next((line for line in lines if name in (line[0], line[2])), None) if name else None

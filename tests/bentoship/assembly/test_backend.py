@@ -17,7 +17,7 @@ from bentoship.bento import Bento
 from bentoship.errors import PackagesError, StoreError, UnsupportedBentoError
 from bentoship.image.descriptor import INDEX, LAYER_GZIP, Descriptor
 from bentoship.image.layer import Entry
-from bentoship.image.platforms import images_of
+from bentoship.image.platforms import manifests_by_platform
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.stores import Registry
@@ -101,7 +101,7 @@ def test_several_platforms_make_an_index(
     pushed = backend.push(image, [REPOSITORY.with_tag("latest")], _Silent())
     assert pushed.digest == target.resolve("latest").digest == image.digest
     assert {layer.outcome for layer in pushed.layers} == {"sent"}
-    listed = images_of(read_manifest(target, target.resolve("latest")))
+    listed = manifests_by_platform(read_manifest(target, target.resolve("latest")))
     assert {name: one.digest for name, one in listed.items()} == {n: one.digest for n, one in image.images.items()}
     for platform in bases:
         alone = backend_of(layers, layout, tmp_path, {platform: bases[platform]}, target).containerize(bento)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bentoship.bases.choice import choose
+from bentoship.bases.choice import choose_base
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ def test_the_setting_wins_then_the_bentofile_then_the_host(
     setting: str, bentofile: str, has_apt: bool, chosen: str
 ) -> None:
     """A rule that asks nobody what can be reached."""
-    assert choose(setting, bentofile, "3.11", has_apt=has_apt) == chosen
+    assert choose_base(setting, bentofile, "3.11", has_apt=has_apt) == chosen

@@ -72,7 +72,7 @@ def test_a_lock_for_another_platform_is_not_taken(tmp_path: Path) -> None:
     assert requirements.read_text("utf-8") == locked
 
 
-def test_a_package_that_cannot_be_built_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_a_package_that_cannot_be_built_is_reported_without_a_traceback(tmp_path: Path) -> None:
     """The last line of it says what was wrong."""
     project = make_project(tmp_path / "project")
     edit(project.bentofile, "  lock_packages: false\n", "")
@@ -100,7 +100,7 @@ def test_a_lock_that_can_be_no_other_is_not_asked_for_again(tmp_path: Path, monk
     append(project.folder / "service.py", "x = 1")
     after = bento.build(project)
     assert after.version != before.version
-    assert [(one.path / "env/python/requirements.txt").read_text("utf-8") for one in (before, after)] == [
+    assert [(built.path / "env/python/requirements.txt").read_text("utf-8") for built in (before, after)] == [
         (before.path / "env/python/requirements.txt").read_text("utf-8")
     ] * 2
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
@@ -175,21 +175,21 @@ def test_a_damaged_bento_is_built_anew(tmp_path: Path, name: str, damage: Callab
     """Whatever file of it in the store is not as it was built; never is it packed."""
     project = make_project(tmp_path / "project")
     before = bento.build(project)
-    kept = (before.path / "src" / "service.py").read_bytes()
+    content = (before.path / "src" / "service.py").read_bytes()
     assert bento.up_to_date(project)
     damage(before.path / name)
     assert bento.up_to_date(project) is None
     after = bento.build(project)
     assert after == before
-    assert (after.path / "src" / "service.py").read_bytes() == kept
+    assert (after.path / "src" / "service.py").read_bytes() == content
 
 
 def test_another_build_of_the_same_is_as_good(tmp_path: Path) -> None:
     """Another working copy of the project that shares the store leaves it up to date."""
-    one = make_project(tmp_path / "one" / "project")
-    two = replace(make_project(tmp_path / "two" / "project"), bentoml_home=one.bentoml_home)
-    assert bento.build(one).path == bento.build(two).path
-    assert bento.up_to_date(one)
+    first = make_project(tmp_path / "one" / "project")
+    second = replace(make_project(tmp_path / "two" / "project"), bentoml_home=first.bentoml_home)
+    assert bento.build(first).path == bento.build(second).path
+    assert bento.up_to_date(first)
 
 
 def test_a_preview_leaves_no_bento(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_nothing_of_the_machine_is_packed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bentofile", "told"),
+    ("bentofile", "parts"),
     [
         (None, ["Read bentofile.yaml", "there is none in"]),
         ("service: [", ["Read bentofile.yaml", "not YAML", "line 1"]),
@@ -226,7 +226,7 @@ def test_nothing_of_the_machine_is_packed(tmp_path: Path) -> None:
         ("service: absent:Echo\n", ["Build the Bento", "absent"]),
     ],
 )
-def test_a_wrong_bentofile_is_told(tmp_path: Path, bentofile: str | None, told: list[str]) -> None:
+def test_a_wrong_bentofile_is_reported(tmp_path: Path, bentofile: str | None, parts: list[str]) -> None:
     """What is wrong with it, in one to three lines."""
     project = make_project(tmp_path / "project")
     project.bentofile.unlink()
@@ -234,12 +234,12 @@ def test_a_wrong_bentofile_is_told(tmp_path: Path, bentofile: str | None, told: 
         project.bentofile.write_text(bentofile, "utf-8")
     with pytest.raises(BentoError) as caught:
         bento.build(project)
-    assert all(part in str(caught.value) for part in told), str(caught.value)
+    assert all(part in str(caught.value) for part in parts), str(caught.value)
     assert len(str(caught.value).splitlines()) <= 3
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "parts"),
     [
         ("import no_such_module", ["ModuleNotFoundError", "no_such_module", "service.py, line 1"]),
         ("raise RuntimeError('out of luck')", ["RuntimeError: out of luck", "service.py, line 1"]),
@@ -248,18 +248,18 @@ def test_a_wrong_bentofile_is_told(tmp_path: Path, bentofile: str | None, told: 
         ("import os; os._exit(9)", ["the process that imports the service ended", "9"]),
     ],
 )
-def test_a_service_that_does_not_import_is_told(tmp_path: Path, line: str, told: list[str]) -> None:
+def test_a_service_that_does_not_import_is_reported(tmp_path: Path, line: str, parts: list[str]) -> None:
     """With its own error, and where in the user's file it was raised."""
     project = make_project(tmp_path / "project")
     service = project.folder / "service.py"
     service.write_text(f"{line}\n{service.read_text('utf-8')}", "utf-8")
     with pytest.raises(BentoError) as caught:
         bento.build(project)
-    assert all(part in str(caught.value) for part in told), str(caught.value)
+    assert all(part in str(caught.value) for part in parts), str(caught.value)
     assert list((project.bentoml_home / "bentos").glob("*/*/bento.yaml")) == []
 
 
-def test_a_missing_model_is_told(tmp_path: Path) -> None:
+def test_a_missing_model_is_reported(tmp_path: Path) -> None:
     """Which one, and how to bring it."""
     project = make_project(tmp_path / "project", model=True)
     with pytest.raises(BentoError, match=r"echo_model(.|\n)*model/"):

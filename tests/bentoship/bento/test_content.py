@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bentoship.bento.content import content_version, image_files, retitle
+from bentoship.bento.content import content_version, image_files, retitle, store_by_content
 from tests.support.synthetic import laid_out
 
 
@@ -34,6 +34,25 @@ def test_serving_needs_the_source_the_entrypoint_and_the_readme(folder: Path) ->
 def test_the_readme_has_the_version(readme: str, packed: str) -> None:
     """In the title that BentoML gives it; one that the user wrote stays as it is."""
     assert retitle(readme.encode(), "building-1", "one") == packed.encode()
+
+
+def test_a_bento_is_stored_under_the_version_of_its_content(folder: Path, tmp_path: Path) -> None:
+    """Wherever BentoML writes it, as a text to YAML even if it has no letter, and as the latest one."""
+    version = content_version(folder)
+    building = tmp_path / "echo" / "building"
+    building.parent.mkdir()
+    folder.rename(building)
+    (tmp_path / "store" / "echo" / version / "damaged").mkdir(parents=True)
+    stored = store_by_content(building, tmp_path / "store")
+    assert stored == tmp_path / "store" / "echo" / version
+    assert (stored / "README.md").read_text("utf-8") == f"# echo:{version}\n"
+    text = (stored / "bento.yaml").read_text("utf-8")
+    assert f"\nversion: '{version}'\n" in text
+    assert yaml.safe_load(text)["creation_time"] > "2026-01-01T00:00:00+00:00"
+    assert stored.with_name("latest").read_text("utf-8") == version
+    assert content_version(stored) == version
+    assert not building.exists()
+    assert not (stored / "damaged").exists()
 
 
 def test_the_version_does_not_know_when_and_from_where(folder: Path) -> None:

@@ -79,15 +79,15 @@ def test_what_is_run_is_noticed() -> None:
 
     def before() -> None: ...
     def within() -> None: ...
-    def beside() -> None: ...
+    def in_thread() -> None: ...
 
     before()
     with trace_calls() as run:
         within()
-        thread = threading.Thread(target=beside)
+        thread = threading.Thread(target=in_thread)
         thread.start()
         thread.join()
     before()
     names = {code.co_name for code in run}
-    assert {"within", "beside"} <= names
+    assert {"within", "in_thread"} <= names
     assert "before" not in names

@@ -21,7 +21,7 @@ def lay(folder: Path, *names: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "base"),
     [
         ("service: s:S\n", ("", HERE)),
         ("docker:\n  python_version: '3.10'\n", ("", "3.10")),
@@ -29,10 +29,10 @@ def lay(folder: Path, *names: str) -> Path:
         ("docker: nonsense\n", ("", HERE)),
     ],
 )
-def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, wanted: tuple[str, str]) -> None:
+def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, base: tuple[str, str]) -> None:
     """Its image and its Python; the Python that runs where it does not say."""
     (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
-    assert wanted_base(tmp_path / "bentofile.yaml") == wanted
+    assert wanted_base(tmp_path / "bentofile.yaml") == base
 
 
 @pytest.mark.parametrize(

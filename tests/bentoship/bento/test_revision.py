@@ -65,6 +65,21 @@ def test_where_its_description_stays_the_service_is_not_imported(tmp_path: Path)
     assert begun == ["two"]
 
 
+def test_a_module_of_a_src_layout_is_found_in_the_bento(tmp_path: Path) -> None:
+    """BentoML then packs what is below src/ beside the service."""
+    project = exact_project(tmp_path / "project")
+    (project.folder / "src").mkdir()
+    (project.folder / "helper.py").rename(project.folder / "src" / "helper.py")
+    edit(project.bentofile, "python:\n", "python:\n  is_src_layout: true\n")
+    edit(project.bentofile, "  - helper.py\n", "  - src/\n")
+    bento.build(project)
+    edit(project.folder / "src" / "helper.py", "return SIZE", "return SIZE + 1")
+    begun: list[str] = []
+    revised = bento.build(project, begin=lambda: begun.append("yes"))
+    assert begun == []
+    assert "SIZE + 1" in (revised.path / "src" / "helper.py").read_text("utf-8")
+
+
 DECIDING: dict[str, Callable[[Path], object]] = {
     "what its import runs": lambda p: edit(p / "helper.py", "SIZE = 3", "SIZE = 4"),
     "a signature": lambda p: edit(p / "service.py", "text: str", "text: bytes"),

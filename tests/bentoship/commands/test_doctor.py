@@ -35,7 +35,19 @@ def test_each_thing_has_a_line(site: Site) -> None:
     began = time.monotonic()
     done = site.invoke("doctor")
     assert time.monotonic() - began < 10  # far less where nothing else runs
-    for subject in ("settings", "python", "bentoml", "uv", "bentofile", "git", "docker", "podman", "disk", "registry"):
+    for subject in (
+        "settings",
+        "python",
+        "bentoml",
+        "uv",
+        "bentofile",
+        "git",
+        "docker",
+        "podman",
+        "disk",
+        "cache",
+        "registry",
+    ):
         assert f"\n{subject} " in f"\n{done.stdout}"
     assert "Traceback" not in done.stderr
     assert not list(site.cache.iterdir())
@@ -63,6 +75,20 @@ def test_findings_for_programs(site: Site) -> None:
         docker = examine(site, code=1, **needing)["docker"]
         assert (docker["state"], docker["stops_publish"]) == ("problem", True)
         assert "Only BACKEND=docker" not in docker["hint"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("500 MB", "at most 500.0 MB"), ("", "at most 20.0 GB"), ("off", "CACHE_LIMIT is off")]
+)
+def test_the_cache_is_told_with_its_limit(site: Site, limit: str, expected: str) -> None:
+    """What lies there to be used again; what images have, too, takes no room of its own."""
+    blobs = site.cache / "bentoship" / "layers" / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    (blobs / "free").write_bytes(bytes(1500))
+    (blobs / "held").write_bytes(bytes(500))
+    (site.folder / "image").hardlink_to(blobs / "held")
+    found = examine(site, code=0, CACHE_LIMIT=limit)["cache"]
+    assert (found["state"], found["text"]) == ("ok", f"1.5 kB of layers beside the projects' images, {expected}")
 
 
 def test_all_mistakes_in_settings_are_found(site: Site) -> None:

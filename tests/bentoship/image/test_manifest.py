@@ -8,7 +8,7 @@ import pytest
 from bentoship.image.descriptor import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor
 from bentoship.image.layer import Layer
 from bentoship.image.manifest import Image, image_of, index_of
-from bentoship.image.platforms import images_of
+from bentoship.image.platforms import manifests_by_platform
 
 LAYERS = [
     Layer(
@@ -65,7 +65,7 @@ def test_an_index_lists_images_with_their_platforms() -> None:
         {**amd.descriptor.to_dict(), "platform": {"architecture": "amd64", "os": "linux"}},
         {**arm.descriptor.to_dict(), "platform": {"architecture": "arm64", "os": "linux", "variant": "v8"}},
     ]
-    assert images_of(content) == {"linux/amd64": amd.descriptor, "linux/arm64": arm.descriptor}
+    assert manifests_by_platform(content) == {"linux/amd64": amd.descriptor, "linux/arm64": arm.descriptor}
 
 
 def test_an_image_is_read_back_as_it_was_written() -> None:

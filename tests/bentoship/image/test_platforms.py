@@ -8,13 +8,20 @@ from dataclasses import dataclass
 import pytest
 
 from bentoship.image.descriptor import MANIFEST, Descriptor
-from bentoship.image.platforms import ARCHITECTURES, describe, each_once, images_of, platform_of, written
+from bentoship.image.platforms import (
+    ARCHITECTURES,
+    distinct,
+    manifests_by_platform,
+    platform_fields,
+    platform_name,
+    platform_of,
+)
 
 
 @pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64", "linux/arm/v7", "windows/amd64"])
 def test_a_platform_is_written_as_it_is_described(platform: str) -> None:
     """There and back."""
-    assert written(describe(platform)) == platform
+    assert platform_name(platform_fields(platform)) == platform
 
 
 def test_a_machine_s_platform_is_found_by_its_kernel_s_name() -> None:
@@ -26,14 +33,14 @@ def test_a_machine_s_platform_is_found_by_its_kernel_s_name() -> None:
 def test_others_names_of_an_architecture() -> None:
     """What apt and an index call it is the same; the kernel and wheels have names of their own."""
     for platform, architecture in ARCHITECTURES.items():
-        assert describe(platform)["architecture"] == architecture.debian
+        assert platform_fields(platform)["architecture"] == architecture.debian
         assert platform_of(architecture.machine) == platform
 
 
 def test_a_variant_that_goes_without_saying_may_be_left_out() -> None:
     """arm64 is arm64/v8."""
-    assert written({"os": "linux", "architecture": "arm64"}) == written(describe("linux/arm64"))
-    assert describe("linux/arm64") == {"architecture": "arm64", "os": "linux", "variant": "v8"}
+    assert platform_name({"os": "linux", "architecture": "arm64"}) == platform_name(platform_fields("linux/arm64"))
+    assert platform_fields("linux/arm64") == {"architecture": "arm64", "os": "linux", "variant": "v8"}
 
 
 def test_the_first_image_for_a_platform_counts() -> None:
@@ -45,7 +52,7 @@ def test_the_first_image_for_a_platform_counts() -> None:
         {"mediaType": MANIFEST, "digest": digest, "size": 7, **({"platform": platform} if platform else {})}
         for digest, platform in zip(digests, [*described, None], strict=True)
     ]
-    assert images_of(json.dumps({"manifests": entries}).encode()) == {
+    assert manifests_by_platform(json.dumps({"manifests": entries}).encode()) == {
         "linux/amd64": Descriptor(MANIFEST, digests[1], 7),
         "linux/arm64": Descriptor(MANIFEST, digests[0], 7),
     }
@@ -63,9 +70,9 @@ def test_what_is_shared_comes_once_and_last() -> None:
     """What is not names its platform; of one platform all stays as it is."""
     one = [Thing("base", "1"), Thing("model", "2")]
     other = [Thing("base", "3"), Thing("model", "2")]
-    assert each_once({"a": one, "b": other}, lambda thing: thing.key) == [
+    assert distinct({"a": one, "b": other}, lambda thing: thing.key) == [
         Thing("base for a", "1"),
         Thing("base for b", "3"),
         Thing("model", "2"),
     ]
-    assert each_once({"a": one}, lambda thing: thing.key) == one
+    assert distinct({"a": one}, lambda thing: thing.key) == one

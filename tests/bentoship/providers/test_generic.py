@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,22 @@ def test_nothing_is_needed_before_a_push() -> None:
     for said in (provider.enable_api(), provider.create_registry()):
         assert "ghcr.io" in said
         assert len(said.splitlines()) == 1
+
+
+def test_a_helper_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all that log in within ten minutes; what it gives is looked for again then."""
+    helper = tmp_path / "docker-credential-tests"
+    helper.write_text('#!/bin/sh\necho "asked" >> "$HOME/log"\necho \'{"Username": "alice", "Secret": "secret"}\'\n')
+    helper.chmod(0o755)
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": "tests"}))
+    for name in ("HOME", "DOCKER_CONFIG"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    provider = GenericProvider(RegistryAddress("ghcr.io", "acme"))
+    assert "alice" in provider.login()
+    assert provider.credentials() == provider.credentials()
+    assert (tmp_path / "log").read_text().split() == ["asked"]
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 601)
+    assert provider.credentials()
+    assert (tmp_path / "log").read_text().split() == ["asked"] * 2

@@ -51,12 +51,21 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ("REGISTRY", "ghcr.io/UPPER"),
         ("LOCAL_REGISTRY_PORT", "five"),
         ("BENTOSHIP_DEBUG", "perhaps"),
+        ("CACHE_LIMIT", "much"),
     ],
 )
 def test_a_wrong_value_names_its_setting(tmp_path: Path, name: str, value: str) -> None:
     """A value that cannot be meant is an error, never a default."""
     with pytest.raises(SettingsError, match=f"{name} is '{value}', but has to be"):
         load(tmp_path, **{name: value})
+
+
+def test_the_cache_has_a_limit_unless_it_is_off(tmp_path: Path) -> None:
+    """20 GB where nothing else is set, in the file as in the environment."""
+    assert load(tmp_path).cache_limit == 20_000_000_000
+    (tmp_path / ".env").write_text("CACHE_LIMIT=500 MB\n", "utf-8")
+    assert load(tmp_path).cache_limit == 500_000_000
+    assert load(tmp_path, CACHE_LIMIT="off").cache_limit is None
 
 
 def test_several_platforms_need_the_direct_backend(tmp_path: Path) -> None:

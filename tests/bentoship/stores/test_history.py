@@ -37,6 +37,15 @@ def test_the_last_push_counts(history: History) -> None:
     assert history.published(OTHER) == OTHER.with_digest(f"sha256:{2:064x}")
 
 
+def test_what_was_published_anywhere_is_known(history: History) -> None:
+    """The last of each repository; a damaged file hides no other."""
+    assert history.all_published() == frozenset()
+    for repository, number in ((ONE, 1), (ONE, 2), (OTHER, 3)):
+        history.keep_push(repository, f"sha256:{number:064x}", [BLOB], 1, 1.0)
+    (history.folder / "published" / "damaged.json").write_bytes(b"\xff")
+    assert history.all_published() == {f"sha256:{number:064x}" for number in (2, 3)}
+
+
 def test_who_has_a_blob_is_known(history: History) -> None:
     """The other repositories of the same registry, by what they got last; never the one that is asked for."""
     elsewhere = ImageReference("ghcr.io", ONE.path)

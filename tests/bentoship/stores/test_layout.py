@@ -237,6 +237,17 @@ def test_prune_removes_what_no_tag_reaches(layout: LayoutStore) -> None:
     assert layout.prune() == 0
 
 
+def test_prune_keeps_the_images_that_it_is_told_to(layout: LayoutStore) -> None:
+    """The others go with their tags; one that has no tag goes all the same."""
+    kept, gone, untagged = (put_image(layout, seed=seed) for seed in (1, 2, 3))
+    for tag, image in {"v1": gone, "latest": kept, "v2": kept}.items():
+        layout.tag(image, tag)
+    assert layout.prune({kept.digest, untagged.digest}) > gone.size + untagged.size
+    assert layout.tags() == {"latest": kept, "v2": kept}
+    assert [layout.exists(image) for image in (kept, gone, untagged)] == [True, False, False]
+    assert layout.prune({kept.digest}) == 0
+
+
 def test_prune_spares_what_another_run_has_just_written(layout: LayoutStore) -> None:
     """By its age, when asked to."""
     image = put_image(layout)

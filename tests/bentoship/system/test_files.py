@@ -1,5 +1,6 @@
 """Files that more than one process may use."""
 
+import os
 import subprocess
 import sys
 import time
@@ -7,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.system.files import lock, temporary_folder, write_whole, writing
+from bentoship.system.files import file_lock, is_present, temporary_folder, write_whole, writing
 
 HOLDS = """\
 import sys
 from pathlib import Path
-from bentoship.system.files import lock
-with lock(Path(sys.argv[1])):
+from bentoship.system.files import file_lock
+with file_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -34,7 +35,7 @@ def test_a_lock_keeps_other_processes_waiting(tmp_path: Path) -> None:
             assert second.stdout.readline() == "held\n"
             second.stdin.close()
             second.wait(10)
-    with lock(path):
+    with file_lock(path):
         pass
 
 
@@ -102,3 +103,21 @@ def test_a_failed_write_leaves_the_old(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="folder"):
         write_whole(tmp_path / "folder", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_file_is_present_with_its_size(tmp_path: Path) -> None:
+    """Not one that is cut short, or gone."""
+    (tmp_path / "file").write_bytes(b"1234")
+    assert is_present(tmp_path / "file", 4)
+    assert not is_present(tmp_path / "file", 5)
+    assert not is_present(tmp_path / "other", 0)
+
+
+@pytest.mark.parametrize(("hours", "renewed"), [(23, False), (25, True)])
+def test_asking_for_a_file_renews_its_time_once_a_day(tmp_path: Path, hours: int, renewed: bool) -> None:
+    """So that it is known what nobody has used for long, and nearly nothing is written for that."""
+    file, then = tmp_path / "file", time.time() - hours * 3600
+    file.touch()
+    os.utime(file, (then, then))
+    assert is_present(file, 0)
+    assert (file.stat().st_mtime > time.time() - 60) == renewed

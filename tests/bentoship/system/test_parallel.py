@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from bentoship.system.parallel import ahead, in_parallel
+from bentoship.system.parallel import in_parallel, map_in_order
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -98,7 +98,7 @@ def test_work_goes_ahead_in_order() -> None:
         begun.append(item)
         return item * item
 
-    results = ahead(work, range(20), jobs=3)
+    results = map_in_order(work, range(20), jobs=3)
     assert next(results) == 0
     assert len(begun) <= 4
     assert list(results) == [item * item for item in range(1, 20)]
@@ -106,7 +106,7 @@ def test_work_goes_ahead_in_order() -> None:
 
 def test_a_failure_ahead_is_raised_in_its_turn() -> None:
     """What comes before it is given."""
-    results = ahead(lambda item: 1 // item, [1, 0, 1])
+    results = map_in_order(lambda item: 1 // item, [1, 0, 1])
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bentoship.errors import NotVerifiedError
-from bentoship.verify.choice import RUNNERS, choose
+from bentoship.verify.choice import RUNNERS, usable_runners
 
 
 class Blocked:
@@ -13,8 +13,8 @@ class Blocked:
 
     name = "a wall"
 
-    def obstacle(self) -> str:
-        """Why."""
+    def obstacle(self) -> str | None:
+        """Return why."""
         return "there is a wall"
 
     def run(self, image: object) -> None:
@@ -30,7 +30,7 @@ def test_engines_come_first() -> None:
 def test_all_obstacles_are_told() -> None:
     """An exit code of its own tells that nothing was found out."""
     with pytest.raises(NotVerifiedError, match="there is a wall; there is a wall") as caught:
-        choose([Blocked(), Blocked()])  # type: ignore[list-item]
+        usable_runners([Blocked(), Blocked()])  # type: ignore[list-item]
     assert caught.value.exit_code == 3
 
 
@@ -38,11 +38,10 @@ def test_what_is_not_blocked_is_left() -> None:
     """In its order, since the first may still fail to start anything; what would have been better is told."""
 
     class Open(Blocked):
-        def obstacle(self) -> str:
-            """None."""
-            return ""
+        def obstacle(self) -> None:
+            """Return None."""
 
     first, second = Open(), Open()
     told: list[str] = []
-    assert choose([Blocked(), first, second], told.append) == [first, second]  # type: ignore[list-item, comparison-overlap]
+    assert usable_runners([Blocked(), first, second], told.append) == [first, second]  # type: ignore[list-item, comparison-overlap]
     assert told == ["there is a wall"]

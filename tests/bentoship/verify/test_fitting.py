@@ -10,7 +10,7 @@ import pytest
 from bentoship.bases.interpreter import host_platform
 from bentoship.errors import NotVerifiedError, StoreError
 from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
-from bentoship.image.platforms import describe
+from bentoship.image.platforms import platform_fields
 from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.verify.fitting import fitting
@@ -31,13 +31,13 @@ def image(root: Descriptor, store: LayoutStore) -> RemoteImage:
 
 def manifest(store: LayoutStore, platform: str) -> Descriptor:
     """An image without layers."""
-    config = put(store, CONFIG, json.dumps({**describe(platform), "rootfs": {"diff_ids": []}}).encode())
+    config = put(store, CONFIG, json.dumps({**platform_fields(platform), "rootfs": {"diff_ids": []}}).encode())
     return put(store, MANIFEST, json.dumps({"config": config.to_dict(), "layers": []}).encode())
 
 
 def index(store: LayoutStore, *platforms: str) -> Descriptor:
     """An index of such images."""
-    entries = [{**manifest(store, one).to_dict(), "platform": describe(one)} for one in platforms]
+    entries = [{**manifest(store, one).to_dict(), "platform": platform_fields(one)} for one in platforms]
     return put(store, INDEX, json.dumps({"manifests": entries}).encode())
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from bentoship.errors import VerifyError
-from bentoship.verify import sample
-from bentoship.verify.sample import Answer, Sample
+from bentoship.verify.sample import Answer, Sample, holds, project_sample, read_sample
 from tests.support.servers import answering
 
 
@@ -23,7 +22,7 @@ def write(folder: Path, text: str) -> Path:
 def test_files_and_fields_make_a_form(tmp_path: Path) -> None:
     """Files lie beside the request; each part says what it is."""
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8picture")
-    found = sample.read(write(tmp_path, "path: /predict\nfiles: {image: a.jpg}\nform: {mode: fast}\n"))
+    found = read_sample(write(tmp_path, "path: /predict\nfiles: {image: a.jpg}\nform: {mode: fast}\n"))
     assert (found.method, found.path, found.expected) == ("POST", "/predict", ...)
     assert found.headers["Content-Type"].startswith("multipart/form-data; boundary=")
     assert found.body
@@ -34,7 +33,7 @@ def test_files_and_fields_make_a_form(tmp_path: Path) -> None:
 def test_json_is_sent_as_such(tmp_path: Path) -> None:
     """With method, headers, status and answer of one's own."""
     text = "path: /x\nmethod: put\nheaders: {X-One: 1}\njson: {a: [1]}\nstatus: 201\nanswer: done\n"
-    found = sample.read(write(tmp_path, text))
+    found = read_sample(write(tmp_path, text))
     headers = {"Content-Type": "application/json", "X-One": "1"}
     assert found == Sample("/x", "PUT", headers, b'{"a": [1]}', 201, "done")
 
@@ -54,18 +53,18 @@ def test_json_is_sent_as_such(tmp_path: Path) -> None:
 def test_a_mistake_is_told(tmp_path: Path, text: str, told: str) -> None:
     """With the file, and where to read on."""
     with pytest.raises(VerifyError, match=told) as caught:
-        sample.read(write(tmp_path, text))
+        read_sample(write(tmp_path, text))
     assert "verify.yaml" in str(caught.value)
 
 
 def test_the_usual_file_need_not_be_there(tmp_path: Path) -> None:
     """One that a setting names has to be."""
-    assert sample.find(tmp_path, None) is None
+    assert project_sample(tmp_path, None) is None
     with pytest.raises(VerifyError, match=r"nowhere\.yaml"):
-        sample.find(tmp_path, Path("nowhere.yaml"))
+        project_sample(tmp_path, Path("nowhere.yaml"))
     (tmp_path / "model").mkdir()
     write(tmp_path / "model", "path: /x\n")
-    assert sample.find(tmp_path, None) == Sample("/x")
+    assert project_sample(tmp_path, None) == Sample("/x")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_the_usual_file_need_not_be_there(tmp_path: Path) -> None:
 )
 def test_what_is_expected_has_to_be_there(answer: Any, expected: Any, same: bool) -> None:
     """An answer may hold more; numbers may differ a little."""
-    assert sample.holds(answer, expected) is same
+    assert holds(answer, expected) is same
 
 
 def test_an_answer_is_asked_for_and_compared() -> None:

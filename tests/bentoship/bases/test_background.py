@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.bases.ahead import debian_ahead
+from bentoship.bases.background import debian_in_background
 from bentoship.bases.debian import DebianSource
 from bentoship.errors import BaseImageError
 from bentoship.layers.cache import LayerCache
@@ -21,7 +21,7 @@ pytestmark = needs_apt
 def test_it_is_found_when_it_was_waited_for(tmp_path: Path, offered: str) -> None:
     """As this process would have made it."""
     cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
-    with debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers) as finish:
+    with debian_in_background(cache, python=offered, platform="linux/amd64", layers=layers) as finish:
         finish()
     outline = DebianSource(cache, offered, layers).outline("linux/amd64")
     assert outline.base == DebianSource(cache, offered, layers).make("linux/amd64")
@@ -30,7 +30,7 @@ def test_it_is_found_when_it_was_waited_for(tmp_path: Path, offered: str) -> Non
 def test_a_base_that_cannot_be_had_is_told_by_who_waits(tmp_path: Path) -> None:
     """In the words of the process that tried, with the hint."""
     cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
-    ahead = debian_ahead(cache, python="3.5", platform="linux/amd64", layers=layers)
+    ahead = debian_in_background(cache, python="3.5", platform="linux/amd64", layers=layers)
     with ahead as finish, pytest.raises(BaseImageError, match=r"have Python 3\.") as caught:
         finish()
     assert "python_version" in caught.value.hint
@@ -40,7 +40,7 @@ def test_what_the_system_refuses_is_told_by_who_waits(tmp_path: Path, offered: s
     """With the file, as if it had been refused here: a full disk, or a folder of somebody else's."""
     cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
     layers.folder.touch()  # where a folder is wanted
-    ahead = debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers)
+    ahead = debian_in_background(cache, python=offered, platform="linux/amd64", layers=layers)
     with ahead as finish, pytest.raises(NotADirectoryError) as caught:
         finish()
     assert str(caught.value.filename).startswith(str(layers.folder))
@@ -49,7 +49,7 @@ def test_what_the_system_refuses_is_told_by_who_waits(tmp_path: Path, offered: s
 def test_it_ends_with_the_block(tmp_path: Path, offered: str) -> None:
     """Nothing goes on behind the back of who does not want it any more, and no lock is held."""
     cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
-    with debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers):
+    with debian_in_background(cache, python=offered, platform="linux/amd64", layers=layers):
         pass
     assert DebianSource(cache, offered, layers).make("linux/amd64").layers
 
@@ -57,7 +57,7 @@ def test_it_ends_with_the_block(tmp_path: Path, offered: str) -> None:
 def test_nothing_is_left_when_it_ends_early(tmp_path: Path, offered: str) -> None:
     """Neither files nor a program that it has started, which is in a group of its own."""
     cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
-    with debian_ahead(cache, python=offered, platform="linux/amd64", layers=layers):
+    with debian_in_background(cache, python=offered, platform="linux/amd64", layers=layers):
         wait_for(lambda: any("ld-linux" in command for command in commands(cache)))  # compiles
     assert list((cache / "bases").glob(".partial-*")) == []
     assert commands(cache) == []

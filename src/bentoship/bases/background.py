@@ -22,13 +22,15 @@ from bentoship.system.process import Completed, background, environment
 _CHILD = """\
 import sys
 sys.path.insert(0, sys.argv[1])
-from bentoship.bases.ahead import main
+from bentoship.bases.background import main
 main()
 """
 
 
 @contextmanager
-def debian_ahead(cache: Path, *, python: str, platform: str, layers: LayerCache) -> Iterator[Callable[[], None]]:
+def debian_in_background(
+    cache: Path, *, python: str, platform: str, layers: LayerCache
+) -> Iterator[Callable[[], None]]:
     """Begin to make a base; what is not done when the block ends is left, and begun anew the next time.
 
     Args: as of `DebianSource`, which finds the base when it is there.

@@ -1,0 +1,116 @@
+"""A limit for what the layer cache keeps: what has not been used for longest goes first.
+
+A file's time is that of its last use. A blob that an image of a project has, too, is a second name of the file there:
+removing it would free nothing, so it neither counts nor goes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_DIGEST = re.compile(rb"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class CachedFile:
+    """A blob or a segment that nothing but the cache has.
+
+    Args:
+        path: where it lies.
+        size: in bytes.
+        used: when it was last used, in seconds since 1970.
+    """
+
+    path: Path
+    size: int
+    used: float
+
+
+def excess(files: Sequence[CachedFile], limit: int, needed: Collection[str] = ()) -> list[CachedFile]:
+    """Return what has to go so that the others fit, which have been used since.
+
+    Args:
+        files: all that there are.
+        limit: the bytes that may stay.
+        needed: names of files that stay in any case.
+    """
+    surplus = sum(file.size for file in files) - limit
+    removed = []
+    for file in sorted(files, key=lambda file: (file.used, file.path)):
+        if surplus <= 0:
+            break
+        if file.path.name not in needed:
+            removed.append(file)
+            surplus -= file.size
+    return removed
+
+
+def cached_files(folder: Path) -> list[CachedFile]:
+    """Return the blobs and segments of a cache that no image of a project has, too."""
+    infos = [(Path(entry.path), entry.stat()) for entry in _entries(folder) if not entry.name.endswith(".json")]
+    return [CachedFile(path, info.st_size, info.st_mtime) for path, info in infos if info.st_nlink == 1]
+
+
+def trim(folder: Path, limit: int, needed: Collection[str] = ()) -> int:
+    """Remove what a cache has beyond its limit, and what runs that died left unfinished in it.
+
+    Nobody else may use the cache meanwhile. It is looked through only when something has been put there since the last
+    time, or the limit is another one.
+
+    Args:
+        folder: the cache.
+        limit: in bytes.
+        needed: names of blobs that stay in any case.
+
+    Returns: the number of bytes that were freed.
+    """
+    looked = folder / ".limit"
+    if not _has_changed(folder, looked, limit):
+        return 0
+    for entry in _entries(folder):
+        if entry.name.startswith("."):
+            Path(entry.path).unlink()
+    removed = excess(cached_files(folder), limit, needed)
+    for file in removed:
+        file.path.unlink()
+    forget(folder, {file.path.stem for file in removed})
+    looked.write_text(str(limit), "utf-8")
+    return sum(file.size for file in removed)
+
+
+def forget(folder: Path, names: Collection[str]) -> None:
+    """Remove the records of a cache that are of files which are gone, or name them.
+
+    Args:
+        folder: the cache.
+        names: of the files, 64 hex digits each.
+    """
+    gone = {name.encode() for name in names}
+    for record in [*folder.glob("keys/*.json"), *folder.glob("packages/*.json")] if gone else []:
+        if not gone.isdisjoint([record.stem.encode(), *_DIGEST.findall(record.read_bytes())]):
+            record.unlink(missing_ok=True)
+
+
+def _has_changed(folder: Path, looked: Path, limit: int) -> bool:
+    try:
+        last = looked.stat().st_mtime_ns
+        return looked.read_text("utf-8") != str(limit) or any(
+            place.stat().st_mtime_ns > last for place in _places(folder) if place.is_dir()
+        )
+    except FileNotFoundError:
+        return True
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    for place in _places(folder):
+        with suppress(FileNotFoundError), os.scandir(place) as entries:
+            yield from list(entries)
+
+
+def _places(folder: Path) -> tuple[Path, Path]:
+    return folder / "blobs" / "sha256", folder / "packages"

@@ -1,0 +1,346 @@
+"""BentoML's insides that the publisher relies on: each test fails when BentoML changes one of them.
+
+Every program here is a process of its own, since the hooks change Python and BentoML for all that comes after.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bentoship.bento.content import retitle
+from bentoship.bento.inputs import NEVER_PACKED, packed_files, read_bentofile
+from tests.support.bento import append, edit, make_project, save_model
+from tests.support.site import ROOT
+
+PRELUDE = """\
+import json, os, sys
+from dataclasses import asdict
+from pathlib import Path
+import bentoml
+from bentoship.bento import bentoml_adapter as adapter
+"""
+
+
+def run_python(code: str, home: Path, *args: object) -> Any:
+    """Run a program that has the adapter, and return the value that it leaves in `result`; it ends as a child does."""
+    end = "\nprint(json.dumps(result), flush=True)\nos._exit(0)\n"
+    env = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "PYTHONPATH": str(ROOT / "src")}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    program = [sys.executable, "-c", PRELUDE + code + end, *map(str, args)]
+    done = subprocess.run(program, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+BUILD = """\
+adapter.follow_includes()
+options = json.loads(sys.argv[1])
+path = adapter.build(options, Path(sys.argv[2]), Path(sys.argv[3]), "linux/amd64")
+result = [str(path), adapter.describe(path, options)]
+"""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A Bento that the adapter has built, with all that the publisher reads of one."""
+
+    project: Path
+    home: Path
+    scratch: Path
+    path: Path
+    description: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A Bento with a model, variables and labels, out of a project of whose files some are not packed."""
+    folder = tmp_path_factory.mktemp("built")
+    context = make_project(folder / "project", model=True)
+    save_model(context.bentoml_home, "one")
+    edit(context.bentofile, "include:\n  - service.py\n  - data/\n", "")
+    append(context.bentofile, "envs: [{name: MODE, value: fast}, {name: TOKEN, stage: build}]\nlabels: {team: sky}")
+    (context.folder / ".bentoignore").write_text("other.txt\n", "utf-8")
+    (context.folder / "data" / "link.txt").symlink_to("words.txt")
+    (context.folder / ".env").write_text("secret", "utf-8")
+    options = read_bentofile(context.bentofile)
+    options["exclude"] += NEVER_PACKED
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    path, description = run_python(BUILD, context.bentoml_home, json.dumps(options), context.folder, scratch)
+    return Built(context.folder, context.bentoml_home, scratch, Path(path), description)
+
+
+@pytest.mark.parametrize("hook", [False, True])
+def test_byte_code_of_the_users_files_is_not_written(tmp_path: Path, hook: bool) -> None:
+    """Python writes it beside every module that it imports; with the hook, beside those of others alone."""
+    for name in ("own", "foreign"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}_module.py").touch()
+    call = "adapter.leave_no_byte_code(lambda path: path.startswith(sys.argv[1]))" if hook else ""
+    code = f"{call}\nsys.path += sys.argv[1:]\nimport own_module, foreign_module\nresult = None"
+    run_python(code, tmp_path / "home", tmp_path / "own", tmp_path / "foreign")
+    assert (tmp_path / "foreign" / "__pycache__").is_dir()
+    assert (tmp_path / "own" / "__pycache__").is_dir() is not hook
+
+
+@pytest.mark.parametrize("hook", [False, True])
+def test_bentoml_reads_yaml_by_safe_load(tmp_path: Path, hook: bool) -> None:
+    """Its bentofiles are parsed in Python; with the hook, in C."""
+    project = make_project(tmp_path / "project")
+    code = f"""\
+{"adapter.parse_yaml_in_c()" if hook else ""}
+from bentoml._internal.bento.build_config import BentoBuildConfig
+files = set()
+sys.setprofile(lambda frame, event, value: files.add(frame.f_code.co_filename))
+BentoBuildConfig.from_file(sys.argv[1])
+sys.setprofile(None)
+result = any(Path(file).parts[-2:] == ("yaml", "scanner.py") for file in files)
+"""
+    assert run_python(code, project.bentoml_home, project.bentofile) is not hook
+
+
+@pytest.mark.parametrize(("hook", "requirements"), [(False, "-r more.txt\n"), (True, "attrs>=25\n")])
+def test_bentoml_reads_requirements_by_its_image(tmp_path: Path, hook: bool, requirements: str) -> None:
+    """It copies a line that includes another file as it is; with the hook, the file's own lines are there instead."""
+    project = make_project(tmp_path / "project")
+    code = f"""\
+{"adapter.follow_includes()" if hook else ""}
+from _bentoml_sdk.images import populate_image_from_build_config
+from bentoml._internal.bento.build_config import BentoBuildConfig
+os.chdir(sys.argv[1])
+image = populate_image_from_build_config(None, BentoBuildConfig.from_file("bentofile.yaml"), ".")
+result = image.run("true").python_requirements, image.post_commands
+"""
+    result = run_python(code, project.bentoml_home, project.folder)
+    assert result == [f"{requirements}bentoml==1.4.39\n", ["true"]]
+
+
+def test_bentoml_itself_builds_in_the_users_store(tmp_path: Path) -> None:
+    """Where it stumbles over a Bento that it cannot read."""
+    project = make_project(tmp_path / "project")
+    (project.store / "echo" / "abc").mkdir(parents=True)
+    (project.store / "echo" / "latest").write_text("abc", "utf-8")
+    code = """\
+adapter.follow_includes()
+os.chdir(sys.argv[1])
+try:
+    bentoml.bentos.build_bentofile()
+except bentoml.exceptions.BentoMLException as error:
+    result = str(error)
+"""
+    assert "does not contain a 'bento.yaml'" in run_python(code, project.bentoml_home, project.folder)
+
+
+def test_bentoml_takes_a_store_for_bentos(built: Built) -> None:
+    """It puts a Bento at NAME/VERSION there, notes that it is the latest, and leaves the user's store alone."""
+    assert built.path == built.scratch / "bentos" / "echo" / "building"
+    assert built.path.with_name("latest").read_text("utf-8") == "building"
+    assert list(built.home.glob("bentos/*")) == []
+
+
+@pytest.mark.parametrize(("hook", "place"), [(False, "home/tmp"), (True, "scratch")])
+def test_bentoml_takes_a_folder_for_what_it_puts_together(tmp_path: Path, hook: bool, place: str) -> None:
+    """It leaves there what it could not build, by a name that messages of uv are cleared of."""
+    project = make_project(tmp_path / "project")
+    (project.folder / "requirements.txt").write_text("a @ file:///no/such.whl\n", "utf-8")
+    edit(project.bentofile, "  lock_packages: false\n", "")
+    (tmp_path / "scratch").mkdir()
+    own = "adapter.build(json.loads(sys.argv[3]), Path(sys.argv[1]), Path(sys.argv[2]), 'linux/amd64')"
+    code = f"""\
+os.chdir(sys.argv[1])
+try:
+    {own if hook else "bentoml.bentos.build_bentofile()"}
+except bentoml.exceptions.BentoMLException as error:
+    result = str(error)
+"""
+    options = json.dumps(read_bentofile(project.bentofile))
+    result = run_python(code, tmp_path / "home", project.folder, tmp_path / "scratch", options)
+    assert "lock" in result
+    assert [path.parent for path in tmp_path.glob("**/bentoml_bento_echo*")] == [tmp_path / place]
+
+
+def test_bentoml_packs_the_files_that_are_expected(built: Built) -> None:
+    """Those that decide whether a Bento is up to date, and the bentofile itself, all below src/; links stay links."""
+    files = {path.relative_to(built.path / "src").as_posix() for path in (built.path / "src").rglob("*")}
+    expected = packed_files(built.project, read_bentofile(built.project / "bentofile.yaml"))
+    assert files == {"bentofile.yaml", "data", *(path.relative_to(built.project).as_posix() for path in expected)}
+    assert {"data/words.txt", "service.py"} < files
+    assert not files & {".env", "data/other.txt", "data/secret.txt"}
+    assert (built.path / "src" / "data" / "link.txt").is_symlink()
+
+
+def test_what_bentoml_never_packs_is_known(tmp_path: Path) -> None:
+    """Its own patterns are among ours, which say what decides whether a Bento is up to date."""
+    code = """\
+from bentoml._internal.bento.build_config import BentoPathSpec
+result = [pattern.pattern for pattern in BentoPathSpec([], [], sys.argv[1]).extra.patterns]
+"""
+    patterns = {pattern.rstrip("/") for pattern in run_python(code, tmp_path / "home", tmp_path)}
+    assert ".venv" in patterns
+    assert patterns <= {pattern.rstrip("/") for pattern in NEVER_PACKED}
+
+
+def test_bentoml_titles_a_readme_with_name_and_version(built: Built) -> None:
+    """In its first line, where another version can be put."""
+    readme = (built.path / "README.md").read_bytes()
+    assert readme.startswith(b"# Echo:building\n")
+    assert retitle(readme, "building", "two") == readme.replace(b"building", b"two", 1)
+
+
+def test_bentoml_writes_what_is_read_of_a_bento(built: Built) -> None:
+    """Its version and time each in a line of bento.yaml, and its requirements and their lock in env/python."""
+    lines = (built.path / "bento.yaml").read_text("utf-8").splitlines()
+    assert "version: building" in lines
+    assert [line.partition(" '20")[0] for line in lines if line.startswith("creation_time")] == ["creation_time:"]
+    for name in ("requirements.in", "requirements.txt"):
+        assert "bentoml==1.4.39" in (built.path / "env" / "python" / name).read_text("utf-8")
+
+
+def test_bentoml_tells_what_a_bento_is(built: Built) -> None:
+    """Its name, models, variables and labels."""
+    assert {name: built.description[name] for name in ("name", "version", "python_version", "envs", "labels")} == {
+        "name": "echo",
+        "version": "building",
+        "python_version": "3.11",
+        "envs": [
+            {"name": "MODE", "value": "fast", "stage": "all"},
+            {"name": "TOKEN", "value": "", "stage": "build"},
+        ],
+        "labels": {"team": "sky"},
+    }
+    model = built.home / "models" / "echo_model" / "one"
+    assert built.description["models"] == [{"name": "echo_model", "version": "one", "path": str(model), "metadata": {}}]
+    assert (model / "model.yaml").is_file()
+    assert model.with_name("latest").read_text("utf-8") == "one"
+
+
+def test_defaults_that_bentoml_fills_in_are_known(built: Built) -> None:
+    """A base image and a first command, which nobody has asked for and which need no Dockerfile."""
+    image = yaml.safe_load((built.path / "bento.yaml").read_text("utf-8"))["image"]
+    assert image["base_image"] == "python:3.11-slim"
+    assert len(image["commands"]) == 1
+    assert built.description["base_image"] == ""
+    assert built.description["needs_dockerfile"] == ["the variable TOKEN of stage build"]
+
+
+def test_bentoml_tells_which_models_are_of_other_registries(built: Built, tmp_path: Path) -> None:
+    """Those need a Dockerfile, which downloads them."""
+    info = yaml.safe_load((built.path / "bento.yaml").read_text("utf-8"))
+    info["models"] = [{**info["services"][0]["models"][0], "tag": "other:two", "registry": "huggingface"}]
+    (tmp_path / "bento.yaml").write_text(yaml.safe_dump(info), "utf-8")
+    description = run_python("result = adapter.describe(Path(sys.argv[1]), {})", built.home, tmp_path)
+    assert "the model other:two of huggingface" in description["needs_dockerfile"]
+    assert [model["name"] for model in description["models"]] == ["echo_model"]
+
+
+def test_bentoml_has_a_first_format(tmp_path: Path) -> None:
+    """Of a Bento in it BentoML tells no image, so that it needs a Dockerfile."""
+    project = make_project(tmp_path / "project")
+    options = {**read_bentofile(project.bentofile), "docker": {"cuda_version": "12"}}
+    (tmp_path / "scratch").mkdir()
+    args = (json.dumps(options), project.folder, tmp_path / "scratch")
+    _, description = run_python(BUILD, project.bentoml_home, *args)
+    assert [reason.partition(",")[0] for reason in description["needs_dockerfile"]] == ["conda"]
+
+
+def test_an_exported_model_is_imported_once(tmp_path: Path) -> None:
+    """BentoML exports a model with its name and version in model.yaml, and does not import one that is there."""
+    save_model(tmp_path / "from", "one")
+    archive = tmp_path / "m.bentomodel"
+    run_python("result = bentoml.models.export_model('echo_model:one', sys.argv[1])", tmp_path / "from", archive)
+    code = "result = [adapter.import_model(Path(sys.argv[1])) for _ in range(2)]"
+    assert run_python(code, tmp_path / "to", archive) == ["echo_model:one", None]
+    assert (tmp_path / "to" / "models" / "echo_model" / "one" / "model.yaml").is_file()
+
+
+def test_packages_are_locked_for_what_bentoml_takes_by_default(tmp_path: Path) -> None:
+    """Then its own lock of a Bento is the one that is asked for."""
+    code = "from bentoml._internal.configuration import DEFAULT_LOCK_PLATFORM as result"
+    expected = run_python(code, tmp_path)
+    assert run_python("result = adapter.LOCK_PLATFORMS", tmp_path)["linux/amd64"] == expected
+
+
+FAILURES = {
+    "an unknown key": (
+        "BentoBuildConfig.load({'service': 'a:b', 'includs': []})",
+        ("unknown key", "unknown key: includs"),
+    ),
+    "an unknown key of docker": (
+        "BentoBuildConfig.load({'docker': {'distr': 'debian'}})",
+        ("unknown key", "unknown key in its section docker: distr"),
+    ),
+    "an unknown key of python": (
+        "BentoBuildConfig.load({'python': {'pakages': []}})",
+        ("unknown key", "unknown key in its section python: pakages"),
+    ),
+    "a model that a service declares": (
+        "bentoml.models.BentoModel('a:b').to_info()",
+        ("missing model", "Model a:b could not be found locally"),
+    ),
+    "a model that a service loads": (
+        "bentoml.models.BentoModel('a:b').resolve()",
+        ("missing model", "Model a:b could not be found locally"),
+    ),
+    "a model that is asked for": ("bentoml.models.get('a:b')", ("missing model", "Model 'a:b' is not found in")),
+    "the latest model": ("bentoml.models.get('a')", ("missing model", "no Models with name 'a' exist in")),
+    "a Bento": ("bentoml.bentos.get('a:b')", ("other", "Bento 'a:b' is not found in")),
+    "a model that is there": (
+        "for _ in range(2):\n with bentoml.models.create('c:d'): pass",
+        ("other", "Item 'c:d' already exists"),
+    ),
+    "a lock": (
+        "Image(python_requirements='a @ file:///no/such.whl')._freeze_python_requirements(Path(sys.argv[1]))",
+        ("lock", "Failed to lock PyPI packages"),
+    ),
+    "a lock in the first format": (
+        "PythonOptions(packages=['a @ file:///no/such.whl']).with_defaults().write_to_bento(Path(sys.argv[1]), '.')",
+        ("lock", "Failed to lock PyPI packages"),
+    ),
+    "a module that is not there": (
+        "import_service('absent:Echo', working_dir=sys.argv[1])",
+        ("service", "ModuleNotFoundError: No module named 'absent'"),
+    ),
+    "a service that is not there": (
+        "import_service('json:Echo', working_dir=sys.argv[1])",
+        ("service", "AttributeError: module 'json' has no attribute 'Echo'"),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """What the adapter makes of each of them, all in one process."""
+    folder = tmp_path_factory.mktemp("failures")
+    (folder / "src").mkdir()
+    code = """\
+from _bentoml_sdk.images import Image
+from bentoml._internal.bento.build_config import BentoBuildConfig, PythonOptions
+from bentoml._internal.service.loader import import_service
+result = {}
+for name, statement in json.loads(sys.argv[2]).items():
+    try:
+        exec(statement)
+    except Exception as error:
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[-1]
+        result[name] = asdict(adapter.failure_of(error))
+"""
+    statements = json.dumps({name: statement for name, (statement, _) in FAILURES.items()})
+    return dict(run_python(code, folder / "home", folder, statements))
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_bentoml_raises_what_tells_the_kind_of_failure(failures: dict[str, dict[str, str]], name: str) -> None:
+    """By the type of the error, or of what has raised it."""
+    kind, message = FAILURES[name][1]
+    assert failures[name]["kind"] == kind
+    assert failures[name]["message"].startswith(message)

@@ -1,0 +1,63 @@
+"""A port that hands on to a server whatever comes, TLS or not, and counts the connections."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_PIECE = 1 << 16
+
+
+class Forwarder:
+    """Where it listens, and how many have come.
+
+    Args:
+        host: its "HOST:PORT".
+    """
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.connections = 0
+
+
+@contextmanager
+def forwarding(upstream: str) -> Iterator[Forwarder]:
+    """A forwarder, as long as the block lasts.
+
+    Args:
+        upstream: "HOST:PORT" of the server.
+    """
+    host, _, port = upstream.rpartition(":")
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            forwarder.connections += 1
+            with socket.create_connection((host, int(port))) as server:
+                back = threading.Thread(target=_pump, args=(server, self.request), daemon=True)
+                back.start()
+                _pump(self.request, server)
+                back.join()
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        block_on_close = False
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        forwarder = Forwarder(f"127.0.0.1:{server.server_address[1]}")
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield forwarder
+        finally:
+            server.shutdown()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    """Hand on what comes from one side, and its end."""
+    with suppress(OSError):
+        while piece := source.recv(_PIECE):
+            target.sendall(piece)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
