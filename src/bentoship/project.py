@@ -134,8 +134,7 @@ class Run:
     def __init__(self, project: Project, reporter: Reporter) -> None:
         self.project = project
         self.reporter = reporter
-        self.network = network_settings()
-        self.session = Session(self.network)
+        self.session = Session(network_settings())
         self.seconds: dict[str, float] = {}
         """How long each step took, without the steps that it took along."""
         self.layers = LayerCache(project.settings.cache / "layers")
@@ -158,7 +157,7 @@ class Run:
             return GenericProvider(settings.registry)
         from bentoship.providers.google import GoogleRegistry
 
-        return GoogleRegistry(settings.google, self.network, self.reporter.say)
+        return GoogleRegistry(settings.google, self.session.http, self.reporter.say)
 
     def use_cache(self) -> SharedFolder:
         """Keep other runs from clearing up the layers, from the first call on until this one has ended."""

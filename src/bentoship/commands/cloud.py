@@ -11,6 +11,7 @@ from bentoship.commands import terminal as console
 from bentoship.providers import Provider
 from bentoship.providers.google import GoogleRegistry
 from bentoship.settings import environment, load
+from bentoship.stores.http import Http
 from bentoship.system.network import network_settings
 
 
@@ -26,7 +27,7 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
     """
     environment.export(folder)
     settings = load(folder, complete=False).google
-    lists = GoogleRegistry(settings, network_settings(), lambda _, text: console.say(what, text)).lists
+    lists = GoogleRegistry(settings, Http(network_settings()), lambda _, text: console.say(what, text)).lists
     rows: list[dict[str, str]] = getattr(lists, what)()
     if as_json:
         console.result(json.dumps(rows, indent=2, ensure_ascii=False))

@@ -15,7 +15,6 @@ from bentoship.stores import docker_config
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.http import Http
 from bentoship.system import process
-from bentoship.system.network import Network
 
 if TYPE_CHECKING:
     from bentoship.providers.google.account import Account
@@ -32,15 +31,15 @@ class GoogleRegistry:
 
     Args:
         settings: which repository, and how it is to be.
-        network: proxies and certificates.
+        http: connections to Google's APIs and token servers.
         tell: gets in words what takes a while: the task, and a sentence.
     """
 
     def __init__(
-        self, settings: GoogleSettings, network: Network, tell: Callable[[str, str], None] = lambda *_: None
+        self, settings: GoogleSettings, http: Http, tell: Callable[[str, str], None] = lambda *_: None
     ) -> None:
         self._settings = settings
-        self._http = Http(network)
+        self._http = http
         self._tell = tell
         self._place = GenericProvider(settings.address)
         self._step = "auth"

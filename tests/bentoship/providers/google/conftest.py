@@ -9,6 +9,7 @@ import pytest
 
 from bentoship.providers.google import GoogleRegistry
 from bentoship.settings import google as google_settings
+from bentoship.stores.http import Http
 from bentoship.system.network import network_settings
 from tests.support.google import Google
 
@@ -48,7 +49,7 @@ def provider(google: Google) -> Provider:
         settings = google_settings.read({**google.environment, **given}, mistakes, complete=True)
         assert not mistakes
         return GoogleRegistry(
-            settings, network_settings(), lambda _, text: None if messages is None else messages.append(text)
+            settings, Http(network_settings()), lambda _, text: None if messages is None else messages.append(text)
         )
 
     return make
