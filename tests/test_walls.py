@@ -43,8 +43,9 @@ TOOLS = {
     "bentoml _bentoml_sdk _bentoml_impl cattrs": "bentoship.bento.bentoml_adapter celestial_bodies",
     "docker": "bentoship.docker",
     "google": "bentoship.providers.google",
-    "grpc atexit": "",
-    "requests": "bentoship.docker bentoship.providers.google",
+    "atexit": "",
+    "grpc": "",  # what Google's clients bring along takes longer to import than a publish does
+    "requests": "bentoship.docker",
     "urllib3": "bentoship.stores bentoship.docker bentoship.verify.sample",
     "rich": "bentoship.commands.terminal",
     "dotenv": "bentoship.settings.environment",

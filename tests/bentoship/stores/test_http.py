@@ -14,7 +14,6 @@ from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores import http
-from bentoship.stores.http import Http
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.system.network import Network
@@ -200,6 +199,24 @@ def test_a_redirect_never_leads_out_of_tls(tmp_path: Path) -> None:
         assert len(encrypted.asked) > 2
 
 
+def test_an_exchange_ends_with_all_of_the_answer() -> None:
+    """One that breaks off, or does not come in time, is none."""
+    client = http.Http(Network())
+    with answering(200, body=b"all of it") as server:
+        assert client.exchange("Ask", "GET", f"http://{server.host}/", {}).data == b"all of it"
+    with (
+        answering(200, {"Content-Length": "99", "Connection": "close"}, b"a part") as server,
+        pytest.raises(RegistryError, match="was cut") as caught,
+    ):
+        client.exchange("Ask", "GET", f"http://{server.host}/", {})
+    assert caught.value.temporary
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(RegistryError, match="stopped answering"):
+            client.exchange("Ask", "GET", f"http://127.0.0.1:{silent.getsockname()[1]}/", {}, timeout=0.2)
+    assert 0.2 <= time.monotonic() - began < 10
+
+
 def test_connections_are_kept_but_not_when_they_lay_idle(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """A firewall may have dropped them meanwhile, without telling either side."""
     with forwarding(registry.host) as forwarder:
@@ -210,21 +227,3 @@ def test_connections_are_kept_but_not_when_they_lay_idle(registry: Registry, mon
         monkeypatch.setattr(http, "IDLE_TIMEOUT", 0.0)
         assert store.exists(layer)
         assert forwarder.connections == 2
-
-
-def test_an_exchange_ends_with_all_of_the_answer() -> None:
-    """One that breaks off, or does not come in time, is none."""
-    connections = Http(Network())
-    with answering(200, body=b"all of it") as server:
-        assert connections.exchange("Ask", "GET", f"http://{server.host}/", {}).data == b"all of it"
-    with (
-        answering(200, {"Content-Length": "99", "Connection": "close"}, b"a part") as server,
-        pytest.raises(RegistryError, match="was cut") as caught,
-    ):
-        connections.exchange("Ask", "GET", f"http://{server.host}/", {})
-    assert caught.value.temporary
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        began = time.monotonic()
-        with pytest.raises(RegistryError, match="stopped answering"):
-            connections.exchange("Ask", "GET", f"http://127.0.0.1:{silent.getsockname()[1]}/", {}, timeout=0.2)
-    assert 0.2 <= time.monotonic() - began < 10

@@ -31,7 +31,7 @@ class GoogleRegistry:
 
     Args:
         settings: which repository, and how it is to be.
-        http: the connections to use.
+        http: connections to Google's APIs and token servers.
         tell: gets in words what takes a while: the task, and a sentence.
     """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,24 @@ def test_a_proxy_that_lets_nobody_through(
     error = refusal(provider(GCP_API_ENDPOINT="https://{service}.example.com"))
     assert "does not let us through (Tunnel connection failed: 403 " in error.why
     assert "HTTPS_PROXY" in error.hint
+
+
+def test_a_proxy_that_wants_an_account(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How it is given is told."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None: ...
+
+        def do_CONNECT(self) -> None:
+            self.send_error(407)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as proxy:
+        threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_port}")
+        error = refusal(provider(GCP_API_ENDPOINT=GOOGLES))
+        proxy.shutdown()
+    assert "407 Proxy Authentication Required" in error.why
+    assert error.hint == "The proxy wants an account: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
 
 
 def through(provider: Provider, google: Google, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
