@@ -13,8 +13,7 @@ from bentoship import bento as bentos
 from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.assembly.plan import PlannedImage, Unplanned
 from bentoship.backend import Backend, Built, Pushed
-from bentoship.bases import BaseSource
-from bentoship.bases.choice import DEBIAN, choose_base
+from bentoship.bases import DEBIAN, BaseSource, choose_base
 from bentoship.bento import Bento
 from bentoship.bento.inputs import wanted_base
 from bentoship.errors import DamagedError, StoreError

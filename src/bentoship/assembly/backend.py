@@ -21,7 +21,7 @@ from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import distinct
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
-from bentoship.packages.staging import Staged, staging
+from bentoship.packages.install import Staged, staging
 from bentoship.stores import Registry, Store, transfer
 from bentoship.stores.graph import below
 from bentoship.stores.layout import LayoutStore

@@ -15,9 +15,8 @@ from bentoship.image.layer import Entry, Layer, Stream, folder, symlink, tar_str
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers.cache import LayerCache, measured
 from bentoship.layers.compression import MEMBER, is_worthwhile
-from bentoship.packages.install import VENV
+from bentoship.packages.install import VENV, Staged
 from bentoship.packages.layers import package_layers
-from bentoship.packages.staging import Staged
 from bentoship.system.records import key_of
 
 # Raise it when the content of a layer changes for the same inputs, so that those made before are made again.

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bentoship.layers.bytecode import Interpreter
 
 
+DEBIAN = "debian"
+
+
 @dataclass(frozen=True)
 class Base:
     """The system that everything else is put on.
@@ -70,3 +73,15 @@ class BaseSource(Protocol):
 
     def make(self, platform: str) -> Base:
         """Return the base for a platform, made or pulled unless it is there. Raises BaseImageError."""
+
+
+def choose_base(setting: str, bentofile: str, python: str, *, has_apt: bool) -> str:
+    """Return which base a Bento gets: "debian", or the name of an image; a rule, never what happens to be reachable.
+
+    Args:
+        setting: BASE_IMAGE; empty when unset.
+        bentofile: what the Bento asks for; empty when it does not.
+        python: the Bento's Python, such as "3.11".
+        has_apt: whether this host can assemble Debian's packages.
+    """
+    return setting or bentofile or (DEBIAN if has_apt else f"python:{python}-slim")

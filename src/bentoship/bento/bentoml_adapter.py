@@ -27,7 +27,7 @@ from bentoml.images import Image
 from bentoml.models import BentoModel
 from cattrs.errors import ForbiddenExtraKeysError
 
-from bentoship.bento.values import Failure, FailureKind
+from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.errors import causes
 from bentoship.image.platforms import ARCHITECTURES
 from bentoship.packages.requirements import flattened

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.child_process import LockError, build_in_child
 from bentoship.bento.inputs import input_states
 from bentoship.bento.records import closed_marker, described_bento, keep, last_record, record_of
 from bentoship.bento.revision import revise
@@ -69,6 +68,8 @@ def _revise_last(context: BuildContext, store: Path) -> dict[str, Any] | None:
 
 def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:
     """Build the Bento in a child, which does not ask the index for a lock that can be no other."""
+    from bentoship.bento.child_process import LockError, build_in_child  # not for one that is up to date
+
     closed = closed_marker(context)
     if closed.is_file():
         # What was downloaded for the lock may be gone, and a service may ask for packages by itself.

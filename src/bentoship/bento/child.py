@@ -17,10 +17,11 @@ from types import CodeType
 from typing import Any
 
 from bentoship.bento import bentoml_adapter
+from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint, trace_calls
 from bentoship.bento.inputs import NEVER_PACKED, input_states, read_bentofile
-from bentoship.bento.values import BuildContext, Failure, FailureKind
+from bentoship.bento.values import BuildContext
 from bentoship.errors import causes
 
 

@@ -7,12 +7,14 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import bentoship
 from bentoship.bento.inputs import read_bentofile
-from bentoship.bento.values import BuildContext, Failure, FailureKind
+from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
 from bentoship.system.process import environment, run
 
@@ -25,6 +27,29 @@ sys.path[:0] = order.pop("paths")
 from bentoship.bento.child import main
 main(**order)
 """
+
+
+class FailureKind(StrEnum):
+    """What keeps a Bento from being built."""
+
+    UNKNOWN_KEY = "unknown key"
+    LOCK = "lock"
+    MISSING_MODEL = "missing model"
+    SERVICE = "service"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no Bento.
+
+    Args:
+        message: the cause, in the words of whoever gave it.
+    """
+
+    kind: FailureKind
+    message: str
+
 
 _DOING_AND_HINT = {
     FailureKind.UNKNOWN_KEY: ("Read bentofile.yaml", "Correct or remove it."),

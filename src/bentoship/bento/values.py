@@ -1,10 +1,9 @@
-"""What a Bento is built from, what it is then, and why it could not be built: plain values."""
+"""What a Bento is built from, and what it is then: plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -120,25 +119,3 @@ class BuildContext:
     def exported_models(self) -> list[Path]:
         """The models that come with the project, for stores that lack them."""
         return sorted((self.folder / "model").glob("*.bentomodel"))
-
-
-class FailureKind(StrEnum):
-    """What keeps a Bento from being built."""
-
-    UNKNOWN_KEY = "unknown key"
-    LOCK = "lock"
-    MISSING_MODEL = "missing model"
-    SERVICE = "service"
-    OTHER = "other"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why there is no Bento.
-
-    Args:
-        message: the cause, in the words of whoever gave it.
-    """
-
-    kind: FailureKind
-    message: str

@@ -16,10 +16,9 @@ from bentoship.errors import DamagedError
 from bentoship.image.layer import Estimate, Layer, folders_of, tree
 from bentoship.layers.bytecode import Batch, Interpreter, compile_trees
 from bentoship.layers.segments import joined
-from bentoship.packages.install import Distribution, Target, distributions, with_byte_code
+from bentoship.packages.install import Distribution, Staged, Target, distributions, staging, with_byte_code
 from bentoship.packages.package import RECIPE, Job, Package, PackageEstimate
 from bentoship.packages.requirements import canonical_name
-from bentoship.packages.staging import Staged, staging
 from bentoship.system.records import key_of
 
 _SHARED = 24_000_000

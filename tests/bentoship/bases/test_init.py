@@ -2,7 +2,7 @@
 
 import pytest
 
-from bentoship.bases.choice import choose_base
+from bentoship.bases import choose_base
 
 
 @pytest.mark.parametrize(
