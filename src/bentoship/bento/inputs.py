@@ -1,7 +1,5 @@
 """Everything that a Bento is made of, so that nothing is built when nothing changed, and never less than that."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys
@@ -31,6 +29,7 @@ NEVER_PACKED = (
 )  # fmt: skip
 """Patterns of files that do not get into a Bento, whatever its bentofile includes."""
 
+_IGNORE = ".bentoignore"
 _NEVER_WALKED = frozenset(pattern.rstrip("/") for pattern in NEVER_PACKED)
 
 
@@ -94,7 +93,7 @@ def input_states(project: Path, bentofile: Path) -> dict[str, str]:
     files = {*packed_files(project, options), *_named_files(project, options), bentofile.resolve()}
     # BentoML packs the project's README.md when the bentofile has no description.
     files |= {project / "README.md"} if not options.get("description") else set()
-    files |= set(_below(project, ".bentoignore"))
+    files |= {project / name for name in filter(_is_ignore_file, _names_below(project))}
     return {_relative(file, project): file_state(file) for file in sorted(files)}
 
 
@@ -111,28 +110,34 @@ def packed_files(project: Path, options: Mapping[str, Any]) -> Iterator[Path]:
     """Yield the files that BentoML would pack: include, exclude and .bentoignore are read as it reads them."""
     include = _spec(options.get("include") or ["*"])
     exclude = _spec([*(options.get("exclude") or []), *NEVER_PACKED])
+    names = _names_below(project)
     ignores = {
-        file.parent: _spec(file.read_text("utf-8", errors="replace").splitlines())
-        for file in _below(project, ".bentoignore")
+        name.removesuffix(_IGNORE): _spec((project / name).read_text("utf-8", errors="replace").splitlines())
+        for name in filter(_is_ignore_file, names)
     }
-    for file in _below(project):
-        name = _relative(file, project)
-        ignored = (
-            spec.match_file(_relative(file, folder)) for folder, spec in ignores.items() if file.is_relative_to(folder)
-        )
-        if include.match_file(name) and not exclude.match_file(name) and not any(ignored):
-            yield file
+    for name in names:
+        if include.match_file(name) and not exclude.match_file(name):
+            ignored = (spec.match_file(name.removeprefix(at)) for at, spec in ignores.items() if name.startswith(at))
+            if not any(ignored):
+                yield project / name
 
 
 def _spec(patterns: list[str]) -> PathSpec[Any]:
     return PathSpec.from_lines("gitwildmatch", patterns)
 
 
-def _below(folder: Path, name: str = "") -> Iterator[Path]:
-    """Yield the files below a folder, all or those with a name; folders that are never packed are not walked."""
+def _names_below(folder: Path) -> list[str]:
+    """Return the paths of the files below a folder, from there; folders that are never packed are not walked."""
+    # Texts: a path object for each of hundreds of files takes longer than to find it.
+    names: list[str] = []
     for root, folders, files in os.walk(folder):
-        folders[:] = sorted(set(folders) - _NEVER_WALKED)
-        yield from (Path(root, file) for file in sorted(files) if not name or file == name)
+        folders[:] = set(folders) - _NEVER_WALKED
+        names += (f"{root}/{file}".removeprefix(f"{folder}/") for file in files)
+    return sorted(names)
+
+
+def _is_ignore_file(name: str) -> bool:
+    return name.rpartition("/")[2] == _IGNORE
 
 
 def _named_files(project: Path, options: object) -> Iterator[Path]:
