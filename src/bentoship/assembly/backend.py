@@ -1,7 +1,5 @@
 """Images put together from layers, without Docker, in an OCI image layout."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack

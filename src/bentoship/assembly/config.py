@@ -4,8 +4,6 @@ It keeps the contract of an image that `bentoml containerize` makes (bentoml/_in
 so that whoever runs the one can run the other.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any

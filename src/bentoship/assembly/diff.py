@@ -1,7 +1,5 @@
 """Why the layers of an image to be are not those that were published last: which files and packages differ."""
 
-from __future__ import annotations
-
 import filecmp
 import gzip
 import hashlib

@@ -1,7 +1,5 @@
 """An image from a base and a Bento: which layers it has, and how each is made."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 

@@ -1,7 +1,5 @@
 """What publish would do: which layers there will be, what each weighs, and what would be sent."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the image for one platform is made of, resolved once: plan reads it and makes nothing, assemble makes it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

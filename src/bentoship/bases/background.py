@@ -1,8 +1,6 @@
 """Debian's base made by a process beside this one: it needs half of the time that a first publish takes, and little
 of what the rest of it makes."""
 
-from __future__ import annotations
-
 import gc
 import json
 import signal

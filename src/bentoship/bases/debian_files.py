@@ -1,7 +1,5 @@
 """What of Debian's packages goes into a base, and what their scripts would have written there."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path

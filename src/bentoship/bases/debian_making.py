@@ -1,7 +1,5 @@
 """Making the files of a base from Debian's packages, and what of them goes into its layer."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

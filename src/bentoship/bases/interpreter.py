@@ -1,7 +1,5 @@
 """The Python of a base: where it lies in the image, which it is, and what on this machine compiles as it does."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

@@ -1,7 +1,5 @@
 """A base system from a registry: pulled once, its layers taken over as they are, its files unpacked to look at."""
 
-from __future__ import annotations
-
 import json
 import tarfile
 import zlib

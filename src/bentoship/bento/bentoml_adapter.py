@@ -3,8 +3,6 @@
 Nothing else of the publisher imports bentoml, whose import takes most of a second and reads the environment.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Build a project's Bento, at the least cost that gives the same one."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path

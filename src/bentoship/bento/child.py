@@ -4,8 +4,6 @@ One process per build: a second build in the same one would pack the first one's
 by its argument and answers into a file, because the service may print whatever it likes while it is imported.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """Have a process of its own build a Bento: the order that it gets, its answer, and the error that this may mean."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

@@ -1,7 +1,5 @@
 """What of a Bento goes into an image, free of all that differs between two builds, and the version that it gives."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

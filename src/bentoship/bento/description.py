@@ -4,8 +4,6 @@ A Bento's description (its routes, models, packages) comes from importing the se
 function that was not run then cannot change it, so that the import need not be repeated for it.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import sys

@@ -1,7 +1,5 @@
 """What is remembered of builds: which inputs gave which Bento, and how that lay in the store."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

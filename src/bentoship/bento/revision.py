@@ -1,7 +1,5 @@
 """A Bento from the one before it, where only bodies of functions have changed that its import does not run."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What lies on this machine for publishing, and how to be rid of it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from contextlib import suppress

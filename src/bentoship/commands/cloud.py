@@ -1,7 +1,5 @@
 """What a cloud has that publishing needs: services, projects, locations, as tables or for programs; and the rights."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

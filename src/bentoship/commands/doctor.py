@@ -1,7 +1,5 @@
 """What is there for publishing and what is not, told within a few seconds, without starting or changing anything."""
 
-from __future__ import annotations
-
 import json
 import sys
 import threading

@@ -1,7 +1,5 @@
 """The steps of publishing as tasks take them, and what is said at the end of all."""
 
-from __future__ import annotations
-
 from bentoship import publishing
 from bentoship.project import Published, Run, step
 from bentoship.publishing import auth, build, containerize, create_registry, enable_api, load, prepare, push, tag

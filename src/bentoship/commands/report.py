@@ -1,7 +1,5 @@
 """A plan in words for people, and as a document for programs."""
 
-from __future__ import annotations
-
 import functools
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What can be done with an image that was published: prove that it works."""
 
-from __future__ import annotations
-
 import functools
 
 from bentoship import bento as bentos

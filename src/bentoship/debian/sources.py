@@ -1,7 +1,5 @@
 """Which of a host's package sources are its distribution's own."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath

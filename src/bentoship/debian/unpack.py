@@ -1,7 +1,5 @@
 """Unpacking .deb files without root and without running their scripts."""
 
-from __future__ import annotations
-
 import io
 import subprocess
 import tarfile

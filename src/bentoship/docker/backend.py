@@ -1,7 +1,5 @@
 """Images by BentoML and Docker's engine, as one makes them by hand; tagged and pushed through the engine's API."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """BentoML's own containerization, run as its command and watched."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 import time

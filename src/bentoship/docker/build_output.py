@@ -1,7 +1,5 @@
 """What BentoML and Docker's builders write during a build, and what of it says why a build failed."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from itertools import takewhile

@@ -1,7 +1,5 @@
 """Whether `docker build` can use BuildKit, which depends on the engine and on the docker command."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Docker's engine, or another one that speaks its API: where it is, how it is reached, and what its failures mean."""
 
-from __future__ import annotations
-
 import os
 import socket
 from collections.abc import Iterator, Mapping

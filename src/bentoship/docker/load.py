@@ -1,7 +1,5 @@
 """An image of a store into Docker's engine, as `docker load` takes it, without a file in between."""
 
-from __future__ import annotations
-
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence

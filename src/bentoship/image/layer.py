@@ -1,7 +1,5 @@
 """Layers: what is in them, and their tar streams, the same to the byte wherever they are made."""
 
-from __future__ import annotations
-
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """Platforms: how they are written, and which image of an index is for one."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace

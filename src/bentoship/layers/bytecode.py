@@ -1,7 +1,5 @@
 """Byte-code for an image: made when it is assembled, since the user that runs it may not write beside the source."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

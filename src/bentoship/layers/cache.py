@@ -1,7 +1,5 @@
 """Layers on this machine: made once from their inputs, and found again by them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass

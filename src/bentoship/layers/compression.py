@@ -5,8 +5,6 @@ nothing but its input and its own version, which the lock fixes, at twice the sp
 buffers, so a layer becomes a row of gzip members (RFC 1952, section 2.2), each made on its own.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator
 

@@ -4,8 +4,6 @@ A file's time is that of its last use. A blob that an image of a project has, to
 removing it would free nothing, so it neither counts nor goes.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence

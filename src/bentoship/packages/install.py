@@ -1,7 +1,5 @@
 """The Python packages of an image: installed by uv for the image's platform, and laid out as a virtual environment."""
 
-from __future__ import annotations
-
 import csv
 import functools
 import io

@@ -1,7 +1,5 @@
 """The layers with a lock's packages: each is installed, compiled and compressed once, whatever lock it is in."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os

@@ -1,7 +1,5 @@
 """Locks: every package of an image with its exact version, for each platform, and whether each has a wheel there."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

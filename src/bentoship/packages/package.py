@@ -1,7 +1,5 @@
 """A package that was made for an image: found again by what it was made of."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Requirements files: what they say of packages, apart from where those are downloaded."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whose registry it is: what has to be done there before an image can be pushed, and as whom."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Protocol
 

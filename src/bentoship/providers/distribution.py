@@ -1,7 +1,5 @@
 """The program of the local registry: CNCF's distribution registry, installed or from Debian's package."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Any registry, by its address, with the account that docker login or podman login kept."""
 
-from __future__ import annotations
-
 import time
 
 from bentoship.image.reference import ImageReference

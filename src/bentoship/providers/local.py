@@ -1,7 +1,5 @@
 """A registry on this machine: the CNCF distribution registry, on loopback."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which process is which: ids are used again, so that one alone does not tell."""
 
-from __future__ import annotations
-
 import os
 import sys
 from contextlib import suppress

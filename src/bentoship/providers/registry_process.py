@@ -1,7 +1,5 @@
 """The process of the local registry: one for each cache folder, left running until it is stopped."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os

@@ -1,7 +1,5 @@
 """Settings: `.env` under the environment, read once into a frozen value, every mistake reported at once."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import re

@@ -1,7 +1,5 @@
 """`.env` and this process's environment: the one is read, the other gets what SDKs and children look for there."""
 
-from __future__ import annotations
-
 import io
 import os
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """What can be set for Google Artifact Registry."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

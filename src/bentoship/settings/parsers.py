@@ -1,7 +1,5 @@
 """What the text of a setting stands for. Each parser raises ValueError with what is allowed, as "has to be …"."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Where images lie: a folder or a registry, behind one protocol."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol

@@ -1,7 +1,5 @@
 """A registry's refusals, in its own words and with what to do next (OCI distribution spec, "Error Codes")."""
 
-from __future__ import annotations
-
 import json
 import re
 from datetime import UTC, datetime

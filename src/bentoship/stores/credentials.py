@@ -1,7 +1,5 @@
 """Accounts for registries, where docker login and podman login keep them."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Docker's configuration of registry accounts: where it is, and which credential helper it names."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """What an image consists of: its index, manifests and blobs, as they point at each other."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

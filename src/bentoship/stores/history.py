@@ -1,7 +1,5 @@
 """What earlier pushes have shown: how fast a registry takes bytes, and what a repository got last."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path

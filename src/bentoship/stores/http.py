@@ -1,7 +1,5 @@
 """HTTP to registries: connections, proxies and certificates, and what goes wrong there, in words."""
 
-from __future__ import annotations
-
 import http.client
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """Several stores as one to read from: those on this machine first."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

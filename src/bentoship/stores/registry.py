@@ -1,7 +1,5 @@
 """A repository in a registry, over HTTP (OCI distribution spec)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit

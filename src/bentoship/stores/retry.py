@@ -1,7 +1,5 @@
 """Trying again what may work the next time."""
 
-from __future__ import annotations
-
 import itertools
 import random
 import threading

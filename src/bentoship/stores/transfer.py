@@ -1,7 +1,5 @@
 """Copying an image from one store to another: what is missing, in parallel, and the tags last."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The files of an image, unpacked from its layers in a store."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import tarfile

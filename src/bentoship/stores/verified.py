@@ -1,7 +1,5 @@
 """Content that is checked while it is read."""
 
-from __future__ import annotations
-
 import hashlib
 
 from bentoship.errors import StoreError

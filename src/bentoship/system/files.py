@@ -1,7 +1,5 @@
 """Files that more than one process may use at once."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Folders that are made once, and whole: what caches keep that is more than a file."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

@@ -1,7 +1,5 @@
 """How this machine reaches others: proxies, certificates, and what an address names."""
 
-from __future__ import annotations
-
 import ipaddress
 import ssl
 import urllib.request

@@ -1,7 +1,5 @@
 """Doing several things at once, and ending them at once."""
 
-from __future__ import annotations
-
 import queue
 import threading
 import time

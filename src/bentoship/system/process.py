@@ -1,7 +1,5 @@
 """Child processes: their environment, output and end. Only this and settings.py read os.environ."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """What caches keep in small files: JSON behind its own digest, so that what is damaged counts as not there."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A system's files in a folder of ours: paths read as that system reads them, tars unpacked without root or trust."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tarfile

@@ -1,7 +1,5 @@
 """A folder that several processes use at once, and in which one may clear up only while it is alone."""
 
-from __future__ import annotations
-
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Figures as people read them."""
 
-from __future__ import annotations
-
 
 def size(count: float, *, exact: bool = True) -> str:
     """Return a number of bytes as people read it: 532 B, 41.2 kB, ~98.4 MB for an estimate."""

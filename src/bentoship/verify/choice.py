@@ -1,7 +1,5 @@
 """Which way to start an image: an engine where there is one, else without."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 

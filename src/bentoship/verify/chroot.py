@@ -1,7 +1,5 @@
 """An image's files, started by root with another /, on Linux: where users cannot have namespaces, and in containers."""
 
-from __future__ import annotations
-
 import os
 import stat
 import sys

@@ -1,7 +1,5 @@
 """Which image of a registry this machine can run."""
 
-from __future__ import annotations
-
 import platform
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """A service that runs as a process of this machine, on Linux."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """An image's files, started in namespaces of their own: without root and without an engine, on Linux."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Iterator, Sequence

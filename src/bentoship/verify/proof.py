@@ -1,7 +1,5 @@
 """The proof that a published image works: pulled by digest, started, asked, stopped."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Where a published image can be tried: an engine, or its unpacked files on this machine."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path

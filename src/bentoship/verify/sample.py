@@ -1,7 +1,5 @@
 """A service's sample request: what to ask it, and what it has to answer."""
 
-from __future__ import annotations
-
 import json
 import math
 import mimetypes

@@ -1,7 +1,5 @@
 """An image's files in a folder of this machine, made ready to be started without an engine."""
 
-from __future__ import annotations
-
 import shutil
 import tarfile
 import tempfile

@@ -1,7 +1,5 @@
 """As whom Google is asked: by the credentials that Google's own tools would find, in their order."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

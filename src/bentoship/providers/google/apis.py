@@ -1,7 +1,5 @@
 """Calls to Google's APIs over REST: where they go, how long they may take, and what is tried again."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """What a repository deletes by itself: the policies that settings ask for, and in words what they do."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -3,8 +3,6 @@
 Reasons are those of google/api/error_reason.proto and of each service; texts are looked at only where there is none.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,7 +1,5 @@
 """What Google Cloud has that publishing needs names of: services, projects, locations."""
 
-from __future__ import annotations
-
 import difflib
 import functools
 

@@ -1,7 +1,5 @@
 """The repositories of Artifact Registry: that of the settings, and those of its name in other locations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """A repository of Artifact Registry, as the settings want it, in Google's JSON."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from typing import Any
