@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from bentoship import bento as bentos
 from bentoship.assembly.backend import DirectBackend, Workplace
-from bentoship.assembly.plan import PlannedImage, Unplanned
 from bentoship.backend import Backend, Built, Pushed
 from bentoship.bases import DEBIAN, BaseSource, choose_base
 from bentoship.bento import Bento
@@ -24,6 +23,7 @@ from bentoship.stores import Store
 from bentoship.stores.graph import read_image
 
 if TYPE_CHECKING:
+    from bentoship.assembly.plan import PlannedImage, Unplanned
     from bentoship.docker.backend import DockerBackend
 
 _RECENT = 3600.0
@@ -91,6 +91,8 @@ def backend(run: Run) -> Backend:
 
 def planned_images(run: Run, bento: Bento) -> dict[str, PlannedImage] | Unplanned:
     """Return the images that there would be, by platform."""
+    from bentoship.assembly.plan import Unplanned  # publishing does without
+
     if run.project.settings.backend == "docker":
         return Unplanned(_docker_backend(run).outlook(bento))
     return _direct_backend(run).plan(bento)

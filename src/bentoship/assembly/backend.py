@@ -1,13 +1,15 @@
 """Images put together from layers, without Docker, in an OCI image layout."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bentoship.assembly.image import assemble
-from bentoship.assembly.plan import PlannedImage, planned_image
 from bentoship.assembly.recipe import Recipe, check, check_packages, recipes
 from bentoship.backend import Built, LayerSummary, Pushed
 from bentoship.bases import BaseSource, Outline
@@ -24,6 +26,9 @@ from bentoship.stores import Registry, Store, transfer
 from bentoship.stores.graph import below
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import Progress
+
+if TYPE_CHECKING:
+    from bentoship.assembly.plan import PlannedImage
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,8 @@ class DirectBackend:
 
         Raises: PackagesError when a package has no wheel for one of the platforms; UnsupportedBentoError.
         """
+        from bentoship.assembly.plan import planned_image  # publishing does without
+
         check(bento)
         source = self._source(bento)
         prepared = recipes(bento, map(source.outline, self._platforms), self._cache)

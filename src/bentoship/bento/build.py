@@ -66,7 +66,7 @@ def _revise_last(context: BuildContext, store: Path) -> dict[str, Any] | None:
 
 def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:
     """Build the Bento in a child, which does not ask the index for a lock that can be no other."""
-    from bentoship.bento.child_process import LockError, build_in_child  # not for one that is up to date
+    from bentoship.bento.child_process import LockError, build_in_child  # not needed when it is up to date
 
     closed = closed_marker(context)
     if closed.is_file():
