@@ -34,12 +34,26 @@ def put_image(store: Store, *, sizes: tuple[int, ...] = (20_000, 3_000), seed: i
 
     Returns: the manifest's descriptor.
     """
-    tars = [_tar(noise(size, seed * 100 + number)) for number, size in enumerate(sizes)]
+    contents = [{"content": noise(size, seed * 100 + number)} for number, size in enumerate(sizes)]
+    return put_image_of(store, *contents)
+
+
+def put_image_of(store: Store, *contents: dict[str, bytes], settings: dict[str, str] | None = None) -> Descriptor:
+    """Write an image of given files.
+
+    Args:
+        store: gets it.
+        contents: each layer's files, by their paths.
+        settings: what the configuration says of containers, such as their `User`.
+
+    Returns: the manifest's descriptor.
+    """
+    tars = [_tar(files) for files in contents]
     layers = [put(store, LAYER_TAR, tar) for tar in tars]
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {},
+        "config": settings or {},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]},
     }
     manifest = {
@@ -57,10 +71,11 @@ def put_index(store: Store, *images: Descriptor) -> Descriptor:
     return put(store, INDEX, json.dumps(index).encode())
 
 
-def _tar(content: bytes) -> bytes:
+def _tar(files: dict[str, bytes]) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
-        info = tarfile.TarInfo("content")
-        info.size = len(content)
-        archive.addfile(info, io.BytesIO(content))
+        for path, content in files.items():
+            info = tarfile.TarInfo(path)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
     return stream.getvalue()

@@ -13,9 +13,9 @@ from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.verify.runner import RemoteImage
 from bentoship.verify.unpacked import User, unpacked
-from tests.support.images import put, put_image
+from tests.support.images import put, put_image, put_image_of
 
-PASSWD = "root:x:0:0::/root:/bin/sh\nbentoml:x:1034:1035::/home/bentoml:/bin/bash\n"
+PASSWD = b"root:x:0:0::/root:/bin/sh\nbentoml:x:1034:1035::/home/bentoml:/bin/bash\n"
 
 
 def image(folder: Path, root: Descriptor, store: LayoutStore) -> RemoteImage:
@@ -48,12 +48,11 @@ def test_files_are_there_as_long_as_needed(tmp_path: Path) -> None:
 )
 def test_the_user_is_looked_up_in_the_image(tmp_path: Path, named: str, user: User) -> None:
     """By name or id, with a group or without."""
-    from bentoship.verify import unpacked as module
-
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc" / "passwd").write_text(PASSWD, "utf-8")
-    (tmp_path / "etc" / "group").write_text("root:x:0:\nstars:x:50:\n", "utf-8")
-    assert module._user(tmp_path, named) == user
+    store = LayoutStore(tmp_path / "store")
+    files = {"etc/passwd": PASSWD, "etc/group": b"root:x:0:\nstars:x:50:\n"}
+    root = put_image_of(store, files, settings={"User": named})
+    with unpacked(image(tmp_path, root, store)) as system:
+        assert system.user == user
 
 
 def test_a_damaged_image_is_told(tmp_path: Path) -> None:
