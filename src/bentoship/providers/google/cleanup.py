@@ -2,8 +2,8 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.cloud.artifactregistry_v1.types import CleanupPolicy, DockerImage
@@ -27,20 +27,17 @@ def policies(settings: GoogleSettings) -> dict[str, Any]:
     return {policy.id: json.loads(CleanupPolicy.to_json(policy, **style)) for policy in made}
 
 
-def images(found: Iterable[Mapping[str, Any]]) -> list[DockerImage]:
-    """Return the images of a list in Google's JSON."""
-    return [DockerImage.from_json(json.dumps(image), ignore_unknown_fields=True) for image in found]
-
-
-def dry_run_notice(settings: GoogleSettings, images: Sequence[DockerImage] | None, now: datetime) -> str:
+def dry_run_notice(settings: GoogleSettings, found: Iterable[Mapping[str, Any]] | None) -> str:
     """Return what a dry run would delete, and how it is made real.
 
     Args:
         settings: with a dry run.
-        images: those in the repository; None when they cannot be told.
-        now: the time with its zone.
+        found: the images in the repository, in Google's JSON; None when they cannot be told.
     """
-    count = "" if images is None else f"; now {len(deletable(settings, images, now))} of {len(images)}"
+    count = ""
+    if found is not None:
+        images = [DockerImage.from_json(json.dumps(image), ignore_unknown_fields=True) for image in found]
+        count = f"; now {len(deletable(settings, images, datetime.now(UTC)))} of {len(images)}"
     kept = f", but for the newest {settings.keep} of each name" if settings.keep else ""
     return (
         f"Cleaning up is a dry run: Google only logs that it would delete images without a tag after "
@@ -52,7 +49,12 @@ def dry_run_notice(settings: GoogleSettings, images: Sequence[DockerImage] | Non
 def deletable(settings: GoogleSettings, images: Iterable[DockerImage], now: datetime) -> list[DockerImage]:
     """Return the images that the policies would delete.
 
-    Their rules: cloud.google.com/artifact-registry/docs/repositories/cleanup-policy. Args: as those of dry_run_notice.
+    Their rules: cloud.google.com/artifact-registry/docs/repositories/cleanup-policy.
+
+    Args:
+        settings: with what is kept, and after how many days others go.
+        images: those in the repository.
+        now: the time with its zone.
     """
     if not settings.delete_untagged_days:
         return []
