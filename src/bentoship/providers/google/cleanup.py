@@ -10,18 +10,26 @@ from google.cloud.artifactregistry_v1.types import CleanupPolicy, DockerImage
 
 from bentoship.settings.google import GoogleSettings
 
-_KEEP, _DELETE = "bentoship-keep", "bentoship-delete-untagged"
-
 
 def policies(settings: GoogleSettings) -> dict[str, Any]:
     """Return the policies by their names, in Google's JSON; none when nothing is to be deleted or kept."""
     made = []
     if settings.keep:
-        kept = {"keep_count": settings.keep}
-        made.append(CleanupPolicy(id=_KEEP, action=CleanupPolicy.Action.KEEP, most_recent_versions=kept))
+        made.append(
+            CleanupPolicy(
+                id="bentoship-keep",
+                action=CleanupPolicy.Action.KEEP,
+                most_recent_versions={"keep_count": settings.keep},
+            )
+        )
     if settings.delete_untagged_days:
-        old = {"tag_state": "UNTAGGED", "older_than": timedelta(days=settings.delete_untagged_days)}
-        made.append(CleanupPolicy(id=_DELETE, action=CleanupPolicy.Action.DELETE, condition=old))
+        made.append(
+            CleanupPolicy(
+                id="bentoship-delete-untagged",
+                action=CleanupPolicy.Action.DELETE,
+                condition={"tag_state": "UNTAGGED", "older_than": timedelta(days=settings.delete_untagged_days)},
+            )
+        )
     # As Google's own answers are written, with names and without what is not set.
     style = {"use_integers_for_enums": False, "always_print_fields_with_no_presence": False}
     return {policy.id: json.loads(CleanupPolicy.to_json(policy, **style)) for policy in made}
@@ -62,5 +70,9 @@ def deletable(settings: GoogleSettings, images: Iterable[DockerImage], now: date
     by_name: dict[str, list[DockerImage]] = defaultdict(list)
     for image in sorted(images, key=lambda image: image.upload_time, reverse=True):
         by_name[image.name.rpartition("@")[0]].append(image)
-    left = [image for versions in by_name.values() for image in versions[settings.keep or 0 :]]
-    return [image for image in left if not image.tags and image.upload_time < oldest]
+    return [
+        image
+        for versions in by_name.values()
+        for image in versions[settings.keep or 0 :]
+        if not image.tags and image.upload_time < oldest
+    ]

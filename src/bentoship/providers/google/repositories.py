@@ -14,8 +14,6 @@ from bentoship.settings.google import GoogleSettings
 _PERMISSIONS = ("artifactregistry.repositories.uploadArtifacts", "artifactregistry.repositories.downloadArtifacts")
 """What pushing takes."""
 
-_PARALLEL = 8
-
 _WORDS = {
     "description": "the description",
     "labels": "the labels",
@@ -87,14 +85,19 @@ class Repositories:
         another = "Set GCP_CONTAINER_REGISTRY_NAME to another name."
         kind, mode, key = (found.get(field, "") for field in ("format", "mode", "kmsKeyName"))
         if kind != "DOCKER":
-            why = f"it exists with the format {kind.lower()}, not docker, which cannot be changed"
-            raise CloudError(doing, why, another)
+            raise CloudError(
+                doing, f"it exists with the format {kind.lower()}, not docker, which cannot be changed", another
+            )
         if mode not in ("STANDARD_REPOSITORY", "MODE_UNSPECIFIED", ""):
-            why = f"it is a {mode.removesuffix('_REPOSITORY').lower()} one, which takes no images"
-            raise CloudError(doing, why, another)
+            raise CloudError(
+                doing, f"it is a {mode.removesuffix('_REPOSITORY').lower()} one, which takes no images", another
+            )
         if self._settings.kms_key and self._settings.kms_key != key:
-            why = f"it is encrypted with {key or 'a key of Google'}, which cannot be changed"
-            raise CloudError(doing, why, "Unset GCP_CONTAINER_REGISTRY_KMS_KEY, or choose another name.")
+            raise CloudError(
+                doing,
+                f"it is encrypted with {key or 'a key of Google'}, which cannot be changed",
+                "Unset GCP_CONTAINER_REGISTRY_KMS_KEY, or choose another name.",
+            )
 
     def check_rights(self) -> None:
         """See that the account may push. Raises CloudError."""
@@ -119,7 +122,7 @@ class Repositories:
             others = [location for location in self._lists.known if location != self._settings.location]
         except CloudError:
             return []
-        with ThreadPoolExecutor(_PARALLEL) as pool:
+        with ThreadPoolExecutor(max_workers=8) as pool:
             return [location for location, there in zip(others, pool.map(self._is_in, others), strict=True) if there]
 
     def dry_run_notice(self) -> str:
