@@ -168,7 +168,9 @@ class DirectBackend:
             return blob.digest in holders and registry.mount(blob, holders[blob.digest])
 
         try:
-            result = transfer.copy(store, registry, root, tags=tags, whole=True, progress=progress, mount=mount)
+            result = transfer.copy(
+                store, registry, root, tags=tags, options=transfer.Options(whole=True), progress=progress, mount=mount
+            )
         except RegistryError:
             raise
         except StoreError as error:

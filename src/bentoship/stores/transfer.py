@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol, runtime_checkable
 
@@ -68,35 +68,50 @@ class _Silent:
     def advance(self, descriptor: Descriptor, count: int) -> None: ...
 
 
-def survey(
-    source: Store, target: Store, root: Descriptor, *, whole: bool = False, jobs: int = 4, attempts: int = 5
-) -> Survey:
+@dataclass(frozen=True)
+class Options:
+    """How an image is surveyed and copied.
+
+    Args:
+        whole: whether the target takes a manifest only with all its parts, as registries do (OCI distribution spec,
+            MANIFEST_BLOB_UNKNOWN): of an image of which it has the manifests, no blob is asked for.
+        jobs: how many questions or blobs at once.
+        attempts: how often each is tried after temporary errors.
+    """
+
+    whole: bool = False
+    jobs: int = 4
+    attempts: int = 5
+
+
+_DEFAULT = Options()
+
+
+def survey(source: Store, target: Store, root: Descriptor, options: Options = _DEFAULT) -> Survey:
     """Tell what of an image a store has, and what a copy would send there.
 
     Args:
         source: holds the image.
         target: is asked what it has.
         root: the image's manifest or index.
-        whole: whether the target takes a manifest only with all its parts, as registries do (OCI distribution spec,
-            MANIFEST_BLOB_UNKNOWN): of an image of which it has the manifests, no blob is asked for.
-        jobs: how many questions at once.
-        attempts: how often each is asked after temporary errors.
+        options: how.
 
     Raises: StoreError when either store cannot tell.
     """
-    parts = {part.digest: part for part in _parts(source, root, attempts)}
+    parts = {part.digest: part for part in _parts(source, root, options.attempts)}
     ordered = sorted(parts.values(), key=is_manifest)
     cancelled = threading.Event()
 
     def ask(part: Descriptor) -> bool:
-        return persist(lambda: target.exists(part), attempts=attempts, cancelled=cancelled)
+        return persist(lambda: target.exists(part), attempts=options.attempts, cancelled=cancelled)
 
     def asked(parts: Sequence[Descriptor]) -> dict[Descriptor, bool]:
-        there = in_parallel(ask, parts, jobs=jobs, cancelled=cancelled, interrupt=_interrupting(target))
+        interrupt = _interrupting(target)
+        there = in_parallel(ask, parts, jobs=options.jobs, cancelled=cancelled, interrupt=interrupt)
         return dict(zip(parts, there, strict=True))
 
-    there = asked([part for part in ordered if is_manifest(part)]) if whole else {}
-    if whole and all(there.values()):
+    there = asked([part for part in ordered if is_manifest(part)]) if options.whole else {}
+    if options.whole and all(there.values()):
         return Survey(tuple(ordered), ())
     there |= asked([part for part in ordered if part not in there])
     return Survey(tuple(part for part in ordered if there[part]), tuple(part for part in ordered if not there[part]))
@@ -108,9 +123,7 @@ def copy(
     root: Descriptor,
     *,
     tags: Sequence[str] = (),
-    whole: bool = False,
-    jobs: int = 4,
-    attempts: int = 5,
+    options: Options = _DEFAULT,
     progress: Progress | None = None,
     mount: Callable[[Descriptor], bool] | None = None,
 ) -> Result:
@@ -121,38 +134,40 @@ def copy(
         target: gets it.
         root: the image's manifest or index.
         tags: what the root is to be called there.
-        whole: as of `survey`.
-        jobs: how many blobs at once.
-        attempts: how often each piece is tried after temporary errors.
+        options: how.
         progress: told of the bytes that went over.
         mount: has the target take a blob from elsewhere without sending it, and tells whether it did.
 
     Raises: StoreError when a part cannot be read or written, or a tag does not stand for the root at the end.
     """
-    found = survey(source, target, root, whole=whole, jobs=jobs, attempts=attempts)
+    found = survey(source, target, root, options)
     outcomes: dict[Descriptor, Outcome] = dict.fromkeys(found.present, "present")
     progress = progress or _Silent()
     progress.begin(found.missing)
-    sender = _Sender(source, target, attempts, progress, mount)
+    sender = _Sender(source, target, options.attempts, progress, mount)
     # The largest first: a small one at the end leaves nobody waiting.
     blobs = sorted((part for part in found.missing if not is_manifest(part)), key=lambda part: -part.size)
     interrupt = _interrupting(source, target)
-    sent = in_parallel(sender.send, blobs, jobs=jobs, cancelled=sender.cancelled, interrupt=interrupt)
+    sent = in_parallel(sender.send, blobs, jobs=options.jobs, cancelled=sender.cancelled, interrupt=interrupt)
     outcomes |= zip(blobs, sent, strict=True)
     for part in found.missing:
         if is_manifest(part):
             outcomes[part] = sender.send(part)
-    moving = tags if root in found.missing else [tag for tag in tags if not _stands_for(target, tag, root, attempts)]
-    for tag in moving:
-        persist(partial(target.tag, root, tag), attempts=attempts)
-    for tag in moving:
-        named = persist(partial(target.resolve, tag), attempts=attempts)
-        if named.digest != root.digest:
-            raise StoreError(f'Tag {root.digest} as "{tag}"', f"the tag stands for {named.digest}", _SOMEBODY)
+    if root in found.present:
+        tags = [tag for tag in tags if not _stands_for(target, tag, root, options.attempts)]
+    _move_tags(target, root, tags, options.attempts)
     return Result(root, tuple(outcomes.items()))
 
 
-_SOMEBODY = "Somebody else may have moved it at the same time: publish again."
+def _move_tags(target: Store, root: Descriptor, tags: Sequence[str], attempts: int) -> None:
+    """Have tags stand for an image, and see that each does."""
+    for tag in tags:
+        persist(partial(target.tag, root, tag), attempts=attempts)
+    for tag in tags:
+        named = persist(partial(target.resolve, tag), attempts=attempts)
+        if named.digest != root.digest:
+            hint = "Somebody else may have moved it at the same time: publish again."
+            raise StoreError(f'Tag {root.digest} as "{tag}"', f"the tag stands for {named.digest}", hint)
 
 
 def _stands_for(target: Store, tag: str, root: Descriptor, attempts: int) -> bool:
@@ -163,23 +178,16 @@ def _stands_for(target: Store, tag: str, root: Descriptor, attempts: int) -> boo
         return False
 
 
+@dataclass(frozen=True)
 class _Sender:
     """Sends one piece after the other, each as often as it takes."""
 
-    def __init__(
-        self,
-        source: Store,
-        target: Store,
-        attempts: int,
-        progress: Progress,
-        mount: Callable[[Descriptor], bool] | None,
-    ) -> None:
-        self._source = source
-        self._target = target
-        self._attempts = attempts
-        self._progress = progress
-        self._mount = mount
-        self.cancelled = threading.Event()
+    source: Store
+    target: Store
+    attempts: int
+    progress: Progress
+    mount: Callable[[Descriptor], bool] | None
+    cancelled: threading.Event = field(default_factory=threading.Event)
 
     def send(self, descriptor: Descriptor) -> Outcome:
         first = True
@@ -188,16 +196,16 @@ class _Sender:
             nonlocal first
             again, first = not first, False
             # A cut may have swallowed no more than the answer.
-            if again and self._target.exists(descriptor):
-                self._progress.advance(descriptor, descriptor.size)
+            if again and self.target.exists(descriptor):
+                self.progress.advance(descriptor, descriptor.size)
                 return "sent"
-            if self._mount and not is_manifest(descriptor) and self._mount(descriptor):
-                self._progress.advance(descriptor, descriptor.size)
+            if self.mount and not is_manifest(descriptor) and self.mount(descriptor):
+                self.progress.advance(descriptor, descriptor.size)
                 return "mounted"
             self._write(descriptor)
             return "sent"
 
-        return persist(attempt, attempts=self._attempts, cancelled=self.cancelled)
+        return persist(attempt, attempts=self.attempts, cancelled=self.cancelled)
 
     def _write(self, descriptor: Descriptor) -> None:
         moved = 0
@@ -205,13 +213,13 @@ class _Sender:
         def advance(count: int) -> None:
             nonlocal moved
             moved += count
-            self._progress.advance(descriptor, count)
+            self.progress.advance(descriptor, count)
 
         try:
-            with self._source.open(descriptor) as content:
-                self._target.write(descriptor, _Cancellable(content, self.cancelled), advance)
+            with self.source.open(descriptor) as content:
+                self.target.write(descriptor, _Cancellable(content, self.cancelled), advance)
         except BaseException:
-            self._progress.advance(descriptor, -moved)
+            self.progress.advance(descriptor, -moved)
             raise
 
 

@@ -15,7 +15,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.stores import Advance, Reader
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
-from bentoship.stores.transfer import copy, survey
+from bentoship.stores.transfer import Options, copy, survey
 from tests.support.images import noise, put, put_image, put_index
 from tests.support.proxy import Proxy
 from tests.support.registry import Registry
@@ -120,11 +120,11 @@ def test_a_registry_with_the_manifest_is_asked_for_nothing_else(
     """It takes none without its parts. A layout may have lost some, so it is asked for each."""
     image = put_image(layout)
     everything = {*parts(layout, image), image}
-    assert set(survey(layout, shaky, image, whole=True).missing) == everything
+    assert set(survey(layout, shaky, image, Options(whole=True)).missing) == everything
     assert proxy.count("HEAD") == len(everything)
-    copy(layout, shaky, image, whole=True)
+    copy(layout, shaky, image, options=Options(whole=True))
     asked = proxy.count("HEAD")
-    assert set(survey(layout, shaky, image, whole=True).present) == everything
+    assert set(survey(layout, shaky, image, Options(whole=True)).present) == everything
     assert proxy.count("HEAD") == asked + 1
     assert set(survey(layout, shaky, image).present) == everything
     assert proxy.count("HEAD") == asked + 1 + len(everything)
@@ -135,10 +135,10 @@ def test_an_image_that_an_index_lost_is_sent_again(layout: LayoutStore, tmp_path
     first, second = put_image(layout, seed=1), put_image(layout, seed=2)
     index = put_index(layout, first, second)
     other = LayoutStore(tmp_path / "other")
-    copy(layout, other, index, whole=True)
+    copy(layout, other, index, options=Options(whole=True))
     other.path(second).unlink()
-    assert set(survey(layout, other, index, whole=True).missing) == {second}
-    copy(layout, other, index, whole=True)
+    assert set(survey(layout, other, index, Options(whole=True)).missing) == {second}
+    copy(layout, other, index, options=Options(whole=True))
     assert other.exists(second)
 
 

@@ -20,7 +20,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.stores import Reader, retry
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
-from bentoship.stores.transfer import copy
+from bentoship.stores.transfer import Options, copy
 from tests.support.images import put_image
 from tests.support.proxy import Fault, Proxy
 from tests.support.transfers import Told, parts
@@ -98,7 +98,7 @@ def test_an_answer_that_was_lost_is_not_paid_for_twice(layout: LayoutStore, shak
     # Not seen at first, then refused once: as if the first upload had got through without an answer.
     proxy.faults += [Fault("HEAD", layer.hex, status=404), Fault("POST", status=503)]
     told = Told()
-    copy(layout, shaky, image, jobs=1, progress=told)
+    copy(layout, shaky, image, options=Options(jobs=1), progress=told)
     assert told.bytes == {part: part.size for part in told.missing}
     assert layer in told.missing
     assert proxy.count("PUT", layer.hex) == 1
@@ -109,7 +109,7 @@ def test_what_does_not_pass_is_not_tried_again(layout: LayoutStore, shaky: Regis
     image = put_image(layout)
     proxy.faults.append(Fault("POST", status=403, times=100))
     with pytest.raises(RegistryError) as caught:
-        copy(layout, shaky, image, jobs=1)
+        copy(layout, shaky, image, options=Options(jobs=1))
     assert caught.value.status == 403
     assert proxy.count("POST") == 1
 
@@ -119,7 +119,7 @@ def test_attempts_end(layout: LayoutStore, shaky: RegistryStore, proxy: Proxy) -
     image = put_image(layout)
     proxy.faults.append(Fault("POST", status=503, times=100))
     with pytest.raises(RegistryError) as caught:
-        copy(layout, shaky, image, jobs=1, attempts=3)
+        copy(layout, shaky, image, options=Options(jobs=1, attempts=3))
     assert caught.value.status == 503
     assert proxy.count("POST") == 3
 
@@ -130,7 +130,7 @@ def test_a_registry_that_asks_for_an_hour_is_not_waited_for(
     """The user hears of it at once."""
     proxy.faults.append(Fault("POST", status=429, headers={"Retry-After": "3600"}, times=100))
     with pytest.raises(RegistryError, match="429"):
-        copy(layout, shaky, put_image(layout), jobs=1)
+        copy(layout, shaky, put_image(layout), options=Options(jobs=1))
     assert proxy.count("POST") == 1
 
 

@@ -44,7 +44,7 @@ def test_a_token_that_ends_in_the_middle_of_a_blob(google: Google, layout: Layou
     """Is renewed, and the blob goes on: each token is good for one of these layers only."""
     google.state.docker_token_bytes = 150_000
     image = put_image(layout, sizes=(100_000, 101_000, 102_000, 103_000))
-    result = transfer.copy(layout, there, image, tags=["v1"], jobs=2)
+    result = transfer.copy(layout, there, image, tags=["v1"], options=transfer.Options(jobs=2))
     assert there.resolve("v1") == image
     assert {outcome for _, outcome in result.outcomes} == {"sent"}
     assert google.count("GET", "/v2/token") >= 4
