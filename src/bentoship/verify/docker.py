@@ -105,7 +105,7 @@ class DockerContainer:
 
 def _pull(engine: Engine, image: RemoteImage) -> None:
     """Pull by digest. Raises EngineError in the engine's words, which the SDK's own pulling does not look at."""
-    from bentoship.docker.connection import auth_config, error_from_message, error_in
+    from bentoship.docker.connection import auth_config, check_events
 
     doing, reference = f"Pull {image.reference}", image.reference
     with engine.doing(doing), engine.reaching(reference.host):
@@ -116,9 +116,7 @@ def _pull(engine: Engine, image: RemoteImage) -> None:
             decode=True,
             auth_config=auth_config(image.credentials, reference.host),
         )
-        for event in events:
-            if (message := error_in(event)) is not None:
-                raise error_from_message(doing, message)
+        check_events(doing, events)
 
 
 def _remove(engine: Engine, name: str, reference: str) -> None:
