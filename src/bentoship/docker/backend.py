@@ -139,13 +139,10 @@ class _Layers:
         if detail.get("total") and identity not in self._known:
             self._known[identity] = Descriptor(LAYER_GZIP, f"sha256:{identity}", int(detail["total"]))
             self._progress.begin([self._known[identity]])
-        layer = self._known.get(identity)
-        if layer is None:
-            return
-        pushed = event.get("status") == "Pushed"
-        # What goes over is a little more than the content that the total was measured by.
-        done = layer.size if pushed else min(int(detail.get("current", 0)), layer.size)
-        if detail or pushed:
+        layer, pushed = self._known.get(identity), event.get("status") == "Pushed"
+        if layer is not None and (detail or pushed):
+            # What goes over is a little more than the content that the total was measured by.
+            done = layer.size if pushed else min(int(detail.get("current", 0)), layer.size)
             self._progress.advance(layer, done - self._done.get(identity, 0))
             self._done[identity] = done
 
