@@ -10,7 +10,7 @@ from typing import Any
 
 from bentoship.bases import Base
 from bentoship.bento import Bento
-from bentoship.image.manifest import Image
+from bentoship.image.manifest import Image, variables
 from bentoship.image.platforms import DEFAULT_PATH
 from bentoship.packages.install import VENV
 
@@ -23,16 +23,12 @@ _PACKAGES = "org.bentoship.packages"
 _MODELS = "org.bentoship.models"
 
 
-def _env(base: Base) -> dict[str, str]:
-    return dict(one.partition("=")[::2] for one in base.config.get("Env") or [])
-
-
 def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]:
     """Return what a container runs, and as whom. The base's command goes: the entrypoint would take it as arguments."""
-    path = _env(base).get("PATH", DEFAULT_PATH)
+    inherited = variables(base.config)
     env = {
-        **_env(base),
-        "PATH": f"/{VENV}/bin:{path}",
+        **inherited,
+        "PATH": f"/{VENV}/bin:{inherited.get('PATH', DEFAULT_PATH)}",
         "VIRTUAL_ENV": f"/{VENV}",
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
@@ -95,6 +91,5 @@ def models_of(image: Image) -> list[str]:
 def own_settings(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return what a container gets of its image: variables, labels and the rest, but what says how it was assembled."""
     labels = {name: text for name, text in settings["Labels"].items() if not name.startswith("org.bentoship.")}
-    variables = dict(entry.partition("=")[::2] for entry in settings.get("Env") or [])
     rest = {name: json.dumps(value) for name, value in settings.items() if name not in ("Labels", "Env")}
-    return {**labels, **variables, **rest}
+    return {**labels, **variables(settings), **rest}

@@ -15,7 +15,7 @@ from bentoship.bases.interpreter import compiler, find_python, host_platform
 from bentoship.errors import BaseImageError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.layer import Estimate, Layer
-from bentoship.image.manifest import Image
+from bentoship.image.manifest import Image, variables
 from bentoship.image.platforms import DEFAULT_PATH, manifests_by_platform
 from bentoship.image.reference import ImageReference
 from bentoship.layers.bytecode import Interpreter
@@ -181,8 +181,7 @@ def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, An
     if any(resolve(rootfs, "lib").glob("ld-musl-*")):
         hint = f"Choose one with the GNU C library, such as python:{python}-slim."
         raise BaseImageError(doing, "its C library is musl, which most Python packages aren't made for", hint)
-    env = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
-    path = env.get("PATH") or DEFAULT_PATH
+    path = variables(config).get("PATH") or DEFAULT_PATH
     if not any(resolve(rootfs, f"{folder}/bash").is_file() for folder in path.split(":")):
         raise BaseImageError(doing, "it has no bash, which starts a Bento", f"Choose one such as python:{python}-slim.")
     return find_python(rootfs, python, path)

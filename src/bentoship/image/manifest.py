@@ -67,6 +67,11 @@ class Image:
         return json.loads(self.config).get("config") or {}
 
 
+def variables(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables of a container. Args: settings: the `config` object of an image's configuration."""
+    return dict(entry.partition("=")[::2] for entry in settings.get("Env") or [])
+
+
 def _titles(history: Sequence[Mapping[str, Any]], count: int) -> list[str]:
     """Return what made each of so many layers: the title that it was assembled with, or the builder's command."""
     steps = [step for step in history if not step.get("empty_layer")]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.errors import NotVerifiedError, StoreError
+from bentoship.image.manifest import variables
 from bentoship.image.platforms import DEFAULT_PATH
 from bentoship.stores.graph import read_image
 from bentoship.stores.layout import LayoutStore
@@ -76,7 +77,7 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
         env = {
             "PATH": DEFAULT_PATH,
             "HOME": user.home,
-            **dict(entry.split("=", 1) for entry in config.get("Env") or []),
+            **variables(config),
         }
         command = (*(config.get("Entrypoint") or []), *(config.get("Cmd") or []))
         yield System(root, tuple(map(str, command)), env, config.get("WorkingDir") or "/", user)
