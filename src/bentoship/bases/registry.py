@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -36,8 +37,8 @@ _OTHERWISE = "Set BASE_IMAGE=debian to put the base together from Debian's packa
 class RegistrySource:
     """Takes an image of a registry for a base, pulled once.
 
-    An image named by its digest is asked for once, ever; one named by a tag is looked up each time, and pulled only
-    when the tag has moved.
+    An image named by its digest is asked for once, ever; one named by a tag is looked up once by each source, for all
+    platforms, and pulled only when the tag has moved.
 
     Args:
         image: its name.
@@ -63,7 +64,7 @@ class RegistrySource:
         """
         doing = self._doing(platform)
         with _failing(doing):
-            manifest = self._manifest(doing, self._root(), platform)
+            manifest = self._manifest(doing, self._root, platform)
             document = json.loads(read_manifest(self.layout if self.layout.exists(manifest) else self.store, manifest))
             layers = [Descriptor.from_dict(entry) for entry in document["layers"]]
         if all(map(self.layout.exists, layers)):
@@ -79,7 +80,7 @@ class RegistrySource:
         self.tell(f"on the base {self.image} for {platform}")
         doing = self._doing(platform)
         with _failing(doing):
-            root = self._root()
+            root = self._root
             image, rootfs = self._pull(doing, self._manifest(doing, root, platform), platform)
             settings = image.settings
         executable = _check_system(doing, rootfs, self.python, settings)
@@ -99,8 +100,9 @@ class RegistrySource:
     def _doing(self, platform: str) -> str:
         return f"Get the base {self.image} for {platform}"
 
+    @cached_property
     def _root(self) -> Descriptor:
-        """Return what the name stands for: an image, or an index of images for several platforms."""
+        """What the name stands for: an image, or an index of images for several platforms."""
         if self.image.digest is not None:
             with suppress(StoreError):
                 return self.layout.resolve(self.image.digest)

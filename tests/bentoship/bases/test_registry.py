@@ -212,6 +212,17 @@ def test_moved_tag_is_noticed(repository: ImageReference, tmp_path: Path) -> Non
     assert (second.rootfs / "etc" / "new").exists()
 
 
+def test_a_tag_is_looked_up_once_by_a_source(repository: ImageReference, tmp_path: Path) -> None:
+    """What was planned is what is made, and no question is asked twice."""
+    push(repository, SYSTEM, tag="1")
+    image = repository.with_tag("1")
+    source = RegistrySource(image, "3.11", RegistryStore(image), tmp_path, LayoutStore(tmp_path / "layers"))
+    outline = source.outline("linux/amd64")
+    push(repository, (*SYSTEM, Entry("etc/new")), tag="1")
+    base = source.make("linux/amd64")
+    assert [layer.descriptor for layer in base.layers] == [layer.descriptor for layer in outline.layers]
+
+
 def test_unreachable_registry_names_another_base(repository: ImageReference, tmp_path: Path) -> None:
     """Without the registry there is Debian."""
     with pytest.raises(BaseImageError, match=r"(?s)refused.*BASE_IMAGE=debian"):
