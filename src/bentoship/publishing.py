@@ -25,6 +25,7 @@ from bentoship.stores.graph import read_image
 if TYPE_CHECKING:
     from bentoship.assembly.plan import PlannedImage, Unplanned
     from bentoship.docker.backend import DockerBackend
+    from bentoship.docker.connection import Engine
 
 _RECENT = 3600.0
 """Seconds; what is younger may be of a run with another cache, which has yet to name it."""
@@ -102,7 +103,7 @@ def _direct_backend(run: Run) -> DirectBackend:
     settings = run.project.settings
     run.use_cache()
     return DirectBackend(
-        Workplace(run.layers, run.layout, settings.cache / "scratch"),
+        Workplace(run.layers, run.layout, settings.scratch),
         settings.platforms,
         source=functools.partial(_base_source, run),
         registry=functools.partial(run.registry, push=True),
@@ -114,26 +115,31 @@ def _direct_backend(run: Run) -> DirectBackend:
 
 def _docker_backend(run: Run) -> DockerBackend:
     from bentoship.docker.backend import DockerBackend
-    from bentoship.docker.build import Workplace as DockerWorkplace
-    from bentoship.docker.connection import connect
+    from bentoship.docker.build import BuildOptions
 
     settings = run.project.settings
-    scratch, logs = settings.cache / "scratch", settings.cache / "logs"
-    tell = functools.partial(run.reporter.say, "containerize")
+    logs, tell = settings.cache / "logs", functools.partial(run.reporter.say, "containerize")
     return DockerBackend(
-        lambda: run.once(connect, connect),
+        functools.partial(_engine, run),
         run.project.local_name,
-        DockerWorkplace(settings.bentoml_home, settings.platforms[0], scratch, logs, tell),
+        BuildOptions(settings.bentoml_home, settings.platforms[0], settings.scratch, logs, tell),
         registry=functools.partial(run.registry, push=True),
         credentials=run.provider.credentials,
     )
 
 
-def _load_into_engine(run: Run, store: Store, image: Descriptor, name: str) -> str:
+@once
+def _engine(run: Run) -> Engine:
+    """Return Docker's engine. Raises EngineError."""
     from bentoship.docker.connection import connect
+
+    return connect()
+
+
+def _load_into_engine(run: Run, store: Store, image: Descriptor, name: str) -> str:
     from bentoship.docker.load import ImageArchive, for_engine, load_image
 
-    engine = connect()
+    engine = _engine(run)
     image = for_engine(engine, store, image, name)
     with run.reporter.transfer("load") as progress:
         return load_image(engine, ImageArchive(store, read_image(store, image), name), progress)

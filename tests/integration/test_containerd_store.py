@@ -13,7 +13,7 @@ import pytest
 
 from bentoship.backend import Built
 from bentoship.docker.backend import DockerBackend
-from bentoship.docker.build import Workplace
+from bentoship.docker.build import BuildOptions
 from bentoship.errors import RegistryError
 from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
@@ -109,7 +109,7 @@ def test_a_change_leaves_no_image_without_a_name(engine: Engine, site: Site, tmp
 
 def pusher(daemon: dockerd.Daemon, folder: Path) -> DockerBackend:
     """What pushes by the engine."""
-    place = Workplace(folder, "linux/amd64", folder, folder)
+    place = BuildOptions(folder, "linux/amd64", folder, folder)
     engine = daemon.engine
     return DockerBackend(lambda: engine, lambda bento: bento.name, place, RegistryStore, lambda: None)
 

@@ -44,7 +44,7 @@ def plan(run: Run, *, as_json: bool = False, why: bool = False) -> None:
 
 
 def _plan(run: Run, *, why: bool) -> Plan:
-    with temporary_folder(run.project.settings.cache / "scratch", "plan-") as folder:
+    with temporary_folder(run.project.settings.scratch, "plan-") as folder:
         bento = bentos.preview(run.project.build_context, folder)
         images = planned_images(run, bento)
     target = run.repository(bento)

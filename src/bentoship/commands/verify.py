@@ -9,7 +9,6 @@ from bentoship.commands.terminal import result
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
 from bentoship.system.files import temporary_folder
-from bentoship.system.network import is_loopback
 from bentoship.verify.choice import usable_runners
 from bentoship.verify.proof import verify as check
 from bentoship.verify.runner import RemoteImage
@@ -38,9 +37,8 @@ def _prove(run: Run, reference: ImageReference) -> None:
     """Try an image that is in the registry, by the first way that this machine has."""
     provider, settings = run.provider, run.project.settings
     store = run.registry(reference, push=False)
-    plain = is_loopback(reference.host) if provider.plain_http is None else provider.plain_http
     root = store.resolve(str(reference.digest))
-    image = RemoteImage(reference, root, store, plain, provider.credentials(), settings.cache / "scratch")
+    image = RemoteImage(reference, root, store, store.plain_http, provider.credentials(), settings.scratch)
     sample = project_sample(run.project.folder, settings.verify_request)
     say = functools.partial(run.reporter.say, "verify")
     for line in check(image, usable_runners(tell=say), sample, say).lines:
@@ -52,5 +50,5 @@ def _described(run: Run) -> Bento:
     if bento := bentos.up_to_date(run.project.build_context):
         return bento
     run.reporter.say("verify", "asking the service for its name")
-    with temporary_folder(run.project.settings.cache / "scratch", "described-") as folder:
+    with temporary_folder(run.project.settings.scratch, "described-") as folder:
         return bentos.preview(run.project.build_context, folder)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bentoship.backend import Built, LayerSummary, Pushed
 from bentoship.bento import Bento
-from bentoship.docker.build import Workplace, build
+from bentoship.docker.build import BuildOptions, build
 from bentoship.docker.connection import Engine, auth_config, error_from_message, error_in
 from bentoship.errors import EngineError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, LAYER_GZIP, Descriptor
@@ -32,14 +32,14 @@ class DockerBackend:
     Args:
         engine: gives the engine, or raises EngineError.
         name: what a Bento's image is called in the engine: "NAME:latest".
-        workplace: what building needs.
+        options: what building needs.
         registry: opens a repository to look what is there.
         credentials: the account to push as; None for nobody.
     """
 
     engine: Callable[[], Engine]
     name: Callable[[Bento], str]
-    workplace: Workplace
+    options: BuildOptions
     registry: Callable[[ImageReference], Store]
     credentials: Callable[[], Credentials | None]
 
@@ -49,7 +49,7 @@ class DockerBackend:
         doing = f"Build {name}"
         with engine.doing(doing):
             before = engine.identity(name)
-        build(engine, bento, name, self.workplace)
+        build(engine, bento, name, self.options)
         with engine.doing(doing):
             identity = engine.identity(name)
             if before != identity:

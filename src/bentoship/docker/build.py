@@ -22,7 +22,7 @@ _SETTLE = 1.0
 
 
 @dataclass(frozen=True)
-class Workplace:
+class BuildOptions:
     """What building needs on this machine.
 
     Args:
@@ -40,14 +40,14 @@ class Workplace:
     tell: Callable[[str], None] = lambda _: None
 
 
-def build(engine: Engine, bento: Bento, name: str, workplace: Workplace) -> None:
+def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> None:
     """Have BentoML and Docker make an image of a Bento.
 
     Args:
         engine: where it is built, and is kept.
         bento: a Bento in the store.
         name: what the image is to be called, "NAME:latest".
-        workplace: what building needs.
+        options: what building needs.
 
     Raises:
         ProcessError: the docker command is missing.
@@ -60,20 +60,20 @@ def build(engine: Engine, bento: Bento, name: str, workplace: Workplace) -> None
         extra=engine.endpoint.env,
     )
     classic = classic_builder_reason(engine, env)
-    log = workplace.logs / f"containerize-{bento.name}.log"
-    for parent in (workplace.logs, workplace.scratch):
+    log = options.logs / f"containerize-{bento.name}.log"
+    for parent in (options.logs, options.scratch):
         parent.mkdir(parents=True, exist_ok=True)
     # BentoML takes a template only from below the folder that it runs in, and from no hidden one, as caches are.
     template = (bento.path / _TEMPLATE).exists()
     with (
-        tempfile.TemporaryDirectory(prefix="build-", dir=None if template else workplace.scratch) as folder,
+        tempfile.TemporaryDirectory(prefix="build-", dir=None if template else options.scratch) as folder,
         log.open("w", encoding="utf-8") as file,
     ):
-        output = BuildOutput(file, workplace.tell)
+        output = BuildOutput(file, options.tell)
         builder = f"the classic builder, because {classic}," if classic else "BuildKit"
-        workplace.tell(f"with {builder} at {engine.endpoint.host}")
-        env |= _variables(workplace, folder, "0" if classic else "1")
-        platform = [] if workplace.platform == engine.platform else ["--opt", f"platform={workplace.platform}"]
+        options.tell(f"with {builder} at {engine.endpoint.host}")
+        env |= _variables(options, folder, "0" if classic else "1")
+        platform = [] if options.platform == engine.platform else ["--opt", f"platform={options.platform}"]
         # The classic builder would keep the container of a step that failed.
         removal = ["--opt", "force-rm"] if classic else []
         command = [sys.executable, "-P", "-m", "bentoml", "containerize", bento.tag, "--image-tag", name]
@@ -86,13 +86,13 @@ def build(engine: Engine, bento: Bento, name: str, workplace: Workplace) -> None
             raise
 
 
-def _variables(workplace: Workplace, folder: str, buildkit: str) -> Mapping[str, str]:
+def _variables(options: BuildOptions, folder: str, buildkit: str) -> Mapping[str, str]:
     """Return the variables that the build is to see, besides the user's."""
     return {
         "DOCKER_BUILDKIT": buildkit,
         "BUILDKIT_PROGRESS": "plain",
         "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # they hold the time, and make an index of the image
-        "BENTOML_HOME": str(workplace.bentoml_home),
+        "BENTOML_HOME": str(options.bentoml_home),
         "BENTOML_DO_NOT_TRACK": "true",
         "PYTHONWARNINGS": "ignore",
         # The build's context is copied there, and it would stay if BentoML were ended.

@@ -65,6 +65,11 @@ class Settings:
     cache: Path
     bentoml_home: Path
 
+    @property
+    def scratch(self) -> Path:
+        """Return the folder for what is needed only meanwhile."""
+        return self.cache / "scratch"
+
 
 def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: bool = True) -> Settings:
     """Read the settings of a project; nothing is changed.

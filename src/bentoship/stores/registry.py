@@ -48,8 +48,9 @@ class RegistryStore:
         self._host = repository.host
         # Docker Hub's registry answers by another name than its images have.
         host = "registry-1.docker.io" if repository.host == DOCKER_HUB else repository.host
-        plain = is_loopback(host) if plain_http is None else plain_http
-        self._base = f"{'http' if plain else 'https'}://{host}"
+        self.plain_http = is_loopback(host) if plain_http is None else plain_http
+        """Whether it is spoken to by HTTP without TLS."""
+        self._base = f"{'http' if self.plain_http else 'https'}://{host}"
         self._scope = _scope(self._path, "pull,push" if push else "pull")
         session = session or Session()
         self._http = session.http

@@ -13,7 +13,7 @@ import pytest
 
 from bentoship.backend import Built
 from bentoship.docker.backend import DockerBackend
-from bentoship.docker.build import Workplace
+from bentoship.docker.build import BuildOptions
 from bentoship.docker.connection import Endpoint, Engine, connect
 from bentoship.errors import EngineError, RegistryError
 from bentoship.image.descriptor import Descriptor
@@ -68,7 +68,7 @@ def backend(engine: Engine, account: Credentials | None, folder: Path) -> Docker
     return DockerBackend(
         lambda: engine,
         lambda bento: f"{bento.name}:latest",
-        Workplace(folder, "linux/amd64", folder, folder),
+        BuildOptions(folder, "linux/amd64", folder, folder),
         registry=lambda target: RegistryStore(target, ALICE),
         credentials=lambda: account,
     )
