@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -89,11 +89,11 @@ def _bentoml_version() -> str:
 
 def input_states(project: Path, bentofile: Path) -> dict[str, str]:
     """Return the state of each file that goes into a Bento, by their paths in the project."""
-    options = read_bentofile(bentofile)
-    files = {*packed_files(project, options), *_named_files(project, options), bentofile.resolve()}
+    options, names = read_bentofile(bentofile), _names_below(project)
+    files = {*_packed(project, options, names), *_named_files(project, options), bentofile.resolve()}
     # BentoML packs the project's README.md when the bentofile has no description.
     files |= {project / "README.md"} if not options.get("description") else set()
-    files |= {project / name for name in filter(_is_ignore_file, _names_below(project))}
+    files |= {project / name for name in filter(_is_ignore_file, names)}
     return {_relative(file, project): file_state(file) for file in sorted(files)}
 
 
@@ -107,10 +107,14 @@ def requirements_key(project: Path, bentofile: Path, platform: str) -> str:
 
 
 def packed_files(project: Path, options: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield the files that BentoML would pack: include, exclude and .bentoignore are read as it reads them."""
+    """Return the files that BentoML would pack: include, exclude and .bentoignore are read as it reads them."""
+    return _packed(project, options, _names_below(project))
+
+
+def _packed(project: Path, options: Mapping[str, Any], names: Sequence[str]) -> Iterator[Path]:
+    """Yield those that would be packed of a project's files, by their paths in it."""
     include = _spec(options.get("include") or ["*"])
     exclude = _spec([*(options.get("exclude") or []), *NEVER_PACKED])
-    names = _names_below(project)
     ignores = {
         name.removesuffix(_IGNORE): _spec((project / name).read_text("utf-8", errors="replace").splitlines())
         for name in filter(_is_ignore_file, names)
