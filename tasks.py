@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER / "src"))
-# invoke forbids it, for the sake of tasks.py (`invoke --write-pyc`); compiling src/ anew costs each run 0.1 s.
+# invoke forbids it, for the sake of tasks.py (`invoke --write-pyc`); compiling src/ again costs each run 0.1 s.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 # What goes round in circles is little here, and to look for it, last at the very end, takes a tenth of a short run.
 gc.disable()

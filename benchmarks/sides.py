@@ -38,7 +38,7 @@ with bentoml.models.create(f"{name}:{version}", labels=known.info.labels, metada
 """
 
 
-# The second would have every command compile what it imports anew, which nobody has who does not ask for it.
+# The second would have every command recompile what it imports, which nobody has who does not ask for it.
 _NOT_PASSED = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 
 

@@ -16,7 +16,7 @@
     ├── VerifyError             a published image does not do what it has to
     └── NotVerifiedError        a published image cannot be tried on this machine
 
-An error says what was being done, why it failed (in the words of whoever said so), and what to do next.
+An error says what was being done, why it failed (in the failing program's own words), and what to do next.
 """
 
 import errno
@@ -38,7 +38,7 @@ class BentoshipError(Exception):
     def __init__(self, doing: str, why: str, hint: str = "") -> None:
         super().__init__(doing, why, hint)
         self.doing = doing
-        self.why = " ".join(why.split())  # whoever said it may have drawn a tree
+        self.why = " ".join(why.split())  # uv draws trees
         self.hint = hint
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ class StoreError(BentoshipError):
 
 
 class DamagedError(StoreError):
-    """What lay in a cache was damaged; it is removed, so that it is made anew the next time."""
+    """What lay in a cache was damaged; it is removed, so that the next run rebuilds it."""
 
 
 class RegistryError(StoreError):
@@ -138,7 +138,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, EngineError):  # its disk may be another machine's, and is not cleaned from here
         return str(error)
     if isinstance(error, BentoshipError):
-        # Whoever ran out of space, and whatever else may mend such a failure, this has to be done first.
+        # Whatever else may fix such a failure, room has to be made first.
         return f"{error.doing}: {error.why}\n{_FULL}" if "no space left" in error.why.lower() else str(error)
     if not isinstance(error, OSError):
         return f"{type(error).__name__}: {error}\nThis is a fault of bentoship; BENTOSHIP_DEBUG=1 shows where."

@@ -249,7 +249,7 @@ def push(run: Run) -> Published:
     try:
         pushed, seconds = _push(run, containerize(run), references)
     except DamagedError as error:
-        run.reporter.say("push", f"{error.why}; it is made anew")
+        run.reporter.say("push", f"{error.why}; it is rebuilt")
         image = _containerize(run, build(run))
         backend(run).tag(image, references)
         pushed, seconds = _push(run, image, references)

@@ -48,7 +48,7 @@ def test_what_is_sent_is_told_once(tmp_path: Path) -> None:
 
 
 def test_what_is_forgotten_is_sent_anew(tmp_path: Path) -> None:
-    """A side that is to begin anew finds nothing of its own there, and the other finds all of it."""
+    """A side that is to start over finds nothing of its own there, and the other finds all of it."""
     layer = Descriptor.of(LAYER_TAR, CONTENT)
     with running(tmp_path) as registry:
         push(registry.host, "one/image")

@@ -47,7 +47,7 @@ def test_tags_that_are_the_same_are_one(project: Project) -> None:
 
 
 def test_a_step_is_done_once_in_a_run(run: Run, project: Project) -> None:
-    """Another run does it anew; one that failed is done again."""
+    """Another run does it again; one that failed is done again."""
     calls: list[Run] = []
 
     @step
@@ -90,7 +90,7 @@ def test_seconds_are_counted_where_they_are_spent(run: Run) -> None:
 
 
 def test_work_in_the_background_ends_with_the_run(project: Project) -> None:
-    """However the run ends; it is begun once, and anew by who needs it afterwards."""
+    """However the run ends; it is begun once, and again by who needs it afterwards."""
     begun: list[subprocess.Popen[bytes]] = []
 
     @contextmanager

@@ -107,7 +107,7 @@ class Ways:
         name: what the engine calls the image.
         reference: what was printed.
         told: what was told meanwhile.
-        log: what the build has left in its log, which the next build of the same Bento writes anew.
+        log: what the build has left in its log, which the next build of the same Bento rewrites.
     """
 
     site: Site

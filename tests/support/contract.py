@@ -228,7 +228,7 @@ def after(container: Container, signal: str) -> Facts:
         container.engine("kill", "--signal", signal, container.name)
         time.sleep(0.3)
         answer = answer_to_rest(connection)
-    if signal == "HUP":  # which means to begin anew
+    if signal == "HUP":  # which means to start over
         deadline = time.monotonic() + 30
         while container.logs().count(" initialized") < 2 and time.monotonic() < deadline:
             time.sleep(0.1)

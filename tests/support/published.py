@@ -107,7 +107,7 @@ def _publish(place: Path) -> str:
     shutil.rmtree(place, ignore_errors=True)
     for name in ("home", "cache/bentoship"):
         (place / name).mkdir(parents=True)
-    # Only what was downloaded is kept from earlier runs; what is made of it is made anew.
+    # Only what was downloaded is kept from earlier runs; what is made of it is made again.
     (kept() / "apt").mkdir(exist_ok=True)
     (place / "cache" / "bentoship" / "apt").symlink_to(kept() / "apt")
     (place / "uv").symlink_to(_output([sys.executable, "-m", "uv", "cache", "dir"]).strip())

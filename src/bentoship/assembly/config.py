@@ -1,7 +1,7 @@
 """What an image runs, and what it says of itself: written when it is assembled, read back when images are compared.
 
 It keeps the contract of an image that `bentoml containerize` makes (bentoml/_internal/container/frontend/dockerfile),
-so that whoever runs the one can run the other.
+so that either can be run in place of the other.
 """
 
 import json

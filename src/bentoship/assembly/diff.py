@@ -174,7 +174,7 @@ def _by_part(
 def _base(title: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Difference:
     if "debian" in before and "debian" in now:
         found = changes(_debian(before), _debian(now))
-        return Difference(title, found, "" if found else "of the same packages, made anew")
+        return Difference(title, found, "" if found else "the same packages, rebuilt")
     if not now:
         return Difference(title, (), f"was {_named(before)}; the layers are others now")
     return Difference(title, (), f"was {_named(before)}, is {_named(now)}")
@@ -190,7 +190,7 @@ def _named(origin: Mapping[str, Any]) -> str:
 
 def _packages(before: Sequence[str], now: Sequence[str]) -> Difference:
     found = changes(_versions(before), _versions(now))
-    return Difference("packages", found, "" if found else "the same versions, installed anew for what differs below")
+    return Difference("packages", found, "" if found else "the same versions, reinstalled on what differs below")
 
 
 def _versions(lines: Iterable[str]) -> dict[str, Thing]:
@@ -211,7 +211,7 @@ def _model(title: str, model: Model, former: str) -> Difference:
         {name: Thing(path.stat().st_size, None, "" if name in same else "before") for name, path in before.items()},
         {name: Thing(path.stat().st_size, None, "" if name in same else "now") for name, path in now.items()},
     )
-    return Difference(title, found, "" if found else "of the same files, made anew")
+    return Difference(title, found, "" if found else "the same files, rebuilt")
 
 
 def _paths(folder: Path) -> dict[str, Path]:

@@ -29,7 +29,7 @@ main()
 def debian_in_background(
     cache: Path, *, python: str, platform: str, layers: LayerCache
 ) -> Iterator[Callable[[], None]]:
-    """Begin to make a base; what is not done when the block ends is left, and begun anew the next time.
+    """Begin to make a base; what is unfinished when the block ends is dropped, and starts over the next time.
 
     Args: as of `DebianSource`, which finds the base when it is there.
 

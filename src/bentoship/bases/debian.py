@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bentoship.image.layer import Layer
     from bentoship.layers.bytecode import Interpreter
 
-# Raise it when the same packages give other files, so that bases made before are made anew.
+# Raise it when the same packages give other files, so that bases made before are rebuilt.
 RECIPE = "3"
 
 PACKAGES = (
@@ -40,7 +40,7 @@ LEFT_OUT = frozenset({"debconf", "dpkg", "libdebconfclient0", "libmd0", "openssl
 
 @dataclass(frozen=True)
 class DebianSource:
-    """Makes bases from the packages of this host's distribution; anew only when those have changed.
+    """Makes bases from the packages of this host's distribution; rebuilds them only when those have changed.
 
     Args:
         cache: keeps apt's state and packages in `apt`, and the systems' files in `bases`.

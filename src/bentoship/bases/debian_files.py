@@ -56,7 +56,7 @@ def _links(rootfs: Path) -> Iterator[tuple[str, str]]:
     yield "etc/os-release", "../usr/lib/os-release"
     yield "usr/bin/awk", "mawk"
     yield "usr/bin/which", "which.debianutils"
-    # Where OpenSSL looks, whoever calls it; the single certificates' links are made by openssl, which isn't there.
+    # Where every user of OpenSSL looks; the single certificates' links are made by openssl, which isn't there.
     yield "usr/lib/ssl/cert.pem", "/etc/ssl/certs/ca-certificates.crt"
     yield "usr/lib/ssl/certs", "/etc/ssl/certs"
     yield "var/lock", "/run/lock"

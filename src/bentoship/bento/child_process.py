@@ -42,7 +42,7 @@ class Failure:
     """Why there is no Bento.
 
     Args:
-        message: the cause, in the words of whoever gave it.
+        message: the cause, in the words of the program that failed.
     """
 
     kind: FailureKind

@@ -14,7 +14,7 @@ from pathspec import PathSpec
 from bentoship.errors import BentoError
 from bentoship.packages.requirements import with_includes
 
-# Raise it when the way a Bento is built changes, so that those built before are built anew.
+# Raise it when the way a Bento is built changes, so that those built before are rebuilt.
 BUILDER_VERSION = "3"
 
 NEVER_PACKED = (

@@ -219,7 +219,7 @@ class _State:
     def download(self, doing: str, packages: Sequence[DebPackage], into: Path) -> None:
         """Download packages into a folder, under the names that they are to have. Raises: BaseImageError."""
         files = [(deb.uri, str(into / deb.path.name), f"SHA256:{deb.sha256}") for deb in packages if deb.uri]
-        # It loads no lists, which takes longer than to download these; but whoever lists processes sees its arguments.
+        # It loads no lists, which takes longer than to download these; but its arguments show in a list of processes.
         if Path(_HELPER).is_file() and len(files) == len(packages):
             self._run(doing, _HELPER, "download-file", *itertools.chain(*files))
         else:

@@ -241,7 +241,7 @@ _START = (
     "Start it (systemctl start docker, or Docker Desktop), or name another in DOCKER_HOST; BACKEND=direct needs none."
 )
 
-_PERMIT = "Let your user use it (sudo usermod -aG docker USER, then log in anew), or run a rootless engine."
+_PERMIT = "Let your user use it (sudo usermod -aG docker USER, then log in again), or run a rootless engine."
 _CERTIFY = "Check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates."
 
 _CERTIFICATES = (TLSParameterError, requests.exceptions.SSLError)

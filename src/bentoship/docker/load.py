@@ -99,7 +99,7 @@ def load_image(engine: Engine, archive: ImageArchive, progress: Progress) -> str
         try:
             check_events(doing, engine.client.api.load_image(archive.stream(known, progress)))
         except EngineError as error:
-            # What it stands on may have been removed meanwhile, by whoever, or by an engine that tidies up late.
+            # What it stands on may have been removed meanwhile, by another user or by an engine that tidies up late.
             if not known and "does not exist" not in error.why:
                 raise
             known = 0

@@ -39,7 +39,7 @@ class Batch:
 
 
 def compile_trees(python: Interpreter, batches: Iterable[Batch], *, jobs: int) -> None:
-    """Put byte-code beside every Python file, the same whoever makes it where and when.
+    """Put byte-code beside every Python file, the same wherever and whenever it is made.
 
     A file that is no Python of this version (a template, Python 2) is left as it is.
 

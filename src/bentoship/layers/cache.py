@@ -42,7 +42,7 @@ class LayerCache:
         return layers if all(map(self.has, layers)) else None
 
     def has(self, layer: Layer) -> bool:
-        """Whether a layer's blob is there, by its size at least, or can be made anew."""
+        """Whether a layer's blob is there, by its size at least, or can be made again."""
         return layer.stream is not None or is_present(self.blob(layer.descriptor), layer.descriptor.size)
 
     def make(
@@ -56,7 +56,7 @@ class LayerCache:
         return made
 
     def drop(self, descriptor: Descriptor) -> None:
-        """Have a layer that was found to be damaged made anew the next time."""
+        """Drop a layer that was found to be damaged, so that the next run rebuilds it."""
         self.blob(descriptor).unlink(missing_ok=True)
         forget(self.folder, [descriptor.hex])
 

@@ -31,7 +31,7 @@ def is_worthwhile(sample: bytes) -> bool:
 
 
 def _members(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes, cut anew, so that the cuts do not depend on how they came."""
+    """Yield the same bytes, cut again, so that the cuts do not depend on how they came."""
     held = bytearray()
     for piece in pieces:
         held += piece

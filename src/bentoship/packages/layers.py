@@ -103,7 +103,7 @@ def package_layers(
         try:
             return make()
         except DamagedError as error:
-            tell(f"{error.doing}: {error.why}; it is made anew")
+            tell(f"{error.doing}: {error.why}; it is rebuilt")
             _drop_damaged(job, lines)
             return make()
 

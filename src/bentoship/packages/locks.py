@@ -104,7 +104,7 @@ def _requirements(bento: Path) -> tuple[list[str], list[str]]:
 
 
 def _named(text: str) -> list[str]:
-    """What comes from an index; BentoML writes other lines anew even where it makes no lock."""
+    """What comes from an index; BentoML rewrites other lines even where it makes no lock."""
     return [line for line in portable_lines(text) if canonical_name(line) and "@" not in line]
 
 

@@ -31,7 +31,7 @@ class Provider(Protocol):
         """
 
     def credentials(self) -> Credentials | None:
-        """Return the account to push as; None for nobody. Asked at each login anew: some hold for an hour only."""
+        """Return the account to push as; None for nobody. Asked at each login: some are valid for an hour only."""
 
     def holdings(self, repository: ImageReference) -> Callable[[Descriptor], bool] | None:
         """Return what tells whether a registry that does not run has a blob; None for one that has to be asked."""

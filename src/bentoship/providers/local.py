@@ -34,7 +34,7 @@ class LocalRegistry:
     def create_registry(self) -> str:
         """Start the registry unless it runs. Raises as `start` does."""
         host = self.start()
-        return " ".join(filter(None, [self.notice, f"The local registry needs no creating; it runs at {host}."]))
+        return " ".join(filter(None, [self.notice, f"The local registry needs no setup; it is running at {host}."]))
 
     def login(self) -> str:
         """Start the registry unless it runs: pushing needs nothing else. Raises as `start` does."""

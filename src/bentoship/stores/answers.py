@@ -99,7 +99,7 @@ def _hint(status: int, codes: tuple[str, ...], message: str, host: str, account:
             return f"No credentials for {host} were found. Log in: docker login {host}"
         if status == 403 and account.rights:
             return account.rights
-        login = account.login or f"If that account may do this, log in anew: docker login {host}"
+        login = account.login or f"If that account may do this, log in again: docker login {host}"
         return f"We asked as {account.account}. {login}"
     if "immutab" in lower:
         return TAG_TAKEN

@@ -28,7 +28,7 @@ class Credentials:
         password: its password, or a token that is used as one.
         identity_token: what access tokens are had for instead of by user and password; empty for none.
         source: where this was found, for people.
-        login: how it logs in anew, as a sentence; empty for `docker login HOST`.
+        login: how it logs in again, as a sentence; empty for `docker login HOST`.
         rights: who gives it the right that it lacks, in sentences; empty when that is unknown.
     """
 

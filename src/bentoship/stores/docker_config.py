@@ -15,7 +15,7 @@ from bentoship.system import process
 from bentoship.system.files import file_lock
 
 LOGINS = {"gcloud": "gcloud auth login", "gcr": "docker-credential-gcr gcr-login"}
-"""Google's credential helpers (gcloud's own, and the one that stands alone), and how each logs in anew."""
+"""Google's credential helpers (gcloud's own, and the one that stands alone), and how each logs in again."""
 
 
 def config_file(env: Mapping[str, str]) -> Path:

@@ -25,7 +25,7 @@ STORE_TIMEOUT = 300.0
 """Seconds; after a large body a registry moves and checks it before it answers."""
 
 IDLE_TIMEOUT = 60.0
-"""Seconds without a request, after which connections are made anew: firewalls drop idle ones without telling."""
+"""Seconds without a request, after which new connections are opened: firewalls drop idle ones without telling."""
 
 BLOCK = 1 << 16
 """Bytes that are handed to a connection at a time."""

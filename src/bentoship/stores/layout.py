@@ -22,7 +22,7 @@ from bentoship.system.files import file_lock, is_present, write_whole
 _NAME = "org.opencontainers.image.ref.name"
 _UNFINISHED = ".partial-"
 _ABANDONED = 3600.0
-"""Seconds; whoever has not written to an unfinished file for so long is not at it any more."""
+"""Seconds; an unfinished file that has not been written to for so long is abandoned."""
 
 
 class LayoutStore:
@@ -183,7 +183,7 @@ class LayoutStore:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"Read {self._index}", str(error), "Remove the folder; it will be made anew.") from error
+            raise StoreError(f"Read {self._index}", str(error), "Remove the folder; it will be rebuilt.") from error
         return entries
 
     def _write_index(self, entries: list[dict[str, Any]]) -> None:

@@ -28,7 +28,7 @@ class RegistryStore:
 
     Args:
         repository: the registry's host and the path there; tag and digest play no part.
-        credentials: the account to log in as; None for nobody; or what gives it, at each login anew.
+        credentials: the account to log in as; None for nobody; or a function that is asked at each login.
         push: whether something will be put there; it decides which rights are asked for.
         plain_http: whether to speak HTTP without TLS; None for only with this machine itself.
         session: the connections and logins to use; its own when it is None.

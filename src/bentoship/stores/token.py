@@ -65,7 +65,7 @@ class Login:
         http: the connections to use.
         base: the registry's address, "https://HOST".
         host: what people call it.
-        credentials: gives the account to log in as, at each login anew, since some hold for an hour only.
+        credentials: gives the account to log in as; asked at each login, since some are valid for an hour only.
     """
 
     def __init__(self, http: Http, base: str, host: str, credentials: Callable[[], Credentials | None]) -> None:
@@ -183,7 +183,7 @@ class Session:
         Args:
             base: the registry's address, "https://HOST".
             host: what people call it.
-            account: whom to log in as, or what looks that up, at each login anew; None for nobody.
+            account: whom to log in as, or a function that is asked at each login; None for nobody.
         """
         find = account if callable(account) else lambda: account
         return self._logins.setdefault((base, account), Login(self.http, base, host, find))

@@ -12,7 +12,7 @@ from bentoship.verify.runner import RemoteImage
 from bentoship.verify.unpacked import DEVICES, System, unpacked
 
 NEW = ("--mount", "--pid", "--fork", "--kill-child")
-"""What unshare makes anew; all of it is gone with the program that it starts."""
+"""The new namespaces that unshare makes; all of them are gone with the program that it starts."""
 
 _NEW = ("--user", "--map-root-user", *NEW)
 

@@ -164,7 +164,7 @@ def test_a_bento_that_cannot_be_assembled_costs_no_base(bento: Bento, layout: La
 def test_a_damaged_layer_is_never_sent_and_made_again(
     bento: Bento, base: Base, layout: LayoutStore, tmp_path: Path, target: FolderRegistry
 ) -> None:
-    """A blob that changed in the cache is noticed by its digest and removed; the next run makes it anew."""
+    """A blob that changed in the cache is noticed by its digest and removed; the next run makes it again."""
     layers = LayerCache(tmp_path / "cache")
     backend = backend_of(layers, layout, tmp_path, {"linux/amd64": base_in(layers, base)}, target)
     image = backend.containerize(bento)

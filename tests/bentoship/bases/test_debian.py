@@ -153,7 +153,7 @@ def test_up_to_date_base_is_found_without_apt(
 
 
 def test_files_are_looked_at_only_to_compile(base: Base, cache: Path, tmp_path: Path, offered: str) -> None:
-    """What is told of them was kept; what was lost since is made anew before its Python compiles."""
+    """What is told of them was kept; what was lost since is made again before its Python compiles."""
     for name in ("apt", "layers"):
         (tmp_path / name).symlink_to(cache / name)
     shutil.copytree(cache / "bases", tmp_path / "bases", symlinks=True, copy_function=os.link)

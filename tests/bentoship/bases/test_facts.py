@@ -52,7 +52,7 @@ def test_what_was_kept_is_the_same(rootfs: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, b"", b"[]", b"{}", b"\xff"])
 def test_what_is_damaged_counts_as_none(tmp_path: Path, content: bytes | None) -> None:
-    """It is made anew from the files."""
+    """It is made again from the files."""
     if content is not None:
         (tmp_path / "facts").write_bytes(content)
     assert Facts.read(tmp_path / "facts") is None

@@ -34,7 +34,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_changed_input_gives_another_bento(tmp_path: Path, change: Callable[[Path], object]) -> None:
-    """Whatever goes into a Bento, when it changes the Bento is built anew, under another version."""
+    """Whatever goes into a Bento, when it changes the Bento is rebuilt, under another version."""
     project = make_project(tmp_path / "project")
     before = bento.build(project)
     change(project.folder)
@@ -139,7 +139,7 @@ def test_byte_code_is_kept_for_packages_alone(tmp_path: Path) -> None:
 
 
 def test_a_newer_model_gives_another_bento(tmp_path: Path) -> None:
-    """`latest` is asked for anew each time, and which model is packed is known."""
+    """`latest` is asked for again each time, and which model is packed is known."""
     project = make_project(tmp_path / "project", model=True)
     save_model(project.bentoml_home, "one")
     before = bento.build(project)

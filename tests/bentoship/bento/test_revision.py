@@ -119,7 +119,7 @@ def test_a_bento_by_another_bentoml_is_no_start(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_changed_bento_in_the_store_is_no_start(tmp_path: Path) -> None:
-    """A file that is not as it was built is built anew, with all the others."""
+    """A file that is not as it was built is rebuilt, with all the others."""
     project = exact_project(tmp_path / "project")
     before = bento.build(project)
     append(before.path / "src" / "helper.py", "# changed")

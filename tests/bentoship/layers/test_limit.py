@@ -61,7 +61,7 @@ def total(*layers: Layer) -> int:
 
 
 def test_layers_are_removed_with_their_records(tmp_path: Path) -> None:
-    """The oldest one goes and is made anew when it is asked for; the others are found."""
+    """The oldest one goes and is made again when it is asked for; the others are found."""
     cache = LayerCache(tmp_path)
     old, new = layer(cache, "old", days=3), layer(cache, "new", days=2)
     assert cache.size == total(old, new)

@@ -87,7 +87,7 @@ def test_a_heavy_package_has_a_layer_of_its_own(job: Job, tmp_path: Path) -> Non
 
 
 def test_only_what_changed_is_installed(job: Job, tmp_path: Path) -> None:
-    """One new version costs one package, and gives what all of them anew would give."""
+    """One new version costs one package, and gives what rebuilding all of them would give."""
     made(job, LINES, tmp_path)
     make_wheel(tmp_path / "wheels", "other", "2.0")
     lines = ["one==1.0", "other==2.0", "third==1.0"]
@@ -170,7 +170,7 @@ def test_what_was_damaged_is_made_anew(job: Job, tmp_path: Path, damage: str) ->
 
 
 def test_what_was_damaged_is_only_expected(job: Job, tmp_path: Path) -> None:
-    """A plan is told even so, by the weights of what publishing makes anew."""
+    """A plan is told even so, by the weights of what publishing makes again."""
     made(job, LINES, tmp_path)
     for file in job.folder.glob("*.gz"):
         file.write_bytes(DAMAGES["changed"](file.read_bytes()))

@@ -66,7 +66,7 @@ taken = pytest.fixture(used_port, name="taken")
 
 
 def test_it_holds_images_and_keeps_them(cache: Path) -> None:
-    """Under both names of this machine, and when it is started anew; its port stays, too."""
+    """Under both names of this machine, and when it is started again; its port stays, too."""
     registry = LocalRegistry(cache)
     assert registry.running() is None
     where = registry.start()
@@ -223,7 +223,7 @@ def test_another_process_of_the_same_id_is_left_alone(cache: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"port": 1, "other": 2}', '"x"'])
 def test_a_damaged_state_does_no_harm(cache: Path, damage: str) -> None:
-    """The registry is started anew."""
+    """The registry is started again."""
     (cache / "registry").mkdir(parents=True)
     (cache / "registry" / "state.json").write_text(damage)
     assert LocalRegistry(cache).running() is None

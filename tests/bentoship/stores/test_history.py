@@ -66,7 +66,7 @@ def test_too_little_tells_no_speed(history: History, sent: int, seconds: float) 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'"sha256:12"', b"-1", b"NaN", b"null"])
 def test_a_damaged_file_is_none(history: History, content: bytes) -> None:
-    """It is written anew by the next push."""
+    """It is rewritten by the next push."""
     history.keep_push(ONE, DIGEST, [BLOB], 4_000_000, 2.0)
     for file in history.folder.rglob("*.json"):
         file.write_bytes(content)

@@ -84,7 +84,7 @@ def test_reading_what_was_damaged_is_an_error(layout: LayoutStore, damage: bytes
 
 
 def test_a_blob_of_another_size_does_not_count_as_there(layout: LayoutStore) -> None:
-    """So that a copy puts it there anew."""
+    """So that a copy puts it there again."""
     descriptor = put(layout, LAYER_TAR, b"content")
     layout.path(descriptor).write_bytes(b"cont")
     assert not layout.exists(descriptor)

@@ -94,7 +94,7 @@ def test_credentials_are_asked_for_anew_when_they_are_refused(guarded: Registry)
 
 
 def test_a_token_that_ends_under_a_body_is_worth_another_attempt(proxy: Proxy, through: ImageReference) -> None:
-    """The body cannot be sent twice here, but who calls can begin anew."""
+    """The body cannot be sent twice here, but who calls can start over."""
     proxy.faults.append(Fault("PUT", "/uploads/", status=401, headers={"WWW-Authenticate": 'Basic realm="x"'}))
     store = RegistryStore(through, ALICE, push=True)
     error = refused(store)

@@ -16,7 +16,7 @@ def names(root: Path) -> list[str]:
 
 
 def test_failed_folder_is_not_there(tmp_path: Path) -> None:
-    """What could not be made to its end is made anew the next time."""
+    """What could not be made to its end is made again the next time."""
 
     def fail(part: Path) -> None:
         (part / "half").touch()

@@ -76,7 +76,7 @@ class Account:
         keys: the public halves of its keys, PEM, by their ids.
         refresh_tokens: what applications may log in with for it, and their scopes.
         disabled: whether its tokens are refused.
-        reauthenticate: whether its organization wants it to log in anew before its refresh tokens are good again.
+        reauthenticate: whether its organization wants it to log in again before its refresh tokens are good again.
     """
 
     email: str

@@ -72,7 +72,7 @@ def _refresh(state: State, form: dict[str, str]) -> Answer:
     for account in list(state.accounts.values()):
         if sent in account.refresh_tokens and not account.disabled:
             if account.reauthenticate:
-                # The organization wants its people to log in anew from time to time.
+                # The organization wants its people to log in again from time to time.
                 body = {
                     "error": "invalid_grant",
                     "error_description": "reauth related error (invalid_rapt)",

@@ -73,7 +73,7 @@ class Account:
 
     @property
     def login(self) -> str:
-        """How it logs in anew, as a sentence."""
+        """How it logs in again, as a sentence."""
         if self._credentials is None:
             return "Log in again: gcloud auth login"
         if "compute_engine" in self._kind:

@@ -50,7 +50,7 @@ class Caller:
     Args:
         project: its id.
         account: an email address, or what is known instead.
-        login: how that account logs in anew, as a sentence; empty when that is unknown.
+        login: how that account logs in again, as a sentence; empty when that is unknown.
         proxy: the address of the proxy on the way; empty for none.
         payer: the project that calls are counted for, where the credentials name one.
     """

@@ -145,7 +145,7 @@ def test_the_role_is_given_to_the_pool_of_a_job_that_is_itself(
 def test_a_login_that_was_revoked(
     google: Google, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Has to be made anew."""
+    """Has to be made again."""
     login(google, tmp_path, monkeypatch)
     google.state.account(STUDENT).refresh_tokens.clear()
     with pytest.raises(CloudError, match="expired or revoked") as caught:

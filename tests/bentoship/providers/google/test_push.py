@@ -84,7 +84,7 @@ def test_a_right_that_was_taken_away(google: Google, layout: LayoutStore, there:
 
 
 def test_an_account_that_was_disabled(google: Google, layout: LayoutStore, there: RegistryStore) -> None:
-    """Names the account, and how it logs in anew."""
+    """Names the account, and how it logs in again."""
     there.reach()
     google.state.account(google.account).disabled = True
     error = refused(layout, there, put_image(layout))
