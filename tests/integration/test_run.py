@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.system.network import network_settings
 from tests.support import registry as registries
 from tests.support.cache import needs_apt, with_packages
 from tests.support.forwarding import Forwarder, forwarding
@@ -53,17 +53,12 @@ def guarded(tmp_path: Path, cache: Path) -> Iterator[Guarded]:
     """A registry to publish to, as those of clouds are."""
     registries.make_certificate(tmp_path)
     with token_server(tmp_path) as tokens:
-        options = {
-            "realm": f"http://{tokens.host}/token",
-            "service": "tests",
-            "issuer": "tests",
-            "rootcertbundle": str(tmp_path / "certificate.pem"),
-        }
-        running = registries.running(tmp_path / "registry", token=options, tls=True)
+        running = registries.running(tmp_path / "registry", token=tokens.settings(tmp_path), tls=True)
         with running as registry, forwarding(registry.host) as forwarder:
             assert registry.certificate
             # The usual ones, too: what is built may have to be fetched.
-            usual = network_settings().ca_bundle
+            places = (ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt")
+            usual = next((place for place in places if place and Path(place).is_file()), None)
             bundle = tmp_path / "bundle.pem"
             bundle.write_text(
                 registry.certificate.read_text() + (Path(usual).read_text("utf-8", "replace") if usual else "")

@@ -83,6 +83,15 @@ class TokenServer:
         self.host = ""
         self.queries: list[dict[str, list[str]]] = []
 
+    def settings(self, folder: Path, *, query: str = "") -> dict[str, str]:
+        """What a registry has to be told of it. Args: folder: with certificate.pem; query: of its address."""
+        return {
+            "realm": f"http://{self.host}/token{query}",
+            "service": "tests",
+            "issuer": "tests",
+            "rootcertbundle": str(folder / "certificate.pem"),
+        }
+
 
 @contextmanager
 def token_server(folder: Path | None = None, *, lifetime: float = 300) -> Iterator[TokenServer]:

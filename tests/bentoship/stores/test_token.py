@@ -108,12 +108,7 @@ def test_a_token_opens_the_registry(tmp_path: Path) -> None:
     """The real thing: the registry checks the token's signature and rights."""
     registries.make_certificate(tmp_path)
     with token_server(tmp_path) as server:
-        options = {
-            "realm": f"http://{server.host}/token?account=x",
-            "service": "tests",
-            "issuer": "tests",
-            "rootcertbundle": str(tmp_path / "certificate.pem"),
-        }
+        options = server.settings(tmp_path, query="?account=x")
         with registries.running(tmp_path / "registry", token=options) as registry:
             repository = ImageReference(registry.host, "tests/token")
             store = RegistryStore(repository, ALICE, push=True)
