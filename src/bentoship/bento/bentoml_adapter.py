@@ -47,7 +47,7 @@ def leave_no_byte_code(is_own: Callable[[str], bool]) -> None:
             set_data(self, path, data, _mode=_mode)
 
     # Python has no other way to say where byte-code of some modules alone is kept.
-    SourceFileLoader.set_data = set_foreign_data  # type: ignore[method-assign,assignment]
+    SourceFileLoader.set_data = set_foreign_data  # type: ignore[method-assign,assignment]  # a hook
 
 
 def parse_yaml_in_c() -> None:

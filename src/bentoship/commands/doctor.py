@@ -113,7 +113,7 @@ def _local_registry(run: Run) -> Finding:
 def _remote(run: Run) -> list[tuple[str, Look]]:
     # Made before the looks ask for it at once, so that it finds the account once; what is wrong is theirs to tell.
     with suppress(BentoshipError):
-        run.provider  # noqa: B018
+        run.provider  # noqa: B018 - makes and keeps it
     google = [("google", lambda: _google(run))] if run.project.settings.registry == "google" else []
     return [*google, ("credentials", lambda: _credentials(run)), ("registry", lambda: _registry(run))]
 

@@ -80,7 +80,7 @@ Item = TypeVar("Item", bound=Titled)
 def distinct(by_platform: Mapping[str, Sequence[Item]], key: Callable[[Item], str]) -> list[Item]:
     """What the images for several platforms consist of, each once, titled with its platforms unless all have it.
 
-    Takes what `owned` does, and gives it in the same order.
+    Takes what `with_owners` does, and gives it in the same order.
     """
     return [
         replace(item, title=with_platforms(item.title, names, by_platform))

@@ -1,4 +1,4 @@
-"""Child processes: their environment, output and end. Only this and settings.py read os.environ."""
+"""Child processes: their environment, output and end. Only this and the settings read os.environ."""
 
 import contextlib
 import os

@@ -175,7 +175,7 @@ class _Transport(Request):
         try:
             return self._http.exchange(_DOING, method, url, headers or {}, body, timeout or TIMEOUT)
         except RegistryError as error:
-            raise TransportError(error) from error  # type: ignore[no-untyped-call]
+            raise TransportError(error) from error  # type: ignore[no-untyped-call]  # google-auth has no types
 
 
 def _file_setting() -> str:
