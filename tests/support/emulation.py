@@ -29,7 +29,8 @@ printf '%s' ":arm64:M:0:$magic:$mask:$(command -v qemu-aarch64-static):F" >/proc
 """
 
 _START = """
-mount --rbind /proc "$0/proc"
+# Of these processes, else a supervisor would look its workers up among the ids of the host.
+mount -t proc proc "$0/proc" 2>/dev/null || mount --rbind /proc "$0/proc"
 mount --rbind /dev "$0/dev"
 exec chroot "$0" "$@"
 """
