@@ -18,7 +18,7 @@ from bentoship.errors import DamagedError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
-from bentoship.image.platforms import distinct
+from bentoship.image.platforms import with_owners, with_platforms
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.packages.install import Staged, staging
@@ -93,9 +93,10 @@ class DirectBackend:
         else:
             index = index_of(images)
             root = self._write(Descriptor.of(INDEX, index), index)
-            layers = distinct({platform: one.layers for platform, one in built.items()}, lambda layer: layer.digest)
+            layers = with_owners({name: one.layers for name, one in built.items()}, lambda layer: layer.digest)
             streams = {digest: stream for one in built.values() for digest, stream in one.streams.items()}
-            result = Built(root.digest, tuple(layers), built, streams)
+            titled = (replace(layer, title=with_platforms(layer.title, names, built)) for layer, names in layers)
+            result = Built(root.digest, tuple(titled), built, streams)
         self._store(result).tag(root, bento.version)
         return result
 
