@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import TypeVar
 
 _GRACE = 1.0
@@ -61,9 +60,11 @@ def in_parallel(
     for numbered in enumerate(items):
         todo.put(numbered)
     done: queue.SimpleQueue[tuple[int, Done] | BaseException] = queue.SimpleQueue()
-    worker = partial(_work, work, todo, done, cancelled)
     # Daemons, unlike the threads of concurrent.futures: the interpreter does not wait for them at its end.
-    threads = [threading.Thread(target=worker, daemon=True) for _ in range(min(jobs, len(items)))]
+    threads = [
+        threading.Thread(target=_work, args=(work, todo, done, cancelled), daemon=True)
+        for _ in range(min(jobs, len(items)))
+    ]
     results: dict[int, Done] = {}
     try:
         for thread in threads:

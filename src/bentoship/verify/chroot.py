@@ -16,16 +16,9 @@ from bentoship.verify.unpacked import DEVICES, System, unpacked
 
 
 class ChrootRunner:
-    """Starts an image as its own user, with files of its own, and with mounts and processes where root may have them.
-
-    Args:
-        mounts: whether to try for those.
-    """
+    """Starts an image as its own user, with its own files, and with mounts and processes where root may have them."""
 
     name = "a chroot"
-
-    def __init__(self, *, mounts: bool = True) -> None:
-        self._mounts = mounts
 
     def obstacle(self) -> str | None:
         """Return why / cannot be changed; None when it can."""
@@ -43,7 +36,7 @@ class ChrootRunner:
     def run(self, image: RemoteImage) -> Iterator[HostProcess]:
         """Pull, unpack and start an image. Raises StoreError, ProcessError or NotVerifiedError."""
         with unpacked(image) as system:
-            mounts = self._mounts and _may_mount()
+            mounts = _may_mount()
             if not mounts:
                 _make_devices(system.root)
             _give_home(system)
@@ -53,8 +46,7 @@ class ChrootRunner:
             user = (f"--setuid={system.user.uid}", f"--setgid={system.user.gid}")
             new = [which("unshare"), *NEW, *mounting(system.root)] if mounts else []
             command = [*new, *entering(system, user), *start(system, port)]
-            log = system.root.parent / "log"
-            service = HostProcess(command, port=port, log=log, namespaced=mounts)
+            service = HostProcess(command, port=port, log=system.root.parent / "log", namespaced=mounts)
             try:
                 yield service
             finally:

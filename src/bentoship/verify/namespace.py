@@ -54,19 +54,15 @@ class NamespaceRunner:
         """Pull, unpack and start an image. Raises StoreError, ProcessError or NotVerifiedError."""
         with unpacked(image) as system:
             port = free_port()
-            log = system.root.parent / "log"
-            service = HostProcess(_command(system, port), port=port, log=log)
+            # The files belong to the one user that there is, and so does the service.
+            user = (f"--map-user={system.user.uid}", f"--map-group={system.user.gid}")
+            new = [which("unshare"), *_NEW, *mounting(system.root)]
+            command = [*new, *entering(system, user), *start(system, port)]
+            service = HostProcess(command, port=port, log=system.root.parent / "log")
             try:
                 yield service
             finally:
                 service.kill()
-
-
-def _command(system: System, port: int) -> list[str | Path]:
-    """Return the whole command, from the new namespaces to the service."""
-    # The files belong to the one user that there is, and so does the service.
-    user = (f"--map-user={system.user.uid}", f"--map-group={system.user.gid}")
-    return [which("unshare"), *_NEW, *mounting(system.root), *entering(system, user), *start(system, port)]
 
 
 def mounting(root: Path) -> list[str | Path]:
