@@ -169,7 +169,7 @@ class DirectBackend:
             return blob.digest in holders and registry.mount(blob, holders[blob.digest])
 
         try:
-            result = transfer.copy(
+            outcomes = transfer.copy(
                 store, registry, root, tags=tags, options=transfer.Options(whole=True), progress=progress, mount=mount
             )
         except RegistryError:
@@ -178,14 +178,14 @@ class DirectBackend:
             if not self._drop_damaged(store, root):
                 raise
             raise DamagedError(error.doing, error.why, "It is removed now: run it again.") from error
-        outcomes = {descriptor.digest: outcome for descriptor, outcome in result.outcomes}
-        there = sum(descriptor.size for descriptor, outcome in result.outcomes if outcome != "sent")
-        layers = tuple(replace(layer, outcome=outcomes[layer.digest]) for layer in image.layers)
-        return Pushed(result.root.digest, layers, result.sent_bytes, there)
+        by_digest = {descriptor.digest: outcome for descriptor, outcome in outcomes.items()}
+        sent = sum(descriptor.size for descriptor, outcome in outcomes.items() if outcome == "sent")
+        layers = tuple(replace(layer, outcome=by_digest[layer.digest]) for layer in image.layers)
+        return Pushed(root.digest, layers, sent, sum(descriptor.size for descriptor in outcomes) - sent)
 
     def _store(self, image: Built) -> LayoutStore:
         """The layout, and what of an image does not lie in it."""
-        return self._layout.with_streams(image.streams)
+        return LayoutStore(self._layout.folder, image.streams)
 
     def _drop_damaged(self, store: LayoutStore, root: Descriptor) -> bool:
         """Remove the blobs of an image that are not what their digests say, from layout and cache; whether any were."""
