@@ -70,10 +70,8 @@ def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
         codes = tuple(str(error.get("code", "")) for error in errors)
         return _line("; ".join(_error_words(error) for error in errors)), codes
     # What token servers and proxies say instead (RFC 6749, 5.2).
-    for key in ("error_description", "message", "details", "error"):
-        if isinstance(document.get(key), str):
-            return _line(document[key]), ()
-    return _line(text), ()
+    messages = (document.get(key) for key in ("error_description", "message", "details", "error"))
+    return _line(next((message for message in messages if isinstance(message, str)), text)), ()
 
 
 def _error_words(error: dict[str, object]) -> str:

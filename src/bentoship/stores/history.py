@@ -80,8 +80,7 @@ class History:
         return self.folder / kind / f"{key_of(name)}.json"
 
     def _read(self, kind: str, name: str) -> object:
-        value: object = records.read(self._file(kind, name))
-        return value
+        return records.read(self._file(kind, name))
 
     def _write(self, kind: str, name: str, value: object) -> None:
         records.keep(self._file(kind, name), value)
