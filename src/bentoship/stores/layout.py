@@ -20,7 +20,6 @@ from bentoship.stores.verified import Verified
 from bentoship.system.files import file_lock, is_present, write_whole
 
 _NAME = "org.opencontainers.image.ref.name"
-_UNFINISHED = ".partial-"
 _ABANDONED = 3600.0
 """Seconds; whoever has not written to an unfinished file for so long is not at it any more."""
 
@@ -183,7 +182,7 @@ class LayoutStore:
     @contextmanager
     def _unfinished(self, doing: str) -> Iterator[Path]:
         """The name of a file to write and then to move to its place; removed when it was not moved."""
-        path = self._blobs / f"{_UNFINISHED}{secrets.token_hex(8)}"
+        path = self._blobs / f".partial-{secrets.token_hex(8)}"
         try:
             self._blobs.mkdir(parents=True, exist_ok=True)
             try:
