@@ -18,7 +18,7 @@ from bentoship.errors import DamagedError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
-from bentoship.image.platforms import distinct
+from bentoship.image.platforms import with_owners, with_platforms
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.packages.install import Staged, staging
@@ -93,9 +93,10 @@ class DirectBackend:
         else:
             index = index_of(images)
             root = self._write(Descriptor.of(INDEX, index), index)
-            layers = distinct({platform: one.layers for platform, one in built.items()}, lambda layer: layer.digest)
+            layers = with_owners({name: one.layers for name, one in built.items()}, lambda layer: layer.digest)
             streams = {digest: stream for one in built.values() for digest, stream in one.streams.items()}
-            result = Built(root.digest, tuple(layers), built, streams)
+            titled = (replace(layer, title=with_platforms(layer.title, names, built)) for layer, names in layers)
+            result = Built(root.digest, tuple(titled), built, streams)
         self._store(result).tag(root, bento.version)
         return result
 
@@ -168,7 +169,7 @@ class DirectBackend:
             return blob.digest in holders and registry.mount(blob, holders[blob.digest])
 
         try:
-            result = transfer.copy(
+            outcomes = transfer.copy(
                 store, registry, root, tags=tags, options=transfer.Options(whole=True), progress=progress, mount=mount
             )
         except RegistryError:
@@ -177,14 +178,14 @@ class DirectBackend:
             if not self._drop_damaged(store, root):
                 raise
             raise DamagedError(error.doing, error.why, "It is removed now: run it again.") from error
-        outcomes = {descriptor.digest: outcome for descriptor, outcome in result.outcomes}
-        there = sum(descriptor.size for descriptor, outcome in result.outcomes if outcome != "sent")
-        layers = tuple(replace(layer, outcome=outcomes[layer.digest]) for layer in image.layers)
-        return Pushed(result.root.digest, layers, result.sent_bytes, there)
+        by_digest = {descriptor.digest: outcome for descriptor, outcome in outcomes.items()}
+        sent = sum(descriptor.size for descriptor, outcome in outcomes.items() if outcome == "sent")
+        layers = tuple(replace(layer, outcome=by_digest[layer.digest]) for layer in image.layers)
+        return Pushed(root.digest, layers, sent, sum(descriptor.size for descriptor in outcomes) - sent)
 
     def _store(self, image: Built) -> LayoutStore:
         """The layout, and what of an image does not lie in it."""
-        return self._layout.with_streams(image.streams)
+        return LayoutStore(self._layout.folder, image.streams)
 
     def _drop_damaged(self, store: LayoutStore, root: Descriptor) -> bool:
         """Remove the blobs of an image that are not what their digests say, from layout and cache; whether any were."""

@@ -163,10 +163,8 @@ def folders_of(paths: Iterable[str]) -> set[str]:
     """The folders that some paths lie in, at any depth."""
     found: set[str] = set()
     for path in paths:
-        folder, slash, _ = path.rpartition("/")
-        while slash and folder not in found:
-            found.add(folder)
-            folder, slash, _ = folder.rpartition("/")
+        while (path := path.rpartition("/")[0]) and path not in found:
+            found.add(path)
     return found
 
 
@@ -187,11 +185,9 @@ def _member(entry: Entry) -> Iterator[bytes]:
 
 
 def _file(path: Path, size: int) -> Iterator[bytes]:
-    left = size
     with path.open("rb") as stream:
-        while left:
-            piece = stream.read(min(CHUNK, left))
-            if not piece:
+        for start in range(0, size, CHUNK):
+            piece = stream.read(min(CHUNK, size - start))
+            if len(piece) < min(CHUNK, size - start):
                 raise OSError(f"{path} became shorter while it was read")
-            left -= len(piece)
             yield piece

@@ -121,13 +121,16 @@ def index_of(images: Sequence[Image]) -> bytes:
     common = [
         item for item in ordered[0].annotations.items() if all(item in one.annotations.items() for one in ordered)
     ]
-    document = {
-        "schemaVersion": 2,
-        "mediaType": INDEX,
-        "manifests": [{**image.descriptor.to_dict(), "platform": platform_fields(image.platform)} for image in ordered],
-        "annotations": dict(sorted(common)),
-    }
-    return _json(document)
+    return _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": INDEX,
+            "manifests": [
+                {**image.descriptor.to_dict(), "platform": platform_fields(image.platform)} for image in ordered
+            ],
+            "annotations": dict(sorted(common)),
+        }
+    )
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

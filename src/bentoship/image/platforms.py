@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from bentoship.image.descriptor import Descriptor
 
@@ -65,27 +65,7 @@ def manifests_by_platform(index: bytes) -> dict[str, Descriptor]:
     return {name: named[name] for name in sorted(named) if not name.startswith("unknown/")}
 
 
-class Titled(Protocol):
-    """A dataclass with a title for people."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def title(self) -> str: ...
-
-
-Item = TypeVar("Item", bound=Titled)
-
-
-def distinct(by_platform: Mapping[str, Sequence[Item]], key: Callable[[Item], str]) -> list[Item]:
-    """What the images for several platforms consist of, each once, titled with its platforms unless all have it.
-
-    Takes what `with_owners` does, and gives it in the same order.
-    """
-    return [
-        replace(item, title=with_platforms(item.title, names, by_platform))
-        for item, names in with_owners(by_platform, key)
-    ]
+Item = TypeVar("Item")
 
 
 def with_owners(

@@ -36,9 +36,8 @@ class ImageReference:
     digest: str | None = None
 
     def __post_init__(self) -> None:
-        wrong = _mistake(self)
-        if wrong:
-            raise InvalidReferenceError(f'Understand the image name "{self}"', *wrong)
+        if mistake := _mistake(self):
+            raise InvalidReferenceError(f'Understand the image name "{self}"', *mistake)
 
     @classmethod
     def parse(cls, text: str) -> ImageReference:
@@ -81,10 +80,7 @@ class ImageReference:
 def _split_host(name: str) -> tuple[str, str]:
     """A first component is a host only if it cannot be a user of Docker Hub's."""
     first, slash, rest = name.partition("/")
-    if not slash or not _is_host(first):
-        host, path = DOCKER_HUB, name
-    else:
-        host, path = first.lower(), rest
+    host, path = (first.lower(), rest) if slash and _is_host(first) else (DOCKER_HUB, name)
     if host == f"index.{DOCKER_HUB}":
         host = DOCKER_HUB
     if host == DOCKER_HUB and "/" not in path:

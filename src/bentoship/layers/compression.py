@@ -21,8 +21,7 @@ LEVEL = 5
 def gzip_members(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Compress a stream; memory stays at a few members, whatever its length."""
     jobs = os.cpu_count() or 1
-    compressed = map_in_order(lambda member: deflate.gzip_compress(member, LEVEL), _members(pieces), jobs=jobs)
-    yield from map(bytes, compressed)
+    return map_in_order(lambda member: bytes(deflate.gzip_compress(member, LEVEL)), _members(pieces), jobs=jobs)
 
 
 def is_worthwhile(sample: bytes) -> bool:

@@ -20,19 +20,8 @@ _TEMPORARY_CODES = frozenset({"BLOB_UPLOAD_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"})
 TAG_TAKEN = "The tag stands for another image, and stays there: leave it out, as in IMAGE_TAGS={version},{commit}"
 """What to do about a tag that cannot be moved; those of a version are new for each."""
 
-_MAX_WORDS = 64 << 10
+_MAX_BODY = 64 << 10
 _MAX_LINE = 300
-
-
-def _words(response: urllib3.BaseHTTPResponse) -> tuple[str, tuple[str, ...]]:
-    """Return what a registry says in an answer's body, in one line, and its error codes."""
-    try:
-        body = response.read(_MAX_WORDS)
-    except urllib3.exceptions.HTTPError:
-        body = b""
-    finally:
-        response.close()
-    return _parsed(body.decode("utf-8", "replace"))
 
 
 def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: Credentials | None) -> RegistryError:
@@ -44,7 +33,13 @@ def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: 
         response: its answer; the body is read, and the connection closed.
         account: of the request; None for an anonymous one.
     """
-    message, codes = _words(response)
+    try:
+        body = response.read(_MAX_BODY)
+    except urllib3.exceptions.HTTPError:
+        body = b""
+    finally:
+        response.close()
+    message, codes = _parsed(body.decode("utf-8", "replace"))
     status = f"HTTP {response.status} {responses.get(response.status, '')}".strip()
     return RegistryError(
         doing,
@@ -57,7 +52,7 @@ def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: 
 
 
 def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return the message and the error codes in the body of an answer."""
+    """Return the message in the body of an answer, in one line, and its error codes."""
     try:
         document = json.loads(text)
     except ValueError:
@@ -70,10 +65,8 @@ def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
         codes = tuple(str(error.get("code", "")) for error in errors)
         return _line("; ".join(_error_words(error) for error in errors)), codes
     # What token servers and proxies say instead (RFC 6749, 5.2).
-    for key in ("error_description", "message", "details", "error"):
-        if isinstance(document.get(key), str):
-            return _line(document[key]), ()
-    return _line(text), ()
+    messages = (document.get(key) for key in ("error_description", "message", "details", "error"))
+    return _line(next((message for message in messages if isinstance(message, str)), text)), ()
 
 
 def _error_words(error: dict[str, object]) -> str:

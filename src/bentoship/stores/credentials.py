@@ -62,11 +62,7 @@ def find_credentials(host: str, path: str = "", *, env: Mapping[str, str] | None
     """
     # A helper is the user's own program, and reads what its vendor lets it read: it gets all of the environment.
     env = process.environment(prefixes=("",)) if env is None else env
-    for file in _files(env):
-        found = _in_file(file, host, path, env)
-        if found:
-            return found
-    return None
+    return next(filter(None, (_in_file(file, host, path, env) for file in _files(env))), None)
 
 
 def _files(env: Mapping[str, str]) -> Iterator[Path]:
@@ -93,12 +89,11 @@ def _in_file(file: Path, host: str, path: str, env: Mapping[str, str]) -> Creden
         raise SettingsError(doing, f"it is not the JSON that docker login writes ({error})", _MEND) from error
     if helper and (found := _from_helper(str(helper), host, env, file)):
         return found
-    entries = {_without_scheme(key): value for key, value in auths.items()}
-    for key in _keys(host, path):
-        entry = auths.get(key) or entries.get(key)
-        if entry:
-            return _from_entry(doing, entry, file)
-    return None
+    # A key that was written as an address ("https://ghcr.io/v2/") names the host alone.
+    by_host = {key.partition("://")[2].partition("/")[0]: entry for key, entry in auths.items()}
+    entries = (auths.get(key) or by_host.get(key) for key in _keys(host, path))
+    entry = next(filter(None, entries), None)
+    return _from_entry(doing, entry, file) if entry else None
 
 
 _MEND = "Mend it, or remove it and log in again."
@@ -109,12 +104,6 @@ def _keys(host: str, path: str) -> list[str]:
     parts = path.split("/") if path else []
     hosts = [host, _HUB_KEY, "index.docker.io", "registry-1.docker.io"] if host == DOCKER_HUB else [host]
     return ["/".join([host, *parts[:count]]) for count in range(len(parts), 0, -1)] + hosts
-
-
-def _without_scheme(key: str) -> str:
-    """A key that was written as an address ("https://ghcr.io/v2/") names the host alone."""
-    _, separator, rest = key.partition("://")
-    return rest.partition("/")[0] if separator else key
 
 
 def _from_entry(doing: str, entry: Any, file: Path) -> Credentials | None:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,14 @@ def installed_helper(env: Mapping[str, str]) -> str | None:
     return next((name for name in LOGINS if shutil.which(f"docker-credential-{name}", path=path)), None)
 
 
-def name_helper(hosts: Sequence[str] | str, helper: str, *, env: Mapping[str, str] | None = None) -> Path | None:
-    """Have Docker ask a credential helper for the accounts at registries, as `gcloud auth configure-docker` does.
+def name_helper(host: str, helper: str, *, env: Mapping[str, str] | None = None) -> Path | None:
+    """Have Docker ask a credential helper for the account at a registry, as `gcloud auth configure-docker` does.
 
     Everything else in the file stays as it is, and so do its mode, its owner, and a link that leads to it. No secret
     is written: the helper has it.
 
     Args:
-        hosts: the registries'.
+        host: the registry's.
         helper: what follows docker-credential- in the helper's name.
         env: the environment that says where the file is; ours when it is None.
 
@@ -46,17 +46,16 @@ def name_helper(hosts: Sequence[str] | str, helper: str, *, env: Mapping[str, st
     Raises:
         SettingsError: the file cannot be read, understood or written; it is what it was then.
     """
-    named = dict.fromkeys([hosts] if isinstance(hosts, str) else hosts, helper)
     file = config_file(process.environment(names=("DOCKER_CONFIG",)) if env is None else env)
     doing = f"Name docker-credential-{helper} in {file}"
     try:
-        if _with(_read(file), named) is None:
+        if _with(_read(file), host, helper) is None:
             return None
         # Another process may write it, too, by way of another link.
         target = file.resolve()
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with file_lock(target.with_name(f".{target.name}.lock")):
-            content = _with(_read(target), named)
+            content = _with(_read(target), host, helper)
             if content is None:
                 return None
             _replace(target, content)
@@ -76,13 +75,13 @@ def _read(file: Path) -> str:
         return ""
 
 
-def _with(text: str, named: Mapping[str, str]) -> bytes | None:
-    """A configuration that names helpers for hosts; None when it does so already. Raises ValueError."""
+def _with(text: str, host: str, helper: str) -> bytes | None:
+    """A configuration that names a helper for a host; None when it does so already. Raises ValueError."""
     document = _mapping(json.loads(text) if text.strip() else {}, "the whole")
     helpers = _mapping(document.get("credHelpers") or {}, "credHelpers")
-    if all(helpers.get(host) == helper for host, helper in named.items()):
+    if helpers.get(host) == helper:
         return None
-    document["credHelpers"] = {**helpers, **named}
+    document["credHelpers"] = {**helpers, host: helper}
     first = re.match(r"\s*\{[^\S\n]*\n([ \t]+)", text)
     # Docker indents by tabs. What somebody has written in one line stays in one.
     indent = first.group(1) if first else "\t" if "\n" in text.strip() or text.strip() in {"", "{}"} else None

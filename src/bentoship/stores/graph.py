@@ -1,7 +1,7 @@
 """What an image consists of: its index, manifests and blobs, as they point at each other."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bentoship.errors import StoreError
@@ -73,12 +73,22 @@ def _understood(descriptor: Descriptor) -> Iterator[None]:
         raise StoreError(f"Read the image {descriptor.digest}", f"the image is damaged ({error!r})") from error
 
 
-def below(store: Source, root: Descriptor) -> Iterator[Descriptor]:
-    """All that a manifest or index consists of, however deep. Raises StoreError when one of them cannot be read."""
+def below(
+    store: Source, root: Descriptor, read: Callable[[Source, Descriptor], bytes] = read_manifest
+) -> Iterator[Descriptor]:
+    """Yield all that a manifest or index consists of, however deep, each part after what it points at.
+
+    Args:
+        store: holds it.
+        root: the manifest or index; a blob consists of nothing.
+        read: reads a manifest or index of the store.
+
+    Raises: StoreError when one of them cannot be read.
+    """
     if is_manifest(root):
-        for child in children(read_manifest(store, root)):
+        for child in children(read(store, root)):
+            yield from below(store, child, read)
             yield child
-            yield from below(store, child)
 
 
 def media_type(content: bytes) -> str | None:

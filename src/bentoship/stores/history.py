@@ -28,12 +28,12 @@ class History:
 
     def speed(self, host: str) -> float | None:
         """Return the bytes per second of the last push to a registry that was worth measuring; None before any."""
-        speed = self._read("speeds", host)
+        speed = records.read(self._file("speeds", host))
         return float(speed) if isinstance(speed, int | float) and speed > 0 else None
 
     def last_push(self, repository: ImageReference) -> ImageReference | None:
         """Return what was last pushed from here to a repository; None before any."""
-        digest = self._read("published", repository.repository)
+        digest = records.read(self._file("published", repository.repository))
         try:
             return repository.with_digest(digest) if isinstance(digest, str) else None
         except InvalidReferenceError:
@@ -65,23 +65,16 @@ class History:
             sent: the bytes that went over.
             seconds: how long that took.
         """
-        self._write("published", repository.repository, digest)
+        records.keep(self._file("published", repository.repository), digest)
         others = {path: kept for path, kept in self._blobs(repository.host).items() if path != repository.path}
         latest = list({**others, repository.path: sorted(blobs)}.items())[-_REPOSITORIES:]
-        self._write("blobs", repository.host, dict(latest))
+        records.keep(self._file("blobs", repository.host), dict(latest))
         if sent >= _WORTH_MEASURING and seconds > 0:
-            self._write("speeds", repository.host, sent / seconds)
+            records.keep(self._file("speeds", repository.host), sent / seconds)
 
     def _blobs(self, host: str) -> dict[str, list[str]]:
-        digests = self._read("blobs", host)
+        digests = records.read(self._file("blobs", host))
         return digests if isinstance(digests, dict) and all(isinstance(d, list) for d in digests.values()) else {}
 
     def _file(self, kind: str, name: str) -> Path:
         return self.folder / kind / f"{key_of(name)}.json"
-
-    def _read(self, kind: str, name: str) -> object:
-        value: object = records.read(self._file(kind, name))
-        return value
-
-    def _write(self, kind: str, name: str, value: object) -> None:
-        records.keep(self._file(kind, name), value)

@@ -205,7 +205,8 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
         return RegistryError(
             doing, f"no address is known for {host}", "Check the name, and that this machine is on the network."
         )
-    if _is_tls_record(text):
+    # A status line that is a TLS alert (RFC 8446, 5.1: type 21, version 3.x).
+    if "\x15\x03" in text or "\\x15\\x03" in text:
         return RegistryError(doing, f"{host} speaks TLS, not HTTP", f"Write https://{host}/… as the registry.")
     # To urllib3 a refused connection is a time-out, too.
     if isinstance(error, urllib3.exceptions.NewConnectionError):
@@ -233,8 +234,3 @@ def distrust_hint(why: str) -> str:
 
 _REACH = "Check the host and port, and whether a firewall or proxy lies between."
 _AGAIN = "Run the same command again: what has arrived is not sent again."
-
-
-def _is_tls_record(text: str) -> bool:
-    """Whether a status line that was not understood is a TLS alert (RFC 8446, 5.1: type 21, version 3.x)."""
-    return "\x15\x03" in text or "\\x15\\x03" in text

@@ -20,7 +20,6 @@ from bentoship.stores.verified import Verified
 from bentoship.system.files import file_lock, is_present, write_whole
 
 _NAME = "org.opencontainers.image.ref.name"
-_UNFINISHED = ".partial-"
 _ABANDONED = 3600.0
 """Seconds; an unfinished file that has not been written to for so long is abandoned."""
 
@@ -36,10 +35,6 @@ class LayoutStore:
     def __init__(self, folder: Path, elsewhere: Mapping[str, Stream] | None = None) -> None:
         self.folder = folder
         self._elsewhere = elsewhere or {}
-
-    def with_streams(self, streams: Mapping[str, Stream]) -> LayoutStore:
-        """The same folder, and contents that do not lie there, by digest."""
-        return LayoutStore(self.folder, {**self._elsewhere, **streams})
 
     def path(self, descriptor: Descriptor) -> Path:
         """Where a content lies, or would."""
@@ -136,21 +131,13 @@ class LayoutStore:
         Returns: the number of bytes that were freed.
         """
         with self._locked():
-            kept = set()
             entries = self._entries()
             tagged = [entry for entry in entries if keep is None or entry["digest"] in keep]
             if len(tagged) < len(entries):
                 self._write_index(tagged)
-            for entry in tagged:
-                root = Descriptor.from_dict(entry)
-                kept |= {root.hex, *(part.hex for part in below(self, root))}
-            freed = 0
-            for path in self._blobs.iterdir():
-                if path.name.startswith("."):
-                    freed += _remove(path, max(older_than, _ABANDONED))
-                elif path.name not in kept:
-                    freed += _remove(path, older_than)
-            return freed
+            roots = map(Descriptor.from_dict, tagged)
+            kept = {part.hex for root in roots for part in (root, *below(self, root))}
+            return sum(_remove(path, older_than) for path in self._blobs.iterdir() if path.name not in kept)
 
     @property
     def _blobs(self) -> Path:
@@ -195,7 +182,7 @@ class LayoutStore:
     @contextmanager
     def _unfinished(self, doing: str) -> Iterator[Path]:
         """The name of a file to write and then to move to its place; removed when it was not moved."""
-        path = self._blobs / f"{_UNFINISHED}{secrets.token_hex(8)}"
+        path = self._blobs / f".partial-{secrets.token_hex(8)}"
         try:
             self._blobs.mkdir(parents=True, exist_ok=True)
             try:
@@ -228,7 +215,9 @@ def _name(entry: dict[str, Any]) -> str:
 
 
 def _remove(path: Path, older_than: float) -> int:
-    """Remove a file of that age. Returns: the number of bytes that were freed."""
+    """Remove a file of that age, unfinished ones when abandoned. Returns: the number of bytes that were freed."""
+    if path.name.startswith("."):
+        older_than = max(older_than, _ABANDONED)
     try:
         info = path.stat()
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Several stores as one to read from: those on this machine first."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from bentoship.errors import StoreError
@@ -23,13 +23,10 @@ class Nearest:
     far: Source | None = None
     most: int = 20_000_000
 
-    @contextmanager
-    def open(self, descriptor: Descriptor) -> Iterator[Reader]:
+    def open(self, descriptor: Descriptor) -> AbstractContextManager[Reader]:
         """Open a content as a stream, checked against digest and size by its end. Raises StoreError."""
-        source: Source | None = next((store for store in self.near if store.exists(descriptor)), None)
-        if source is None and descriptor.size <= self.most:
-            source = self.far
+        far = self.far if descriptor.size <= self.most else None
+        source = next((store for store in self.near if store.exists(descriptor)), far)
         if source is None:
             raise StoreError(f"Read {descriptor.digest}", "it is not on this machine any more")
-        with source.open(descriptor) as content:
-            yield content
+        return source.open(descriptor)

@@ -160,9 +160,8 @@ class RegistryStore:
     def _put_manifest(self, doing: str, descriptor: Descriptor, content: bytes, name: str) -> None:
         if Descriptor.of(descriptor.media_type, content) != descriptor:
             raise StoreError(doing, "its content does not fit its digest and size")
-        headers = {"Content-Type": descriptor.media_type}
-        response = self._call(doing, "PUT", f"/v2/{self._path}/manifests/{name}", headers, content, expect=(200, 201))
-        response.drain_conn()
+        url, headers = f"/v2/{self._path}/manifests/{name}", {"Content-Type": descriptor.media_type}
+        self._call(doing, "PUT", url, headers, content, expect=(200, 201)).drain_conn()
 
     def _head(self, doing: str, path: str) -> Mapping[str, str] | None:
         """The headers of what is there; None when nothing is."""
@@ -289,5 +288,4 @@ def _scope(path: str, actions: str) -> str:
 
 def _short(descriptor: Descriptor) -> str:
     """Enough of a digest to find it."""
-    kind = "manifest" if is_manifest(descriptor) else "blob"
-    return f"{kind} {descriptor.digest[:19]}…"
+    return f"{'manifest' if is_manifest(descriptor) else 'blob'} {descriptor.digest[:19]}…"

@@ -113,19 +113,15 @@ class Login:
         """What GET /v2/ answers tells whether to log in, and whether this is a registry at all."""
         doing = f"Reach the registry {self._host}"
         response = self._http.request(doing, "GET", f"{self._base}/v2/", {})
-        if response.status == 401:
-            response.drain_conn()
-            return Challenge.parse(response.headers.get("WWW-Authenticate", ""))
+        # 403 is for the repository to say better.
+        if response.status >= 400 and response.status not in (401, 403, 404):
+            raise refusal(doing, self._host, response, None)
+        response.drain_conn()
         if response.status == 404:
-            response.drain_conn()
             raise RegistryError(
                 doing, f"{self._host} does not answer as a registry (HTTP 404 at /v2/)", "Check its name.", status=404
             )
-        # 403 is for the repository to say better.
-        if response.status >= 400 and response.status != 403:
-            raise refusal(doing, self._host, response, None)
-        response.drain_conn()
-        return Challenge()
+        return Challenge.parse(response.headers.get("WWW-Authenticate", "") if response.status == 401 else "")
 
     def _new_header(self, challenge: Challenge, scope: str) -> tuple[str | None, float]:
         """A header, and until when to use it."""

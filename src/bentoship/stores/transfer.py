@@ -1,15 +1,15 @@
 """Copying an image from one store to another: what is missing, in parallel, and the tags last."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, Protocol, runtime_checkable
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
-from bentoship.stores import Reader, Store
-from bentoship.stores.graph import children, is_manifest, read_manifest
+from bentoship.stores import Reader, Source, Store
+from bentoship.stores.graph import below, is_manifest, read_manifest
 from bentoship.stores.retry import CancelledError, persist
 from bentoship.system.parallel import in_parallel
 
@@ -40,24 +40,6 @@ class Survey:
 
     present: tuple[Descriptor, ...]
     missing: tuple[Descriptor, ...]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a copy did.
-
-    Args:
-        root: what was copied.
-        outcomes: what became of the root and of all it consists of; the root comes last when it was sent.
-    """
-
-    root: Descriptor
-    outcomes: tuple[tuple[Descriptor, Outcome], ...]
-
-    @property
-    def sent_bytes(self) -> int:
-        """How much was sent, without what had to be sent again."""
-        return sum(descriptor.size for descriptor, outcome in self.outcomes if outcome == "sent")
 
 
 class _Silent:
@@ -98,7 +80,11 @@ def survey(source: Store, target: Store, root: Descriptor, options: Options = _D
 
     Raises: StoreError when either store cannot tell.
     """
-    parts = {part.digest: part for part in _parts(source, root, options.attempts)}
+
+    def read(store: Source, descriptor: Descriptor) -> bytes:
+        return persist(lambda: read_manifest(store, descriptor), attempts=options.attempts)
+
+    parts = {part.digest: part for part in (*below(source, root, read), root)}
     ordered = sorted(parts.values(), key=is_manifest)
     cancelled = threading.Event()
 
@@ -126,7 +112,7 @@ def copy(
     options: Options = _DEFAULT,
     progress: Progress | None = None,
     mount: Callable[[Descriptor], bool] | None = None,
-) -> Result:
+) -> dict[Descriptor, Outcome]:
     """Copy an image, of which the target may have parts already; tags move only after all of it is there.
 
     Args:
@@ -137,6 +123,8 @@ def copy(
         options: how.
         progress: told of the bytes that went over.
         mount: has the target take a blob from elsewhere without sending it, and tells whether it did.
+
+    Returns: what became of the root and of all it consists of; the root comes last when it was sent.
 
     Raises: StoreError when a part cannot be read or written, or a tag does not stand for the root at the end.
     """
@@ -156,7 +144,7 @@ def copy(
     if root in found.present:
         tags = [tag for tag in tags if not _stands_for(target, tag, root, options.attempts)]
     _move_tags(target, root, tags, options.attempts)
-    return Result(root, tuple(outcomes.items()))
+    return outcomes
 
 
 def _move_tags(target: Store, root: Descriptor, tags: Sequence[str], attempts: int) -> None:
@@ -223,26 +211,17 @@ class _Sender:
             raise
 
 
+@dataclass(frozen=True)
 class _Cancellable:
     """A stream that ends with an error once the whole copy is to end."""
 
-    def __init__(self, content: Reader, cancelled: threading.Event) -> None:
-        self._content = content
-        self._cancelled = cancelled
+    content: Reader
+    cancelled: threading.Event
 
     def read(self, size: int = -1, /) -> bytes:
-        if self._cancelled.is_set():
+        if self.cancelled.is_set():
             raise CancelledError
-        return self._content.read(size)
-
-
-def _parts(source: Store, descriptor: Descriptor, attempts: int) -> Iterator[Descriptor]:
-    """All that an image consists of, each part after what it points at."""
-    if is_manifest(descriptor):
-        content = persist(lambda: read_manifest(source, descriptor), attempts=attempts)
-        for child in children(content):
-            yield from _parts(source, child, attempts)
-    yield descriptor
+        return self.content.read(size)
 
 
 def _interrupting(*stores: Store) -> Callable[[], None]:

@@ -10,11 +10,12 @@ import pytest
 from bentoship.image.descriptor import MANIFEST, Descriptor
 from bentoship.image.platforms import (
     ARCHITECTURES,
-    distinct,
     manifests_by_platform,
     platform_fields,
     platform_name,
     platform_of,
+    with_owners,
+    with_platforms,
 )
 
 
@@ -70,9 +71,10 @@ def test_what_is_shared_comes_once_and_last() -> None:
     """What is not names its platform; of one platform all stays as it is."""
     one = [Thing("base", "1"), Thing("model", "2")]
     other = [Thing("base", "3"), Thing("model", "2")]
-    assert distinct({"a": one, "b": other}, lambda thing: thing.key) == [
-        Thing("base for a", "1"),
-        Thing("base for b", "3"),
-        Thing("model", "2"),
-    ]
-    assert distinct({"a": one}, lambda thing: thing.key) == one
+    owned = with_owners({"a": one, "b": other}, lambda thing: thing.key)
+    assert owned == [(one[0], ("a",)), (other[0], ("b",)), (one[1], ("a", "b"))]
+    titles = [with_platforms(thing.title, names, ("a", "b")) for thing, names in owned]
+    assert titles == ["base for a", "base for b", "model"]
+    [(base, names), _] = owned = with_owners({"a": one}, lambda thing: thing.key)
+    assert owned == [(thing, ("a",)) for thing in one]
+    assert with_platforms(base.title, names, ("a",)) == "base"
