@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.system.network import network_settings
 from tests.support import registry as registries
 from tests.support.cache import needs_apt, with_packages
 from tests.support.forwarding import Forwarder, forwarding
@@ -63,7 +63,8 @@ def guarded(tmp_path: Path, cache: Path) -> Iterator[Guarded]:
         with running as registry, forwarding(registry.host) as forwarder:
             assert registry.certificate
             # The usual ones, too: what is built may have to be fetched.
-            usual = network_settings().ca_bundle
+            places = (ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt")
+            usual = next((place for place in places if place and Path(place).is_file()), None)
             bundle = tmp_path / "bundle.pem"
             bundle.write_text(
                 registry.certificate.read_text() + (Path(usual).read_text("utf-8", "replace") if usual else "")

@@ -43,14 +43,6 @@ class Network:
         proxy = self.proxies.get(scheme) or self.proxies.get("all")
         return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
-    @property
-    def ca_bundle(self) -> str | None:
-        """Return one file of all certificates that are believed, for libraries that know the system's no other way."""
-        if self.ca_file or self.ca_folder:
-            return self.ca_file
-        places = (ssl.get_default_verify_paths().cafile, *_BUNDLES)
-        return next((path for path in places if path and Path(path).is_file()), None)
-
 
 def network_settings() -> Network:
     """Return what the environment says about proxies and certificates, in the names that curl, Go and requests know."""

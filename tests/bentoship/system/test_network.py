@@ -48,10 +48,3 @@ def test_certificates_may_be_named(name: str, monkeypatch: pytest.MonkeyPatch, t
     """By any of the names that other programs read."""
     monkeypatch.setenv(name, str(tmp_path / "own.pem"))
     assert network_settings().ca_file == str(tmp_path / "own.pem")
-
-
-def test_the_bundle_of_certificates_is_the_named_one_or_the_systems(tmp_path: Path) -> None:
-    """And none for a folder, which takes the place of the system's."""
-    assert Network(ca_file="own.pem").ca_bundle == "own.pem"
-    assert Network(ca_folder=str(tmp_path)).ca_bundle is None
-    assert (bundle := Network().ca_bundle) is None or Path(bundle).is_file()
