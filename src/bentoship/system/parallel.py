@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import TypeVar
 
 _GRACE = 1.0
@@ -57,13 +56,13 @@ def in_parallel(
 
     Raises: what the first failing work raised.
     """
-    todo: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
-    for numbered in enumerate(items):
-        todo.put(numbered)
+    todo = deque(enumerate(items))
     done: queue.SimpleQueue[tuple[int, Done] | BaseException] = queue.SimpleQueue()
-    worker = partial(_work, work, todo, done, cancelled)
     # Daemons, unlike the threads of concurrent.futures: the interpreter does not wait for them at its end.
-    threads = [threading.Thread(target=worker, daemon=True) for _ in range(min(jobs, len(items)))]
+    threads = [
+        threading.Thread(target=_work, args=(work, todo, done, cancelled), daemon=True)
+        for _ in range(min(jobs, len(items)))
+    ]
     results: dict[int, Done] = {}
     try:
         for thread in threads:
@@ -84,15 +83,15 @@ def in_parallel(
 
 def _work(
     work: Callable[[Item], Done],
-    todo: queue.SimpleQueue[tuple[int, Item]],
+    todo: deque[tuple[int, Item]],
     done: queue.SimpleQueue[tuple[int, Done] | BaseException],
     cancelled: threading.Event,
 ) -> None:
     """Do a work for items, each with its number, until there are no more or one has failed."""
     while not cancelled.is_set():
         try:
-            number, item = todo.get_nowait()
-        except queue.Empty:
+            number, item = todo.popleft()
+        except IndexError:
             return
         try:
             done.put((number, work(item)))
