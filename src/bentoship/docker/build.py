@@ -79,13 +79,11 @@ def build(engine: Engine, bento: Bento, name: str, workplace: Workplace) -> None
         # The classic builder would keep the container of a step that failed.
         command += ["--opt", "force-rm"] if classic else []
         try:
-            code = stream(command, env=env, cwd=Path(folder) if template else None, on_line=output.add)
+            if stream(command, env=env, cwd=Path(folder) if template else None, on_line=output.add) != 0:
+                raise output.error(bento.tag, engine.endpoint.host)
         except BaseException:
             _remove_last(engine, output.intermediate_images)
             raise
-    if code != 0:
-        _remove_last(engine, output.intermediate_images)
-        raise output.error(bento.tag, engine.endpoint.host)
 
 
 def _variables(workplace: Workplace, folder: str, buildkit: str) -> Mapping[str, str]:

@@ -146,15 +146,12 @@ def _client(endpoint: Endpoint, version: str) -> docker.DockerClient:
     return client
 
 
-def find_endpoint(env: Mapping[str, str] | None = None) -> Endpoint:
+def find_endpoint() -> Endpoint:
     """Return where the engine is: DOCKER_HOST, else the context in use, else the usual socket, root's or the user's.
-
-    Args:
-        env: the environment that tells; this process's when it is None.
 
     Raises: DockerException, or ValueError, when a context or a certificate cannot be read.
     """
-    env = environment(prefixes=("DOCKER_",)) if env is None else env
+    env = environment(prefixes=("DOCKER_",))
     if env.get("DOCKER_HOST"):
         settings = kwargs_from_env(env)
         return Endpoint(settings["base_url"], settings.get("tls"))
@@ -196,8 +193,11 @@ def error_from_exception(doing: str, host: str, error: BaseException) -> EngineE
             "Let your user use it (sudo usermod -aG docker USER, then log in anew), or run a rootless engine.",
         )
     if any(isinstance(cause, TLSParameterError | requests.exceptions.SSLError) for cause in chain):
-        hint = "Check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates."
-        return EngineError(doing, f"{host}: {chain[-1]}", hint)
+        return EngineError(
+            doing,
+            f"{host}: {chain[-1]}",
+            "Check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates.",
+        )
     if any(isinstance(cause, FileNotFoundError | NotADirectoryError | ConnectionRefusedError) for cause in chain):
         return EngineError(doing, f"nothing answers at {host}", _START)
     if any(isinstance(cause, _UNREACHED) for cause in chain):
