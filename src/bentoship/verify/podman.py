@@ -15,7 +15,6 @@ from pathlib import Path
 
 from bentoship.stores.credentials import Credentials
 from bentoship.system import process
-from bentoship.system.process import Completed
 from bentoship.verify.linux import peak_memory
 from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
 
@@ -79,7 +78,7 @@ class PodmanContainer:
         return _podman("inspect", "--format", f"{{{{.State.{key}}}}}", self.name).stdout.strip()
 
 
-def _podman(*arguments: str | Path, check: bool = True) -> Completed:
+def _podman(*arguments: str | Path, check: bool = True) -> process.Completed:
     """Run podman. Raises ProcessError as `process.run` does."""
     # Where it keeps its images, and how it gets them, is said in variables, too.
     env = process.environment(prefixes=("CONTAINERS_", "STORAGE_", "DBUS_"))

@@ -105,7 +105,6 @@ def read_sample(file: Path) -> Sample:
 
     Raises: VerifyError when it cannot be read or understood.
     """
-    doing = f"Read the sample request {file}"
     try:
         content = yaml.safe_load(file.read_text("utf-8"))
         if not isinstance(content, dict) or not str(content.get("path", "")).startswith("/"):
@@ -122,7 +121,9 @@ def read_sample(file: Path) -> Sample:
             expected=content.get("answer", ...),
         )
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
-        raise VerifyError(doing, str(error), "README.md tells what is in such a file.") from error
+        raise VerifyError(
+            f"Read the sample request {file}", str(error), "README.md tells what is in such a file."
+        ) from error
 
 
 def _body(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], bytes | None]:
