@@ -1,13 +1,15 @@
 """The proof that a published image works: pulled by digest, started, asked, stopped."""
 
 import contextlib
+import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bentoship.errors import EngineError, ProcessError, VerifyError
+from bentoship.errors import EngineError, NotVerifiedError, ProcessError, VerifyError
+from bentoship.image.platforms import platform_of
+from bentoship.stores.graph import manifests_of
 from bentoship.system.text import size
-from bentoship.verify.fitting import fitting
 from bentoship.verify.runner import Memory, RemoteImage, Runner, Running
 from bentoship.verify.sample import Answer, Sample, shown
 
@@ -82,6 +84,23 @@ def verify(image: RemoteImage, runners: Sequence[Runner], sample: Sample | None,
                 tell(f"| {line.rstrip()}")
             raise
     return Proof(own.root.digest, runner.name, seconds, answer, memory, code)
+
+
+def fitting(image: RemoteImage) -> RemoteImage:
+    """Return the image for this machine: of an index one that it holds, else the image itself.
+
+    Raises:
+        StoreError: it is damaged.
+        NotVerifiedError: it is for other machines.
+    """
+    # Containers are Linux's on any system.
+    here = platform_of(platform.machine()) or f"linux/{platform.machine()}"
+    images = manifests_of(image.store, image.root)
+    if here not in images:
+        why = f"it is for {', '.join(images) or 'no platform at all'}, and this machine runs {here}"
+        hint = "This says nothing about the image. On such a machine it can be tried."
+        raise NotVerifiedError(f"Run {image.reference}", why, hint)
+    return replace(image, reference=image.reference.with_digest(images[here].digest), root=images[here])
 
 
 def _start(

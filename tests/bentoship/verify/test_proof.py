@@ -13,7 +13,7 @@ from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
 from bentoship.image.platforms import platform_fields
 from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
-from bentoship.verify.fitting import fitting
+from bentoship.verify.proof import fitting
 from bentoship.verify.runner import RemoteImage
 from tests.support.images import put
 
