@@ -16,16 +16,6 @@ from bentoship.docker.connection import Engine
 from bentoship.errors import ProcessError
 from bentoship.system.process import environment, run, stream
 
-# Where BentoML puts it in a Bento.
-_TEMPLATE = Path("env", "docker", "Dockerfile.template")
-
-_SETTLE = 1.0
-"""Seconds that an engine may take to end the step that it is at."""
-
-_FIRST_BUILDKIT_API = (1, 39)
-_FIRST_CLIENT_WITH_PLUGIN = 23
-"""Docker's version from which on the command has BuildKit as a plugin, in itself no more."""
-
 
 @dataclass(frozen=True)
 class Workplace:
@@ -70,7 +60,7 @@ def build(engine: Engine, bento: Bento, name: str, workplace: Workplace) -> None
     for parent in (workplace.logs, workplace.scratch):
         parent.mkdir(parents=True, exist_ok=True)
     # BentoML takes a template only from below the folder that it runs in, and from no hidden one, as caches are.
-    template = (bento.path / _TEMPLATE).exists()
+    template = (bento.path / "env" / "docker" / "Dockerfile.template").exists()
     with (
         tempfile.TemporaryDirectory(prefix="build-", dir=None if template else workplace.scratch) as folder,
         log.open("w", encoding="utf-8") as file,
@@ -112,13 +102,14 @@ def classic_builder_reason(engine: Engine, env: Mapping[str, str]) -> str | None
         api, is_podman = str(engine.client.version().get("ApiVersion", "0")), engine.is_podman
     if is_podman:
         return "the engine is podman"
-    if tuple(map(int, re.findall(r"\d+", api)[:2])) < _FIRST_BUILDKIT_API:
+    # The first engines with BuildKit speak 1.39.
+    if tuple(map(int, re.findall(r"\d+", api)[:2])) < (1, 39):
         return f"the engine's API {api} is older"
     client = re.search(r"Docker version (\d+)\.", run(["docker", "--version"], env=env).stdout)
     if client is None:
         return "the docker command is podman's"
-    needs_plugin = int(client[1]) >= _FIRST_CLIENT_WITH_PLUGIN
-    if needs_plugin and run(["docker", "buildx", "version"], env=env, check=False).code:
+    # From version 23 on the command has BuildKit as a plugin, in itself no more.
+    if int(client[1]) >= 23 and run(["docker", "buildx", "version"], env=env, check=False).code:
         return "the docker command has no plugin buildx"
     return None
 
@@ -142,7 +133,7 @@ def _remove_last(engine: Engine, intermediate: list[str]) -> None:
     if not intermediate:
         return
     with suppress(Exception):  # an engine that is gone is what broke the build, and is told as that
-        time.sleep(_SETTLE)
+        time.sleep(1.0)  # which an engine may take to end the step that it is at
         for image in engine.client.images.list(filters={"dangling": True}):
             ids = (str(image.id)[7:19], str(image.attrs.get("Parent", ""))[7:19])
             if not set(intermediate).isdisjoint(ids):

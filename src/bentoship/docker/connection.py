@@ -161,9 +161,9 @@ def find_endpoint() -> Endpoint:
         raise ValueError(f"there is no context {name or 'of the name that its configuration says'}")
     if context.name != "default":
         return Endpoint(context.Host, context.TLSConfig)
-    sockets = [_DEFAULT_SOCKET, *_rootless(env)]
-    usable = [socket for socket in sockets if os.access(socket.removeprefix("unix://"), os.W_OK)]
-    host = usable[0] if usable else _DEFAULT_SOCKET
+    sockets = (_DEFAULT_SOCKET, *_rootless(env))
+    usable = (socket for socket in sockets if os.access(socket.removeprefix("unix://"), os.W_OK))
+    host = next(usable, _DEFAULT_SOCKET)
     # The docker command knows but the first of them by itself.
     return Endpoint(host, None, {} if host == _DEFAULT_SOCKET else {"DOCKER_HOST": host})
 

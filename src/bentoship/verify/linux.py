@@ -11,9 +11,6 @@ from pathlib import Path
 from bentoship.system import process
 from bentoship.verify.runner import STOP_TIMEOUT, Memory
 
-_WITHOUT_PROC = 3.0
-"""Seconds that a service has to end, of which more would not help."""
-
 
 class HostProcess:
     """A service that runs as a process of this machine; a Running.
@@ -56,7 +53,8 @@ class HostProcess:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_TIMEOUT if self._namespaced else _WITHOUT_PROC)
+            # Without a /proc more seconds would not help.
+            self._process.wait(STOP_TIMEOUT if self._namespaced else 3.0)
         if not self._namespaced and not self.ended():
             self.kill()
             return None

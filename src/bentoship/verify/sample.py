@@ -81,20 +81,16 @@ class Sample:
             )
 
 
-USUAL = Path("model", "verify.yaml")
-"""Where a project keeps its sample request: with its model."""
-
-
 def project_sample(project: Path, named: Path | None) -> Sample | None:
     """Return a project's sample request; None when it has none.
 
     Args:
         project: its folder.
-        named: the file, from that folder; None for the usual one, which need not be there.
+        named: the file, from that folder; None for the one beside its model, which need not be there.
 
     Raises: VerifyError as `read_sample` does.
     """
-    file = project / (named or USUAL).expanduser()
+    file = project / (named or Path("model", "verify.yaml")).expanduser()
     return read_sample(file) if named or file.is_file() else None
 
 
