@@ -24,7 +24,7 @@ from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.stores.transfer import Progress
-from bentoship.system.folders import SharedFolder
+from bentoship.system.files import SharedFolder
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
 

@@ -8,14 +8,14 @@ import time
 from pathlib import Path
 
 from bentoship.layers.cache import LayerCache
-from bentoship.system.folders import SharedFolder
+from bentoship.system.files import SharedFolder
 from tests.support.synthetic import assembled, laid_out, synthetic_base
 
 _ASSEMBLES = """
 import sys, time
 from pathlib import Path
 from bentoship.layers.cache import LayerCache
-from bentoship.system.folders import SharedFolder
+from bentoship.system.files import SharedFolder
 from tests.support.synthetic import assembled, bento_in, synthetic_base
 
 folder = Path(sys.argv[1])

@@ -55,8 +55,8 @@ class DockerBackend:
             if before != identity:
                 engine.forget(before)
             history = reversed(engine.client.api.history(identity))
-            layers = (LayerSummary(_title(step["CreatedBy"]), step["Size"]) for step in history if step["Size"])
-            return Built(identity, tuple(layers))
+            layers = tuple(LayerSummary(_title(step["CreatedBy"]), step["Size"]) for step in history if step["Size"])
+        return Built(identity, layers)
 
     def outlook(self, bento: Bento) -> str:
         """Return what would be built: only building tells which layers there will be."""
@@ -139,13 +139,10 @@ class _Layers:
         if detail.get("total") and identity not in self._known:
             self._known[identity] = Descriptor(LAYER_GZIP, f"sha256:{identity}", int(detail["total"]))
             self._progress.begin([self._known[identity]])
-        layer = self._known.get(identity)
-        if layer is None:
-            return
-        pushed = event.get("status") == "Pushed"
-        # What goes over is a little more than the content that the total was measured by.
-        done = layer.size if pushed else min(int(detail.get("current", 0)), layer.size)
-        if detail or pushed:
+        layer, pushed = self._known.get(identity), event.get("status") == "Pushed"
+        if layer is not None and (detail or pushed):
+            # What goes over is a little more than the content that the total was measured by.
+            done = layer.size if pushed else min(int(detail.get("current", 0)), layer.size)
             self._progress.advance(layer, done - self._done.get(identity, 0))
             self._done[identity] = done
 
@@ -155,19 +152,21 @@ def _denial(doing: str, message: str, host: str, account: Credentials | None) ->
     lower = message.lower()
     if "no space left" in lower:
         return error_from_message(doing, message)
-    hint = ""
-    if re.search(r"denied|unauthorized|authentication|no basic auth|forbidden", lower):
-        known = (account.rights or account.login) if account else ""
-        hint = known or f"Log in with an account that may push: docker login {host}"
-    elif "immutab" in lower:
-        hint = TAG_TAKEN
-    elif re.search(r"server gave http response to https client|does not look like a tls handshake", lower):
-        hint = f"Let the engine speak HTTP to {host}: insecure-registries in daemon.json (podman: registries.conf)."
-    elif "connection refused" in lower or "no such host" in lower:
-        hint = f"It is the engine that has to reach {host}; on another machine localhost is another registry."
-    elif re.search(r": 5\d\d ", message):  # of whose answer engines hand on no more than the status
-        hint = "The registry has a trouble of its own: try again later."
-    return RegistryError(doing, message, hint)
+    known = (account.rights or account.login) if account else ""
+    hints = {
+        r"denied|unauthorized|authentication|no basic auth|forbidden": known
+        or f"Log in with an account that may push: docker login {host}",
+        r"immutab": TAG_TAKEN,
+        r"server gave http response to https client|does not look like a tls handshake": (
+            f"Let the engine speak HTTP to {host}: insecure-registries in daemon.json (podman: registries.conf)."
+        ),
+        r"connection refused|no such host": (
+            f"It is the engine that has to reach {host}; on another machine localhost is another registry."
+        ),
+        # Of such an answer engines hand on no more than the status.
+        r": 5\d\d ": "The registry has a trouble of its own: try again later.",
+    }
+    return RegistryError(doing, message, next((hints[words] for words in hints if re.search(words, lower)), ""))
 
 
 def _layers(store: Store, digest: str, outcomes: Mapping[str, str], silent: str) -> Iterator[LayerSummary]:

@@ -69,11 +69,11 @@ def build(engine: Engine, bento: Bento, name: str, workplace: Workplace) -> None
         builder = f"the classic builder, because {classic}," if classic else "BuildKit"
         workplace.tell(f"with {builder} at {engine.endpoint.host}")
         env |= _variables(workplace, folder, "0" if classic else "1")
-        command = [sys.executable, "-P", "-m", "bentoml", "containerize", bento.tag, "--image-tag", name]
-        command += ["--backend", "docker"]
-        command += [] if workplace.platform == engine.platform else ["--opt", f"platform={workplace.platform}"]
+        platform = [] if workplace.platform == engine.platform else ["--opt", f"platform={workplace.platform}"]
         # The classic builder would keep the container of a step that failed.
-        command += ["--opt", "force-rm"] if classic else []
+        removal = ["--opt", "force-rm"] if classic else []
+        command = [sys.executable, "-P", "-m", "bentoml", "containerize", bento.tag, "--image-tag", name]
+        command += ["--backend", "docker", *platform, *removal]
         try:
             if stream(command, env=env, cwd=Path(folder) if template else None, on_line=output.add) != 0:
                 raise output.error(bento.tag, engine.endpoint.host)

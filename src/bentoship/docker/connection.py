@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,9 +140,8 @@ def _client(endpoint: Endpoint, version: str) -> docker.DockerClient:
         timeout=_CONNECT_TIMEOUT,
         use_ssh_client=True,
     )
-    if endpoint.tls:
-        # Or requests would believe REQUESTS_CA_BUNDLE's certificates in place of the engine's own.
-        client.api.trust_env = False
+    # With it, requests would believe REQUESTS_CA_BUNDLE's certificates in place of the engine's own.
+    client.api.trust_env = not endpoint.tls
     return client
 
 
@@ -161,7 +160,7 @@ def find_endpoint() -> Endpoint:
         raise ValueError(f"there is no context {name or 'of the name that its configuration says'}")
     if context.name != "default":
         return Endpoint(context.Host, context.TLSConfig)
-    sockets = (_DEFAULT_SOCKET, *_rootless(env))
+    sockets = [_DEFAULT_SOCKET, *_rootless(env)]
     usable = (socket for socket in sockets if os.access(socket.removeprefix("unix://"), os.W_OK))
     host = next(usable, _DEFAULT_SOCKET)
     # The docker command knows but the first of them by itself.
@@ -186,25 +185,24 @@ def error_from_exception(doing: str, host: str, error: BaseException) -> EngineE
     if isinstance(error, APIError):
         return error_from_message(doing, str(error.explanation or error))
     chain = causes(error)
-    if any(isinstance(cause, PermissionError) for cause in chain):
-        return EngineError(
-            doing,
-            f"no permission for {host}",
-            "Let your user use it (sudo usermod -aG docker USER, then log in anew), or run a rootless engine.",
-        )
-    if any(isinstance(cause, TLSParameterError | requests.exceptions.SSLError) for cause in chain):
-        return EngineError(
-            doing,
-            f"{host}: {chain[-1]}",
-            "Check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates.",
-        )
-    if any(isinstance(cause, FileNotFoundError | NotADirectoryError | ConnectionRefusedError) for cause in chain):
-        return EngineError(doing, f"nothing answers at {host}", _START)
-    if any(isinstance(cause, _UNREACHED) for cause in chain):
-        return EngineError(doing, f"{host} cannot be reached: {chain[-1]}", _START)
-    if any(isinstance(cause, _CUT) for cause in chain):
-        return EngineError(doing, f"the engine at {host} ended the connection", f"See its log. {_START}")
-    return EngineError(doing, f"{host}: {chain[-1]}", _START)
+    # The first that fits is the nearest to the cause.
+    meanings = (
+        (PermissionError, f"no permission for {host}", _PERMIT),
+        (_CERTIFICATES, f"{host}: {chain[-1]}", _CERTIFY),
+        (_ABSENT, f"nothing answers at {host}", _START),
+        (_UNREACHED, f"{host} cannot be reached: {chain[-1]}", _START),
+        (_CUT, f"the engine at {host} ended the connection", f"See its log. {_START}"),
+        (BaseException, f"{host}: {chain[-1]}", _START),
+    )
+    why, hint = next((why, hint) for kinds, why, hint in meanings if any(isinstance(cause, kinds) for cause in chain))
+    return EngineError(doing, why, hint)
+
+
+def check_events(doing: str, events: Iterable[Mapping[str, Any]]) -> None:
+    """Read a stream of an engine's to its end. Raises EngineError for a failure in it, in the engine's words."""
+    for event in events:
+        if (message := error_in(event)) is not None:
+            raise error_from_message(doing, message)
 
 
 def error_in(event: Mapping[str, Any]) -> str | None:
@@ -240,6 +238,11 @@ _START = (
     "Start it (systemctl start docker, or Docker Desktop), or name another in DOCKER_HOST; BACKEND=direct needs none."
 )
 
+_PERMIT = "Let your user use it (sudo usermod -aG docker USER, then log in anew), or run a rootless engine."
+_CERTIFY = "Check DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or the context's certificates."
+
+_CERTIFICATES = (TLSParameterError, requests.exceptions.SSLError)
+_ABSENT = (FileNotFoundError, NotADirectoryError, ConnectionRefusedError)
 _UNREACHED = (socket.gaierror, TimeoutError, urllib3.exceptions.NewConnectionError, requests.exceptions.Timeout)
 _CUT = (
     ConnectionResetError,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from bentoship.docker.connection import Engine, error_from_message, error_in
+from bentoship.docker.connection import Engine, check_events
 from bentoship.errors import EngineError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, Descriptor
 from bentoship.image.layer import CHUNK
@@ -97,13 +97,13 @@ def load_image(engine: Engine, archive: ImageArchive, progress: Progress) -> str
             return f"{name} is in Docker's engine already"
         known = _known(engine, [layer.diff_id for layer in archive.image.layers])
         try:
-            _send(engine, doing, archive.stream(known, progress))
+            check_events(doing, engine.client.api.load_image(archive.stream(known, progress)))
         except EngineError as error:
             # What it stands on may have been removed meanwhile, by whoever, or by an engine that tidies up late.
             if not known and "does not exist" not in error.why:
                 raise
             known = 0
-            _send(engine, doing, archive.stream(known, progress))
+            check_events(doing, engine.client.api.load_image(archive.stream(known, progress)))
         if engine.identity(name) not in archive.identities:
             raise EngineError(doing, "the engine took it, but calls another image so", "Try it again.")
         engine.forget(before)
@@ -122,13 +122,6 @@ def _known(engine: Engine, diff_ids: Sequence[str]) -> int:
 def _common(chain: Sequence[str], other: Sequence[str]) -> int:
     """Return how many layers two chains share from the lowest on."""
     return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(chain, other, strict=False))))
-
-
-def _send(engine: Engine, doing: str, content: Iterator[bytes]) -> None:
-    """Have an engine load an archive. Raises EngineError in the engine's words."""
-    for event in engine.client.api.load_image(content):
-        if (message := error_in(event)) is not None:
-            raise error_from_message(doing, message)
 
 
 def _json(path: str, document: Mapping[str, Any] | list[Any]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from bentoship.system import process
 
 _NAMES = ("docker-registry", "registry")
 _FOLDER = Path("registry", "program")
+_PROGRAM = _FOLDER / "usr" / "bin" / "docker-registry"
 _INSTALL = (
     "Install it (Debian, Ubuntu: apt install docker-registry; macOS: brew install docker-distribution),\n"
     "or set REGISTRY to another registry."
@@ -21,7 +22,7 @@ def installed(cache_folder: Path) -> Path | None:
         program = shutil.which(name, path=process.environment().get("PATH"))
         if program and _is_distribution(Path(program)):
             return Path(program)
-    unpacked = _unpacked_program(cache_folder)
+    unpacked = cache_folder / _PROGRAM
     return unpacked if _is_distribution(unpacked) else None
 
 
@@ -53,15 +54,10 @@ def _unpack(cache_folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     unpack(package.path, folder)
-    program = _unpacked_program(cache_folder)
+    program = cache_folder / _PROGRAM
     if not _is_distribution(program):
         raise ProcessError("Run Debian's docker-registry", "it does not run on this machine")
     return program
-
-
-def _unpacked_program(cache_folder: Path) -> Path:
-    """Return where Debian's package has the program, once it is unpacked."""
-    return cache_folder / _FOLDER / "usr" / "bin" / "docker-registry"
 
 
 def _is_distribution(program: Path) -> bool:

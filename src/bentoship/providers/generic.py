@@ -19,7 +19,6 @@ class GenericProvider:
 
     def __init__(self, address: RegistryAddress) -> None:
         self.host = address.host
-        self.path = address.path
         self.plain_http = address.plain_http
         self._address = address
         self._found: tuple[Credentials | None, float] = None, 0.0
@@ -45,7 +44,7 @@ class GenericProvider:
         """Return the account that is kept for this host and path; looked for again after ten minutes."""
         found, until = self._found
         if time.monotonic() >= until:
-            found = find_credentials(self.host, self.path)
+            found = find_credentials(self.host, self._address.path)
             self._found = found, time.monotonic() + _KEPT
         return found
 

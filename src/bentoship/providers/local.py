@@ -9,8 +9,6 @@ from bentoship.providers.registry_process import RegistryProcess, is_free
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import is_manifest
 
-_PATH = "bentoship"
-
 
 class LocalRegistry:
     """A provider whose registry runs on this machine.
@@ -45,7 +43,7 @@ class LocalRegistry:
     def repository(self, image_name: str) -> ImageReference:
         """Return where the image is, or will be: at the port where the registry runs, or would when it is started."""
         port = self._port or self._started or self.running() or self._process.free_port()
-        return ImageReference(f"localhost:{port}", f"{_PATH}/{image_name}")
+        return ImageReference(f"localhost:{port}", f"bentoship/{image_name}")
 
     def credentials(self) -> Credentials | None:
         """Return None: it asks for none."""

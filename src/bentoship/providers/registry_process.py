@@ -57,11 +57,8 @@ class RegistryProcess:
     def __init__(self, cache_folder: Path) -> None:
         self._cache_folder = cache_folder.absolute()
         self._folder = self._cache_folder / "registry"
-
-    @property
-    def data(self) -> Path:
+        self.data = self._folder / "data"
         """The folder of what the registry holds, in its own layout."""
-        return self._folder / "data"
 
     def port(self) -> int | None:
         """Return the port at which our registry answers; None when it does not run."""
@@ -71,12 +68,15 @@ class RegistryProcess:
     def free_port(self) -> int:
         """Return the port of the last start if it is free, else the first one that is. Raises RegistryError."""
         state = self._state()
-        candidates = [*([state.port] if state else []), *PORTS]
-        port: int | None = next(filter(is_free, candidates), None)
-        if port is None:
-            why = f"no port from {PORTS.start} to {PORTS.stop - 1} is free"
-            raise RegistryError(DOING, why, f"Set {_PORT_SETTING} to another one.")
-        return port
+        candidates: list[int] = [*([state.port] if state else []), *PORTS]
+        for port in candidates:
+            if is_free(port):
+                return port
+        raise RegistryError(
+            DOING,
+            f"no port from {PORTS.start} to {PORTS.stop - 1} is free",
+            f"Set {_PORT_SETTING} to another one.",
+        )
 
     def start(self, port: int | None = None) -> tuple[int, int]:
         """Start the registry unless it runs, and wait until it answers.
@@ -106,19 +106,22 @@ class RegistryProcess:
         ours = last is not None and last.port == wanted and last.is_alive
         if wanted is not None and not ours and not is_free(wanted):
             by = "another program" if _mark_at(wanted) is None else "another registry"
-            hint = f"Set {_PORT_SETTING} to a free port, or leave it unset."
-            raise RegistryError(DOING, f"port {wanted} is taken by {by}", hint)
+            raise RegistryError(
+                DOING,
+                f"port {wanted} is taken by {by}",
+                f"Set {_PORT_SETTING} to a free port, or leave it unset.",
+            )
         self._stop()  # at another port, or not answering any more
         while True:
             port = wanted or self.free_port()
             try:
                 self._launch(program, port)
-                break
             except RegistryError:
                 # Unless somebody else took the port since we looked.
                 if wanted is not None or is_free(port):
                     raise
-        return port, last.port if last and wanted is None and last.port != port else 0
+            else:
+                return port, last.port if last and wanted is None and last.port != port else 0
 
     def _stop(self) -> bool:
         state = self._state()

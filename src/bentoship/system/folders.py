@@ -1,13 +1,11 @@
-"""Folders of caches: made once and whole, and used by several processes of which one may clear up while it is alone."""
+"""Folders that are made once, and whole: what caches keep that is more than a file."""
 
-import fcntl
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from bentoship.system.files import file_lock, write_whole
@@ -67,36 +65,3 @@ def _state(folder: Path) -> str:
 
     add(str(folder), "")
     return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
-
-
-class SharedFolder:
-    """The use of a folder by this process, from here on until the object is gone or the process has ended.
-
-    Args:
-        folder: is made when it is not there.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._gate = folder / ".gate"
-        with file_lock(self._gate):
-            self._users = (folder / ".users").open("a")
-            fcntl.flock(self._users, fcntl.LOCK_SH)
-
-    @contextmanager
-    def alone(self) -> Iterator[bool]:
-        """Keep other processes from beginning to use the folder while the block lasts.
-
-        Yields: whether no other process uses it.
-        """
-        # Making a shared lock an exclusive one gives it up for a moment (man 2 flock); behind the gate nobody can take
-        # that moment.
-        with file_lock(self._gate):
-            try:
-                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                is_alone = True
-            except BlockingIOError:
-                is_alone = False
-            try:
-                yield is_alone
-            finally:
-                fcntl.flock(self._users, fcntl.LOCK_SH)

@@ -112,15 +112,13 @@ class _Target:
     def link(self, path: PurePosixPath, source: PurePosixPath) -> None:
         """Make a hard link to a file of the same system."""
         original = self._parent(source) / source.name
-        here = self._parent(path) / path.name
-        if here != original:
+        if self._parent(path) / path.name != original:
             os.link(original, self.free(path), follow_symlinks=False)
 
     def white_out(self, path: PurePosixPath) -> None:
         """Delete what a `.wh.` member names of lower layers: a file or folder, or all beside it (`.wh..wh..opq`)."""
-        parent = self._parent(path)
-        name = path.name.removeprefix(".wh.")
-        for older in list(parent.iterdir()) if name == ".wh..opq" else [parent / name]:
+        parent, opaque = self._parent(path), path.name == ".wh..wh..opq"
+        for older in list(parent.iterdir()) if opaque else [parent / path.name.removeprefix(".wh.")]:
             self._delete_older(older)
 
     def _delete_older(self, here: Path) -> None:

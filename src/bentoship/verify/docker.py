@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from bentoship.docker.connection import Engine, auth_config, connect, error_from_message, error_in
+from bentoship.docker.connection import Engine, auth_config, check_events, connect
 from bentoship.errors import EngineError
 from bentoship.system.network import is_loopback
 from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
@@ -55,6 +56,7 @@ class DockerRunner:
             _remove(engine, name, "" if known else reference)
 
 
+@dataclass(frozen=True)
 class DockerContainer:
     """A container of the engine's; a Running.
 
@@ -64,10 +66,9 @@ class DockerContainer:
         address: where it listens.
     """
 
-    def __init__(self, engine: Engine, container: Any, address: str) -> None:
-        self.address = address
-        self._engine = engine
-        self._container = container
+    engine: Engine
+    container: Any
+    address: str
 
     def ended(self) -> bool:
         """Return whether it runs no more."""
@@ -75,26 +76,26 @@ class DockerContainer:
 
     def log(self) -> str:
         """Return what it has written so far."""
-        with self._engine.doing("Read the container's log"):
-            return bytes(self._container.logs()).decode("utf-8", "replace")
+        with self.engine.doing("Read the container's log"):
+            return bytes(self.container.logs()).decode("utf-8", "replace")
 
     def memory(self) -> Memory | None:
         """Return what its processes hold now, without what the system keeps of files; None without control groups."""
-        with self._engine.doing("Ask for the container's memory"):
-            stats = self._container.stats(stream=False).get("memory_stats", {}).get("stats", {})
+        with self.engine.doing("Ask for the container's memory"):
+            stats = self.container.stats(stream=False).get("memory_stats", {}).get("stats", {})
         resident = stats.get("anon", stats.get("rss"))  # version 2 and 1 of control groups
         return Memory(int(resident), "resident") if resident else None
 
     def stop(self) -> int:
         """Ask it to end. Returns: its exit code."""
-        with self._engine.doing("Stop the container"):
-            self._container.stop(timeout=STOP_TIMEOUT)
+        with self.engine.doing("Stop the container"):
+            self.container.stop(timeout=STOP_TIMEOUT)
         return int(self._state()["ExitCode"])
 
     def _state(self) -> dict[str, Any]:
-        with self._engine.doing("Look after the container"):
-            self._container.reload()
-        return dict(self._container.attrs["State"])
+        with self.engine.doing("Look after the container"):
+            self.container.reload()
+        return dict(self.container.attrs["State"])
 
 
 def _pull(engine: Engine, image: RemoteImage) -> None:
@@ -108,9 +109,7 @@ def _pull(engine: Engine, image: RemoteImage) -> None:
             decode=True,
             auth_config=auth_config(image.credentials, reference.host),
         )
-        for event in events:
-            if (message := error_in(event)) is not None:
-                raise error_from_message(doing, message)
+        check_events(doing, events)
 
 
 def _remove(engine: Engine, name: str, reference: str) -> None:

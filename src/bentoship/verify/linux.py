@@ -25,7 +25,7 @@ class HostProcess:
     Raises: ProcessError when it cannot be started.
     """
 
-    def __init__(self, command: Sequence[str | Path], *, port: int, log: Path, namespaced: bool = True) -> None:
+    def __init__(self, command: Sequence[str | Path], *, port: int, log: Path, namespaced: bool) -> None:
         self.address = f"http://127.0.0.1:{port}"
         self._log = log
         self._namespaced = namespaced

@@ -1,4 +1,4 @@
-"""Which image of a registry this machine can run."""
+"""The proof: which image of a registry this machine can run."""
 
 from __future__ import annotations
 

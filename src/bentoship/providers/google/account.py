@@ -202,8 +202,12 @@ def _from_gcloud() -> str:
 
 def _gcloud(*args: str) -> process.Completed:
     """Run gcloud. Raises ProcessError when it is not there, or does not end."""
-    env = process.environment(prefixes=("CLOUDSDK_", "GOOGLE_"))
-    return process.run(["gcloud", *args], env=env, check=False, timeout=_GCLOUD_TIMEOUT)
+    return process.run(
+        ["gcloud", *args],
+        env=process.environment(prefixes=("CLOUDSDK_", "GOOGLE_")),
+        check=False,
+        timeout=_GCLOUD_TIMEOUT,
+    )
 
 
 def _first_complaint(done: process.Completed) -> str:

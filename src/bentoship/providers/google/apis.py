@@ -102,7 +102,10 @@ class Apis:
             answer = self._http.exchange(doing, method, url, headers, content, CALL_TIMEOUT)
         except RegistryError as error:
             raise unreached(doing, error, self.caller, local=is_loopback(urlsplit(url).netloc)) from error
-        document = _parse(answer.data)
+        try:
+            document = json.loads(answer.data)
+        except ValueError:
+            document = None
         if answer.status == HTTPStatus.OK and isinstance(document, dict):
             return document
         if isinstance(document, dict) and isinstance(document.get("error"), dict):
@@ -113,7 +116,9 @@ class Apis:
         """Return the seconds after which a call may succeed that failed; None for never (`retry.Policy`)."""
         if not isinstance(error, ApiError):
             return None
-        if self._will_be_enabled(error) and elapsed < _PROPAGATION:
+        # It was enabled in the settings' project; calls may be counted for another one, where it may be disabled.
+        ours = self.caller.payer in ("", self.caller.project)
+        if self.enabled and ours and error.reason == "SERVICE_DISABLED" and elapsed < _PROPAGATION:
             self._tell(f"the API is enabled, but does not answer yet ({elapsed:.0f} s)")
             return min(0.5 * attempt, 5.0)
         if attempt == _ATTEMPTS:
@@ -125,16 +130,4 @@ class Apis:
         if 0 < error.retry_after <= _LONGEST_PAUSE:
             self._tell(f"{failure}; trying again in {error.retry_after:.0f} s")
             return error.retry_after
-        return None
-
-    def _will_be_enabled(self, error: ApiError) -> bool:
-        """Whether an API that says it is disabled is enabled, in the project that the calls are counted for."""
-        ours = self.caller.payer in ("", self.caller.project)
-        return self.enabled and ours and error.reason == "SERVICE_DISABLED"
-
-
-def _parse(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError:
         return None

@@ -2,45 +2,50 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.cloud.artifactregistry_v1.types import CleanupPolicy, DockerImage
 
 from bentoship.settings.google import GoogleSettings
 
-_KEEP, _DELETE = "bentoship-keep", "bentoship-delete-untagged"
-
 
 def policies(settings: GoogleSettings) -> dict[str, Any]:
     """Return the policies by their names, in Google's JSON; none when nothing is to be deleted or kept."""
     made = []
     if settings.keep:
-        kept = {"keep_count": settings.keep}
-        made.append(CleanupPolicy(id=_KEEP, action=CleanupPolicy.Action.KEEP, most_recent_versions=kept))
+        made.append(
+            CleanupPolicy(
+                id="bentoship-keep",
+                action=CleanupPolicy.Action.KEEP,
+                most_recent_versions={"keep_count": settings.keep},
+            )
+        )
     if settings.delete_untagged_days:
-        old = {"tag_state": "UNTAGGED", "older_than": timedelta(days=settings.delete_untagged_days)}
-        made.append(CleanupPolicy(id=_DELETE, action=CleanupPolicy.Action.DELETE, condition=old))
+        made.append(
+            CleanupPolicy(
+                id="bentoship-delete-untagged",
+                action=CleanupPolicy.Action.DELETE,
+                condition={"tag_state": "UNTAGGED", "older_than": timedelta(days=settings.delete_untagged_days)},
+            )
+        )
     # As Google's own answers are written, with names and without what is not set.
     style = {"use_integers_for_enums": False, "always_print_fields_with_no_presence": False}
     return {policy.id: json.loads(CleanupPolicy.to_json(policy, **style)) for policy in made}
 
 
-def images(found: Iterable[Mapping[str, Any]]) -> list[DockerImage]:
-    """Return the images of a list in Google's JSON."""
-    return [DockerImage.from_json(json.dumps(image), ignore_unknown_fields=True) for image in found]
-
-
-def dry_run_notice(settings: GoogleSettings, images: Sequence[DockerImage] | None, now: datetime) -> str:
+def dry_run_notice(settings: GoogleSettings, found: Iterable[Mapping[str, Any]] | None) -> str:
     """Return what a dry run would delete, and how it is made real.
 
     Args:
         settings: with a dry run.
-        images: those in the repository; None when they cannot be told.
-        now: the time with its zone.
+        found: the images in the repository, in Google's JSON; None when they cannot be told.
     """
-    count = "" if images is None else f"; now {len(deletable(settings, images, now))} of {len(images)}"
+    count = ""
+    if found is not None:
+        images = [DockerImage.from_json(json.dumps(image), ignore_unknown_fields=True) for image in found]
+        count = f"; now {len(deletable(settings, images, datetime.now(UTC)))} of {len(images)}"
     kept = f", but for the newest {settings.keep} of each name" if settings.keep else ""
     return (
         f"Cleaning up is a dry run: Google only logs that it would delete images without a tag after "
@@ -52,7 +57,12 @@ def dry_run_notice(settings: GoogleSettings, images: Sequence[DockerImage] | Non
 def deletable(settings: GoogleSettings, images: Iterable[DockerImage], now: datetime) -> list[DockerImage]:
     """Return the images that the policies would delete.
 
-    Their rules: cloud.google.com/artifact-registry/docs/repositories/cleanup-policy. Args: as those of dry_run_notice.
+    Their rules: cloud.google.com/artifact-registry/docs/repositories/cleanup-policy.
+
+    Args:
+        settings: with what is kept, and after how many days others go.
+        images: those in the repository.
+        now: the time with its zone.
     """
     if not settings.delete_untagged_days:
         return []
@@ -60,5 +70,9 @@ def deletable(settings: GoogleSettings, images: Iterable[DockerImage], now: date
     by_name: dict[str, list[DockerImage]] = defaultdict(list)
     for image in sorted(images, key=lambda image: image.upload_time, reverse=True):
         by_name[image.name.rpartition("@")[0]].append(image)
-    left = [image for versions in by_name.values() for image in versions[settings.keep or 0 :]]
-    return [image for image in left if not image.tags and image.upload_time < oldest]
+    return [
+        image
+        for versions in by_name.values()
+        for image in versions[settings.keep or 0 :]
+        if not image.tags and image.upload_time < oldest
+    ]

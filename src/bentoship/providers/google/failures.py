@@ -149,10 +149,12 @@ def unreached(doing: str, error: RegistryError, caller: Caller, *, local: bool =
 
 
 def permission_hint(permission: str, caller: Caller) -> str:
-    """Return which role an account lacks, and how it is given."""
+    """Return which role an account lacks, and how it is given; permission: empty when Google does not name it."""
     role = _ROLES.get(permission, "")
+    if not permission:
+        return f"We asked as {caller.account}: does that account have a role on {caller.project}?"
     if not role:
-        return f"{caller.account} lacks {permission} on {caller.project}." if permission else _who(caller)
+        return f"{caller.account} lacks {permission} on {caller.project}."
     return (
         f"{caller.account} needs {role} on {caller.project}; one of its owners gives it:\n"
         f"gcloud projects add-iam-policy-binding {caller.project} "
@@ -169,10 +171,6 @@ def _member(account: str) -> str:
     return f"{'serviceAccount' if account.endswith('.gserviceaccount.com') else 'user'}:{account}"
 
 
-def _who(caller: Caller) -> str:
-    return f"We asked as {caller.account}: does that account have a role on {caller.project}?"
-
-
 def _hint(status: int, reason: str, text: str, metadata: Mapping[str, str], caller: Caller) -> str:
     """Return what to do next about a refusal, by its reason, else its words, else its kind."""
     project = caller.project
@@ -186,7 +184,7 @@ def _hint(status: int, reason: str, text: str, metadata: Mapping[str, str], call
         if service == "artifactregistry.googleapis.com":
             return "Enable it: invoke enable-api. (After enabling it takes effect within minutes.)"
         return f"Enable it: gcloud services enable {service or 'THE-API'} --project {project}"
-    if "BILLING" in reason or "BILLING" in text or "billing" in text.lower():
+    if "BILLING" in reason or "billing" in text.lower():
         return f"Link a billing account to the project: {_CONSOLE}/billing/linkedaccount?project={project}"
     if "constraint" in text.lower() or "ORG" in reason or "organization policy" in text.lower():
         return (

@@ -45,10 +45,8 @@ class Lists:
         return [{"location": location, "name": name} for location, name in sorted(self.known.items())]
 
     def nearest(self, location: str) -> str:
-        """Return what may have been meant by a location; empty when there is that one, or nothing is near."""
-        if location in self.known:
-            return ""
-        return next(iter(difflib.get_close_matches(location, self.known, 1, 0.6)), "")
+        """Return what may have been meant by a location that there is not; empty when nothing is near."""
+        return next(iter(difflib.get_close_matches(location, self.known, 1)), "")
 
     @functools.cached_property
     def known(self) -> dict[str, str]:

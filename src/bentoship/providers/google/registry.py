@@ -7,8 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bentoship.errors import CloudError
-from bentoship.image.descriptor import Descriptor
-from bentoship.image.reference import ImageReference
 from bentoship.providers.generic import GenericProvider
 from bentoship.settings.google import GoogleSettings
 from bentoship.stores import docker_config
@@ -26,8 +24,8 @@ _SERVICE = "artifactregistry.googleapis.com"
 _UPLOAD = "artifactregistry.repositories.uploadArtifacts"
 
 
-class GoogleRegistry:
-    """A provider whose registry is Google's.
+class GoogleRegistry(GenericProvider):
+    """A provider whose registry is Google's; the account that Docker keeps is for where Google's tools know none.
 
     Args:
         settings: which repository, and how it is to be.
@@ -38,12 +36,11 @@ class GoogleRegistry:
     def __init__(
         self, settings: GoogleSettings, http: Http, tell: Callable[[str, str], None] = lambda *_: None
     ) -> None:
+        super().__init__(settings.address)
         self._settings = settings
         self._http = http
         self._tell = tell
-        self._place = GenericProvider(settings.address)
         self._step = "auth"
-        self.plain_http = self._place.plain_http
 
     def enable_api(self) -> str:
         """Enable Artifact Registry in the project, unless it is. Raises CloudError."""
@@ -98,14 +95,10 @@ class GoogleRegistry:
         self._repositories.check_rights()
         return f"{self._account.name} may push to {settings.host}"
 
-    def repository(self, image_name: str) -> ImageReference:
-        """Return LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/NAME. Raises InvalidReferenceError."""
-        return self._place.repository(image_name)
-
     def credentials(self) -> Credentials | None:
         """Return a fresh token; else the account that Docker keeps. Raises CloudError."""
         if self._docker_only:
-            return self._place.credentials()
+            return super().credentials()
         from bentoship.providers.google.failures import Caller, permission_hint
 
         # A token's user at Google's registries (cloud.google.com/artifact-registry/docs/docker/authentication).
@@ -116,10 +109,6 @@ class GoogleRegistry:
             login=self._account.login,
             rights=permission_hint(_UPLOAD, Caller(self._settings.project, self._account.name)),
         )
-
-    def holdings(self, repository: ImageReference) -> Callable[[Descriptor], bool] | None:
-        """Return None: it has to be asked."""
-        return None
 
     @functools.cached_property
     def lists(self) -> Lists:
@@ -164,7 +153,7 @@ class GoogleRegistry:
         try:
             self._account  # noqa: B018 - for the error, if there is one
         except CloudError as error:
-            if found := self._place.credentials():
+            if found := super().credentials():
                 return f"For Google there is only Docker's account {found.account} ({error.why})"
             raise
         return ""
@@ -191,9 +180,8 @@ class GoogleRegistry:
 
     def _log_docker_in(self) -> str:
         """Have Docker ask Google's helper for this host, where there is one; return what was changed, in words."""
-        host = self._place.host
         helper = docker_config.installed_helper(process.environment())
-        if not helper or not host.endswith(".pkg.dev"):  # helpers know no other hosts
+        if not helper or not self.host.endswith(".pkg.dev"):  # helpers know no other hosts
             return ""
-        changed = docker_config.name_helper(host, helper)
-        return f"Docker logs in to {host} by docker-credential-{helper} now ({changed})." if changed else ""
+        changed = docker_config.name_helper(self.host, helper)
+        return f"Docker logs in to {self.host} by docker-credential-{helper} now ({changed})." if changed else ""

@@ -1,21 +1,27 @@
 """The repositories of Artifact Registry: that of the settings, and those of its name in other locations."""
 
+import copy
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 from bentoship.errors import CloudError
 from bentoship.providers.google.apis import Apis
 from bentoship.providers.google.failures import ApiError, permission_hint
 from bentoship.providers.google.lists import Lists
-from bentoship.providers.google.repository import changes, mismatch, new_repository
 from bentoship.settings.google import GoogleSettings
 
 _PERMISSIONS = ("artifactregistry.repositories.uploadArtifacts", "artifactregistry.repositories.downloadArtifacts")
 """What pushing takes."""
 
-_PARALLEL = 8
+_WORDS = {
+    "description": "the description",
+    "labels": "the labels",
+    "dockerConfig.immutableTags": "immutable tags",
+    "cleanupPolicies": "what is cleaned up",
+    "cleanupPolicyDryRun": "whether cleaning up is a dry run",
+    "vulnerabilityScanningConfig.enablementConfig": "scanning",
+}
 
 
 class Repositories:
@@ -49,10 +55,10 @@ class Repositories:
         doing = f"Create the repository {settings.name} in {settings.location}"
         elsewhere = self.elsewhere()
         tell(f"creating the repository {settings.name} in {settings.location}")
-        parent = self._path.rpartition("/")[0]
+        path = f"{self._path.rpartition('/')[0]}?repositoryId={settings.name}"
+        fixed = {"format": "DOCKER", **({"kmsKeyName": settings.kms_key} if settings.kms_key else {})}
         try:
-            path = f"{parent}?repositoryId={settings.name}"
-            operation = self._apis.call(doing, "POST", path, new_repository(settings))
+            operation = self._apis.call(doing, "POST", path, _changes(settings, fixed)[0])
         except ApiError as error:
             if error.status == 409:  # made meanwhile, by another run or by an attempt whose answer was lost
                 return self.change(self._apis.call(doing, "GET", self._path))
@@ -66,7 +72,7 @@ class Repositories:
         settings = self._settings
         self.check_fit(found)
         there = f"The repository {settings.name} is there, in {settings.location}."
-        changed, fields = changes(settings, found)
+        changed, fields = _changes(settings, found)
         if not fields:
             return there
         path = f"{self._path}?updateMask={','.join(fields)}"
@@ -75,9 +81,23 @@ class Repositories:
 
     def check_fit(self, found: Mapping[str, Any]) -> None:
         """See that a repository that is there takes images, as settings want it. Raises CloudError."""
-        why, hint = mismatch(self._settings, found)
-        if why:
-            raise CloudError(f"Use the repository {self._settings.name} in {self._settings.location}", why, hint)
+        doing = f"Use the repository {self._settings.name} in {self._settings.location}"
+        another = "Set GCP_CONTAINER_REGISTRY_NAME to another name."
+        kind, mode, key = (found.get(field, "") for field in ("format", "mode", "kmsKeyName"))
+        if kind != "DOCKER":
+            raise CloudError(
+                doing, f"it exists with the format {kind.lower()}, not docker, which cannot be changed", another
+            )
+        if mode not in ("STANDARD_REPOSITORY", "MODE_UNSPECIFIED", ""):
+            raise CloudError(
+                doing, f"it is a {mode.removesuffix('_REPOSITORY').lower()} one, which takes no images", another
+            )
+        if self._settings.kms_key and self._settings.kms_key != key:
+            raise CloudError(
+                doing,
+                f"it is encrypted with {key or 'a key of Google'}, which cannot be changed",
+                "Unset GCP_CONTAINER_REGISTRY_KMS_KEY, or choose another name.",
+            )
 
     def check_rights(self) -> None:
         """See that the account may push. Raises CloudError."""
@@ -102,7 +122,7 @@ class Repositories:
             others = [location for location in self._lists.known if location != self._settings.location]
         except CloudError:
             return []
-        with ThreadPoolExecutor(_PARALLEL) as pool:
+        with ThreadPoolExecutor(max_workers=8) as pool:
             return [location for location, there in zip(others, pool.map(self._is_in, others), strict=True) if there]
 
     def dry_run_notice(self) -> str:
@@ -112,13 +132,11 @@ class Repositories:
         from bentoship.providers.google import cleanup
 
         try:
-            found = self._apis.pages(
-                f"List the images in {self._settings.name}", f"{self._path}/dockerImages", "dockerImages"
-            )
-            images = cleanup.images(found)
+            doing = f"List the images in {self._settings.name}"
+            images = list(self._apis.pages(doing, f"{self._path}/dockerImages", "dockerImages"))
         except CloudError:  # who may push need not be allowed to look
             images = None
-        return cleanup.dry_run_notice(self._settings, images, datetime.now(UTC))
+        return cleanup.dry_run_notice(self._settings, images)
 
     def _path_in(self, location: str) -> str:
         place = f"projects/{self._settings.project}/locations/{location}"
@@ -157,3 +175,37 @@ class Repositories:
         near = self._lists.nearest(location)
         meant = f"did you mean {near}? " if near else ""
         return f"GCP_CONTAINER_REGISTRY_LOCATION={location} is no location: {meant}`invoke locations` lists them."
+
+
+def _changes(settings: GoogleSettings, found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return one that is there as settings want it, and the fields that differed, with their names for people."""
+    changed, fields = copy.deepcopy(dict(found)), {}
+    for path, value in _options(settings).items():
+        *parents, name = path.split(".")
+        message = changed
+        for parent in parents:
+            message = message.setdefault(parent, {})
+        # JSON leaves out what is false or empty.
+        if message.get(name, type(value)()) != value:
+            fields[path] = _WORDS[path]
+            message[name] = value
+    return changed, fields
+
+
+def _options(settings: GoogleSettings) -> dict[str, Any]:
+    """Return the fields that are set, by their path in a repository, in Google's JSON."""
+    cleanup = None
+    if settings.keep or settings.delete_untagged_days:
+        from bentoship.providers.google.cleanup import policies  # Google's types for them take a while to import
+
+        cleanup = policies(settings)
+    scanning = {True: "INHERITED", False: "DISABLED", None: None}[settings.scanning]
+    options = {
+        "description": settings.description,
+        "labels": None if settings.labels is None else dict(settings.labels),
+        "dockerConfig.immutableTags": settings.immutable_tags,
+        "cleanupPolicies": cleanup,
+        "cleanupPolicyDryRun": not settings.cleanup if cleanup else None,
+        "vulnerabilityScanningConfig.enablementConfig": scanning,
+    }
+    return {path: value for path, value in options.items() if value is not None}
