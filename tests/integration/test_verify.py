@@ -20,10 +20,10 @@ from bentoship.image.descriptor import CONFIG, MANIFEST, Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.registry import RegistryStore
-from bentoship.verify.namespace import NamespaceRunner
 from bentoship.verify.proof import verify
 from bentoship.verify.runner import RemoteImage
 from bentoship.verify.sample import Sample
+from bentoship.verify.unshare import NamespaceRunner
 from tests.support.cache import needs_apt
 from tests.support.engines import output, require
 from tests.support.published import ROOT, Published

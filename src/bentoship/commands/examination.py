@@ -129,7 +129,7 @@ def docker(settings: Settings | None) -> Iterator[Finding]:
 
 def _buildkit(engine: Engine, needed: bool) -> Finding:
     """How BACKEND=docker would build."""
-    from bentoship.docker.buildkit import classic_builder_reason
+    from bentoship.docker.build import classic_builder_reason
 
     try:
         why = classic_builder_reason(engine, process.environment(prefixes=("DOCKER_",)))

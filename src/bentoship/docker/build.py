@@ -1,5 +1,7 @@
 """BentoML's own containerization, run as its command and watched."""
 
+import re
+import shutil
 import sys
 import tempfile
 import time
@@ -10,15 +12,9 @@ from pathlib import Path
 
 from bentoship.bento import Bento
 from bentoship.docker.build_output import BuildOutput
-from bentoship.docker.buildkit import classic_builder_reason
 from bentoship.docker.connection import Engine
-from bentoship.system.process import environment, stream
-
-# Where BentoML puts it in a Bento.
-_TEMPLATE = Path("env", "docker", "Dockerfile.template")
-
-_SETTLE = 1.0
-"""Seconds that an engine may take to end the step that it is at."""
+from bentoship.errors import ProcessError
+from bentoship.system.process import environment, run, stream
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> Non
     for parent in (options.logs, options.scratch):
         parent.mkdir(parents=True, exist_ok=True)
     # BentoML takes a template only from below the folder that it runs in, and from no hidden one, as caches are.
-    template = (bento.path / _TEMPLATE).exists()
+    template = (bento.path / "env" / "docker" / "Dockerfile.template").exists()
     with (
         tempfile.TemporaryDirectory(prefix="build-", dir=None if template else options.scratch) as folder,
         log.open("w", encoding="utf-8") as file,
@@ -86,6 +82,38 @@ def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> Non
             raise
 
 
+def classic_builder_reason(engine: Engine, env: Mapping[str, str]) -> str | None:
+    """Return why a build is the classic builder's; None when it is BuildKit's.
+
+    Args:
+        engine: where it is built.
+        env: what the docker command is given.
+
+    Raises:
+        ProcessError: the docker command is missing.
+        EngineError: the engine does not say what it is.
+    """
+    if shutil.which("docker", path=env.get("PATH")) is None:
+        hint = "Install docker's command (Debian: docker.io or docker-cli), or set BACKEND=direct."
+        raise ProcessError("Build with BentoML and Docker", "the docker command, which BentoML calls, is missing", hint)
+    if env.get("DOCKER_BUILDKIT") == "0":
+        return "DOCKER_BUILDKIT is 0"
+    with engine.doing("Ask the engine what it is"):
+        api, is_podman = str(engine.client.version().get("ApiVersion", "0")), engine.is_podman
+    if is_podman:
+        return "the engine is podman"
+    # The first engines with BuildKit speak 1.39.
+    if tuple(map(int, re.findall(r"\d+", api)[:2])) < (1, 39):
+        return f"the engine's API {api} is older"
+    client = re.search(r"Docker version (\d+)\.", run(["docker", "--version"], env=env).stdout)
+    if client is None:
+        return "the docker command is podman's"
+    # From version 23 on the command has BuildKit as a plugin, in itself no more.
+    if int(client[1]) >= 23 and run(["docker", "buildx", "version"], env=env, check=False).code:
+        return "the docker command has no plugin buildx"
+    return None
+
+
 def _variables(options: BuildOptions, folder: str, buildkit: str) -> Mapping[str, str]:
     """Return the variables that the build is to see, besides the user's."""
     return {
@@ -105,7 +133,7 @@ def _remove_last(engine: Engine, intermediate: list[str]) -> None:
     if not intermediate:
         return
     with suppress(Exception):  # an engine that is gone is what broke the build, and is told as that
-        time.sleep(_SETTLE)
+        time.sleep(1.0)  # which an engine may take to end the step that it is at
         for image in engine.client.images.list(filters={"dangling": True}):
             ids = (str(image.id)[7:19], str(image.attrs.get("Parent", ""))[7:19])
             if not set(intermediate).isdisjoint(ids):

@@ -145,15 +145,12 @@ def _client(endpoint: Endpoint, version: str) -> docker.DockerClient:
     return client
 
 
-def find_endpoint(env: Mapping[str, str] | None = None) -> Endpoint:
+def find_endpoint() -> Endpoint:
     """Return where the engine is: DOCKER_HOST, else the context in use, else the usual socket, root's or the user's.
-
-    Args:
-        env: the environment that tells; this process's when it is None.
 
     Raises: DockerException, or ValueError, when a context or a certificate cannot be read.
     """
-    env = environment(prefixes=("DOCKER_",)) if env is None else env
+    env = environment(prefixes=("DOCKER_",))
     if env.get("DOCKER_HOST"):
         settings = kwargs_from_env(env)
         return Endpoint(settings["base_url"], settings.get("tls"))

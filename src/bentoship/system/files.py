@@ -11,9 +11,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-_DAY = 86_400.0
-"""Seconds."""
-
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
@@ -30,7 +27,7 @@ def is_present(path: Path, size: int) -> bool:
         info = path.stat()
     except FileNotFoundError:
         return False
-    if time.time() - info.st_mtime > _DAY:
+    if time.time() - info.st_mtime > 24 * 3600:
         with suppress(OSError):  # it may be somebody else's, or its disk not to be written to
             os.utime(path)
     return info.st_size == size

@@ -10,8 +10,6 @@ from urllib.parse import SplitResult, urlsplit
 
 from bentoship.system.process import environment
 
-_CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-
 # Where systems keep the certificates that they believe, for a Python that was built for another system.
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
@@ -49,7 +47,7 @@ def network_settings() -> Network:
     proxies = urllib.request.getproxies_environment()
     no_proxy = proxies.pop("no", "")
     env = environment()
-    named = next((value for name in _CA_FILES if (value := env.get(name))), None)
+    named = env.get("SSL_CERT_FILE") or env.get("REQUESTS_CA_BUNDLE") or env.get("CURL_CA_BUNDLE") or None
     folder = env.get("SSL_CERT_DIR")
     usual = ssl.get_default_verify_paths()
     if not named and not folder and not usual.cafile and not usual.capath:

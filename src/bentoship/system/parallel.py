@@ -56,9 +56,7 @@ def in_parallel(
 
     Raises: what the first failing work raised.
     """
-    todo: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
-    for numbered in enumerate(items):
-        todo.put(numbered)
+    todo = deque(enumerate(items))
     done: queue.SimpleQueue[tuple[int, Done] | BaseException] = queue.SimpleQueue()
     # Daemons, unlike the threads of concurrent.futures: the interpreter does not wait for them at its end.
     threads = [
@@ -85,15 +83,15 @@ def in_parallel(
 
 def _work(
     work: Callable[[Item], Done],
-    todo: queue.SimpleQueue[tuple[int, Item]],
+    todo: deque[tuple[int, Item]],
     done: queue.SimpleQueue[tuple[int, Done] | BaseException],
     cancelled: threading.Event,
 ) -> None:
     """Do a work for items, each with its number, until there are no more or one has failed."""
     while not cancelled.is_set():
         try:
-            number, item = todo.get_nowait()
-        except queue.Empty:
+            number, item = todo.popleft()
+        except IndexError:
             return
         try:
             done.put((number, work(item)))

@@ -8,9 +8,6 @@ from pathlib import Path, PurePosixPath
 
 from bentoship.system.files import writing
 
-MAX_LINKS = 40
-"""As many links as Linux follows in one path."""
-
 
 def resolve(root: Path, path: str | PurePosixPath) -> Path:
     """Return where a path of the system lies on this machine, every link followed as if `root` were /.
@@ -25,20 +22,19 @@ def resolve(root: Path, path: str | PurePosixPath) -> Path:
     links = 0
     while left:
         part = left.pop()
+        here = root.joinpath(*parts, part)
         if part == "..":
             parts = parts[:-1]
-            continue
-        here = root.joinpath(*parts, part)
-        if not here.is_symlink():
+        elif not here.is_symlink():
             parts.append(part)
-            continue
-        links += 1
-        if links > MAX_LINKS:
-            raise OSError(f"Too many links in {path}")
-        target = PurePosixPath(here.readlink())
-        if target.is_absolute():
-            parts = []
-        left += [part for part in reversed(target.parts) if part != "/"]
+        else:
+            links += 1
+            if links > 40:  # as many as Linux follows in one path
+                raise OSError(f"Too many links in {path}")
+            target = PurePosixPath(here.readlink())
+            if target.is_absolute():
+                parts = []
+            left += [part for part in reversed(target.parts) if part != "/"]
     return root.joinpath(*parts)
 
 

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 
 from bentoship.errors import NotVerifiedError
-from bentoship.verify.chroot import ChrootRunner
 from bentoship.verify.docker import DockerRunner
-from bentoship.verify.namespace import NamespaceRunner
 from bentoship.verify.podman import PodmanRunner
 from bentoship.verify.runner import Runner
+from bentoship.verify.unshare import ChrootRunner, NamespaceRunner
 
 RUNNERS: tuple[Runner, ...] = (DockerRunner(), PodmanRunner(), NamespaceRunner(), ChrootRunner())
 """All ways, the best first."""

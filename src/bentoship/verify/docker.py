@@ -6,15 +6,13 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
+from bentoship.docker.connection import Engine, auth_config, check_events, connect
 from bentoship.errors import EngineError
 from bentoship.system.network import is_loopback
 from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
-
-if TYPE_CHECKING:
-    from bentoship.docker.connection import Engine
 
 
 class DockerRunner:
@@ -24,8 +22,6 @@ class DockerRunner:
 
     def obstacle(self) -> str | None:
         """Return why the engine cannot be used; None when it can."""
-        from bentoship.docker.connection import connect
-
         try:
             host = connect().endpoint.host
         except EngineError as error:
@@ -39,8 +35,6 @@ class DockerRunner:
     @contextmanager
     def run(self, image: RemoteImage) -> Iterator[DockerContainer]:
         """Pull and start an image; the engine has it afterwards only if it had it before. Raises EngineError."""
-        from bentoship.docker.connection import connect
-
         engine = connect()
         reference = str(image.reference)
         known = bool(engine.identity(reference))
@@ -106,8 +100,6 @@ class DockerContainer:
 
 def _pull(engine: Engine, image: RemoteImage) -> None:
     """Pull by digest. Raises EngineError in the engine's words, which the SDK's own pulling does not look at."""
-    from bentoship.docker.connection import auth_config, check_events
-
     doing, reference = f"Pull {image.reference}", image.reference
     with engine.doing(doing), engine.reaching(reference.host):
         events = engine.client.api.pull(

@@ -11,9 +11,6 @@ from pathlib import Path
 from bentoship.system import process
 from bentoship.verify.runner import STOP_TIMEOUT, Memory
 
-_WITHOUT_PROC = 3.0
-"""Seconds that a service has to end, of which more would not help."""
-
 
 class HostProcess:
     """A service that runs as a process of this machine; a Running.
@@ -28,7 +25,7 @@ class HostProcess:
     Raises: ProcessError when it cannot be started.
     """
 
-    def __init__(self, command: Sequence[str | Path], *, port: int, log: Path, namespaced: bool = True) -> None:
+    def __init__(self, command: Sequence[str | Path], *, port: int, log: Path, namespaced: bool) -> None:
         self.address = f"http://127.0.0.1:{port}"
         self._log = log
         self._namespaced = namespaced
@@ -56,7 +53,8 @@ class HostProcess:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_TIMEOUT if self._namespaced else _WITHOUT_PROC)
+            # Without a /proc more seconds would not help.
+            self._process.wait(STOP_TIMEOUT if self._namespaced else 3.0)
         if not self._namespaced and not self.ended():
             self.kill()
             return None

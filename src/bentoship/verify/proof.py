@@ -124,11 +124,9 @@ def _wait(running: Running) -> float:
     while time.monotonic() - began < READY_TIMEOUT:
         if running.ended():
             raise VerifyError("Start the service", f"it ended before it was ready: {_last_lines(running)}")
-        try:
+        with contextlib.suppress(OSError):
             if _READY.send(running.address).status == _READY.status:
                 return time.monotonic() - began
-        except OSError:
-            pass
         time.sleep(0.1)
     raise VerifyError("Start the service", f"it is not ready after {READY_TIMEOUT:.0f} s: {_last_lines(running)}")
 

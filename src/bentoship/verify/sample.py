@@ -81,20 +81,16 @@ class Sample:
             )
 
 
-USUAL = Path("model", "verify.yaml")
-"""Where a project keeps its sample request: with its model."""
-
-
 def project_sample(project: Path, named: Path | None) -> Sample | None:
     """Return a project's sample request; None when it has none.
 
     Args:
         project: its folder.
-        named: the file, from that folder; None for the usual one, which need not be there.
+        named: the file, from that folder; None for the one beside its model, which need not be there.
 
     Raises: VerifyError as `read_sample` does.
     """
-    file = project / (named or USUAL).expanduser()
+    file = project / (named or Path("model", "verify.yaml")).expanduser()
     return read_sample(file) if named or file.is_file() else None
 
 
@@ -105,7 +101,6 @@ def read_sample(file: Path) -> Sample:
 
     Raises: VerifyError when it cannot be read or understood.
     """
-    doing = f"Read the sample request {file}"
     try:
         content = yaml.safe_load(file.read_text("utf-8"))
         if not isinstance(content, dict) or not str(content.get("path", "")).startswith("/"):
@@ -122,7 +117,9 @@ def read_sample(file: Path) -> Sample:
             expected=content.get("answer", ...),
         )
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
-        raise VerifyError(doing, str(error), "README.md tells what is in such a file.") from error
+        raise VerifyError(
+            f"Read the sample request {file}", str(error), "README.md tells what is in such a file."
+        ) from error
 
 
 def _body(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], bytes | None]:
