@@ -15,11 +15,8 @@ from bentoship.settings import google as google_settings
 from bentoship.settings.address import RegistryAddress
 from bentoship.settings.google import GoogleSettings
 
+D = TypeVar("D")
 T = TypeVar("T")
-
-DEFAULT_PLATFORMS: tuple[str, ...] = ("linux/amd64",)
-DEFAULT_TAGS: tuple[str, ...] = ("latest", "{version}", "{commit}")
-DEFAULT_CACHE_LIMIT: int | None = 20_000_000_000
 
 KNOWN = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
@@ -88,7 +85,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
     # The environment is full of what is none of ours, so there a likeness is a hint and no mistake.
     warnings = [f"{name} is no setting; did you mean {known}?" for name, known in _misspelt(environ, 0.9)]
 
-    def read(name: str, default: T, parse: Callable[[str], T]) -> T:
+    def read(name: str, default: D, parse: Callable[[str], T]) -> D | T:
         text = given.get(name, "").strip()
         try:
             return parse(text) if text else default
@@ -97,16 +94,15 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
             mistakes.append(f"{name} is {shown!r}, but has to be {error}")
             return default
 
-    usual: str | RegistryAddress = "google" if given.get("GCP_PROJECT_ID", "").strip() else "local"
-    registry = read("REGISTRY", usual, parsers.registry)
-    backend = read("BACKEND", "direct", parsers.one_of(parsers.BACKENDS))
+    registry = read("REGISTRY", "google" if given.get("GCP_PROJECT_ID", "").strip() else "local", parsers.registry)
+    backend = read("BACKEND", "direct", parsers.backend)
     google = google_settings.read(given, mistakes, complete=complete and registry == "google")
-    image_tags = read("IMAGE_TAGS", DEFAULT_TAGS, parsers.tags)
+    image_tags = read("IMAGE_TAGS", ("latest", "{version}", "{commit}"), parsers.tags)
     warnings += google_settings.warnings(google, image_tags)
     base_image = read("BASE_IMAGE", "", parsers.base_image)
     if base_image and backend == "docker":
         warnings.append("BASE_IMAGE has no effect with BACKEND=docker: set docker.base_image in bentofile.yaml")
-    platforms = read("PLATFORMS", DEFAULT_PLATFORMS, parsers.platforms)
+    platforms = read("PLATFORMS", ("linux/amd64",), parsers.platforms)
     if len(platforms) > 1 and backend == "docker":
         mistakes.append("PLATFORMS names several, but BACKEND=docker makes an image for one; BACKEND=direct makes both")
     settings = Settings(
@@ -121,15 +117,19 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         verify_request=read("VERIFY_REQUEST", None, Path),
         google=google,
         warnings=tuple(warnings),
-        cache_limit=read("CACHE_LIMIT", DEFAULT_CACHE_LIMIT, parsers.size_limit),
+        cache_limit=read("CACHE_LIMIT", 20_000_000_000, parsers.size_limit),
         cache=_cache(given),
         bentoml_home=folder / Path(given.get("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
     )
     read("BENTOSHIP_DEBUG", False, parsers.flag)  # for its mistake alone: it counts before there are settings
     if mistakes:
         sources = ".env and the environment" if file else "the environment"
-        why, hint = "; ".join(mistakes), "`.env.example` explains each one."
-        raise SettingsError(f"Read the settings from {sources}", why, hint, mistakes=mistakes)
+        raise SettingsError(
+            f"Read the settings from {sources}",
+            "; ".join(mistakes),
+            "`.env.example` explains each one.",
+            mistakes=mistakes,
+        )
     return settings
 
 

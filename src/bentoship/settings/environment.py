@@ -10,9 +10,6 @@ from bentoship.errors import SettingsError
 _FILES = ("GOOGLE_APPLICATION_CREDENTIALS",)
 """What names a file; in .env, from the project's folder, wherever a task is called."""
 
-# A name server that loses a question is asked again after 2 s, where 5 s is usual, and given up after 10 s, as usual
-# (man resolv.conf). With one lost packet in fifty, half of all publications would wait for one.
-_RESOLVER = "timeout:2 attempts:5"
 _RESOLVER_FILE = Path("/etc/resolv.conf")
 
 
@@ -47,8 +44,10 @@ def export(folder: Path) -> None:
     """
     for name, value in read(folder).items():
         os.environ.setdefault(name, str(folder / Path(value).expanduser()) if name in _FILES and value else value)
+    # A name server that loses a question is asked again after 2 s, where 5 s is usual, and given up after 10 s, as
+    # usual (man resolv.conf). With one lost packet in fifty, half of all publications would wait for one.
     if not _has_resolver_times():
-        os.environ.setdefault("RES_OPTIONS", _RESOLVER)
+        os.environ.setdefault("RES_OPTIONS", "timeout:2 attempts:5")
 
 
 def _has_resolver_times() -> bool:

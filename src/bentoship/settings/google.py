@@ -1,7 +1,7 @@
 """What can be set for Google Artifact Registry."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bentoship.settings.address import RegistryAddress
@@ -74,22 +74,24 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
     named = _names_in(host)
     project, location, name = (texts.get(key, "") or named.get(key, "") for key in (_PROJECT, _LOCATION, _NAME))
     if complete:
-        missing = [key for key, value in ((_PROJECT, project), (_LOCATION, location), (_NAME, name)) if not value]
-        mistakes += [f"{key} is missing, which Google Artifact Registry needs" for key in missing]
+        needed = {_PROJECT: project, _LOCATION: location, _NAME: name}
+        mistakes += [f"{key} is missing, which Google Artifact Registry needs" for key in needed if not needed[key]]
         # Else they are what somebody is still looking for.
         mistakes += _mistakes(project, location, name)
-        for key, value in ((_PROJECT, project), (_LOCATION, location), (_NAME, name)):
-            if host and value and named.get(key, value) != value:
-                mistakes.append(f"{_HOST} is {host!r}, in which {key} is {named[key]!r}, but it is set to {value!r}")
+        mistakes += [
+            f"{_HOST} is {host!r}, in which {key} is {named[key]!r}, but it is set to {value!r}"
+            for key, value in needed.items()
+            if value and named.get(key, value) != value
+        ]
     if host and not {_PROJECT, _NAME} <= named.keys():
         mistakes.append(f"{_HOST} is {host!r}, but has to be HOST/PROJECT/NAME; the image's name is IMAGE_NAME")
 
     def number(key: str) -> int | None:
         text = texts.get(_PREFIX + key)
-        if text is not None and not (text.isdecimal() and int(text) > 0):
-            mistakes.append(f"{_PREFIX}{key} is {text!r}, but has to be a number above 0")
-            return None
-        return None if text is None else int(text)
+        if text is None or (text.isdecimal() and int(text) > 0):
+            return int(text) if text else None
+        mistakes.append(f"{_PREFIX}{key} is {text!r}, but has to be a number above 0")
+        return None
 
     def flag(key: str, yes: str, no: str) -> bool | None:
         text = texts.get(_PREFIX + key)
@@ -99,8 +101,9 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
 
     kms_key = texts.get(f"{_PREFIX}KMS_KEY")
     if kms_key and not _KMS_KEY.fullmatch(kms_key):
-        path = "projects/…/locations/…/keyRings/…/cryptoKeys/…"
-        mistakes.append(f"{_PREFIX}KMS_KEY is {kms_key!r}, but has to be {path}")
+        mistakes.append(
+            f"{_PREFIX}KMS_KEY is {kms_key!r}, but has to be projects/…/locations/…/keyRings/…/cryptoKeys/…"
+        )
 
     return GoogleSettings(
         project=project,
@@ -120,14 +123,12 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
     )
 
 
-def warnings(google: GoogleSettings, tags: tuple[str, ...]) -> list[str]:
+def warnings(google: GoogleSettings, tags: tuple[str, ...]) -> Iterator[str]:
     """What looks odd, but does no harm."""
-    odd = []
     if google.immutable_tags and "latest" in tags:
-        odd.append(f"{_PREFIX}IMMUTABLE_TAGS lets latest be set once only; leave it out of IMAGE_TAGS")
+        yield f"{_PREFIX}IMMUTABLE_TAGS lets latest be set once only; leave it out of IMAGE_TAGS"
     if google.keep and not google.delete_untagged_days:
-        odd.append(f"{_PREFIX}KEEP alone deletes nothing; {_PREFIX}DELETE_UNTAGGED_DAYS says what is")
-    return odd
+        yield f"{_PREFIX}KEEP alone deletes nothing; {_PREFIX}DELETE_UNTAGGED_DAYS says what is"
 
 
 def _names_in(host: str) -> dict[str, str]:
@@ -143,19 +144,17 @@ def _names_in(host: str) -> dict[str, str]:
     return found
 
 
-def _mistakes(project: str, location: str, name: str) -> list[str]:
-    mistakes = []
+def _mistakes(project: str, location: str, name: str) -> Iterator[str]:
     if project.isdecimal():
-        mistakes.append(f"{_PROJECT} is {project!r}, a number, but has to be the id, which `invoke projects` shows")
+        yield f"{_PROJECT} is {project!r}, a number, but has to be the id, which `invoke projects` shows"
     elif project and not re.fullmatch(r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]", project):
-        mistakes.append(f"{_PROJECT} is {project!r}, but has to be a project's id: 6 to 30 of a-z, 0-9 and -")
+        yield f"{_PROJECT} is {project!r}, but has to be a project's id: 6 to 30 of a-z, 0-9 and -"
     if region := re.fullmatch(r"([a-z]+-[a-z]+\d+)-[a-z]", location):
-        mistakes.append(f"{_LOCATION} is {location!r}, a zone, but has to be a region: {region[1]}")
+        yield f"{_LOCATION} is {location!r}, a zone, but has to be a region: {region[1]}"
     elif location and not re.fullmatch(r"[a-z][a-z0-9-]*", location):
-        mistakes.append(f"{_LOCATION} is {location!r}, but has to be a location such as europe-west6")
+        yield f"{_LOCATION} is {location!r}, but has to be a location such as europe-west6"
     if name and not re.fullmatch(r"(?=.{2,63}$)[a-z]([-a-z0-9]*[a-z0-9])?", name):
-        mistakes.append(f"{_NAME} is {name!r}, but has to be 2 to 63 of a-z, 0-9 and -, with a letter first")
-    return mistakes
+        yield f"{_NAME} is {name!r}, but has to be 2 to 63 of a-z, 0-9 and -, with a letter first"
 
 
 def _endpoint(text: str, mistakes: list[str]) -> str:

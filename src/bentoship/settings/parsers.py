@@ -1,14 +1,11 @@
 """What the text of a setting stands for. Each parser raises ValueError with what is allowed, as "has to be …"."""
 
 import re
-from collections.abc import Callable
 
 from bentoship.errors import InvalidReferenceError
 from bentoship.image.platforms import ARCHITECTURES
 from bentoship.image.reference import ImageReference
 from bentoship.settings.address import RegistryAddress
-
-BACKENDS = ("direct", "docker")
 
 _PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _TAG = re.compile(r"^(\{version\}|\{commit\}|[A-Za-z0-9_])([A-Za-z0-9_.-]|\{version\}|\{commit\}){0,127}$")
@@ -83,15 +80,11 @@ def flag(text: str) -> bool:
     return _FLAGS[text.lower()]
 
 
-def one_of(allowed: tuple[str, ...]) -> Callable[[str], str]:
-    """Return a parser that takes nothing but some words."""
-
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(" or ".join(allowed))
-        return text
-
-    return parse
+def backend(text: str) -> str:
+    """Return how images are made: "direct" or "docker"."""
+    if text not in {"direct", "docker"}:
+        raise ValueError("direct or docker")
+    return text
 
 
 def _listed(text: str) -> tuple[str, ...]:
