@@ -1,8 +1,7 @@
 """What publish would do: which layers there will be, what each weighs, and what would be sent."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from bentoship.assembly.image import image_from, made_model_layer, model_layer, source_layer, system_layer
@@ -68,11 +67,6 @@ class PlannedLayer:
     platforms: tuple[str, ...]
     state: State
 
-    @property
-    def is_made(self) -> bool:
-        """Return whether it need not be made any more."""
-        return isinstance(self.layer, Layer)
-
 
 @dataclass(frozen=True)
 class PushPlan:
@@ -96,8 +90,11 @@ def planned_image(recipe: Recipe, cache: LayerCache) -> PlannedImage:
         recipe: what it is made of.
         cache: where layers are found; the small ones are made.
     """
-    layers = (*_layers(recipe, cache), *(layer for model in recipe.bento.models for layer in _model(model, cache)))
-    layers = (*layers, *source_layer(recipe.bento, cache))
+    layers = (
+        *_layers(recipe, cache),
+        *(layer for model in recipe.bento.models for layer in _model(model, cache)),
+        *source_layer(recipe.bento, cache),
+    )
     made = [layer for layer in layers if isinstance(layer, Layer)]
     base = recipe.outline.base
     image = image_from(recipe, base, made) if base and len(made) == len(layers) else None
@@ -107,14 +104,14 @@ def planned_image(recipe: Recipe, cache: LayerCache) -> PlannedImage:
 def push_plan(
     images: Mapping[str, PlannedImage],
     exists: Callable[[Descriptor], bool | None],
-    mountable: Callable[[Descriptor], bool] = lambda _: False,
+    mountable: Container[str] = (),
 ) -> PushPlan:
     """Return what a push of planned images would send; of what isn't made yet, all.
 
     Args:
         images: by platform.
         exists: tells whether the repository has it; None for one that cannot be asked.
-        mountable: tells whether the registry has it in another repository that it can be taken from.
+        mountable: digests of what the registry has in another repository that it can be taken from.
     """
     # What is not known yet counts as one platform's own.
     layers = with_owners(
@@ -129,7 +126,7 @@ def push_plan(
         present = complete or (descriptor is not None and exists(descriptor))
         if present:
             return "present"
-        if descriptor is not None and mountable(descriptor):
+        if descriptor is not None and descriptor.digest in mountable:
             return "mountable"
         return "unknown" if present is None else "new"
 
@@ -139,13 +136,11 @@ def push_plan(
     return PushPlan(documents[-1].digest if documents else None, planned, size)
 
 
-def _documents(images: Iterable[PlannedImage]) -> Sequence[Descriptor]:
+def _documents(images: Collection[PlannedImage]) -> Sequence[Descriptor]:
     """Return configurations, manifests and index, the root last; none while not all of them are known."""
-    made: list[Image] = []
-    for planned in images:
-        if planned.image is None:
-            return []
-        made.append(planned.image)
+    made = [planned.image for planned in images if planned.image]
+    if len(made) < len(images):
+        return []
     documents = [document for image in made for document in (image.config_descriptor, image.descriptor)]
     return [*documents, Descriptor.of(INDEX, index_of(made))] if len(made) > 1 else documents
 
@@ -168,12 +163,8 @@ def _layers(recipe: Recipe, cache: LayerCache) -> Iterator[Layer | Estimate]:
 
 def _model(model: Model, cache: LayerCache) -> Iterator[Layer | Estimate]:
     made = made_model_layer(model, cache)
-    size = _weight(model.path)
+    size = sum(path.stat().st_size for path in model.path.rglob("*") if path.is_file())
     if made is not None or size < _SMALL_MODEL:
         yield from made or model_layer(model, cache)
     else:
         yield Estimate(f"model {model.tag}", "model", size)
-
-
-def _weight(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from bentoship import bento as bentos
@@ -55,15 +55,12 @@ def _plan(run: Run, *, why: bool) -> Plan:
         target,
         names,
         run.project.settings.platforms,
-        images if isinstance(images, Unplanned) else push_plan(images, repository.exists, _mountable(run, target)),
+        images
+        if isinstance(images, Unplanned)
+        else push_plan(images, repository.exists, run.history.paths_by_blob(target)),
         run.history.speed(target.host),
         _reasons(run, repository, names, images) if why else None,
     )
-
-
-def _mountable(run: Run, target: ImageReference) -> Callable[[Descriptor], bool]:
-    paths = run.history.paths_by_blob(target)
-    return lambda descriptor: descriptor.digest in paths
 
 
 def _reasons(

@@ -10,6 +10,7 @@ from bentoship.assembly.diff import Change, Difference, Thing
 from bentoship.assembly.plan import PlannedLayer, PushPlan, Unplanned
 from bentoship.bento import Bento
 from bentoship.commands import terminal as console
+from bentoship.image.layer import Layer
 from bentoship.image.platforms import with_platforms
 from bentoship.image.reference import ImageReference
 from bentoship.system import text
@@ -70,7 +71,10 @@ def tell(made: Plan) -> None:
         size = "what the registry lacks, known once it is built, is"
     else:
         layers = made.push.layers
-        say("containerize", f"{sum(layer.is_made for layer in layers)} of {len(layers)} layers are made")
+        say(
+            "containerize",
+            f"{sum(isinstance(layer.layer, Layer) for layer in layers)} of {len(layers)} layers are made",
+        )
         console.table([_row(layer, made.platforms) for layer in layers], to=sys.stdout)
         size = text.size(made.push.size, exact=made.push.digest is not None)
     say("tag", ", ".join(made.tags))
@@ -95,8 +99,7 @@ def _tell_why(reasons: Reasons, platforms: Sequence[str]) -> None:
         rows = [_change(change) for change in difference.changes[:_SHOWN]]
         if more := len(difference.changes) - len(rows):
             rows.append((f"and {more} more", "", "", ""))
-        if rows:
-            console.table(rows, to=sys.stdout)
+        console.table(rows, to=sys.stdout)
 
 
 def _change(change: Change) -> tuple[str, str, str, str]:
@@ -133,13 +136,12 @@ def _row(planned: PlannedLayer, platforms: Sequence[str]) -> tuple[str, str, str
 
 def _layer(planned: PlannedLayer) -> dict[str, Any]:
     layer = planned.layer
-    digest = layer.descriptor and layer.descriptor.digest
     return {
         "title": layer.title,
         "platforms": planned.platforms,
-        "digest": digest,
+        "digest": layer.descriptor and layer.descriptor.digest,
         "size": layer.size,
-        "estimated": not digest,
+        "estimated": layer.descriptor is None,
         "state": planned.state,
     }
 
@@ -153,15 +155,19 @@ def _why(reasons: Reasons) -> dict[str, Any]:
 
 
 def _difference(difference: Difference, platforms: Sequence[str]) -> dict[str, Any]:
-    changes = [
-        {
-            "name": change.name,
-            "change": change.kind,
-            "size": change.now and change.now.size,
-            "size_before": change.before and change.before.size,
-            "version": change.now and change.now.version,
-            "version_before": change.before and change.before.version,
-        }
-        for change in difference.changes
-    ]
-    return {"title": difference.title, "platforms": platforms, "note": difference.note, "changes": changes}
+    return {
+        "title": difference.title,
+        "platforms": platforms,
+        "note": difference.note,
+        "changes": [
+            {
+                "name": change.name,
+                "change": change.kind,
+                "size": change.now and change.now.size,
+                "size_before": change.before and change.before.size,
+                "version": change.now and change.now.version,
+                "version_before": change.before and change.before.version,
+            }
+            for change in difference.changes
+        ],
+    }
