@@ -67,7 +67,7 @@ def examine(folder: Path) -> list[Finding]:
             ("apt", lambda: examination.apt(settings.base_image)),
             ("disk", lambda: examination.space(settings.cache)),
             ("cache", lambda: examination.cache(run.layers.size, settings.cache_limit)),
-            *(_local(run) if settings.registry == "local" else _remote(run)),
+            *([("registry", lambda: _local_registry(run))] if settings.registry == "local" else _remote(run)),
         ]
     google = settings is not None and settings.registry == "google"
     return [*found, *_all(looks, _PATIENCE_WITH_GOOGLE if google else _PATIENCE)]
@@ -86,10 +86,6 @@ def _settings(folder: Path) -> tuple[Settings | None, list[Finding]]:
     return settings, [Finding("settings", "ok", f"REGISTRY={settings.registry}, BACKEND={settings.backend}")]
 
 
-def _local(run: Run) -> list[tuple[str, Look]]:
-    return [("registry", lambda: _local_registry(run))]
-
-
 def _local_registry(run: Run) -> Finding:
     """The registry on this machine, which publish would start."""
     from bentoship.providers.distribution import installed
@@ -98,8 +94,9 @@ def _local_registry(run: Run) -> Finding:
     settings = run.project.settings
     registry = LocalRegistry(settings.cache, settings.local_registry_port)
     if why := registry.obstacle():
-        hint = "Set LOCAL_REGISTRY_PORT to a free port, or leave it unset."
-        return Finding("registry", "problem", why, hint, stops_publish=True)
+        return Finding(
+            "registry", "problem", why, "Set LOCAL_REGISTRY_PORT to a free port, or leave it unset.", stops_publish=True
+        )
     if port := registry.running():
         return Finding("registry", "ok", f"the local one runs at localhost:{port}")
     if program := installed(settings.cache):

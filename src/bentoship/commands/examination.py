@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 LEAST_SPACE = 1_000_000_000
 """Bytes that the first publish of a small service needs."""
 
-_PYTHONS = ((3, 11), (3, 13))
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -49,7 +47,7 @@ class Finding:
 def python() -> Finding:
     """The interpreter that runs this."""
     found = f"{platform.python_version()} at {sys.executable}"
-    if _PYTHONS[0] <= sys.version_info[:2] <= _PYTHONS[1]:
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
         return Finding("python", "ok", found)
     return Finding("python", "problem", found, "Use Python 3.11, 3.12 or 3.13.", stops_publish=True)
 
@@ -134,9 +132,8 @@ def _buildkit(engine: Engine, needed: bool) -> Finding:
     try:
         why = classic_builder_reason(engine, process.environment(prefixes=("DOCKER_",)))
     except ProcessError as error:  # without the docker command there is no building at all
-        state: Literal["missing", "problem"] = "problem" if needed else "missing"
         hint = error.hint if needed else f"Only BACKEND=docker needs it. {error.hint}"
-        return Finding("buildkit", state, error.why, hint, stops_publish=needed)
+        return Finding("buildkit", "problem" if needed else "missing", error.why, hint, stops_publish=needed)
     if not why:
         return Finding("buildkit", "ok", "the engine and the docker command have it")
     install = "Install it (Debian: docker-buildx; Docker: docker-buildx-plugin). " if "buildx" in why else ""

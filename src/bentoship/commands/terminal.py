@@ -20,7 +20,10 @@ _WIDTH = 15
 
 def say(step: str, text: str, *, to: TextIO | None = None) -> None:
     """One line about a step; on stderr unless it is what was asked for."""
-    _print(f"{step:<{_WIDTH}} {text}", to)
+    stream = to or sys.stderr
+    # Python has no stream for one that was closed before it began, and would print on stdout instead.
+    if stream is not None:
+        print(f"{step:<{_WIDTH}} {text}", file=stream, flush=True)
 
 
 def result(text: str) -> None:
@@ -33,14 +36,7 @@ def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        _print(f"{'':<{_WIDTH}} {'  '.join(cells).rstrip()}", to)
-
-
-def _print(line: str, to: TextIO | None) -> None:
-    stream = to or sys.stderr
-    # Python has no stream for one that was closed before it began, and would print on stdout instead.
-    if stream is not None:
-        print(line, file=stream, flush=True)
+        say("", "  ".join(cells).rstrip(), to=to)
 
 
 class Terminal:
@@ -127,5 +123,12 @@ def _bar() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
