@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from bentoship import bento as bentos
 from bentoship.backend import Pushed
@@ -17,6 +17,7 @@ from bentoship.errors import SettingsError
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.providers import Provider
+from bentoship.providers.generic import GenericProvider
 from bentoship.settings import Settings, environment, load
 from bentoship.settings.address import RegistryAddress
 from bentoship.stores.history import History
@@ -72,12 +73,14 @@ class Project:
         """
         templates = self.settings.image_tags
         commit = clean_commit(self.folder) if any("{commit}" in template for template in templates) else None
-        if commit is None:
-            templates = tuple(template for template in templates if "{commit}" not in template)
-        names = (template.replace("{version}", version).replace("{commit}", commit or "") for template in templates)
+        names = (
+            template.replace("{version}", version).replace("{commit}", commit or "")
+            for template in templates
+            if commit or "{commit}" not in template
+        )
         tags = tuple(dict.fromkeys(names))
         if not tags:
-            why = f"IMAGE_TAGS is {','.join(self.settings.image_tags)}, and the work tree is not what a commit says"
+            why = f"IMAGE_TAGS is {','.join(templates)}, and the work tree is not what a commit says"
             raise SettingsError("Name the image", why, "Commit your changes, or add another tag such as latest.")
         return tags
 
@@ -124,7 +127,7 @@ class Reporter(Protocol):
 class Run:
     """What lives as long as one command: connections, logins, what each step made, and work in the background.
 
-    Use it as a context manager, or close it: nothing is left running then.
+    Close it: nothing is left running then.
 
     Args:
         project: what is published.
@@ -152,8 +155,6 @@ class Run:
 
             return LocalRegistry(settings.cache, settings.local_registry_port)
         if isinstance(settings.registry, RegistryAddress):
-            from bentoship.providers.generic import GenericProvider
-
             return GenericProvider(settings.registry)
         from bentoship.providers.google import GoogleRegistry
 
@@ -186,8 +187,6 @@ class Run:
 
     def base_registry(self, image: ImageReference) -> RegistryStore:
         """Return the repository of an image that is a base, as the account that docker login or podman login kept."""
-        from bentoship.providers.generic import GenericProvider
-
         account = GenericProvider(RegistryAddress(image.host, image.path))
         return self.once(image, lambda: RegistryStore(image, account.credentials, session=self.session))
 
@@ -195,15 +194,7 @@ class Run:
         """Return what was made for a key; it is made when it is first asked for."""
         if key not in self._made:
             self._made[key] = make()
-        made: R = self._made[key]
-        return made
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Count the seconds of a block for a step."""
-        began, inner = time.monotonic(), sum(self.seconds.values())
-        yield
-        self.seconds[step] = time.monotonic() - began - (sum(self.seconds.values()) - inner)
+        return cast("R", self._made[key])
 
     def background(self, key: object, work: Callable[[], AbstractContextManager[R]]) -> R:
         """Begin work that goes on in the background until the run is closed, unless it was begun.
@@ -216,19 +207,12 @@ class Run:
         """
         if key not in self._begun:
             self._begun[key] = self._background.enter_context(work())
-        begun: R = self._begun[key]
-        return begun
+        return cast("R", self._begun[key])
 
     def close(self) -> None:
         """End what goes on in the background."""
         self._begun.clear()
         self._background.close()
-
-    def __enter__(self) -> Run:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __copy__(self) -> Run:
         # Tasks find their run in invoke's configuration, whose values invoke copies whenever it merges them.
@@ -262,7 +246,9 @@ def step(function: Callable[[Run], R]) -> Callable[[Run], R]:
 
     @functools.wraps(function)
     def timed(run: Run) -> R:
-        with run.timed(function.__name__):
-            return function(run)
+        began, inner = time.monotonic(), sum(run.seconds.values())
+        made = function(run)
+        run.seconds[function.__name__] = time.monotonic() - began - (sum(run.seconds.values()) - inner)
+        return made
 
     return once(timed)

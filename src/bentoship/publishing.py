@@ -148,8 +148,7 @@ def _load_into_engine(run: Run, store: Store, image: Descriptor, name: str) -> s
 def _base_source(run: Run, bento: Bento) -> BaseSource:
     """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
     settings, python = run.project.settings, bento.python_version
-    has_apt = shutil.which("apt-get") is not None
-    chosen = choose_base(settings.base_image, bento.base_image, python, has_apt=has_apt)
+    chosen = choose_base(settings.base_image, bento.base_image, python, has_apt=shutil.which("apt-get") is not None)
     if chosen == DEBIAN:
         from bentoship.bases.debian import DebianSource
 
@@ -255,8 +254,9 @@ def push(run: Run) -> Published:
         pushed, seconds = _push(run, image, references)
     published = Published(pushed, references)
     run.reporter.pushed(published)
-    blobs = [layer.digest for layer in pushed.layers if layer.digest]
-    run.history.keep_push(references[0], pushed.digest, blobs, pushed.sent, seconds)
+    run.history.keep_push(
+        references[0], pushed.digest, [layer.digest for layer in pushed.layers if layer.digest], pushed.sent, seconds
+    )
     return published
 
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def run(project: Project) -> Iterator[Run]:
     """A run that tells a person."""
-    with Run(project, Terminal()) as run:
+    with closing(Run(project, Terminal())) as run:
         yield run
 
 
@@ -106,7 +106,7 @@ def test_work_in_the_background_ends_with_the_run(project: Project) -> None:
         return sleeping()
 
     def interrupted() -> None:
-        with Run(project, Terminal()) as run:
+        with closing(Run(project, Terminal())) as run:
             assert run.background("sleep", work) is run.background("sleep", work)
             assert begun[0].poll() is None
             raise KeyboardInterrupt
