@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from bentoship import bento as bentos
 from bentoship.backend import Pushed
@@ -194,7 +194,8 @@ class Run:
         """Return what was made for a key; it is made when it is first asked for."""
         if key not in self._made:
             self._made[key] = make()
-        return cast("R", self._made[key])
+        made: R = self._made[key]
+        return made
 
     def background(self, key: object, work: Callable[[], AbstractContextManager[R]]) -> R:
         """Begin work that goes on in the background until the run is closed, unless it was begun.
@@ -207,7 +208,8 @@ class Run:
         """
         if key not in self._begun:
             self._begun[key] = self._background.enter_context(work())
-        return cast("R", self._begun[key])
+        begun: R = self._begun[key]
+        return begun
 
     def close(self) -> None:
         """End what goes on in the background."""
