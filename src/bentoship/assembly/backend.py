@@ -88,8 +88,7 @@ class DirectBackend:
             self._keep(image)
         built = {image.platform: _built(image) for image in images}
         if len(images) == 1:
-            [root] = (image.descriptor for image in images)
-            [result] = built.values()
+            root, result = images[0].descriptor, built[images[0].platform]
         else:
             index = index_of(images)
             root = self._write(Descriptor.of(INDEX, index), index)
@@ -142,7 +141,7 @@ class DirectBackend:
 
         check(bento)
         source = self._source(bento)
-        prepared = recipes(bento, map(source.outline, self._platforms), self._cache)
+        prepared = recipes(bento, list(map(source.outline, self._platforms)), self._cache)
         check_packages(bento, prepared, self._cache)
         return {recipe.platform: planned_image(recipe, self._cache) for recipe in prepared}
 
@@ -162,7 +161,6 @@ class DirectBackend:
         """Send what the registry lacks, then set the tags there."""
         store = self._store(image)
         root = store.resolve(image.digest)
-        tags = [reference.tag or "latest" for reference in references]
         registry, holders = self._registry(references[0]), self._holders(references[0])
 
         def mount(blob: Descriptor) -> bool:

@@ -40,7 +40,6 @@ def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]
         "BENTOML_CONTAINERIZED": "true",
         **{env.name: env.value for env in bento.envs},
     }
-    kept = {key: base.config[key] for key in ("Healthcheck", "Volumes", "StopSignal", "Shell") if key in base.config}
     labels = {
         **(base.config.get("Labels") or {}),
         **dict(bento.labels),
@@ -48,7 +47,7 @@ def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]
         _PACKAGES: json.dumps(list(lines), separators=(",", ":"), ensure_ascii=False),
     }
     return {
-        **kept,
+        **{key: base.config[key] for key in ("Healthcheck", "Volumes", "StopSignal", "Shell") if key in base.config},
         "User": USER,
         "ExposedPorts": {"3000/tcp": {}, "3001/tcp": {}, **(base.config.get("ExposedPorts") or {})},
         "Env": [f"{name}={value}" for name, value in env.items()],
@@ -61,13 +60,11 @@ def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]
 def annotations_for(bento: Bento, base: Base) -> dict[str, str]:
     """Return what the image is, readable without pulling any of it."""
     models = [{"tag": model.tag, "metadata": dict(model.metadata)} for model in bento.models]
-    named = {"org.opencontainers.image.base.name": base.origin["image"]} if "image" in base.origin else {}
-    digest = {"org.opencontainers.image.base.digest": base.origin["digest"]} if "digest" in base.origin else {}
+    names = {"image": "org.opencontainers.image.base.name", "digest": "org.opencontainers.image.base.digest"}
     return {
         "org.opencontainers.image.title": bento.name,
         "org.opencontainers.image.version": bento.version,
-        **named,
-        **digest,
+        **{name: base.origin[key] for key, name in names.items() if key in base.origin},
         "org.bentoship.bento": bento.tag,
         _MODELS: json.dumps(models, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
     }

@@ -93,8 +93,7 @@ def published_images(store: Source, root: Descriptor) -> dict[str, Image]:
         for image in images.values():
             base_of(image), packages_of(image), models_of(image)
     except (ValueError, KeyError, TypeError, AttributeError):
-        why = "it was not put together from layers here"
-        raise StoreError(f"Understand {root.digest}", why) from None
+        raise StoreError(f"Understand {root.digest}", "it was not put together from layers here") from None
     return images
 
 
@@ -131,11 +130,10 @@ def _differences(planned: PlannedImage, published: Image, blobs: Source) -> Iter
     former = {tag.partition(":")[0]: tag for tag in models_of(published)}
     now = _by_part(planned.layers, [model.tag for model in bento.models])
     before = _by_part(published.layers, models_of(published))
-    for part in dict.fromkeys([*now, *before]):
-        old, new = before.get(part, []), now.get(part, [])
+    for kind, name in dict.fromkeys([*now, *before]):
+        old, new = before.get((kind, name), []), now.get((kind, name), [])
         if {_digest(layer) for layer in old} == {_digest(layer) for layer in new}:
             continue
-        kind, name = part
         title = (new or old)[0].title
         if not new:
             yield Difference(title, (), "is not packed any more")
@@ -147,8 +145,9 @@ def _differences(planned: PlannedImage, published: Image, blobs: Source) -> Iter
             yield _model(title, models[name], former.get(name, ""))
         else:
             yield _files(title, [layer.descriptor for layer in old], [layer.descriptor for layer in new], blobs)
-    if planned.image:
-        yield from _settings(published.settings, planned.image.settings)
+    # What the configuration says of packages and base is told with those.
+    if planned.image and (found := changes(_settings(published), _settings(planned.image))):
+        yield Difference("settings", found)
 
 
 def _digest(layer: Layer | Estimate) -> str | None:
@@ -254,11 +253,5 @@ def _listed(layer: Descriptor, blobs: Source) -> Iterator[tuple[str, Thing]]:
         raise StoreError(f"Read {layer.digest}", str(error)) from error
 
 
-def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
-    """Compare what a container gets from the configuration; what it says of packages and base is told with those."""
-
-    def things(settings: Mapping[str, Any]) -> dict[str, Thing]:
-        return {name: Thing(identity=text) for name, text in own_settings(settings).items()}
-
-    if found := changes(things(before), things(now)):
-        yield Difference("settings", found)
+def _settings(image: Image) -> dict[str, Thing]:
+    return {name: Thing(identity=text) for name, text in own_settings(image.settings).items()}

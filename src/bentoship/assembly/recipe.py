@@ -1,6 +1,6 @@
 """What the image for one platform is made of, resolved once: plan reads it and makes nothing, assemble makes it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bentoship.bases import Base, Outline
@@ -49,12 +49,14 @@ class Recipe:
 def check(bento: Bento) -> None:
     """Refuse a Bento that cannot be assembled from layers, with every reason. Raises UnsupportedBentoError."""
     if bento.needs_dockerfile:
-        reasons = "; ".join(bento.needs_dockerfile)
-        hint = "Drop them from the Bento, or build it with BentoML and Docker: BACKEND=docker."
-        raise UnsupportedBentoError(f"Put {bento.tag} together without a Dockerfile", reasons, hint)
+        raise UnsupportedBentoError(
+            f"Put {bento.tag} together without a Dockerfile",
+            "; ".join(bento.needs_dockerfile),
+            "Drop them from the Bento, or build it with BentoML and Docker: BACKEND=docker.",
+        )
 
 
-def recipes(bento: Bento, outlines: Iterable[Outline], cache: LayerCache) -> list[Recipe]:
+def recipes(bento: Bento, outlines: Sequence[Outline], cache: LayerCache) -> list[Recipe]:
     """Return a Bento's recipe for each platform.
 
     Args:
@@ -65,7 +67,6 @@ def recipes(bento: Bento, outlines: Iterable[Outline], cache: LayerCache) -> lis
     Raises:
         PackagesError: for a platform no set of wheels satisfies the Bento's requirements.
     """
-    outlines = list(outlines)
     targets = [Target(one.platform, bento.python_version, one.glibc or _USUAL_GLIBC) for one in outlines]
     locks = resolve(bento.path, targets, cache.folder / "locks")
     return [Recipe(bento, outline, lock) for outline, lock in zip(outlines, locks, strict=True)]
