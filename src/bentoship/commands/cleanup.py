@@ -24,7 +24,7 @@ def clean(run: Run) -> None:
     """Remove what the next publish would make again."""
     cache = run.project.settings.cache
     # What the local registry holds was published, and is nobody's to throw away as a cache.
-    found = [path for path in cache.glob("*") if path.name != "registry"] if cache.is_dir() else []
+    found = [path for path in cache.glob("*") if path.name != "registry"]
     freed = 0
     for path in [*found, run.project.layout.parent]:
         freed += _freed_with(path)

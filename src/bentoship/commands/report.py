@@ -90,8 +90,7 @@ def _tell_why(reasons: Reasons, platforms: Sequence[str]) -> None:
     say = functools.partial(console.say, "why", to=sys.stdout)
     if reasons.unknown:
         say(reasons.unknown)
-        return
-    if not reasons.differences:
+    elif not reasons.differences:
         say(f"nothing differs from {reasons.published}")
     for difference, owners in reasons.differences:
         title = with_platforms(difference.title, owners, platforms)

@@ -13,7 +13,6 @@ from bentoship.errors import SettingsError
 from bentoship.settings import environment, parsers
 from bentoship.settings import google as google_settings
 from bentoship.settings.address import RegistryAddress
-from bentoship.settings.google import GoogleSettings
 
 D = TypeVar("D")
 T = TypeVar("T")
@@ -56,7 +55,7 @@ class Settings:
     load_image: bool
     local_registry_port: int | None
     verify_request: Path | None
-    google: GoogleSettings
+    google: google_settings.GoogleSettings
     warnings: tuple[str, ...]
     cache_limit: int | None
     cache: Path

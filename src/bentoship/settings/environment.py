@@ -7,9 +7,6 @@ from pathlib import Path
 
 from bentoship.errors import SettingsError
 
-_FILES = ("GOOGLE_APPLICATION_CREDENTIALS",)
-"""What names a file; in .env, from the project's folder, wherever a task is called."""
-
 _RESOLVER_FILE = Path("/etc/resolv.conf")
 
 
@@ -43,7 +40,9 @@ def export(folder: Path) -> None:
     Raises: SettingsError.
     """
     for name, value in read(folder).items():
-        os.environ.setdefault(name, str(folder / Path(value).expanduser()) if name in _FILES and value else value)
+        if value and name == "GOOGLE_APPLICATION_CREDENTIALS":
+            value = str(folder / Path(value).expanduser())  # from the project's folder, wherever a task is called
+        os.environ.setdefault(name, value)
     # A name server that loses a question is asked again after 2 s, where 5 s is usual, and given up after 10 s, as
     # usual (man resolv.conf). With one lost packet in fifty, half of all publications would wait for one.
     if not _has_resolver_times():

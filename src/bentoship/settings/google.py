@@ -17,7 +17,6 @@ ENDPOINT = "https://{service}.googleapis.com"
 
 _PROJECT, _NAME, _LOCATION, _HOST = NAMES[:4]
 _PREFIX = "GCP_CONTAINER_REGISTRY_"
-_KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 _PKG_DEV = re.compile(r"(?:(?P<usual>[a-z0-9-]+)-docker\.pkg\.dev|docker\.(?P<regional>[a-z0-9-]+)\.rep\.pkg\.dev)")
 
 
@@ -100,7 +99,7 @@ def read(given: Mapping[str, str], mistakes: list[str], *, complete: bool) -> Go
         return None if text is None else text == yes
 
     kms_key = texts.get(f"{_PREFIX}KMS_KEY")
-    if kms_key and not _KMS_KEY.fullmatch(kms_key):
+    if kms_key and not re.fullmatch("projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+", kms_key):
         mistakes.append(
             f"{_PREFIX}KMS_KEY is {kms_key!r}, but has to be projects/…/locations/…/keyRings/…/cryptoKeys/…"
         )

@@ -14,7 +14,6 @@ _UNITS = {"": 1, "B": 1} | {
     for power, prefix in enumerate("KMGT", 1)
     for kind, base in (("", 1000), ("B", 1000), ("IB", 1024))
 }
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
 _FLAGS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -60,7 +59,7 @@ def platforms(text: str) -> tuple[str, ...]:
 
 def size_limit(text: str) -> int | None:
     """Return a limit in bytes: "500 MB", "20GB", "1.5 GiB", "1000000"; None for no limit, "off" or "0"."""
-    found = _SIZE.fullmatch("0" if text.lower() == "off" else text)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", "0" if text.lower() == "off" else text)
     if not found or found[2].upper() not in _UNITS:
         raise ValueError("a size such as 500 MB or 20 GB, or off")
     return round(float(found[1]) * _UNITS[found[2].upper()]) or None
