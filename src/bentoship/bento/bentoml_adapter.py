@@ -196,5 +196,6 @@ def _is_missing_model(error: BaseException) -> bool:
     """Return whether a model or the store of models has raised an error, which have no type of their own for it."""
     frames = list(traceback.walk_tb(error.__traceback__))
     raiser = frames[-1][0].f_locals.get("self") if frames else None
-    by_model = isinstance(error, BentoMLException) and isinstance(raiser, BentoModel)
-    return by_model or (isinstance(error, NotFound) and isinstance(raiser, ModelStore))
+    return (isinstance(error, BentoMLException) and isinstance(raiser, BentoModel)) or (
+        isinstance(error, NotFound) and isinstance(raiser, ModelStore)
+    )

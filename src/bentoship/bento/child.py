@@ -77,11 +77,12 @@ def _modules(called: Collection[CodeType], project: Path) -> dict[str, dict[str,
 
 def _failure_of(error: BaseException, project: Path) -> Failure:
     """Return why there is no Bento, with where in the user's own files it came from."""
-    outermost = _leaves(error)[-1]
-    failure = bentoml_adapter.failure_of(outermost)
+    while isinstance(error, BaseExceptionGroup):  # such as cattrs raises for a bentofile.yaml with unknown keys
+        error = error.exceptions[-1]
+    failure = bentoml_adapter.failure_of(error)
     # BentoML wraps what a service's module raises. The deepest error that comes from the user's files is the one to
     # mend; what comes from nowhere in them, BentoML's own words tell better than its cause.
-    for cause in reversed(causes(outermost)):
+    for cause in reversed(causes(error)):
         if position := _position(cause, project):
             words = cause.msg if isinstance(cause, SyntaxError) else str(cause)
             message = f"{type(cause).__name__}: {words.partition(bentoml_adapter.ASKED_BENTOCLOUD)[0]} ({position})"
@@ -98,16 +99,8 @@ def _position(error: BaseException, project: Path) -> str:
     return f"{Path(own[-1].filename).relative_to(project)}, line {own[-1].lineno}" if own else ""
 
 
-def _leaves(error: BaseException) -> list[BaseException]:
-    """Return the errors in a group, such as cattrs raises for a bentofile.yaml with unknown keys."""
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
-
-
 def _is_own(filename: str, project: Path) -> bool:
     """Return whether a file is one of the user's, neither a package's nor the publisher's."""
     path = Path(filename)
-    publisher = Path(__file__).parents[1]
-    foreign = {"site-packages", ".venv", "venv"} & set(path.parts)
-    return path.is_relative_to(project) and not path.is_relative_to(publisher) and not foreign
+    foreign = path.is_relative_to(Path(__file__).parents[1]) or {"site-packages", ".venv", "venv"} & set(path.parts)
+    return path.is_relative_to(project) and not foreign

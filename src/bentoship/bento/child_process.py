@@ -4,9 +4,9 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,8 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
     read_bentofile(context.bentofile)
     folder = context.folder.resolve()
     own = {"BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true", "UV_PYTHON": sys.executable}
-    offline_only = {"UV_OFFLINE": "1"} if offline else {}
-    env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra={**own, **offline_only})
+    extra = {**own, "UV_OFFLINE": "1"} if offline else own
+    env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra=extra)
     with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
         order = {
             # The publisher itself, and the service of a project with a src layout, whether installed or not. Not
@@ -111,7 +111,7 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
 
 def _error_from(failure: Failure, stderr: str, platform: str) -> BentoError:
     if failure.kind == FailureKind.LOCK:
-        why = " ".join(line.strip() for line in _uv_complaint(stderr)) or failure.message.splitlines()[0]
+        why = _uv_complaint(stderr) or failure.message.splitlines()[0]
         hint = "Check its requirements and the network."
         if _IN_SCRATCH.search(why):
             hint = "A file that requirements name has to be included by bentofile.yaml, too."
@@ -120,15 +120,11 @@ def _error_from(failure: Failure, stderr: str, platform: str) -> BentoError:
     return BentoError(doing, failure.message, hint)
 
 
-def _uv_complaint(stderr: str) -> Iterator[str]:
-    """Yield the lines that say what uv did not like: from its first × or error: to BentoML's traceback.
+def _uv_complaint(stderr: str) -> str:
+    """Return the lines, as one, that say what uv did not like: from its first × or error: to BentoML's traceback.
 
     Of a traceback by what builds a package, the last line is what tells.
     """
-    complaining = False
-    for line in _TRACEBACK.sub("", stderr).splitlines():
-        complaining = complaining or line.lstrip().startswith(("×", "error:"))
-        if line.startswith("Traceback"):
-            return
-        if complaining and line.strip():
-            yield line
+    lines = takewhile(lambda line: not line.startswith("Traceback"), _TRACEBACK.sub("", stderr).splitlines())
+    complaint = dropwhile(lambda line: not line.lstrip().startswith(("×", "error:")), lines)
+    return " ".join(line.strip() for line in complaint if line.strip())

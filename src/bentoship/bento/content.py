@@ -18,7 +18,8 @@ from bentoship.system.files import write_whole
 EPOCH = "1980-01-02T00:00:00+00:00"
 
 # What serving does not read. apis/ repeats the version; the packages are in layers of their own.
-LEFT_OUT = ("apis", "env/python", "env/docker/Dockerfile", "models")
+# The slash ends a name: no other one that begins alike is meant.
+LEFT_OUT = ("apis/", "env/python/", "env/docker/Dockerfile/", "models/")
 
 
 def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | bytes]:
@@ -31,11 +32,8 @@ def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | 
     Returns: files on this machine, and the bytes of bento.yaml and README.md, which are rewritten. Links that lead to a
     file are followed, since what they point at is not in the image; links that lead nowhere are left out.
     """
-    files: dict[str, Path | bytes] = {}
-    for path in sorted(bento.rglob("*")):
-        name = path.relative_to(bento).as_posix()
-        if path.is_file() and not any(name == skipped or name.startswith(f"{skipped}/") for skipped in LEFT_OUT):
-            files[name] = path
+    paths = {path.relative_to(bento).as_posix(): path for path in sorted(bento.rglob("*")) if path.is_file()}
+    files: dict[str, Path | bytes] = {name: path for name, path in paths.items() if not f"{name}/".startswith(LEFT_OUT)}
     info = yaml.safe_load((bento / "bento.yaml").read_text("utf-8"))
     version = info["version"] if version is None else version
     files["bento.yaml"] = _normalised(info, version)
@@ -107,6 +105,6 @@ def retitle(readme: bytes, former: str, version: str) -> bytes:
 def _normalised(info: Mapping[str, Any], version: str) -> bytes:
     info = {**info, "creation_time": EPOCH, "version": version}
     if "image" in info:
-        lines = portable_lines(info["image"].get("python_requirements", ""))
-        info["image"] = {**info["image"], "python_requirements": "".join(f"{line}\n" for line in lines)}
+        lines = (f"{line}\n" for line in portable_lines(info["image"].get("python_requirements", "")))
+        info["image"] = {**info["image"], "python_requirements": "".join(lines)}
     return yaml.safe_dump(info, sort_keys=False, allow_unicode=True).encode()

@@ -8,7 +8,7 @@ import ast
 import hashlib
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
 
@@ -59,7 +59,7 @@ class _IdleBodyRemover(ast.NodeTransformer):
         if name in self._run:
             return self._within(node, f"{name}.<locals>.")
         doc = ast.get_docstring(node, clean=False)
-        visible = ast.Tuple([ast.Constant(doc), ast.Constant(_yields(node.body))], ast.Load())
+        visible = ast.Tuple([ast.Constant(doc), ast.Constant(_yield(node.body))], ast.Load())
         node.body = [ast.Expr(visible)]
         return node
 
@@ -72,14 +72,11 @@ class _IdleBodyRemover(ast.NodeTransformer):
         return node
 
 
-def _yields(body: list[ast.stmt]) -> bool:
+def _yield(nodes: Iterable[ast.AST]) -> bool:
     """Return whether statements make a function a generator; those of functions within it do not."""
-    inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
-    waiting: list[ast.AST] = list(body)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Yield | ast.YieldFrom):
-            return True
-        if not isinstance(node, inner):
-            waiting += ast.iter_child_nodes(node)
-    return False
+    inner = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
+    return any(
+        isinstance(node, ast.Yield | ast.YieldFrom)
+        or (not isinstance(node, inner) and _yield(ast.iter_child_nodes(node)))
+        for node in nodes
+    )

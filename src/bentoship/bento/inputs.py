@@ -147,10 +147,8 @@ def _is_ignore_file(name: str) -> bool:
 def _named_files(project: Path, options: object) -> Iterator[Path]:
     """Yield the files that a bentofile names (requirements, scripts, a description), and those that they include."""
     if isinstance(options, Mapping):
-        for key, value in options.items():
-            if key not in {"include", "exclude"}:
-                yield from _named_files(project, value)
-    elif isinstance(options, list):
+        options = [value for key, value in options.items() if key not in {"include", "exclude"}]
+    if isinstance(options, list):
         for value in options:
             yield from _named_files(project, value)
     elif isinstance(options, str) and options and len(options) < 1024 and "\n" not in options:
@@ -165,9 +163,8 @@ def file_state(file: Path) -> str:
         return f"link {file.readlink()} {file_state(file.resolve()) if file.exists() else 'dangling'}"
     if not file.is_file():
         return "missing"
-    executable = bool(file.stat().st_mode & 0o100)
     with file.open("rb") as stream:
-        return f"{executable:d} {hashlib.file_digest(stream, 'sha256').hexdigest()}"
+        return f"{bool(file.stat().st_mode & 0o100):d} {hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
 def _relative(file: Path, folder: Path) -> str:

@@ -53,7 +53,5 @@ def _keeps_description(project: Path, name: str, previous: Mapping[str, Any], fi
 
 def _packed_path(bento: Path, name: str, state: str) -> Path | None:
     """Return where a Bento has a project's file, by its path in the Bento; None where that is not as it was built."""
-    for place in (Path("src", name), Path("src", name.removeprefix("src/"))):
-        if file_state(bento / place) == state:
-            return place
-    return None
+    places = (Path("src", name), Path("src", name.removeprefix("src/")))
+    return next((place for place in places if file_state(bento / place) == state), None)
