@@ -166,6 +166,7 @@ class DirectBackend:
         def mount(blob: Descriptor) -> bool:
             return blob.digest in holders and registry.mount(blob, holders[blob.digest])
 
+        tags = [reference.tag or "latest" for reference in references]
         try:
             outcomes = transfer.copy(
                 store, registry, root, tags=tags, options=transfer.Options(whole=True), progress=progress, mount=mount
