@@ -61,7 +61,7 @@ class DebianSource:
         Raises:
             BaseImageError: there is no apt or no network, Debian has another Python, or doesn't know the platform.
         """
-        plan = self._plan(platform)
+        plan = _plan(self.cache, self.python, platform)
         facts = Facts.read(plan.record)
         if facts and self.layers.find(plan.key):
             return plan.made(facts, self.layers).outline
@@ -73,10 +73,7 @@ class DebianSource:
         """Return the base, made unless it is there. Raises as `outline` does."""
         if self.begin and self.outline(platform).base is None:
             self.begin(platform)()
-        return self._plan(platform).base(self.layers)
-
-    def _plan(self, platform: str) -> _Plan:
-        return _plan(self.cache, self.python, platform)
+        return _plan(self.cache, self.python, platform).base(self.layers)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from bentoship.errors import BaseImageError, ProcessError
 from bentoship.system import process, records
 from bentoship.system.files import file_lock
 
-FRESH_FOR = 24 * 3600.0
+_FRESH_FOR = 24 * 3600.0
 """How long the lists of packages are believed, in seconds: security updates come in within a day."""
 
 WITHOUT_APT = "Set BASE_IMAGE=python:3.11-slim."
@@ -60,19 +60,17 @@ class DebPackage:
     uri: str | None
 
 
+@dataclass(frozen=True)
 class Apt:
     """Debian's packages, for any architecture, in a folder of ours.
 
     Two processes may use the same folder at once; one waits for the other.
 
     Args:
-        cache_folder: keeps lists, answers and .deb files.
-        fresh_for: how long lists and answers are used before apt asks its servers again, in seconds.
+        folder: keeps lists, answers and .deb files.
     """
 
-    def __init__(self, cache_folder: Path, *, fresh_for: float = FRESH_FOR) -> None:
-        self._folder = cache_folder
-        self._fresh_for = fresh_for
+    folder: Path
 
     def resolve(
         self, names: Sequence[str], *, architecture: str | None = None, dependencies: bool = True
@@ -87,8 +85,29 @@ class Apt:
         Raises:
             BaseImageError: there is no apt, it can't reach its servers, or it knows no such packages.
         """
-        with file_lock(self._folder / "lock"):
-            return self._resolve(names, architecture, dependencies)
+        with file_lock(self.folder / "lock"):
+            state = self._state(architecture)
+            state.update()
+            question = json.dumps([sorted(names), dependencies, _PRINTED.pattern])
+            known = state.folder / f"answer-{hashlib.sha256(question.encode()).hexdigest()}.json"
+            answer = records.read(known) if known.is_file() and known.stat().st_mtime >= state.updated else None
+            if answer is None:
+                command = ["install", "--yes"] if dependencies else ["download"]
+                printed = state.apt_get(f"Look up {' '.join(names)}", *command, "--print-uris", *sorted(names))
+                answer = sorted((match.groupdict() for match in _PRINTED.finditer(printed)), key=itemgetter("name"))
+                records.keep(known, answer)
+        return [
+            DebPackage(
+                unquote(line["name"]),
+                unquote(line["version"]),
+                line["architecture"],
+                line["sha256"],
+                int(line["size"]),
+                self.folder / "debs" / line["file"],
+                line["uri"],
+            )
+            for line in answer
+        ]
 
     def download(
         self, names: Sequence[str], *, architecture: str | None = None, dependencies: bool = True
@@ -108,9 +127,9 @@ class Apt:
         Raises:
             BaseImageError: apt can't have them.
         """
-        debs = self._folder / "debs"
+        debs = self.folder / "debs"
         debs.mkdir(parents=True, exist_ok=True)
-        with file_lock(self._folder / "lock"), tempfile.TemporaryDirectory(dir=debs, prefix=".partial-") as partial:
+        with file_lock(self.folder / "lock"), tempfile.TemporaryDirectory(dir=debs, prefix=".partial-") as partial:
             missing = [package for package in packages if not _is_whole(package)]
             if not missing:
                 return
@@ -126,30 +145,6 @@ class Apt:
                 if not _is_whole(package):
                     raise BaseImageError(f"Download {package.name}", f"{package.path.name} is not what the list says")
 
-    def _resolve(self, names: Sequence[str], architecture: str | None, dependencies: bool) -> list[DebPackage]:
-        state = self._state(architecture)
-        state.update(self._fresh_for)
-        question = json.dumps([sorted(names), dependencies, _PRINTED.pattern])
-        known = state.folder / f"answer-{hashlib.sha256(question.encode()).hexdigest()}.json"
-        answer = records.read(known) if known.is_file() and known.stat().st_mtime >= state.updated else None
-        if answer is None:
-            command = ["install", "--yes"] if dependencies else ["download"]
-            printed = state.apt_get(f"Look up {' '.join(names)}", *command, "--print-uris", *sorted(names))
-            answer = sorted((match.groupdict() for match in _PRINTED.finditer(printed)), key=itemgetter("name"))
-            records.keep(known, answer)
-        return [
-            DebPackage(
-                unquote(line["name"]),
-                unquote(line["version"]),
-                line["architecture"],
-                line["sha256"],
-                int(line["size"]),
-                self._folder / "debs" / line["file"],
-                line["uri"],
-            )
-            for line in answer
-        ]
-
     def _state(self, architecture: str | None) -> _State:
         system = os_release()
         sources = own_sources(system)
@@ -159,7 +154,7 @@ class Apt:
         architecture = architecture or _host_architecture()
         # A folder for each, so that an edited list of sources is a question never asked before.
         name = f"{architecture}-{hashlib.sha256(sources.encode()).hexdigest()[:12]}"
-        return _State(self._folder / name, architecture, sources, system.get("ID", "debian").capitalize())
+        return _State(self.folder / name, architecture, sources, system.get("ID", "debian").capitalize())
 
 
 @dataclass(frozen=True)
@@ -184,9 +179,9 @@ class _State:
         stamp = self.folder / "updated"
         return stamp.stat().st_mtime if stamp.is_file() else 0.0
 
-    def update(self, fresh_for: float) -> None:
+    def update(self) -> None:
         """Refresh the lists unless they are young. Raises: BaseImageError when one of them can't be had."""
-        if 0 <= time.time() - self.updated < fresh_for:
+        if 0 <= time.time() - self.updated < _FRESH_FOR:
             return
         for name in ("parts", "lists/partial", "cache/archives/partial"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)

@@ -88,7 +88,8 @@ def installing(bento: Path, locked: Sequence[str], target: Target, into: Path) -
 
     Yields: what waits for the end, and raises PackagesError when a package has no wheel or cannot be downloaded.
     """
-    source = "\n".join([*_addresses(bento), *locked])
+    requirements = (bento / "env" / "python" / "requirements.txt").read_text("utf-8")
+    source = "\n".join([*address_lines(requirements), *locked])
     args = ["pip", "install", "-r", "-", "--target", str(into), "--no-deps", "--no-compile-bytecode"]
     command = _command([*args, *selection(target)])
     with background(command, env=_environment(), cwd=bento / "src", input=source) as finish:
@@ -209,10 +210,6 @@ def _listed(record: Path) -> set[str]:
     return {row[0] for row in csv.reader(io.StringIO(record.read_text("utf-8"))) if row}
 
 
-def _addresses(bento: Path) -> list[str]:
-    return address_lines((bento / "env" / "python" / "requirements.txt").read_text("utf-8"))
-
-
 def selection(target: Target) -> list[str]:
     """uv's options for wheels that a target runs."""
     return ["--python-version", target.python, "--python-platform", target.uv_platform, "--only-binary", ":all:"]
@@ -237,8 +234,7 @@ def _checked(done: Completed, target: Target) -> Completed:
         complaint = re.split(r"(?m)^\s*(?:×|error:)", done.stderr, maxsplit=1)[-1]
         why = re.sub(r"[\s╰─▶│├]+", " ", complaint).strip()
         offline = any(word in why for word in ("dns error", "client error (Connect)", "timed out"))
-        hint = _OFFLINE if offline else OTHERWISE
-        raise PackagesError(f"Install the Python packages for {target}", why, hint)
+        raise PackagesError(f"Install the Python packages for {target}", why, _OFFLINE if offline else OTHERWISE)
     return done
 
 

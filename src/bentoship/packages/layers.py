@@ -23,6 +23,7 @@ _SHARED = 24_000_000
 """Bytes; packages without layers of their own share layers of about this weight: an update of one sends not all."""
 
 AnyPackage = TypeVar("AnyPackage", bound=Package | PackageEstimate)
+L = TypeVar("L", bound=Layer | Estimate)
 
 Weigh = Callable[[Sequence[str]], Mapping[str, int]]
 """Returns how many bytes the wheels of a lock's lines have, by canonical names."""
@@ -41,20 +42,17 @@ def expected_layers(job: Job, lines: Sequence[str], weigh: Weigh) -> list[Layer 
         lines: of a lock.
         weigh: is asked for the packages that are yet to be made.
     """
-    if made := made_layers(job, lines):
-        return list(made)
-    try:
-        return _expected(job, lines, weigh)
-    except DamagedError:
-        _drop_damaged(job, lines)
-        return _expected(job, lines, weigh)
+    return list(made_layers(job, lines) or _repairing(job, lines, lambda: _expected(job, lines, weigh)))
 
 
 def _expected(job: Job, lines: Sequence[str], weigh: Weigh) -> list[Layer | Estimate]:
     found = {line: job.find(line) for line in lines}
     missing = [line for line, package in found.items() if package is None]
     weights = weigh(missing) if missing else {}
-    packages = [package or _estimate(line, weights) for line, package in found.items()]
+    names = {line: canonical_name(line) or line for line in missing}
+    packages = [
+        package or PackageEstimate(line, names[line], weights.get(names[line], 0)) for line, package in found.items()
+    ]
     layers: list[Layer | Estimate] = []
     for title, group in shared(packages):
         made = [package for package in group if isinstance(package, Package)]
@@ -70,11 +68,6 @@ def _expected(job: Job, lines: Sequence[str], weigh: Weigh) -> list[Layer | Esti
         elif package.layer:
             layers.append(package.layer)
     return layers
-
-
-def _estimate(line: str, weights: Mapping[str, int]) -> PackageEstimate:
-    name = canonical_name(line) or line
-    return PackageEstimate(line, name, weights.get(name, 0))
 
 
 def package_layers(
@@ -99,22 +92,21 @@ def package_layers(
             found |= _make(job, missing, scratch, tell, staged)
         return list(_layers(job, [found[line] for line in lines]))
 
-    def make_or_repair() -> list[Layer]:
-        try:
-            return make()
-        except DamagedError as error:
-            tell(f"{error.doing}: {error.why}; it is rebuilt")
-            _drop_damaged(job, lines)
-            return make()
-
-    return job.cache.make(job.key(*lines), make_or_repair)
+    return job.cache.make(job.key(*lines), lambda: _repairing(job, lines, make, tell))
 
 
-def _drop_damaged(job: Job, lines: Sequence[str]) -> None:
-    """Remove whatever else is damaged: where one file is, others may be."""
-    for package in filter(None, map(job.find, lines)):
-        if package.segment and not package.segment.is_whole:
-            package.segment.path.unlink(missing_ok=True)
+def _repairing(
+    job: Job, lines: Sequence[str], layers: Callable[[], list[L]], tell: Callable[[str], None] = lambda _: None
+) -> list[L]:
+    """Return layers of a lock's packages; where one of these is damaged, others may be: all such are rebuilt."""
+    try:
+        return layers()
+    except DamagedError as error:
+        tell(f"{error.doing}: {error.why}; it is rebuilt")
+        for package in filter(None, map(job.find, lines)):
+            if package.segment and not package.segment.is_whole:
+                package.segment.path.unlink(missing_ok=True)
+        return layers()
 
 
 def shared(packages: Iterable[AnyPackage]) -> list[tuple[str, list[AnyPackage]]]:
@@ -198,15 +190,12 @@ def _installed(folders: Mapping[tuple[str, ...], Path], target: Target) -> dict[
     for these, folder in folders.items():
         by_name = {canonical_name(one.name): one for one in distributions(folder, target)}
         if len(these) == 1 and "" in by_name:  # files that it does not list
-            by_name = {name: _with(one, by_name[""]) for name, one in by_name.items() if name}
+            rest = by_name.pop("").entries
+            by_name = {name: replace(one, entries=(*one.entries, *rest)) for name, one in by_name.items()}
         # A wheel that is named by its path alone is installed alone.
         only = next(iter(by_name.values()), None)
         found |= {line: by_name.get(name) if (name := canonical_name(line)) else only for line in these}
     return found
-
-
-def _with(one: Distribution, rest: Distribution) -> Distribution:
-    return replace(one, entries=(*one.entries, *rest.entries))
 
 
 def _compile(folders: Iterable[Path], python: Interpreter, target: Target) -> None:
