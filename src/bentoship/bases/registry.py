@@ -64,7 +64,7 @@ class RegistrySource:
         """
         doing = self._doing(platform)
         with _failing(doing):
-            manifest = self._manifest(doing, self._root, platform)
+            manifest = self._manifest(doing, platform)
             document = json.loads(read_manifest(self.layout if self.layout.exists(manifest) else self.store, manifest))
             layers = [Descriptor.from_dict(entry) for entry in document["layers"]]
         if all(map(self.layout.exists, layers)):
@@ -80,21 +80,19 @@ class RegistrySource:
         self.tell(f"on the base {self.image} for {platform}")
         doing = self._doing(platform)
         with _failing(doing):
-            root = self._root
-            image, rootfs = self._pull(doing, self._manifest(doing, root, platform), platform)
+            image, rootfs = self._pull(doing, self._manifest(doing, platform), platform)
             settings = image.settings
         executable = _check_system(doing, rootfs, self.python, settings)
 
         def native_compiler() -> Interpreter:
-            twin = self._twin(root, platform)
-            return compiler(rootfs, executable, version=self.python, platform=platform, twin=twin)
+            return compiler(rootfs, executable, version=self.python, platform=platform, twin=self._twin(platform))
 
         with _failing(doing):
             facts = Facts.of(rootfs, executable)
         if self.image.digest is None:
-            self.tell(f"the base {self.image} may change; pin it: {self.image}@{root.digest}")
+            self.tell(f"the base {self.image} may change; pin it: {self.image}@{self._root.digest}")
         # Not by which tag it was asked for, if by any: the same base makes the same image.
-        origin = {"image": self.image.repository, "digest": root.digest}
+        origin = {"image": self.image.repository, "digest": self._root.digest}
         return Base(image.layers, settings, platform, facts, rootfs, origin, native_compiler)
 
     def _doing(self, platform: str) -> str:
@@ -109,11 +107,11 @@ class RegistrySource:
         name = self.image.digest or self.image.tag or "latest"
         return persist(lambda: self.store.resolve(name), attempts=_ATTEMPTS)
 
-    def _manifest(self, doing: str, root: Descriptor, platform: str) -> Descriptor:
+    def _manifest(self, doing: str, platform: str) -> Descriptor:
         """Return the manifest for a platform: the root itself, or one that it lists."""
-        if root.media_type not in INDEX_TYPES:
-            return root
-        offered = self._images(root)
+        if self._root.media_type not in INDEX_TYPES:
+            return self._root
+        offered = self._images()
         if platform not in offered:
             raise BaseImageError(doing, f"it is only for {', '.join(offered) or 'no platform at all'}", _OTHERWISE)
         return offered[platform]
@@ -130,21 +128,22 @@ class RegistrySource:
         make_once(rootfs, lambda folder: unpack(image.layers, self.layout, folder))
         return image, rootfs
 
-    def _twin(self, root: Descriptor, platform: str) -> Path | None:
+    def _twin(self, platform: str) -> Path | None:
         """Return the files of the same image for this machine; None where this is it, or the index has none."""
         host = host_platform()
         doing = f"Get the base {self.image} for {host}, whose Python compiles for {platform}"
-        if platform == host or root.media_type not in INDEX_TYPES:
+        if platform == host or self._root.media_type not in INDEX_TYPES:
             return None
         with _failing(doing):
-            native = self._images(root).get(host)
+            native = self._images().get(host)
             return self._pull(doing, native, host)[1] if native else None
 
-    def _images(self, index: Descriptor) -> dict[str, Descriptor]:
-        if not self.layout.exists(index):
-            with self.store.open(index) as content:
-                self.layout.write(index, content, lambda count: None)
-        return manifests_by_platform(read_manifest(self.layout, index))
+    def _images(self) -> dict[str, Descriptor]:
+        """Return the images that the root, an index, lists for platforms."""
+        if not self.layout.exists(self._root):
+            with self.store.open(self._root) as content:
+                self.layout.write(self._root, content, lambda count: None)
+        return manifests_by_platform(read_manifest(self.layout, self._root))
 
 
 @contextmanager
@@ -168,12 +167,11 @@ def _layers(doing: str, layers: Sequence[Layer], name: str) -> tuple[Layer, ...]
     """Return layers as OCI calls their types. Raises BaseImageError for one that cannot be unpacked here."""
     found = []
     for layer in layers:
-        given = layer.descriptor
-        media_type = LAYER_TYPES.get(given.media_type)
-        if media_type is None:
-            hint = "Choose a base whose layers are compressed with gzip." if "zstd" in given.media_type else ""
-            raise BaseImageError(doing, f"it has a layer of the type {given.media_type}", hint or _OTHERWISE)
-        descriptor = replace(given, media_type=media_type)
+        given = layer.descriptor.media_type
+        if given not in LAYER_TYPES:
+            hint = "Choose a base whose layers are compressed with gzip." if "zstd" in given else _OTHERWISE
+            raise BaseImageError(doing, f"it has a layer of the type {given}", hint)
+        descriptor = replace(layer.descriptor, media_type=LAYER_TYPES[given])
         found.append(replace(layer, descriptor=descriptor, title=f"base {name}", kind="base"))
     return tuple(found)
 

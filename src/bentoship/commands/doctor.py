@@ -69,8 +69,7 @@ def examine(folder: Path) -> list[Finding]:
             ("cache", lambda: examination.cache(run.layers.size, settings.cache_limit)),
             *([("registry", lambda: _local_registry(run))] if settings.registry == "local" else _remote(run)),
         ]
-    google = settings is not None and settings.registry == "google"
-    return [*found, *_all(looks, _PATIENCE_WITH_GOOGLE if google else _PATIENCE)]
+    return [*found, *_all(looks, _PATIENCE_WITH_GOOGLE if settings and settings.registry == "google" else _PATIENCE)]
 
 
 def _settings(folder: Path) -> tuple[Settings | None, list[Finding]]:

@@ -18,12 +18,9 @@ _INSTALL = (
 
 def installed(cache_folder: Path) -> Path | None:
     """Return the registry's program where it is on this machine already; None when it isn't."""
-    for name in _NAMES:
-        program = shutil.which(name, path=process.environment().get("PATH"))
-        if program and _is_distribution(Path(program)):
-            return Path(program)
-    unpacked = cache_folder / _PROGRAM
-    return unpacked if _is_distribution(unpacked) else None
+    path = process.environment().get("PATH")
+    on_path = (program for name in _NAMES if (program := shutil.which(name, path=path)))
+    return next(filter(_is_distribution, (*map(Path, on_path), cache_folder / _PROGRAM)), None)
 
 
 def find_program(cache_folder: Path) -> Path:

@@ -68,10 +68,8 @@ class RegistryProcess:
     def free_port(self) -> int:
         """Return the port of the last start if it is free, else the first one that is. Raises RegistryError."""
         state = self._state()
-        candidates: list[int] = [*([state.port] if state else []), *PORTS]
-        for port in candidates:
-            if is_free(port):
-                return port
+        if port := next(filter(is_free, [*([state.port] if state else []), *PORTS]), 0):
+            return port
         raise RegistryError(
             DOING,
             f"no port from {PORTS.start} to {PORTS.stop - 1} is free",

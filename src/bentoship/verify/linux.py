@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from bentoship.system import process
 from bentoship.verify.runner import STOP_TIMEOUT, Memory
 
@@ -48,10 +50,10 @@ class HostProcess:
 
         Returns: its exit code, 128 and the signal's number when a signal has ended it; None for want of a /proc.
         """
-        pids = _children(self._process.pid) if self._namespaced else [self._process.pid]
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+        with suppress(psutil.NoSuchProcess):
+            started = psutil.Process(self._process.pid)
+            for service in started.children() if self._namespaced else [started]:
+                service.terminate()
         with suppress(subprocess.TimeoutExpired):
             # Without a /proc more seconds would not help.
             self._process.wait(STOP_TIMEOUT if self._namespaced else 3.0)
@@ -80,18 +82,20 @@ def free_port() -> int:
 def peak_memory(pid: int) -> Memory | None:
     """Return the most that a process and those below it have held, each for itself; None when none can be seen."""
     total = 0
-    for member in [pid, *_children(pid, deep=True)]:
-        with suppress(OSError, ValueError):
-            status = Path(f"/proc/{member}/status").read_text("utf-8", "replace")
-            lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-            total += int(lines.get("VmHWM", "0 kB").split()[0]) * 1024
+    with suppress(psutil.NoSuchProcess):
+        started = psutil.Process(pid)
+        for member in [started, *started.children(recursive=True)]:
+            with suppress(OSError):  # it has ended since
+                status = Path(f"/proc/{member.pid}/status").read_text("utf-8", "replace")
+                lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+                total += int(lines.get("VmHWM", "0 kB").split()[0]) * 1024
     return Memory(total, "at most") if total else None
 
 
 def end_all_in(root: Path) -> None:
     """End the processes whose / is a folder."""
     # What is started meanwhile is seen the next time.
-    while pids := [pid for pid in _pids() if _root_of(pid) == str(root)]:
+    while pids := [pid for pid in psutil.pids() if _root_of(pid) == str(root)]:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -103,25 +107,3 @@ def _root_of(pid: int) -> str:
         return str(Path(f"/proc/{pid}/root").readlink())
     except OSError:
         return ""
-
-
-def _children(pid: int, *, deep: bool = False) -> list[int]:
-    """Return the processes that a process has started; with `deep` theirs, too."""
-    parents = {child: _parent(child) for child in _pids()}
-    children = [child for child, parent in parents.items() if parent == pid]
-    if deep:
-        for child in children:  # grows while it is walked
-            children += [below for below, parent in parents.items() if parent == child]
-    return children
-
-
-def _pids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
-
-
-def _parent(pid: int) -> int:
-    try:
-        # The command's name may hold spaces and parentheses; what follows it does not (proc(5)).
-        return int(Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[1])
-    except OSError:
-        return 0

@@ -74,11 +74,7 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
             with suppress(OSError):
                 shutil.copyfile(Path("/", name), resolve(root, name))
         user = _user(root, str(config.get("User") or ""))
-        env = {
-            "PATH": DEFAULT_PATH,
-            "HOME": user.home,
-            **variables(config),
-        }
+        env = {"PATH": DEFAULT_PATH, "HOME": user.home, **variables(config)}
         command = (*(config.get("Entrypoint") or []), *(config.get("Cmd") or []))
         yield System(root, tuple(map(str, command)), env, config.get("WorkingDir") or "/", user)
 
