@@ -215,10 +215,10 @@ def verify(context: Context) -> None:
 @_cleanly
 def doctor(context: Context, json: bool = False) -> None:
     """Tell what is there for publishing, and what is not."""
-    from bentoship.commands.doctor import doctor
+    from bentoship.commands.doctor import examine, show
 
     with _for_a_reader():
-        works = doctor(FOLDER, as_json=json)
+        works = show(examine(FOLDER), as_json=json)
     if not works:
         raise Exit(code=1)
 

@@ -26,16 +26,15 @@ _PATIENCE_WITH_GOOGLE = 8.0
 Look = Callable[[], Finding | Iterable[Finding]]
 
 
-def doctor(folder: Path, *, as_json: bool = False) -> bool:
+def show(findings: Sequence[Finding], *, as_json: bool = False) -> bool:
     """Print what was found of everything that publish needs.
 
     Args:
-        folder: the project's.
+        findings: what `examine` returned.
         as_json: whether a program reads it.
 
     Returns: whether publish could work with the present settings.
     """
-    findings = examine(folder)
     works = not any(finding.stops_publish for finding in findings)
     if as_json:
         document = {"publish_could_work": works, "findings": [asdict(finding) for finding in findings]}

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from bentoship.commands.doctor import show
+from bentoship.commands.examination import Finding
+from tests.support.golden import golden
 from tests.support.site import Site, echo_site
 
 
@@ -52,6 +55,18 @@ def test_each_thing_has_a_line(site: Site) -> None:
     assert "Traceback" not in done.stderr
     assert not list(site.cache.iterdir())
     assert not list(site.home.iterdir())
+
+
+@pytest.mark.parametrize("name", ["doctor.txt", "doctor.json"])
+def test_what_was_found_in_full(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each thing on a line, below it what to do about it, and the verdict last; the same in a document."""
+    findings = [
+        Finding("settings", "ok", "REGISTRY=local, BACKEND=direct"),
+        Finding("docker", "missing", "no engine at unix:///none.sock", "Start it.\nOr set DOCKER_HOST."),
+        Finding("registry", "problem", "port 5000 is taken by another program", "Set a free port.", stops_publish=True),
+    ]
+    assert not show(findings, as_json=name.endswith("json"))
+    assert capsys.readouterr().out == golden(name)
 
 
 def test_a_reader_may_go(site: Site) -> None:
