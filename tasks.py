@@ -37,8 +37,6 @@ def _stop(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)
     if not threading.main_thread().is_alive():
         return  # all is done; only what was needed meanwhile is still being removed
-    # Not print, which must not be called while it is being called.
-    os.write(2, b"\nStopped. What is complete is kept; the next run goes on from there.\n")
     raise Stopped(128 + number)
 
 
@@ -60,6 +58,9 @@ def _cleanly(body: Callable[..., None]) -> Callable[..., None]:
         except BaseException as error:
             if "bentoship" in context.config:
                 context.config.bentoship.close()
+            if isinstance(error, Stopped) and error.code != 128 + signal.SIGPIPE:
+                # Not before: what shows on a terminal what is under way is gone only now.
+                os.write(2, b"\nStopped. What is complete is kept; the next run goes on from there.\n")
             if isinstance(error, Exit) or not isinstance(error, Exception):
                 raise
             from bentoship.errors import explain

@@ -47,7 +47,7 @@ TOOLS = {
     "grpc": "",  # what Google's clients bring along takes longer to import than a publish does
     "requests": "bentoship.docker",
     "urllib3": "bentoship.stores bentoship.docker bentoship.verify.sample",
-    "rich": "bentoship.commands.terminal",
+    "rich": "bentoship.commands.block",
     "dotenv": "bentoship.settings.environment",
     "deflate": "bentoship.layers.compression",
     "bentoship.providers.google": "bentoship.providers.google bentoship.project bentoship.commands.cloud",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from bentoship.stores.transfer import Progress
 from bentoship.system.files import SharedFolder
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
+from bentoship.system.progress import State, StepReporter, Task
 
 R = TypeVar("R")
 
@@ -117,11 +118,45 @@ class Reporter(Protocol):
     def say(self, step: str, text: str) -> None:
         """Take a line about a step."""
 
-    def transfer(self, step: str) -> AbstractContextManager[Transfer]:
-        """Return what is told of a step's copy as long as the block lasts."""
+    def task(
+        self,
+        step: str,
+        title: str = "",
+        *,
+        total: int | None = None,
+        unit: str = "bytes",
+        measure: Callable[[], State] | None = None,
+        ended: Callable[[], bool] | None = None,
+    ) -> AbstractContextManager[Task]:
+        """Return what is told of a task of a step as long as the block lasts; without a title, of the step itself.
+
+        Args: as of `StepReporter.task`.
+        """
+
+    def transfer(self, step: str, titles: Mapping[str, str]) -> AbstractContextManager[Transfer]:
+        """Return what is told of a step's copy as long as the block lasts.
+
+        Args:
+            step: that it belongs to.
+            titles: what is in the blobs that may be copied, by their digests.
+        """
 
     def pushed(self, image: Published) -> None:
         """Take an image that is in the registry now."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A reporter of one step."""
+
+    reporter: Reporter
+    name: str
+
+    def say(self, text: str) -> None:
+        self.reporter.say(self.name, text)
+
+    def task(self, title: str, **details: Any) -> AbstractContextManager[Task]:
+        return self.reporter.task(self.name, title, **details)
 
 
 class Run:
@@ -145,6 +180,10 @@ class Run:
         self._made: dict[object, Any] = {}
         self._begun: dict[object, Any] = {}
         self._background = ExitStack()
+
+    def reporter_of(self, step: str) -> StepReporter:
+        """Return what is told of a step."""
+        return _Step(self.reporter, step)
 
     @functools.cached_property
     def provider(self) -> Provider:
@@ -244,13 +283,15 @@ def once(function: Callable[[Run], R]) -> Callable[[Run], R]:
 
 
 def step(function: Callable[[Run], R]) -> Callable[[Run], R]:
-    """Let a step be done once in a run, and its seconds be counted under its name."""
+    """Let a step be done once in a run, be shown while it is under way, and its seconds be counted under its name."""
+    name = function.__name__.replace("_", "-")
 
     @functools.wraps(function)
     def timed(run: Run) -> R:
         began, inner = time.monotonic(), sum(run.seconds.values())
-        made = function(run)
-        run.seconds[function.__name__] = time.monotonic() - began - (sum(run.seconds.values()) - inner)
+        with run.reporter.task(name):
+            made = function(run)
+        run.seconds[name] = time.monotonic() - began - (sum(run.seconds.values()) - inner)
         return made
 
     return once(timed)

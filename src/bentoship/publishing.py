@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from bentoship import bento as bentos
@@ -68,11 +68,13 @@ def build(run: Run) -> Bento:
     say = functools.partial(run.reporter.say, "build")
     imported: list[str] = []
 
-    def begin() -> None:
-        imported.append("the service")
-        say("importing the service and locking its packages")
+    with ExitStack() as stack:
 
-    bento = bentos.build(run.project.build_context, begin=begin)
+        def begin() -> None:
+            imported.append("the service")
+            stack.enter_context(run.reporter.task("build", "importing the service and locking its packages"))
+
+        bento = bentos.build(run.project.build_context, begin=begin)
     for tag in bento.imported_models:
         say(f"imported the model {tag} into the Bento store")
     models = ", ".join(model.tag for model in bento.models)
@@ -109,7 +111,7 @@ def _direct_backend(run: Run) -> DirectBackend:
         registry=functools.partial(run.registry, push=True),
         engine=functools.partial(_load_into_engine, run),
         holders=run.history.paths_by_blob,
-        tell=functools.partial(run.reporter.say, "containerize"),
+        reporter=run.reporter_of("containerize"),
     )
 
 
@@ -140,24 +142,24 @@ def _load_into_engine(run: Run, store: Store, image: Descriptor, name: str) -> s
     from bentoship.docker.load import ImageArchive, for_engine, load_image
 
     engine = _engine(run)
-    image = for_engine(engine, store, image, name)
-    with run.reporter.transfer("load") as progress:
-        return load_image(engine, ImageArchive(store, read_image(store, image), name), progress)
+    found = read_image(store, for_engine(engine, store, image, name))
+    with run.reporter.transfer("load", {layer.descriptor.digest: layer.title for layer in found.layers}) as progress:
+        return load_image(engine, ImageArchive(store, found, name), progress)
 
 
 def _base_source(run: Run, bento: Bento) -> BaseSource:
     """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
-    settings, python = run.project.settings, bento.python_version
+    settings, python, reporter = run.project.settings, bento.python_version, run.reporter_of("containerize")
     chosen = choose_base(settings.base_image, bento.base_image, python, has_apt=shutil.which("apt-get") is not None)
     if chosen == DEBIAN:
         from bentoship.bases.debian import DebianSource
 
-        return DebianSource(settings.cache, python, run.layers, functools.partial(_debian_in_background, run, python))
+        begin = functools.partial(_debian_in_background, run, python)
+        return DebianSource(settings.cache, python, run.layers, begin, reporter)
     from bentoship.bases.registry import RegistrySource
 
     image = ImageReference.parse(chosen)
-    tell = functools.partial(run.reporter.say, "containerize")
-    return RegistrySource(image, python, run.base_registry(image), settings.cache, run.layer_layout, tell)
+    return RegistrySource(image, python, run.base_registry(image), settings.cache, run.layer_layout, reporter)
 
 
 def _debian_in_background(run: Run, python: str, platform: str) -> Callable[[], None]:
@@ -165,9 +167,14 @@ def _debian_in_background(run: Run, python: str, platform: str) -> Callable[[], 
     from bentoship.bases.background import debian_in_background
 
     def begin() -> AbstractContextManager[Callable[[], None]]:
-        run.reporter.say("containerize", f"assembling a base from Debian's packages for {platform}")
         run.use_cache()
-        return debian_in_background(run.project.settings.cache, python=python, platform=platform, layers=run.layers)
+        return debian_in_background(
+            run.project.settings.cache,
+            python=python,
+            platform=platform,
+            layers=run.layers,
+            reporter=run.reporter_of("containerize"),
+        )
 
     return run.background((python, platform), begin)
 
@@ -262,6 +269,6 @@ def push(run: Run) -> Published:
 
 def _push(run: Run, image: Built, references: Sequence[ImageReference]) -> tuple[Pushed, float]:
     """Send it, and return how many seconds that took."""
-    with run.reporter.transfer("push") as progress:
+    with run.reporter.transfer("push", {layer.digest: layer.title for layer in image.layers}) as progress:
         pushed = backend(run).push(image, references, progress)
     return pushed, progress.seconds

@@ -26,6 +26,7 @@ from bentoship.stores import Registry, Store, transfer
 from bentoship.stores.graph import below
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import Progress
+from bentoship.system.progress import SILENT, StepReporter
 
 if TYPE_CHECKING:
     from bentoship.assembly.plan import PlannedImage
@@ -56,7 +57,7 @@ class DirectBackend:
         registry: opens a repository to push to.
         engine: puts an image of a store into Docker's engine, under a name.
         holders: tells which other repositories of a registry have which blobs: their paths, by digest.
-        tell: called with a sentence on what takes a while, before it begins.
+        reporter: told how an image is made.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class DirectBackend:
         registry: Callable[[ImageReference], Registry],
         engine: Callable[[Store, Descriptor, str], str],
         holders: Callable[[ImageReference], Mapping[str, str]] = lambda _: {},
-        tell: Callable[[str], None] = lambda _: None,
+        reporter: StepReporter = SILENT,
     ) -> None:
         self._cache, self._layout, self._scratch = place.cache, place.layout, place.scratch
         self._platforms = platforms
@@ -75,14 +76,16 @@ class DirectBackend:
         self._registry = registry
         self._engine = engine
         self._holders = holders
-        self._tell = tell
+        self._reporter = reporter
 
     def containerize(self, bento: Bento) -> Built:
         """Return the image of a Bento, or the index of one for each platform; the layout has it by the version."""
         check(bento)
         self._scratch.mkdir(parents=True, exist_ok=True)
         source = self._source(bento)
-        prepared = recipes(bento, [_outline(source, platform) for platform in self._platforms], self._cache)
+        outlines = [_outline(source, platform) for platform in self._platforms]
+        with self._reporter.task("locking packages"):
+            prepared = recipes(bento, outlines, self._cache)
         images = self._assembled(bento, source, prepared)
         for image in images:
             self._keep(image)
@@ -108,18 +111,24 @@ class DirectBackend:
                 for recipe in prepared
                 if recipe.outline.base is None
             }
-            check_packages(bento, prepared, self._cache)
+            with self._reporter.task("checking that every package has a wheel"):
+                check_packages(bento, prepared, self._cache)
             bases = [recipe.outline.base or source.make(recipe.platform) for recipe in prepared]
             # One platform after the other: each step uses all processors by itself.
             return [
-                assemble(recipe, base, self._cache, self._scratch, tell=self._tell, staged=staged.get(recipe.platform))
+                assemble(
+                    recipe,
+                    base,
+                    self._cache,
+                    self._scratch,
+                    reporter=self._reporter,
+                    staged=staged.get(recipe.platform),
+                )
                 for recipe, base in zip(prepared, bases, strict=True)
             ]
 
     def _staging(self, recipe: Recipe) -> AbstractContextManager[Staged]:
-        lock = recipe.lock
-        self._tell(f"installing {len(lock.lines)} packages for {lock.target}")
-        return staging(recipe.bento.path, lock.lines, lock.target, self._scratch)
+        return staging(recipe.bento.path, recipe.lock.lines, recipe.lock.target, self._scratch, self._reporter)
 
     def _keep(self, image: Image) -> None:
         for layer in image.layers:

@@ -1,6 +1,6 @@
 """An image from a base and a Bento: which layers it has, and how each is made."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from bentoship.assembly.config import BENTO_PATH, HOME, UID, USER, annotations_for, config_for
@@ -9,12 +9,13 @@ from bentoship.bases import Base
 from bentoship.bases.facts import Facts
 from bentoship.bento import Bento, Model
 from bentoship.bento.content import image_files
-from bentoship.image.layer import Entry, Layer, Stream, folder, symlink, tar_stream, tree
+from bentoship.image.layer import Entry, Layer, Stream, folder, size_of, symlink, tar_stream, tree
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers.cache import LayerCache, measured
 from bentoship.layers.compression import MEMBER, is_worthwhile
 from bentoship.packages.install import VENV, Staged
 from bentoship.packages.layers import package_layers
+from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.records import key_of
 
 # Raise it when the content of a layer changes for the same inputs, so that those made before are made again.
@@ -27,7 +28,7 @@ def assemble(
     cache: LayerCache,
     scratch: Path,
     *,
-    tell: Callable[[str], None] = lambda _: None,
+    reporter: StepReporter = SILENT,
     staged: Staged | None = None,
 ) -> Image:
     """Return the image of a recipe; its layers' blobs lie in the cache.
@@ -37,7 +38,7 @@ def assemble(
         base: its base, made.
         cache: where layers are kept, and found again when their inputs are the same.
         scratch: a folder for what is needed only meanwhile.
-        tell: called with a sentence on what takes a while, before it begins.
+        reporter: told how it goes on.
         staged: its packages, where their installation has begun already.
 
     Raises:
@@ -46,13 +47,13 @@ def assemble(
     """
     bento, lock = recipe.bento, recipe.lock
     if lock.deviations:
-        tell(f"for {recipe.platform} not all packages are of the same version: {', '.join(lock.deviations)}")
+        reporter.say(f"for {recipe.platform} not all packages are of the same version: {', '.join(lock.deviations)}")
     layers = [
         *base.layers,
         *system_layer(bento, base, cache),
-        *package_layers(recipe.job(base, cache), lock.lines, scratch, tell, staged),
-        *(layer for model in bento.models for layer in model_layer(model, cache)),
-        *source_layer(bento, cache),
+        *package_layers(recipe.job(base, cache), lock.lines, scratch, reporter, staged),
+        *(layer for model in bento.models for layer in model_layer(model, cache, reporter)),
+        *source_layer(bento, cache, reporter),
     ]
     return image_from(recipe, base, layers)
 
@@ -70,13 +71,17 @@ def model_key(model: Model) -> str:
     return key_of("model", RECIPE, model.tag, *states)
 
 
-def model_layer(model: Model, cache: LayerCache) -> tuple[Layer, ...]:
+def model_layer(model: Model, cache: LayerCache, reporter: StepReporter = SILENT) -> tuple[Layer, ...]:
     """Return the layer with a model, which is read where it lies when compression does not make it smaller."""
 
     def made() -> Iterator[Layer]:
         entries, title = _model(model), f"model {model.tag}"
-        compresses = _compresses(entries)
-        yield cache.write(entries, title, "model") if compresses else measured(_model_stream(model), title, "model")
+        compresses, total = _compresses(entries), size_of(entries)
+        with reporter.task(f"{'compressing' if compresses else 'reading'} {title}", total=total) as task:
+            if compresses:
+                yield cache.write(entries, title, "model", task.advance)
+            else:
+                yield measured(_model_stream(model), title, "model", task.advance)
 
     return cache.make(model_key(model), made, stream=_model_stream(model))
 
@@ -99,11 +104,15 @@ def _model_stream(model: Model) -> Stream:
     return stream
 
 
-def source_layer(bento: Bento, cache: LayerCache) -> tuple[Layer, ...]:
-    """Return the layer with the Bento without its models: last, and small."""
-    return cache.make(
-        key_of("source", RECIPE, bento.tag), lambda: [cache.write(_source(bento), f"source {bento.tag}", "source")]
-    )
+def source_layer(bento: Bento, cache: LayerCache, reporter: StepReporter = SILENT) -> tuple[Layer, ...]:
+    """Return the layer with the Bento without its models: last, and small mostly."""
+
+    def made() -> list[Layer]:
+        entries, title = _source(bento), f"source {bento.tag}"
+        with reporter.task(f"compressing {title}", total=size_of(entries)) as task:
+            return [cache.write(entries, title, "source", task.advance)]
+
+    return cache.make(key_of("source", RECIPE, bento.tag), made)
 
 
 def _source(bento: Bento) -> list[Entry]:

@@ -1,5 +1,5 @@
-"""Debian's base made by a process beside this one: it needs half of the time that a first publish takes, and little
-of what the rest of it makes."""
+"""Debian's base made by a process beside this one: it takes half of the time of a first publish, and needs little of
+what the rest of it makes."""
 
 import gc
 import json
@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -15,7 +16,12 @@ import bentoship
 from bentoship.bases.debian import DebianSource
 from bentoship.errors import BaseImageError, BentoshipError
 from bentoship.layers.cache import LayerCache
+from bentoship.system.parallel import repeating
 from bentoship.system.process import Completed, background, environment
+from bentoship.system.progress import SILENT, Counter, Silent, State, StepReporter
+
+_PAUSE = 0.2
+"""Seconds between two lines on how far it has come; they cost next to nothing."""
 
 _CHILD = """\
 import sys
@@ -27,33 +33,66 @@ main()
 
 @contextmanager
 def debian_in_background(
-    cache: Path, *, python: str, platform: str, layers: LayerCache
+    cache: Path, *, python: str, platform: str, layers: LayerCache, reporter: StepReporter = SILENT
 ) -> Iterator[Callable[[], None]]:
     """Begin to make a base; what is unfinished when the block ends is dropped, and starts over the next time.
 
-    Args: as of `DebianSource`, which finds the base when it is there.
+    Args: as of `DebianSource`, which finds the base once it is made.
 
-    Yields: what waits until it is there, and raises what `DebianSource.make` does.
+    Yields: a function that waits for the base, and raises what `DebianSource.make` does.
     """
     order = {"cache": str(cache), "python": python, "platform": platform, "layers": str(layers.folder)}
     command = [sys.executable, "-P", "-c", _CHILD, str(Path(bentoship.__file__).parents[1])]
     env = environment(prefixes=("UV_",), extra={"PYTHONDONTWRITEBYTECODE": "1"})
-    with background(command, env=env, input=json.dumps(order)) as finish:
+    title = f"assembling a base from Debian's packages for {platform}"
+    with background(command, env=env, input=json.dumps(order)) as child:
 
-        def finished() -> None:
-            done = finish()
+        def finish() -> None:
+            done = child.wait()
             if done.code:
                 raise _failure(done, platform)
 
-        yield finished
+        def state() -> State:
+            *_, last, _ = ["", *child.output.split("\n")]  # after the last line end there may be a part of a line
+            return State(**json.loads(last)) if last else State(title)
+
+        with reporter.task(title, measure=state, ended=lambda: child.has_succeeded):
+            yield finish
 
 
 def _failure(done: Completed, platform: str) -> Exception:
-    """What went wrong in the process, as it would have been raised in this one."""
-    if not done.stdout:
+    """Return what went wrong in the process, as it would have been raised in this one."""
+    try:
+        told = json.loads(done.stdout.rpartition("\n")[2])
+    except ValueError:
         return BaseImageError(f"Assemble a base from Debian's packages for {platform}", done.last_lines)
-    told = json.loads(done.stdout)
     return OSError(*told["system"]) if "system" in told else BaseImageError(*told["base"])
+
+
+class _Writer(Silent):
+    """A reporter that writes to stdout, now and then, how far the task has come that is under way, a line each time."""
+
+    @contextmanager
+    def task(
+        self,
+        title: str,
+        *,
+        total: int | None = None,
+        unit: str = "bytes",
+        measure: Callable[[], State] | None = None,
+        ended: Callable[[], bool] | None = None,
+    ) -> Iterator[Counter]:
+        """Write how far a task has come as long as the block lasts."""
+        counter = Counter(State(title, 0, total, unit))
+
+        def write() -> None:
+            line = json.dumps(asdict(measure() if measure else counter.state))
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+
+        write()
+        with repeating(write, _PAUSE):
+            yield counter
 
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:
@@ -62,13 +101,14 @@ def _stop(number: int, _: FrameType | None) -> NoReturn:
 
 
 def main() -> None:
-    """What the process does: an order in JSON comes in; an error goes out."""
+    """Make the base that stdin asks for in JSON; write how that goes on to stdout, and an error as the last line."""
     signal.signal(signal.SIGTERM, _stop)
     gc.disable()  # as in the process that it works for
     order = json.load(sys.stdin)
     try:
         layers = LayerCache(Path(order["layers"]))
-        DebianSource(Path(order["cache"]), order["python"], layers).make(order["platform"])
+        source = DebianSource(Path(order["cache"]), order["python"], layers, reporter=_Writer())
+        source.make(order["platform"])
     except BentoshipError as error:
         json.dump({"base": [error.doing, error.why, error.hint]}, sys.stdout)
         sys.exit(1)

@@ -1,11 +1,11 @@
-"""A base system put together from Debian's packages: no registry, no root, and nothing of them is run."""
+"""A base system assembled from Debian's packages: without a registry, without root, and without running any of them."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,11 @@ from bentoship.bases.facts import Facts
 from bentoship.debian.apt import Apt, DebPackage
 from bentoship.debian.sources import os_release
 from bentoship.errors import BaseImageError
-from bentoship.image.layer import Estimate
+from bentoship.image.layer import Estimate, size_of
 from bentoship.image.platforms import ARCHITECTURES, DEFAULT_PATH
 from bentoship.layers.cache import LayerCache
 from bentoship.system.folders import is_as_made, make_once
+from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.records import key_of
 
 if TYPE_CHECKING:
@@ -46,22 +47,24 @@ class DebianSource:
         cache: keeps apt's state and packages in `apt`, and the systems' files in `bases`.
         python: the minor version that Debian's Python has to have, such as "3.11".
         layers: where a base's one layer is made.
-        begin: begins to make the base for a platform in another process, and returns what waits until it is there; None
-            for making it in this one.
+        begin: begins to make the base for a platform in another process, and returns what waits for its end; None for
+            making it in this one.
+        reporter: told what takes a while.
     """
 
     cache: Path
     python: str
     layers: LayerCache
     begin: Callable[[str], Callable[[], None]] | None = None
+    reporter: StepReporter = field(default=SILENT, compare=False)
 
     def outline(self, platform: str) -> Outline:
-        """Return the base if it is there, else what its packages tell of it.
+        """Return the base if it exists, else what its packages tell of it.
 
         Raises:
             BaseImageError: there is no apt or no network, Debian has another Python, or doesn't know the platform.
         """
-        plan = _plan(self.cache, self.python, platform)
+        plan = self._plan(platform)
         facts = Facts.read(plan.record)
         if facts and self.layers.find(plan.key):
             return plan.made(facts, self.layers).outline
@@ -70,10 +73,13 @@ class DebianSource:
         return Outline(platform, (layer,), plan.glibc, {"debian": {"packages": plan.made_of}})
 
     def make(self, platform: str) -> Base:
-        """Return the base, made unless it is there. Raises as `outline` does."""
+        """Return the base, made unless it exists. Raises as `outline` does."""
         if self.begin and self.outline(platform).base is None:
             self.begin(platform)()
-        return _plan(self.cache, self.python, platform).base(self.layers)
+        return self._plan(platform).base(self.layers)
+
+    def _plan(self, platform: str) -> _Plan:
+        return _plan(Apt(self.cache / "apt", self.reporter), self.python, platform, self.cache)
 
 
 @dataclass(frozen=True)
@@ -103,17 +109,17 @@ class _Plan:
 
     @property
     def record(self) -> Path:
-        """What is known of its files once they were made: nobody has to look whether they still are the same."""
+        """Return where what is known of its files is kept, so that they need not be looked at again."""
         return self.cache / "bases" / f"{self.rootfs.name}.facts"
 
     @property
     def glibc(self) -> int:
-        """The minor version of the C library: 36 for 2.36-9+deb12u9."""
+        """Return the minor version of the C library: 36 for 2.36-9+deb12u9."""
         version = next(deb.version for deb in self.debs if deb.name == "libc6")
         return int(re.split(r"[.-]", version)[1])
 
     def base(self, layers: LayerCache) -> Base:
-        """The base, whose files are made unless they are there."""
+        """Return the base; its files are made unless they exist."""
         from bentoship.bases.interpreter import find_python
 
         self._make()
@@ -123,7 +129,7 @@ class _Plan:
         return self.made(facts, layers)
 
     def made(self, facts: Facts, layers: LayerCache) -> Base:
-        """The base, of whose files all is known."""
+        """Return the base from what is known of its files."""
         title = f"{facts.release}, Python {self.python}"
         return Base(
             layers=layers.make(self.key, lambda: self._layers(title, layers)),
@@ -148,23 +154,25 @@ class _Plan:
         from bentoship.bases import debian_making  # not for one that is there
 
         self.apt.fetch(self.debs, architecture=ARCHITECTURES[self.platform].debian)
-        debian_making.unpack_all(self.debs, folder)
-        debian_making.compile_library(folder, self.python, self._compiler(folder, twin))
+        debian_making.unpack_all(self.debs, folder, self.apt.reporter)
+        debian_making.compile_library(folder, self.python, self._compiler(folder, twin), self.apt.reporter)
 
     def _layers(self, title: str, layers: LayerCache) -> list[Layer]:
         from bentoship.bases import debian_making
 
         self._make()  # somebody may have changed the files since
-        return [layers.write(debian_making.entries(self.rootfs), title, "base")]
+        entries = list(debian_making.entries(self.rootfs))
+        with self.apt.reporter.task("compressing the base system", total=size_of(entries)) as task:
+            return [layers.write(entries, title, "base", task.advance)]
 
     def _twin(self) -> Path | None:
-        """The files of the same base for this machine, if it is for another one."""
+        """Return the files of the same base for this machine, if it is for another one."""
         from bentoship.bases.interpreter import host_platform
 
         here = host_platform()
         if self.platform == here or here not in ARCHITECTURES:
             return None
-        plan = _plan(self.cache, self.python, here)
+        plan = _plan(self.apt, self.python, here, self.cache)
         plan._make()
         return plan.rootfs
 
@@ -175,13 +183,12 @@ class _Plan:
         return compiler(rootfs, python, version=self.python, platform=self.platform, twin=twin)
 
 
-def _plan(cache: Path, python: str, platform: str) -> _Plan:
+def _plan(apt: Apt, python: str, platform: str, cache: Path) -> _Plan:
     architecture = ARCHITECTURES.get(platform)
     if architecture is None:
         raise BaseImageError(
             f"Assemble Debian for {platform}", f"only {' and '.join(ARCHITECTURES)} can be", "Set PLATFORMS."
         )
-    apt = Apt(cache / "apt")
     debs = [deb for deb in apt.resolve(PACKAGES, architecture=architecture.debian) if deb.name not in LEFT_OUT]
     _check_python(debs, python)
     return _Plan(apt, debs, python, platform, cache)

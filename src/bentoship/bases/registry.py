@@ -1,9 +1,10 @@
-"""A base system from a registry: pulled once, its layers taken over as they are, its files unpacked to look at."""
+"""A base system from a registry: pulled once, its layers used as they are, its files unpacked to look at them."""
 
+import functools
 import json
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +27,7 @@ from bentoship.stores.retry import persist
 from bentoship.stores.transfer import copy
 from bentoship.stores.unpacking import LAYER_TYPES, unpack
 from bentoship.system.folders import make_once
+from bentoship.system.progress import SILENT, StepReporter, Task
 from bentoship.system.rootfs import resolve
 
 _ATTEMPTS = 3
@@ -35,9 +37,9 @@ _OTHERWISE = "Set BASE_IMAGE=debian to put the base together from Debian's packa
 
 @dataclass(frozen=True)
 class RegistrySource:
-    """Takes an image of a registry for a base, pulled once.
+    """Uses an image of a registry as the base, pulled once.
 
-    An image named by its digest is asked for once, ever; one named by a tag is looked up once by each source, for all
+    An image named by its digest is looked up only once; one named by a tag is looked up once by each source, for all
     platforms, and pulled only when the tag has moved.
 
     Args:
@@ -46,7 +48,7 @@ class RegistrySource:
         store: the image's repository.
         cache: keeps the system's files in `bases`.
         layout: gets what is pulled.
-        tell: called with a sentence on what is pulled, and on a tag that should be pinned.
+        reporter: told what is pulled, and of a tag that should be pinned.
     """
 
     image: ImageReference
@@ -54,7 +56,7 @@ class RegistrySource:
     store: Store
     cache: Path
     layout: Store
-    tell: Callable[[str], None] = lambda _: None
+    reporter: StepReporter = SILENT
 
     def outline(self, platform: str) -> Outline:
         """Return the base if it was pulled, else the layers that it has in the registry.
@@ -72,12 +74,12 @@ class RegistrySource:
         return Outline(platform, tuple(Estimate("base", "base", layer.size, layer) for layer in layers))
 
     def make(self, platform: str) -> Base:
-        """Return the base, pulled unless it is there.
+        """Return the base, pulled unless it was pulled before.
 
         Raises:
             BaseImageError: the image can't be had, isn't for the platform, or lacks what a Bento needs.
         """
-        self.tell(f"on the base {self.image} for {platform}")
+        self.reporter.say(f"on the base {self.image} for {platform}")
         doing = self._doing(platform)
         with _failing(doing):
             image, rootfs = self._pull(doing, self._manifest(doing, platform), platform)
@@ -90,7 +92,7 @@ class RegistrySource:
         with _failing(doing):
             facts = Facts.of(rootfs, executable)
         if self.image.digest is None:
-            self.tell(f"the base {self.image} may change; pin it: {self.image}@{self._root.digest}")
+            self.reporter.say(f"the base {self.image} may change; pin it: {self.image}@{self._root.digest}")
         # Not by which tag it was asked for, if by any: the same base makes the same image.
         origin = {"image": self.image.repository, "digest": self._root.digest}
         return Base(image.layers, settings, platform, facts, rootfs, origin, native_compiler)
@@ -105,7 +107,8 @@ class RegistrySource:
             with suppress(StoreError):
                 return self.layout.resolve(self.image.digest)
         name = self.image.digest or self.image.tag or "latest"
-        return persist(lambda: self.store.resolve(name), attempts=_ATTEMPTS)
+        with self.reporter.task(f"looking up {self.image}"):
+            return persist(lambda: self.store.resolve(name), attempts=_ATTEMPTS)
 
     def _manifest(self, doing: str, platform: str) -> Descriptor:
         """Return the manifest for a platform: the root itself, or one that it lists."""
@@ -117,16 +120,21 @@ class RegistrySource:
         return offered[platform]
 
     def _pull(self, doing: str, manifest: Descriptor, platform: str) -> tuple[Image, Path]:
-        """Have an image here. Returns: the image, its layers as OCI calls them, and the folder with its files."""
+        """Pull an image unless it was. Returns: it, its layers as OCI calls them, and the folder with its files."""
         if not _is_pulled(manifest, self.layout):
-            copy(self.store, self.layout, manifest)
+            with self.reporter.task(f"pulling {self.image} for {platform}") as task:
+                copy(self.store, self.layout, manifest, progress=_Pulled(task))
         image = read_image(self.layout, manifest)
         if image.platform != platform:
             raise BaseImageError(doing, f"it is for {image.platform}", _OTHERWISE)
         image = replace(image, layers=_layers(doing, image.layers, self.image.path))
         rootfs = self.cache / "bases" / f"images-{manifest.hex[:16]}"
-        make_once(rootfs, lambda folder: unpack(image.layers, self.layout, folder))
+        make_once(rootfs, functools.partial(self._unpack, image))
         return image, rootfs
+
+    def _unpack(self, image: Image, folder: Path) -> None:
+        with self.reporter.task(f"unpacking {self.image} for {image.platform}"):
+            unpack(image.layers, self.layout, folder)
 
     def _twin(self, platform: str) -> Path | None:
         """Return the files of the same image for this machine; None where this is it, or the index has none."""
@@ -144,6 +152,19 @@ class RegistrySource:
             with self.store.open(self._root) as content:
                 self.layout.write(self._root, content, lambda count: None)
         return manifests_by_platform(read_manifest(self.layout, self._root))
+
+
+@dataclass(frozen=True)
+class _Pulled:
+    """The progress of a copy, as a task."""
+
+    task: Task
+
+    def begin(self, missing: Sequence[Descriptor]) -> None:
+        self.task.expect(sum(descriptor.size for descriptor in missing))
+
+    def advance(self, descriptor: Descriptor, count: int) -> None:
+        self.task.advance(count)
 
 
 @contextmanager
@@ -177,7 +198,7 @@ def _layers(doing: str, layers: Sequence[Layer], name: str) -> tuple[Layer, ...]
 
 
 def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, Any]) -> PurePosixPath:
-    """Refuse what a Bento couldn't be served from. Returns: where its Python is."""
+    """Raise BaseImageError for what a Bento can't be served from. Returns: where its Python is."""
     if any(resolve(rootfs, "lib").glob("ld-musl-*")):
         hint = f"Choose one with the GNU C library, such as python:{python}-slim."
         raise BaseImageError(doing, "its C library is musl, which most Python packages aren't made for", hint)

@@ -26,9 +26,10 @@ def clean(run: Run) -> None:
     # What the local registry holds was published, and is nobody's to throw away as a cache.
     found = [path for path in cache.glob("*") if path.name != "registry"]
     freed = 0
-    for path in [*found, run.project.layout.parent]:
-        freed += _freed_with(path)
-        shutil.rmtree(path, ignore_errors=True)
+    with run.reporter.task("clean"):
+        for path in [*found, run.project.layout.parent]:
+            freed += _freed_with(path)
+            shutil.rmtree(path, ignore_errors=True)
     run.reporter.say("clean", f"removed {text.size(freed)}; what was published in the local registry is kept")
 
 

@@ -26,7 +26,8 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
     environment.export(folder)
     settings = load(folder, complete=False).google
     lists = GoogleRegistry(settings, Http(network_settings()), lambda _, text: console.say(what, text)).lists
-    rows: list[dict[str, str]] = getattr(lists, what)()
+    with console.Terminal().task(what):
+        rows: list[dict[str, str]] = getattr(lists, what)()
     if as_json:
         console.result(json.dumps(rows, indent=2, ensure_ascii=False))
     else:

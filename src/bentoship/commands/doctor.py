@@ -51,6 +51,7 @@ def show(findings: Sequence[Finding], *, as_json: bool = False) -> bool:
 def examine(folder: Path) -> list[Finding]:
     """Look at everything, at once."""
     settings, found = _settings(folder)
+    terminal = Terminal()
     looks: list[tuple[str, Look]] = [
         ("python", examination.python),
         ("bentoml", lambda: examination.package("bentoml")),
@@ -61,14 +62,16 @@ def examine(folder: Path) -> list[Finding]:
         ("podman", examination.podman),
     ]
     if settings:
-        run = Run(Project(folder, settings), Terminal())
+        run = Run(Project(folder, settings), terminal)
         looks += [
             ("apt", lambda: examination.apt(settings.base_image)),
             ("disk", lambda: examination.space(settings.cache)),
             ("cache", lambda: examination.cache(run.layers.size, settings.cache_limit)),
             *([("registry", lambda: _local_registry(run))] if settings.registry == "local" else _remote(run)),
         ]
-    return [*found, *_all(looks, _PATIENCE_WITH_GOOGLE if settings and settings.registry == "google" else _PATIENCE)]
+    patience = _PATIENCE_WITH_GOOGLE if settings and settings.registry == "google" else _PATIENCE
+    with terminal.task("doctor"):
+        return [*found, *_all(looks, patience)]
 
 
 def _settings(folder: Path) -> tuple[Settings | None, list[Finding]]:

@@ -36,7 +36,8 @@ def plan(run: Run, *, as_json: bool = False, why: bool = False) -> None:
 
     Raises: BentoshipError.
     """
-    made = _plan(run, why=why)
+    with run.reporter.task("plan"):
+        made = _plan(run, why=why)
     if as_json:
         result(json.dumps(document(made), indent=2, ensure_ascii=False))
     else:

@@ -1,19 +1,29 @@
-"""The steps of publishing as tasks take them, and what is said at the end of all."""
+"""The steps of publishing as tasks take them, and what is said at the end: what a person copies comes last."""
 
 from bentoship import publishing
-from bentoship.project import Published, Run, step
-from bentoship.publishing import auth, build, containerize, create_registry, enable_api, load, prepare, push, tag
+from bentoship.commands.terminal import result
+from bentoship.project import Published, Run, once
+from bentoship.publishing import auth, build, containerize, create_registry, enable_api, load, prepare, tag
 
 __all__ = [
     "auth", "build", "containerize", "create_registry", "enable_api", "load", "prepare", "publish", "push", "tag",
 ]  # fmt: skip
 
 
-@step
+@once
+def push(run: Run) -> Published:
+    """Push the image; then say how long everything took, and print the reference."""
+    published = publishing.push(run)
+    seconds = ", ".join(f"{name} {spent:.1f}" for name, spent in run.seconds.items() if spent >= 0.05)
+    run.reporter.say("total", f"{sum(run.seconds.values()):.1f} s ({seconds})")
+    result(str(published.reference))
+    return published
+
+
+@once
 def publish(run: Run) -> Published:
-    """All of it; then say how long that took, and how to run the image."""
-    published = publishing.publish(run)
-    seconds = ", ".join(f"{name.replace('_', '-')} {spent:.1f}" for name, spent in run.seconds.items() if spent >= 0.05)
-    run.reporter.say("publish", f"{sum(run.seconds.values()):.1f} s ({seconds})")
+    """Do all of it; then say how to run the image."""
+    publishing.publish(run)
+    published = push(run)
     run.reporter.say("publish", f"run it: docker run --rm -p 3000:3000 {published.reference}")
     return published

@@ -1,134 +1,297 @@
-"""What a person sees while something runs: words and bars on stderr. Stdout belongs to results."""
+"""What a person sees while something runs: words and motion on stderr. Stdout belongs to results."""
 
 from __future__ import annotations
 
 import sys
 import threading
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Protocol, TextIO
 
-from bentoship.image.descriptor import Descriptor
+from bentoship.commands.rows import Row
+from bentoship.image.descriptor import CONFIG, INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from bentoship.project import Published
-from bentoship.system.text import size
+from bentoship.system import process
+from bentoship.system.parallel import repeating
+from bentoship.system.progress import Counter, State
+from bentoship.system.text import amount, size
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from bentoship.commands.block import Block
 
 _WIDTH = 15
 
+SOON = 0.5
+"""Seconds. Nothing is shown of what takes less, since it would only flicker."""
+
 
 def say(step: str, text: str, *, to: TextIO | None = None) -> None:
-    """One line about a step; on stderr unless it is what was asked for."""
+    """Print a line about a step; on stderr unless it is what was asked for."""
     stream = to or sys.stderr
     # Python has no stream for one that was closed before it began, and would print on stdout instead.
     if stream is not None:
-        print(f"{step:<{_WIDTH}} {text}", file=stream, flush=True)
+        label = f"{step:<{_WIDTH}}"
+        if step and is_terminal(stream) and not process.environment(names=["NO_COLOR"]).get("NO_COLOR"):
+            label = f"\x1b[36m{label}\x1b[0m"
+        stream.write(f"{label} {text}\n")
+        stream.flush()
 
 
 def result(text: str) -> None:
-    """The one line that a script reads."""
+    """Print the one line that a script reads."""
     print(text, flush=True)
 
 
 def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:
-    """Rows in columns, below the words of a step."""
+    """Print rows in columns, below the words of a step."""
+    for line in _columns(rows):
+        say("", line, to=to)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        say("", "  ".join(cells).rstrip(), to=to)
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether what a stream shows can move and have colours; it is None where there is no stream."""
+    return stream is not None and stream.isatty() and process.environment().get("TERM", "dumb") != "dumb"
+
+
+class _View(Protocol):
+    """Where rows are shown, and words printed; told by one thread at a time."""
+
+    every: float
+    """Seconds between two looks at what is under way."""
+    depths: range
+    """The rows that are shown."""
+
+    def prepare(self) -> None:
+        """Make ready for showing rows, which may take a while; called by a thread of its own."""
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Show what is under way now."""
+
+    def say(self, step: str, text: str) -> None:
+        """Print a line."""
+
+
+class _Screen:
+    """A terminal: a block at its bottom shows what is under way."""
+
+    every = 0.2
+    depths = range(3)
+
+    def __init__(self) -> None:
+        self._block: Block | None = None
+
+    def prepare(self) -> None:
+        if self._block is None:
+            from bentoship.commands.block import Block  # rich takes longer to import than most steps take
+
+            self._block = Block(_WIDTH)
+
+    def show(self, rows: Sequence[Row]) -> None:
+        if self._block:
+            self._block.show([row for row in rows if row.age >= SOON])
+
+    def say(self, step: str, text: str) -> None:
+        if self._block and self._block.is_shown:
+            self._block.say(step, text)
+        else:
+            say(step, text)
+
+
+class _Log:
+    """A file or a pipe: it gets a line when a task begins, and every few seconds one on how far it has come."""
+
+    every = 0.5
+    depths = range(1, 2)
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._due: dict[Row, float] = {}
+
+    def prepare(self) -> None: ...
+
+    def show(self, rows: Sequence[Row]) -> None:
+        self._due = {row: self._due.get(row, SOON) for row in rows}
+        for row, due in self._due.items():
+            if row.age >= due:
+                self._due[row] = row.age + self._pause
+                self._tell(row, is_first=due == SOON)
+
+    def _tell(self, row: Row, *, is_first: bool) -> None:
+        if is_first:
+            say(row.step, row.title)
+            return
+        state = row.state
+        if state.done or state.total:
+            say(row.step, f"{state.title}: {amount(state.done, state.total, state.unit)}")
+
+    def say(self, step: str, text: str) -> None:
+        say(step, text)
 
 
 class Terminal:
-    """Tells a person what a run does; a script that reads stdout gets the image's name alone."""
+    """Tells a person what a run does; a script that reads stdout gets the image's name alone.
+
+    Args:
+        pause: seconds between two lines on how far something has come, where lines are all that can be shown.
+    """
+
+    def __init__(self, *, pause: float = 5.0) -> None:
+        self._view: _View = _Screen() if is_terminal(sys.stderr) else _Log(pause)
+        self._lock = threading.RLock()
+        self._rows: list[Row] = []
+        self._looking = ExitStack()
 
     def say(self, step: str, text: str) -> None:
         """Print a line about a step."""
-        say(step, text)
+        with self._lock:
+            self._view.say(step, text)
 
-    def transfer(self, step: str) -> Transfer:
-        """Show how a copy goes on."""
-        return Transfer(step)
+    @contextmanager
+    def task(
+        self,
+        step: str,
+        title: str = "",
+        *,
+        total: int | None = None,
+        unit: str = "bytes",
+        measure: Callable[[], State] | None = None,
+        ended: Callable[[], bool] | None = None,
+    ) -> Iterator[Counter]:
+        """Show that a task of a step is under way, or the step itself; say how long a task took that took a while."""
+        row = Row(step, 1 if title else 0, Counter(State(title, 0, total, unit)), measure, ended)
+        self._add(row)
+        try:
+            yield row.counter
+            if ended is None or ended():
+                self._finish(row)
+        finally:
+            self._remove(row)
+
+    @contextmanager
+    def transfer(self, step: str, titles: Mapping[str, str]) -> Iterator[Transfer]:
+        """Show how a copy goes on, and which of its parts are under way."""
+        rows: list[Row] = []
+
+        def add(row: Row) -> None:
+            rows.append(row)
+            self._add(row)
+
+        transfer = Transfer(step, titles, add, self._remove)
+        try:
+            yield transfer
+            transfer.end()
+            for row in rows:
+                self._finish(row)
+        finally:
+            for row in reversed(rows):
+                self._remove(row)
 
     def pushed(self, image: Published) -> None:
-        """Print what became of the image's parts, and what it is called."""
-        table([(size(layer.size), layer.outcome, layer.title) for layer in image.pushed.layers])
-        say("push", image.pushed.line)
-        for reference in image.tags:
-            say("push", str(reference))
-        result(str(image.reference))
+        """Print what became of the image's parts, and its names."""
+        for line in _columns([(size(layer.size), layer.outcome, layer.title) for layer in image.pushed.layers]):
+            self.say("", line)
+        for line in (image.pushed.line, *map(str, image.tags)):
+            self.say("push", line)
+
+    def _add(self, row: Row) -> None:
+        if row.depth not in self._view.depths:
+            return
+        with self._lock:
+            self._rows.append(row)
+            if len(self._rows) == 1:
+                self._looking.enter_context(repeating(self._look, self._view.every))
+
+    def _remove(self, row: Row) -> None:
+        with self._lock:
+            if row not in self._rows:
+                return
+            self._rows.remove(row)
+            self._show()
+            looking = ExitStack() if self._rows else self._looking.pop_all()
+        looking.close()  # waits for the thread, which may wait for the lock
+
+    def _show(self) -> None:
+        self._view.show([row for row in self._rows if not row.is_over])
+
+    def _look(self) -> None:
+        if any(row.age >= SOON for row in self._rows):
+            self._view.prepare()
+        with self._lock:
+            for row in self._rows:
+                if row.ended and row.ended():
+                    self._finish(row)
+            self._show()
+
+    def _finish(self, row: Row) -> None:
+        """Take a row for one that is over, and say how long it took."""
+        with self._lock:
+            if row.is_over:
+                return
+            row.is_over = True
+            self._show()
+            if row.depth == 1 and row.age >= SOON:
+                self._view.say(row.step, f"{row.title} took {row.age:.1f} s")
 
 
 class Transfer:
-    """Shows how a copy goes on: a bar over all of it and one for each part on a terminal, else lines now and then.
+    """Tells how a copy goes on, from several threads at once.
 
-    Use it as a context manager; it is told from several threads at once.
+    Args:
+        step: that it belongs to.
+        titles: what is in its parts, by their digests.
+        add: shows a row.
+        remove: shows it no more.
     """
 
-    def __init__(self, step: str, *, every: float = 5.0) -> None:
-        self._step, self._every = step, every
+    def __init__(
+        self, step: str, titles: Mapping[str, str], add: Callable[[Row], None], remove: Callable[[Row], None]
+    ) -> None:
+        self._step, self._titles, self._add, self._remove = step, titles, add, remove
         self._lock = threading.Lock()
-        self._done = self._total = 0
-        self._next = time.monotonic() + every
-        self._bar = _bar() if sys.stderr and sys.stderr.isatty() else None
-        self._tasks: dict[str, TaskID] = {}
-        self._began: float | None = None
+        self._whole: Row | None = None
+        self._parts: dict[str, Row] = {}
         self.seconds = 0.0
         """How long it took in the end, from when it was known that there is something to send."""
 
-    def __enter__(self) -> Transfer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._began is not None:
-            self.seconds = time.monotonic() - self._began
-        if self._bar:
-            self._bar.stop()
-
     def begin(self, missing: Sequence[Descriptor]) -> None:
-        """What will be sent, or turned out to be sent besides."""
+        """Take what will be sent, or turned out to be sent besides."""
+        count = sum(descriptor.size for descriptor in missing)
         with self._lock:
-            self._total += sum(descriptor.size for descriptor in missing)
-            if self._total and self._began is None:
-                self._began = time.monotonic()
-            if self._bar and self._total:
-                self._bar.start()
-                if "" not in self._tasks:
-                    self._tasks[""] = self._bar.add_task(f"{self._step:<{_WIDTH}}")
-                self._bar.update(self._tasks[""], total=self._total)
+            if self._whole is None and count:
+                self._whole = Row(self._step, 1, Counter(State("sending layers")))
+                self._add(self._whole)
+            if self._whole:
+                self._whole.counter.expect(count)
 
     def advance(self, descriptor: Descriptor, count: int) -> None:
-        """So many bytes went over; negative when they have to be sent again."""
+        """Take that so many bytes went over; negative when they have to be sent again."""
         with self._lock:
-            self._done += count
-            if self._bar:
-                self._draw(self._bar, descriptor, count)
-            elif time.monotonic() >= self._next:
-                self._next = time.monotonic() + self._every
-                say(self._step, f"{size(self._done)} of {size(self._total)}")
+            part = self._parts.get(descriptor.digest)
+            if part is None:
+                title = self._titles.get(descriptor.digest) or f"{_kind(descriptor)} {descriptor.hex[:12]}"
+                part = Row(self._step, 2, Counter(State(title, 0, descriptor.size)))
+                self._parts[descriptor.digest] = part
+                self._add(part)
+            part.counter.advance(count)
+            if self._whole:
+                self._whole.counter.advance(count)
+            if part.state.done >= descriptor.size:
+                self._remove(part)  # one that is complete makes room for the others
 
-    def _draw(self, bar: Progress, descriptor: Descriptor, count: int) -> None:
-        if descriptor.digest not in self._tasks:
-            self._tasks[descriptor.digest] = bar.add_task(
-                f"  {descriptor.hex[:12]:<{_WIDTH - 2}}", total=descriptor.size
-            )
-        bar.update(self._tasks[""], completed=self._done)
-        part = self._tasks[descriptor.digest]
-        bar.advance(part, count)
-        # One that is complete makes room for the others.
-        bar.update(part, visible=not bar.tasks[part].finished)
+    def end(self) -> None:
+        """Count the seconds until now."""
+        self.seconds = self._whole.age if self._whole else 0.0
 
 
-def _bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
+def _kind(descriptor: Descriptor) -> str:
+    kinds = {
+        CONFIG: "configuration",
+        **dict.fromkeys(MANIFEST_TYPES, "manifest"),
+        **dict.fromkeys(INDEX_TYPES, "index"),
+    }
+    return kinds.get(descriptor.media_type, "layer")

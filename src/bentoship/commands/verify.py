@@ -41,7 +41,9 @@ def _prove(run: Run, reference: ImageReference) -> None:
     image = RemoteImage(reference, root, store, store.plain_http, provider.credentials(), settings.scratch)
     sample = project_sample(run.project.folder, settings.verify_request)
     say = functools.partial(run.reporter.say, "verify")
-    for line in check(image, usable_runners(tell=say), sample, say).lines:
+    with run.reporter.task("verify"):
+        proof = check(image, usable_runners(tell=say), sample, say)
+    for line in proof.lines:
         say(line)
 
 

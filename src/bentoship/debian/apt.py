@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import re
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 from urllib.parse import unquote
@@ -18,6 +20,7 @@ from bentoship.debian.sources import os_release, own_sources
 from bentoship.errors import BaseImageError, ProcessError
 from bentoship.system import process, records
 from bentoship.system.files import file_lock
+from bentoship.system.progress import SILENT, State, StepReporter
 
 _FRESH_FOR = 24 * 3600.0
 """How long the lists of packages are believed, in seconds: security updates come in within a day."""
@@ -68,9 +71,11 @@ class Apt:
 
     Args:
         folder: keeps lists, answers and .deb files.
+        reporter: told what takes a while.
     """
 
     folder: Path
+    reporter: StepReporter = field(default=SILENT, compare=False)
 
     def resolve(
         self, names: Sequence[str], *, architecture: str | None = None, dependencies: bool = True
@@ -87,7 +92,7 @@ class Apt:
         """
         with file_lock(self.folder / "lock"):
             state = self._state(architecture)
-            state.update()
+            state.update(self.reporter)
             question = json.dumps([sorted(names), dependencies, _PRINTED.pattern])
             known = state.folder / f"answer-{hashlib.sha256(question.encode()).hexdigest()}.json"
             answer = records.read(known) if known.is_file() and known.stat().st_mtime >= state.updated else None
@@ -134,8 +139,10 @@ class Apt:
             if not missing:
                 return
             state = self._state(architecture)
+            title, total = "downloading Debian packages", sum(package.size for package in missing)
             try:
-                state.download(f"Download {len(missing)} of Debian's packages", missing, Path(partial))
+                with self.reporter.task(title, measure=lambda: State(title, _size(partial), total)):
+                    state.download(f"Download {len(missing)} of Debian's packages", missing, Path(partial))
             except BaseImageError:
                 # Perhaps a package was replaced since the lists were made: the next run shall ask for new ones.
                 state.outdate()
@@ -179,8 +186,8 @@ class _State:
         stamp = self.folder / "updated"
         return stamp.stat().st_mtime if stamp.is_file() else 0.0
 
-    def update(self) -> None:
-        """Refresh the lists unless they are young. Raises: BaseImageError when one of them can't be had."""
+    def update(self, reporter: StepReporter) -> None:
+        """Refresh the lists unless they are young. Raises: BaseImageError when one of them can't be downloaded."""
         if 0 <= time.time() - self.updated < _FRESH_FOR:
             return
         for name in ("parts", "lists/partial", "cache/archives/partial"):
@@ -195,9 +202,10 @@ class _State:
             (self.folder / name).write_text(text, encoding="utf-8")
         doing = f"Refresh the lists of Debian's packages for {self.architecture}"
         try:
-            # Who asks next makes apt's cache, in the same time.
+            # The next question makes apt's cache, in the same time.
             no_cache = ("--option", "pkgCacheFile::Generate=false")
-            self.apt_get(doing, "update", "--option", "APT::Update::Error-Mode=any", *no_cache)
+            with reporter.task("refreshing the lists of Debian packages"):
+                self.apt_get(doing, "update", "--option", "APT::Update::Error-Mode=any", *no_cache)
         except BaseImageError as error:
             # A mirror may lack an architecture that the distribution's list of contents names.
             if f"binary-{self.architecture}" in error.why and "404" in error.why:
@@ -270,6 +278,16 @@ class _State:
         }
         kept = [line for line in host.splitlines() if _KEPT.fullmatch(line)]
         return "\n".join([*kept, *(f'{name} "{value}";' for name, value in ours.items()), ""])
+
+
+def _size(folder: str) -> int:
+    """Return the bytes of the files in a folder, of which some may be renamed at this moment."""
+    size = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                size += entry.stat().st_size
+    return size
 
 
 def _is_whole(package: DebPackage) -> bool:

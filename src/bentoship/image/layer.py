@@ -120,6 +120,13 @@ def tree(root: Path, at: str, *, uid: int = 0, gid: int = 0) -> Iterator[Entry]:
             yield Entry(name, tarfile.REGTYPE, 0o755 if executable else 0o644, uid, gid, Path(one.path))
 
 
+def size_of(entries: Iterable[Entry]) -> int:
+    """Return the bytes of the files among some entries."""
+    return sum(
+        len(entry.content) if isinstance(entry.content, bytes) else entry.content.stat().st_size for entry in entries
+    )
+
+
 def tar_stream(entries: Iterable[Entry]) -> Iterator[bytes]:
     """The tar of a layer, in pieces of at most 1 MiB: entries sorted, parents added, times fixed.
 

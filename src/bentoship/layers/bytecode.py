@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bentoship.system import process
+from bentoship.system.progress import SILENT, State, StepReporter
 
 _WORKER = Path(__file__).with_name("bytecode_worker.py")
 
@@ -38,7 +40,14 @@ class Batch:
     files: tuple[Path, ...]
 
 
-def compile_trees(python: Interpreter, batches: Iterable[Batch], *, jobs: int) -> None:
+def compile_trees(
+    python: Interpreter,
+    batches: Iterable[Batch],
+    *,
+    jobs: int,
+    title: str = "compiling",
+    reporter: StepReporter = SILENT,
+) -> None:
     """Put byte-code beside every Python file, the same wherever and whenever it is made.
 
     A file that is no Python of this version (a template, Python 2) is left as it is.
@@ -47,6 +56,8 @@ def compile_trees(python: Interpreter, batches: Iterable[Batch], *, jobs: int) -
         python: a Python of the image's minor version.
         batches: what to compile; byte-code that is there already is replaced.
         jobs: how many processes share the work.
+        title: what is compiled, for people: "compiling 72 packages".
+        reporter: told how it goes on.
 
     Raises:
         ProcessError: the interpreter failed.
@@ -57,7 +68,15 @@ def compile_trees(python: Interpreter, batches: Iterable[Batch], *, jobs: int) -
         for path in batch.files
     ]
     shares = [json.dumps(share) for share in _shares(files, jobs)]
-    process.run_together([*python.args, _WORKER], shares, env=python.env, cwd=Path("/"))
+
+    def watching(workers: Sequence[process.Running]) -> AbstractContextManager[object]:
+        def state() -> State:
+            # Each writes a letter for each file.
+            return State(title, sum(len(worker.output) for worker in workers), len(files), "files")
+
+        return reporter.task(title, measure=state)
+
+    process.run_together([*python.args, _WORKER], shares, env=python.env, cwd=Path("/"), watching=watching)
 
 
 def _shares(files: Sequence[tuple[int, str, str]], number: int) -> list[list[tuple[str, str]]]:

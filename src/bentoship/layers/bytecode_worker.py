@@ -1,7 +1,7 @@
 """Compiles Python files to byte-code, the same to the byte in whichever interpreter of a minor version it runs.
 
 This runs in the interpreter of the image (Python 3.9 or later) as a script, so it imports the standard library alone.
-It reads JSON: pairs of a source file and the path that tracebacks shall show.
+It reads JSON: pairs of a source file and the path that tracebacks shall show. It writes a letter after each.
 """
 
 import sys
@@ -93,10 +93,13 @@ def main() -> None:
         try:
             content = compiled(Path(path).read_bytes(), shown_path)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-        target = Path(importlib.util.cache_from_source(path))
-        target.parent.mkdir(exist_ok=True)
-        target.write_bytes(content)
+            pass
+        else:
+            target = Path(importlib.util.cache_from_source(path))
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(content)
+        sys.stdout.write(".")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

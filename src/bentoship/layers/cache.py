@@ -77,14 +77,24 @@ class LayerCache:
         names = {digest.removeprefix("sha256:") for digest in needed}
         return 0 if limit is None else trim(self.folder, limit, names)
 
-    def write(self, entries: Iterable[Entry], title: str, kind: Kind) -> Layer:
-        """Make a layer and keep its blob, whole or not at all."""
+    def write(
+        self, entries: Iterable[Entry], title: str, kind: Kind, advance: Callable[[int], None] = lambda _: None
+    ) -> Layer:
+        """Make a layer and keep its blob, whole or not at all.
+
+        Args:
+            entries: what is in it.
+            title: what that is, for people.
+            kind: which part of the image it is.
+            advance: told how many bytes of it more are compressed.
+        """
         plain = hashlib.sha256()
 
         def hashed() -> Iterator[bytes]:
             for piece in tar_stream(entries):
                 plain.update(piece)
                 yield piece
+                advance(len(piece))
 
         descriptor = self.keep(gzip_members(hashed()))
         return Layer(descriptor, f"sha256:{plain.hexdigest()}", title, kind)
@@ -100,18 +110,20 @@ class LayerCache:
         return self.folder / "keys" / f"{key}.json"
 
 
-def measured(stream: Stream, title: str, kind: Kind) -> Layer:
-    """A layer that is not compressed and of which no blob is kept: its files are there, and are read again instead.
+def measured(stream: Stream, title: str, kind: Kind, advance: Callable[[int], None] = lambda _: None) -> Layer:
+    """Return a layer that is not compressed and of which no blob is kept: its files are read again instead.
 
     Args:
         stream: gives its tar.
         title: what is in it.
         kind: which part of the image it is.
+        advance: told how many bytes of it more are read.
     """
     digest, size = hashlib.sha256(), 0
     for piece in stream():
         digest.update(piece)
         size += len(piece)
+        advance(len(piece))
     name = f"sha256:{digest.hexdigest()}"
     return Layer(Descriptor(LAYER_TAR, name, size), name, title, kind, stream)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +46,21 @@ class Segment:
             return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}" == self.digest
 
 
-def write_segment(path: Path, entries: Iterable[Entry]) -> Segment:
+def write_segment(path: Path, entries: Iterable[Entry], advance: Callable[[int], None] = lambda _: None) -> Segment:
     """Make a segment, whole or not at all.
 
     Args:
         path: where it goes.
         entries: what is in it; not the folders that they lie in, of which each may stand in a tar but once.
+        advance: told how many bytes of it more are compressed.
     """
-    with partial_file(path.parent, gzip_members(members(entries, parents=False))) as (file, digest, size):
+
+    def counted() -> Iterator[bytes]:
+        for piece in members(entries, parents=False):
+            yield piece
+            advance(len(piece))
+
+    with partial_file(path.parent, gzip_members(counted())) as (file, digest, size):
         file.replace(path)
     return Segment(path, digest, size)
 

@@ -1,5 +1,7 @@
 """The Python packages of an image: installed by uv for the image's platform, and laid out as a virtual environment."""
 
+from __future__ import annotations
+
 import csv
 import functools
 import io
@@ -14,11 +16,14 @@ from pathlib import Path, PurePosixPath
 from uv import find_uv_bin
 
 from bentoship.errors import PackagesError
-from bentoship.image.layer import Entry, tree
+from bentoship.image.layer import Entry, size_of, tree
 from bentoship.image.platforms import ARCHITECTURES
 from bentoship.packages.requirements import address_lines, canonical_name, local_file
+from bentoship.packages.uv_output import install_state
 from bentoship.system.files import temporary_folder
-from bentoship.system.process import Completed, background, environment, run
+from bentoship.system.process import Completed, Running, background, environment, run
+from bentoship.system.progress import State, StepReporter
+from bentoship.system.text import counted
 
 VENV = "app/.venv"
 
@@ -69,15 +74,12 @@ class Distribution:
 
     @cached_property
     def size(self) -> int:
-        """Its files together, in bytes."""
-        return sum(
-            len(entry.content) if isinstance(entry.content, bytes) else entry.content.stat().st_size
-            for entry in self.entries
-        )
+        """Return the bytes of its files."""
+        return size_of(self.entries)
 
 
 @contextmanager
-def installing(bento: Path, locked: Sequence[str], target: Target, into: Path) -> Iterator[Callable[[], None]]:
+def installing(bento: Path, locked: Sequence[str], target: Target, into: Path) -> Iterator[Installation]:
     """Install a lock for the target, as `uv pip install --target` does, while something else is done.
 
     Args:
@@ -85,20 +87,43 @@ def installing(bento: Path, locked: Sequence[str], target: Target, into: Path) -
         locked: requirement lines.
         target: what they have to run on.
         into: an empty folder.
-
-    Yields: what waits for the end, and raises PackagesError when a package has no wheel or cannot be downloaded.
     """
     requirements = (bento / "env" / "python" / "requirements.txt").read_text("utf-8")
     source = "\n".join([*address_lines(requirements), *locked])
     args = ["pip", "install", "-r", "-", "--target", str(into), "--no-deps", "--no-compile-bytecode"]
     command = _command([*args, *selection(target)])
-    with background(command, env=_environment(), cwd=bento / "src", input=source) as finish:
+    with background(command, env=_environment(), cwd=bento / "src", input=source) as uv:
+        yield Installation(uv, target, into, len(locked))
 
-        def finished() -> None:
-            _checked(finish(), target)
-            (into / ".lock").unlink(missing_ok=True)
 
-        yield finished
+@dataclass(frozen=True)
+class Installation:
+    """Packages that uv is installing.
+
+    Args:
+        uv: its process.
+        target: what they have to run on.
+        into: the folder that they get into.
+        number: how many there are.
+    """
+
+    uv: Running
+    target: Target
+    into: Path
+    number: int
+
+    def finish(self) -> None:
+        """Wait until they are installed. Raises PackagesError when one has no wheel, or cannot be downloaded."""
+        _checked(self.uv.wait(), self.target)
+        (self.into / ".lock").unlink(missing_ok=True)
+
+    def state(self) -> State:
+        """Return how far uv has come."""
+        return install_state(self.uv.complaints, self.into, self.number)
+
+    def has_ended(self) -> bool:
+        """Return whether they are installed."""
+        return self.uv.has_succeeded
 
 
 @dataclass(frozen=True)
@@ -107,7 +132,7 @@ class Staged:
 
     Args:
         lines: those of a lock that they stand for.
-        folders: waits until they are there, and gives their folders, by the lines in each. Raises PackagesError.
+        folders: waits until they are installed, and gives their folders, by the lines in each. Raises PackagesError.
     """
 
     lines: Sequence[str]
@@ -115,7 +140,9 @@ class Staged:
 
 
 @contextmanager
-def staging(bento: Path, lines: Sequence[str], target: Target, scratch: Path) -> Iterator[Staged]:
+def staging(
+    bento: Path, lines: Sequence[str], target: Target, scratch: Path, reporter: StepReporter
+) -> Iterator[Staged]:
     """Install packages while something else is done; their folders go with the block.
 
     Args:
@@ -123,29 +150,41 @@ def staging(bento: Path, lines: Sequence[str], target: Target, scratch: Path) ->
         lines: of its lock.
         target: what they have to run on.
         scratch: a folder for the folders.
+        reporter: told how it goes on.
     """
     # Files with the same path would overwrite each other, and a wheel that is named by its path may be called anything.
     named = [line for line in lines if canonical_name(line) and not local_file(line, bento / "src")]
+    title = f"installing {counted(len(lines), 'package')} for {target}"
     with temporary_folder(scratch, "packages-") as folder, ExitStack() as stack:
         common = folder / "common"
         common.mkdir()
-        finish = stack.enter_context(installing(bento, named, target, common)) if named else lambda: None
+        installation = stack.enter_context(installing(bento, named, target, common)) if named else None
+        if installation:
+            stack.enter_context(reporter.task(title, measure=installation.state, ended=installation.has_ended))
 
         @functools.cache
         def folders() -> Mapping[tuple[str, ...], Path]:
-            finish()
+            if installation:
+                installation.finish()
             clashes = clashing(common)
             apart = [line for line in lines if line not in named or clashes is None or canonical_name(line) in clashes]
             found = {tuple(line for line in named if line not in apart): common}
-            for number, line in enumerate(apart):
-                alone = folder / str(number)
-                alone.mkdir()
-                with installing(bento, [line], target, alone) as finish_one:
-                    finish_one()
-                found[(line,)] = alone
+            with reporter.task(
+                f"installing {counted(len(apart), 'package')} one by one", total=len(apart), unit="packages"
+            ) as task:
+                for number, line in enumerate(apart):
+                    found[(line,)] = _installed_alone(bento, line, target, folder / str(number))
+                    task.advance(1)
             return found
 
         yield Staged(lines, folders)
+
+
+def _installed_alone(bento: Path, line: str, target: Target, into: Path) -> Path:
+    into.mkdir()
+    with installing(bento, [line], target, into) as installation:
+        installation.finish()
+    return into
 
 
 def distributions(installed: Path, target: Target) -> list[Distribution]:

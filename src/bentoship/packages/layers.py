@@ -17,7 +17,9 @@ from bentoship.layers.segments import joined
 from bentoship.packages.install import Distribution, Staged, Target, distributions, staging, with_byte_code
 from bentoship.packages.package import RECIPE, Job, Package, PackageEstimate
 from bentoship.packages.requirements import canonical_name
+from bentoship.system.progress import StepReporter
 from bentoship.system.records import key_of
+from bentoship.system.text import counted
 
 _SHARED = 24_000_000
 """Bytes; packages without layers of their own share layers of about this weight: an update of one sends not all."""
@@ -71,7 +73,7 @@ def _expected(job: Job, lines: Sequence[str], weigh: Weigh) -> list[Layer | Esti
 
 
 def package_layers(
-    job: Job, lines: Sequence[str], scratch: Path, tell: Callable[[str], None], staged: Staged | None = None
+    job: Job, lines: Sequence[str], scratch: Path, reporter: StepReporter, staged: Staged | None = None
 ) -> tuple[Layer, ...]:
     """Return the layers with the packages of a lock.
 
@@ -79,7 +81,7 @@ def package_layers(
         job: what they are made for.
         lines: of a lock.
         scratch: a folder for what is needed only meanwhile.
-        tell: called with a sentence on what takes a while, before it begins.
+        reporter: told how it goes on.
         staged: these packages, where their installation has begun already.
 
     Raises:
@@ -89,10 +91,11 @@ def package_layers(
     def make() -> list[Layer]:
         found = {line: package for line in lines if (package := job.find(line))}
         if missing := [line for line in lines if line not in found]:
-            found |= _make(job, missing, scratch, tell, staged)
-        return list(_layers(job, [found[line] for line in lines]))
+            found |= _make(job, missing, scratch, reporter, staged)
+        with reporter.task("joining packages into layers"):
+            return list(_layers(job, [found[line] for line in lines]))
 
-    return job.cache.make(job.key(*lines), lambda: _repairing(job, lines, make, tell))
+    return job.cache.make(job.key(*lines), lambda: _repairing(job, lines, make, reporter.say))
 
 
 def _repairing(
@@ -167,25 +170,26 @@ def _shared_layer(job: Job, title: str, packages: Sequence[Package]) -> Layer:
 
 
 def _make(
-    job: Job, lines: Sequence[str], scratch: Path, tell: Callable[[str], None], staged: Staged | None
+    job: Job, lines: Sequence[str], scratch: Path, reporter: StepReporter, staged: Staged | None
 ) -> dict[str, Package]:
     with ExitStack() as stack:
-        if staged is None:
-            tell(f"installing {len(lines)} packages for {job.target}")
-            staged = stack.enter_context(staging(job.bento, lines, job.target, scratch))
+        staged = staged or stack.enter_context(staging(job.bento, lines, job.target, scratch, reporter))
         folders = staged.folders()
-        tell(f"compiling them for {job.target.platform}")
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             listing = pool.submit(_installed, folders, job.target)  # while others compile
-            _compile(folders.values(), job.base.compiler(), job.target)
+            title = f"compiling {counted(len(lines), 'package')} for {job.target.platform}"
+            _compile(folders.values(), job.base.compiler(), job.target, title, reporter)
             found = {line: with_byte_code(one, job.target) if one else None for line, one in listing.result().items()}
-            # The largest first: a small one at the end leaves nobody waiting.
-            order = sorted(lines, key=lambda line: -one.size if (one := found[line]) else 0)
-            return dict(zip(order, pool.map(lambda line: job.keep(line, found[line]), order), strict=True))
+            sizes = {line: one.size if (one := found[line]) else 0 for line in lines}
+            # The largest first, so that no large one is left at the end, when one thread alone would work on it.
+            order = sorted(lines, key=lambda line: -sizes[line])
+            with reporter.task(f"compressing {counted(len(lines), 'package')}", total=sum(sizes.values())) as task:
+                made = pool.map(lambda line: job.keep(line, found[line], task.advance), order)
+                return dict(zip(order, made, strict=True))
 
 
 def _installed(folders: Mapping[tuple[str, ...], Path], target: Target) -> dict[str, Distribution | None]:
-    """The packages that lines stand for; None for one that installs nothing."""
+    """Return the packages that lines stand for; None for one that installs nothing."""
     found: dict[str, Distribution | None] = {}
     for these, folder in folders.items():
         by_name = {canonical_name(one.name): one for one in distributions(folder, target)}
@@ -198,10 +202,12 @@ def _installed(folders: Mapping[tuple[str, ...], Path], target: Target) -> dict[
     return found
 
 
-def _compile(folders: Iterable[Path], python: Interpreter, target: Target) -> None:
+def _compile(folders: Iterable[Path], python: Interpreter, target: Target, title: str, reporter: StepReporter) -> None:
     """Put byte-code beside every module, with a Python that compiles as the base's own does."""
     batches = [Batch(folder, PurePosixPath("/", target.site_packages), _modules(folder)) for folder in folders]
-    compile_trees(python, [batch for batch in batches if batch.files], jobs=os.cpu_count() or 1)
+    compile_trees(
+        python, [batch for batch in batches if batch.files], jobs=os.cpu_count() or 1, title=title, reporter=reporter
+    )
 
 
 def _modules(installed: Path) -> tuple[Path, ...]:

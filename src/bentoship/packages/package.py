@@ -1,6 +1,7 @@
 """A package that was made for an image: found again by what it was made of."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from bentoship.packages.requirements import local_file
 from bentoship.system import records
 from bentoship.system.records import key_of
 
-# Raise it when the same packages give other layers, so that those made before are made again.
+# Raise it when the same packages give other layers, so that those made before are rebuilt.
 RECIPE = "4"
 
 HEAVY = 6_000_000
@@ -115,16 +116,26 @@ class Job:
         whole = (layer is None or self.cache.has(layer)) and (segment is None or segment.is_there)
         return found if whole else None
 
-    def keep(self, line: str, installed: Distribution | None) -> Package:
-        """Return the package of a lock's line, made of what was installed for it; None for nothing."""
+    def keep(
+        self, line: str, installed: Distribution | None, advance: Callable[[int], None] = lambda _: None
+    ) -> Package:
+        """Return the package of a lock's line, made of what was installed for it.
+
+        Args:
+            line: of the lock.
+            installed: what was installed for it; None for nothing.
+            advance: told how many bytes more are compressed.
+        """
         key = self.key(line)
         if installed is None:
             package = Package("", "", 0)
         elif installed.size >= HEAVY:
-            layer = self.cache.write(installed.entries, f"package {installed.name} {installed.version}", "packages")
+            layer = self.cache.write(
+                installed.entries, f"package {installed.name} {installed.version}", "packages", advance
+            )
             package = Package(installed.name, installed.version, installed.size, layer=layer)
         else:
-            segment = write_segment(self.folder / f"{key}.gz", installed.entries)
+            segment = write_segment(self.folder / f"{key}.gz", installed.entries, advance)
             paths = frozenset(entry.path for entry in installed.entries)
             package = Package(installed.name, installed.version, installed.size, paths, segment=segment)
         records.keep(self.folder / f"{key}.json", _to_record(package))

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 _GRACE = 1.0
@@ -33,6 +34,29 @@ def map_in_order(work: Callable[[Item], Done], items: Iterable[Item], *, jobs: i
                 yield following.popleft().result()
         while following:
             yield following.popleft().result()
+
+
+@contextmanager
+def repeating(work: Callable[[], None], every: float) -> Iterator[None]:
+    """Do a work again and again in a thread as long as the block lasts.
+
+    Args:
+        work: what to do.
+        every: seconds before each time.
+    """
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(every):
+            work()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def in_parallel(

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bentoship.errors import ProcessError
 
@@ -34,6 +34,45 @@ class Completed:
         """Return the end of what it complained about, for an error message."""
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return " ".join(lines[-3:]) or f"exit code {self.code}"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A program in the background.
+
+    Args:
+        child: its process.
+        stdout, stderr: the files that it writes to.
+    """
+
+    child: subprocess.Popen[Any]
+    stdout: IO[bytes]
+    stderr: IO[bytes]
+
+    def wait(self) -> Completed:
+        """Return how it ended, once it has."""
+        code = self.child.wait()
+        return Completed(code, self.output, self.complaints)
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Return whether it has come to a good end."""
+        return self.child.poll() == 0
+
+    @property
+    def output(self) -> str:
+        """Return what it has written to stdout until now."""
+        return _content(self.stdout)
+
+    @property
+    def complaints(self) -> str:
+        """Return what it has written to stderr until now."""
+        return _content(self.stderr)
+
+
+def _content(file: IO[bytes]) -> str:
+    # pread leaves alone where the program goes on to write, which seeking and reading here would move.
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
 
 def environment(
@@ -98,25 +137,38 @@ def run(
 
 
 def run_together(
-    args: Sequence[str | Path], inputs: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None
+    args: Sequence[str | Path],
+    inputs: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    watching: Callable[[Sequence[Running]], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> None:
     """Run a program several times at once, each with an input of its own.
+
+    Args:
+        args: the program and its arguments.
+        inputs: what each reads.
+        env: its whole environment.
+        cwd: the folder that it runs in; ours when it is None.
+        watching: given all of them once they run; they end within the block of what it returns.
 
     Raises:
         ProcessError: it is not there, or one of them failed. All have ended then, as they have on an interrupt.
     """
-    with contextlib.ExitStack() as running:
-        waits = [running.enter_context(background(args, env=env, cwd=cwd, input=text)) for text in inputs]
-        for wait in waits:
-            done = wait()
-            if done.code:
-                raise ProcessError(f"Run {Path(args[0]).name}", done.last_lines)
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(background(args, env=env, cwd=cwd, input=text)) for text in inputs]
+        with watching(running):
+            for one in running:
+                done = one.wait()
+                if done.code:
+                    raise ProcessError(f"Run {Path(args[0]).name}", done.last_lines)
 
 
 @contextlib.contextmanager
 def background(
     args: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None, input: str = ""
-) -> Iterator[Callable[[], Completed]]:
+) -> Iterator[Running]:
     """Run a program in the background; it is ended with the block, if it has not come to its end.
 
     Args:
@@ -125,7 +177,7 @@ def background(
         cwd: the folder that it runs in; ours when it is None.
         input: what it reads.
 
-    Yields: a function that waits for its end and returns how that was. Raises: ProcessError when it is not there.
+    Raises: ProcessError when it is not there.
     """
     with contextlib.ExitStack() as open_files:
         # Files, not pipes, which nobody empties while the program is not waited for.
@@ -133,14 +185,7 @@ def background(
         stdin.write(input.encode())
         stdin.seek(0)
         child = open_files.enter_context(_running(args, env, cwd, stdin=stdin, stdout=stdout, stderr=stderr))
-
-        def wait() -> Completed:
-            code = child.wait()
-            for file in (stdout, stderr):
-                file.seek(0)
-            return Completed(code, *(file.read().decode(errors="replace") for file in (stdout, stderr)))
-
-        yield wait
+        yield Running(child, stdout, stderr)
 
 
 def stream(

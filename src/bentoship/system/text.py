@@ -17,3 +17,29 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, with their noun in the plural unless there is one: 1 package, 72 packages."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def amount(done: int, total: int | None, unit: str) -> str:
+    """Return how much of something is done: 12.3 of 25.3 MB, 31 of 72 packages; what is done alone without a total.
+
+    Args:
+        done: in the unit.
+        total: in the unit; None where it is not known.
+        unit: "bytes", or what is counted, in the plural.
+    """
+    done = done if total is None else min(done, total)  # what is compressed has headers, too, which totals leave out
+    if unit != "bytes":
+        return f"{done} {unit}" if total is None else f"{done} of {total} {unit}"
+    if total is None:
+        return size(done)
+    whole = size(total)
+    name = whole.partition(" ")[2]
+    return f"{done} of {whole}" if name == "B" else f"{done / _SCALES[name]:.1f} of {whole}"
+
+
+_SCALES = {"kB": 1e3, "MB": 1e6, "GB": 1e9}

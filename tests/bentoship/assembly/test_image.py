@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bentoship.assembly.image import model_layer
 from bentoship.bases import Base
 from bentoship.bento import Bento, Env
 from bentoship.errors import UnsupportedBentoError
@@ -19,6 +20,7 @@ from bentoship.image.layer import MTIME, Entry
 from bentoship.image.manifest import Image
 from bentoship.layers.cache import LayerCache
 from tests.support.golden import as_document, golden
+from tests.support.reporting import Told
 from tests.support.synthetic import assembled, laid_out
 from tests.support.wheels import make_requirements, make_wheel
 
@@ -174,6 +176,22 @@ def test_a_model_that_does_not_shrink_is_not_compressed(bento: Bento, base: Base
     types = {layer.title: layer.descriptor.media_type.rpartition(".")[2] for layer in image.layers}
     assert types["model stars:v1"] == "tar"
     assert types["source echo:one"] == "tar+gzip"
+
+
+@pytest.mark.parametrize(("content", "doing"), [(bytes(300_000), "compressing"), (None, "reading")])
+def test_a_model_tells_how_far_it_is(bento: Bento, tmp_path: Path, content: bytes | None, doing: str) -> None:
+    """Whether it is compressed or only read for its digest; what is found again tells nothing."""
+    import random
+
+    model, cache, told = bento.models[0], LayerCache(tmp_path / "cache"), Told()
+    (model.path / "weights.bin").write_bytes(content or random.Random(1).randbytes(300_000))
+    (layer,) = model_layer(model, cache, told)
+    assert told.titles == [f"{doing} model stars:v1"]
+    total = sum(file.stat().st_size for file in model.path.rglob("*") if file.is_file())
+    assert told.tasks[0].total == total
+    assert told.tasks[0].done >= total
+    (again,) = model_layer(model, cache, told)
+    assert (again.descriptor, len(told.titles)) == (layer.descriptor, 1)
 
 
 def test_what_needs_a_dockerfile_is_refused_whole(bento: Bento, base: Base, tmp_path: Path) -> None:

@@ -14,15 +14,20 @@ from bentoship.bases.debian import DebianSource
 from bentoship.errors import BaseImageError
 from bentoship.layers.cache import LayerCache
 from tests.support.cache import needs_apt, with_packages
+from tests.support.reporting import Told
 
 pytestmark = needs_apt
 
 
 def test_it_is_found_when_it_was_waited_for(tmp_path: Path, offered: str) -> None:
-    """As this process would have made it."""
-    cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
-    with debian_in_background(cache, python=offered, platform="linux/amd64", layers=layers) as finish:
+    """As this process would have made it; until then it tells how far it has come."""
+    cache, layers, told = with_packages(tmp_path), LayerCache(tmp_path / "layers"), Told()
+    with debian_in_background(cache, python=offered, platform="linux/amd64", layers=layers, reporter=told) as finish:
         finish()
+    assert told.titles == ["assembling a base from Debian's packages for linux/amd64"]
+    (last,) = told.tasks
+    assert (last.title, last.unit, told.over) == ("compressing the base system", "bytes", [True])
+    assert last.total
     outline = DebianSource(cache, offered, layers).outline("linux/amd64")
     assert outline.base == DebianSource(cache, offered, layers).make("linux/amd64")
 
@@ -30,10 +35,12 @@ def test_it_is_found_when_it_was_waited_for(tmp_path: Path, offered: str) -> Non
 def test_a_base_that_cannot_be_had_is_told_by_who_waits(tmp_path: Path) -> None:
     """In the words of the process that tried, with the hint."""
     cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
-    ahead = debian_in_background(cache, python="3.5", platform="linux/amd64", layers=layers)
+    told = Told()
+    ahead = debian_in_background(cache, python="3.5", platform="linux/amd64", layers=layers, reporter=told)
     with ahead as finish, pytest.raises(BaseImageError, match=r"have Python 3\.") as caught:
         finish()
     assert "python_version" in caught.value.hint
+    assert told.over == [False]
 
 
 def test_what_the_system_refuses_is_told_by_who_waits(tmp_path: Path, offered: str) -> None:

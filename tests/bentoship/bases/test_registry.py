@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,9 @@ from bentoship.image.layer import Entry, symlink, tar_stream, tree
 from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.progress import SILENT, StepReporter
 from tests.support.cache import needs_apt
+from tests.support.reporting import Told
 
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
@@ -105,10 +106,10 @@ def pull(
     *,
     python: str = "3.11",
     platform: str = "linux/amd64",
-    tell: Callable[[str], None] = lambda _: None,
+    reporter: StepReporter = SILENT,
 ) -> Base:
     layout = LayoutStore(cache / "layers")
-    return RegistrySource(image, python, RegistryStore(image), cache, layout, tell).make(platform)
+    return RegistrySource(image, python, RegistryStore(image), cache, layout, reporter).make(platform)
 
 
 def test_layers_and_settings_are_taken_over(repository: ImageReference, tmp_path: Path) -> None:
@@ -138,9 +139,9 @@ def test_platform_is_chosen_from_an_index(repository: ImageReference, tmp_path: 
     base = pull(repository.with_tag("1"), tmp_path, platform="linux/arm64")
     assert (base.rootfs / "etc" / "arm").exists()
     assert base.origin == {"image": repository.repository, "digest": index.digest}
-    told: list[str] = []
-    assert pull(repository.with_tag("1"), tmp_path, platform="linux/arm64", tell=told.append) == base
-    assert f"pin it: {repository.with_tag('1')}@{index.digest}" in told[-1]
+    told = Told()
+    assert pull(repository.with_tag("1"), tmp_path, platform="linux/arm64", reporter=told) == base
+    assert f"pin it: {repository.with_tag('1')}@{index.digest}" in told.said[-1]
     pinned = pull(repository.with_digest(index.digest), tmp_path, platform="linux/arm64")
     assert (pinned.layers, pinned.origin) == (base.layers, base.origin)
 
@@ -195,9 +196,14 @@ def test_pinned_base_is_asked_for_once(repository: ImageReference, tmp_path: Pat
     """A digest never means anything else, so no registry is needed for it again."""
     amd = push(repository, SYSTEM)
     image = repository.with_digest(push_index(repository, INDEX, "", amd64=amd).digest)
-    told: list[str] = []
-    first = pull(image, tmp_path, tell=told.append)
-    assert told == [f"on the base {image} for linux/amd64"]
+    told = Told()
+    first = pull(image, tmp_path, reporter=told)
+    assert told.said == [f"on the base {image} for linux/amd64"]
+    name = f"{image} for linux/amd64"
+    assert told.titles == [f"looking up {image}", f"pulling {name}", f"unpacking {name}"]
+    pulled = told.tasks[1]
+    assert pulled.done == pulled.total
+    assert pulled.done > sum(layer.size for layer in first.layers)
     gone = replace(image, host="127.0.0.1:9")
     assert replace(pull(gone, tmp_path), origin={}, layers=()) == replace(first, origin={}, layers=())
 

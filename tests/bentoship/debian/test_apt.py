@@ -19,7 +19,9 @@ import pytest
 from bentoship.debian import apt
 from bentoship.debian.apt import Apt
 from bentoship.errors import BaseImageError
+from bentoship.system.progress import State
 from tests.support.cache import kept, needs_apt, of_run
+from tests.support.reporting import Told
 
 pytestmark = needs_apt
 
@@ -124,7 +126,9 @@ def test_damaged_package_is_downloaded_again(folder: Path, tmp_path: Path) -> No
             (tmp_path / state.name).symlink_to(state)
     [package] = Apt(tmp_path).resolve(["netbase"], dependencies=False)
     package.path.write_bytes(b"x" * package.size)
-    Apt(tmp_path).fetch([package])
+    told = Told()
+    Apt(tmp_path, told).fetch([package])
+    assert told.tasks == [State("downloading Debian packages", package.size, package.size)]
     assert hashlib.sha256(package.path.read_bytes()).hexdigest() == package.sha256
 
 

@@ -16,6 +16,8 @@ from uv import find_uv_bin
 
 from bentoship.layers import bytecode_worker
 from bentoship.layers.bytecode import Batch, Interpreter, compile_trees
+from bentoship.system.progress import State
+from tests.support.reporting import Told
 
 HERE = Interpreter((sys.executable, "-I", "-S"), {"LC_ALL": "C.UTF-8"})
 PYC = f"__pycache__/{{}}.{sys.implementation.cache_tag}.pyc"
@@ -58,6 +60,14 @@ def compiled(root: Path, at: str = "/app", *, jobs: int = 1, python: Interpreter
     """The byte-code made for a folder, by path."""
     compile_trees(python, [Batch(root, PurePosixPath(at), tuple(root.rglob("*.py")))], jobs=jobs)
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.pyc")}
+
+
+def test_each_file_counts(library: Path) -> None:
+    """What is no Python, too: it has been looked at."""
+    (library / "template.py").write_text("{{ name }} = ?")
+    files, told = tuple(library.rglob("*.py")), Told()
+    compile_trees(HERE, [Batch(library, PurePosixPath("/app"), files)], jobs=2, title="compiling it", reporter=told)
+    assert told.tasks == [State("compiling it", len(files), len(files), "files")]
 
 
 def code_of(content: bytes) -> CodeType:

@@ -26,8 +26,8 @@ def wheels(tmp_path: Path) -> Path:
 
 def install(bento: Path, lines: Sequence[str], into: Path, target: Target = TARGET) -> None:
     """Install to the end."""
-    with packages.installing(bento, lines, target, into) as finish:
-        finish()
+    with packages.installing(bento, lines, target, into) as installation:
+        installation.finish()
 
 
 def installed(tmp_path: Path, bento: Path, target: Target = TARGET) -> dict[str, Entry]:

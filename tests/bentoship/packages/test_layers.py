@@ -22,6 +22,8 @@ from bentoship.packages.install import Target
 from bentoship.packages.layers import expected_layers, made_layers, package_layers, shared
 from bentoship.packages.package import Job, Package
 from bentoship.system import records
+from bentoship.system.progress import State
+from tests.support.reporting import Told
 from tests.support.synthetic import PYTHON
 from tests.support.wheels import make_requirements, make_wheel
 
@@ -38,12 +40,12 @@ def job(base: Base, tmp_path: Path) -> Job:
     return Job(bento, base, Target("linux/amd64", PYTHON, base.facts.glibc), LayerCache(tmp_path / "cache"))
 
 
-def made(job: Job, lines: Sequence[str], tmp_path: Path) -> tuple[tuple[Layer, ...], list[str]]:
+def made(job: Job, lines: Sequence[str], tmp_path: Path) -> tuple[tuple[Layer, ...], Told]:
     """The layers, and what was told meanwhile."""
-    told: list[str] = []
+    told = Told()
     scratch = tmp_path / "scratch"
     scratch.mkdir(exist_ok=True)
-    return package_layers(job, lines, scratch, told.append), told
+    return package_layers(job, lines, scratch, told), told
 
 
 def elsewhere(job: Job, tmp_path: Path) -> Job:
@@ -92,7 +94,18 @@ def test_only_what_changed_is_installed(job: Job, tmp_path: Path) -> None:
     make_wheel(tmp_path / "wheels", "other", "2.0")
     lines = ["one==1.0", "other==2.0", "third==1.0"]
     layers, told = made(job, lines, tmp_path)
-    assert any("installing 1 packages" in text for text in told)
+    assert told.titles == [
+        f"installing 1 package for {job.target}",
+        "installing 0 packages one by one",
+        "compiling 1 package for linux/amd64",
+        "compressing 1 package",
+        "joining packages into layers",
+    ]
+    installed, _, compiled, compressed, _ = told.tasks
+    assert (installed, told.over[0]) == (State("installing 1 package", 1, 1, "packages"), True)
+    assert compiled.done == compiled.total == 1
+    assert compressed.total
+    assert compressed.done >= compressed.total
     assert layers == made(elsewhere(job, tmp_path), lines, tmp_path)[0]
 
 
@@ -135,7 +148,7 @@ def test_packages_with_a_file_in_common_are_kept_apart(job: Job, tmp_path: Path)
     for line in lines:
         made(job, [line], tmp_path)
     layers, told = made(job, lines, tmp_path)
-    assert not told
+    assert (told.said, told.titles) == ([], ["joining packages into layers"])
     again, _ = made(elsewhere(job, tmp_path), lines, tmp_path)
     assert layers == again
     assert [layer.title for layer in layers] == ["packages", "packages, level 2"]

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from bentoship.system.parallel import in_parallel, map_in_order
+from bentoship.system.parallel import in_parallel, map_in_order, repeating
 
 
 def test_results_come_in_the_order_of_the_items() -> None:
@@ -110,3 +110,25 @@ def test_a_failure_ahead_is_raised_in_its_turn() -> None:
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_a_work_is_repeated_as_long_as_the_block_lasts() -> None:
+    """In one other thread, which is gone afterwards."""
+    threads: list[threading.Thread] = []
+    with repeating(lambda: threads.append(threading.current_thread()), 0.001):
+        end = time.monotonic() + 10
+        while len(threads) < 3:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+    (thread,) = set(threads)
+    assert thread is not threading.current_thread()
+    assert not thread.is_alive()
+
+
+def test_a_work_is_not_repeated_before_its_time() -> None:
+    """What is over at once never has it done, and does not wait for it."""
+    done: list[int] = []
+    began = time.monotonic()
+    with repeating(lambda: done.append(1), 30):
+        pass
+    assert (done, time.monotonic() - began < 10) == ([], True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,9 +37,25 @@ def test_a_program_that_fails_is_told_by_its_last_words() -> None:
 def test_a_program_runs_in_the_background() -> None:
     """It gets its input, and tells how it ended when it is asked; much output does not stop it."""
     script = "import sys; print(sys.stdin.read() * 100_000); sys.exit('no luck')"
-    with process.background(python(script), env={}, input="word") as finish:
-        done = finish()
+    with process.background(python(script), env={}, input="word") as running:
+        done = running.wait()
     assert (done.code, len(done.stdout), done.stderr) == (1, 400_001, "no luck\n")
+
+
+def test_what_a_program_in_the_background_has_written_is_known() -> None:
+    """While it runs, and without getting in the way of what it writes next; so is whether it has ended well."""
+    script = "echo one; echo what >&2; sleep 1; echo two"
+    with process.background(["sh", "-c", script], env={"PATH": "/usr/bin:/bin"}) as running:
+        deadline = time.monotonic() + 10
+        while not (running.output and running.complaints):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert (running.output, running.complaints, running.has_succeeded) == ("one\n", "what\n", False)
+        assert running.wait().stdout == "one\ntwo\n"
+        assert running.has_succeeded
+    with process.background(python("raise SystemExit(1)"), env={}) as failing:
+        failing.wait()
+        assert not failing.has_succeeded
 
 
 def test_a_program_in_the_background_ends_with_the_block(tmp_path: Path) -> None:
@@ -163,3 +181,17 @@ def test_together_each_has_its_input(tmp_path: Path) -> None:
     texts = [name + "x" * 300_000 for name in ("one", "two")]
     process.run_together([sys.executable, "-c", code], texts, env=process.environment(), cwd=tmp_path)
     assert {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()} == {"one": "300003", "two": "300003"}
+
+
+def test_together_they_are_watched_until_all_have_ended() -> None:
+    """What watches them may look at what they write, to the last."""
+    written: list[str] = []
+
+    @contextmanager
+    def watching(running: Sequence[process.Running]) -> Iterator[None]:
+        yield
+        written.extend(one.output for one in running)
+
+    code = "import sys; print(sys.stdin.read())"
+    process.run_together([sys.executable, "-c", code], ["a", "b"], env=process.environment(), watching=watching)
+    assert written == ["a\n", "b\n"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bentoship.system.text import duration, size
+from bentoship.system.text import amount, counted, duration, size
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,25 @@ def test_sizes_are_for_people(count: float, text: str) -> None:
 def test_times_are_for_people(seconds: float, text: str) -> None:
     """As rough as an estimate is."""
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "unit", "text"),
+    [
+        (12_300_000, 25_300_000, "bytes", "12.3 of 25.3 MB"),
+        (900, 1_200_000_000, "bytes", "0.0 of 1.2 GB"),
+        (3, 12, "bytes", "3 of 12 B"),
+        (30_000, 25_000, "bytes", "25.0 of 25.0 kB"),
+        (4_000_000, None, "bytes", "4.0 MB"),
+        (31, 72, "packages", "31 of 72 packages"),
+        (31, None, "packages", "31 packages"),
+    ],
+)
+def test_what_is_done_is_told_in_the_unit_of_all(done: int, total: int | None, unit: str, text: str) -> None:
+    """And never more than all."""
+    assert amount(done, total, unit) == text
+
+
+def test_one_is_no_plural() -> None:
+    """Of nothing there are many."""
+    assert [counted(number, "package") for number in (0, 1, 2)] == ["0 packages", "1 package", "2 packages"]

@@ -1,0 +1,34 @@
+"""How far an installation by uv has come, told by what uv writes and by what is there."""
+
+import os
+import re
+from pathlib import Path
+
+from bentoship.system.progress import State
+from bentoship.system.text import counted
+
+# uv names the wheels that are worth it, of a megabyte or more: "Downloading numpy (16.1MiB)", " Downloaded numpy".
+_BEGUN = re.compile(r"^ *Downloading (\S+) \(([\d.]+)(B|KiB|MiB|GiB)\)$", re.MULTILINE)
+_ENDED = re.compile(r"^ *Downloaded (\S+)$", re.MULTILINE)
+_SCALES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def install_state(written: str, into: Path, number: int) -> State:
+    """Return how far `uv pip install --target` has come.
+
+    uv does not tell how much of a wheel has arrived, so a wheel counts once it is complete.
+
+    Args:
+        written: what uv has written to stderr until now, without progress bars.
+        into: the folder that it installs into.
+        number: of packages.
+    """
+    sizes = {name: int(float(figure) * _SCALES[unit]) for name, figure, unit in _BEGUN.findall(written)}
+    arrived = set(_ENDED.findall(written))
+    if missing := sorted(sizes.keys() - arrived, key=lambda name: -sizes[name]):
+        done = sum(size for name, size in sizes.items() if name in arrived)
+        return State(f"downloading {', '.join(missing)}", done, sum(sizes.values()))
+    if "Resolved " not in written:
+        return State(f"looking up {counted(number, 'package')}")
+    installed = sum(name.endswith(".dist-info") for name in os.listdir(into))  # noqa: PTH208 - texts will do
+    return State(f"installing {counted(number, 'package')}", installed, number, "packages")
