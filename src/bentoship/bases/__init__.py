@@ -26,7 +26,7 @@ class Base:
         config: the `config` object of its image configuration (Env, Labels, Healthcheck, …).
         platform: such as "linux/amd64".
         facts: what its files tell, which need not be looked at for that.
-        rootfs: a folder with its files unpacked, to look at; somebody may have changed it since.
+        rootfs: a folder with its files unpacked, to look at; it may have been changed since.
         origin: what it was made of: an image and its digest, or each Debian package with its version and hash.
         compiler: gives a Python that compiles as the base's own does, and runs here, or raises BaseImageError; files
             of the base that were changed since are made again for it.
@@ -42,7 +42,7 @@ class Base:
 
     @property
     def outline(self) -> Outline:
-        """Return what a source says of a base that is there."""
+        """Return the outline of this base."""
         return Outline(self.platform, self.layers, self.facts.glibc, self.origin, self)
 
 
@@ -55,7 +55,7 @@ class Outline:
         layers: those that it has or will have, lowest first.
         glibc: the minor version of its C library, 36 for 2.36; None where only its files tell.
         origin: what it is made of, as `Base.origin`; empty where only its layers are known.
-        base: the base itself, where it is there already.
+        base: the base itself, where it exists already.
     """
 
     platform: str
@@ -72,7 +72,7 @@ class BaseSource(Protocol):
         """Return what is known of the base, without making or downloading anything large. Raises BaseImageError."""
 
     def make(self, platform: str) -> Base:
-        """Return the base for a platform, made or pulled unless it is there. Raises BaseImageError."""
+        """Return the base for a platform, made or pulled unless it exists. Raises BaseImageError."""
 
 
 def choose_base(setting: str, bentofile: str, python: str, *, has_apt: bool) -> str:

@@ -151,7 +151,7 @@ class _Plan:
             make_once(self.rootfs, lambda folder: self._fill(folder, twin))
 
     def _fill(self, folder: Path, twin: Path | None) -> None:
-        from bentoship.bases import debian_making  # not for one that is there
+        from bentoship.bases import debian_making  # not for a base that exists
 
         self.apt.fetch(self.debs, architecture=ARCHITECTURES[self.platform].debian)
         debian_making.unpack_all(self.debs, folder, self.apt.reporter)
@@ -160,7 +160,7 @@ class _Plan:
     def _layers(self, title: str, layers: LayerCache) -> list[Layer]:
         from bentoship.bases import debian_making
 
-        self._make()  # somebody may have changed the files since
+        self._make()  # the files may have been changed since
         entries = list(debian_making.entries(self.rootfs))
         with self.apt.reporter.task("compressing the base system", total=size_of(entries)) as task:
             return [layers.write(entries, title, "base", task.advance)]

@@ -23,7 +23,7 @@ _UNWANTED = re.compile(
 
 
 def is_wanted(path: str) -> bool:
-    """Whether a file or folder of a package belongs into a base; its path has no slash in front."""
+    """Return whether a file or folder of a package belongs into a base; its path has no slash in front."""
     return not _UNWANTED.match(path)
 
 
@@ -64,7 +64,7 @@ def _links(rootfs: Path) -> Iterator[tuple[str, str]]:
 
 
 def _users(rootfs: Path) -> dict[str, bytes]:
-    """The user database as base-passwd would set it up, nobody having a password."""
+    """Return the user database as base-passwd would set it up, with no password for any user."""
     master = rootfs / "usr" / "share" / "base-passwd"
     users = (master / "passwd.master").read_text("ascii").splitlines()
     groups = (master / "group.master").read_text("ascii").splitlines()
@@ -87,7 +87,7 @@ def _settings(rootfs: Path) -> dict[str, bytes]:
 
 
 def _status(packages: Mapping[str, Mapping[str, bytes]]) -> dict[str, bytes]:
-    """What is installed, as scanners of images without dpkg look for it."""
+    """Return the list of what is installed, as scanners look for it in images without dpkg."""
     endings = {"control": "", "md5sums": ".md5sums"}
     return {
         f"var/lib/dpkg/status.d/{name}{endings[kind]}": content

@@ -19,7 +19,7 @@ class Facts:
     Args:
         python: where its Python is.
         glibc: the minor version of its C library: 36 for 2.36.
-        release: what it calls itself ("Debian GNU/Linux 12 (bookworm)"); empty where nobody asks.
+        release: what it calls itself ("Debian GNU/Linux 12 (bookworm)"); empty where it does not matter.
         users: the texts of passwd, group, shadow and gshadow in its /etc, those that it has.
     """
 
@@ -30,7 +30,7 @@ class Facts:
 
     @classmethod
     def of(cls, rootfs: Path, python: PurePosixPath, release: str = "") -> Facts:
-        """Those of a base.
+        """Return the facts of a base.
 
         Args:
             rootfs: its files.
@@ -49,7 +49,7 @@ class Facts:
 
     @classmethod
     def read(cls, file: Path) -> Facts | None:
-        """Those that were kept; None when there are none, or they are not as they were kept."""
+        """Return the facts that a file holds; None when it is missing or damaged."""
         data = records.read(file)
         return data and cls(PurePosixPath(data["python"]), data["glibc"], data["release"], data["users"])
 
@@ -62,7 +62,7 @@ _GLIBC = rb"GNU C Library .*version 2\.(\d+)"
 
 
 def _glibc(rootfs: Path) -> int:
-    """The minor version of a base's GNU C library, as the library itself tells it."""
+    """Return the minor version of a base's GNU C library, as the library itself states it."""
     roots = [resolve(rootfs, place) for place in ("lib", "lib64", "usr/lib", "usr/lib64")]
     folders = [folder for root in roots for folder in (root, *sorted(root.glob("*")))]
     for folder in folders:

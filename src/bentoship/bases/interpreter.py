@@ -22,7 +22,7 @@ _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBY
 
 
 def find_python(rootfs: Path, version: str, path_env: str) -> PurePosixPath:
-    """Where the Python of a minor version lies in an image, links resolved.
+    """Return where the Python of a minor version is in an image, links resolved.
 
     Args:
         rootfs: the image's files.
@@ -47,12 +47,12 @@ def find_python(rootfs: Path, version: str, path_env: str) -> PurePosixPath:
 
 
 def host_platform() -> str:
-    """What this machine runs the programs of, such as "linux/amd64"; empty when that is none that images are for."""
+    """Return the platform whose programs this machine runs, such as "linux/amd64"; empty when no image is for it."""
     return platform_of(platform.machine()) or "" if sys.platform == "linux" else ""
 
 
 def exact_version(rootfs: Path, python: PurePosixPath, version: str) -> str:
-    """Which Python a base has, as its program or library says, whatever machine it is for: "3.11.2".
+    """Return which Python a base has, as its program or library states, whatever machine it is for: "3.11.2".
 
     Args:
         rootfs: the base's files.
@@ -74,7 +74,7 @@ def exact_version(rootfs: Path, python: PurePosixPath, version: str) -> str:
 
 
 def compiler(rootfs: Path, python: PurePosixPath, *, version: str, platform: str, twin: Path | None) -> Interpreter:
-    """What compiles here as a base's Python would: that itself, by its own loader; else another one of its version.
+    """Return what compiles here as a base's Python would: that itself, by its own loader, else one of its version.
 
     It has to be the very version, since two patch versions may compile a file differently: what an image holds then
     follows from its base and not from this machine. On the machine byte-code does not depend.
@@ -110,7 +110,7 @@ def _own(rootfs: Path, python: PurePosixPath) -> Interpreter:
 
 
 def _loader(executable: Path) -> str:
-    """The loader that a 64-bit program names (man 5 elf, PT_INTERP)."""
+    """Return the loader that a 64-bit program names (man 5 elf, PT_INTERP)."""
     with executable.open("rb") as stream:
         head = stream.read(64)
         if head[:6] == b"\x7fELF\2\1":

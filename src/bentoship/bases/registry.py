@@ -62,7 +62,7 @@ class RegistrySource:
         """Return the base if it was pulled, else the layers that it has in the registry.
 
         Raises:
-            BaseImageError: the image can't be had, or isn't for the platform.
+            BaseImageError: the image can't be pulled, or isn't for the platform.
         """
         doing = self._doing(platform)
         with _failing(doing):
@@ -77,7 +77,7 @@ class RegistrySource:
         """Return the base, pulled unless it was pulled before.
 
         Raises:
-            BaseImageError: the image can't be had, isn't for the platform, or lacks what a Bento needs.
+            BaseImageError: the image can't be pulled, isn't for the platform, or lacks what a Bento needs.
         """
         self.reporter.say(f"on the base {self.image} for {platform}")
         doing = self._doing(platform)
@@ -102,7 +102,7 @@ class RegistrySource:
 
     @cached_property
     def _root(self) -> Descriptor:
-        """What the name stands for: an image, or an index of images for several platforms."""
+        """Return what the name stands for: an image, or an index of images for several platforms."""
         if self.image.digest is not None:
             with suppress(StoreError):
                 return self.layout.resolve(self.image.digest)

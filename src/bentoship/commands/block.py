@@ -19,7 +19,7 @@ HEIGHT = 8
 """Lines at most."""
 
 _MARGIN = 4
-"""Columns that stay free at the right, where a terminal shows the ^C that somebody types."""
+"""Columns that stay free at the right, where the terminal shows the ^C of an interrupt."""
 
 _NARROW = 60
 """Columns; with fewer there is no room for bars."""

@@ -1,1 +1,1 @@
-"""Debian's packages without root: resolved and downloaded by the host's own apt, unpacked into folders of ours."""
+"""Debian's packages without root: resolved and downloaded by the host's own apt, unpacked into separate folders."""

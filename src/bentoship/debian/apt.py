@@ -23,7 +23,7 @@ from bentoship.system.files import file_lock
 from bentoship.system.progress import SILENT, State, StepReporter
 
 _FRESH_FOR = 24 * 3600.0
-"""How long the lists of packages are believed, in seconds: security updates come in within a day."""
+"""Seconds for which lists of packages are used before they are refreshed: security updates come in within a day."""
 
 WITHOUT_APT = "Set BASE_IMAGE=python:3.11-slim."
 
@@ -51,7 +51,7 @@ class DebPackage:
         sha256: of the .deb file, in hex, from lists whose signature apt has checked.
         size: of the .deb file, in bytes.
         path: where the .deb file lies once it is downloaded.
-        uri: where everybody may have it; None where it takes an account, or is not on the web.
+        uri: where it can be downloaded anonymously; None where that takes an account, or it is not on the web.
     """
 
     name: str
@@ -117,20 +117,20 @@ class Apt:
     def download(
         self, names: Sequence[str], *, architecture: str | None = None, dependencies: bool = True
     ) -> list[DebPackage]:
-        """Return the same packages as `resolve` gives, their .deb files being there and checked."""
+        """Return the packages that `resolve` gives, with their .deb files downloaded and checked."""
         packages = self.resolve(names, architecture=architecture, dependencies=dependencies)
         self.fetch(packages, architecture=architecture)
         return packages
 
     def fetch(self, packages: Sequence[DebPackage], *, architecture: str | None = None) -> None:
-        """Download those of the packages whose .deb files aren't there, or are damaged.
+        """Download those of the packages whose .deb files are missing or damaged.
 
         Args:
             packages: of what `resolve` gave.
             architecture: what they were resolved for.
 
         Raises:
-            BaseImageError: apt can't have them.
+            BaseImageError: apt can't download them.
         """
         debs = self.folder / "debs"
         debs.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ class Apt:
                 with self.reporter.task(title, measure=lambda: State(title, _size(partial), total)):
                     state.download(f"Download {len(missing)} of Debian's packages", missing, Path(partial))
             except BaseImageError:
-                # Perhaps a package was replaced since the lists were made: the next run shall ask for new ones.
+                # A package may have been replaced since the lists were made: the next run refreshes them.
                 state.outdate()
                 raise
             for package in missing:
@@ -291,7 +291,7 @@ def _size(folder: str) -> int:
 
 
 def _is_whole(package: DebPackage) -> bool:
-    """Return whether a .deb file is there, and is what the lists say."""
+    """Return whether a .deb file exists, and matches the lists."""
     if not package.path.is_file() or package.path.stat().st_size != package.size:
         return False
     with package.path.open("rb") as stream:

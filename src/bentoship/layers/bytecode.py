@@ -54,7 +54,7 @@ def compile_trees(
 
     Args:
         python: a Python of the image's minor version.
-        batches: what to compile; byte-code that is there already is replaced.
+        batches: what to compile; existing byte-code is replaced.
         jobs: how many processes share the work.
         title: what is compiled, for people: "compiling 72 packages".
         reporter: told how it goes on.

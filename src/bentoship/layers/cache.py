@@ -25,11 +25,11 @@ class LayerCache:
     folder: Path
 
     def blob(self, descriptor: Descriptor) -> Path:
-        """Where a blob lies, or would lie."""
+        """Return where a blob is, or would be."""
         return self.folder / "blobs" / "sha256" / descriptor.hex
 
     def find(self, key: str, *, stream: Stream | None = None) -> tuple[Layer, ...] | None:
-        """The layers that were made for a key; None when there are none, or a blob is gone or cut short.
+        """Return the layers that were made for a key; None when there are none, or a blob is missing or truncated.
 
         Args:
             key: over all that they are made of.
@@ -42,13 +42,13 @@ class LayerCache:
         return layers if all(map(self.has, layers)) else None
 
     def has(self, layer: Layer) -> bool:
-        """Whether a layer's blob is there, by its size at least, or can be made again."""
+        """Return whether a layer's blob exists in its full size, or can be made from its files."""
         return layer.stream is not None or is_present(self.blob(layer.descriptor), layer.descriptor.size)
 
     def make(
         self, key: str, layers: Callable[[], Iterable[Layer]], *, stream: Stream | None = None
     ) -> tuple[Layer, ...]:
-        """The layers for a key, made unless they are there. Takes what `find` does."""
+        """Return the layers for a key, made unless they are cached. Takes what `find` does."""
         if found := self.find(key, stream=stream):
             return found
         made = tuple(layers())
@@ -62,11 +62,11 @@ class LayerCache:
 
     @property
     def size(self) -> int:
-        """The bytes that nothing but the cache has; what the images of projects have, too, takes no room of its own."""
+        """Return the bytes that only the cache holds; what images of projects hold, too, takes no room of its own."""
         return sum(file.size for file in cached_files(self.folder))
 
     def trim(self, limit: int | None, needed: Iterable[str]) -> int:
-        """Remove what has not been used for longest, so that the cache keeps to its limit; nobody else may use it.
+        """Remove what has not been used for longest, so that the cache keeps to its limit; no other run may use it.
 
         Args:
             limit: in bytes; None when there is none.
@@ -129,7 +129,7 @@ def measured(stream: Stream, title: str, kind: Kind, advance: Callable[[int], No
 
 
 def to_record(layer: Layer) -> dict[str, object]:
-    """A layer as JSON has it."""
+    """Return a layer as JSON holds it."""
     return {
         "descriptor": layer.descriptor.to_dict(),
         "diffId": layer.diff_id,
@@ -140,6 +140,6 @@ def to_record(layer: Layer) -> dict[str, object]:
 
 
 def from_record(data: Mapping[str, Any], stream: Stream | None = None) -> Layer:
-    """What `to_record` was given; a layer of which no blob is kept gets the stream. Raises ValueError or KeyError."""
+    """Return what `to_record` was given; a layer without a blob gets the stream. Raises ValueError or KeyError."""
     descriptor = Descriptor.from_dict(data["descriptor"])
     return Layer(descriptor, data["diffId"], data["title"], data["kind"], None if data["kept"] else stream)

@@ -57,7 +57,7 @@ def cached_files(folder: Path) -> list[CachedFile]:
 def trim(folder: Path, limit: int, needed: Collection[str] = ()) -> int:
     """Remove what a cache has beyond its limit, and what runs that died left unfinished in it.
 
-    Nobody else may use the cache meanwhile. It is looked through only when something has been put there since the last
+    No other run may use the cache meanwhile. It is looked through only when something has been put there since the last
     time, or the limit is another one.
 
     Args:

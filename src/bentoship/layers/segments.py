@@ -36,12 +36,12 @@ class Segment:
 
     @property
     def is_there(self) -> bool:
-        """Return whether the file is there, by its size at least."""
+        """Return whether the file exists in its full size."""
         return is_present(self.path, self.size)
 
     @property
     def is_whole(self) -> bool:
-        """Return whether what is in the file is what was made."""
+        """Return whether the file still matches its digest."""
         with self.path.open("rb") as stream:
             return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}" == self.digest
 

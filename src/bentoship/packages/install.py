@@ -52,12 +52,12 @@ class Target:
 
     @property
     def uv_platform(self) -> str:
-        """The platform's name in uv (`--python-platform`)."""
+        """Return the platform's name in uv (`--python-platform`)."""
         return f"{ARCHITECTURES[self.platform].machine}-manylinux_2_{self.glibc}"
 
     @property
     def site_packages(self) -> str:
-        """Where modules lie in the image."""
+        """Return where modules are in the image."""
         return f"{VENV}/lib/python{self.python}/site-packages"
 
     def __str__(self) -> str:
@@ -188,9 +188,9 @@ def _installed_alone(bento: Path, line: str, target: Target, into: Path) -> Path
 
 
 def distributions(installed: Path, target: Target) -> list[Distribution]:
-    """What was installed into a folder, by package, with scripts and data where a virtual environment has them.
+    """Return what was installed into a folder, by package, with scripts and data where a virtual environment has them.
 
-    The folder may be compiled meanwhile: byte-code that no package lists is not among its files.
+    The folder may be compiled at the same time: byte-code that no package lists is left out.
     """
     found: list[Distribution] = []
     taken: set[str] = set()
@@ -212,7 +212,7 @@ def distributions(installed: Path, target: Target) -> list[Distribution]:
 
 
 def with_byte_code(one: Distribution, target: Target) -> Distribution:
-    """A package with the byte-code that was put beside its modules since (PEP 3147)."""
+    """Return a package with the byte-code that has since been put beside its modules (PEP 3147)."""
     listed = {entry.path for entry in one.entries}
     suffix = f".cpython-{target.python.replace('.', '')}.pyc"
     compiled = []
@@ -226,9 +226,9 @@ def with_byte_code(one: Distribution, target: Target) -> Distribution:
 
 
 def clashing(installed: Path) -> set[str] | None:
-    """Packages, by their canonical names, whose files another one installed as well.
+    """Return the canonical names of packages whose files another package installed as well.
 
-    Returns: None when there are files that no package lists, so that nobody can tell whose they are.
+    Returns: None when a file is listed by no package, so that its owner is unknown.
     """
     owners: dict[str, list[str]] = {}
     for record in _records(installed):
@@ -250,12 +250,12 @@ def _listed(record: Path) -> set[str]:
 
 
 def selection(target: Target) -> list[str]:
-    """uv's options for wheels that a target runs."""
+    """Return uv's options for wheels that a target runs."""
     return ["--python-version", target.python, "--python-platform", target.uv_platform, "--only-binary", ":all:"]
 
 
 def run_uv(args: Sequence[str], target: Target, *, cwd: Path, stdin: str) -> str:
-    """What uv prints. Raises PackagesError with its complaint."""
+    """Return what uv prints. Raises PackagesError with its error message."""
     return _checked(run(_command(args), env=_environment(), cwd=cwd, check=False, input=stdin), target).stdout
 
 
@@ -269,7 +269,7 @@ def _environment() -> dict[str, str]:
 
 def _checked(done: Completed, target: Target) -> Completed:
     if done.code:
-        # Up to its complaint, uv tells what it downloads; the tree that it draws becomes one line.
+        # Before its error message uv prints what it downloads; the tree that it draws becomes one line.
         complaint = re.split(r"(?m)^\s*(?:×|error:)", done.stderr, maxsplit=1)[-1]
         why = re.sub(r"[\s╰─▶│├]+", " ", complaint).strip()
         offline = any(word in why for word in ("dns error", "client error (Connect)", "timed out"))
@@ -288,7 +288,7 @@ def _place(path: str, target: Target) -> str:
 
 
 def _placed(entry: Entry, target: Target) -> Entry:
-    """A file that was installed, where it lies in the image."""
+    """Return an installed file at its place in the image."""
     content = entry.content
     if isinstance(content, Path) and entry.path.startswith("bin/"):
         content = _script(content)
@@ -296,7 +296,7 @@ def _placed(entry: Entry, target: Target) -> Entry:
 
 
 def _script(file: Path) -> Path | bytes:
-    """A console script with the image's interpreter in its first line, not this machine's."""
+    """Return a console script with the image's interpreter in its first line instead of this machine's."""
     content = file.read_bytes()
     if not content.startswith(b"#!"):
         return file
@@ -310,7 +310,7 @@ def _script(file: Path) -> Path | bytes:
 
 
 def _record(installed: Path, record: Path, target: Target) -> Entry:
-    """The list of a package's files as they lie in the image; without the hashes of scripts, which changed."""
+    """Return the list of a package's files as placed in the image, without the hashes of scripts: those changed."""
     rows = [row for row in csv.reader(io.StringIO(record.read_text("utf-8"))) if row and _is_wanted(row[0])]
     up = "../" * (len(PurePosixPath(target.site_packages).parts) - len(PurePosixPath(VENV).parts))
     moved = ([f"{up}{row[0]}", "", ""] if row[0].partition("/")[0] in _BESIDE else row for row in rows)

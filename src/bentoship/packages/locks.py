@@ -104,7 +104,7 @@ def _requirements(bento: Path) -> tuple[list[str], list[str]]:
 
 
 def _named(text: str) -> list[str]:
-    """What comes from an index; BentoML rewrites other lines even where it makes no lock."""
+    """Return the lines for packages from an index; BentoML rewrites other lines even where it makes no lock."""
     return [line for line in portable_lines(text) if canonical_name(line) and "@" not in line]
 
 
@@ -138,7 +138,7 @@ def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[st
 
 
 def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Sequence[str], *options: str) -> list[str]:
-    """A lock of what is asked for, with the preferred versions where they satisfy it."""
+    """Return a lock of what is required, in the preferred versions where they satisfy it."""
     with tempfile.TemporaryDirectory(prefix="bentoship-") as folder:
         # Versions that stand in uv's output already are kept as long as they can be.
         output = Path(folder, "requirements.txt")
@@ -149,7 +149,7 @@ def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Seque
 
 
 def _failure(bento: Path, target: Target, error: PackagesError) -> str:
-    """Return why there is no lock for a target. What is no fault of its packages is raised again."""
+    """Return why there is no lock for a target; raise again what is not caused by its packages."""
     unsolved = _unsolved(error)
     asked, own = _requirements(bento)
     platform = ["--python-version", target.python, "--python-platform", target.uv_platform]
@@ -168,7 +168,7 @@ def _missing_wheels(bento: Path, lock: Lock) -> str:
 
 
 def _without_wheel(bento: Path, locked: Sequence[str], target: Target) -> list[str]:
-    """Those that no wheel is offered of. uv names but the first, so the lock is halved until each stands alone."""
+    """Return the lines without a wheel. uv names only the first, so the lock is halved until each line stands alone."""
     try:
         _uv(bento, locked, target, "pip", "compile", "-", "--no-deps", "--quiet", *selection(target))
     except PackagesError as error:
@@ -181,7 +181,7 @@ def _without_wheel(bento: Path, locked: Sequence[str], target: Target) -> list[s
 
 
 def _unsolved(error: PackagesError) -> str:
-    """In uv's words, what keeps it from a lock. Any other failure, such as that of the network, is raised again."""
+    """Return why uv found no lock, in its own words; raise any other failure again, such as that of the network."""
     if "No solution found" not in error.why:
         raise error
     return error.why

@@ -104,7 +104,7 @@ class Job:
         return key_of("packages", RECIPE, str(self.target), *below, *lines, *files)
 
     def find(self, line: str) -> Package | None:
-        """Return the package of a lock's line; None unless it was made before, and is there."""
+        """Return the package of a lock's line; None unless it was made before and still exists."""
         key = self.key(line)
         try:
             data = records.read(self.folder / f"{key}.json")

@@ -22,42 +22,42 @@ _EXACT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*==\s*[^*,;\s]+\s
 
 
 def lines(text: str) -> list[str]:
-    """The meaningful lines: no comments, continuations joined, no spaces around."""
+    """Return the meaningful lines: no comments, continuations joined, no spaces around."""
     joined = re.sub(r"\\\n", " ", text)
     stripped = (re.sub(r"(^|\s)#.*$", "", line).strip() for line in joined.splitlines())
     return [line for line in stripped if line]
 
 
 def portable_lines(text: str) -> list[str]:
-    """What is required, sorted, without addresses (which may hold a password) and what an image never needs."""
+    """Return what is required, sorted, without addresses (which may hold a password) and what an image never needs."""
     kept = (line for line in lines(text) if not line.startswith(_ADDRESS))
     return sorted({line for line in kept if canonical_name(line) not in NEVER_SERVED})
 
 
 def address_lines(text: str) -> list[str]:
-    """The lines that say where packages are downloaded, and what else only a lock has to know."""
+    """Return the lines that say where packages are downloaded from, and what else matters only for locking."""
     return [line for line in lines(text) if line.startswith(_ADDRESS)]
 
 
 def is_exact(line: str) -> bool:
-    """Whether a line leaves no choice of version."""
+    """Return whether a line leaves no choice of version."""
     return bool(_EXACT.match(line))
 
 
 def is_closed(asked: str, locked: str) -> bool:
-    """Whether a lock could be no other one: requirements that name every package in it with its exact version."""
+    """Return whether requirements are fully pinned: they name every package of their lock with its exact version."""
     exact = {canonical_name(line) for line in lines(asked) if is_exact(line)}
     return {canonical_name(line) for line in portable_lines(locked)} <= exact
 
 
 def canonical_name(line: str) -> str:
-    """The name of the package that a line requires, in canonical form (PEP 503); empty for anything else."""
+    """Return the canonical name (PEP 503) of the package that a line requires; empty for anything else."""
     found = _NAME.match(line)
     return re.sub(r"[-_.]+", "-", found.group()).lower() if found else ""
 
 
 def local_file(line: str, folder: Path) -> Path | None:
-    """The file that a line names instead of a version, a wheel mostly; None when it names none.
+    """Return the file that a line names instead of a version, usually a wheel; None when it names none.
 
     Args:
         line: a requirement ("./wheels/tool-1.0-py3-none-any.whl", "tool @ file:///…").
@@ -69,7 +69,7 @@ def local_file(line: str, folder: Path) -> Path | None:
 
 
 def with_includes(path: Path) -> list[Path]:
-    """A requirements file and those that it includes, each once. A file that is missing is listed, not an error."""
+    """Return a requirements file and those that it includes, each once; a missing file is listed, not an error."""
     found: list[Path] = []
     waiting = [path]
     while waiting:
@@ -84,7 +84,7 @@ def with_includes(path: Path) -> list[Path]:
 
 
 def flattened(path: Path) -> str:
-    """A requirements file with those that it includes in their places, and constraints named by their whole paths.
+    """Return a requirements file with included files in place, and constraints named by their absolute paths.
 
     Raises: OSError when one of them is missing.
     """

@@ -1,4 +1,4 @@
-"""How far an installation by uv has come, told by what uv writes and by what is there."""
+"""How far an installation by uv has come, from what uv has written and installed."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from bentoship.system.progress import State
 from bentoship.system.text import counted
 
-# uv names the wheels that are worth it, of a megabyte or more: "Downloading numpy (16.1MiB)", " Downloaded numpy".
+# uv names the wheels of a megabyte or more: "Downloading numpy (16.1MiB)", " Downloaded numpy".
 _BEGUN = re.compile(r"^ *Downloading (\S+) \(([\d.]+)(B|KiB|MiB|GiB)\)$", re.MULTILINE)
 _ENDED = re.compile(r"^ *Downloaded (\S+)$", re.MULTILINE)
 _SCALES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
