@@ -15,7 +15,7 @@ def push(run: Run) -> Published:
     """Push the image; then say how long everything took, and print the reference."""
     published = publishing.push(run)
     seconds = ", ".join(f"{name} {spent:.1f}" for name, spent in run.seconds.items() if spent >= 0.05)
-    run.reporter.say("total", f"{sum(run.seconds.values()):.1f} s ({seconds})")
+    run.reporter.say("total", f"{sum(run.seconds.values()):.1f} s" + (f" ({seconds})" if seconds else ""))
     result(str(published.reference))
     return published
 

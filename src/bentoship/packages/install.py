@@ -19,7 +19,6 @@ from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry, size_of, tree
 from bentoship.image.platforms import ARCHITECTURES
 from bentoship.packages.requirements import address_lines, canonical_name, local_file
-from bentoship.packages.uv_output import install_state
 from bentoship.system.files import temporary_folder
 from bentoship.system.process import Completed, Running, background, environment, run
 from bentoship.system.progress import State, StepReporter
@@ -119,6 +118,8 @@ class Installation:
 
     def state(self) -> State:
         """Return how far uv has come."""
+        from bentoship.packages.uv_output import install_state  # mostly nothing is installed
+
         return install_state(self.uv.complaints, self.into, self.number)
 
     def has_ended(self) -> bool:
