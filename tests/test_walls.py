@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), ROOT / "tasks.py"])
 
 UNITS = {
-    "__init__": "",
+    "__init__": "publishing",
     "errors": "",
     "system": "errors",
     "image": "errors",
@@ -23,23 +23,25 @@ UNITS = {
     "debian": "errors system",
     "layers": "errors image system",
     "stores": "errors image system",
-    "bases": "__init__ debian errors image layers stores system",
+    "bases": "debian errors image layers stores system",
     "packages": "bases errors image layers system",
-    "bento": "__init__ errors image packages system",
+    "bento": "errors image packages system",
     "backend": "bento image stores system",
     "docker": "backend bento errors image stores system",
     "assembly": "backend bases bento errors image layers packages stores system",
     "providers": "debian errors image settings stores system",
     "verify": "docker errors image stores system",
     "project": "backend bento errors image layers providers settings stores system",
-    "publishing": "assembly backend bases bento docker errors image project stores",
+    "publishing": "assembly backend bases bento docker errors image project settings stores system",
     "commands": "assembly bento docker errors image project providers publishing settings stores system verify",
-    "tasks": "commands errors project system",
+    "invoke_adapter": "commands errors project system",
+    "tasks": "commands invoke_adapter",
+    "__main__": "commands invoke_adapter tasks",
 }
 """What each folder and each module of src/bentoship, and tasks.py, import of the others; nothing else."""
 
 TOOLS = {
-    "invoke": "tasks",
+    "invoke": "tasks bentoship.tasks bentoship.invoke_adapter",
     "bentoml _bentoml_sdk _bentoml_impl cattrs": "bentoship.bento.bentoml_adapter celestial_bodies",
     "docker": "bentoship.docker",
     "google": "bentoship.providers.google",
@@ -93,7 +95,7 @@ def within(name: str, *places: str) -> bool:
 
 def unit(name: str) -> str:
     """The folder or module of src/bentoship that a module is in."""
-    return name if name == "tasks" else (name.split(".")[1] if "." in name else "__init__")
+    return name if "." not in name and name != "bentoship" else (name.split(".")[1] if "." in name else "__init__")
 
 
 def imported_units(path: Path) -> set[str]:

@@ -10,7 +10,6 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
-import bentoship
 from bentoship.bento.inputs import read_bentofile
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
@@ -21,7 +20,8 @@ _CHILD = """\
 import gc, json, sys
 gc.disable()
 order = json.loads(sys.argv[1])
-sys.path[:0] = order.pop("paths")
+sys.path.insert(0, order.pop("source"))
+sys.path.append(order.pop("publisher"))  # last: where it is installed, much else is
 from bentoship.bento.child import main
 main(**order)
 """
@@ -91,9 +91,10 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
     env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra=extra)
     with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
         order = {
-            # The publisher itself, and the service of a project with a src layout, whether installed or not. Not
+            # The service of a project with a src layout, and the publisher itself, whether installed or not. Not
             # through PYTHONPATH, which knows no folder with a colon.
-            "paths": [str(Path(bentoship.__file__).parents[1]), str(folder / "src")],
+            "source": str(folder / "src"),
+            "publisher": str(Path(__file__).parents[2]),
             "context": [str(folder), str(context.records), str(context.bentoml_home)],
             "platform": context.platform,
             "scratch": scratch,

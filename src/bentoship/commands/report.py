@@ -3,63 +3,18 @@
 import functools
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from bentoship.assembly.diff import Change, Difference, Thing
-from bentoship.assembly.plan import PlannedLayer, PushPlan, Unplanned
-from bentoship.bento import Bento
+from bentoship.assembly.plan import PlannedLayer, Unplanned
 from bentoship.commands import terminal as console
 from bentoship.image.layer import Layer
 from bentoship.image.platforms import with_platforms
-from bentoship.image.reference import ImageReference
+from bentoship.publishing.planning import Plan, Reasons
 from bentoship.system import text
 
 _SHOWN = 20
 """As many changes of a part as a person reads; programs get all."""
-
-
-@dataclass(frozen=True)
-class Reasons:
-    """Why an image differs from the one that was published last.
-
-    Args:
-        published: the digest of that one; None where none is known.
-        differences: each with the platforms that have it.
-        unknown: why there is nothing to tell of differences; empty when there is.
-    """
-
-    published: str | None
-    differences: list[tuple[Difference, tuple[str, ...]]] = field(default_factory=list)
-    unknown: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What publish would do.
-
-    Args:
-        bento: what it would publish.
-        target: the repository.
-        tags: what the image would be called there.
-        platforms: what it is for.
-        push: what would be sent; or why only making the image tells.
-        speed: the bytes per second that the registry took at the last push; None before any.
-        reasons: why the image differs from the last one; None when nobody asked.
-    """
-
-    bento: Bento
-    target: ImageReference
-    tags: tuple[str, ...]
-    platforms: tuple[str, ...]
-    push: PushPlan | Unplanned
-    speed: float | None
-    reasons: Reasons | None
-
-    @property
-    def seconds(self) -> float | None:
-        """About how long sending would take; None where nothing tells."""
-        return None if isinstance(self.push, Unplanned) or not self.speed else self.push.size / self.speed
 
 
 def tell(made: Plan) -> None:
