@@ -210,12 +210,12 @@ def main(tasks: ModuleType, *own: Task[Any]) -> None:
     collection = Collection.from_module(tasks)
     for one in own:
         collection.add_task(one)
-    arguments = [*sys.argv[:1], *_named_folders(sys.argv[1:], collection)]
+    arguments = [*sys.argv[:1], *name_folders(sys.argv[1:], collection)]
     with _for_a_reader():
         Program(version("bentoship"), collection, name="bentoship", binary="bentoship").run(arguments)
 
 
-def _named_folders(words: Sequence[str], collection: Collection) -> list[str]:
+def name_folders(words: Sequence[str], collection: Collection) -> list[str]:
     """Return a command line in which the words that name folders and no task are values of --project.
 
     invoke has no positional arguments that may be left out or repeated.

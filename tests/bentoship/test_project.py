@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import subprocess
 import time
@@ -120,11 +119,6 @@ def test_work_in_the_background_ends_with_the_run(project: Project) -> None:
         run.close()
     run.close()
     assert [child.poll() for child in begun] == [-9, -9, -9]
-
-
-def test_a_run_is_one_wherever_it_is_handed_on(run: Run) -> None:
-    """What copies the configuration that it is kept in does not make a second one."""
-    assert copy.copy(run) is run
 
 
 def test_a_run_begins_with_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,8 @@ def _agreed(folder: Path, new: Mapping[str, str], ignored: list[str]) -> bool:
     if ignored:
         say("", f"add {' and '.join(ignored)} to .gitignore")
     say("init", "go on? [Y/n]")
-    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+    answer = sys.stdin.readline()
+    return bool(answer) and answer.strip().lower() in ("", "y", "yes")
 
 
 def _write(folder: Path, new: Mapping[str, str], ignored: list[str]) -> None:

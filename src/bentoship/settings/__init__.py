@@ -1,5 +1,7 @@
 """Settings: `.env` under the environment, read once into a frozen value, every mistake reported at once."""
 
+from __future__ import annotations
+
 import difflib
 import os
 import re
@@ -60,6 +62,11 @@ class Settings:
     cache_limit: int | None
     cache: Path
     bentoml_home: Path
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Settings:
+        """Return the settings of a project, as `.env` and the environment have them. Raises SettingsError."""
+        return load(Path(folder))
 
     @property
     def scratch(self) -> Path:
