@@ -19,6 +19,7 @@ from bentoship.docker.connection import Engine as Connection
 from bentoship.docker.connection import connect
 from bentoship.system import records
 from bentoship.system.files import file_lock
+from tests.support import dockerd
 from tests.support import proxy as proxies
 from tests.support.bento import BENTOFILE
 from tests.support.cache import needs_apt, of_run
@@ -353,29 +354,29 @@ def test_an_engine_that_is_down_is_told(cache: Path, tmp_path: Path, args: tuple
     assert "DOCKER_HOST" in error
 
 
-@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
-def test_an_interrupt_leaves_nothing(
-    engine: Engine, connection: Connection, cache: Path, tmp_path: Path, builder: str
-) -> None:
+def test_an_interrupt_leaves_nothing(cache: Path, tmp_path: Path, builder: str) -> None:
     """Ctrl-C ends the build at once: no container, no image without a name, no copy of the Bento."""
-    site = site_of(tmp_path, cache, engine, BACKEND="docker", IMAGE_NAME="echo-interrupted", DOCKER_BUILDKIT=builder)
-    build_on(site, bentoml_base(connection))
-    before = leftovers(engine)
-    running = site.start("containerize")
-    assert running.stderr
-    for line in running.stderr:
-        if re.match(r"containerize +(#\d+ |Step 3)", line):
-            break
-    running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=30)
-    assert running.returncode == 130, err
-    assert "Traceback" not in err
-    assert not list((cache / "bentoship" / "scratch").glob("build-*/*"))
-    deadline = time.monotonic() + 10
-    while not leftovers(engine) <= before and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert leftovers(engine) <= before
+    with dockerd.running() as daemon:  # in that of the other tests, these may leave something at the same time
+        site = echo_site(
+            tmp_path, cache, DOCKER_HOST=daemon.host, BACKEND="docker", IMAGE_NAME="echo-cut", DOCKER_BUILDKIT=builder
+        )
+        base = bentoml_base(daemon.engine)
+        build_on(site, base)
+        running = site.start("containerize")
+        assert running.stderr
+        for line in running.stderr:
+            if re.match(r"containerize +(#\d+ |Step 3)", line):
+                break
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=30)
+        assert running.returncode == 130, err
+        assert "Traceback" not in err
+        assert not list((cache / "bentoship" / "scratch").glob("build-*/*"))
+        deadline = time.monotonic() + 10
+        while daemon.leftovers(base) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert daemon.leftovers(base) == []
 
 
 def told(done: subprocess.CompletedProcess[str]) -> str:

@@ -49,8 +49,8 @@ class Site:
         """The same, called in a folder of the project."""
         return replace(self, called_in=self.folder / name)
 
-    def invoke(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run invoke to its end."""
+    def invoke(self, *args: str, timeout: float = 600.0, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run invoke to its end. Raises TimeoutExpired after so many seconds."""
         return subprocess.run(
             [sys.executable, "-m", "invoke", *args],
             cwd=self.called_in or self.folder,
@@ -58,7 +58,7 @@ class Site:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=timeout,
             check=False,
         )
 
