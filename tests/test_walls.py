@@ -20,7 +20,7 @@ UNITS = {
     "errors": "",
     "system": "errors",
     "image": "errors",
-    "settings": "errors image",
+    "settings": "errors image system",
     "debian": "errors system",
     "layers": "errors image system",
     "stores": "errors image system",

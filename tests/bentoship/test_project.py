@@ -134,5 +134,5 @@ def test_a_run_begins_with_its_settings(tmp_path: Path, monkeypatch: pytest.Monk
             told.append((step, text))
 
     assert begin(tmp_path, Listening()).project.folder == tmp_path
-    assert told == [("settings", "BASE_IMGE is no setting; did you mean BASE_IMAGE?")]
+    assert told == [("settings", "Unknown setting BASE_IMGE; did you mean BASE_IMAGE?")]
     assert os.environ["DOCKER_HOST"] == "tcp://file"

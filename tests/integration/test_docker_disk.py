@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_building_is_told(site: Site, builder: str) -> None:
             before = used(daemon)
             settings = {"BACKEND": "docker", "DOCKER_BUILDKIT": builder, "DOCKER_HOST": daemon.host}
             try:
-                done = site.invoke("containerize", timeout=180, **settings)
+                done = replace(site, patience=180.0).invoke("containerize", **settings)
             except subprocess.TimeoutExpired:
                 continue
             assert_told(done)

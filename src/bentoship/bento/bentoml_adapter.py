@@ -8,7 +8,7 @@ import os
 import re
 import tarfile
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -17,6 +17,7 @@ from typing import Any
 import bentoml
 import yaml
 from bentoml._internal.bento import BentoStore
+from bentoml._internal.bento.build_config import BentoPathSpec
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.container.frontend.dockerfile import CONTAINER_METADATA
 from bentoml._internal.models import ModelStore
@@ -67,6 +68,23 @@ def follow_includes() -> None:
         return self
 
     Image.requirements_file = requirements_file
+
+
+def leave_out(names: Collection[str]) -> None:
+    """Have BentoML leave files out of Bentos that it would pack.
+
+    `exclude` would do that, too, but BentoML packs it in bentofile.yaml (Bento.create in
+    bentoml/_internal/bento/bento.py): a Bento would then depend on files that it does not have.
+
+    Args:
+        names: the files' paths in the project.
+    """
+    includes = BentoPathSpec.includes
+
+    def includes_others(self: BentoPathSpec, path: str) -> bool:
+        return path.removeprefix("./") not in names and includes(self, path)
+
+    BentoPathSpec.includes = includes_others  # type: ignore[method-assign]  # a hook
 
 
 def import_model(archive: Path) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.packages.requirements import LOCK_PLATFORM
+from bentoship.system.git import nearest
 
 
 @dataclass(frozen=True)
@@ -117,5 +118,5 @@ class BuildContext:
 
     @property
     def exported_models(self) -> list[Path]:
-        """The models that come with the project, for stores that lack them."""
-        return sorted((self.folder / "model").glob("*.bentomodel"))
+        """The models that come with the project, for stores that lack them; also those in a parent's model/."""
+        return nearest(self.folder, "model/*.bentomodel")

@@ -14,6 +14,7 @@ import yaml
 from urllib3.filepost import encode_multipart_formdata
 
 from bentoship.errors import VerifyError
+from bentoship.system.git import nearest
 
 _TIMEOUT = 120.0
 _KEYS = {"path", "method", "headers", "json", "form", "files", "status", "answer"}
@@ -86,12 +87,12 @@ def project_sample(project: Path, named: Path | None) -> Sample | None:
 
     Args:
         project: its folder.
-        named: the file, from that folder; None for the one beside its model, which need not be there.
+        named: the file, from that folder; None for model/verify.yaml there or in a parent, which need not exist.
 
     Raises: VerifyError as `read_sample` does.
     """
-    file = project / (named or Path("model", "verify.yaml")).expanduser()
-    return read_sample(file) if named or file.is_file() else None
+    files = [project / named.expanduser()] if named else nearest(project, "model/verify.yaml")
+    return read_sample(files[0]) if files else None
 
 
 def read_sample(file: Path) -> Sample:
