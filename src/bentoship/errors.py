@@ -135,7 +135,8 @@ class NotVerifiedError(BentoshipError):
 
 def explain(error: Exception) -> str:
     """Return a failure in one to three lines: ours as they are, the system's with the file and what to do about it."""
-    if isinstance(error, EngineError):  # its disk may be another machine's, and is not cleaned from here
+    # The disk of an engine or of a registry that answered may be another machine's, and is not cleaned from here.
+    if isinstance(error, EngineError) or (isinstance(error, RegistryError) and error.status):
         return str(error)
     if isinstance(error, BentoshipError):
         # Whatever else may fix such a failure, room has to be made first.

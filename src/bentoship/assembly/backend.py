@@ -16,14 +16,12 @@ from bentoship.bases import BaseSource, Outline
 from bentoship.bento import Bento
 from bentoship.errors import DamagedError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
-from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import with_owners, with_platforms
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.packages.install import Staged, staging
 from bentoship.stores import Registry, Store, transfer
-from bentoship.stores.graph import below
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import Progress
 
@@ -174,7 +172,10 @@ class DirectBackend:
         except RegistryError:
             raise
         except StoreError as error:
-            if not self._drop_damaged(store, root):
+            dropped = store.drop_damaged(root)
+            for descriptor in dropped:
+                self._cache.drop(descriptor)
+            if not dropped:
                 raise
             raise DamagedError(error.doing, error.why, "It is removed now: run it again.") from error
         by_digest = {descriptor.digest: outcome for descriptor, outcome in outcomes.items()}
@@ -185,24 +186,6 @@ class DirectBackend:
     def _store(self, image: Built) -> LayoutStore:
         """The layout, and what of an image does not lie in it."""
         return LayoutStore(self._layout.folder, image.streams)
-
-    def _drop_damaged(self, store: LayoutStore, root: Descriptor) -> bool:
-        """Remove the blobs of an image that are not what their digests say, from layout and cache; whether any were."""
-        damaged = [one for one in below(store, root) if not _is_whole(store, one)]
-        for descriptor in damaged:
-            store.path(descriptor).unlink(missing_ok=True)
-            self._cache.drop(descriptor)
-        return bool(damaged)
-
-
-def _is_whole(store: Store, descriptor: Descriptor) -> bool:
-    try:
-        with store.open(descriptor) as content:
-            while content.read(CHUNK):
-                pass
-    except StoreError:
-        return False
-    return True
 
 
 def _outline(source: BaseSource, platform: str) -> Outline:

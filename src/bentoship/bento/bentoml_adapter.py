@@ -8,6 +8,7 @@ import os
 import re
 import tarfile
 import traceback
+import zlib
 from collections.abc import Callable, Collection, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -88,10 +89,19 @@ def leave_out(names: Collection[str]) -> None:
 
 
 def import_model(archive: Path) -> str | None:
-    """Bring an exported model into the store; return its tag, or None when it was there already."""
-    with tarfile.open(archive) as members:
-        name = next(n for n in members.getnames() if n.removeprefix("./") == "model.yaml")
-        info = yaml.safe_load(members.extractfile(name) or b"")
+    """Bring an exported model into the store; return its tag, or None when it was there already.
+
+    Raises: ValueError when the archive is damaged, or that of something else.
+    """
+    try:
+        with tarfile.open(archive) as members:
+            names = {name.removeprefix("./"): name for name in members.getnames()}
+            if "model.yaml" not in names:
+                raise tarfile.TarError("it has no model.yaml")
+            info = yaml.safe_load(members.extractfile(names["model.yaml"]) or b"")
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        hint = "export it again (`bentoml models export NAME:VERSION model/`), or remove it"
+        raise ValueError(f"{archive.name} is no exported model ({error}): {hint}") from error
     tag = f"{info['name']}:{info['version']}"
     if bentoml.models.list(tag):
         return None

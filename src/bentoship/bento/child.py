@@ -50,7 +50,7 @@ def main(context: Sequence[str], platform: str, scratch: str, store: str) -> Non
 
 
 def _build(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
-    imported = [tag for tag in map(bentoml_adapter.import_model, context.exported_models) if tag]
+    imported = [tag for archive in context.exported_models if (tag := bentoml_adapter.import_model(archive))]
     options = read_bentofile(context.bentofile)
     guarded = {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
     bentoml_adapter.leave_out(select(context.folder, options).withheld)

@@ -8,6 +8,9 @@ from pathlib import Path
 from bentoship.commands import terminal as console
 from bentoship.providers import Provider
 from bentoship.providers.google import GoogleRegistry
+from bentoship.providers.google.account import Account
+from bentoship.providers.google.apis import Apis
+from bentoship.providers.google.lists import Lists
 from bentoship.settings import environment, load
 from bentoship.stores.http import Http
 from bentoship.system.network import network_settings
@@ -24,8 +27,11 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
     Raises: BentoshipError.
     """
     environment.export(folder)
-    settings = load(folder, complete=False).google
-    lists = GoogleRegistry(settings, Http(network_settings()), lambda _, text: console.say(what, text)).lists
+    # Not by way of the provider, which has to know its repository.
+    settings, http = load(folder, complete=False).google, Http(network_settings())
+    account = Account(http, settings.project)
+    apis = Apis(settings.endpoint, settings.project, account, http, lambda text: console.say(what, text))
+    lists = Lists(apis, settings.project)
     rows: list[dict[str, str]] = getattr(lists, what)()
     if as_json:
         console.result(json.dumps(rows, indent=2, ensure_ascii=False))

@@ -1,6 +1,6 @@
 """Where images lie: a folder or a registry, behind one protocol."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -37,6 +37,13 @@ class Store(Source, Protocol):
 
     def tag(self, descriptor: Descriptor, tag: str) -> None:
         """Let the tag stand for a manifest or index that is there."""
+
+
+class Layout(Store, Protocol):
+    """A store on this machine, whose contents can be had again from where they came from."""
+
+    def drop_damaged(self, root: Descriptor) -> Sequence[Descriptor]:
+        """Remove what of a manifest or index, itself included, is not what its digest says; return what that was."""
 
 
 class Registry(Store, Protocol):

@@ -15,7 +15,7 @@ from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import CHUNK, Stream
 from bentoship.stores import Advance, Reader
-from bentoship.stores.graph import MAX_MANIFEST, below, media_type
+from bentoship.stores.graph import MAX_MANIFEST, below, children, is_manifest, media_type, read_manifest
 from bentoship.stores.verified import Verified
 from bentoship.system.files import file_lock, is_present, write_whole
 
@@ -120,6 +120,18 @@ class LayoutStore:
     def tags(self) -> dict[str, Descriptor]:
         """What each tag stands for, sorted by name. Raises StoreError when the folder's index is damaged."""
         return {name: Descriptor.from_dict(entry) for entry in self._entries() if (name := _name(entry))}
+
+    def drop_damaged(self, root: Descriptor) -> list[Descriptor]:
+        """Remove what of a manifest or index, itself included, is not what its digest says; return what that was."""
+        try:
+            with self.open(root) as content:
+                while content.read(CHUNK):
+                    pass
+        except StoreError:
+            self.path(root).unlink(missing_ok=True)
+            return [root]
+        parts = children(read_manifest(self, root)) if is_manifest(root) else ()
+        return [damaged for part in parts for damaged in self.drop_damaged(part)]
 
     def prune(self, keep: Collection[str] | None = None, *, older_than: float = 0.0) -> int:
         """Remove what no tag reaches, and what runs that died left behind.

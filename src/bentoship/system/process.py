@@ -196,10 +196,9 @@ def _popen(
 
 
 def _end_group(leader: subprocess.Popen[Any]) -> None:
-    """End a program and all that it started: kindly, then by force."""
+    """End a program and all that it started: kindly, then by force what ignores that, though the program has ended."""
     for ending, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, None)):
         with contextlib.suppress(ProcessLookupError, PermissionError):  # to macOS, of one that has ended
             os.killpg(leader.pid, ending)
         with contextlib.suppress(subprocess.TimeoutExpired):
             leader.wait(patience)
-            return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -381,3 +382,17 @@ def test_what_else_is_in_the_store_does_not_matter(tmp_path: Path) -> None:
     assert built.fresh
     assert (project.store / "echo" / "latest").read_text("utf-8") == built.version
     assert sorted(path for path in project.store.glob("*/*") if path.is_dir()) == sorted([*broken, built.path])
+
+
+def test_an_archive_that_is_no_exported_model_is_named(tmp_path: Path) -> None:
+    """One that is damaged, and one without the file that tells which model it is; nothing after it is left out."""
+    project = make_project(tmp_path / "project")
+    archive = project.folder / "model" / "broken.bentomodel"
+    archive.parent.mkdir()
+    archive.write_bytes(b"no archive")
+    with pytest.raises(BentoError, match=r"broken\.bentomodel is no exported model \(file could not be opened"):
+        bento.build(project)
+    with tarfile.open(archive, "w:gz") as members:
+        members.add(project.folder / "more.txt", "more.txt")
+    with pytest.raises(BentoError, match=r"broken\.bentomodel is no exported model \(it has no model\.yaml\)"):
+        bento.build(project)

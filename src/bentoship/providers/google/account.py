@@ -34,11 +34,14 @@ class Account:
 
     Args:
         http: connections to Google's token servers.
+        project: the id of the project that is asked about; may be empty.
 
     Raises: CloudError when there are no credentials at all, telling how to get some.
     """
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: Http, project: str) -> None:
+        # Else google-auth would ask gcloud or Resource Manager for it, at each start.
+        process.preset("GOOGLE_CLOUD_PROJECT", project)
         # What it warns of (no project in a key file) is no trouble here, where the settings name the project.
         logging.getLogger("google.auth").setLevel(logging.ERROR)
         self._request = _Transport(http)

@@ -121,7 +121,7 @@ class Apis:
         if self.enabled and ours and error.reason == "SERVICE_DISABLED" and elapsed < _PROPAGATION:
             self._tell(f"the API is enabled, but does not answer yet ({elapsed:.0f} s)")
             return min(0.5 * attempt, 5.0)
-        if attempt == _ATTEMPTS:
+        if attempt >= _ATTEMPTS:  # waiting for the API may have used them up
             return None
         failure = f"{error.doing}: {error.why if len(error.why) <= 100 else f'{error.why[:100]}…'}"
         if error.temporary:

@@ -140,10 +140,8 @@ class GoogleRegistry(GenericProvider):
         """Who we are, or why we are nobody: looking again would take as long, with the same end."""
         from bentoship.providers.google.account import Account
 
-        # Else google-auth would ask gcloud or Resource Manager for it, at each start.
-        process.preset("GOOGLE_CLOUD_PROJECT", self._settings.project)
         try:
-            return Account(self._http)
+            return Account(self._http, self._settings.project)
         except CloudError as error:
             return error
 

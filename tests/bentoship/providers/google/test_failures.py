@@ -10,7 +10,7 @@ import pytest
 from google.auth import _helpers
 
 from bentoship.errors import CloudError
-from bentoship.providers.google import GoogleRegistry
+from bentoship.providers.google import GoogleRegistry, apis
 from tests.support.google import Google, errors
 
 Provider = Callable[..., GoogleRegistry]
@@ -101,6 +101,26 @@ def test_a_quota_is_waited_for(google: Google, provider: Provider) -> None:
     google.faults.add(".*GetRepository", errors.quota_exceeded(API, NUMBER, "europe-west6", limit=60, retry_seconds=1))
     assert "is there" in provider().create_registry()
     assert [call.rpartition(".")[2] for call in google.calls].count("GetRepository") == 2
+
+
+@pytest.mark.parametrize(
+    "lasting",
+    [errors.unavailable(), errors.quota_exceeded(API, NUMBER, "europe-west6", limit=60, retry_seconds=1)],
+    ids=["trouble", "quota"],
+)
+def test_waiting_for_the_api_counts_as_trying(
+    google: Google, provider: Provider, monkeypatch: pytest.MonkeyPatch, lasting: errors.RefusalError
+) -> None:
+    """What fails after it has used up the attempts is told at once, and not tried for ever with doubled pauses."""
+    monkeypatch.setattr(apis, "_ATTEMPTS", 1)
+    google.add_repository()
+    google.faults.add(".*GetRepository", errors.service_disabled(API, "Artifact Registry API", PROJECT))
+    google.faults.add(".*GetRepository", lasting, times=2)
+    ours = provider()
+    ours.enable_api()
+    with pytest.raises(CloudError):
+        ours.create_registry()
+    assert google.calls.count("GetRepository") == 2
 
 
 def test_an_operation_that_ends_badly(google: Google, provider: Provider) -> None:
