@@ -1,1 +1,1 @@
-"""From a BentoML service to an image in a container registry."""
+"""Publish a BentoML service as an image in a container registry."""
