@@ -77,7 +77,7 @@ def test_another_protocol(google: Google, provider: Provider) -> None:
     """The setting is named that says which it is."""
     for address, why in (
         (google.api_endpoint.replace("http:", "https:"), "speaks HTTP, not TLS"),
-        (google.token_origin, "does not answer as Google's APIs do (HTTP 404)"),
+        (google.token_origin, "does not respond like a Google API (HTTP 404)"),
     ):
         error = refusal(provider(GCP_API_ENDPOINT=address))
         assert why in error.why
@@ -128,7 +128,7 @@ def test_a_proxy_that_wants_an_account(provider: Provider, monkeypatch: pytest.M
         error = refusal(provider(GCP_API_ENDPOINT=GOOGLES))
         proxy.shutdown()
     assert "407 Proxy Authentication Required" in error.why
-    assert error.hint == "The proxy wants an account: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+    assert error.hint == "The proxy requires a login: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
 
 
 def through(provider: Provider, google: Google, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
@@ -213,9 +213,9 @@ def test_certificates_that_cannot_be_read(provider: Provider, tmp_path: Path, mo
     ("answer", "calls", "why"),
     [
         (Answer(200, b"{", {"Content-Length": "99", "Connection": "close"}), 4, "was interrupted"),
-        (Answer(502, b"<html>Bad Gateway</html>"), 4, "answered HTTP 502 Bad Gateway"),
-        (Answer(404, b"<html>Not Found</html>"), 1, "does not answer as Google's APIs do (HTTP 404)"),
-        (Answer(200, b"<html>Log in to this network</html>"), 1, "does not answer as Google's APIs do (HTTP 200)"),
+        (Answer(502, b"<html>Bad Gateway</html>"), 4, "responded with HTTP 502 Bad Gateway"),
+        (Answer(404, b"<html>Not Found</html>"), 1, "does not respond like a Google API (HTTP 404)"),
+        (Answer(200, b"<html>Log in to this network</html>"), 1, "does not respond like a Google API (HTTP 200)"),
     ],
 )
 def test_what_passes_is_tried_again_and_what_lasts_is_not(
