@@ -31,9 +31,9 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 def test_a_full_disk_is_always_told_as_one(why: str) -> None:
     """Whatever else a failure would hint at."""
     told = explain(BentoshipError("Install the packages", why, "Change the requirement."))
-    assert "Make room" in told
+    assert "Free up disk space" in told
     assert "requirement" not in told
-    assert "Make room" in explain(OSError(errno.ENOSPC, "No space left on device", "/some/file"))
+    assert "Free up disk space" in explain(OSError(errno.ENOSPC, "No space left on device", "/some/file"))
 
 
 @pytest.mark.parametrize("kind", [EngineError, functools.partial(RegistryError, status=500)])
@@ -47,7 +47,7 @@ def test_a_fault_of_ours_is_told_as_one() -> None:
     """With the way to see where, and no traceback."""
     assert explain(ValueError("what")).splitlines() == [
         "ValueError: what",
-        "This is a fault of bentoship; BENTOSHIP_DEBUG=1 shows where.",
+        "This is a bug in bentoship; BENTOSHIP_DEBUG=1 shows where.",
     ]
 
 

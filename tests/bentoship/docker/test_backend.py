@@ -171,7 +171,7 @@ def test_podman_pushes_to_a_registry_without_tls(registry: registries.Registry, 
         pusher.tag(image, [reference])
         pushed = pusher.push(image, [reference], Watched())
     assert pushed.digest == RegistryStore(reference).resolve("latest").digest
-    assert pushed.line.endswith("are there; the engine does not tell how much of it was sent")
+    assert pushed.line.endswith("in total; the engine does not report how much of it was sent")
 
 
 def test_an_image_that_lost_its_last_name_is_removed(daemon: dockerd.Daemon, tmp_path: Path) -> None:
