@@ -1,1 +1,1 @@
-"""What each task prints: the only place that speaks to a person."""
+"""The output of each task: the only package that prints."""

@@ -1,4 +1,4 @@
-"""What can be told before anything is published: what publish would do, and why."""
+"""Reporting what publish would do, and why, before anything is published."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from bentoship.system.files import temporary_folder
 
 @once
 def dry_run(run: Run) -> None:
-    """Tell what publish would do, in place of whatever of it was asked for."""
+    """Print what publish would do, instead of running any step of it."""
     plan(run)
 
 
 def plan(run: Run, *, as_json: bool = False, why: bool = False) -> None:
-    """Tell what publish would do: no Bento is stored, no tag set, no registry started, nothing sent.
+    """Print what publish would do. No Bento is stored, no tag set, no registry started, nothing sent.
 
     Args:
-        run: what publish would be.
-        as_json: whether a program reads it.
-        why: whether to tell what makes the image differ from the one that was published last.
+        run: the run that publish would use.
+        as_json: whether to print JSON instead of text.
+        why: whether to include why the image differs from the one published last.
 
     Raises: BentoshipError.
     """
@@ -67,10 +67,10 @@ def _reasons(
     run: Run, repository: _Repository, names: Sequence[str], images: Mapping[str, PlannedImage] | Unplanned
 ) -> Reasons:
     if isinstance(images, Unplanned):
-        return Reasons(None, unknown="only building it tells")
+        return Reasons(None, unknown="known only after building")
     published = repository.resolve(names) or repository.pushed_last()
     if published is None:
-        return Reasons(None, unknown=f"nothing that was published as {repository.target} is known here")
+        return Reasons(None, unknown=f"no image published to {repository.target} is known here")
     blobs = Nearest((run.layout, run.layer_layout), repository.store)
     try:
         return Reasons(published.digest, differences(images, published_images(blobs, published), blobs))
@@ -79,7 +79,7 @@ def _reasons(
 
 
 class _Repository:
-    """The repository, as far as it can be asked without starting its registry. That it can't be is told once."""
+    """The repository, as far as it can be queried without starting its registry; a failure is reported once."""
 
     def __init__(self, run: Run, target: ImageReference) -> None:
         self.target = target
@@ -88,18 +88,18 @@ class _Repository:
         self.store = None if self._holdings else run.registry(target, push=False)
 
     def exists(self, descriptor: Descriptor) -> bool | None:
-        """Whether it has a content; None when it cannot be asked."""
+        """Return whether the repository has content; None when it cannot be queried."""
         if self._holdings:
             return self._holdings(descriptor)
         try:
             return self.store.exists(descriptor) if self.store else None
         except (RegistryError, CloudError) as error:
-            self._run.reporter.say("plan", f"{error.doing}: {error.why}; all is taken for new")
+            self._run.reporter.say("plan", f"{error.doing}: {error.why}; assuming that all layers are new")
             self.store = None
             return None
 
     def resolve(self, names: Sequence[str]) -> Descriptor | None:
-        """What it has by the first of some names that it knows; None where it has none, or cannot be asked."""
+        """Return the descriptor of the first of some tags that exists; None when none does, or it cannot be queried."""
         for name in names:
             with suppress(StoreError, CloudError):
                 if self.store:
@@ -107,7 +107,7 @@ class _Repository:
         return None
 
     def pushed_last(self) -> Descriptor | None:
-        """What was last pushed there from here, if it is here still."""
+        """Return the descriptor of what was last pushed to it from here, if that is still here."""
         last = self._run.history.last_push(self.target)
         with suppress(StoreError):
             return self._run.layout.resolve(last.digest) if last and last.digest else None

@@ -1,4 +1,4 @@
-"""A plan in words for people, and as a document for programs."""
+"""A plan, as text for people and as JSON for programs."""
 
 import functools
 import sys
@@ -16,17 +16,17 @@ from bentoship.image.reference import ImageReference
 from bentoship.system import text
 
 _SHOWN = 20
-"""As many changes of a part as a person reads; programs get all."""
+"""The number of a part's changes that the text shows; the JSON has all."""
 
 
 @dataclass(frozen=True)
 class Reasons:
-    """Why an image differs from the one that was published last.
+    """The reasons why an image differs from the one published last.
 
     Args:
-        published: the digest of that one; None where none is known.
-        differences: each with the platforms that have it.
-        unknown: why there is nothing to tell of differences; empty when there is.
+        published: the digest of the published image; None when unknown.
+        differences: the differences, each with the platforms that it applies to.
+        unknown: why the differences are unknown; empty when they are known.
     """
 
     published: str | None
@@ -36,16 +36,16 @@ class Reasons:
 
 @dataclass(frozen=True)
 class Plan:
-    """What publish would do.
+    """The plan of a publish.
 
     Args:
-        bento: what it would publish.
+        bento: the Bento that would be published.
         target: the repository.
-        tags: what the image would be called there.
-        platforms: what it is for.
-        push: what would be sent; or why only making the image tells.
-        speed: the bytes per second that the registry took at the last push; None before any.
-        reasons: why the image differs from the last one; None when nobody asked.
+        tags: the tags that would be set.
+        platforms: the platforms of the image.
+        push: what would be sent, or why that is known only after building the image.
+        speed: the speed of the last push to the registry, in bytes per second; None before any.
+        reasons: why the image differs from the last one; None when not requested.
     """
 
     bento: Bento
@@ -58,22 +58,22 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """About how long sending would take; None where nothing tells."""
+        """Return the estimated seconds that sending would take; None when unknown."""
         return None if isinstance(self.push, Unplanned) or not self.speed else self.push.size / self.speed
 
 
 def tell(made: Plan) -> None:
-    """Print a plan on stdout."""
+    """Print a plan as text on stdout."""
     say = functools.partial(console.say, to=sys.stdout)
     say("build", f"{made.bento.tag} {'would be built' if made.bento.fresh else 'is up to date'}")
     if isinstance(made.push, Unplanned):
         say("containerize", made.push.reason)
-        size = "what the registry lacks, known once it is built, is"
+        size = "the missing layers (known only after building)"
     else:
         layers = made.push.layers
         say(
             "containerize",
-            f"{sum(isinstance(layer.layer, Layer) for layer in layers)} of {len(layers)} layers are made",
+            f"{sum(isinstance(layer.layer, Layer) for layer in layers)} of {len(layers)} layers are built",
         )
         console.table([_row(layer, made.platforms) for layer in layers], to=sys.stdout)
         size = text.size(made.push.size, exact=made.push.digest is not None)
@@ -102,7 +102,7 @@ def _tell_why(reasons: Reasons, platforms: Sequence[str]) -> None:
 
 
 def _change(change: Change) -> tuple[str, str, str, str]:
-    """What happened, to what, its size or version, and what that was before."""
+    """Return the cells for a change: its kind, the name, size or versions, and the difference in size."""
     before, now = change.before or Thing(), change.now or Thing()
     if now.size is None and before.size is None:
         return change.kind, change.name, " → ".join(filter(None, (before.version, now.version))), ""
@@ -112,7 +112,7 @@ def _change(change: Change) -> tuple[str, str, str, str]:
 
 
 def document(made: Plan) -> dict[str, Any]:
-    """The plan for programs, as README describes it."""
+    """Return a plan as a JSON document, in the format that README describes."""
     push = None if isinstance(made.push, Unplanned) else made.push
     return {
         "bento": made.bento.tag,

@@ -1,4 +1,4 @@
-"""What git says of a project."""
+"""The git commit of a project."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from bentoship.system.process import environment, run
 
 
 def clean_commit(folder: Path) -> str | None:
-    """Return the short hash of the commit that a folder holds exactly; None for changes, or no repository."""
+    """Return the short hash of a folder's commit; None with uncommitted changes, or outside a repository."""
     env = environment(prefixes=("GIT_",), extra={"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"})
     try:
         status = run(["git", "status", "--porcelain=v2", "--branch", "--", "."], env=env, cwd=folder).stdout
