@@ -237,16 +237,16 @@ def test_only_what_changed_is_loaded(engine: Engine, loaded: Ways, tmp_path: Pat
     """The second time nothing; after a change the last layer, and no image without a name stays."""
     site = Site(tmp_path / "project", loaded.site.home, loaded.site.cache, loaded.site.settings)
     shutil.copytree(loaded.site.folder, site.folder)
-    assert "is in Docker's engine already" in site.invoke("containerize", "--load").stderr
+    assert "is already in Docker's engine" in site.invoke("containerize", "--load").stderr
     (site.folder / "service.py").open("a").write("\n# changed\n")
     before = leftovers(engine)
     done = site.invoke("containerize", LOAD_IMAGE="1")
-    counts = re.search(r"(\d+) of its (\d+) layers were there", done.stderr)
+    counts = re.search(r"(\d+) of its (\d+) layers already existed", done.stderr)
     assert counts, done.stderr
     assert int(counts[1]) == int(counts[2]) - 1
     assert leftovers(engine) <= before
     back = loaded.site.invoke("containerize", "--load")
-    assert "layers were there" in back.stderr
+    assert "layers already existed" in back.stderr
 
 
 def test_the_archive_is_read_by_others(loaded: Ways, tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_build_that_fails_is_told(engine: Engine, loaded: Ways, tmp_path: Path
     error = told(done)
     assert "Build echo:" in error
     assert re.search(r"exit code: \d+|non-zero code: \d+", error)
-    log = re.search(r"All of its output: (\S+)", error)
+    log = re.search(r"See its output: (\S+)", error)
     assert log
     assert Path(log[1]).stat().st_size > 100
     assert leftovers(engine) <= before
@@ -350,7 +350,7 @@ def test_an_engine_that_is_down_is_told(cache: Path, tmp_path: Path, args: tuple
     """Where it was looked for, and what to do."""
     site = echo_site(tmp_path, cache, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     error = told(site.invoke(*args, **({} if "--load" in args else {"BACKEND": "docker"})))
-    assert f"nothing answers at unix://{tmp_path}/none.sock" in error
+    assert f"nothing listens at unix://{tmp_path}/none.sock" in error
     assert "DOCKER_HOST" in error
 
 

@@ -59,7 +59,7 @@ def test_one_line_of_source_sends_one_small_layer(site: Site) -> None:
     (site.folder / "service.py").open("a").write("\n# changed\n")
     again = site.invoke("publish")
     assert again.stdout != first.stdout
-    sent = re.search(r"sent ([\d.]+) kB, [\d.]+ MB were there", again.stderr)
+    sent = re.search(r"sent ([\d.]+) kB, [\d.]+ MB already existed", again.stderr)
     assert sent, again.stderr
     assert float(sent[1]) < 64
 

@@ -1,4 +1,4 @@
-"""What each task prints: the only place that speaks to a person.
+"""The output of each task: the only package that prints.
 
 Its modules are imported when they are first used: listing the tasks needs none of them.
 """

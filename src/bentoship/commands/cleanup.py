@@ -1,4 +1,4 @@
-"""What lies on this machine for publishing, and how to be rid of it."""
+"""Stopping the local registry and removing what publishing has cached."""
 
 import os
 import shutil
@@ -16,24 +16,24 @@ def stop_registry(run: Run) -> None:
 
     settings = run.project.settings
     stopped = LocalRegistry(settings.cache, settings.local_registry_port).stop()
-    run.reporter.say("stop-registry", "stopped; its images are kept" if stopped else "it does not run")
+    run.reporter.say("stop-registry", "stopped; its images are kept" if stopped else "it is not running")
 
 
 @once
 def clean(run: Run) -> None:
-    """Remove what the next publish would make again."""
+    """Remove what the next publish would rebuild."""
     cache = run.project.settings.cache
-    # What the local registry holds was published, and is nobody's to throw away as a cache.
+    # The local registry holds published images, which are not a cache.
     found = [path for path in cache.glob("*") if path.name != "registry"]
     freed = 0
     for path in [*found, run.project.layout.parent]:
         freed += _freed_with(path)
         shutil.rmtree(path, ignore_errors=True)
-    run.reporter.say("clean", f"removed {text.size(freed)}; what was published in the local registry is kept")
+    run.reporter.say("clean", f"removed {text.size(freed)}; the images in the local registry are kept")
 
 
 def _freed_with(folder: Path) -> int:
-    """The bytes that are free once a folder has gone; others may be removing some of it at this moment."""
+    """Return the bytes that removing a folder frees; parts of it may be disappearing at the same time."""
     freed = 0
     for below, _, names in os.walk(folder):
         for name in names:

@@ -1,4 +1,4 @@
-"""What a cloud has that publishing needs: services, projects, locations, as tables or for programs; and the rights."""
+"""Lists of what Google Cloud has (services, projects, locations), as tables or JSON, and the state of its registry."""
 
 import json
 import sys
@@ -20,9 +20,9 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
     """Print a list on stdout.
 
     Args:
-        folder: the project's, whose settings need not be complete yet.
+        folder: the project's folder; its settings need not be complete yet.
         what: "services", "projects" or "locations".
-        as_json: whether a program reads it.
+        as_json: whether to print JSON instead of a table.
 
     Raises: BentoshipError.
     """
@@ -40,11 +40,11 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
     if what == "locations" and settings.location and settings.location not in {row["location"] for row in rows}:
         near = lists.nearest(settings.location)
         meant = f"; did you mean {near}?" if near else ""
-        console.say("locations", f"GCP_CONTAINER_REGISTRY_LOCATION={settings.location} is none of them{meant}")
+        console.say("locations", f"unknown location GCP_CONTAINER_REGISTRY_LOCATION={settings.location}{meant}")
 
 
 def outlook(registry: Provider) -> str:
-    """What publish would meet there, without changing anything. Raises CloudError for what it could not mend."""
+    """Return what publish would find at Google; empty elsewhere. Raises CloudError for what it could not fix."""
     return registry.outlook() if isinstance(registry, GoogleRegistry) else ""
 
 

@@ -1,4 +1,4 @@
-"""A plan in words for people, and as a document for programs."""
+"""A plan, as text for people and as JSON for programs."""
 
 import functools
 import sys
@@ -14,21 +14,21 @@ from bentoship.publishing.planning import Plan, Reasons
 from bentoship.system import text
 
 _SHOWN = 20
-"""As many changes of a part as a person reads; programs get all."""
+"""The number of a part's changes that the text shows; the JSON has all."""
 
 
 def tell(made: Plan) -> None:
-    """Print a plan on stdout."""
+    """Print a plan as text on stdout."""
     say = functools.partial(console.say, to=sys.stdout)
     say("build", f"{made.bento.tag} {'would be built' if made.bento.fresh else 'is up to date'}")
     if isinstance(made.push, Unplanned):
         say("containerize", made.push.reason)
-        size = "what the registry lacks, known once it is built, is"
+        size = "the missing layers (known only after building)"
     else:
         layers = made.push.layers
         say(
             "containerize",
-            f"{sum(isinstance(layer.layer, Layer) for layer in layers)} of {len(layers)} layers are made",
+            f"{sum(isinstance(layer.layer, Layer) for layer in layers)} of {len(layers)} layers are built",
         )
         console.table([_row(layer, made.platforms) for layer in layers], to=sys.stdout)
         size = text.size(made.push.size, exact=made.push.digest is not None)
@@ -57,7 +57,7 @@ def _tell_why(reasons: Reasons, platforms: Sequence[str]) -> None:
 
 
 def _change(change: Change) -> tuple[str, str, str, str]:
-    """What happened, to what, its size or version, and what that was before."""
+    """Return the cells for a change: its kind, the name, size or versions, and the difference in size."""
     before, now = change.before or Thing(), change.now or Thing()
     if now.size is None and before.size is None:
         return change.kind, change.name, " → ".join(filter(None, (before.version, now.version))), ""
@@ -67,7 +67,7 @@ def _change(change: Change) -> tuple[str, str, str, str]:
 
 
 def document(made: Plan) -> dict[str, Any]:
-    """The plan for programs, as README describes it."""
+    """Return a plan as a JSON document, in the format that README describes."""
     push = None if isinstance(made.push, Unplanned) else made.push
     return {
         "bento": made.bento.tag,

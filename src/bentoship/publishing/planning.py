@@ -21,12 +21,12 @@ from bentoship.system.files import temporary_folder
 
 @dataclass(frozen=True)
 class Reasons:
-    """Why an image differs from the one that was published last.
+    """The reasons why an image differs from the one published last.
 
     Args:
-        published: the digest of that one; None where none is known.
-        differences: each with the platforms that have it.
-        unknown: why there is nothing to tell of differences; empty when there is.
+        published: the digest of the published image; None when unknown.
+        differences: the differences, each with the platforms that it applies to.
+        unknown: why the differences are unknown; empty when they are known.
     """
 
     published: str | None
@@ -36,16 +36,16 @@ class Reasons:
 
 @dataclass(frozen=True)
 class Plan:
-    """What publish would do.
+    """The plan of a publish.
 
     Args:
-        bento: what it would publish.
+        bento: the Bento that would be published.
         target: the repository.
-        tags: what the image would be called there.
-        platforms: what it is for.
-        push: what would be sent; or why only making the image tells.
-        speed: the bytes per second that the registry took at the last push; None before any.
-        reasons: why the image differs from the last one; None when nobody asked.
+        tags: the tags that would be set.
+        platforms: the platforms of the image.
+        push: what would be sent, or why that is known only after building the image.
+        speed: the speed of the last push to the registry, in bytes per second; None before any.
+        reasons: why the image differs from the last one; None when not requested.
     """
 
     bento: Bento
@@ -94,10 +94,10 @@ def _reasons(
     run: Run, repository: _Repository, names: Sequence[str], images: Mapping[str, PlannedImage] | Unplanned
 ) -> Reasons:
     if isinstance(images, Unplanned):
-        return Reasons(None, unknown="only building it tells")
+        return Reasons(None, unknown="known only after building")
     published = repository.resolve(names) or repository.pushed_last()
     if published is None:
-        return Reasons(None, unknown=f"nothing that was published as {repository.target} is known here")
+        return Reasons(None, unknown=f"no image published to {repository.target} is known here")
     blobs = Nearest((run.layout, run.layer_layout), repository.store)
     try:
         return Reasons(published.digest, differences(images, published_images(blobs, published), blobs))
@@ -106,7 +106,7 @@ def _reasons(
 
 
 class _Repository:
-    """The repository, as far as it can be asked without starting its registry. That it can't be is told once."""
+    """The repository, as far as it can be queried without starting its registry; a failure is reported once."""
 
     def __init__(self, run: Run, target: ImageReference) -> None:
         self.target = target
@@ -115,18 +115,18 @@ class _Repository:
         self.store = None if self._holdings else run.registry(target, push=False)
 
     def exists(self, descriptor: Descriptor) -> bool | None:
-        """Whether it has a content; None when it cannot be asked."""
+        """Return whether the repository has content; None when it cannot be queried."""
         if self._holdings:
             return self._holdings(descriptor)
         try:
             return self.store.exists(descriptor) if self.store else None
         except (RegistryError, CloudError) as error:
-            self._run.reporter.say("plan", f"{error.doing}: {error.why}; all is taken for new")
+            self._run.reporter.say("plan", f"{error.doing}: {error.why}; assuming that all layers are new")
             self.store = None
             return None
 
     def resolve(self, names: Sequence[str]) -> Descriptor | None:
-        """What it has by the first of some names that it knows; None where it has none, or cannot be asked."""
+        """Return the descriptor of the first of some tags that exists; None when none does, or it cannot be queried."""
         for name in names:
             with suppress(StoreError, CloudError):
                 if self.store:
@@ -134,7 +134,7 @@ class _Repository:
         return None
 
     def pushed_last(self) -> Descriptor | None:
-        """What was last pushed there from here, if it is here still."""
+        """Return the descriptor of what was last pushed to it from here, if that is still here."""
         last = self._run.history.last_push(self.target)
         with suppress(StoreError):
             return self._run.layout.resolve(last.digest) if last and last.digest else None

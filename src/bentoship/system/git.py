@@ -1,4 +1,4 @@
-"""What a project's Git repository tells: its commit, and how far up the project's files may lie."""
+"""The Git repository of a project: its commit, and how far up the project's files may lie."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from bentoship.system.process import environment, run
 
 
 def clean_commit(folder: Path) -> str | None:
-    """Return the short hash of the commit that a folder holds exactly; None for changes, or no repository."""
+    """Return the short hash of a folder's commit; None with uncommitted changes, or outside a repository."""
     env = environment(prefixes=("GIT_",), extra={"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"})
     try:
         status = run(["git", "status", "--porcelain=v2", "--branch", "--", "."], env=env, cwd=folder).stdout

@@ -81,7 +81,7 @@ def read(text: str, file: Path) -> tuple[BuildOutput, EngineError, list[str]]:
             "Build echo:1 with BentoML and Docker on localhost:1/none:such",
             "Get http://localhost:1/v2/: refused",
         ),
-        ("", "Build echo:1 with BentoML and Docker", "it said nothing"),
+        ("", "Build echo:1 with BentoML and Docker", "there was no output"),
     ],
     ids=["BuildKit", "the classic builder", "BentoML", "BuildKit's base", "the classic builder's base", "nothing"],
 )
@@ -89,7 +89,7 @@ def test_the_last_words_say_why_a_build_failed(text: str, doing: str, why: str, 
     """Of the step that failed alone, in the words of whoever ended it; all of it is in the file."""
     _, error, _ = read(text, tmp_path / "log")
     assert (error.doing, error.why) == (doing, why)
-    assert error.hint.endswith(f"All of its output: {tmp_path / 'log'}")
+    assert error.hint.endswith(f"See its output: {tmp_path / 'log'}")
     assert ("docker.base_image" in error.hint) == (" on " in doing)
 
 

@@ -56,7 +56,7 @@ REFUSALS = {
         "GetRepository", errors.credentials_invalid("ACCOUNT_STATE_INVALID", API, "GetRepository"),
         "invalid authentication", "is disabled or deleted",
     ),
-    "no permission that is named": ("GetRepository", errors.caller_denied(), "not have permission", "account used is p"),
+    "no permission that is named": ("GetRepository", errors.caller_denied(), "not have permission", "account used is "),
     "an invalid name": ("CreateRepository", errors.invalid_argument(), "invalid argument", "GCP_CONTAINER_REGISTRY_"),
     "quota": (
         "CreateRepository", errors.quota_exceeded(API, NUMBER, "europe-west6", limit=60, retry_seconds=1),
