@@ -5,6 +5,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from bentoship.errors import BentoshipError
 from bentoship.project import Run, once
 from bentoship.system import text
 
@@ -21,14 +22,18 @@ def stop_registry(run: Run) -> None:
 
 @once
 def clean(run: Run) -> None:
-    """Remove what the next publish would make again."""
-    cache = run.project.settings.cache
-    # What the local registry holds was published, and is nobody's to throw away as a cache.
-    found = [path for path in cache.glob("*") if path.name != "registry"]
-    freed = 0
-    for path in [*found, run.project.layout.parent]:
-        freed += _freed_with(path)
-        shutil.rmtree(path, ignore_errors=True)
+    """Remove what the next publish would make again. Raises BentoshipError while another run uses it."""
+    cache, layers = run.project.settings.cache, run.layers.folder
+    with run.use_cache().alone() as is_alone:
+        if not is_alone:
+            raise BentoshipError("Remove what can be made again", "another run uses the cache", "Wait for its end.")
+        # Not what cannot be made again: what was published into the local registry, and how earlier pushes went; nor
+        # the files in the cache of layers by which runs wait for each other.
+        found = [path for path in cache.glob("*") if path.name not in ("registry", "history", layers.name)]
+        freed = 0
+        for path in [*found, *layers.glob("[!.]*"), run.project.layout.parent]:
+            freed += _freed_with(path)
+            shutil.rmtree(path, ignore_errors=True)
     run.reporter.say("clean", f"removed {text.size(freed)}; what was published in the local registry is kept")
 
 
