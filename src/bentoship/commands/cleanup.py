@@ -5,6 +5,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from bentoship.errors import BentoshipError
 from bentoship.project import Run, once
 from bentoship.system import text
 
@@ -21,14 +22,18 @@ def stop_registry(run: Run) -> None:
 
 @once
 def clean(run: Run) -> None:
-    """Remove what the next publish would rebuild."""
-    cache = run.project.settings.cache
-    # The local registry holds published images, which are not a cache.
-    found = [path for path in cache.glob("*") if path.name != "registry"]
-    freed = 0
-    for path in [*found, run.project.layout.parent]:
-        freed += _freed_with(path)
-        shutil.rmtree(path, ignore_errors=True)
+    """Remove what the next publish would rebuild. Raises BentoshipError while another run uses it."""
+    cache, layers = run.project.settings.cache, run.layers.folder
+    with run.use_cache().alone() as is_alone:
+        if not is_alone:
+            raise BentoshipError("Clean the cache", "another run is using it", "Wait until it has ended.")
+        # Kept are what cannot be rebuilt, the images in the local registry and the record of earlier pushes, and the
+        # files by which runs wait for each other.
+        found = [path for path in cache.glob("*") if path.name not in ("registry", "history", layers.name)]
+        freed = 0
+        for path in [*found, *layers.glob("[!.]*"), run.project.layout.parent]:
+            freed += _freed_with(path)
+            shutil.rmtree(path, ignore_errors=True)
     run.reporter.say("clean", f"removed {text.size(freed)}; the images in the local registry are kept")
 
 

@@ -100,9 +100,7 @@ def _local_registry(run: Run) -> Finding:
     if program := installed(settings.cache):
         return Finding("registry", "ok", f"the local registry is not running; publish starts {program}")
     if examination.apt("").state == "ok" and sys.platform.startswith("linux"):
-        return Finding(
-            "registry", "missing", "the local registry's program", "Publish gets it from Debian's packages."
-        )
+        return Finding("registry", "missing", "the local registry's program", "Publish gets it from Debian's packages.")
     hint = "Install it (apt install docker-registry, brew install docker-distribution), or set REGISTRY to another one."
     return Finding("registry", "missing", "the local registry's program", hint, stops_publish=True)
 

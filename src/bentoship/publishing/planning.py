@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """About how long sending would take; None where nothing tells."""
+        """Return about how many seconds sending would take; None when that is unknown."""
         return None if isinstance(self.push, Unplanned) or not self.speed else self.push.size / self.speed
 
 

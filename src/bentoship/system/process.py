@@ -196,7 +196,7 @@ def _popen(
 
 
 def _end_group(leader: subprocess.Popen[Any]) -> None:
-    """End a program and all that it started, with SIGTERM, then with SIGKILL, even once the program itself has ended."""
+    """End a program and all that it started, even if it has ended itself: with SIGTERM, then with SIGKILL."""
     for ending, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, None)):
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for one that has ended
             os.killpg(leader.pid, ending)
