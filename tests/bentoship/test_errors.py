@@ -40,7 +40,7 @@ def test_a_full_disk_is_always_told_as_one(why: str) -> None:
 def test_the_full_disk_of_a_server_is_not_cleared_from_here(kind: Callable[[str, str, str], BentoshipError]) -> None:
     """What to do there is told instead; one that is full here, while a registry is started, is this machine's."""
     assert explain(kind("Push", "no space left on device", "Clear it.")) == "Push: no space left on device\nClear it."
-    assert "Make room" in explain(RegistryError("Unpack the program", "no space left on device", "Install it."))
+    assert "Free up" in explain(RegistryError("Unpack the program", "no space left on device", "Install it."))
 
 
 def test_a_fault_of_ours_is_told_as_one() -> None:

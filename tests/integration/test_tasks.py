@@ -118,7 +118,7 @@ def test_the_registry_runs_on_and_stops(tmp_path: Path, cache: Path) -> None:
     site = echo_site(tmp_path / "site", cache)
     first = site.invoke("publish")
     assert "stopped" in site.invoke("stop-registry").stderr
-    assert "does not run" in site.invoke("stop-registry").stderr
+    assert "not running" in site.invoke("stop-registry").stderr
     planned = site.invoke("plan")
     assert re.search(r"push +0 B to send", planned.stdout), planned.stdout
     again = site.invoke("publish")
@@ -178,7 +178,7 @@ def test_a_taken_port_is_told(site: Site, tmp_path: Path) -> None:
         port = str(other.getsockname()[1])
         done = site.invoke("publish", LOCAL_REGISTRY_PORT=port, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"port {port} is taken" in done.stderr
+    assert f"port {port} is in use" in done.stderr
     assert "LOCAL_REGISTRY_PORT" in done.stderr
     assert "build" not in done.stderr.replace("is built", "")
 
