@@ -9,11 +9,12 @@ import pytest
 SOURCES = Path(__file__).parents[1] / "src" / "bentoship"
 
 VERBS = """
-    Abort Add Allow Announce Ask Assemble Begin Build Call Check Clear Compare Configure Connect Copy Create Delete Do Download
-    Enable End Find Forget Have Hold Import Keep Kill List Load Lock Log Look Make Mount Move Name Open Parse Point Print Publish
-    Pull Push Put Raise Read Rebuild Receive Record Remove Replace Report Return Run Send Set Show Start Stop Store Tag
-    Take Try Unpack Update Use Verify Wait Wake Write Yield
-    """
+    Abort Add Allow Announce Ask Assemble Begin Build Call Check Clear Compare Configure Connect Copy Create
+    Delete Do Download Enable End Find Forget Have Hold Import Keep Kill List Load Lock Log Look Make Mount
+    Move Name Open Parse Point Print Publish Pull Push Put Raise Read Rebuild Receive Record Remove Replace
+    Report Return Run Send Set Show Start Stop Store Tag Take Try Unpack Update Use Verify Wait Wake Write
+    Yield
+"""
 """The verbs that docstrings begin with; add one that is missing."""
 
 YET_TO_COME = (
