@@ -67,7 +67,7 @@ def _change(change: Change) -> tuple[str, str, str, str]:
 
 
 def document(made: Plan) -> dict[str, Any]:
-    """Return a plan as a JSON document, in the format that README describes."""
+    """Return a plan as a JSON document, in the format that docs/plan.md describes."""
     push = None if isinstance(made.push, Unplanned) else made.push
     return {
         "bento": made.bento.tag,
