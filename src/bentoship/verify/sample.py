@@ -119,7 +119,9 @@ def read_sample(file: Path) -> Sample:
         )
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
         raise VerifyError(
-            f"Read the sample request {file}", str(error), "docs/verify.md of bentoship describes the format of this file."
+            f"Read the sample request {file}",
+            str(error),
+            "docs/verify.md of bentoship describes the format of this file.",
         ) from error
 
 
