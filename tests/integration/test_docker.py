@@ -228,7 +228,7 @@ def test_plan_builds_nothing(built: Ways) -> None:
     planned = built.site.invoke("plan", "--why", BASE_IMAGE="debian")
     assert "is up to date" in planned.stdout
     assert f"would build {built.name}" in planned.stdout
-    assert re.search(r"^why +only building it tells$", planned.stdout, re.MULTILINE)
+    assert re.search(r"^why +known only after building$", planned.stdout, re.MULTILINE)
     assert "BASE_IMAGE has no effect with BACKEND=docker" in planned.stderr
 
 

@@ -118,7 +118,7 @@ def test_the_registry_runs_on_and_stops(tmp_path: Path, cache: Path) -> None:
     site = echo_site(tmp_path / "site", cache)
     first = site.invoke("publish")
     assert "stopped" in site.invoke("stop-registry").stderr
-    assert "not running" in site.invoke("stop-registry").stderr
+    assert "is not running" in site.invoke("stop-registry").stderr
     planned = site.invoke("plan")
     assert re.search(r"push +0 B to send", planned.stdout), planned.stdout
     again = site.invoke("publish")

@@ -32,7 +32,7 @@ class GenericProvider:
         return f"{self.host} creates the repository at the first push, or it must already exist."
 
     def login(self) -> str:
-        """Look for the account. Raises as `find_credentials` does."""
+        """Find the account. Raises SettingsError or ProcessError as `find_credentials` does."""
         found = self.credentials()
         if found:
             return f"Account at {self.host}: {found.account}"

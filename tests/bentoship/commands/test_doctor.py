@@ -63,9 +63,7 @@ def test_what_was_found_in_full(name: str, capsys: pytest.CaptureFixture[str]) -
     findings = [
         Finding("settings", "ok", "REGISTRY=local, BACKEND=direct"),
         Finding("docker", "missing", "no engine at unix:///none.sock", "Start it.\nOr set DOCKER_HOST."),
-        Finding(
-            "registry", "problem", "port 5000 is in use by another program", "Set a free port.", stops_publish=True
-        ),
+        Finding("registry", "problem", "port 5000 is in use by a program", "Set a free port.", stops_publish=True),
     ]
     assert not show(findings, as_json=name.endswith("json"))
     assert capsys.readouterr().out == golden(name)

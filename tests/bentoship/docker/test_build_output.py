@@ -94,9 +94,9 @@ def test_the_last_words_say_why_a_build_failed(text: str, doing: str, why: str, 
 
 
 def test_what_is_to_be_done_depends_on_why(tmp_path: Path) -> None:
-    """An engine that is gone is started again; on one that is full something is removed."""
+    """An engine that has stopped is started again; on one that is full something is removed."""
     _, lost, _ = read("Cannot connect to the Docker daemon at unix:///docker.sock.", tmp_path / "log")
-    assert lost.hint.startswith("The engine at unix:///docker.sock is gone")
+    assert lost.hint.startswith("The engine at unix:///docker.sock has stopped")
     _, full, _ = read("write /layer: No space left on device", tmp_path / "log")
     assert "docker system prune" in full.hint
 
