@@ -30,8 +30,10 @@ def clean(run: Run) -> None:
         # Kept are what cannot be rebuilt, the images in the local registry and the record of earlier pushes, and the
         # files by which runs wait for each other.
         found = [path for path in cache.glob("*") if path.name not in ("registry", "history", layers.name)]
+        # Layers behind a link lie elsewhere on purpose, perhaps for others as well.
+        made = [] if layers.is_symlink() else layers.glob("[!.]*")
         freed = 0
-        for path in [*found, *layers.glob("[!.]*"), run.project.layout.parent]:
+        for path in [*found, *made, run.project.layout.parent]:
             freed += _freed_with(path)
             shutil.rmtree(path, ignore_errors=True)
     run.reporter.say("clean", f"removed {text.size(freed)}; the images in the local registry are kept")
