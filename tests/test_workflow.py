@@ -96,7 +96,7 @@ def publishing() -> str:
     console.say("containerize", f"{DIGEST}, 26.3 MB in 2 layers", to=said)
     console.say("tag", "latest, 6a7cdf8e7304", to=said)
     console.table([("25.2 MB", "sent", "Debian GNU/Linux 12"), ("1.1 MB", "present", "model m:1 $(id) \\n")], to=said)
-    console.say("push", "sent 25.2 MB, 1.1 MB were there already", to=said)
+    console.say("push", "sent 25.2 MB, 1.1 MB already existed", to=said)
     for tag in ("latest", "6a7cdf8e7304"):
         console.say("push", f"{REPOSITORY}:{tag}", to=said)
     console.say("publish", f"run it: docker run --rm -p 3000:3000 {REPOSITORY}@{DIGEST}", to=said)

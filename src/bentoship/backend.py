@@ -1,4 +1,4 @@
-"""How a Bento becomes an image, and the image gets into a registry."""
+"""The protocol of a backend, which turns a Bento into an image and pushes it to a registry."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bentoship.system.text import size
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """A layer of an image, for people.
+    """A layer of an image, described for display.
 
     Args:
-        title: what is in it.
+        title: what it contains.
         size: in bytes.
-        outcome: what became of it in a push: "sent", "present" or "mounted"; empty before, and where it is not known.
-        digest: its blob's, where that is known before a push.
+        outcome: what a push did with it: "sent", "present" or "mounted"; empty before a push, and when unknown.
+        digest: the digest of its blob, if known before a push.
     """
 
     title: str
@@ -32,13 +32,13 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class Built:
-    """An image that was made, where its backend keeps it.
+    """An image that was built, kept by its backend.
 
     Args:
-        digest: "sha256:…": of its manifest or index, or what its engine knows it by.
+        digest: "sha256:…" of its manifest or index, or the id under which an engine keeps it.
         layers: lowest first.
-        images: those that it holds, by platform, when it is an index.
-        streams: give those of its layers, by digest, of which no blob is kept.
+        images: the images of an index, by platform.
+        streams: functions that produce the layers that are not kept as blobs, by digest.
     """
 
     digest: str
@@ -48,12 +48,12 @@ class Built:
 
     @property
     def size(self) -> int:
-        """Return the bytes of its layers together."""
+        """Return the total size of its layers in bytes."""
         return sum(layer.size for layer in self.layers)
 
     @property
     def lines(self) -> list[str]:
-        """Return what was made, for people."""
+        """Return a description of what was built, line by line."""
         made = f"{size(self.size)} in {len(self.layers)} layers"
         if not self.images:
             return [f"{self.digest}, {made}"]
@@ -66,10 +66,10 @@ class Pushed:
     """An image in a registry.
 
     Args:
-        digest: of its manifest or index there, read back.
-        layers: lowest first, and what became of each.
-        sent: bytes that went over.
-        there: bytes that were there already, or of which it is not known.
+        digest: the digest of its manifest or index, read back from the registry.
+        layers: lowest first, each with what the push did with it.
+        sent: the number of bytes sent.
+        there: the number of bytes that already existed there, or of which that is not known.
     """
 
     digest: str
@@ -79,34 +79,34 @@ class Pushed:
 
     @property
     def line(self) -> str:
-        """Return how much that was, for people."""
+        """Return a sentence on how much was sent."""
         if any(not layer.outcome for layer in self.layers):
-            return f"{size(self.sent + self.there)} are there; the engine does not tell how much of it was sent"
-        return f"sent {size(self.sent)}, {size(self.there)} were there already"
+            return f"{size(self.sent + self.there)} in total; the engine does not report how much of it was sent"
+        return f"sent {size(self.sent)}, {size(self.there)} already existed"
 
 
 class Backend(Protocol):
-    """One way to make images and to push them."""
+    """A way to build images and push them."""
 
     def containerize(self, bento: Bento) -> Built:
-        """Return the image of a Bento, made. Raises BentoshipError."""
+        """Build and return the image of a Bento. Raises BentoshipError."""
 
     def load(self, image: Built, name: str) -> str:
-        """Put an image that was made into Docker's engine, under a name. Returns: what that took, in words.
+        """Load a built image into Docker's engine under a name. Returns: a sentence on what was done.
 
         Raises: BentoshipError.
         """
 
     def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
-        """Name an image that was made. Raises BentoshipError."""
+        """Name a built image. Raises BentoshipError."""
 
     def push(self, image: Built, references: Sequence[ImageReference], progress: Progress) -> Pushed:
-        """Send what the registry lacks of an image, then set the tags there.
+        """Send the parts of an image that the registry lacks, then set its tags.
 
         Args:
-            image: as `containerize` made it.
-            references: names in one repository, which were given by `tag`.
-            progress: told how it goes on.
+            image: as `containerize` returned it.
+            references: names in one repository, already given by `tag`.
+            progress: receives the progress of the push.
 
         Raises: BentoshipError.
         """

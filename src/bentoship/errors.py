@@ -1,22 +1,22 @@
-"""Everything that can go wrong and that a user can do something about.
+"""The errors that a user can do something about.
 
     BentoshipError
-    ├── SettingsError           a setting is missing, wrong or misspelt
-    ├── InvalidReferenceError   a text is not the name of an image
+    ├── SettingsError           a setting is missing, invalid or misspelt
+    ├── InvalidReferenceError   a text is not a valid image name
     ├── BentoError              the Bento cannot be built
     ├── UnsupportedBentoError   the Bento needs a Dockerfile
-    ├── BaseImageError          the base system cannot be had
+    ├── BaseImageError          the base system is unavailable or unsuitable
     ├── PackagesError           the Python packages cannot be installed for the platform
-    ├── StoreError              an image is not where it should be, or is damaged
-    │   ├── DamagedError        what lay in a cache was damaged, and is removed
-    │   └── RegistryError       a registry refused, or could not be reached
-    ├── CloudError              a cloud's API refused, or could not be reached
-    ├── EngineError             Docker's engine cannot be reached, or refused
-    ├── ProcessError            a program that is needed is missing, or failed
-    ├── VerifyError             a published image does not do what it has to
-    └── NotVerifiedError        a published image cannot be tried on this machine
+    ├── StoreError              an image is missing or damaged
+    │   ├── DamagedError        a cached file was damaged and has been removed
+    │   └── RegistryError       a registry refused a request or could not be reached
+    ├── CloudError              a cloud's API refused a request or could not be reached
+    ├── EngineError             Docker's engine could not be reached or refused a request
+    ├── ProcessError            a required program is missing or failed
+    ├── VerifyError             a published image does not work
+    └── NotVerifiedError        a published image cannot be tested on this machine
 
-An error says what was being done, why it failed (in the failing program's own words), and what to do next.
+Each error says what was being done, why it failed (in the failing program's own words), and what to do next.
 """
 
 import errno
@@ -24,21 +24,21 @@ from collections.abc import Sequence
 
 
 class BentoshipError(Exception):
-    """A failure that is the user's to mend, told in one to three lines.
+    """A failure that the user can fix, explained in one to three lines.
 
     Args:
-        doing: what was being done, as a phrase that "failed" could follow ("pull python:3.11-slim").
-        why: the cause, in the words of the server or program that gave it.
+        doing: what was being done, as an imperative phrase ("Pull python:3.11-slim").
+        why: the cause, in the words of the server or program that reported it.
         hint: what to do next; may be empty.
     """
 
     exit_code = 1
-    """What a task ends with."""
+    """The exit code of a task that fails with this error."""
 
     def __init__(self, doing: str, why: str, hint: str = "") -> None:
         super().__init__(doing, why, hint)
         self.doing = doing
-        self.why = " ".join(why.split())  # uv draws trees
+        self.why = " ".join(why.split())  # uv's messages are multi-line trees
         self.hint = hint
 
     def __str__(self) -> str:
@@ -47,10 +47,10 @@ class BentoshipError(Exception):
 
 
 class SettingsError(BentoshipError):
-    """A setting is missing, wrong or misspelt.
+    """A setting is missing, invalid or misspelt.
 
     Args:
-        mistakes: each for itself, where `why` lists them.
+        mistakes: each mistake separately, where `why` lists them all.
     """
 
     def __init__(self, doing: str, why: str, hint: str = "", *, mistakes: Sequence[str] = ()) -> None:
@@ -59,7 +59,7 @@ class SettingsError(BentoshipError):
 
 
 class InvalidReferenceError(BentoshipError):
-    """A text is not the name of an image."""
+    """A text is not a valid image name."""
 
 
 class BentoError(BentoshipError):
@@ -67,11 +67,11 @@ class BentoError(BentoshipError):
 
 
 class UnsupportedBentoError(BentoshipError):
-    """The Bento asks for what only a Dockerfile can do."""
+    """The Bento needs something that only a Dockerfile can do."""
 
 
 class BaseImageError(BentoshipError):
-    """The base system cannot be had, or does not fit the Bento."""
+    """The base system is unavailable, or unsuitable for the Bento."""
 
 
 class PackagesError(BentoshipError):
@@ -79,20 +79,20 @@ class PackagesError(BentoshipError):
 
 
 class StoreError(BentoshipError):
-    """An image is not where it should be, or is damaged."""
+    """An image is missing or damaged."""
 
 
 class DamagedError(StoreError):
-    """What lay in a cache was damaged; it is removed, so that the next run rebuilds it."""
+    """A cached file was damaged; it has been removed, so the next run rebuilds it."""
 
 
 class RegistryError(StoreError):
-    """A registry refused, or could not be reached.
+    """A registry refused a request or could not be reached.
 
     Args:
-        status: the HTTP status of the answer; None when there was none.
+        status: the HTTP status of the response; None when there was no response.
         temporary: whether the same request may succeed later.
-        retry_after: the seconds that the registry asked to wait before it; 0 when it did not.
+        retry_after: the seconds that the registry asked to wait before retrying; 0 when it did not ask.
     """
 
     def __init__(
@@ -112,45 +112,47 @@ class RegistryError(StoreError):
 
 
 class CloudError(BentoshipError):
-    """A cloud's API refused, or could not be reached, or knows no account of ours."""
+    """A cloud's API refused a request, could not be reached, or no credentials for it were found."""
 
 
 class EngineError(BentoshipError):
-    """Docker's engine cannot be reached, refused, or failed."""
+    """Docker's engine could not be reached, refused a request, or failed."""
 
 
 class ProcessError(BentoshipError):
-    """A program that is needed is missing, or failed."""
+    """A required program is missing or failed."""
 
 
 class VerifyError(BentoshipError):
-    """A published image does not start, answer, or end as it has to."""
+    """A published image does not start, respond or stop as it should."""
 
 
 class NotVerifiedError(BentoshipError):
-    """A published image cannot be tried on this machine, which says nothing about the image."""
+    """A published image cannot be tested on this machine; that says nothing about the image."""
 
     exit_code = 3
 
 
 def explain(error: Exception) -> str:
-    """Return a failure in one to three lines: ours as they are, the system's with the file and what to do about it."""
-    if isinstance(error, EngineError):  # its disk may be another machine's, and is not cleaned from here
+    """Return an error in one to three lines: our own as they are, OSErrors with the file and what to do next."""
+    # The disk of an engine or of a registry that answered may be on another machine, which `clean` does not reach.
+    if isinstance(error, EngineError) or (isinstance(error, RegistryError) and error.status):
         return str(error)
     if isinstance(error, BentoshipError):
-        # Whatever else may fix such a failure, room has to be made first.
+        # Whatever else the hint suggests, the disk has to be cleared first.
         return f"{error.doing}: {error.why}\n{_FULL}" if "no space left" in error.why.lower() else str(error)
     if not isinstance(error, OSError):
-        return f"{type(error).__name__}: {error}\nThis is a fault of bentoship; BENTOSHIP_DEBUG=1 shows where."
+        return f"{type(error).__name__}: {error}\nThis is a bug in bentoship; BENTOSHIP_DEBUG=1 shows where."
     what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
     hint = _HINTS.get(error.errno or 0, "")
     return f"{what}\n{hint}" if hint else what
 
 
 def causes(error: BaseException) -> list[BaseException]:
-    """Return an error and what it came from, outermost to innermost.
+    """Return an error and its causes, outermost to innermost.
 
-    Libraries hand a cause on among the arguments (requests, urllib3, google-auth); otherwise it is what Python keeps.
+    Some libraries (requests, urllib3, google-auth) pass the cause as an argument of the error; otherwise it is the one
+    that Python chains.
     """
     chain: list[BaseException] = []
     current: BaseException | None = error
@@ -162,11 +164,11 @@ def causes(error: BaseException) -> list[BaseException]:
     return chain
 
 
-_FULL = "Make room on the disk; `invoke clean` removes what can be made again."
+_FULL = "Free up disk space; `invoke clean` removes what can be rebuilt."
 
 _HINTS = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
-    errno.EACCES: "Let your user read and write there, or set XDG_CACHE_HOME to another folder.",
-    errno.EROFS: "Set XDG_CACHE_HOME to a folder that can be written.",
+    errno.EACCES: "Give your user read and write access, or set XDG_CACHE_HOME to another folder.",
+    errno.EROFS: "Set XDG_CACHE_HOME to a writable folder.",
 }

@@ -255,10 +255,6 @@ class Run:
         self._begun.clear()
         self._background.close()
 
-    def __copy__(self) -> Run:
-        # Tasks find their run in invoke's configuration, whose values invoke copies whenever it merges them.
-        return self
-
 
 def begin(folder: Path, reporter: Reporter) -> Run:
     """Begin a run in a project's folder: its settings are read, and exported for SDKs and children.

@@ -1,11 +1,13 @@
 """How failures are told."""
 
 import errno
+import functools
+from collections.abc import Callable
 
 import pytest
 
 from bentoship import errors
-from bentoship.errors import BentoshipError, causes, explain
+from bentoship.errors import BentoshipError, EngineError, RegistryError, causes, explain
 
 
 def test_an_error_says_what_why_and_what_next() -> None:
@@ -29,16 +31,23 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 def test_a_full_disk_is_always_told_as_one(why: str) -> None:
     """Whatever else a failure would hint at."""
     told = explain(BentoshipError("Install the packages", why, "Change the requirement."))
-    assert "Make room" in told
+    assert "Free up disk space" in told
     assert "requirement" not in told
-    assert "Make room" in explain(OSError(errno.ENOSPC, "No space left on device", "/some/file"))
+    assert "Free up disk space" in explain(OSError(errno.ENOSPC, "No space left on device", "/some/file"))
+
+
+@pytest.mark.parametrize("kind", [EngineError, functools.partial(RegistryError, status=500)])
+def test_the_full_disk_of_a_server_is_not_cleared_from_here(kind: Callable[[str, str, str], BentoshipError]) -> None:
+    """What to do there is told instead; one that is full here, while a registry is started, is this machine's."""
+    assert explain(kind("Push", "no space left on device", "Clear it.")) == "Push: no space left on device\nClear it."
+    assert "Free up" in explain(RegistryError("Unpack the program", "no space left on device", "Install it."))
 
 
 def test_a_fault_of_ours_is_told_as_one() -> None:
     """With the way to see where, and no traceback."""
     assert explain(ValueError("what")).splitlines() == [
         "ValueError: what",
-        "This is a fault of bentoship; BENTOSHIP_DEBUG=1 shows where.",
+        "This is a bug in bentoship; BENTOSHIP_DEBUG=1 shows where.",
     ]
 
 

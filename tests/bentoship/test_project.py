@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import subprocess
 import time
@@ -122,11 +121,6 @@ def test_work_in_the_background_ends_with_the_run(project: Project) -> None:
     assert [child.poll() for child in begun] == [-9, -9, -9]
 
 
-def test_a_run_is_one_wherever_it_is_handed_on(run: Run) -> None:
-    """What copies the configuration that it is kept in does not make a second one."""
-    assert copy.copy(run) is run
-
-
 def test_a_run_begins_with_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are read and exported, and what looks odd is told."""
     (tmp_path / ".env").write_text("DOCKER_HOST=tcp://file\n", "utf-8")
@@ -140,5 +134,5 @@ def test_a_run_begins_with_its_settings(tmp_path: Path, monkeypatch: pytest.Monk
             told.append((step, text))
 
     assert begin(tmp_path, Listening()).project.folder == tmp_path
-    assert told == [("settings", "BASE_IMGE is no setting; did you mean BASE_IMAGE?")]
+    assert told == [("settings", "Unknown setting BASE_IMGE; did you mean BASE_IMAGE?")]
     assert os.environ["DOCKER_HOST"] == "tcp://file"

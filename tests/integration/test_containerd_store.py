@@ -81,7 +81,7 @@ def loaded(site: Site) -> str:
 def test_what_is_loaded_is_what_is_pushed(engine: Engine, site: Site, loaded: str) -> None:
     """The engine calls it by the digest that the registry has, and is not sent it again."""
     assert json.loads(engine("inspect", "echo:latest"))[0]["Id"] == loaded.partition("@")[2]
-    assert "is in Docker's engine already" in site.invoke("containerize", "--load").stderr
+    assert "is already in Docker's engine" in site.invoke("containerize", "--load").stderr
 
 
 def test_the_commands_that_people_type_work(engine: Engine, loaded: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,10 +41,7 @@ def assert_told(done: subprocess.CompletedProcess[str]) -> None:
 
 def assert_nothing_is_left(daemon: dockerd.Daemon, site: Site, *images: str) -> None:
     """No container, no further image, with or without a name, and no copy of anything."""
-    client = daemon.engine.client
-    assert client.containers.list(all=True) == []
-    assert [tag for image in client.images.list(all=True) for tag in image.tags or ["none"]] == [*images]
-    assert not list((daemon.folder / "data" / "tmp").iterdir())
+    assert daemon.leftovers(*images) == []
     assert not list((site.cache / "bentoship" / "scratch").glob("*/*"))
 
 
@@ -60,12 +58,21 @@ def test_loading_is_told(site: Site, space: int) -> None:
 @pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
 def test_building_is_told(site: Site, builder: str) -> None:
     """Room for the base, but not for what the build adds to it; only the base is there afterwards."""
-    with dockerd.running(space=300 * MIB) as daemon:
-        base = dockerd.bentoml_base(daemon.engine)
-        text = BENTOFILE.replace("docker:\n", f"docker:\n  base_image: {base}\n")
-        (site.folder / "bentofile.yaml").write_text(text, "utf-8")
-        before = used(daemon)
-        settings = {"BACKEND": "docker", "DOCKER_BUILDKIT": builder}
-        assert_told(site.invoke("containerize", DOCKER_HOST=daemon.host, **settings))
-        assert_nothing_is_left(daemon, site, base)
-        assert used(daemon) - before < 3 * MIB  # BuildKit keeps the steps that went well
+    # Debian's engine never ends a build on a full disk about once in thirty times, with either builder, and docker
+    # build waits for it; what is tried here is what is said of a build that failed.
+    for _ in range(3):
+        with dockerd.running(space=300 * MIB) as daemon:
+            base = dockerd.bentoml_base(daemon.engine)
+            text = BENTOFILE.replace("docker:\n", f"docker:\n  base_image: {base}\n")
+            (site.folder / "bentofile.yaml").write_text(text, "utf-8")
+            before = used(daemon)
+            settings = {"BACKEND": "docker", "DOCKER_BUILDKIT": builder, "DOCKER_HOST": daemon.host}
+            try:
+                done = replace(site, patience=180.0).invoke("containerize", **settings)
+            except subprocess.TimeoutExpired:
+                continue
+            assert_told(done)
+            assert_nothing_is_left(daemon, site, base)
+            assert used(daemon) - before < 3 * MIB  # BuildKit keeps the steps that went well
+            return
+    pytest.fail("the engine has not ended a build on a full disk, three times")

@@ -73,3 +73,11 @@ def append(path: Path, line: str) -> None:
     """Add a line to a file, which need not be there."""
     with path.open("a", encoding="utf-8") as stream:
         stream.write(f"{line}\n")
+
+
+def lay(folder: Path, *names: str) -> Path:
+    """Files with their own names in them."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name, "utf-8")
+    return folder

@@ -49,6 +49,13 @@ class Daemon:
         """A connection to it."""
         return Engine(docker.DockerClient(base_url=self.host, version="auto"), Endpoint(self.host))
 
+    def leftovers(self, *images: str) -> list[str]:
+        """What it has beside some images: containers, other images, with or without a name, and copies of anything."""
+        client = self.engine.client
+        names = [tag for image in client.images.list(all=True) for tag in image.tags or [image.id]]
+        copies = map(str, (self.folder / "data" / "tmp").iterdir())
+        return [*(one.id for one in client.containers.list(all=True)), *(set(names) - set(images)), *copies]
+
 
 @contextmanager
 def running(*options: str, space: int = 0) -> Iterator[Daemon]:

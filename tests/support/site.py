@@ -29,6 +29,7 @@ class Site:
         cache: the folder of caches; the local registry is in it.
         settings: variables that every run has.
         called_in: where invoke is called; the project's folder when None.
+        patience: the seconds that a run may take.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class Site:
     cache: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     called_in: Path | None = None
+    patience: float = 600.0
 
     @property
     def env(self) -> dict[str, str]:
@@ -50,7 +52,7 @@ class Site:
         return replace(self, called_in=self.folder / name)
 
     def invoke(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run invoke to its end."""
+        """Run invoke to its end. Raises TimeoutExpired when that takes too long."""
         return subprocess.run(
             [sys.executable, "-m", "invoke", *args],
             cwd=self.called_in or self.folder,
@@ -58,7 +60,7 @@ class Site:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=self.patience,
             check=False,
         )
 

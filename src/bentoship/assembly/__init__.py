@@ -1,1 +1,1 @@
-"""Images that are assembled from layers, without Docker: the recipe, the image, the plan."""
+"""Assembling images from layers, without Docker: the recipe, the image, the plan."""

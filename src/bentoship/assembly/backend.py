@@ -1,4 +1,4 @@
-"""Images put together from layers, without Docker, in an OCI image layout."""
+"""The backend that assembles images from layers, without Docker, in an OCI image layout."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from bentoship.bases import BaseSource, Outline
 from bentoship.bento import Bento
 from bentoship.errors import DamagedError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
-from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import with_owners, with_platforms
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.packages.install import Staged, staging
 from bentoship.stores import Registry, Store, transfer
-from bentoship.stores.graph import below
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import Progress
 from bentoship.system.progress import SILENT, StepReporter
@@ -34,12 +32,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where images are assembled.
+    """The folders in which images are assembled.
 
     Args:
-        cache: layers of all projects.
+        cache: the layers of all projects.
         layout: the images of this project.
-        scratch: a folder for what is needed only meanwhile.
+        scratch: a folder for temporary files.
     """
 
     cache: LayerCache
@@ -48,15 +46,15 @@ class Workplace:
 
 
 class DirectBackend:
-    """Assembles into a layout, and transfers from there.
+    """A backend that assembles images in a layout and pushes them from there.
 
     Args:
-        place: where it works.
-        platforms: such as "linux/amd64"; of several images, an index is made.
-        source: gives the source of a Bento's base.
+        place: the folders to use.
+        platforms: such as "linux/amd64"; several platforms result in an index.
+        source: returns the source of a Bento's base.
         registry: opens a repository to push to.
-        engine: puts an image of a store into Docker's engine, under a name.
-        holders: tells which other repositories of a registry have which blobs: their paths, by digest.
+        engine: loads an image of a store into Docker's engine, under a name.
+        holders: returns the paths of other repositories of a registry that have blobs, by digest.
         reporter: told how an image is made.
     """
 
@@ -79,7 +77,7 @@ class DirectBackend:
         self._reporter = reporter
 
     def containerize(self, bento: Bento) -> Built:
-        """Return the image of a Bento, or the index of one for each platform; the layout has it by the version."""
+        """Assemble the image of a Bento, or an index of one per platform, and tag it in the layout by version."""
         check(bento)
         self._scratch.mkdir(parents=True, exist_ok=True)
         source = self._source(bento)
@@ -104,8 +102,8 @@ class DirectBackend:
 
     def _assembled(self, bento: Bento, source: BaseSource, prepared: Sequence[Recipe]) -> list[Image]:
         with ExitStack() as stack:
-            # Downloads go side by side, with each other and with what else is done: the check, too, before whose end no
-            # base is made, and which tells more of what cannot be had.
+            # Downloads run in parallel, with each other and with all else. No base is made before the end of the check,
+            # which has the better errors for packages that are unavailable.
             staged = {
                 recipe.platform: stack.enter_context(self._staging(recipe))
                 for recipe in prepared
@@ -114,7 +112,7 @@ class DirectBackend:
             with self._reporter.task("checking that every package has a wheel"):
                 check_packages(bento, prepared, self._cache)
             bases = [recipe.outline.base or source.make(recipe.platform) for recipe in prepared]
-            # One platform after the other: each step uses all processors by itself.
+            # One platform after the other: each step already uses all processors.
             return [
                 assemble(
                     recipe,
@@ -142,11 +140,11 @@ class DirectBackend:
         return descriptor
 
     def plan(self, bento: Bento) -> dict[str, PlannedImage]:
-        """Return the images to be, by platform, as far as they are known without downloading anything large.
+        """Return the planned images by platform, as far as they are known without downloading anything large.
 
         Raises: PackagesError when a package has no wheel for one of the platforms; UnsupportedBentoError.
         """
-        from bentoship.assembly.plan import planned_image  # publishing does without
+        from bentoship.assembly.plan import planned_image  # not needed for publishing
 
         check(bento)
         source = self._source(bento)
@@ -155,19 +153,22 @@ class DirectBackend:
         return {recipe.platform: planned_image(recipe, self._cache) for recipe in prepared}
 
     def load(self, image: Built, name: str) -> str:
-        """Send the engine what it lacks, from the layout."""
+        """Load the image from the layout into the engine. Returns: a sentence on what was done."""
         store = self._store(image)
         return self._engine(store, store.resolve(image.digest), name)
 
     def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
-        """Name the image in the layout, by the tags alone."""
+        """Tag the image in the layout, with the references' tags alone."""
         store = self._store(image)
         root = store.resolve(image.digest)
         for reference in references:
             store.tag(root, reference.tag or "latest")
 
     def push(self, image: Built, references: Sequence[ImageReference], progress: Progress) -> Pushed:
-        """Send what the registry lacks, then set the tags there."""
+        """Send the parts that the registry lacks, then set its tags.
+
+        Raises: RegistryError; DamagedError when a cached part was damaged, which is then removed; StoreError.
+        """
         store = self._store(image)
         root = store.resolve(image.digest)
         registry, holders = self._registry(references[0]), self._holders(references[0])
@@ -183,39 +184,24 @@ class DirectBackend:
         except RegistryError:
             raise
         except StoreError as error:
-            if not self._drop_damaged(store, root):
+            dropped = store.drop_damaged(root)
+            for descriptor in dropped:
+                self._cache.drop(descriptor)
+            if not dropped:
                 raise
-            raise DamagedError(error.doing, error.why, "It is removed now: run it again.") from error
+            raise DamagedError(error.doing, error.why, "It has been removed: run the same command again.") from error
         by_digest = {descriptor.digest: outcome for descriptor, outcome in outcomes.items()}
         sent = sum(descriptor.size for descriptor, outcome in outcomes.items() if outcome == "sent")
         layers = tuple(replace(layer, outcome=by_digest[layer.digest]) for layer in image.layers)
         return Pushed(root.digest, layers, sent, sum(descriptor.size for descriptor in outcomes) - sent)
 
     def _store(self, image: Built) -> LayoutStore:
-        """The layout, and what of an image does not lie in it."""
+        """Return the layout, together with those layers of an image that are not stored in it."""
         return LayoutStore(self._layout.folder, image.streams)
-
-    def _drop_damaged(self, store: LayoutStore, root: Descriptor) -> bool:
-        """Remove the blobs of an image that are not what their digests say, from layout and cache; whether any were."""
-        damaged = [one for one in below(store, root) if not _is_whole(store, one)]
-        for descriptor in damaged:
-            store.path(descriptor).unlink(missing_ok=True)
-            self._cache.drop(descriptor)
-        return bool(damaged)
-
-
-def _is_whole(store: Store, descriptor: Descriptor) -> bool:
-    try:
-        with store.open(descriptor) as content:
-            while content.read(CHUNK):
-                pass
-    except StoreError:
-        return False
-    return True
 
 
 def _outline(source: BaseSource, platform: str) -> Outline:
-    """Return what is known of a base; of one in a registry, only its files tell what packages have to run on."""
+    """Return the outline of a base, pulling it if only its files reveal the glibc that packages have to run on."""
     outline = source.outline(platform)
     return source.make(platform).outline if outline.glibc is None else outline
 

@@ -1,7 +1,7 @@
-"""What an image runs, and what it says of itself: written when it is assembled, read back when images are compared.
+"""The settings and metadata of an image: written when it is assembled, read back when images are compared.
 
-It keeps the contract of an image that `bentoml containerize` makes (bentoml/_internal/container/frontend/dockerfile),
-so that either can be run in place of the other.
+They are compatible with images built by `bentoml containerize` (bentoml/_internal/container/frontend/dockerfile), so
+that either can replace the other.
 """
 
 import json
@@ -24,7 +24,7 @@ _MODELS = "org.bentoship.models"
 
 
 def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]:
-    """Return what a container runs, and as whom. The base's command goes: the entrypoint would take it as arguments."""
+    """Return the `config` object of an image. The base's Cmd is dropped: the entrypoint would take it as arguments."""
     inherited = variables(base.config)
     env = {
         **inherited,
@@ -58,7 +58,7 @@ def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]
 
 
 def annotations_for(bento: Bento, base: Base) -> dict[str, str]:
-    """Return what the image is, readable without pulling any of it."""
+    """Return the manifest's annotations, which can be read without pulling the image."""
     models = [{"tag": model.tag, "metadata": dict(model.metadata)} for model in bento.models]
     names = {"image": "org.opencontainers.image.base.name", "digest": "org.opencontainers.image.base.digest"}
     return {
@@ -71,7 +71,7 @@ def annotations_for(bento: Bento, base: Base) -> dict[str, str]:
 
 
 def base_of(image: Image) -> dict[str, Any]:
-    """Return what the base of an assembled image is made of, as `Base.origin`. Raises KeyError or ValueError."""
+    """Return the origin of an assembled image's base, as in `Base.origin`. Raises KeyError or ValueError."""
     return dict(json.loads(image.settings["Labels"][_BASE]))
 
 
@@ -86,7 +86,7 @@ def models_of(image: Image) -> list[str]:
 
 
 def own_settings(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a container gets of its image: variables, labels and the rest, but what says how it was assembled."""
+    """Return a container's settings by name: variables, labels and the rest, except bentoship's own labels."""
     labels = {name: text for name, text in settings["Labels"].items() if not name.startswith("org.bentoship.")}
     rest = {name: json.dumps(value) for name, value in settings.items() if name not in ("Labels", "Env")}
     return {**labels, **variables(settings), **rest}

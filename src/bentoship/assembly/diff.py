@@ -1,4 +1,4 @@
-"""Why the layers of an image to be are not those that were published last: which files and packages differ."""
+"""Why a planned image differs from the one published last: which files, packages and settings changed."""
 
 import filecmp
 import gzip
@@ -30,9 +30,9 @@ class Thing:
     """A file, package or setting of an image.
 
     Args:
-        size: a file's, in bytes.
-        version: a package's.
-        identity: of anything else, what changes when it does.
+        size: the size of a file, in bytes.
+        version: the version of a package.
+        identity: a text that differs whenever the content or value does.
     """
 
     size: int | None = None
@@ -42,12 +42,12 @@ class Thing:
 
 @dataclass(frozen=True)
 class Change:
-    """How one thing differs.
+    """The change of one file, package or setting.
 
     Args:
-        name: a package's, or a file's path.
-        before: what was published; None when it is new.
-        now: what would be published; None when it is gone.
+        name: its name, or a file's path.
+        before: the published one; None when it is new.
+        now: the planned one; None when it was removed.
     """
 
     name: str
@@ -56,26 +56,26 @@ class Change:
 
     @property
     def kind(self) -> Literal["added", "removed", "changed"]:
-        """In one word."""
+        """Return the kind of change in one word."""
         if self.before is None:
             return "added"
         return "removed" if self.now is None else "changed"
 
     @property
     def size(self) -> int:
-        """Of what is there now, or was before; 0 for a package."""
+        """Return the planned size in bytes, else the published one; 0 for anything but files."""
         thing = self.now or self.before
         return (thing and thing.size) or 0
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Why a part of an image is another one.
+    """The reasons why a part of an image differs.
 
     Args:
-        title: of its layer.
-        changes: the largest first.
-        note: what there is to say besides, or in place of them.
+        title: the title of the part's layer.
+        changes: the changes, the largest first.
+        note: a remark, in addition to the changes or instead of them.
     """
 
     title: str
@@ -86,26 +86,26 @@ class Difference:
 def published_images(store: Source, root: Descriptor) -> dict[str, Image]:
     """Return the images of a manifest or index, by platform.
 
-    Raises: StoreError when one cannot be read, or was not assembled from layers.
+    Raises: StoreError when one cannot be read, or was not assembled by bentoship.
     """
     images = read_images(store, root)
     try:
         for image in images.values():
             base_of(image), packages_of(image), models_of(image)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise StoreError(f"Understand {root.digest}", "it was not put together from layers here") from None
+        raise StoreError(f"Read the image {root.digest}", "it was not assembled by bentoship") from None
     return images
 
 
 def differences(
     planned: Mapping[str, PlannedImage], published: Mapping[str, Image], blobs: Source
 ) -> list[tuple[Difference, tuple[str, ...]]]:
-    """Return why an image differs from the one that was published, each reason with the platforms that have it.
+    """Return why planned images differ from the published ones, each reason with the platforms that it applies to.
 
     Args:
-        planned: the images to be, by platform.
-        published: those that were published.
-        blobs: has the layers of both, as far as they are there.
+        planned: the planned images, by platform.
+        published: the published images, by platform.
+        blobs: a source for the layers of both, as far as available.
     """
     by_platform = {
         platform: list(_differences(image, published[platform], blobs))
@@ -117,14 +117,14 @@ def differences(
 
 
 def changes(before: Mapping[str, Thing], now: Mapping[str, Thing]) -> tuple[Change, ...]:
-    """What differs, the largest first."""
+    """Return the changes between two sets of things, the largest first."""
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     found = (Change(name, before.get(name), now.get(name)) for name in names)
     return tuple(sorted(found, key=lambda change: (-change.size, change.name)))
 
 
 def _differences(planned: PlannedImage, published: Image, blobs: Source) -> Iterator[Difference]:
-    """Compare part by part, each of which may have several layers."""
+    """Yield the differences of an image's parts, each of which may have several layers."""
     bento = planned.recipe.bento
     models = {model.name: model for model in bento.models}
     former = {tag.partition(":")[0]: tag for tag in models_of(published)}
@@ -136,7 +136,7 @@ def _differences(planned: PlannedImage, published: Image, blobs: Source) -> Iter
             continue
         title = (new or old)[0].title
         if not new:
-            yield Difference(title, (), "is not packed any more")
+            yield Difference(title, (), "is no longer packed")
         elif kind == "base":
             yield _base(title, base_of(published), planned.recipe.outline.origin)
         elif kind == "packages":
@@ -145,7 +145,7 @@ def _differences(planned: PlannedImage, published: Image, blobs: Source) -> Iter
             yield _model(title, models[name], former.get(name, ""))
         else:
             yield _files(title, [layer.descriptor for layer in old], [layer.descriptor for layer in new], blobs)
-    # What the configuration says of packages and base is told with those.
+    # Packages and base, which the configuration also lists, are reported by their own parts.
     if planned.image and (found := changes(_settings(published), _settings(planned.image))):
         yield Difference("settings", found)
 
@@ -157,10 +157,10 @@ def _digest(layer: Layer | Estimate) -> str | None:
 def _by_part(
     layers: Iterable[Layer | Estimate], models: Sequence[str]
 ) -> dict[tuple[Kind, str], list[Layer | Estimate]]:
-    """Return layers by what they are a part of: their kind, and a model's name.
+    """Return layers by the part that they belong to: their kind, and for models the model's name.
 
     Args:
-        layers: of an image.
+        layers: the layers of an image.
         models: the tags of its models, in the order of their layers.
     """
     names = (tag.partition(":")[0] for tag in models)
@@ -175,7 +175,7 @@ def _base(title: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Diff
         found = changes(_debian(before), _debian(now))
         return Difference(title, found, "" if found else "the same packages, rebuilt")
     if not now:
-        return Difference(title, (), f"was {_named(before)}; the layers are others now")
+        return Difference(title, (), f"was {_named(before)}; its layers changed")
     return Difference(title, (), f"was {_named(before)}, is {_named(now)}")
 
 
@@ -184,26 +184,26 @@ def _debian(origin: Mapping[str, Any]) -> dict[str, Thing]:
 
 
 def _named(origin: Mapping[str, Any]) -> str:
-    return f"{origin['image']}@{origin['digest'][:19]}…" if "image" in origin else "made of Debian's packages"
+    return f"{origin['image']}@{origin['digest'][:19]}…" if "image" in origin else "assembled from Debian's packages"
 
 
 def _packages(before: Sequence[str], now: Sequence[str]) -> Difference:
     found = changes(_versions(before), _versions(now))
-    return Difference("packages", found, "" if found else "the same versions, reinstalled on what differs below")
+    return Difference("packages", found, "" if found else "the same versions, reinstalled for the changed base")
 
 
 def _versions(lines: Iterable[str]) -> dict[str, Thing]:
-    """What requirement lines lock by its version."""
+    """Return the packages that requirement lines pin to a version."""
     exact = (line.partition("==") for line in lines if canonical_name(line))
     return {canonical_name(name): Thing(version=re.split(r"[\s;]", rest)[0]) for name, sign, rest in exact if sign}
 
 
 def _model(title: str, model: Model, former: str) -> Difference:
-    """By the files of both versions in the model store, where the former is still there."""
+    """Compare the files of two versions of a model, if the model store still has the former."""
     version = former.rpartition(":")[2]
     folder = model.path.parent / version
     if former and not folder.is_dir():
-        return Difference(title, (), f"was {version}, which is not in the model store any more")
+        return Difference(title, (), f"was {version}, which is no longer in the model store")
     before, now = _paths(folder) if former else {}, _paths(model.path)
     same = {name for name in before.keys() & now.keys() if filecmp.cmp(before[name], now[name], shallow=False)}
     found = changes(
@@ -220,9 +220,9 @@ def _paths(folder: Path) -> dict[str, Path]:
 def _files(
     title: str, before: Iterable[Descriptor | None], now: Iterable[Descriptor | None], blobs: Source
 ) -> Difference:
-    """By what is in the layers of both."""
+    """Compare the files in the layers of both images."""
     if None in now:
-        return Difference(title, (), "is not made yet")
+        return Difference(title, (), "is not built yet")
     try:
         return Difference(title, changes(_content(before, blobs), _content(now, blobs)))
     except StoreError as error:
@@ -234,7 +234,7 @@ def _content(layers: Iterable[Descriptor | None], blobs: Source) -> dict[str, Th
 
 
 def _listed(layer: Descriptor, blobs: Source) -> Iterator[tuple[str, Thing]]:
-    """The files and links of a layer. Raises StoreError when it is not there, or damaged."""
+    """Yield the files and links of a layer. Raises StoreError when it is missing or damaged."""
     try:
         with blobs.open(layer) as content:
             plain = gzip.GzipFile(fileobj=cast("IO[bytes]", content))

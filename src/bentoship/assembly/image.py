@@ -1,4 +1,4 @@
-"""An image from a base and a Bento: which layers it has, and how each is made."""
+"""Assembling an image from a base and a Bento: which layers it has, and how each is built."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ from bentoship.packages.layers import package_layers
 from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.records import key_of
 
-# Raise it when the content of a layer changes for the same inputs, so that those made before are made again.
+# Increase it when the content of a layer changes for the same inputs, so that cached layers are rebuilt.
 RECIPE = "3"
 
 
@@ -31,15 +31,15 @@ def assemble(
     reporter: StepReporter = SILENT,
     staged: Staged | None = None,
 ) -> Image:
-    """Return the image of a recipe; its layers' blobs lie in the cache.
+    """Assemble the image of a recipe; the blobs of its layers are in the cache.
 
     Args:
-        recipe: what it is made of.
-        base: its base, made.
-        cache: where layers are kept, and found again when their inputs are the same.
-        scratch: a folder for what is needed only meanwhile.
+        recipe: the recipe.
+        base: the base that it names.
+        cache: the cache of layers, found again by their inputs.
+        scratch: a folder for temporary files.
         reporter: told how it goes on.
-        staged: its packages, where their installation has begun already.
+        staged: the packages, if their installation has already begun.
 
     Raises:
         BaseImageError: the base lacks what the Bento needs.
@@ -47,7 +47,7 @@ def assemble(
     """
     bento, lock = recipe.bento, recipe.lock
     if lock.deviations:
-        reporter.say(f"for {recipe.platform} not all packages are of the same version: {', '.join(lock.deviations)}")
+        reporter.say(f"some packages have other versions for {recipe.platform}: {', '.join(lock.deviations)}")
     layers = [
         *base.layers,
         *system_layer(bento, base, cache),
@@ -59,20 +59,20 @@ def assemble(
 
 
 def image_from(recipe: Recipe, base: Base, layers: Sequence[Layer]) -> Image:
-    """Return the image of a recipe whose layers are made."""
+    """Return the image of a recipe whose layers are built."""
     settings = config_for(recipe.bento, base, recipe.lock.lines)
     return image_of(layers, settings, base.platform, annotations_for(recipe.bento, base))
 
 
 def model_key(model: Model) -> str:
-    """Return the key of a model's layer: its files by size and time, so that gigabytes are not read to find it."""
+    """Return the cache key of a model's layer, from the sizes and times of its files, not gigabytes of content."""
     files = sorted(path for path in model.path.rglob("*") if path.is_file())
     states = [f"{path.relative_to(model.path)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     return key_of("model", RECIPE, model.tag, *states)
 
 
 def model_layer(model: Model, cache: LayerCache, reporter: StepReporter = SILENT) -> tuple[Layer, ...]:
-    """Return the layer with a model, which is read where it lies when compression does not make it smaller."""
+    """Return the layer with a model; one that does not compress is streamed from the model store instead of cached."""
 
     def made() -> Iterator[Layer]:
         entries, title = _model(model), f"model {model.tag}"
@@ -87,7 +87,7 @@ def model_layer(model: Model, cache: LayerCache, reporter: StepReporter = SILENT
 
 
 def made_model_layer(model: Model, cache: LayerCache) -> tuple[Layer, ...] | None:
-    """Return what `model_layer` gives, if that is known without reading the model."""
+    """Return what `model_layer` returns if that is known without reading the model, else None."""
     return cache.find(model_key(model), stream=_model_stream(model))
 
 
@@ -99,13 +99,13 @@ def _model(model: Model) -> list[Entry]:
 
 def _model_stream(model: Model) -> Stream:
     def stream() -> Iterator[bytes]:
-        yield from tar_stream(_model(model))  # whose files are listed when it is read, not before
+        yield from tar_stream(_model(model))  # its files are listed when the stream is read, not before
 
     return stream
 
 
 def source_layer(bento: Bento, cache: LayerCache, reporter: StepReporter = SILENT) -> tuple[Layer, ...]:
-    """Return the layer with the Bento without its models: last, and small mostly."""
+    """Return the layer with the Bento without its models, which is the last one, and mostly small."""
 
     def made() -> list[Layer]:
         entries, title = _source(bento), f"source {bento.tag}"
@@ -117,33 +117,33 @@ def source_layer(bento: Bento, cache: LayerCache, reporter: StepReporter = SILEN
 
 def _source(bento: Bento) -> list[Entry]:
     files = image_files(bento.path)
-    # `latest` is how BentoML finds a model by its name alone; without it requests fail on a read-only system.
+    # By `latest` BentoML finds a model by its name alone; without it requests fail on a read-only file system.
     files |= {f"models/{model.name}/latest": model.version.encode() for model in bento.models}
     entries = [
         Entry(f"{BENTO_PATH}/{name}", mode=_mode(name, content), uid=UID, gid=UID, content=content)
         for name, content in files.items()
     ]
-    # A volume that is mounted over an empty folder gets its owner; one where there is no folder is root's.
+    # A volume mounted over an empty folder gets the folder's owner; a volume at a missing path belongs to root.
     inside = {"hf-models", *(str(parent) for name in files for parent in PurePosixPath(name).parents)} - {"."}
     return [*_folders(BENTO_PATH, *(f"{BENTO_PATH}/{path}" for path in inside)), *entries]
 
 
 def _mode(name: str, content: Path | bytes) -> int:
-    # BentoML's Dockerfile runs chmod on the entrypoint, whose mode in the Bento is that of a file in a wheel.
+    # BentoML's Dockerfile runs chmod on the entrypoint, which in the Bento has the mode of a file in a wheel.
     executable = name == "env/docker/entrypoint.sh" or (isinstance(content, Path) and content.stat().st_mode & 0o100)
     return 0o755 if executable else 0o644
 
 
 def _folders(*paths: str) -> list[Entry]:
-    """Return folders of the Bento, with those above them as every layer has to repeat them."""
-    # Writable for all: BentoML keeps its state below HOME, whatever user the container runs as.
+    """Return folders of the Bento, with their parents, which every layer has to repeat."""
+    # Writable for all: BentoML keeps its state in HOME, whatever user the container runs as.
     home = [folder("home"), folder(HOME, mode=0o1777, uid=UID, gid=UID)]
     return home + [folder(path, uid=UID, gid=UID) for path in paths]
 
 
 def system_layer(bento: Bento, base: Base, cache: LayerCache) -> tuple[Layer, ...]:
-    """Return the layer that gives the base a user, a home and a virtual environment."""
-    # What BentoML makes below its home when it starts, so that it starts on a read-only system, too.
+    """Return the layer that adds a user, a home and a virtual environment to the base."""
+    # The folders that BentoML creates in its home when it starts, so that it starts on a read-only file system, too.
     state = [folder(f"{HOME}/{name}", mode=0o1777, uid=UID, gid=UID) for name in ("bentos", "envs", "models", "tmp")]
     entries = [*_user_database(base.facts), *_folders(), *state, *_virtual_environment(bento, base)]
     texts = [f"{entry.path} {entry.mode:o} {entry.content!r} {entry.target}" for entry in entries]
@@ -153,7 +153,7 @@ def system_layer(bento: Bento, base: Base, cache: LayerCache) -> tuple[Layer, ..
 
 
 def _user_database(facts: Facts) -> Iterator[Entry]:
-    """Return the base's users and the one that BentoML's images run as."""
+    """Yield the user database of the base, with the user as which BentoML's images run added."""
     lines = {
         "passwd": (0o644, f"{USER}:x:{UID}:{UID}::/{HOME}:/bin/bash"),
         "group": (0o644, f"{USER}:x:{UID}:"),
@@ -168,7 +168,7 @@ def _user_database(facts: Facts) -> Iterator[Entry]:
 
 
 def _virtual_environment(bento: Bento, base: Base) -> list[Entry]:
-    """Return what `python -m venv` would have made, without packages."""
+    """Return what `python -m venv` would create, without packages."""
     python = base.facts.python
     settings = f"home = {python.parent}\ninclude-system-site-packages = false\nversion = {bento.python_version}\n"
     return [

@@ -1,4 +1,4 @@
-"""What publish would do: which layers there will be, what each weighs, and what would be sent."""
+"""What publish would do: which layers there will be, how large each is, and what would be sent."""
 
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,24 +17,24 @@ from bentoship.packages.locks import download_sizes
 from bentoship.stores.graph import is_manifest
 
 _SMALL = 20_000
-"""About the bytes of an image's configuration, and of its user and environment, while they are not made."""
+"""The estimated size in bytes of the layer with user and environment, while it is not built."""
 
 _SMALL_MODEL = 10_000_000
-"""Bytes; the layer of a smaller model is made at once, so that its size is known exactly."""
+"""Bytes; the layer of a smaller model is built right away, so that its size is known exactly."""
 
 State = Literal["new", "present", "mountable", "unknown"]
-"""Of a layer in the registry: new ones are sent, mountable ones it takes from another repository of its own; unknown
-are those of which it could not be asked."""
+"""The state of a layer in the registry: new layers would be sent, mountable ones taken from another repository of the
+registry; unknown means that the registry could not be queried."""
 
 
 @dataclass(frozen=True)
 class PlannedImage:
-    """What is known of the image for one platform.
+    """The image for one platform, as far as it is known.
 
     Args:
-        recipe: what it is made of.
+        recipe: its recipe.
         layers: lowest first.
-        image: the image itself, where all of its layers are made.
+        image: the image itself, if all its layers are built.
     """
 
     recipe: Recipe
@@ -44,10 +44,10 @@ class PlannedImage:
 
 @dataclass(frozen=True)
 class Unplanned:
-    """An image of which only making it tells what it will be.
+    """An image that cannot be planned, only built.
 
     Args:
-        reason: who would make it, in a sentence.
+        reason: a sentence on how it would be built.
     """
 
     reason: str
@@ -55,12 +55,12 @@ class Unplanned:
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """A layer of the images to be.
+    """A layer of the planned images.
 
     Args:
-        layer: itself.
-        platforms: those that have it.
-        state: of the layer in the registry.
+        layer: the layer.
+        platforms: the platforms that have it.
+        state: its state in the registry.
     """
 
     layer: Layer | Estimate
@@ -70,12 +70,12 @@ class PlannedLayer:
 
 @dataclass(frozen=True)
 class PushPlan:
-    """What a push would do.
+    """The plan of a push.
 
     Args:
-        digest: of the manifest or index; None while not all of it is made.
-        layers: each once.
-        size: the bytes to send; an estimate unless there is a digest.
+        digest: the digest of the manifest or index; None until all layers are built.
+        layers: each layer once.
+        size: the number of bytes to send; an estimate unless there is a digest.
     """
 
     digest: str | None
@@ -84,11 +84,11 @@ class PushPlan:
 
 
 def planned_image(recipe: Recipe, cache: LayerCache) -> PlannedImage:
-    """Return what is known of an image without downloading anything large.
+    """Return an image as far as it is known without downloading anything large.
 
     Args:
-        recipe: what it is made of.
-        cache: where layers are found; the small ones are made.
+        recipe: its recipe.
+        cache: the cache of layers; small layers that it lacks are built.
     """
     layers = (
         *_layers(recipe, cache),
@@ -106,20 +106,20 @@ def push_plan(
     exists: Callable[[Descriptor], bool | None],
     mountable: Container[str] = (),
 ) -> PushPlan:
-    """Return what a push of planned images would send; of what isn't made yet, all.
+    """Return the plan for pushing planned images; all that is not built yet counts as new.
 
     Args:
-        images: by platform.
-        exists: tells whether the repository has it; None for one that cannot be asked.
-        mountable: digests of what the registry has in another repository that it can be taken from.
+        images: the planned images, by platform.
+        exists: returns whether the repository has content; None when it cannot be queried.
+        mountable: the digests of blobs that can be mounted from another repository of the registry.
     """
-    # What is not known yet counts as one platform's own.
+    # A layer without a digest counts separately for each platform.
     layers = with_owners(
         {platform: image.layers for platform, image in images.items()},
         lambda layer: layer.descriptor.digest if layer.descriptor else str(id(layer)),
     )
     documents = _documents(images.values())
-    # As a push takes it: where all manifests are, their parts are (transfer.survey).
+    # As in a push: a registry that has all manifests has all their parts (transfer.survey).
     complete = bool(documents) and all(exists(document) for document in documents if is_manifest(document))
 
     def state(descriptor: Descriptor | None) -> State:
@@ -137,7 +137,7 @@ def push_plan(
 
 
 def _documents(images: Collection[PlannedImage]) -> Sequence[Descriptor]:
-    """Return configurations, manifests and index, the root last; none while not all of them are known."""
+    """Return configurations, manifests and index, the root last; none unless all of them are known."""
     made = [planned.image for planned in images if planned.image]
     if len(made) < len(images):
         return []
@@ -146,7 +146,7 @@ def _documents(images: Collection[PlannedImage]) -> Sequence[Descriptor]:
 
 
 def _layers(recipe: Recipe, cache: LayerCache) -> Iterator[Layer | Estimate]:
-    """Return what lies below models and source: base, user and environment, packages."""
+    """Yield the layers below models and source: base, user and environment, packages."""
 
     def weigh(lines: Sequence[str]) -> dict[str, int]:
         return download_sizes(recipe.bento.path, lines, recipe.lock.target)

@@ -1,4 +1,4 @@
-"""What the image for one platform is made of, resolved once: plan reads it and makes nothing, assemble makes it."""
+"""The recipe of the image for one platform, resolved once: plan only reads it, assemble builds it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from bentoship.packages.locks import Lock, check_wheels, resolve
 from bentoship.packages.package import Job
 
 _USUAL_GLIBC = 36
-"""Debian 12's, which packages are chosen for while nothing is known of a base but its layers."""
+"""Debian 12's minor version of glibc, for which packages are selected while only the layers of a base are known."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """An image to be.
+    """What the image for one platform is made of.
 
     Args:
-        bento: what it serves.
-        outline: what is known of its base.
-        lock: its Python packages, for what they have to run on.
+        bento: the Bento that it serves.
+        outline: the outline of its base.
+        lock: its Python packages, locked for the target that they have to run on.
     """
 
     bento: Bento
@@ -33,26 +33,26 @@ class Recipe:
 
     @property
     def platform(self) -> str:
-        """Return what it is for, such as "linux/amd64"."""
+        """Return its platform, such as "linux/amd64"."""
         return self.outline.platform
 
     def job(self, base: Base, cache: LayerCache) -> Job:
-        """Return what its packages are installed for."""
+        """Return the job of installing its packages."""
         return Job(self.bento.path, base, self.lock.target, cache)
 
     def made_packages(self, cache: LayerCache) -> tuple[Layer, ...] | None:
-        """Return the layers with its packages; None unless they were made before."""
+        """Return the layers with its packages if they are cached, else None."""
         base = self.outline.base
         return made_layers(self.job(base, cache), self.lock.lines) if base else None
 
 
 def check(bento: Bento) -> None:
-    """Refuse a Bento that cannot be assembled from layers, with every reason. Raises UnsupportedBentoError."""
+    """Raise UnsupportedBentoError, with every reason, if a Bento cannot be assembled from layers."""
     if bento.needs_dockerfile:
         raise UnsupportedBentoError(
-            f"Put {bento.tag} together without a Dockerfile",
+            f"Assemble {bento.tag} without a Dockerfile",
             "; ".join(bento.needs_dockerfile),
-            "Drop them from the Bento, or build it with BentoML and Docker: BACKEND=docker.",
+            "Remove them from the Bento, or build it with BentoML and Docker: BACKEND=docker.",
         )
 
 
@@ -61,11 +61,11 @@ def recipes(bento: Bento, outlines: Sequence[Outline], cache: LayerCache) -> lis
 
     Args:
         bento: a Bento, which need not be in the store.
-        outlines: what is known of its base, for each platform.
-        cache: keeps locks.
+        outlines: the outlines of its base, one per platform.
+        cache: the cache, which also keeps locks.
 
     Raises:
-        PackagesError: for a platform no set of wheels satisfies the Bento's requirements.
+        PackagesError: the Bento's requirements cannot be satisfied with wheels for a platform.
     """
     targets = [Target(one.platform, bento.python_version, one.glibc or _USUAL_GLIBC) for one in outlines]
     locks = resolve(bento.path, targets, cache.folder / "locks")
@@ -73,5 +73,5 @@ def recipes(bento: Bento, outlines: Sequence[Outline], cache: LayerCache) -> lis
 
 
 def check_packages(bento: Bento, recipes: Iterable[Recipe], cache: LayerCache) -> None:
-    """See that the packages that are still to be installed can be had, for all platforms. Raises PackagesError."""
+    """Check that the packages yet to be installed have wheels for all platforms. Raises PackagesError."""
     check_wheels(bento.path, [recipe.lock for recipe in recipes if recipe.made_packages(cache) is None])

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import bentoship
 from bentoship.bases.debian import DebianSource
 from bentoship.errors import BaseImageError, BentoshipError
 from bentoship.layers.cache import LayerCache
@@ -25,7 +24,7 @@ _PAUSE = 0.2
 
 _CHILD = """\
 import sys
-sys.path.insert(0, sys.argv[1])
+sys.path.append(sys.argv[1])
 from bentoship.bases.background import main
 main()
 """
@@ -42,7 +41,7 @@ def debian_in_background(
     Yields: a function that waits for the base, and raises what `DebianSource.make` does.
     """
     order = {"cache": str(cache), "python": python, "platform": platform, "layers": str(layers.folder)}
-    command = [sys.executable, "-P", "-c", _CHILD, str(Path(bentoship.__file__).parents[1])]
+    command = [sys.executable, "-P", "-c", _CHILD, str(Path(__file__).parents[2])]
     env = environment(prefixes=("UV_",), extra={"PYTHONDONTWRITEBYTECODE": "1"})
     title = f"assembling a base from Debian's packages for {platform}"
     with background(command, env=env, input=json.dumps(order)) as child:

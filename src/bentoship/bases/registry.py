@@ -1,6 +1,7 @@
 """A base system from a registry: pulled once, its layers used as they are, its files unpacked to look at them."""
 
 import functools
+import io
 import json
 import tarfile
 import zlib
@@ -21,7 +22,7 @@ from bentoship.image.manifest import Image, variables
 from bentoship.image.platforms import DEFAULT_PATH, manifests_by_platform
 from bentoship.image.reference import ImageReference
 from bentoship.layers.bytecode import Interpreter
-from bentoship.stores import Store
+from bentoship.stores import Layout, Store
 from bentoship.stores.graph import children, read_image, read_manifest
 from bentoship.stores.retry import persist
 from bentoship.stores.transfer import copy
@@ -31,6 +32,9 @@ from bentoship.system.progress import SILENT, StepReporter, Task
 from bentoship.system.rootfs import resolve
 
 _ATTEMPTS = 3
+
+_DAMAGES = (OSError, EOFError, tarfile.TarError, zlib.error)
+"""What layers raise that cannot be unpacked, beside StoreError."""
 
 _OTHERWISE = "Set BASE_IMAGE=debian to put the base together from Debian's packages, without a registry."
 
@@ -55,7 +59,7 @@ class RegistrySource:
     python: str
     store: Store
     cache: Path
-    layout: Store
+    layout: Layout
     reporter: StepReporter = SILENT
 
     def outline(self, platform: str) -> Outline:
@@ -67,7 +71,7 @@ class RegistrySource:
         doing = self._doing(platform)
         with _failing(doing):
             manifest = self._manifest(doing, platform)
-            document = json.loads(read_manifest(self.layout if self.layout.exists(manifest) else self.store, manifest))
+            document = json.loads(self._document(manifest))
             layers = [Descriptor.from_dict(entry) for entry in document["layers"]]
         if all(map(self.layout.exists, layers)):
             return self.make(platform).outline
@@ -120,10 +124,26 @@ class RegistrySource:
         return offered[platform]
 
     def _pull(self, doing: str, manifest: Descriptor, platform: str) -> tuple[Image, Path]:
-        """Pull an image unless it was. Returns: it, its layers as OCI calls them, and the folder with its files."""
-        if not _is_pulled(manifest, self.layout):
-            with self.reporter.task(f"pulling {self.image} for {platform}") as task:
+        """Pull an image unless it was; pull again what of it was damaged.
+
+        Returns: the image, its layers as OCI calls them, and the folder with its files.
+        """
+        self._copy(manifest)
+        try:
+            return self._unpacked(doing, manifest, platform)
+        except (StoreError, *_DAMAGES):
+            if not self.layout.drop_damaged(manifest):
+                raise
+        self._copy(manifest)
+        return self._unpacked(doing, manifest, platform)
+
+    def _copy(self, manifest: Descriptor) -> None:
+        """Pull what is missing of all that an image consists of, by its size at least."""
+        if not all(map(self.layout.exists, children(self._document(manifest)))):
+            with self.reporter.task(f"pulling {self.image}") as task:
                 copy(self.store, self.layout, manifest, progress=_Pulled(task))
+
+    def _unpacked(self, doing: str, manifest: Descriptor, platform: str) -> tuple[Image, Path]:
         image = read_image(self.layout, manifest)
         if image.platform != platform:
             raise BaseImageError(doing, f"it is for {image.platform}", _OTHERWISE)
@@ -148,10 +168,15 @@ class RegistrySource:
 
     def _images(self) -> dict[str, Descriptor]:
         """Return the images that the root, an index, lists for platforms."""
-        if not self.layout.exists(self._root):
-            with self.store.open(self._root) as content:
-                self.layout.write(self._root, content, lambda count: None)
-        return manifests_by_platform(read_manifest(self.layout, self._root))
+        return manifests_by_platform(self._document(self._root))
+
+    def _document(self, manifest: Descriptor) -> bytes:
+        """Return a manifest or index, which is kept here."""
+        with suppress(StoreError):  # it is not here yet, or damaged
+            return read_manifest(self.layout, manifest)
+        content = persist(lambda: read_manifest(self.store, manifest), attempts=_ATTEMPTS)
+        self.layout.write(manifest, io.BytesIO(content), lambda _: None)
+        return content
 
 
 @dataclass(frozen=True)
@@ -174,14 +199,10 @@ def _failing(doing: str) -> Iterator[None]:
         yield
     except StoreError as error:
         raise BaseImageError(doing, error.why, f"{error.hint} {_OTHERWISE}".strip()) from error
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+    except _DAMAGES as error:
         raise BaseImageError(doing, str(error), _OTHERWISE) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BaseImageError(doing, f"the image is damaged ({error!r})", _OTHERWISE) from error
-
-
-def _is_pulled(manifest: Descriptor, layout: Store) -> bool:
-    return layout.exists(manifest) and all(map(layout.exists, children(read_manifest(layout, manifest))))
 
 
 def _layers(doing: str, layers: Sequence[Layer], name: str) -> tuple[Layer, ...]:

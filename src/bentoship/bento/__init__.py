@@ -1,6 +1,6 @@
-"""From bentofile.yaml to a Bento in the store, and whether the one that is there is up to date.
+"""Building a Bento from bentofile.yaml into the store, unless the one there is up to date.
 
-Light to import: the process that imports the user's service does so, too.
+It is quick to import, as the process that imports the user's service does that, too.
 """
 
 from bentoship.bento.build import build, preview, up_to_date

@@ -1,6 +1,6 @@
-"""All that touches BentoML's insides, in the process that builds; tests/…/test_bentoml_adapter.py shows each hook.
+"""All uses of BentoML's internals, in the build process; tests/…/test_bentoml_adapter.py has a test for each hook.
 
-Nothing else of the publisher imports bentoml, whose import takes most of a second and reads the environment.
+No other module imports bentoml, since that takes most of a second and reads the environment.
 """
 
 import json
@@ -8,7 +8,8 @@ import os
 import re
 import tarfile
 import traceback
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Collection, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -17,6 +18,7 @@ from typing import Any
 import bentoml
 import yaml
 from bentoml._internal.bento import BentoStore
+from bentoml._internal.bento.build_config import BentoPathSpec
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.container.frontend.dockerfile import CONTAINER_METADATA
 from bentoml._internal.models import ModelStore
@@ -30,15 +32,15 @@ from bentoship.errors import causes
 from bentoship.image.platforms import ARCHITECTURES
 from bentoship.packages.requirements import flattened
 
-# BentoML's DEFAULT_LOCK_PLATFORM, for every host: what is locked must not depend on where.
+# BentoML's DEFAULT_LOCK_PLATFORM, on every host: the lock must not depend on where it is made.
 LOCK_PLATFORMS = {name: f"{architecture.machine}-manylinux_2_36" for name, architecture in ARCHITECTURES.items()}
 
 
 def leave_no_byte_code(is_own: Callable[[str], bool]) -> None:
-    """Keep byte-code for packages, so that they are compiled once; not among the user's files, which git sees.
+    """Write byte-code for packages only, and none among the user's files, where git would see it.
 
     Args:
-        is_own: whether byte-code at a path would lie among the user's files.
+        is_own: returns whether a path is among the user's files.
     """
     set_data = SourceFileLoader.set_data
 
@@ -46,17 +48,17 @@ def leave_no_byte_code(is_own: Callable[[str], bool]) -> None:
         if not is_own(path):
             set_data(self, path, data, _mode=_mode)
 
-    # Python has no other way to say where byte-code of some modules alone is kept.
+    # Python has no other way to disable byte-code for some modules only.
     SourceFileLoader.set_data = set_foreign_data  # type: ignore[method-assign,assignment]  # a hook
 
 
 def parse_yaml_in_c() -> None:
-    """Have BentoML parse its dozen files in C: it calls yaml.safe_load, which takes a parser in Python."""
+    """Make BentoML's yaml.safe_load use the parser in C, which is faster than the default one in Python."""
     yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]  # mypy takes it for a type
 
 
 def follow_includes() -> None:
-    """Have BentoML read requirements files with those that they include.
+    """Make BentoML read requirements files together with those that they include.
 
     It copies a file's text to another folder, where `-r more.txt` finds nothing (_bentoml_sdk/images.py).
     """
@@ -69,11 +71,37 @@ def follow_includes() -> None:
     Image.requirements_file = requirements_file
 
 
+def leave_out(names: Collection[str]) -> None:
+    """Have BentoML leave files out of Bentos that it would pack.
+
+    `exclude` would do that, too, but BentoML packs it in bentofile.yaml (Bento.create in
+    bentoml/_internal/bento/bento.py): a Bento would then depend on files that it does not have.
+
+    Args:
+        names: the files' paths in the project.
+    """
+    includes = BentoPathSpec.includes
+
+    def includes_others(self: BentoPathSpec, path: str) -> bool:
+        return path.removeprefix("./") not in names and includes(self, path)
+
+    BentoPathSpec.includes = includes_others  # type: ignore[method-assign]  # a hook
+
+
 def import_model(archive: Path) -> str | None:
-    """Bring an exported model into the store; return its tag, or None when it was there already."""
-    with tarfile.open(archive) as members:
-        name = next(n for n in members.getnames() if n.removeprefix("./") == "model.yaml")
-        info = yaml.safe_load(members.extractfile(name) or b"")
+    """Import an exported model into the store. Returns: its tag; None when it already existed.
+
+    Raises: ValueError when the archive is damaged, or that of something else.
+    """
+    try:
+        with tarfile.open(archive) as members:
+            names = {name.removeprefix("./"): name for name in members.getnames()}
+            if "model.yaml" not in names:
+                raise tarfile.TarError("it has no model.yaml")
+            info = yaml.safe_load(members.extractfile(names["model.yaml"]) or b"")
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        hint = "export it again (`bentoml models export NAME:VERSION model/`), or remove it"
+        raise ValueError(f"{archive.name} is no exported model ({error}): {hint}") from error
     tag = f"{info['name']}:{info['version']}"
     if bentoml.models.list(tag):
         return None
@@ -82,17 +110,17 @@ def import_model(archive: Path) -> str | None:
 
 
 def build(options: Mapping[str, Any], project: Path, scratch: Path, platform: str) -> Path:
-    """Build a Bento into a store of its own; the project becomes the working directory.
+    """Build a Bento into a separate store; the project becomes the working directory.
 
-    In the user's store, BentoML would not build beside a Bento that it cannot read.
+    In the user's store, BentoML would fail if there were another Bento that it cannot read.
 
     Args:
-        options: what is in bentofile.yaml.
+        options: the content of bentofile.yaml.
         project: the build context.
-        scratch: a folder for that store, and for what BentoML leaves of a build that fails.
-        platform: what its packages are locked for ("linux/amd64").
+        scratch: a folder for that store, and for what BentoML leaves behind when a build fails.
+        platform: the platform for which packages are locked ("linux/amd64").
 
-    Returns: the Bento's folder, NAME/VERSION in that store.
+    Returns: the Bento's folder, NAME/VERSION in that store. Raises: whatever BentoML raises (see `failure_of`).
     """
     BentoMLContainer.tmp_bento_store_dir.set(str(scratch))
     store, bentofile = scratch / "bentos", scratch / "bentofile.yaml"
@@ -110,11 +138,11 @@ def build(options: Mapping[str, Any], project: Path, scratch: Path, platform: st
 
 
 def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the rest of the publisher has to know of a Bento, as values that JSON can hold.
+    """Return the description of a Bento that the rest of the publisher uses, as JSON values.
 
     Args:
         path: the Bento's folder.
-        options: what is in its bentofile.yaml.
+        options: the content of its bentofile.yaml.
     """
     bento = bentoml.Bento.from_path(str(path))
     info: Any = bento.info
@@ -148,10 +176,10 @@ def _chosen_base(image: Any) -> str:
 
 
 def _needs_dockerfile(info: Any, image: Any) -> list[str]:
-    """Return every reason why a Bento cannot be put together from layers, in words."""
+    """Return every reason why a Bento cannot be assembled from layers, as phrases."""
     if image is None:
         return ["conda, docker.cuda_version, docker.dockerfile_template or python.wheels (BentoML's first format)"]
-    # BentoML puts each distribution's own install command first; it prepares pip and matters to nothing here.
+    # BentoML puts each distribution's own install command first; it prepares pip, which is not used here.
     defaults = {str(data["default_install_command"]) for data in CONTAINER_METADATA.values()}
     return [
         *(f"runs `{c}` (system_packages, setup_script or run)" for c in image.commands if c not in defaults),
@@ -162,38 +190,38 @@ def _needs_dockerfile(info: Any, image: Any) -> list[str]:
 
 
 ASKED_BENTOCLOUD = " and failed to fetch from remote"
-"""Where BentoML begins to tell of BentoCloud, which it asks for a model that is not in the store."""
+"""The start of BentoML's remark about BentoCloud, which it queries for a model that is not in the store."""
 
-# Of bentofile.yaml's sections, attrs has the same words as Python and no type of its own.
+# For an unknown key in a section of bentofile.yaml there is only a TypeError, with Python's usual message.
 _UNKNOWN_OPTION = re.compile(r"(?P<options>\w+Options)\.__init__\(\) got an unexpected keyword argument '(?P<key>\w+)'")
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return why there is no Bento, by the type of the error that kept BentoML from building one."""
+    """Return the failure that an error raised by BentoML means."""
     if isinstance(error, ForbiddenExtraKeysError):
         return _unknown_key(error.cl.__name__, ", ".join(sorted(error.extra_fields)))
     if isinstance(error, TypeError) and (unknown := _UNKNOWN_OPTION.fullmatch(str(error))):
         return _unknown_key(unknown["options"], unknown["key"])
     if _is_missing_model(error):
         return Failure(FailureKind.MISSING_MODEL, str(error).partition(ASKED_BENTOCLOUD)[0])
-    # Both of BentoML's formats lock so, and neither has a type for it.
+    # BentoML has no type for a failed lock, in either of its formats.
     if isinstance(error, BentoMLException) and isinstance(error.__context__, CalledProcessError):
         return Failure(FailureKind.LOCK, str(error))
     kind = FailureKind.SERVICE if isinstance(error, ImportServiceError | ImportError) else FailureKind.OTHER
-    if isinstance(error, ImportServiceError):  # its cause in bentoml's own frames: no such module or attribute
+    if isinstance(error, ImportServiceError):  # raised in bentoml's own frames: no such module or attribute
         error = causes(error)[-1]
     plain = type(error) in {BentoMLException, InvalidArgument, ValueError, NotFound}
     return Failure(kind, str(error) if plain else f"{type(error).__name__}: {error}")
 
 
 def _unknown_key(options: str, key: str) -> Failure:
-    """Return that of a key that a class of BentoML's options does not have ("DockerOptions" for the section docker)."""
+    """Return the failure for a key unknown to a class of BentoML's options ("DockerOptions" for the section docker)."""
     section = f" in its section {options.removesuffix('Options').lower()}" if options.endswith("Options") else ""
     return Failure(FailureKind.UNKNOWN_KEY, f"unknown key{section}: {key}")
 
 
 def _is_missing_model(error: BaseException) -> bool:
-    """Return whether a model or the store of models has raised an error, which have no type of their own for it."""
+    """Return whether an error was raised by a model or the model store, as BentoML has no type for a missing model."""
     frames = list(traceback.walk_tb(error.__traceback__))
     raiser = frames[-1][0].f_locals.get("self") if frames else None
     return (isinstance(error, BentoMLException) and isinstance(raiser, BentoModel)) or (

@@ -1,4 +1,4 @@
-"""Build a project's Bento, at the least cost that gives the same one."""
+"""Building a project's Bento with the least work that gives the same result."""
 
 import contextlib
 from collections.abc import Callable, Mapping
@@ -14,20 +14,20 @@ from bentoship.system.files import file_lock
 
 
 def up_to_date(context: BuildContext) -> Bento | None:
-    """Return the Bento that the sources and models would give, if it is in the store. Raises BentoError."""
+    """Return the Bento of the current sources and models if the store has it, else None. Raises BentoError."""
     description = described_bento(context, record_of(context))
     return Bento.from_description(description) if description else None
 
 
 def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) -> Bento:
-    """Return the Bento of a project, built when the one in the store is not up to date.
+    """Return the Bento of a project, after building it unless the one in the store is up to date.
 
     Args:
         context: what it is built from.
-        begin: called before it is built, which takes a while.
+        begin: called before a full build, which takes a while.
 
     Raises:
-        BentoError: the bentofile, the service, a model or the lock does not allow it.
+        BentoError: there is an error in the bentofile, the service, a model or the lock.
     """
     with file_lock(context.records / "build.lock"):
         record = record_of(context)
@@ -42,13 +42,13 @@ def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) ->
 
 
 def preview(context: BuildContext, store: Path) -> Bento:
-    """Return the Bento that `build` would give, without one more in BentoML's store.
+    """Return the Bento that `build` would return, without adding it to BentoML's store.
 
     Args:
         context: what it is built from.
-        store: the folder that it is put below when there is none up to date; it has to stay as long as it is used.
+        store: the folder to put it into if it has to be built; it must exist as long as the Bento is used.
 
-    Raises: as `build` does.
+    Raises: BentoError as `build` does.
     """
     if bento := up_to_date(context):
         return bento
@@ -56,21 +56,21 @@ def preview(context: BuildContext, store: Path) -> Bento:
 
 
 def _revise_last(context: BuildContext, store: Path) -> dict[str, Any] | None:
-    """Make the Bento from the one built last, without importing the service; None where only an import tells."""
+    """Rebuild the last Bento incrementally, without importing the service; None when a full build is needed."""
     previous = described_bento(context, last_record(context))
-    # A lock that could be another one by now has to be asked for.
+    # Requirements that are not fully pinned have to be resolved again.
     if previous is None or not _is_closed(previous):
         return None
     return revise(context.folder, previous, input_states(context.folder, context.bentofile), store)
 
 
 def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:
-    """Build the Bento in a child, which does not ask the index for a lock that can be no other."""
+    """Build the Bento in a child process; a fully pinned lock is not resolved again."""
     from bentoship.bento.child_process import LockError, build_in_child  # not needed when it is up to date
 
     closed = closed_marker(context)
     if closed.is_file():
-        # What was downloaded for the lock may be gone, and a service may ask for packages by itself.
+        # The packages downloaded for the lock may be gone, and a service may add requirements of its own.
         with contextlib.suppress(LockError):
             description = build_in_child(context, store, offline=True)
             if _is_closed(description):

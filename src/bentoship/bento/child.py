@@ -18,7 +18,8 @@ from bentoship.bento import bentoml_adapter
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint, trace_calls
-from bentoship.bento.inputs import NEVER_PACKED, input_states, read_bentofile
+from bentoship.bento.inputs import input_states, read_bentofile
+from bentoship.bento.packing import NEVER_PACKED, select
 from bentoship.bento.values import BuildContext
 from bentoship.errors import causes
 
@@ -49,9 +50,10 @@ def main(context: Sequence[str], platform: str, scratch: str, store: str) -> Non
 
 
 def _build(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
-    imported = [tag for tag in map(bentoml_adapter.import_model, context.exported_models) if tag]
+    imported = [tag for archive in context.exported_models if (tag := bentoml_adapter.import_model(archive))]
     options = read_bentofile(context.bentofile)
     guarded = {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
+    bentoml_adapter.leave_out(select(context.folder, options).withheld)
     files = input_states(context.folder, context.bentofile)
     with trace_calls() as called:
         built = bentoml_adapter.build(guarded, context.folder, scratch, context.platform)

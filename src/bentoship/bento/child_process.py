@@ -1,4 +1,4 @@
-"""Have a process of its own build a Bento: the order that it gets, its answer, and the error that this may mean."""
+"""Building a Bento in a child process: its arguments, its answer, and the errors that this may stand for."""
 
 import json
 import re
@@ -10,25 +10,25 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
-import bentoship
 from bentoship.bento.inputs import read_bentofile
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
 from bentoship.system.process import environment, run
 
-# Collecting garbage takes a tenth of an import, after which little else is done.
+# Garbage collection takes a tenth of the import, and the process ends soon after it.
 _CHILD = """\
 import gc, json, sys
 gc.disable()
 order = json.loads(sys.argv[1])
-sys.path[:0] = order.pop("paths")
+sys.path.insert(0, order.pop("source"))
+sys.path.append(order.pop("publisher"))  # last: where it is installed, much else is
 from bentoship.bento.child import main
 main(**order)
 """
 
 
 class FailureKind(StrEnum):
-    """What keeps a Bento from being built."""
+    """The kinds of reasons why a Bento cannot be built."""
 
     UNKNOWN_KEY = "unknown key"
     LOCK = "lock"
@@ -39,9 +39,10 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no Bento.
+    """The reason why a Bento could not be built.
 
     Args:
+        kind: the kind of reason.
         message: the cause, in the words of the program that failed.
     """
 
@@ -55,14 +56,14 @@ _DOING_AND_HINT = {
         "Build the Bento",
         "Export it into model/ (`bentoml models export NAME:VERSION model/`), or import it into the Bento store.",
     ),
-    FailureKind.SERVICE: ("Build the Bento", "The service has to import without errors before it can be packed."),
+    FailureKind.SERVICE: ("Build the Bento", "The service must import without errors."),
     FailureKind.OTHER: ("Build the Bento", ""),
 }
 
-# Where BentoML puts a Bento together, in the words of uv.
+# The temporary folder in which BentoML builds a Bento, as it appears in uv's messages.
 _IN_SCRATCH = re.compile(r"(?:file://)?/\S*/bentoml_bento_[^/]+/(?:src/)?")
 
-# Of another program, which uv quotes with spaces in front.
+# A traceback of another program, which uv quotes indented.
 _TRACEBACK = re.compile(
     r"(?m)^(?P<quoted>[ \t]+)Traceback \(most recent call last\):\n(?:(?P=quoted)[ \t]+.*\n|[ \t]*\n)+"
 )
@@ -73,16 +74,16 @@ class LockError(BentoError):
 
 
 def build_in_child(context: BuildContext, store: Path, *, offline: bool = False) -> dict[str, Any]:
-    """Build a Bento in a child, and return how that describes it, for `Bento.from_description`.
+    """Build a Bento in a child process and return its description, for `Bento.from_description`.
 
     Args:
         context: what it is built from.
-        store: the folder that it is put below.
-        offline: whether packages are locked without the index.
+        store: the store to put it into.
+        offline: whether to lock packages without access to the index.
 
     Raises:
         LockError: its packages cannot be locked.
-        BentoError: anything else does not allow it.
+        BentoError: it cannot be built for another reason.
     """
     read_bentofile(context.bentofile)
     folder = context.folder.resolve()
@@ -91,9 +92,10 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
     env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra=extra)
     with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
         order = {
-            # The publisher itself, and the service of a project with a src layout, whether installed or not. Not
-            # through PYTHONPATH, which knows no folder with a colon.
-            "paths": [str(Path(bentoship.__file__).parents[1]), str(folder / "src")],
+            # For a service in a src layout, and for the publisher itself, whether installed or not. Not in PYTHONPATH,
+            # which does not allow a folder with a colon.
+            "source": str(folder / "src"),
+            "publisher": str(Path(__file__).parents[2]),
             "context": [str(folder), str(context.records), str(context.bentoml_home)],
             "platform": context.platform,
             "scratch": scratch,
@@ -114,16 +116,16 @@ def _error_from(failure: Failure, stderr: str, platform: str) -> BentoError:
         why = _uv_complaint(stderr) or failure.message.splitlines()[0]
         hint = "Check its requirements and the network."
         if _IN_SCRATCH.search(why):
-            hint = "A file that requirements name has to be included by bentofile.yaml, too."
+            hint = "A file that the requirements name must also be included in bentofile.yaml."
         return LockError(f"Lock the Bento's Python packages for {platform}", _IN_SCRATCH.sub("", why), hint)
     doing, hint = _DOING_AND_HINT[failure.kind]
     return BentoError(doing, failure.message, hint)
 
 
 def _uv_complaint(stderr: str) -> str:
-    """Return the lines, as one, that say what uv did not like: from its first × or error: to BentoML's traceback.
+    """Return uv's error message on one line: from its first × or error: to BentoML's traceback.
 
-    Of a traceback by what builds a package, the last line is what tells.
+    Of the traceback of a package's build, only the last line is kept.
     """
     lines = takewhile(lambda line: not line.startswith("Traceback"), _TRACEBACK.sub("", stderr).splitlines())
     complaint = dropwhile(lambda line: not line.lstrip().startswith(("×", "error:")), lines)

@@ -1,7 +1,7 @@
-"""Which part of a module decides what its service is: all but the bodies of functions that its import does not run.
+"""The part of a module that determines its service: all but the bodies of functions that its import does not run.
 
-A Bento's description (its routes, models, packages) comes from importing the service. A change within the body of a
-function that was not run then cannot change it, so that the import need not be repeated for it.
+A Bento's description (its routes, models, packages) results from importing the service. A change within the body of a
+function that the import did not run cannot change the description, so it does not require another import.
 """
 
 import ast
@@ -15,7 +15,7 @@ from types import CodeType, FrameType
 
 @contextmanager
 def trace_calls() -> Iterator[set[CodeType]]:
-    """Yield a set of the code that is run within the block, in this thread and in those that begin there."""
+    """Yield a set that collects the code run within the block, in this thread and in those started there."""
     called: set[CodeType] = set()
 
     def note(frame: FrameType, event: str, _: object) -> None:
@@ -32,10 +32,10 @@ def trace_calls() -> Iterator[set[CodeType]]:
 
 
 def fingerprint(source: bytes, run: Collection[str]) -> str:
-    """Return a hash over what decides, 64 hex digits; comments and the lines' numbers don't.
+    """Return a hash of the part that determines the service, 64 hex digits; comments and line numbers do not matter.
 
     Args:
-        source: of a module.
+        source: the source of a module.
         run: the qualified names of the functions that its import runs.
 
     Raises: SyntaxError.
@@ -45,7 +45,7 @@ def fingerprint(source: bytes, run: Collection[str]) -> str:
 
 
 class _IdleBodyRemover(ast.NodeTransformer):
-    """Removes the bodies of functions that are not run, but for what can be seen of them from outside."""
+    """A transformer that removes the bodies of functions that are not run, except for what is visible from outside."""
 
     def __init__(self, run: Collection[str]) -> None:
         self._run = run
@@ -73,7 +73,7 @@ class _IdleBodyRemover(ast.NodeTransformer):
 
 
 def _yield(nodes: Iterable[ast.AST]) -> bool:
-    """Return whether statements make a function a generator; those of functions within it do not."""
+    """Return whether statements make their function a generator, disregarding nested functions."""
     inner = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
     return any(
         isinstance(node, ast.Yield | ast.YieldFrom)

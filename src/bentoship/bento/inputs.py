@@ -1,36 +1,21 @@
-"""Everything that a Bento is made of, so that nothing is built when nothing changed, and never less than that."""
+"""All that a Bento is made of, and nothing else, so that it is rebuilt when, and only when, something changed."""
 
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pathspec import PathSpec
 
+from bentoship.bento.packing import NEVER_PACKED, select
 from bentoship.errors import BentoError
 from bentoship.packages.requirements import with_includes
 
-# Raise it when the way a Bento is built changes, so that those built before are rebuilt.
-BUILDER_VERSION = "3"
-
-NEVER_PACKED = (
-    # What BentoML itself leaves out (BentoPathSpec in bentoml/_internal/bento/build_config.py),
-    ".git", ".venv/", "venv/", "__pycache__/", ".DS_Store",
-    # what this tool and others keep in a project's folder,
-    ".bentoship/", ".cache/", ".dvc/", ".ipynb_checkpoints/", ".mypy_cache/", ".nox/", ".pytest_cache/",
-    ".ruff_cache/", ".tox/", "node_modules/", "*.bentomodel",
-    # and what nobody may have by pulling an image.
-    ".aws/", ".docker/", ".env", ".env.*", ".git-credentials", ".gnupg/", ".kube/", ".netrc", "_netrc", ".pypirc",
-    ".ssh/", "application_default_credentials.json", "id_dsa", "id_ecdsa", "id_ed25519", "id_rsa",
-)  # fmt: skip
-"""Patterns of files that do not get into a Bento, whatever its bentofile includes."""
-
-_IGNORE = ".bentoignore"
-_NEVER_WALKED = frozenset(pattern.rstrip("/") for pattern in NEVER_PACKED)
+# Raise it when Bentos are built in another way, so that those built before are rebuilt.
+BUILDER_VERSION = "4"
 
 
 def read_bentofile(path: Path) -> dict[str, Any]:
@@ -39,7 +24,7 @@ def read_bentofile(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError:
-        hint = f"Put a {path.name} beside tasks.py; it says what service to pack."
+        hint = f"Create it; `service: module:Class` is the least that a {path.name} needs."
         raise BentoError(doing, f"there is none in {path.parent}", hint) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BentoError(doing, str(error)) from error
@@ -53,7 +38,7 @@ def read_bentofile(path: Path) -> dict[str, Any]:
 
 
 def wanted_base(bentofile: Path) -> tuple[str, str]:
-    """Return the base image that a bentofile names, empty when it names none, and its Python, by default ours.
+    """Return the base image that a bentofile names, "" for none, and its Python version ("3.11"), by default ours.
 
     A service may say otherwise, which only its import tells. Raises BentoError as `read_bentofile` does.
     """
@@ -64,7 +49,7 @@ def wanted_base(bentofile: Path) -> tuple[str, str]:
 
 
 def input_key(project: Path, bentofile: Path, platform: str) -> str:
-    """Return a hash over all that goes into a Bento but its models, 64 hex digits.
+    """Return a hash over everything that goes into a Bento except its models, 64 hex digits.
 
     Args:
         project: the build context.
@@ -77,7 +62,7 @@ def input_key(project: Path, bentofile: Path, platform: str) -> str:
 
 
 def _bentoml_version() -> str:
-    """Return the version of BentoML by its .dist-info folder: what importlib.metadata imports takes 10 ms."""
+    """Return BentoML's version, from the name of its .dist-info folder: importlib.metadata takes 10 ms to import."""
     spec = find_spec("bentoml")
     folders = Path(spec.origin).parents[1].glob("bentoml-*.dist-info") if spec and spec.origin else iter(())
     if folder := next(folders, None):
@@ -88,60 +73,26 @@ def _bentoml_version() -> str:
 
 
 def input_states(project: Path, bentofile: Path) -> dict[str, str]:
-    """Return the state of each file that goes into a Bento, by their paths in the project."""
-    options, names = read_bentofile(bentofile), _names_below(project)
-    files = {*_packed(project, options, names), *_named_files(project, options), bentofile.resolve()}
+    """Return the state of each file that goes into a Bento, by its path in the project. Raises BentoError."""
+    options = read_bentofile(bentofile)
+    selection = select(project, options)
+    files = {*_named_files(project, options), bentofile.resolve()}
+    files |= {project / name for name in (*selection.packed, *selection.ignore_files)}
     # BentoML packs the project's README.md when the bentofile has no description.
     files |= {project / "README.md"} if not options.get("description") else set()
-    files |= {project / name for name in filter(_is_ignore_file, names)}
     return {_relative(file, project): file_state(file) for file in sorted(files)}
 
 
 def requirements_key(project: Path, bentofile: Path, platform: str) -> str:
-    """Return a hash over what a bentofile says of packages, 64 hex digits. Takes what `input_key` does."""
+    """Return a hash over what a bentofile says of packages, 64 hex digits.
+
+    Args: as of `input_key`.
+    """
     python = read_bentofile(bentofile).get("python")
     files = sorted(set(_named_files(project, python)))
     states = "".join(f"{_relative(file, project)}\0{file_state(file)}\n" for file in files)
     tools = f"{BUILDER_VERSION}\0{_bentoml_version()}\0{platform}\0{sys.version}\0{python}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
-
-
-def packed_files(project: Path, options: Mapping[str, Any]) -> Iterator[Path]:
-    """Return the files that BentoML would pack: include, exclude and .bentoignore are read as it reads them."""
-    return _packed(project, options, _names_below(project))
-
-
-def _packed(project: Path, options: Mapping[str, Any], names: Sequence[str]) -> Iterator[Path]:
-    """Yield those that would be packed of a project's files, by their paths in it."""
-    include = _spec(options.get("include") or ["*"])
-    exclude = _spec([*(options.get("exclude") or []), *NEVER_PACKED])
-    ignores = {
-        name.removesuffix(_IGNORE): _spec((project / name).read_text("utf-8", errors="replace").splitlines())
-        for name in filter(_is_ignore_file, names)
-    }
-    for name in names:
-        if include.match_file(name) and not exclude.match_file(name):
-            ignored = (spec.match_file(name.removeprefix(at)) for at, spec in ignores.items() if name.startswith(at))
-            if not any(ignored):
-                yield project / name
-
-
-def _spec(patterns: list[str]) -> PathSpec[Any]:
-    return PathSpec.from_lines("gitwildmatch", patterns)
-
-
-def _names_below(folder: Path) -> list[str]:
-    """Return the paths of the files below a folder, from there; folders that are never packed are not walked."""
-    # Texts: a path object for each of hundreds of files takes longer than to find it.
-    names: list[str] = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = set(folders) - _NEVER_WALKED
-        names += (f"{root}/{file}".removeprefix(f"{folder}/") for file in files)
-    return sorted(names)
-
-
-def _is_ignore_file(name: str) -> bool:
-    return name.rpartition("/")[2] == _IGNORE
 
 
 def _named_files(project: Path, options: object) -> Iterator[Path]:

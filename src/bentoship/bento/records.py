@@ -1,4 +1,4 @@
-"""What is remembered of builds: which inputs gave which Bento, and how that lay in the store."""
+"""Records of builds: which inputs resulted in which Bento, and its state in the store."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,39 +12,39 @@ from bentoship.system import records
 
 
 def record_of(context: BuildContext) -> Path:
-    """Return the record of the sources as they are now, which need not be there. Raises BentoError."""
-    # The store is part of it: what one user's holds is not in another's.
+    """Return the file of the record for the current sources, which need not exist. Raises BentoError."""
+    # The store is part of the name, since another user's store does not have the same Bentos.
     key = input_key(context.folder, context.bentofile, context.platform)
     store = hashlib.sha256(str(context.bentoml_home.resolve()).encode()).hexdigest()
     return context.records / f"{key}-{store[:16]}.json"
 
 
 def last_record(context: BuildContext) -> Path:
-    """Return the record of the last build by this BentoML, from the same requirements, which need not be there."""
+    """Return the file of the record of the last build with this BentoML and requirements, which need not exist."""
     key = requirements_key(context.folder, context.bentofile, context.platform)
     return context.records / f"last-{records.key_of(str(context), key)}.json"
 
 
 def closed_marker(context: BuildContext) -> Path:
-    """Return the file that is there when these requirements have been seen to allow but one lock."""
+    """Return the marker file that exists if these requirements are fully pinned, so that only one lock is possible."""
     return context.records / f"closed-{requirements_key(context.folder, context.bentofile, context.platform)}"
 
 
 def described_bento(context: BuildContext, record: Path) -> dict[str, Any] | None:
-    """Return a record's description of its Bento; None unless that is in the store as it was built, with its models."""
+    """Return a record's description of its Bento; None unless Bento and models are in the store, unchanged."""
     try:
         data = records.read(record)
         description: dict[str, Any] = data["bento"]
         bento = Bento.from_description(description)
         latest = {name: _latest_model(context, name) for name in data["latest"]}
         same = latest == data["latest"] and stored_state(bento.path) == data["state"]
-    except (OSError, ValueError, KeyError, TypeError):  # none, or of another version
+    except (OSError, ValueError, KeyError, TypeError):  # no record, or one of another version
         return None
     return description if same and all((model.path / "model.yaml").is_file() for model in bento.models) else None
 
 
 def keep(context: BuildContext, record: Path, description: Mapping[str, Any]) -> None:
-    """Write the record of a Bento that was built just now, which makes it the last one, too."""
+    """Write the record of a Bento that was just built, as that of its sources and as that of the last build."""
     latest = {model["name"]: _latest_model(context, model["name"]) for model in description["models"]}
     state = stored_state(Path(description["path"]))
     for file in (record, last_record(context)):
@@ -52,7 +52,7 @@ def keep(context: BuildContext, record: Path, description: Mapping[str, Any]) ->
 
 
 def _latest_model(context: BuildContext, name: str) -> str:
-    """Return the version that NAME:latest stands for, and the project's own models, which may not be imported yet."""
+    """Return the version of NAME:latest, and the state of the project's own models, which may not be imported yet."""
     try:
         stored = (context.bentoml_home / "models" / name / "latest").read_text("utf-8").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""A Bento from the one before it, where only bodies of functions have changed that its import does not run."""
+"""Rebuilding a Bento incrementally, when only bodies of functions changed that its import does not run."""
 
 import shutil
 import tempfile
@@ -12,14 +12,14 @@ from bentoship.bento.inputs import file_state
 
 
 def revise(project: Path, previous: Mapping[str, Any], files: Mapping[str, str], store: Path) -> dict[str, Any] | None:
-    """Make the Bento as a build would make it, and return what that would tell; None when only a build tells.
+    """Rebuild a Bento incrementally and return its description; None when a full build is needed.
 
     Args:
         project: the build context.
-        previous: what the build before has told: also the "files" that the Bento was made of, with their states, and
-            the "modules" that it has imported, each with its "fingerprint" and what of it was "run".
-        files: the project's files now.
-        store: the folder that the Bento is put below.
+        previous: the description of the previous build, with the "files" that it packed and their states, and the
+            "modules" that it imported, each with its "fingerprint" and the functions that were "run".
+        files: the project's current files and their states.
+        store: the store to put the Bento into.
     """
     former = previous["files"]
     changed = [name for name in files.keys() | former.keys() if files.get(name) != former.get(name)]
@@ -39,10 +39,10 @@ def revise(project: Path, previous: Mapping[str, Any], files: Mapping[str, str],
 
 
 def _keeps_description(project: Path, name: str, previous: Mapping[str, Any], files: Mapping[str, str]) -> bool:
-    """Return whether the change of a file cannot change what the service is."""
+    """Return whether the change of a file certainly does not change the service's description."""
     module = previous["modules"].get(name)
     former, state = previous["files"].get(name, ""), files.get(name, "")
-    # A module that was there, and is an ordinary file of the same mode still.
+    # A module that existed before, and still is a regular file with the same mode.
     if not module or former[:2] != state[:2] or state[:1] not in "01":
         return False
     try:
@@ -52,6 +52,6 @@ def _keeps_description(project: Path, name: str, previous: Mapping[str, Any], fi
 
 
 def _packed_path(bento: Path, name: str, state: str) -> Path | None:
-    """Return where a Bento has a project's file, by its path in the Bento; None where that is not as it was built."""
+    """Return the path of a project's file in a Bento; None when it is not there in the given state."""
     places = (Path("src", name), Path("src", name.removeprefix("src/")))
     return next((place for place in places if file_state(bento / place) == state), None)

@@ -1,4 +1,4 @@
-"""What a Bento is built from, and what it is then: plain values."""
+"""A Bento and what it is built from, as plain values."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.packages.requirements import LOCK_PLATFORM
+from bentoship.system.git import nearest
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model that a Bento packs, in the model store."""
+    """A model in the model store that a Bento packs.
+
+    Args:
+        name: its name.
+        version: its version.
+        path: its folder in the model store.
+        metadata: the metadata that was saved with it.
+    """
 
     name: str
     version: str
@@ -21,16 +29,18 @@ class Model:
 
     @property
     def tag(self) -> str:
-        """NAME:VERSION."""
+        """Return NAME:VERSION."""
         return f"{self.name}:{self.version}"
 
 
 @dataclass(frozen=True)
 class Env:
-    """A variable that a Bento asks for.
+    """An environment variable of a Bento.
 
     Args:
-        stage: "all", "runtime", or "build" for one that only a build with a Dockerfile sees (BentoML's EnvStage).
+        name: its name.
+        value: its value.
+        stage: where it is set (BentoML's EnvStage): "all", "runtime", or "build" for only the build of a Dockerfile.
     """
 
     name: str
@@ -40,13 +50,20 @@ class Env:
 
 @dataclass(frozen=True)
 class Bento:
-    """A Bento in the store, and what it asks of its image.
+    """A Bento in the store, and what its image needs.
 
     Args:
-        base_image: the base that its bentofile names; empty when it names none.
-        needs_dockerfile: why it cannot be put together from layers, in words; empty when it can.
-        fresh: whether it was built just now.
-        imported_models: tags of the models that came into the model store for it.
+        name: its name.
+        version: its version, a hash of its content.
+        path: its folder in the store.
+        python_version: the version of Python to run it, "3.11"; empty for BentoML's first format.
+        base_image: the base image that its bentofile names; empty when it names none.
+        models: the models that it packs.
+        envs: the environment variables to set.
+        labels: its labels as pairs of name and value, sorted.
+        needs_dockerfile: phrases on why it cannot be assembled from layers; empty when it can.
+        fresh: whether it was just built.
+        imported_models: the tags of the models that were imported into the model store for it.
     """
 
     name: str
@@ -63,16 +80,16 @@ class Bento:
 
     @property
     def tag(self) -> str:
-        """NAME:VERSION."""
+        """Return NAME:VERSION."""
         return f"{self.name}:{self.version}"
 
     @classmethod
     def from_description(cls, data: Mapping[str, Any], *, fresh: bool = False) -> Bento:
-        """Return the Bento that a build has described in JSON. Raises KeyError or TypeError when it is no description.
+        """Return the Bento of a description. Raises KeyError or TypeError when the description is invalid.
 
         Args:
-            data: what `bentoship.bento.child` answers.
-            fresh: whether it was built just now.
+            data: the description that `bentoship.bento.child` returns.
+            fresh: whether it was just built.
         """
         return cls(
             name=data["name"],
@@ -91,13 +108,13 @@ class Bento:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a Bento is built from, and where it is remembered.
+    """What a Bento is built from, and where builds are recorded.
 
     Args:
-        folder: the project, with bentofile.yaml in it.
-        records: a folder that remembers which inputs gave which Bento.
-        bentoml_home: BentoML's own folder, with the stores of Bentos and models.
-        platform: what its packages are locked for.
+        folder: the project, which contains bentofile.yaml.
+        records: the folder for the records of builds.
+        bentoml_home: BentoML's home folder, with the stores of Bentos and models.
+        platform: the platform for which packages are locked.
     """
 
     folder: Path
@@ -107,15 +124,15 @@ class BuildContext:
 
     @property
     def bentofile(self) -> Path:
-        """The file that says what is packed."""
+        """Return the path of bentofile.yaml."""
         return self.folder / "bentofile.yaml"
 
     @property
     def store(self) -> Path:
-        """BentoML's folder of Bentos, with NAME/VERSION for each."""
+        """Return BentoML's folder of Bentos, with NAME/VERSION for each."""
         return self.bentoml_home / "bentos"
 
     @property
     def exported_models(self) -> list[Path]:
-        """The models that come with the project, for stores that lack them."""
-        return sorted((self.folder / "model").glob("*.bentomodel"))
+        """Return the exported models of the project or of a parent, which are imported into stores that lack them."""
+        return nearest(self.folder, "model/*.bentomodel")

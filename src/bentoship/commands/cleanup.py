@@ -1,10 +1,11 @@
-"""What lies on this machine for publishing, and how to be rid of it."""
+"""Stopping the local registry and removing what publishing has cached."""
 
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from bentoship.errors import BentoshipError
 from bentoship.project import Run, once
 from bentoship.system import text
 
@@ -16,25 +17,31 @@ def stop_registry(run: Run) -> None:
 
     settings = run.project.settings
     stopped = LocalRegistry(settings.cache, settings.local_registry_port).stop()
-    run.reporter.say("stop-registry", "stopped; its images are kept" if stopped else "it does not run")
+    run.reporter.say("stop-registry", "stopped; its images are kept" if stopped else "it is not running")
 
 
 @once
 def clean(run: Run) -> None:
-    """Remove what the next publish would make again."""
-    cache = run.project.settings.cache
-    # What the local registry holds was published, and is nobody's to throw away as a cache.
-    found = [path for path in cache.glob("*") if path.name != "registry"]
-    freed = 0
-    with run.reporter.task("clean"):
-        for path in [*found, run.project.layout.parent]:
-            freed += _freed_with(path)
-            shutil.rmtree(path, ignore_errors=True)
-    run.reporter.say("clean", f"removed {text.size(freed)}; what was published in the local registry is kept")
+    """Remove what the next publish would rebuild. Raises BentoshipError while another run uses it."""
+    cache, layers = run.project.settings.cache, run.layers.folder
+    with run.use_cache().alone() as is_alone:
+        if not is_alone:
+            raise BentoshipError("Clean the cache", "another run is using it", "Wait until it has ended.")
+        # Kept are what cannot be rebuilt, the images in the local registry and the record of earlier pushes, and the
+        # files by which runs wait for each other.
+        found = [path for path in cache.glob("*") if path.name not in ("registry", "history", layers.name)]
+        # Layers behind a link lie elsewhere on purpose, perhaps for others as well.
+        made = [] if layers.is_symlink() else layers.glob("[!.]*")
+        freed = 0
+        with run.reporter.task("clean"):
+            for path in [*found, *made, run.project.layout.parent]:
+                freed += _freed_with(path)
+                shutil.rmtree(path, ignore_errors=True)
+    run.reporter.say("clean", f"removed {text.size(freed)}; the images in the local registry are kept")
 
 
 def _freed_with(folder: Path) -> int:
-    """The bytes that are free once a folder has gone; others may be removing some of it at this moment."""
+    """Return the bytes that removing a folder frees; parts of it may be disappearing at the same time."""
     freed = 0
     for below, _, names in os.walk(folder):
         for name in names:

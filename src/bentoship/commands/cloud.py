@@ -1,4 +1,4 @@
-"""What a cloud has that publishing needs: services, projects, locations, as tables or for programs; and the rights."""
+"""Lists of what Google Cloud has (services, projects, locations), as tables or JSON, and the state of its registry."""
 
 import json
 import sys
@@ -8,6 +8,9 @@ from pathlib import Path
 from bentoship.commands import terminal as console
 from bentoship.providers import Provider
 from bentoship.providers.google import GoogleRegistry
+from bentoship.providers.google.account import Account
+from bentoship.providers.google.apis import Apis
+from bentoship.providers.google.lists import Lists
 from bentoship.settings import environment, load
 from bentoship.stores.http import Http
 from bentoship.system.network import network_settings
@@ -17,15 +20,18 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
     """Print a list on stdout.
 
     Args:
-        folder: the project's, whose settings need not be complete yet.
+        folder: the project's folder; its settings need not be complete yet.
         what: "services", "projects" or "locations".
-        as_json: whether a program reads it.
+        as_json: whether to print JSON instead of a table.
 
     Raises: BentoshipError.
     """
     environment.export(folder)
-    settings = load(folder, complete=False).google
-    lists = GoogleRegistry(settings, Http(network_settings()), lambda _, text: console.say(what, text)).lists
+    # Not by way of the provider, which has to know its repository.
+    settings, http = load(folder, complete=False).google, Http(network_settings())
+    account = Account(http, settings.project)
+    apis = Apis(settings.endpoint, settings.project, account, http, lambda text: console.say(what, text))
+    lists = Lists(apis, settings.project)
     with console.Terminal().task(what):
         rows: list[dict[str, str]] = getattr(lists, what)()
     if as_json:
@@ -35,11 +41,11 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
     if what == "locations" and settings.location and settings.location not in {row["location"] for row in rows}:
         near = lists.nearest(settings.location)
         meant = f"; did you mean {near}?" if near else ""
-        console.say("locations", f"GCP_CONTAINER_REGISTRY_LOCATION={settings.location} is none of them{meant}")
+        console.say("locations", f"unknown location GCP_CONTAINER_REGISTRY_LOCATION={settings.location}{meant}")
 
 
 def outlook(registry: Provider) -> str:
-    """What publish would meet there, without changing anything. Raises CloudError for what it could not mend."""
+    """Return what publish would find at Google; empty elsewhere. Raises CloudError for what it could not fix."""
     return registry.outlook() if isinstance(registry, GoogleRegistry) else ""
 
 

@@ -1,4 +1,4 @@
-"""What publishing and verifying need of this machine: one look at each, which starts and changes nothing."""
+"""Checks of what publishing and verifying need on this machine; they start and change nothing."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from bentoship.docker.connection import Engine
 
 LEAST_SPACE = 1_000_000_000
-"""Bytes that the first publish of a small service needs."""
+"""The bytes of disk space that the first publish of a small service needs."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one thing.
+    """The result of a check.
 
     Args:
-        subject: the thing.
-        state: "missing" is what may be so, "problem" what should not.
-        text: what it is, or what is wrong with it.
+        subject: what was checked.
+        state: "ok", "missing" when it is absent, or "problem" when something is wrong with it.
+        text: what was found, or what is wrong.
         hint: what to do; may be empty.
-        stops_publish: whether publish could not work for that.
+        stops_publish: whether publish would fail because of it.
     """
 
     subject: str
@@ -45,7 +45,7 @@ class Finding:
 
 
 def python() -> Finding:
-    """The interpreter that runs this."""
+    """Check the version of the running Python."""
     found = f"{platform.python_version()} at {sys.executable}"
     if (3, 11) <= sys.version_info[:2] <= (3, 13):
         return Finding("python", "ok", found)
@@ -53,16 +53,16 @@ def python() -> Finding:
 
 
 def package(name: str) -> Finding:
-    """A package that publishing imports or runs."""
+    """Check that a package that publishing needs is installed."""
     try:
         return Finding(name, "ok", version(name))
     except PackageNotFoundError:
-        hint = "Run `uv run invoke …`, which installs what is needed."
+        hint = "Run `uv run invoke …`, which installs it."
         return Finding(name, "missing", f"not installed for {sys.executable}", hint, stops_publish=True)
 
 
 def bentofile(folder: Path) -> Finding:
-    """What is to be packed; the service itself is not imported."""
+    """Check that bentofile.yaml is valid; the service is not imported."""
     try:
         service = read_bentofile(folder / "bentofile.yaml").get("service")
     except BentoError as error:
@@ -71,44 +71,44 @@ def bentofile(folder: Path) -> Finding:
 
 
 def git() -> Finding:
-    """Names the commit in a tag."""
+    """Check for git, which provides the commit for a tag."""
     if shutil.which("git"):
         return Finding("git", "ok", str(shutil.which("git")))
     return Finding("git", "missing", "no tag will name the commit", "Install git if you want that tag.")
 
 
 def apt(base_image: str) -> Finding:
-    """Makes the base of Debian's packages."""
+    """Check for apt and dpkg, which assemble a base from Debian's packages. Args: base_image: of the settings."""
     if shutil.which("apt-get") and shutil.which("dpkg-deb"):
         return Finding("apt", "ok", str(shutil.which("apt-get")))
     if base_image == "debian":
         hint = "Set BASE_IMAGE to an image such as python:3.11-slim."
         return Finding("apt", "missing", "BASE_IMAGE=debian needs it", hint, stops_publish=True)
-    return Finding("apt", "missing", "the base is an image that is pulled", "It can be chosen by BASE_IMAGE.")
+    return Finding("apt", "missing", "the base image is pulled instead", "Set BASE_IMAGE to choose another one.")
 
 
 def space(cache: Path) -> Finding:
-    """Room for what publish keeps and makes."""
+    """Check that the disk of the cache folder is writable and has enough space."""
     there = next(folder for folder in (cache, *cache.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     text = f"{free / 1e9:.1f} GB free for {cache}"
     if not os.access(there, os.W_OK | os.X_OK):
-        hint = "Let your user write there, or set XDG_CACHE_HOME to another folder."
-        return Finding("disk", "problem", f"{there} cannot be written", hint, stops_publish=True)
+        hint = "Make it writable, or set XDG_CACHE_HOME to another folder."
+        return Finding("disk", "problem", f"{there} is not writable", hint, stops_publish=True)
     if free < LEAST_SPACE:
-        hint = "Make room (`invoke clean` removes what can be made again), or set XDG_CACHE_HOME to another disk."
+        hint = "Free up space (`invoke clean` removes what can be rebuilt), or set XDG_CACHE_HOME to another disk."
         return Finding("disk", "problem", text, hint, stops_publish=free < LEAST_SPACE / 10)
     return Finding("disk", "ok", text)
 
 
 def cache(kept: int, limit: int | None) -> Finding:
-    """Layers that are kept to be used again."""
+    """Report the size of the cache. Args: kept: bytes in the cache; limit: bytes it may have, None for no limit."""
     most = "CACHE_LIMIT is off" if limit is None else f"at most {size(limit)}"
-    return Finding("cache", "ok", f"{size(kept)} of layers beside the projects' images, {most}")
+    return Finding("cache", "ok", f"{size(kept)} of layers besides the projects' images, {most}")
 
 
 def docker(settings: Settings | None) -> Iterator[Finding]:
-    """Docker's engine: what version it is, and whether it has BuildKit."""
+    """Check Docker's engine: its version, and whether it has BuildKit. Args: settings: None when they are invalid."""
     from bentoship.docker.connection import connect
 
     builds = settings is not None and settings.backend == "docker"
@@ -119,19 +119,19 @@ def docker(settings: Settings | None) -> Iterator[Finding]:
     except EngineError as error:
         yield Finding("docker", "problem" if needed else "missing", error.why, use + error.hint, stops_publish=needed)
         return
-    with engine.doing("Ask the engine what it is"):
+    with engine.doing("Read the engine's version"):
         name = "podman " if engine.is_podman else ""
         yield Finding("docker", "ok", f"{name}{engine.client.version()['Version']} at {engine.endpoint.host}")
     yield _buildkit(engine, builds)
 
 
 def _buildkit(engine: Engine, needed: bool) -> Finding:
-    """How BACKEND=docker would build."""
+    """Check whether BACKEND=docker would build with BuildKit."""
     from bentoship.docker.build import classic_builder_reason
 
     try:
         why = classic_builder_reason(engine, process.environment(prefixes=("DOCKER_",)))
-    except ProcessError as error:  # without the docker command there is no building at all
+    except ProcessError as error:  # without the docker command, BACKEND=docker cannot build at all
         hint = error.hint if needed else f"Only BACKEND=docker needs it. {error.hint}"
         return Finding("buildkit", "problem" if needed else "missing", error.why, hint, stops_publish=needed)
     if not why:
@@ -141,9 +141,9 @@ def _buildkit(engine: Engine, needed: bool) -> Finding:
 
 
 def podman() -> Finding:
-    """Runs the image for verify where there is no Docker."""
+    """Check for podman, which runs the image for verify where there is no Docker."""
     if not shutil.which("podman"):
-        return Finding("podman", "missing", "verify does without", "Nothing to do.")
+        return Finding("podman", "missing", "only verify would use it", "It is optional.")
     done = process.run(["podman", "--version"], env=process.environment(), check=False)
     if done.code:
         return Finding("podman", "problem", done.last_lines, "Only verify would use it.")

@@ -1,115 +1,34 @@
-"""What can be told before anything is published: what publish would do, and why."""
-
-from __future__ import annotations
+"""What publish would do, printed before anything is published."""
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing
+from pathlib import Path
 
-from bentoship import bento as bentos
-from bentoship.assembly.diff import differences, published_images
-from bentoship.assembly.plan import PlannedImage, Unplanned, push_plan
-from bentoship.commands.report import Plan, Reasons, document, tell
-from bentoship.commands.terminal import result
-from bentoship.errors import CloudError, RegistryError, StoreError
-from bentoship.image.descriptor import Descriptor
-from bentoship.image.reference import ImageReference
-from bentoship.project import Run, once
-from bentoship.publishing import planned_images
-from bentoship.stores.nearest import Nearest
-from bentoship.system.files import temporary_folder
+from bentoship.commands.report import document, tell
+from bentoship.commands.terminal import Terminal, result
+from bentoship.project import Run, begin, once
+from bentoship.publishing.planning import planned
+
+
+def show(folder: Path, *, why: bool = False, as_json: bool = False) -> None:
+    """Print what publish would do with a project, and do none of it.
+
+    Args:
+        folder: the project's.
+        why: whether to print what makes the image differ from the one that was published last.
+        as_json: whether to print it for programs.
+
+    Raises: BentoshipError.
+    """
+    with closing(begin(folder, Terminal())) as run:
+        plan = planned(run, why=why)
+    if as_json:
+        result(json.dumps(document(plan), indent=2, ensure_ascii=False))
+    else:
+        tell(plan)
 
 
 @once
 def dry_run(run: Run) -> None:
-    """Tell what publish would do, in place of whatever of it was asked for."""
-    plan(run)
-
-
-def plan(run: Run, *, as_json: bool = False, why: bool = False) -> None:
-    """Tell what publish would do: no Bento is stored, no tag set, no registry started, nothing sent.
-
-    Args:
-        run: what publish would be.
-        as_json: whether a program reads it.
-        why: whether to tell what makes the image differ from the one that was published last.
-
-    Raises: BentoshipError.
-    """
-    with run.reporter.task("plan"):
-        made = _plan(run, why=why)
-    if as_json:
-        result(json.dumps(document(made), indent=2, ensure_ascii=False))
-    else:
-        tell(made)
-
-
-def _plan(run: Run, *, why: bool) -> Plan:
-    with temporary_folder(run.project.settings.scratch, "plan-") as folder:
-        bento = bentos.preview(run.project.build_context, folder)
-        images = planned_images(run, bento)
-    target = run.repository(bento)
-    names = run.project.tags(bento.version)
-    repository = _Repository(run, target)
-    return Plan(
-        bento,
-        target,
-        names,
-        run.project.settings.platforms,
-        images
-        if isinstance(images, Unplanned)
-        else push_plan(images, repository.exists, run.history.paths_by_blob(target)),
-        run.history.speed(target.host),
-        _reasons(run, repository, names, images) if why else None,
-    )
-
-
-def _reasons(
-    run: Run, repository: _Repository, names: Sequence[str], images: Mapping[str, PlannedImage] | Unplanned
-) -> Reasons:
-    if isinstance(images, Unplanned):
-        return Reasons(None, unknown="only building it tells")
-    published = repository.resolve(names) or repository.pushed_last()
-    if published is None:
-        return Reasons(None, unknown=f"nothing that was published as {repository.target} is known here")
-    blobs = Nearest((run.layout, run.layer_layout), repository.store)
-    try:
-        return Reasons(published.digest, differences(images, published_images(blobs, published), blobs))
-    except StoreError as error:
-        return Reasons(published.digest, unknown=f"{published.digest} cannot be compared: {error.why}")
-
-
-class _Repository:
-    """The repository, as far as it can be asked without starting its registry. That it can't be is told once."""
-
-    def __init__(self, run: Run, target: ImageReference) -> None:
-        self.target = target
-        self._run = run
-        self._holdings = run.provider.holdings(target)
-        self.store = None if self._holdings else run.registry(target, push=False)
-
-    def exists(self, descriptor: Descriptor) -> bool | None:
-        """Whether it has a content; None when it cannot be asked."""
-        if self._holdings:
-            return self._holdings(descriptor)
-        try:
-            return self.store.exists(descriptor) if self.store else None
-        except (RegistryError, CloudError) as error:
-            self._run.reporter.say("plan", f"{error.doing}: {error.why}; all is taken for new")
-            self.store = None
-            return None
-
-    def resolve(self, names: Sequence[str]) -> Descriptor | None:
-        """What it has by the first of some names that it knows; None where it has none, or cannot be asked."""
-        for name in names:
-            with suppress(StoreError, CloudError):
-                if self.store:
-                    return self.store.resolve(name)
-        return None
-
-    def pushed_last(self) -> Descriptor | None:
-        """What was last pushed there from here, if it is here still."""
-        last = self._run.history.last_push(self.target)
-        with suppress(StoreError):
-            return self._run.layout.resolve(last.digest) if last and last.digest else None
-        return None
+    """Print what publish would do, in place of whatever part of it was asked for."""
+    tell(planned(run, why=False))

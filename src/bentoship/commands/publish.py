@@ -1,9 +1,9 @@
 """The steps of publishing as tasks take them, and what is said at the end: what a person copies comes last."""
 
-from bentoship import publishing
 from bentoship.commands.terminal import result
 from bentoship.project import Published, Run, once
-from bentoship.publishing import auth, build, containerize, create_registry, enable_api, load, prepare, tag
+from bentoship.publishing import steps
+from bentoship.publishing.steps import auth, build, containerize, create_registry, enable_api, load, prepare, tag
 
 __all__ = [
     "auth", "build", "containerize", "create_registry", "enable_api", "load", "prepare", "publish", "push", "tag",
@@ -13,7 +13,7 @@ __all__ = [
 @once
 def push(run: Run) -> Published:
     """Push the image; then say how long everything took, and print the reference."""
-    published = publishing.push(run)
+    published = steps.push(run)
     seconds = ", ".join(f"{name} {spent:.1f}" for name, spent in run.seconds.items() if spent >= 0.05)
     run.reporter.say("total", f"{sum(run.seconds.values()):.1f} s" + (f" ({seconds})" if seconds else ""))
     result(str(published.reference))
@@ -23,7 +23,7 @@ def push(run: Run) -> Published:
 @once
 def publish(run: Run) -> Published:
     """Do all of it; then say how to run the image."""
-    publishing.publish(run)
+    steps.publish(run)
     published = push(run)
     run.reporter.say("publish", f"run it: docker run --rm -p 3000:3000 {published.reference}")
     return published

@@ -1,79 +1,34 @@
-"""A plan in words for people, and as a document for programs."""
+"""A plan, as text for people and as JSON for programs."""
 
 import functools
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from bentoship.assembly.diff import Change, Difference, Thing
-from bentoship.assembly.plan import PlannedLayer, PushPlan, Unplanned
-from bentoship.bento import Bento
+from bentoship.assembly.plan import PlannedLayer, Unplanned
 from bentoship.commands import terminal as console
 from bentoship.image.layer import Layer
 from bentoship.image.platforms import with_platforms
-from bentoship.image.reference import ImageReference
+from bentoship.publishing.planning import Plan, Reasons
 from bentoship.system import text
 
 _SHOWN = 20
-"""As many changes of a part as a person reads; programs get all."""
-
-
-@dataclass(frozen=True)
-class Reasons:
-    """Why an image differs from the one that was published last.
-
-    Args:
-        published: the digest of that one; None where none is known.
-        differences: each with the platforms that have it.
-        unknown: why there is nothing to tell of differences; empty when there is.
-    """
-
-    published: str | None
-    differences: list[tuple[Difference, tuple[str, ...]]] = field(default_factory=list)
-    unknown: str = ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What publish would do.
-
-    Args:
-        bento: what it would publish.
-        target: the repository.
-        tags: what the image would be called there.
-        platforms: what it is for.
-        push: what would be sent; or why only making the image tells.
-        speed: the bytes per second that the registry took at the last push; None before any.
-        reasons: why the image differs from the last one; None when nobody asked.
-    """
-
-    bento: Bento
-    target: ImageReference
-    tags: tuple[str, ...]
-    platforms: tuple[str, ...]
-    push: PushPlan | Unplanned
-    speed: float | None
-    reasons: Reasons | None
-
-    @property
-    def seconds(self) -> float | None:
-        """About how long sending would take; None where nothing tells."""
-        return None if isinstance(self.push, Unplanned) or not self.speed else self.push.size / self.speed
+"""The number of a part's changes that the text shows; the JSON has all."""
 
 
 def tell(made: Plan) -> None:
-    """Print a plan on stdout."""
+    """Print a plan as text on stdout."""
     say = functools.partial(console.say, to=sys.stdout)
     say("build", f"{made.bento.tag} {'would be built' if made.bento.fresh else 'is up to date'}")
     if isinstance(made.push, Unplanned):
         say("containerize", made.push.reason)
-        size = "what the registry lacks, known once it is built, is"
+        size = "the missing layers (known only after building)"
     else:
         layers = made.push.layers
         say(
             "containerize",
-            f"{sum(isinstance(layer.layer, Layer) for layer in layers)} of {len(layers)} layers are made",
+            f"{sum(isinstance(layer.layer, Layer) for layer in layers)} of {len(layers)} layers are built",
         )
         console.table([_row(layer, made.platforms) for layer in layers], to=sys.stdout)
         size = text.size(made.push.size, exact=made.push.digest is not None)
@@ -102,7 +57,7 @@ def _tell_why(reasons: Reasons, platforms: Sequence[str]) -> None:
 
 
 def _change(change: Change) -> tuple[str, str, str, str]:
-    """What happened, to what, its size or version, and what that was before."""
+    """Return the cells for a change: its kind, the name, size or versions, and the difference in size."""
     before, now = change.before or Thing(), change.now or Thing()
     if now.size is None and before.size is None:
         return change.kind, change.name, " → ".join(filter(None, (before.version, now.version))), ""
@@ -112,7 +67,7 @@ def _change(change: Change) -> tuple[str, str, str, str]:
 
 
 def document(made: Plan) -> dict[str, Any]:
-    """The plan for programs, as README describes it."""
+    """Return a plan as a JSON document, in the format that docs/plan.md describes."""
     push = None if isinstance(made.push, Unplanned) else made.push
     return {
         "bento": made.bento.tag,

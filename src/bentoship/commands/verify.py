@@ -1,4 +1,4 @@
-"""What can be done with an image that was published: prove that it works."""
+"""Verifying that a published image works."""
 
 import functools
 
@@ -17,7 +17,7 @@ from bentoship.verify.sample import project_sample
 
 @once
 def verify(run: Run) -> None:
-    """Prove that the image in the registry works, as push has named it, and print its reference on stdout."""
+    """Verify the image in the registry, under the first tag of push, and print its reference on stdout."""
     run.reporter.say("auth", run.provider.login())
     bento = _described(run)
     repository = run.repository(bento)
@@ -29,12 +29,12 @@ def verify(run: Run) -> None:
 
 @once
 def publish_verified(run: Run) -> None:
-    """All of it, and the proof that what is in the registry now works."""
+    """Publish, then verify the image in the registry."""
     _prove(run, publish(run).reference)
 
 
 def _prove(run: Run, reference: ImageReference) -> None:
-    """Try an image that is in the registry, by the first way that this machine has."""
+    """Verify an image in the registry, with the best runner of this machine, and print the result."""
     provider, settings = run.provider, run.project.settings
     store = run.registry(reference, push=False)
     root = store.resolve(str(reference.digest))
@@ -48,9 +48,9 @@ def _prove(run: Run, reference: ImageReference) -> None:
 
 
 def _described(run: Run) -> Bento:
-    """The Bento's name and version; nothing is built for them where the service itself can tell."""
+    """Return the Bento; unless it is up to date it is only previewed, for its name and version."""
     if bento := bentos.up_to_date(run.project.build_context):
         return bento
-    run.reporter.say("verify", "asking the service for its name")
+    run.reporter.say("verify", "importing the service to find its name and version")
     with temporary_folder(run.project.settings.scratch, "described-") as folder:
         return bentos.preview(run.project.build_context, folder)

@@ -1,1 +1,1 @@
-"""Everything of an engine that speaks Docker's API: connecting, building, loading, pushing."""
+"""Working with an engine that speaks Docker's API: connecting, building, loading, pushing."""

@@ -1,4 +1,4 @@
-"""Images by BentoML and Docker's engine, as one makes them by hand; tagged and pushed through the engine's API."""
+"""The backend that builds images with BentoML and Docker, as by hand, and tags and pushes through the engine's API."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,22 +19,22 @@ from bentoship.stores.graph import children, read_image, read_manifest
 from bentoship.stores.transfer import Progress
 
 _OUTCOMES = {"Pushed": "sent", "Layer already exists": "present", "Mounted from": "mounted"}
-"""What the engine says of a layer in the end, and what that means."""
+"""The engine's final status of a layer, and the outcome that it stands for."""
 
-# An engine's last word; those with containerd's store say it in no other way.
+# An engine's last status; engines with containerd's store report the digest in no other way.
 _DIGEST = re.compile(r": digest: (sha256:[0-9a-f]{64}) size: \d+$")
 
 
 @dataclass(frozen=True)
 class DockerBackend:
-    """Builds, keeps and pushes in an engine.
+    """A backend that builds, keeps and pushes images in an engine.
 
     Args:
-        engine: gives the engine, or raises EngineError.
-        name: what a Bento's image is called in the engine: "NAME:latest".
-        options: what building needs.
-        registry: opens a repository to look what is there.
-        credentials: the account to push as; None for nobody.
+        engine: returns the engine, or raises EngineError.
+        name: returns the name of a Bento's image in the engine: "NAME:latest".
+        options: the options of a build.
+        registry: opens a repository to read what was pushed.
+        credentials: returns the account to push with; None for anonymous.
     """
 
     engine: Callable[[], Engine]
@@ -44,7 +44,7 @@ class DockerBackend:
     credentials: Callable[[], Credentials | None]
 
     def containerize(self, bento: Bento) -> Built:
-        """Build the image of a Bento; the engine has it under its name then."""
+        """Build the image of a Bento in the engine, under its name."""
         engine, name = self.engine(), self.name(bento)
         doing = f"Build {name}"
         with engine.doing(doing):
@@ -59,15 +59,15 @@ class DockerBackend:
         return Built(identity, layers)
 
     def outlook(self, bento: Bento) -> str:
-        """Return what would be built: only building tells which layers there will be."""
+        """Return a sentence on what would be built; the layers are known only after building."""
         return f"BentoML and Docker's engine at {self.engine().endpoint.host} would build {self.name(bento)}"
 
     def load(self, image: Built, name: str) -> str:
-        """Return that there is nothing to do."""
-        return f"{name} is in Docker's engine, which has built it"
+        """Do nothing: the engine has built the image."""
+        return f"{name} is already in Docker's engine, which built it"
 
     def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
-        """Name the image in the engine as the registry will, registry and all."""
+        """Tag the image in the engine with its full names, including the registry."""
         engine = self.engine()
         for reference in references:
             with engine.doing(f"Tag the image {reference}"):
@@ -77,7 +77,10 @@ class DockerBackend:
                     engine.forget(before)
 
     def push(self, image: Built, references: Sequence[ImageReference], progress: Progress) -> Pushed:
-        """Have the engine send what the registry lacks, tag by tag, and see what the registry has then."""
+        """Have the engine push the image, tag by tag, and read back what the registry has.
+
+        Raises: EngineError, RegistryError, or StoreError when a tag does not point at what was pushed.
+        """
         engine, store = self.engine(), self.registry(references[0])
         outcomes: dict[str, str] = {}
         digest = ""
@@ -87,14 +90,14 @@ class DockerBackend:
             if digest and there != digest:
                 raise StoreError(f"Push {reference}", f"{digest} was sent, but the registry has {there}", "Push again.")
             digest = there
-        # Podman says nothing of layers; other engines are silent of those that they had no need to look at.
+        # Podman does not report layers; other engines do not report those that they did not have to check.
         silent = "" if engine.is_podman and not outcomes else "present"
         layers = tuple(_layers(store, digest, outcomes, silent))
         sent = sum(layer.size for layer in layers if layer.outcome == "sent")
         return Pushed(digest, layers, sent, sum(layer.size for layer in layers) - sent)
 
     def _push_one(self, engine: Engine, reference: ImageReference, outcomes: dict[str, str], progress: Progress) -> str:
-        """Push one name. Returns: the digest that the engine tells; empty when it tells none."""
+        """Push one tag. Returns: the digest that the engine reports; empty when it reports none."""
         doing = f"Push {reference}"
         layers = _Layers(progress)
         digest = ""
@@ -116,17 +119,17 @@ class DockerBackend:
                     layers.see(event)
                     for words, outcome in _OUTCOMES.items():
                         if str(event.get("status", "")).startswith(words):
-                            # A layer that the first tag sent is there for the others.
+                            # A layer that was sent for the first tag already exists for the others.
                             outcomes.setdefault(event["id"], outcome)
         if not digest and not engine.is_podman:
             raise EngineError(
-                doing, f"the engine at {engine.endpoint.host} ended in the middle", "Start it and push again."
+                doing, f"the engine at {engine.endpoint.host} stopped in the middle", "Start it and push again."
             )
         return digest
 
 
 class _Layers:
-    """Tells from an engine's events how a push goes on."""
+    """The progress of a push, read from an engine's events."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -134,21 +137,21 @@ class _Layers:
         self._done: dict[str, int] = {}
 
     def see(self, event: Mapping[str, Any]) -> None:
-        """Hand one event on."""
+        """Report the progress in an event."""
         identity, detail = str(event["id"]), event.get("progressDetail") or {}
         if detail.get("total") and identity not in self._known:
             self._known[identity] = Descriptor(LAYER_GZIP, f"sha256:{identity}", int(detail["total"]))
             self._progress.begin([self._known[identity]])
         layer, pushed = self._known.get(identity), event.get("status") == "Pushed"
         if layer is not None and (detail or pushed):
-            # What goes over is a little more than the content that the total was measured by.
+            # Slightly more is sent than the content by which the total was measured.
             done = layer.size if pushed else min(int(detail.get("current", 0)), layer.size)
             self._progress.advance(layer, done - self._done.get(identity, 0))
             self._done[identity] = done
 
 
 def _denial(doing: str, message: str, host: str, account: Credentials | None) -> RegistryError | EngineError:
-    """Return the error for what a registry refused, in its words, which the engine handed on, with what to do."""
+    """Return the error for a registry's refusal, in its words as the engine passed them on, with what to do next."""
     lower = message.lower()
     if "no space left" in lower:
         return error_from_message(doing, message)
@@ -158,31 +161,31 @@ def _denial(doing: str, message: str, host: str, account: Credentials | None) ->
         or f"Log in with an account that may push: docker login {host}",
         r"immutab": TAG_TAKEN,
         r"server gave http response to https client|does not look like a tls handshake": (
-            f"Let the engine speak HTTP to {host}: insecure-registries in daemon.json (podman: registries.conf)."
+            f"Allow the engine to use HTTP with {host}: insecure-registries in daemon.json (podman: registries.conf)."
         ),
         r"connection refused|no such host": (
-            f"It is the engine that has to reach {host}; on another machine localhost is another registry."
+            f"The engine itself has to reach {host}; on another machine, localhost is that machine."
         ),
-        # Of such an answer engines hand on no more than the status.
-        r": 5\d\d ": "The registry has a trouble of its own: try again later.",
+        # Engines pass on nothing but the status of such a response.
+        r": 5\d\d ": "The registry reported an internal error: try again later.",
     }
     return RegistryError(doing, message, next((hints[words] for words in hints if re.search(words, lower)), ""))
 
 
 def _layers(store: Store, digest: str, outcomes: Mapping[str, str], silent: str) -> Iterator[LayerSummary]:
-    """Yield the layers as the registry has them, with what became of each; `silent` where the engine did not say."""
+    """Yield the layers that the registry has, each with its outcome; `silent` where the engine did not report one."""
     root = store.resolve(digest)
     if root.media_type in INDEX_TYPES:  # a builder that adds attestations puts the image first
         root = children(read_manifest(store, root))[0]
     for layer in read_image(store, root).layers:
-        # By which of the two an engine calls a layer depends on its store.
+        # An engine names a layer by one of the two, depending on its store.
         names = (name[7:19] for name in (layer.diff_id, layer.descriptor.digest))
         outcome = next((outcomes[name] for name in names if name in outcomes), silent)
         yield LayerSummary(_title(layer.title), layer.size, outcome)
 
 
 def _title(created_by: str) -> str:
-    """Return what made a layer, in few words."""
+    """Return a short form of the command that created a layer."""
     words = re.sub(r"^(RUN )?(\|\d+ .*)?/bin/sh -c (#\(nop\) )?|# buildkit$", "", created_by)
     words = " ".join(re.sub(r"--mount=\S+|--chown=\S+", " ", words).split()) or "base"
     return words if len(words) <= 60 else f"{words[:59]}…"

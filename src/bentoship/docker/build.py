@@ -1,4 +1,4 @@
-"""BentoML's own containerization, run as its command and watched."""
+"""BentoML's own containerization, run as a command."""
 
 import re
 import shutil
@@ -19,14 +19,14 @@ from bentoship.system.process import environment, run, stream
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What building needs on this machine.
+    """The options of a build.
 
     Args:
-        bentoml_home: BentoML's own folder.
-        platform: what images are to run on, such as "linux/amd64".
-        scratch: a folder for what is needed only meanwhile.
-        logs: a folder for what the build says.
-        tell: told in words how the build goes on.
+        bentoml_home: BentoML's home folder.
+        platform: the platform of the image, such as "linux/amd64".
+        scratch: a folder for temporary files.
+        logs: a folder for the build's output.
+        tell: called with progress messages.
     """
 
     bentoml_home: Path
@@ -37,21 +37,21 @@ class BuildOptions:
 
 
 def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> None:
-    """Have BentoML and Docker make an image of a Bento.
+    """Build the image of a Bento with BentoML and Docker.
 
     Args:
-        engine: where it is built, and is kept.
+        engine: the engine that builds and keeps it.
         bento: a Bento in the store.
-        name: what the image is to be called, "NAME:latest".
-        options: what building needs.
+        name: the name of the image, "NAME:latest".
+        options: the options of the build.
 
     Raises:
         ProcessError: the docker command is missing.
-        EngineError: the build failed, in the words of its last lines.
+        EngineError: the build failed; its last lines say why.
     """
     env = environment(
         prefixes=("DOCKER_", "BUILDKIT_", "BUILDX_", "BENTOML_", "LC_", "HF_"),
-        # BuildKit is given their values as secrets, which stay out of the image.
+        # BuildKit receives their values as secrets, which stay out of the image.
         names=("SSH_AUTH_SOCK", *(variable.name for variable in bento.envs if variable.stage == "build")),
         extra=engine.endpoint.env,
     )
@@ -59,7 +59,7 @@ def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> Non
     log = options.logs / f"containerize-{bento.name}.log"
     for parent in (options.logs, options.scratch):
         parent.mkdir(parents=True, exist_ok=True)
-    # BentoML takes a template only from below the folder that it runs in, and from no hidden one, as caches are.
+    # BentoML accepts a template only below its working directory, and not in a hidden folder, as caches are.
     template = (bento.path / "env" / "docker" / "Dockerfile.template").exists()
     with (
         tempfile.TemporaryDirectory(prefix="build-", dir=None if template else options.scratch) as folder,
@@ -70,7 +70,7 @@ def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> Non
         options.tell(f"with {builder} at {engine.endpoint.host}")
         env |= _variables(options, folder, "0" if classic else "1")
         platform = [] if options.platform == engine.platform else ["--opt", f"platform={options.platform}"]
-        # The classic builder would keep the container of a step that failed.
+        # The classic builder would keep the container of a failed step.
         removal = ["--opt", "force-rm"] if classic else []
         command = [sys.executable, "-P", "-m", "bentoml", "containerize", bento.tag, "--image-tag", name]
         command += ["--backend", "docker", *platform, *removal]
@@ -83,57 +83,57 @@ def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> Non
 
 
 def classic_builder_reason(engine: Engine, env: Mapping[str, str]) -> str | None:
-    """Return why a build is the classic builder's; None when it is BuildKit's.
+    """Return why a build uses the classic builder; None when it uses BuildKit.
 
     Args:
-        engine: where it is built.
-        env: what the docker command is given.
+        engine: the engine that builds.
+        env: the environment of the docker command.
 
     Raises:
         ProcessError: the docker command is missing.
-        EngineError: the engine does not say what it is.
+        EngineError: the engine's version cannot be read.
     """
     if shutil.which("docker", path=env.get("PATH")) is None:
-        hint = "Install docker's command (Debian: docker.io or docker-cli), or set BACKEND=direct."
+        hint = "Install the docker command (Debian: docker.io or docker-cli), or set BACKEND=direct."
         raise ProcessError("Build with BentoML and Docker", "the docker command, which BentoML calls, is missing", hint)
     if env.get("DOCKER_BUILDKIT") == "0":
         return "DOCKER_BUILDKIT is 0"
-    with engine.doing("Ask the engine what it is"):
+    with engine.doing("Read the engine's version"):
         api, is_podman = str(engine.client.version().get("ApiVersion", "0")), engine.is_podman
     if is_podman:
         return "the engine is podman"
-    # The first engines with BuildKit speak 1.39.
+    # The first engines with BuildKit have API 1.39.
     if tuple(map(int, re.findall(r"\d+", api)[:2])) < (1, 39):
-        return f"the engine's API {api} is older"
+        return f"the engine's API version {api} is too old"
     client = re.search(r"Docker version (\d+)\.", run(["docker", "--version"], env=env).stdout)
     if client is None:
         return "the docker command is podman's"
-    # From version 23 on the command has BuildKit as a plugin, in itself no more.
+    # From version 23 on, BuildKit is no longer part of the command but a plugin.
     if int(client[1]) >= 23 and run(["docker", "buildx", "version"], env=env, check=False).code:
-        return "the docker command has no plugin buildx"
+        return "the docker command lacks the buildx plugin"
     return None
 
 
 def _variables(options: BuildOptions, folder: str, buildkit: str) -> Mapping[str, str]:
-    """Return the variables that the build is to see, besides the user's."""
+    """Return the variables to set for the build, besides the user's."""
     return {
         "DOCKER_BUILDKIT": buildkit,
         "BUILDKIT_PROGRESS": "plain",
-        "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # they hold the time, and make an index of the image
+        "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # they contain the time, and turn the image into an index
         "BENTOML_HOME": str(options.bentoml_home),
         "BENTOML_DO_NOT_TRACK": "true",
         "PYTHONWARNINGS": "ignore",
-        # The build's context is copied there, and it would stay if BentoML were ended.
+        # The build context is copied there, and would be left behind if BentoML were killed.
         "TMPDIR": folder,
     }
 
 
 def _remove_last(engine: Engine, intermediate: list[str]) -> None:
-    """Remove the last image of a build that broke off; the classic builder leaves it, without a name."""
+    """Remove the last image of an aborted build, which the classic builder leaves behind, untagged."""
     if not intermediate:
         return
-    with suppress(Exception):  # an engine that is gone is what broke the build, and is told as that
-        time.sleep(1.0)  # which an engine may take to end the step that it is at
+    with suppress(Exception):  # if the engine is gone, that is why the build failed, and is reported as such
+        time.sleep(1.0)  # for the engine to end its current step
         for image in engine.client.images.list(filters={"dangling": True}):
             ids = (str(image.id)[7:19], str(image.attrs.get("Parent", ""))[7:19])
             if not set(intermediate).isdisjoint(ids):

@@ -1,4 +1,4 @@
-"""An image of a store into Docker's engine, as `docker load` takes it, without a file in between."""
+"""Loading an image of a store into Docker's engine, as `docker load` does, without a file in between."""
 
 import json
 import tarfile
@@ -23,12 +23,12 @@ _NAME = "io.containerd.image.name"
 
 @dataclass(frozen=True)
 class ImageArchive:
-    """An image of a store, as an engine loads it.
+    """An image of a store in the form in which an engine loads it.
 
     Args:
-        store: has it.
-        image: its documents, and what it consists of.
-        name: what the engine is to call it, "NAME:latest".
+        store: the store that has it.
+        image: the image.
+        name: its name in the engine, "NAME:latest".
     """
 
     store: Store
@@ -37,15 +37,15 @@ class ImageArchive:
 
     @property
     def identities(self) -> tuple[str, str]:
-        """Return what an engine may call it: Docker's store goes by configurations, containerd's by manifests."""
+        """Return the possible ids: Docker's store uses the configuration's digest, containerd's the manifest's."""
         return self.image.config_descriptor.digest, self.image.descriptor.digest
 
     def stream(self, known: int, progress: Progress) -> Iterator[bytes]:
-        """Yield the tar, piece by piece: an OCI layout, which containerd's store reads, with Docker's list of images.
+        """Yield the tar, piece by piece: an OCI layout, which containerd's store reads, with Docker's manifest.json.
 
         Args:
-            known: how many of the lowest layers are left out.
-            progress: told how it goes on.
+            known: how many of the lowest layers to leave out.
+            progress: receives the progress.
         """
         config, manifest = self.image.config_descriptor, self.image.descriptor
         layers = [layer.descriptor for layer in self.image.layers]
@@ -61,7 +61,7 @@ class ImageArchive:
         yield bytes(2 * tarfile.BLOCKSIZE)
 
     def _blob(self, descriptor: Descriptor, progress: Progress) -> Iterator[bytes]:
-        """Yield a blob of the store as a member of the tar."""
+        """Yield the tar member of a blob of the store."""
         yield _header(_path(descriptor), descriptor.size)
         with self.store.open(descriptor) as content:
             while piece := content.read(CHUNK):
@@ -71,7 +71,7 @@ class ImageArchive:
 
 
 def for_engine(engine: Engine, store: Store, image: Descriptor, name: str) -> Descriptor:
-    """Return an index's image for the engine's platform, or the image itself. Raises EngineError when it has none."""
+    """Return the image for the engine's platform, from an index if it is one. Raises EngineError when there is none."""
     if image.media_type not in INDEX_TYPES:
         return image
     doing = f"Load {name} into Docker's engine"
@@ -79,40 +79,40 @@ def for_engine(engine: Engine, store: Store, image: Descriptor, name: str) -> De
     with engine.doing(doing):
         platform = engine.platform
     if platform not in images:
-        why = f"it is for {', '.join(images)}, and the engine runs {platform}"
+        why = f"the image is for {', '.join(images)}, and the engine runs {platform}"
         raise EngineError(doing, why, f"Add {platform} to PLATFORMS.")
     return images[platform]
 
 
 def load_image(engine: Engine, archive: ImageArchive, progress: Progress) -> str:
-    """Put an image into an engine; what it has of it is not sent again where its store allows that.
+    """Load an image into an engine, without the layers that it already has, if its store allows that.
 
-    Returns: what that took, in words. Raises: EngineError, and StoreError when the image is not whole.
+    Returns: a sentence on what was done. Raises: EngineError; StoreError when a part is missing or damaged.
     """
     name = archive.name
     doing = f"Load {name} into Docker's engine"
     with engine.doing(doing):
         before = engine.identity(name)
         if before in archive.identities:
-            return f"{name} is in Docker's engine already"
+            return f"{name} is already in Docker's engine"
         known = _known(engine, [layer.diff_id for layer in archive.image.layers])
         try:
             check_events(doing, engine.client.api.load_image(archive.stream(known, progress)))
         except EngineError as error:
-            # What it stands on may have been removed meanwhile, by another user or by an engine that tidies up late.
+            # Lower layers may have been removed meanwhile, by another user or by a delayed cleanup of the engine.
             if not known and "does not exist" not in error.why:
                 raise
             known = 0
             check_events(doing, engine.client.api.load_image(archive.stream(known, progress)))
         if engine.identity(name) not in archive.identities:
-            raise EngineError(doing, "the engine took it, but calls another image so", "Try it again.")
+            raise EngineError(doing, "the engine accepted it, but has another image under this name", "Try again.")
         engine.forget(before)
-    there = f", {known} of its {len(archive.image.layers)} layers were there" if known else ""
+    there = f"; {known} of its {len(archive.image.layers)} layers already existed" if known else ""
     return f"{name} is in Docker's engine at {engine.endpoint.host}{there}"
 
 
 def _known(engine: Engine, diff_ids: Sequence[str]) -> int:
-    """Return how many layers, from the lowest, the engine has; 0 where its store wants all of them anyway."""
+    """Return how many of the lowest layers the engine has; 0 when its store needs all of them anyway."""
     if engine.has_containerd_store or engine.is_podman:
         return 0
     chains = [image.attrs["RootFS"].get("Layers") or [] for image in engine.client.images.list()]
@@ -120,21 +120,21 @@ def _known(engine: Engine, diff_ids: Sequence[str]) -> int:
 
 
 def _common(chain: Sequence[str], other: Sequence[str]) -> int:
-    """Return how many layers two chains share from the lowest on."""
+    """Return how many of the lowest layers two chains share."""
     return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(chain, other, strict=False))))
 
 
 def _json(path: str, document: Mapping[str, Any] | list[Any]) -> Iterator[bytes]:
-    """Yield a small file of JSON as a member of the tar."""
+    """Yield the tar member of a small JSON file."""
     content = json.dumps(document).encode()
     yield from (_header(path, len(content)), content, bytes(-len(content) % tarfile.BLOCKSIZE))
 
 
 def _header(path: str, size: int) -> bytes:
-    """Return what stands before a member of the tar; size in bytes."""
+    """Return the header of a tar member. Args: size: in bytes."""
     entry = tarfile.TarInfo(path)
     entry.size = size
-    return entry.tobuf(tarfile.GNU_FORMAT)  # whose sizes have no end
+    return entry.tobuf(tarfile.GNU_FORMAT)  # which does not limit the size
 
 
 def _path(descriptor: Descriptor) -> str:

@@ -1,1 +1,1 @@
-"""An image as values: descriptors, layers, configuration, manifest."""
+"""Images as values: descriptors, layers, configuration, manifest."""

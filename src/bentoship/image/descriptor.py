@@ -1,4 +1,4 @@
-"""Content descriptors: how manifests, configs and layers are pointed at."""
+"""Content descriptors, by which manifests and indexes refer to their parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INDEX_TYPES = frozenset({INDEX, DOCKER_MANIFEST_LIST})
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What a piece of content is, its digest and its size (OCI image spec, descriptor.md).
+    """The media type, digest and size of a piece of content (OCI image spec, descriptor.md).
 
     Args:
         media_type: the type of the content.
@@ -35,19 +35,19 @@ class Descriptor:
 
     @property
     def hex(self) -> str:
-        """The digest without its algorithm."""
+        """Return the digest without its algorithm."""
         return self.digest.partition(":")[2]
 
     @classmethod
     def of(cls, media_type: str, content: bytes) -> Descriptor:
-        """The descriptor of a small content that is in memory."""
+        """Return the descriptor of content in memory."""
         return cls(media_type, f"sha256:{hashlib.sha256(content).hexdigest()}", len(content))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Descriptor:
-        """Read from a manifest's JSON. Raises KeyError, TypeError or ValueError when it is none."""
+        """Read a descriptor from a manifest's JSON. Raises KeyError, TypeError or ValueError when it is not one."""
         return cls(str(data["mediaType"]), str(data["digest"]), int(data["size"]))
 
     def to_dict(self) -> dict[str, Any]:
-        """As a manifest's JSON holds it."""
+        """Return the descriptor in the form of a manifest's JSON."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}

@@ -1,4 +1,4 @@
-"""Layers: what is in them, and their tar streams, the same to the byte wherever they are made."""
+"""Layers: their contents and their tar streams, byte for byte the same wherever they are made."""
 
 import os
 import tarfile
@@ -10,29 +10,30 @@ from typing import Literal
 from bentoship.image.descriptor import Descriptor
 
 MTIME = 315_619_200
-"""The time of every file, in seconds: 1980-01-02 UTC, because zip files, which wheels are, know no earlier day."""
+"""The modification time of every file, in seconds: 1980-01-02 UTC, as early as zip files (and so wheels) can express
+in any time zone."""
 
 CHUNK = 1 << 20
 
 
 Stream = Callable[[], Iterator[bytes]]
-"""Gives the same bytes whenever it is called, in pieces."""
+"""A function that yields the same bytes, in pieces, whenever it is called."""
 
 
 Kind = Literal["base", "system", "packages", "model", "source"]
-"""Which part of an image a layer holds: the system below, user and environment, Python packages, a model, the Bento."""
+"""The part of an image that a layer holds: base system, user and environment, Python packages, a model, the Bento."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that lies in a store, or that is read from its files whenever it is wanted.
+    """A layer whose blob is in a store, or is generated from its files on demand.
 
     Args:
-        descriptor: its blob, as it is sent.
-        diff_id: "sha256:…" of its tar, before compression (OCI image spec, config.md).
-        title: what is in it, for people ("packages", "model celestial:1f2e").
-        kind: which part of the image it is.
-        stream: gives its blob; None where it lies in a store.
+        descriptor: its blob, as sent.
+        diff_id: "sha256:…" of its tar before compression (OCI image spec, config.md).
+        title: what it contains, for display ("packages", "model celestial:1f2e").
+        kind: the part of the image that it holds.
+        stream: generates its blob; None when the blob is in a store.
     """
 
     descriptor: Descriptor
@@ -43,19 +44,19 @@ class Layer:
 
     @property
     def size(self) -> int:
-        """The bytes of its blob."""
+        """Return the size of its blob in bytes."""
         return self.descriptor.size
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A layer that is yet to be made, or to be pulled.
+    """A layer that has yet to be built or pulled.
 
     Args:
-        title: what will be in it, for people.
-        kind: which part of the image it will be.
-        size: about how many bytes its blob will have; exactly so many where there is a descriptor.
-        descriptor: its blob's, where a registry has it already.
+        title: what it will contain, for display.
+        kind: the part of the image that it will hold.
+        size: the estimated size of its blob in bytes; the exact size when there is a descriptor.
+        descriptor: the descriptor of its blob, when a registry already has it.
     """
 
     title: str
@@ -66,15 +67,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Entry:
-    """One file, folder or link of a layer.
+    """A file, folder or link in a layer.
 
     Args:
-        path: where it lies in the image, without a slash in front.
+        path: its path in the image, without a leading slash.
         kind: tarfile's REGTYPE, DIRTYPE, SYMTYPE or LNKTYPE.
         mode: the permission bits.
         uid, gid: the owner.
-        content: a regular file's bytes, or the file on this machine that holds them.
-        target: what a link points at.
+        content: the content of a regular file, or the path of the file on this machine that holds it.
+        target: the target of a link.
     """
 
     path: str
@@ -87,26 +88,26 @@ class Entry:
 
 
 def folder(path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Entry:
-    """A folder."""
+    """Return the entry of a folder."""
     return Entry(path, tarfile.DIRTYPE, mode, uid, gid)
 
 
 def symlink(path: str, target: str) -> Entry:
-    """A symbolic link."""
+    """Return the entry of a symbolic link."""
     return Entry(path, tarfile.SYMTYPE, 0o777, target=target)
 
 
 def tree(root: Path, at: str, *, uid: int = 0, gid: int = 0) -> Iterator[Entry]:
-    """Everything below a folder, with modes made 0755 or 0644 (the owner's executable bit decides).
+    """Yield the entries of everything below a folder, with mode 0755 or 0644 (by the owner's executable bit).
 
     Args:
         root: a folder on this machine.
-        at: where it lies in the image; empty for the image's root. The folder itself is an entry, too, but for that.
-        uid, gid: the owner of all of it.
+        at: its path in the image; empty for the image's root. Unless empty, the folder itself is an entry, too.
+        uid, gid: the owner of every entry.
     """
     if at:
         yield folder(at, uid=uid, gid=gid)
-    # Entries of folders and texts: a path object for each of thousands of files takes longer than to look at it.
+    # scandir and strings: creating a Path for each of thousands of files takes longer than reading its metadata.
     with os.scandir(root) as listing:
         found = sorted(listing, key=lambda one: one.name)
     for one in found:
@@ -128,7 +129,7 @@ def size_of(entries: Iterable[Entry]) -> int:
 
 
 def tar_stream(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """The tar of a layer, in pieces of at most 1 MiB: entries sorted, parents added, times fixed.
+    """Yield the tar of a layer, in pieces of at most 1 MiB: entries sorted, parent folders added, times fixed.
 
     Raises: as `members` does.
     """
@@ -140,19 +141,21 @@ def tar_stream(entries: Iterable[Entry]) -> Iterator[bytes]:
 
 
 def end_of_tar(size: int) -> bytes:
-    """What follows the members of a tar, which have so many bytes together."""
+    """Return the end of a tar. Args: size: the total size of its members in bytes."""
     end = 2 * tarfile.BLOCKSIZE
     return b"\0" * (end + -(size + end) % tarfile.RECORDSIZE)
 
 
 def members(entries: Iterable[Entry], *, parents: bool = True) -> Iterator[bytes]:
-    """A part of a tar: some entries, sorted, in pieces of at most 1 MiB.
+    """Yield a part of a tar: entries, sorted, in pieces of at most 1 MiB.
 
-    A path that is given twice is an error of the caller's: ValueError. A file that changes while it is read: OSError.
+    Raises:
+        ValueError: a path is given twice.
+        OSError: a file becomes shorter while it is read.
 
     Args:
         entries: files, folders and links.
-        parents: whether to add the folders that they lie in.
+        parents: whether to add the folders that contain them.
     """
     by_path: dict[str, Entry] = {}
     for entry in entries:
@@ -161,13 +164,13 @@ def members(entries: Iterable[Entry], *, parents: bool = True) -> Iterator[bytes
         by_path[entry.path] = entry
     if parents:
         by_path |= {path: folder(path) for path in folders_of(by_path) - by_path.keys()}
-    # By parts, so that a folder stands right before what is in it.
+    # By path components, so that a folder comes right before its content.
     for entry in sorted(by_path.values(), key=lambda entry: entry.path.split("/")):
         yield from _member(entry)
 
 
 def folders_of(paths: Iterable[str]) -> set[str]:
-    """The folders that some paths lie in, at any depth."""
+    """Return the folders that contain some paths, at any depth."""
     found: set[str] = set()
     for path in paths:
         while (path := path.rpartition("/")[0]) and path not in found:

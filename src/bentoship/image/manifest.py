@@ -1,4 +1,4 @@
-"""The configuration and the manifest of an image, and the index of several (OCI image spec: config.md, manifest.md,
+"""The configuration and manifest of an image, and the index of several images (OCI image spec: config.md, manifest.md,
 image-index.md)."""
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from bentoship.image.layer import MTIME, Layer
 from bentoship.image.platforms import platform_fields, platform_name
 
 AUTHOR = "bentoship"
-"""Who made a layer, as an image's history says of those that are assembled here; their titles stand beside it."""
+"""The `created_by` of layers assembled here, in an image's history; the layer's title is the comment."""
 
 KIND = "org.bentoship.layer.kind"
-"""The annotation of a layer's descriptor that says which part of the image it is."""
+"""The annotation of a layer's descriptor that names the part of the image that it holds."""
 
 CREATED = datetime.fromtimestamp(MTIME, UTC).isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image for one platform, read-only, wherever it lies: what its manifest and its configuration say.
+    """An image for one platform, read-only, wherever it is stored: its manifest and configuration, parsed.
 
     Args:
         manifest: the manifest's JSON.
         config: the configuration's JSON.
-        layers: lowest first; those of an image that was not assembled here count as its base.
+        layers: lowest first; the layers of an image that was not assembled here all count as base.
         platform: such as "linux/amd64".
-        annotations: what the manifest says of the image.
+        annotations: the manifest's annotations.
     """
 
     manifest: bytes
@@ -42,7 +42,7 @@ class Image:
 
     @classmethod
     def parse(cls, manifest: bytes, config: bytes) -> Image:
-        """Read an image's documents. Raises KeyError, TypeError, AttributeError or ValueError when they are none."""
+        """Parse an image's documents. Raises KeyError, TypeError, AttributeError or ValueError when invalid."""
         document, settings = json.loads(manifest), json.loads(config)
         titles = _titles(settings.get("history") or [], len(document["layers"]))
         layers = (
@@ -53,27 +53,27 @@ class Image:
 
     @property
     def config_descriptor(self) -> Descriptor:
-        """Return what points at the configuration."""
+        """Return the descriptor of the configuration."""
         return Descriptor.from_dict(json.loads(self.manifest)["config"])
 
     @property
     def descriptor(self) -> Descriptor:
-        """Return what points at the manifest; its digest is the image's."""
+        """Return the descriptor of the manifest, whose digest is the image's."""
         return Descriptor.of(json.loads(self.manifest).get("mediaType") or MANIFEST, self.manifest)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return what a container of the image gets: User, Env, Entrypoint, Labels, …"""
+        """Return the settings for the image's containers: User, Env, Entrypoint, Labels, …"""
         return json.loads(self.config).get("config") or {}
 
 
 def variables(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the variables of a container. Args: settings: the `config` object of an image's configuration."""
+    """Return a container's environment. Args: settings: the `config` object of an image's configuration."""
     return dict(entry.partition("=")[::2] for entry in settings.get("Env") or [])
 
 
 def _titles(history: Sequence[Mapping[str, Any]], count: int) -> list[str]:
-    """Return what made each of so many layers: the title that it was assembled with, or the builder's command."""
+    """Return a title for each of `count` layers: the one it was assembled with, or the builder's command."""
     steps = [step for step in history if not step.get("empty_layer")]
     if len(steps) != count:
         return ["layer"] * count
@@ -83,13 +83,13 @@ def _titles(history: Sequence[Mapping[str, Any]], count: int) -> list[str]:
 def image_of(
     layers: Sequence[Layer], config: Mapping[str, Any], platform: str, annotations: Mapping[str, str]
 ) -> Image:
-    """Return the image of some layers.
+    """Return the image that consists of some layers.
 
     Args:
         layers: lowest first.
         config: the `config` object of its configuration: User, Env, Entrypoint, …
         platform: such as "linux/amd64" or "linux/arm64/v8".
-        annotations: what the manifest says of the image.
+        annotations: the manifest's annotations.
     """
     described = platform_fields(platform)
     document = {
@@ -113,9 +113,9 @@ def image_of(
 
 
 def index_of(images: Sequence[Image]) -> bytes:
-    """Return the index of images for several platforms, the same whichever is named first.
+    """Return the index of images for several platforms, independent of their order.
 
-    It says of them what all their manifests say, so that it can be read without pulling any of them.
+    It repeats the annotations that all their manifests share, so that these can be read without pulling any manifest.
     """
     ordered = sorted(images, key=lambda image: image.platform)
     common = [

@@ -1,4 +1,4 @@
-"""Names of images: registry, path, tag and digest, normalised as Docker does it."""
+"""Image names: registry, path, tag and digest, normalised as Docker does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bentoship.errors import InvalidReferenceError
 
 DOCKER_HUB = "docker.io"
 
-# The grammar of the OCI distribution spec ("Pulling manifests"), hosts as Docker's reference grammar has them.
+# The grammar of the OCI distribution spec ("Pulling manifests"); hosts follow Docker's reference grammar.
 _HOST = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])(?::\d+)?")
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -19,15 +19,15 @@ _MAX_NAME = 255
 
 @dataclass(frozen=True)
 class ImageReference:
-    """Where an image is, or is to be.
+    """The name of an image in a registry.
 
     Args:
-        host: the registry's host, with its port if that is not the usual one.
-        path: the repository in the registry, "team/image".
-        tag: a name for one version.
+        host: the registry's host, with its port unless that is the default one.
+        path: the path of the repository in the registry, "team/image".
+        tag: the name of one version.
         digest: "sha256:…" of the manifest.
 
-    Raises: InvalidReferenceError when one of them is not allowed.
+    Raises: InvalidReferenceError when a part is invalid.
     """
 
     host: str
@@ -37,22 +37,22 @@ class ImageReference:
 
     def __post_init__(self) -> None:
         if mistake := _mistake(self):
-            raise InvalidReferenceError(f'Understand the image name "{self}"', *mistake)
+            raise InvalidReferenceError(f'Parse the image name "{self}"', *mistake)
 
     @classmethod
     def parse(cls, text: str) -> ImageReference:
-        """Read a name as people write it: "python:3.11-slim" is docker.io/library/python:3.11-slim.
+        """Parse an image name as people write it: "python:3.11-slim" is docker.io/library/python:3.11-slim.
 
-        Raises: InvalidReferenceError, telling what is wrong and what is allowed.
+        Raises: InvalidReferenceError, with what is wrong and what is allowed.
         """
         if not text or text != text.strip():
-            raise InvalidReferenceError(f'Understand the image name "{text}"', "it is empty or has spaces around it")
+            raise InvalidReferenceError(f'Parse the image name "{text}"', "it is empty or has spaces around it")
         if "://" in text:
             raise InvalidReferenceError(
-                f'Understand the image name "{text}"', "it is an address", "Leave out what stands before the host."
+                f'Parse the image name "{text}"', "it is a URL", "Leave out what comes before the host."
             )
         name, at, digest = text.partition("@")
-        # A colon before the last slash is the host's port.
+        # A colon before the last slash belongs to the host's port.
         head, slash, last = name.rpartition("/")
         last, colon, tag = last.partition(":")
         host, path = _split_host(head + slash + last)
@@ -60,15 +60,15 @@ class ImageReference:
 
     @property
     def repository(self) -> str:
-        """The name without tag and digest."""
+        """Return the name without tag and digest."""
         return f"{self.host}/{self.path}"
 
     def with_tag(self, tag: str) -> ImageReference:
-        """The same repository by this tag, and by no digest."""
+        """Return the same repository with this tag and no digest."""
         return replace(self, tag=tag, digest=None)
 
     def with_digest(self, digest: str) -> ImageReference:
-        """The same repository by this digest, and by no tag."""
+        """Return the same repository with this digest and no tag."""
         return replace(self, tag=None, digest=digest)
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class ImageReference:
 
 
 def _split_host(name: str) -> tuple[str, str]:
-    """A first component is a host only if it cannot be a user of Docker Hub's."""
+    """Return host and path of a name; the first component is a host only if it cannot be a Docker Hub user."""
     first, slash, rest = name.partition("/")
     host, path = (first.lower(), rest) if slash and _is_host(first) else (DOCKER_HUB, name)
     if host == f"index.{DOCKER_HUB}":
@@ -93,22 +93,22 @@ def _is_host(component: str) -> bool:
 
 
 def _mistake(reference: ImageReference) -> tuple[str, str] | None:
-    """What is wrong with it, and what would be right."""
+    """Return what is wrong with a reference and what is allowed; None when it is valid."""
     if not _is_host(reference.host) or not _HOST.fullmatch(reference.host):
-        return f'"{reference.host}" is not a host', "A host is like ghcr.io, localhost:5000 or 127.0.0.1:5000."
+        return f'"{reference.host}" is not a host', "Examples of hosts: ghcr.io, localhost:5000, 127.0.0.1:5000."
     for component in reference.path.split("/"):
         if not _COMPONENT.fullmatch(component):
             return (
-                f'"{component}" cannot be part of a path' if component else "a part of its path is empty",
-                "Lower-case letters and digits are allowed, with single . or _, __ or hyphens between them.",
+                f'"{component}" is not allowed in a path' if component else "a part of its path is empty",
+                "Use lower-case letters and digits, separated by a single . or _, by __, or by hyphens.",
             )
     if len(reference.repository) > _MAX_NAME:
         return f"it is longer than {_MAX_NAME} characters", "Shorten it."
     if reference.tag is not None and not _TAG.fullmatch(reference.tag):
         return (
-            f'"{reference.tag}" cannot be a tag',
-            "Up to 128 letters, digits, _, . and - are allowed; the first is none of . and -.",
+            f'"{reference.tag}" is not a valid tag',
+            "Use up to 128 letters, digits, _, . and -, starting with neither . nor -.",
         )
     if reference.digest is not None and not _DIGEST.fullmatch(reference.digest):
-        return f'"{reference.digest}" is not a digest', "A digest is sha256: and 64 digits or letters from a to f."
+        return f'"{reference.digest}" is not a digest', "A digest is sha256: followed by 64 hexadecimal digits."
     return None

@@ -56,7 +56,7 @@ class LayerCache:
         return made
 
     def drop(self, descriptor: Descriptor) -> None:
-        """Drop a layer that was found to be damaged, so that the next run rebuilds it."""
+        """Remove a layer that was found to be damaged, so that the next run rebuilds it."""
         self.blob(descriptor).unlink(missing_ok=True)
         forget(self.folder, [descriptor.hex])
 

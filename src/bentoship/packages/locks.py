@@ -63,7 +63,7 @@ def resolve(bento: Path, targets: Sequence[Target], kept: Path) -> list[Lock]:
 
 
 def check_wheels(bento: Path, locks: Sequence[Lock]) -> None:
-    """See that each package of some locks has a wheel. Raises PackagesError, naming all that have none."""
+    """Check that each package of some locks has a wheel. Raises PackagesError, naming all that have none."""
     missing = {lock.target: why for lock in locks if (why := _missing_wheels(bento, lock))}
     if missing:
         raise _refusal(missing)

@@ -1,4 +1,4 @@
-"""Whose registry it is: what has to be done there before an image can be pushed, and as whom."""
+"""The protocol of a registry's provider: how to prepare the registry and which account to use."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -9,29 +9,30 @@ from bentoship.stores.credentials import Credentials
 
 
 class Provider(Protocol):
-    """A place where images are published. Each step may be taken again, and returns in one line what it did."""
+    """A provider of the registry that images are published to. Each step may be repeated, and returns a line on what it
+    did."""
 
     @property
     def plain_http(self) -> bool | None:
-        """Whether the registry speaks HTTP without TLS; None for what its host makes usual."""
+        """Return whether the registry uses HTTP without TLS; None for the default of its host."""
 
     def enable_api(self) -> str:
-        """Enable the service that keeps images. Raises BentoshipError."""
+        """Enable the registry's API. Raises BentoshipError."""
 
     def create_registry(self) -> str:
-        """Create the repository that images are pushed to, unless it is there. Raises BentoshipError."""
+        """Create the repository for images unless it already exists. Raises BentoshipError."""
 
     def login(self) -> str:
-        """Find the account to push as, and see that it may push. Raises BentoshipError."""
+        """Find the account to push with, and check that it may push. Raises BentoshipError."""
 
     def repository(self, image_name: str) -> ImageReference:
-        """Return where an image of that name is, or will be, pushed to. Changes and starts nothing.
+        """Return the repository of an image by the image's name. Changes and starts nothing.
 
         Raises: InvalidReferenceError.
         """
 
     def credentials(self) -> Credentials | None:
-        """Return the account to push as; None for nobody. Asked at each login: some are valid for an hour only."""
+        """Return the account to push with; None for anonymous. Called at each login: some expire within an hour."""
 
     def holdings(self, repository: ImageReference) -> Callable[[Descriptor], bool] | None:
-        """Return what tells whether a registry that does not run has a blob; None for one that has to be asked."""
+        """Return a function that looks up blobs in the files of a stopped registry; None for a registry to query."""

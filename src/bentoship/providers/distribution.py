@@ -1,4 +1,4 @@
-"""The program of the local registry: CNCF's distribution registry, installed or from Debian's package."""
+"""The program of the local registry: the CNCF distribution registry, installed or from Debian's package."""
 
 import shutil
 import sys
@@ -17,19 +17,19 @@ _INSTALL = (
 
 
 def installed(cache_folder: Path) -> Path | None:
-    """Return the registry's program where it is on this machine already; None when it isn't."""
+    """Return the path of the registry's program; None when it is not installed."""
     path = process.environment().get("PATH")
     on_path = (program for name in _NAMES if (program := shutil.which(name, path=path)))
     return next(filter(_is_distribution, (*map(Path, on_path), cache_folder / _PROGRAM)), None)
 
 
 def find_program(cache_folder: Path) -> Path:
-    """Return the registry's program: from PATH, else Debian's, fetched by the host's apt and unpacked without root.
+    """Return the path of the registry's program: from PATH, else from Debian's package, unpacked without root.
 
     Args:
-        cache_folder: bentoship's; the package is kept there. Only one caller at a time.
+        cache_folder: bentoship's cache, which keeps the package. Only one caller at a time.
 
-    Raises: RegistryError when it cannot be had, telling how to install it.
+    Raises: RegistryError, with how to install it, when the program is unavailable.
     """
     if program := installed(cache_folder):
         return program
@@ -42,7 +42,7 @@ def find_program(cache_folder: Path) -> Path:
 
 
 def _unpack(cache_folder: Path) -> Path:
-    """Fetch and unpack Debian's package; return the program. Raises BaseImageError, ProcessError."""
+    """Download and unpack Debian's package, and return the program. Raises BaseImageError, ProcessError."""
     from bentoship.debian.apt import Apt
     from bentoship.debian.unpack import unpack
 
@@ -58,7 +58,7 @@ def _unpack(cache_folder: Path) -> Path:
 
 
 def _is_distribution(program: Path) -> bool:
-    """Return whether a program is the registry; others are called so, too."""
+    """Return whether a program is the registry; other programs have the same name."""
     try:
         version = process.run([program, "--version"], env=process.environment(), check=False)
     except ProcessError:

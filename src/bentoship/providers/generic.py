@@ -1,4 +1,4 @@
-"""Any registry, by its address, with the account that docker login or podman login kept."""
+"""Any registry, given by its address, with the account that docker login or podman login stored."""
 
 import time
 
@@ -7,14 +7,14 @@ from bentoship.settings.address import RegistryAddress
 from bentoship.stores.credentials import Credentials, find_credentials
 
 _KEPT = 600.0
-"""Seconds for which an account is used that was found: a helper takes a while, and its tokens hold for longer."""
+"""Seconds for which an account is reused: a credential helper is slow, and its tokens are valid for longer."""
 
 
 class GenericProvider:
-    """A registry that needs no preparation.
+    """A provider for a registry that needs no preparation.
 
     Args:
-        address: the registry's.
+        address: the registry's address.
     """
 
     def __init__(self, address: RegistryAddress) -> None:
@@ -24,24 +24,26 @@ class GenericProvider:
         self._found: tuple[Credentials | None, float] = None, 0.0
 
     def enable_api(self) -> str:
-        """Do nothing: who runs the registry has done it."""
-        return f"Nothing is enabled at {self.host} from here."
+        """Do nothing: there is no API to enable."""
+        return f"{self.host} has nothing to enable."
 
     def create_registry(self) -> str:
-        """Do nothing: a registry has its own way to make repositories."""
-        return f"{self.host} makes the repository at the first push, or needs it to be there."
+        """Do nothing: there is no common way to create a repository."""
+        return f"{self.host} creates the repository at the first push, or it must already exist."
 
     def login(self) -> str:
-        """Look for the account. Raises as `find_credentials` does."""
+        """Find the account. Raises SettingsError or ProcessError as `find_credentials` does."""
         found = self.credentials()
-        return f"Account at {self.host}: {found.account}" if found else f"No account at {self.host}: asking as nobody."
+        if found:
+            return f"Account at {self.host}: {found.account}"
+        return f"No account at {self.host}; continuing anonymously."
 
     def repository(self, image_name: str) -> ImageReference:
         """Return HOST/PATH/NAME. Raises InvalidReferenceError."""
         return self._address.repository(image_name)
 
     def credentials(self) -> Credentials | None:
-        """Return the account that is kept for this host and path; looked for again after ten minutes."""
+        """Return the stored account for this host and path; it is looked up again after ten minutes."""
         found, until = self._found
         if time.monotonic() >= until:
             found = find_credentials(self.host, self._address.path)
@@ -49,4 +51,4 @@ class GenericProvider:
         return found
 
     def holdings(self, repository: ImageReference) -> None:
-        """Return None: it has to be asked."""
+        """Return None: the registry can be queried."""

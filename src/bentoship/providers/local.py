@@ -14,8 +14,8 @@ class LocalRegistry:
     """A provider whose registry runs on this machine.
 
     Args:
-        cache_folder: bentoship's; the registry's program, data and log are kept in "registry" there.
-        port: where it has to listen; None for the first free port from 5000 on, which is then remembered.
+        cache_folder: bentoship's cache; its subfolder "registry" holds the registry's program, data and log.
+        port: the port to listen on; None for the first free port from 5000 on, which is then remembered.
     """
 
     plain_http = True
@@ -25,32 +25,32 @@ class LocalRegistry:
         self._port = port
         self._started: int | None = None
         self.notice = ""
-        """What people should know about the last start; empty for nothing."""
+        """A sentence on the last start that the user should see; empty for none."""
 
     def enable_api(self) -> str:
         """Do nothing: there is nothing to enable."""
         return "The local registry has nothing to enable."
 
     def create_registry(self) -> str:
-        """Start the registry unless it runs. Raises as `start` does."""
+        """Start the registry unless it is running. Raises RegistryError as `start` does."""
         host = self.start()
         return " ".join(filter(None, [self.notice, f"The local registry needs no setup; it is running at {host}."]))
 
     def login(self) -> str:
-        """Start the registry unless it runs: pushing needs nothing else. Raises as `start` does."""
-        return f"The local registry at {self.start()} asks for no account."
+        """Start the registry unless it is running: it needs no login. Raises RegistryError as `start` does."""
+        return f"The local registry at {self.start()} needs no account."
 
     def repository(self, image_name: str) -> ImageReference:
-        """Return where the image is, or will be: at the port where the registry runs, or would when it is started."""
+        """Return the image's repository, at the port where the registry is running or would be started."""
         port = self._port or self._started or self.running() or self._process.free_port()
         return ImageReference(f"localhost:{port}", f"bentoship/{image_name}")
 
     def credentials(self) -> Credentials | None:
-        """Return None: it asks for none."""
+        """Return None: the local registry needs no account."""
         return None
 
     def holdings(self, repository: ImageReference) -> Callable[[Descriptor], bool] | None:
-        """Return what tells from its files whether the registry has something; None while it runs and can be asked."""
+        """Return a function that looks up content in the files of a stopped registry; None while it is running."""
         if self.running():
             return None
         # The distribution registry's own layout (registry/storage/paths.go).
@@ -63,30 +63,30 @@ class LocalRegistry:
         return holds
 
     def start(self) -> str:
-        """Start the registry unless it runs, and wait until it answers.
+        """Start the registry unless it is running, and wait until it responds.
 
         Returns: "localhost:PORT".
 
-        Raises: RegistryError when it does not start, or the given port is taken.
+        Raises: RegistryError when it does not start, or the given port is in use.
         """
         self.notice = ""
         port, lost = self._process.start(self._port)
         if lost:
-            self.notice = f"Port {lost} is taken by another program; the local registry moved to {port}."
-        self._started = port  # so that it is not asked again for each name
+            self.notice = f"Port {lost} is in use by another program; the local registry moved to {port}."
+        self._started = port  # so that `repository` need not look it up again
         return f"localhost:{port}"
 
     def obstacle(self) -> str:
-        """Return why it would not start at the port it is given; empty when nothing is in the way. Starts nothing."""
+        """Return why the registry could not start on its configured port; empty when it could. Starts nothing."""
         if self._port is None or self.running() == self._port or is_free(self._port):
             return ""
-        return f"port {self._port} is taken by another program or registry"
+        return f"port {self._port} is in use by another program or registry"
 
     def stop(self) -> bool:
-        """End the registry; its data stays. Returns: whether it ran."""
+        """Stop the registry, keeping its data. Returns: whether it was running."""
         self._started = None
         return self._process.stop()
 
     def running(self) -> int | None:
-        """Return the port at which our registry answers; None when it does not run."""
+        """Return the port on which our registry responds; None when it is not running."""
         return self._process.port()

@@ -1,4 +1,4 @@
-"""Which process is which: ids are used again, so that one alone does not tell."""
+"""Identities of processes: an id alone is not enough, because ids are reused."""
 
 import sys
 from contextlib import suppress
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def identify(pid: int) -> str:
-    """Return what tells a process from a later one with the same id: when it started; empty when it is gone."""
+    """Return when a process started, which tells it from a later one with the same id; empty when it has ended."""
     if sys.platform.startswith("linux"):
         try:
             # The command's name may hold spaces and parentheses; what follows it does not (proc(5)).
@@ -16,7 +16,7 @@ def identify(pid: int) -> str:
             return ""
         state, started = fields[0], fields[19]
         return "" if state in "ZX" else f"{boot} {started}"
-    import psutil  # takes 15 ms, and each publish asks for the registry's process
+    import psutil  # takes 15 ms, and every publish calls this
 
     with suppress(psutil.NoSuchProcess):
         return str(psutil.Process(pid).create_time())

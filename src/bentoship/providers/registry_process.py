@@ -1,4 +1,4 @@
-"""The process of the local registry: one for each cache folder, left running until it is stopped."""
+"""The process of the local registry: one per cache folder, which keeps running until it is stopped."""
 
 import http.client
 import json
@@ -19,22 +19,22 @@ from bentoship.system import process
 from bentoship.system.files import file_lock, write_whole
 
 PORTS = range(5000, 6000)
-"""Those to choose from, when none is given."""
+"""The ports to choose from when none is set."""
 
 STOP_TIMEOUT = 3.0
-"""Seconds that it may take to end, before it is killed."""
+"""Seconds until a registry that does not stop is killed."""
 
 DOING = "Start the local registry"
 
 _START_TIMEOUT = 20.0
 _PORT_SETTING = "LOCAL_REGISTRY_PORT"
 _MARK = "X-Bentoship-Registry"
-"""A header of our registry's answers, by which it is known from another one at the same port."""
+"""A response header that identifies our registry, should another one listen on the same port."""
 
 
 @dataclass(frozen=True)
 class _State:
-    """What is remembered of the registry: where it listens, which process it is, and by what its answers are known."""
+    """The recorded state of the registry: its port, its process, and the value of its identifying header."""
 
     port: int
     pid: int = 0
@@ -43,30 +43,30 @@ class _State:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process of that id is still the one that was started."""
+        """Return whether the recorded process is still running, and its id has not been reused."""
         return bool(self.pid) and bool(self.identity) and identify(self.pid) == self.identity
 
 
 class RegistryProcess:
-    """The process of a registry, and what is remembered of it.
+    """The process of a registry, and its recorded state.
 
     Args:
-        cache_folder: bentoship's; the registry's program, data and log are kept in "registry" there.
+        cache_folder: bentoship's cache; its subfolder "registry" holds the registry's program, data and log.
     """
 
     def __init__(self, cache_folder: Path) -> None:
         self._cache_folder = cache_folder.absolute()
         self._folder = self._cache_folder / "registry"
         self.data = self._folder / "data"
-        """The folder of what the registry holds, in its own layout."""
+        """The folder with the registry's data, in its own layout."""
 
     def port(self) -> int | None:
-        """Return the port at which our registry answers; None when it does not run."""
+        """Return the port on which our registry responds; None when it is not running."""
         state = self._state()
         return state.port if state and state.is_alive and _mark_at(state.port) == state.mark else None
 
     def free_port(self) -> int:
-        """Return the port of the last start if it is free, else the first one that is. Raises RegistryError."""
+        """Return the port of the last start if it is free, else the first free one. Raises RegistryError."""
         state = self._state()
         if port := next(filter(is_free, [*([state.port] if state else []), *PORTS]), 0):
             return port
@@ -77,14 +77,14 @@ class RegistryProcess:
         )
 
     def start(self, port: int | None = None) -> tuple[int, int]:
-        """Start the registry unless it runs, and wait until it answers.
+        """Start the registry unless it is running, and wait until it responds.
 
         Args:
-            port: where it has to listen; None for where it does, or did, and else for the first one that is free.
+            port: the port to listen on; None for the current or last one, else the first free one.
 
-        Returns: its port, and that which it was at and which another program has taken; 0 for none.
+        Returns: its port, and its former port when another program has taken that; else 0.
 
-        Raises: RegistryError when it does not start, or the given port is taken.
+        Raises: RegistryError when it does not start, or the given port is in use.
         """
         try:
             with file_lock(self._folder / "lock"):
@@ -94,7 +94,7 @@ class RegistryProcess:
             raise RegistryError(DOING, f"{error.filename or self._folder}: {error.strerror}") from error
 
     def stop(self) -> bool:
-        """End the registry; its data stays. Returns: whether it ran."""
+        """Stop the registry, keeping its data. Returns: whether it was running."""
         with file_lock(self._folder / "lock"):
             return self._stop()
 
@@ -106,16 +106,16 @@ class RegistryProcess:
             by = "another program" if _mark_at(wanted) is None else "another registry"
             raise RegistryError(
                 DOING,
-                f"port {wanted} is taken by {by}",
+                f"port {wanted} is in use by {by}",
                 f"Set {_PORT_SETTING} to a free port, or leave it unset.",
             )
-        self._stop()  # at another port, or not answering any more
+        self._stop()  # on another port, or no longer responding
         while True:
             port = wanted or self.free_port()
             try:
                 self._launch(program, port)
             except RegistryError:
-                # Unless somebody else took the port since we looked.
+                # Unless another program took the port since the check.
                 if wanted is not None or is_free(port):
                     raise
             else:
@@ -130,7 +130,7 @@ class RegistryProcess:
                 os.kill(state.pid, ending)
             if _wait(lambda: not state.is_alive, STOP_TIMEOUT):
                 break
-        # The first of its threads may be gone before the last one lets go of the port.
+        # Its first thread may be gone before the last one releases the port.
         _wait(lambda: is_free(state.port), STOP_TIMEOUT)
         self._remember(_State(state.port))
         return True
@@ -140,7 +140,7 @@ class RegistryProcess:
         mark = secrets.token_hex()
         config.write_text(self._config(port, mark), "utf-8")
         log.unlink(missing_ok=True)
-        # It takes REGISTRY_* for its own settings: none of them is passed on. Version 3 would look for a collector.
+        # REGISTRY_* would override its settings: none is passed on. Version 3 would look for a trace collector.
         env = process.environment(extra={"OTEL_TRACES_EXPORTER": "none"})
         pid = process.start_detached([program, "serve", config], env=env, log=log).pid
         state = _State(port, pid, identify(pid), mark)
@@ -149,10 +149,10 @@ class RegistryProcess:
         if self.port() is None:
             self._stop()
             lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-            raise RegistryError(DOING, " ".join(lines[-3:]) or "it does not answer", f"All of its log: {log}")
+            raise RegistryError(DOING, " ".join(lines[-3:]) or "it does not respond", f"See its log: {log}")
 
     def _config(self, port: int, mark: str) -> str:
-        """Return the registry's configuration, in JSON, which is YAML, too."""
+        """Return the registry's configuration, as JSON, which is also YAML."""
         return json.dumps(
             {
                 "version": "0.1",
@@ -174,7 +174,7 @@ class RegistryProcess:
             return self._recovered()
 
     def _recovered(self) -> _State | None:
-        """Return what a running registry's own configuration and process tell, where what was remembered is lost."""
+        """Return the state, recovered from the registry's configuration and process; None without a configuration."""
         config = self._folder / "config.yml"
         try:
             settings = json.loads(config.read_bytes())["http"]
@@ -189,7 +189,7 @@ class RegistryProcess:
 
 
 def is_free(port: int) -> bool:
-    """Return whether nothing listens at a port, on none of the addresses that "localhost" may stand for."""
+    """Return whether nothing listens on a port, on any address that "localhost" may resolve to."""
     for address in ("127.0.0.1", "::1"):
         with suppress(OSError), socket.create_connection((address, port), timeout=1):
             return False
@@ -203,8 +203,8 @@ def is_free(port: int) -> bool:
 
 
 def _mark_at(port: int) -> str | None:
-    """Return the mark of the registry that answers there, empty for one that isn't ours; None when none answers."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)  # knows no proxies
+    """Return the mark of the registry that responds on a port, empty when it is not ours; None when none responds."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)  # ignores proxies
     try:
         connection.request("GET", "/v2/")
         headers = connection.getresponse().headers
@@ -216,7 +216,7 @@ def _mark_at(port: int) -> str | None:
 
 
 def _wait(done: Callable[[], bool], timeout: float) -> bool:
-    """Wait until something is so. Returns: whether it came to be in that many seconds."""
+    """Wait for a condition. Returns: whether it became true within the timeout, in seconds."""
     deadline = time.monotonic() + timeout
     while not (result := done()) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -1,28 +1,29 @@
-"""Settings: `.env` under the environment, read once into a frozen value, every mistake reported at once."""
+"""Settings: the environment and `.env`, read once into a frozen value; all mistakes are reported at once."""
 
-import difflib
+from __future__ import annotations
+
 import os
-import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from bentoship.errors import SettingsError
 from bentoship.settings import environment, parsers
 from bentoship.settings import google as google_settings
 from bentoship.settings.address import RegistryAddress
+from bentoship.settings.given import PREFIX, Given
 
-D = TypeVar("D")
-T = TypeVar("T")
-
-KNOWN = (
+NAMES = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
-    "VERIFY_REQUEST", "CACHE_LIMIT", "BENTOSHIP_DEBUG", "BENTOML_HOME",
+    "VERIFY_REQUEST", "CACHE_LIMIT",
 )  # fmt: skip
+"""What can be set, with BENTOSHIP_ in front or without it."""
+
+KNOWN = (*NAMES, "BENTOSHIP_DEBUG", "BENTOML_HOME", *(f"{PREFIX}{name}" for name in NAMES))
+"""Every name that is read."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,19 @@ class Settings:
     """What the user has set.
 
     Args:
-        registry: "local", "google", or the address of another one.
-        image_name: the image's name below that; empty for the Bento's own name with hyphens.
+        registry: "local", "google", or another registry's address.
+        image_name: the image's name in the registry; "" for the Bento's name with hyphens.
         image_tags: tags, in which {version} and {commit} stand for the Bento's version and the git commit.
-        backend: how images are made.
-        base_image: "debian" or the name of an image; empty for what the bentofile says, else the host's default.
+        backend: how images are made, "direct" or "docker".
+        base_image: "debian" or an image's name; "" for the bentofile's base, else the host's default.
         platforms: such as "linux/amd64"; several make an index of images.
-        load_image: whether an image that is made is put into Docker's engine, too.
-        local_registry_port: a port; None for the first free one.
-        verify_request: the file with the request that verify sends, from the project's folder; None for the usual one.
+        load_image: whether each image is also put into Docker's engine.
+        local_registry_port: the local registry's TCP port; None for the first free one.
+        verify_request: the file with verify's request, relative to the project's folder; None for model/verify.yaml.
         google: the repository in Google Artifact Registry, as far as it is set.
-        warnings: what looks odd, but does no harm.
-        cache_limit: the bytes of layers that stay in the cache; None without a limit.
-        cache: where everything is kept that can be made again.
+        warnings: sentences about what looks odd but does no harm.
+        cache_limit: the bytes of layers that stay in the cache; None for no limit.
+        cache: the folder for everything that can be made again.
         bentoml_home: BentoML's own folder.
     """
 
@@ -61,41 +62,34 @@ class Settings:
     cache: Path
     bentoml_home: Path
 
+    @classmethod
+    def load(cls, folder: Path | str) -> Settings:
+        """Return the settings of a project, as `.env` and the environment have them. Raises SettingsError."""
+        return load(Path(folder))
+
     @property
     def scratch(self) -> Path:
-        """Return the folder for what is needed only meanwhile."""
+        """Return the folder for temporary files."""
         return self.cache / "scratch"
 
 
 def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: bool = True) -> Settings:
-    """Read the settings of a project; nothing is changed.
+    """Read a project's settings; nothing is changed.
 
     Args:
-        folder: where `.env` may lie.
-        environ: names and values that go before those of `.env`.
-        complete: whether all has to be there that publishing needs; not for who is still looking for a project.
+        folder: the project; its `.env` may also lie in a parent (`environment.find`).
+        environ: the environment, which wins over `.env`; a name with BENTOSHIP_ in front wins over one without.
+        complete: whether everything that publishing needs has to be set; not for listing projects to choose from.
 
     Raises:
-        SettingsError: naming every setting that is wrong, what was found and what is allowed.
+        SettingsError: at least one setting is wrong; every one is named, with its value and what is allowed.
     """
-    file = environment.read(folder)
-    given = {**file, **{name: value for name, value in environ.items() if value.strip()}}
-    mistakes = [f"{name} is no setting; did you mean {known}?" for name, known in _misspelt(file, 0.8)]
-    # The environment is full of what is none of ours, so there a likeness is a hint and no mistake.
-    warnings = [f"{name} is no setting; did you mean {known}?" for name, known in _misspelt(environ, 0.9)]
-
-    def read(name: str, default: D, parse: Callable[[str], T]) -> D | T:
-        text = given.get(name, "").strip()
-        try:
-            return parse(text) if text else default
-        except ValueError as error:
-            shown = re.sub(r"//[^/@]*@", "//…@", text)  # nobody's password
-            mistakes.append(f"{name} is {shown!r}, but has to be {error}")
-            return default
-
-    registry = read("REGISTRY", "google" if given.get("GCP_PROJECT_ID", "").strip() else "local", parsers.registry)
+    given = Given(environ, environment.read(folder))
+    read = given.read
+    warnings = [f"Unknown setting {name}; did you mean {meant}?" for name, meant in given.misspelt(KNOWN)]
+    registry = read("REGISTRY", "google" if given.text("GCP_PROJECT_ID") else "local", parsers.registry)
     backend = read("BACKEND", "direct", parsers.backend)
-    google = google_settings.read(given, mistakes, complete=complete and registry == "google")
+    google = google_settings.read(given, complete=complete and registry == "google")
     image_tags = read("IMAGE_TAGS", ("latest", "{version}", "{commit}"), parsers.tags)
     warnings += google_settings.warnings(google, image_tags)
     base_image = read("BASE_IMAGE", "", parsers.base_image)
@@ -103,7 +97,9 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         warnings.append("BASE_IMAGE has no effect with BACKEND=docker: set docker.base_image in bentofile.yaml")
     platforms = read("PLATFORMS", ("linux/amd64",), parsers.platforms)
     if len(platforms) > 1 and backend == "docker":
-        mistakes.append("PLATFORMS names several, but BACKEND=docker makes an image for one; BACKEND=direct makes both")
+        given.mistakes.append(
+            "PLATFORMS names several, but BACKEND=docker makes an image for one; BACKEND=direct makes both"
+        )
     settings = Settings(
         registry=registry,
         image_name=read("IMAGE_NAME", "", parsers.image_name),
@@ -118,30 +114,28 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         warnings=tuple(warnings),
         cache_limit=read("CACHE_LIMIT", 20_000_000_000, parsers.size_limit),
         cache=_cache(given),
-        bentoml_home=folder / Path(given.get("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
+        bentoml_home=folder / Path(given.value("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
     )
     read("BENTOSHIP_DEBUG", False, parsers.flag)  # for its mistake alone: it counts before there are settings
-    if mistakes:
-        sources = ".env and the environment" if file else "the environment"
-        raise SettingsError(
-            f"Read the settings from {sources}",
-            "; ".join(mistakes),
-            "`.env.example` explains each one.",
-            mistakes=mistakes,
-        )
+    if given.mistakes:
+        raise _error(folder, given)
     return settings
 
 
-def _misspelt(names: Iterable[str], likeness: float) -> list[tuple[str, str]]:
-    """Names that are nearly those of settings, with what was meant."""
-    unknown = sorted(set(names) - {*KNOWN})
-    near = ((name, difflib.get_close_matches(name.upper(), KNOWN, 1, likeness)) for name in unknown)
-    return [(name, match[0]) for name, match in near if match]
+def _error(folder: Path, given: Given) -> SettingsError:
+    """Return an error that lists all mistakes, with where the settings were read from."""
+    file = environment.find(folder)
+    sources = f"{environment.shown(file, folder)} and the environment" if file else "the environment"
+    hint = "bentoship's .env.example explains each one."
+    implied = given.value("GCP_PROJECT_ID") and not given.text("REGISTRY")
+    if implied and any(mistake.startswith("GCP_") for mistake in given.mistakes):
+        hint += f" If GCP_PROJECT_ID belongs to your app, set {PREFIX}REGISTRY: to local, or to another registry."
+    return SettingsError(f"Read the settings from {sources}", "; ".join(given.mistakes), hint, mistakes=given.mistakes)
 
 
-def _cache(given: Mapping[str, str]) -> Path:
-    """The user's cache folder, where the system has it; a relative one does not count (XDG Base Directory spec)."""
-    folder = Path(given.get("XDG_CACHE_HOME", "")).expanduser()
+def _cache(given: Given) -> Path:
+    """Return our folder among the user's caches; a relative XDG_CACHE_HOME is ignored (XDG Base Directory spec)."""
+    folder = Path(given.value("XDG_CACHE_HOME")).expanduser()
     if folder.is_absolute():
         return folder / "bentoship"
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "bentoship"

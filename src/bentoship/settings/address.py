@@ -12,12 +12,12 @@ _ALLOWED = "Write a host and a path, such as ghcr.io/acme, or http://HOST/PATH f
 
 @dataclass(frozen=True)
 class RegistryAddress:
-    """Where images go.
+    """A registry, and the path in it that images go to.
 
     Args:
-        host: the registry's, with its port if that is not the usual one.
-        path: what stands before an image's name there; may be empty.
-        plain_http: whether it speaks HTTP without TLS; None for only on this machine itself.
+        host: the registry's host, with its port unless that is the default one.
+        path: what precedes an image's name there; may be empty.
+        plain_http: whether it speaks HTTP without TLS; None where only a registry on this machine does.
     """
 
     host: str
@@ -26,7 +26,7 @@ class RegistryAddress:
 
     @classmethod
     def parse(cls, text: str) -> RegistryAddress:
-        """Read "ghcr.io/acme"; http:// or https:// before it says what the registry speaks.
+        """Return the address that a text such as "ghcr.io/acme" names; http:// or https:// in front decides on TLS.
 
         Raises: InvalidReferenceError.
         """

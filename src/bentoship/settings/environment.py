@@ -1,4 +1,4 @@
-"""`.env` and this process's environment: the one is read, the other gets what SDKs and children look for there."""
+"""`.env` and this process's environment: one is read, the other gets what SDKs and child processes look for there."""
 
 import io
 import os
@@ -6,42 +6,61 @@ from contextlib import suppress
 from pathlib import Path
 
 from bentoship.errors import SettingsError
+from bentoship.settings.given import PREFIX
+from bentoship.system.git import nearest
 
+_PATHS = ("BENTOML_HOME", "GOOGLE_APPLICATION_CREDENTIALS", "VERIFY_REQUEST", f"{PREFIX}VERIFY_REQUEST")
 _RESOLVER_FILE = Path("/etc/resolv.conf")
 
 
+def find(folder: Path) -> Path | None:
+    """Return a project's `.env`: in its folder or the nearest parent, up to the Git root; None where there is none."""
+    return next(iter(nearest(folder, ".env")), None)
+
+
 def read(folder: Path) -> dict[str, str]:
-    """Return what a project's `.env` sets; nothing where there is none. Raises SettingsError."""
-    file = folder / ".env"
-    if not file.is_file():
+    """Return the names and values in a project's `.env`; nothing where there is none.
+
+    Relative paths of files that we or SDKs read are made absolute: they start at the `.env`, wherever a task is called.
+
+    Raises: SettingsError when it cannot be read. No value is shown, since any may be a secret.
+    """
+    file = find(folder)
+    if not file:
         return {}
     from dotenv import dotenv_values
     from dotenv.parser import parse_stream
 
+    doing = f"Read {shown(file, folder)}"
     try:
         text = file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"Read {file.name}", str(error), "It has to be a text file in UTF-8.") from error
-    broken = [binding.original for binding in parse_stream(io.StringIO(text)) if binding.error]
+        raise SettingsError(doing, str(error), "It has to be a text file in UTF-8.") from error
+    broken = [f"line {binding.original.line}" for binding in parse_stream(io.StringIO(text)) if binding.error]
     if broken:
-        lines = ", ".join(f"line {original.line}: {original.string.strip()[:40]!r}" for original in broken)
-        raise SettingsError(f"Read {file.name}", f"not of the form NAME=value: {lines}", "Mend or remove it.")
-    return {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text)).items()}
+        raise SettingsError(doing, f"not of the form NAME=value: {', '.join(broken)}", "Fix or remove it.")
+    values = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text)).items()}
+    here = file.parent.absolute()
+    paths = {name: str(here / Path(values[name]).expanduser()) for name in _PATHS if values.get(name)}
+    return values | paths
+
+
+def shown(file: Path, folder: Path) -> str:
+    """Return a file's path from a project's folder, for messages: ".env" or "../.env"."""
+    return os.path.relpath(file, folder)
 
 
 def export(folder: Path) -> None:
-    """Put what a project's `.env` sets into this process's environment, and how name servers are asked.
+    """Put what a project's `.env` sets into this process's environment, and how soon name servers are asked again.
 
-    SDKs (DOCKER_HOST, HTTPS_PROXY, …) and children find it there; what the environment has already stays as it is.
+    SDKs (DOCKER_HOST, HTTPS_PROXY, …) and child processes read it there. What the environment already has stays.
 
     Args:
-        folder: where `.env` may lie.
+        folder: the project.
 
-    Raises: SettingsError.
+    Raises: SettingsError when `.env` cannot be read.
     """
     for name, value in read(folder).items():
-        if value and name == "GOOGLE_APPLICATION_CREDENTIALS":
-            value = str(folder / Path(value).expanduser())  # from the project's folder, wherever a task is called
         os.environ.setdefault(name, value)
     # A name server that loses a question is asked again after 2 s, where 5 s is usual, and given up after 10 s, as
     # usual (man resolv.conf). With one lost packet in fifty, half of all publications would wait for one.

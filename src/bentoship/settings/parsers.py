@@ -1,4 +1,4 @@
-"""What the text of a setting stands for. Each parser raises ValueError with what is allowed, as "has to be …"."""
+"""Parsers of the settings' values. Each raises ValueError with what is allowed, as in "has to be …"."""
 
 import re
 
@@ -27,14 +27,14 @@ def registry(text: str) -> str | RegistryAddress:
 
 
 def image_name(text: str) -> str:
-    """Return the name of an image below a registry's path."""
+    """Return an image's name, which follows the registry's path."""
     if not re.fullmatch(rf"{_PATH}(/{_PATH})*", text):
-        raise ValueError("lower-case letters, digits and single . _ - between them; slashes part it")
+        raise ValueError("lower-case letters, digits and single . _ - between them; slashes separate its parts")
     return text
 
 
 def tags(text: str) -> tuple[str, ...]:
-    """Return tags, in which {version} and {commit} may stand."""
+    """Return tags, which may contain {version} and {commit}."""
     names = _listed(text)
     if not names or not all(map(_TAG.match, names)):
         raise ValueError("tags with commas between, of letters, digits and . _ -, {version} or {commit}")
@@ -50,7 +50,7 @@ def base_image(text: str) -> str:
 
 
 def platforms(text: str) -> tuple[str, ...]:
-    """Return what images are to run on."""
+    """Return the platforms to build images for."""
     names = _listed(text)
     if not names or not set(names) <= set(ARCHITECTURES):
         raise ValueError(f"{' or '.join(ARCHITECTURES)}, or both with a comma between")
@@ -66,14 +66,14 @@ def size_limit(text: str) -> int | None:
 
 
 def port(text: str) -> int:
-    """Return a port of TCP."""
+    """Return a TCP port."""
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise ValueError("a port from 1 to 65535")
     return int(text)
 
 
 def flag(text: str) -> bool:
-    """Return whether something is switched on."""
+    """Return whether something is on: 1, true, yes or on; 0, false, no or off."""
     if text.lower() not in _FLAGS:
         raise ValueError("1 or 0")
     return _FLAGS[text.lower()]
@@ -87,5 +87,5 @@ def backend(text: str) -> str:
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    """Return what stands between commas, each once."""
+    """Return the parts between commas, stripped, without empty ones and duplicates."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

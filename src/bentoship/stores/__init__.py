@@ -1,46 +1,53 @@
-"""Where images lie: a folder or a registry, behind one protocol."""
+"""Where images are stored: a folder or a registry, behind one protocol."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from bentoship.image.descriptor import Descriptor
 
 Advance = Callable[[int], None]
-"""Told the number of bytes that went over since the last call; negative when a piece has to be sent again."""
+"""A function called with the number of bytes sent since the last call; negative when some have to be sent again."""
 
 
 class Reader(Protocol):
-    """A stream of bytes, as `open(path, "rb")` and an HTTP answer give it."""
+    """A stream of bytes, such as `open(path, "rb")` or an HTTP response."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
 class Source(Protocol):
-    """What contents can be read from."""
+    """A place from which content can be read."""
 
     def open(self, descriptor: Descriptor) -> AbstractContextManager[Reader]:
-        """The content as a stream, checked against digest and size by its end. Raises StoreError."""
+        """Open the content as a stream that checks digest and size at its end. Raises StoreError."""
 
 
 class Store(Source, Protocol):
-    """A place that holds the blobs, manifests and tags of one repository."""
+    """The blobs, manifests and tags of one repository."""
 
     def exists(self, descriptor: Descriptor) -> bool:
-        """Whether the content is there."""
+        """Return whether the store has the content."""
 
     def write(self, descriptor: Descriptor, content: Reader, advance: Advance) -> None:
-        """Put the content there, wholly or not at all. Raises StoreError, also when digest or size differ."""
+        """Store the content, completely or not at all. Raises StoreError, also when digest or size differ."""
 
     def resolve(self, name: str) -> Descriptor:
-        """The descriptor that a tag or a digest stands for. Raises StoreError when there is none."""
+        """Return the descriptor of a tag or digest. Raises StoreError when there is none."""
 
     def tag(self, descriptor: Descriptor, tag: str) -> None:
-        """Let the tag stand for a manifest or index that is there."""
+        """Point a tag at a manifest or index that the store has."""
+
+
+class Layout(Store, Protocol):
+    """A store on this machine, whose contents can be had again from where they came from."""
+
+    def drop_damaged(self, root: Descriptor) -> Sequence[Descriptor]:
+        """Remove what of a manifest or index, itself included, is not what its digest says; return what that was."""
 
 
 class Registry(Store, Protocol):
-    """A store with others beside it, which may hold the same content."""
+    """A store that can take content from the repositories beside it."""
 
     def mount(self, descriptor: Descriptor, from_path: str) -> bool:
-        """Take a blob from another repository without sending it; whether it is there now. Raises StoreError."""
+        """Mount a blob from another repository instead of sending it. Returns: whether it worked. Raises StoreError."""

@@ -1,4 +1,4 @@
-"""A registry's refusals, in its own words and with what to do next (OCI distribution spec, "Error Codes")."""
+"""Errors from a registry's responses, in its own words, with what to do next (OCI distribution spec, "Error Codes")."""
 
 import json
 import re
@@ -15,23 +15,23 @@ TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed."""
 
 _TEMPORARY_CODES = frozenset({"BLOB_UPLOAD_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"})
-"""The registry lost an upload, or does not see a blob yet that is there: others may be sending it, too."""
+"""The registry lost an upload, or does not see a blob yet that someone else may be pushing at the same time."""
 
-TAG_TAKEN = "The tag stands for another image, and stays there: leave it out, as in IMAGE_TAGS={version},{commit}"
-"""What to do about a tag that cannot be moved; those of a version are new for each."""
+TAG_TAKEN = "The tag belongs to another image and cannot be moved; leave it out: IMAGE_TAGS={version},{commit}"
+"""The hint for a tag that cannot be moved; the tags {version} and {commit} are new for each image."""
 
 _MAX_BODY = 64 << 10
 _MAX_LINE = 300
 
 
 def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: Credentials | None) -> RegistryError:
-    """Return the error for an answer that says that a request failed.
+    """Return the error for a response with an error status.
 
     Args:
         doing: what was being done.
-        host: the registry's, with its port.
-        response: its answer; the body is read, and the connection closed.
-        account: of the request; None for an anonymous one.
+        host: the registry's host, with its port.
+        response: its response; the body is read and the connection closed.
+        account: the account used; None for an anonymous request.
     """
     try:
         body = response.read(_MAX_BODY)
@@ -43,7 +43,7 @@ def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: 
     status = f"HTTP {response.status} {responses.get(response.status, '')}".strip()
     return RegistryError(
         doing,
-        f"{message} ({status})" if message else f"{host} answered {status}",
+        f"{message} ({status})" if message else f"{host} responded with {status}",
         _hint(response.status, codes, message, host, account),
         status=response.status,
         temporary=not _is_full(message) and (response.status in TEMPORARY or not _TEMPORARY_CODES.isdisjoint(codes)),
@@ -52,11 +52,11 @@ def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: 
 
 
 def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return the message in the body of an answer, in one line, and its error codes."""
+    """Return the message of an error response on one line, and its error codes."""
     try:
         document = json.loads(text)
     except ValueError:
-        # Proxies answer with pages; their text says enough.
+        # Proxies respond with HTML pages, of which the text is enough.
         return _line(re.sub(r"(?s)<(title|style|script)\b.*?</\1>|<[^>]*>", " ", text)), ()
     if not isinstance(document, dict):
         return _line(text), ()
@@ -64,16 +64,16 @@ def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
     if isinstance(errors, list) and errors and all(isinstance(error, dict) for error in errors):
         codes = tuple(str(error.get("code", "")) for error in errors)
         return _line("; ".join(_error_words(error) for error in errors)), codes
-    # What token servers and proxies say instead (RFC 6749, 5.2).
+    # The fields that token servers and proxies use instead (RFC 6749, 5.2).
     messages = (document.get(key) for key in ("error_description", "message", "details", "error"))
     return _line(next((message for message in messages if isinstance(message, str)), text)), ()
 
 
 def _error_words(error: dict[str, object]) -> str:
-    """Return one error in words: its code, its message, and what its detail adds to them."""
+    """Return one error as text: its code, its message, and its detail where that adds to them."""
     code, message, detail = (error.get(key) or "" for key in ("code", "message", "detail"))
     if not isinstance(detail, str):
-        # Mostly a repetition of the question, but for errors that have no code of their own.
+        # The detail mostly repeats the request, except for errors without a code of their own.
         detail = json.dumps(detail, ensure_ascii=False) if code == "UNKNOWN" else ""
     return ": ".join(str(part) for part in (code, message, detail) if part)
 
@@ -86,36 +86,36 @@ def _line(text: str) -> str:
 def _hint(status: int, codes: tuple[str, ...], message: str, host: str, account: Credentials | None) -> str:
     lower = message.lower()
     if "http request to an https server" in lower or "plain http request was sent to https" in lower:
-        return f"{host} speaks TLS, not HTTP: write https://{host}/… as the registry."
+        return f"{host} speaks TLS, not HTTP: use https://{host}/… as the registry."
     if status in (401, 403):
         if not account:
             return f"No credentials for {host} were found. Log in: docker login {host}"
         if status == 403 and account.rights:
             return account.rights
-        login = account.login or f"If that account may do this, log in again: docker login {host}"
-        return f"We asked as {account.account}. {login}"
+        login = account.login or f"If that account has the permission, log in again: docker login {host}"
+        return f"The account used is {account.account}. {login}"
     if "immutab" in lower:
         return TAG_TAKEN
     if status == 404 and "NAME_UNKNOWN" in codes:
-        return "There is no such repository. Check the name; some registries want it to be created first."
+        return "There is no such repository. Check the name; some registries require creating it first."
     if status == 404 and "MANIFEST_UNKNOWN" in codes:
         return "There is no such tag or digest in the repository."
     if _is_full(message):
-        return "The registry's disk is full: make room there."
+        return "The registry's disk is full: free up space there."
     if status == 413:
-        return "The registry, or a proxy before it, limits the size of what it takes: raise that limit."
+        return "The registry, or a proxy in front of it, limits the size of uploads: raise that limit."
     if status == 429:
-        return "The registry limits how much it is asked: wait a while, or log in for a higher limit."
-    return "The registry has a trouble of its own: try again later." if status in TEMPORARY else ""
+        return "The registry limits the rate of requests: wait a while, or log in for a higher limit."
+    return "The registry reported an internal error: try again later." if status in TEMPORARY else ""
 
 
 def _is_full(message: str) -> bool:
-    """Return whether the registry ran out of disk; some tell it by the system's number (ENOSPC) only."""
+    """Return whether the registry ran out of disk space; some report only the error number (ENOSPC)."""
     return bool(re.search(r'(?i)no space left|"err":\s*28\b', message))
 
 
 def _seconds(retry_after: str) -> float:
-    """Return how many seconds to wait; the header holds seconds or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds to wait by a Retry-After header, which holds seconds or a date (RFC 9110, 10.2.3)."""
     if retry_after.isdecimal():
         return float(retry_after)
     try:

@@ -1,4 +1,4 @@
-"""Accounts for registries, where docker login and podman login keep them."""
+"""Accounts for registries, as stored by docker login and podman login."""
 
 import base64
 import json
@@ -13,23 +13,23 @@ from bentoship.stores.docker_config import LOGINS, config_file
 from bentoship.system import process
 
 _HUB_KEY = "https://index.docker.io/v1/"
-"""What Docker calls Docker Hub in its configuration."""
+"""Docker Hub's key in Docker's configuration."""
 
 _TOKEN_USER = "<token>"
-"""The user that a helper gives with an identity token instead of a password (docker/docker-credential-helpers)."""
+"""The user name with which a helper returns an identity token (docker/docker-credential-helpers)."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """An account at a registry; its secrets are never shown.
+    """An account at a registry; its repr never shows the secrets.
 
     Args:
-        user: its name.
-        password: its password, or a token that is used as one.
-        identity_token: what access tokens are had for instead of by user and password; empty for none.
-        source: where this was found, for people.
-        login: how it logs in again, as a sentence; empty for `docker login HOST`.
-        rights: who gives it the right that it lacks, in sentences; empty when that is unknown.
+        user: the user name.
+        password: the password, or a token used as one.
+        identity_token: exchanged for access tokens instead of user and password; empty for none.
+        source: where the account was found, for display.
+        login: a sentence on how to log in again; empty for `docker login HOST`.
+        rights: sentences on how to obtain a missing permission; empty when that is unknown.
     """
 
     user: str
@@ -41,26 +41,26 @@ class Credentials:
 
     @property
     def account(self) -> str:
-        """Who this is, for people."""
+        """Return the account's name and source, for display."""
         name = self.user or "the holder of an identity token"
         return f"{name} (from {self.source})" if self.source else name
 
 
 def find_credentials(host: str, path: str = "", *, env: Mapping[str, str] | None = None) -> Credentials | None:
-    """The account for a repository: Docker's configuration first, then podman's.
+    """Return the account for a repository, from Docker's configuration, else from podman's.
 
     Args:
-        host: the registry's.
-        path: the repository's in it; podman knows accounts for a part of a registry.
-        env: the environment that says where these files are, and that credential helpers run in; ours when it is None.
+        host: the registry's host.
+        path: the repository's path; podman supports accounts for a part of a registry.
+        env: the environment that locates these files and in which credential helpers run; our own when None.
 
     Returns: None when there is none.
 
     Raises:
-        SettingsError: a file cannot be read or understood.
-        ProcessError: a credential helper is missing or failed; that it knows no account is no failure.
+        SettingsError: a file cannot be read or parsed.
+        ProcessError: a credential helper is missing or failed; having no account for the host is not a failure.
     """
-    # A helper is the user's own program, and reads what its vendor lets it read: it gets all of the environment.
+    # A helper is the user's own program and may read any variable: it gets the whole environment.
     env = process.environment(prefixes=("",)) if env is None else env
     return next(filter(None, (_in_file(file, host, path, env) for file in _files(env))), None)
 
@@ -86,21 +86,21 @@ def _in_file(file: Path, host: str, path: str, env: Mapping[str, str]) -> Creden
     except OSError as error:
         raise SettingsError(doing, error.strerror or str(error), "Make it readable.") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise SettingsError(doing, f"it is not the JSON that docker login writes ({error})", _MEND) from error
+        raise SettingsError(doing, f"it is not the JSON that docker login writes ({error})", _FIX) from error
     if helper and (found := _from_helper(str(helper), host, env, file)):
         return found
-    # A key that was written as an address ("https://ghcr.io/v2/") names the host alone.
+    # A key written as a URL ("https://ghcr.io/v2/") stands for its host.
     by_host = {key.partition("://")[2].partition("/")[0]: entry for key, entry in auths.items()}
     entries = (auths.get(key) or by_host.get(key) for key in _keys(host, path))
     entry = next(filter(None, entries), None)
     return _from_entry(doing, entry, file) if entry else None
 
 
-_MEND = "Mend it, or remove it and log in again."
+_FIX = "Fix it, or remove it and log in again."
 
 
 def _keys(host: str, path: str) -> list[str]:
-    """Under which names an account may be kept, the closest first (podman's containers-auth.json(5))."""
+    """Return the keys under which an account may be stored, most specific first (podman's containers-auth.json(5))."""
     parts = path.split("/") if path else []
     hosts = [host, _HUB_KEY, "index.docker.io", "registry-1.docker.io"] if host == DOCKER_HUB else [host]
     return ["/".join([host, *parts[:count]]) for count in range(len(parts), 0, -1)] + hosts
@@ -115,21 +115,21 @@ def _from_entry(doing: str, entry: Any, file: Path) -> Credentials | None:
         user, password = entry.get("username") or user, entry.get("password") or password.strip("\0")
         token = entry.get("identitytoken") or ""
     except (ValueError, TypeError, AttributeError) as error:
-        # Not the error's own words: they may quote the secret.
-        raise SettingsError(doing, "an account in it is not as docker login writes them", _MEND) from error
+        # Without the error's own text, which may quote the secret.
+        raise SettingsError(doing, "it holds an account in a form that docker login does not write", _FIX) from error
     return Credentials(user, password, token, str(file)) if password or token else None
 
 
 def _from_helper(name: str, host: str, env: Mapping[str, str], file: Path) -> Credentials | None:
     program = f"docker-credential-{name}"
-    doing = f"Ask {program}, which {file} names, for the account at {host}"
+    doing = f"Get the account for {host} from {program}, which {file} names"
     hint = f"Install or repair {program}, or remove its name from {file} and log in again."
     try:
         done = process.run([program, "get"], env=env, check=False, input=_HUB_KEY if host == DOCKER_HUB else host)
     except ProcessError as error:
         raise ProcessError(doing, error.why, hint) from error
     if done.code != 0:
-        # Helpers complain on stdout; that nothing is kept is a complaint, too.
+        # Helpers report errors on stdout, including that there is no account.
         message = " ".join((done.stdout.strip() or done.stderr.strip()).split())
         if "credentials not found" in message.lower():
             return None
@@ -138,7 +138,7 @@ def _from_helper(name: str, host: str, env: Mapping[str, str], file: Path) -> Cr
         answer = json.loads(done.stdout)
         user, secret = str(answer["Username"]), str(answer["Secret"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ProcessError(doing, "its answer is not what a credential helper answers", hint) from error
+        raise ProcessError(doing, "its output is not that of a credential helper", hint) from error
     if not secret:
         return None
     login = f"Log in again: {LOGINS[name]}" if name in LOGINS else ""

@@ -1,4 +1,4 @@
-"""What an image consists of: its index, manifests and blobs, as they point at each other."""
+"""The parts of an image, index, manifests and blobs, and how they refer to each other."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -17,21 +17,21 @@ _PIECE = 1 << 16
 
 
 def is_manifest(descriptor: Descriptor) -> bool:
-    """Whether it points at a manifest or index, not at a blob."""
+    """Return whether a descriptor is of a manifest or index, not of a blob."""
     return descriptor.media_type in MANIFEST_TYPES or descriptor.media_type in INDEX_TYPES
 
 
 def read_manifest(store: Source, descriptor: Descriptor) -> bytes:
-    """A manifest or index, whole. Raises StoreError when it is not there, damaged or too large to be one."""
+    """Return the bytes of a manifest or index. Raises StoreError when it is missing, damaged or too large."""
     if descriptor.size > MAX_MANIFEST:
-        raise StoreError(f"Read the manifest {descriptor.digest}", f"{descriptor.size} bytes are too many for one")
+        raise StoreError(f"Read the manifest {descriptor.digest}", f"{descriptor.size} bytes is too large")
     with store.open(descriptor) as content:
-        # In pieces: the check comes with each of them, so that nothing larger is taken in.
+        # In pieces, each of which is checked, so that nothing larger than announced is read into memory.
         return b"".join(iter(lambda: content.read(_PIECE), b""))
 
 
 def children(content: bytes) -> tuple[Descriptor, ...]:
-    """What a manifest (config and layers) or an index (manifests) points at, each once, in its order.
+    """Return what a manifest (config and layers) or an index (manifests) refers to, each once, in order.
 
     Raises: StoreError when it is neither.
     """
@@ -40,11 +40,11 @@ def children(content: bytes) -> tuple[Descriptor, ...]:
         parts = [document["config"], *document["layers"]] if "layers" in document else document["manifests"]
         return tuple(dict.fromkeys(Descriptor.from_dict(part) for part in parts))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError("Read an image's manifest", f"it is none ({error!r})") from error
+        raise StoreError("Read an image's manifest", f"it is not a manifest ({error!r})") from error
 
 
 def read_image(store: Source, descriptor: Descriptor) -> Image:
-    """Return the image of a manifest in a store. Raises StoreError when it is not there, or damaged."""
+    """Return the image of a manifest in a store. Raises StoreError when it is missing or damaged."""
     with _understood(descriptor):
         manifest = read_manifest(store, descriptor)
         config = Descriptor.from_dict(json.loads(manifest)["config"])
@@ -52,7 +52,7 @@ def read_image(store: Source, descriptor: Descriptor) -> Image:
 
 
 def manifests_of(store: Source, root: Descriptor) -> dict[str, Descriptor]:
-    """Return the manifests that a manifest or index in a store stands for, by platform. Raises as `read_image` does."""
+    """Return the manifests of a manifest or index in a store, by platform. Raises StoreError as `read_image` does."""
     if root.media_type not in INDEX_TYPES:
         return {read_image(store, root).platform: root}
     with _understood(root):
@@ -66,7 +66,7 @@ def read_images(store: Source, root: Descriptor) -> dict[str, Image]:
 
 @contextmanager
 def _understood(descriptor: Descriptor) -> Iterator[None]:
-    """Let what a document lacks be an error of the store that holds it."""
+    """Raise a StoreError for what a document lacks."""
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -76,12 +76,12 @@ def _understood(descriptor: Descriptor) -> Iterator[None]:
 def below(
     store: Source, root: Descriptor, read: Callable[[Source, Descriptor], bytes] = read_manifest
 ) -> Iterator[Descriptor]:
-    """Yield all that a manifest or index consists of, however deep, each part after what it points at.
+    """Yield everything that a manifest or index consists of, at any depth, each part after its own parts.
 
     Args:
-        store: holds it.
+        store: the store that has it.
         root: the manifest or index; a blob consists of nothing.
-        read: reads a manifest or index of the store.
+        read: reads a manifest or index from the store.
 
     Raises: StoreError when one of them cannot be read.
     """
@@ -92,7 +92,7 @@ def below(
 
 
 def media_type(content: bytes) -> str | None:
-    """The media type of a manifest or index, which may leave it unsaid; None when it is neither."""
+    """Return the media type of a manifest or index, inferred where it is not stated; None when it is neither."""
     try:
         document = json.loads(content)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What earlier pushes have shown: how fast a registry takes bytes, and what a repository got last."""
+"""A record of earlier pushes: how fast a registry is, and what was last pushed to a repository."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,29 +10,29 @@ from bentoship.system import records
 from bentoship.system.records import key_of
 
 _WORTH_MEASURING = 1_000_000
-"""Bytes; of less, it is the questions and answers that take the time."""
+"""Bytes; for less, the time is spent on round trips."""
 
 _REPOSITORIES = 100
-"""Of a registry, so many are remembered."""
+"""The number of repositories remembered per registry."""
 
 
 @dataclass(frozen=True)
 class History:
-    """A small file for each registry and each repository; one that is damaged is none.
+    """A small file for each registry and each repository; damaged ones are ignored.
 
     Args:
-        folder: made when something is first kept there.
+        folder: created when something is first recorded.
     """
 
     folder: Path
 
     def speed(self, host: str) -> float | None:
-        """Return the bytes per second of the last push to a registry that was worth measuring; None before any."""
+        """Return the speed, in bytes per second, of the last large enough push to a registry; None before any."""
         speed = records.read(self._file("speeds", host))
         return float(speed) if isinstance(speed, int | float) and speed > 0 else None
 
     def last_push(self, repository: ImageReference) -> ImageReference | None:
-        """Return what was last pushed from here to a repository; None before any."""
+        """Return the image last pushed from this machine to a repository; None before any."""
         digest = records.read(self._file("published", repository.repository))
         try:
             return repository.with_digest(digest) if isinstance(digest, str) else None
@@ -40,12 +40,12 @@ class History:
             return None
 
     def all_published(self) -> frozenset[str]:
-        """Return the digests of what was last pushed from here, to whatever repositories."""
+        """Return the digests of the images last pushed from this machine, to any repository."""
         found = map(records.read, self.folder.glob("published/*.json"))
         return frozenset(digest for digest in found if isinstance(digest, str))
 
     def paths_by_blob(self, repository: ImageReference) -> dict[str, str]:
-        """Return where blobs lie that were pushed from here: paths of other repositories of the registry, by digest."""
+        """Return, by digest, the paths of other repositories of the registry to which blobs were pushed from here."""
         return {
             digest: path
             for path, digests in self._blobs(repository.host).items()
@@ -56,14 +56,14 @@ class History:
     def keep_push(
         self, repository: ImageReference, digest: str, blobs: Collection[str], sent: int, seconds: float
     ) -> None:
-        """Remember a push.
+        """Record a push.
 
         Args:
-            repository: where it went.
-            digest: of what is there now.
+            repository: the repository pushed to.
+            digest: the digest of the pushed manifest or index.
             blobs: the digests of its layers.
-            sent: the bytes that went over.
-            seconds: how long that took.
+            sent: the number of bytes sent.
+            seconds: how long sending took.
         """
         records.keep(self._file("published", repository.repository), digest)
         others = {path: kept for path, kept in self._blobs(repository.host).items() if path != repository.path}

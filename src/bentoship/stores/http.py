@@ -1,4 +1,4 @@
-"""HTTP to registries: connections, proxies and certificates, and what goes wrong there, in words."""
+"""HTTP to registries: connections, proxies, certificates, and clear errors when a request gets no response."""
 
 import http.client
 import socket
@@ -22,17 +22,17 @@ from bentoship.system.network import Network, is_loopback, redacted
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
 STORE_TIMEOUT = 300.0
-"""Seconds; after a large body a registry moves and checks it before it answers."""
+"""Seconds; a registry moves and checks a large body before it responds."""
 
 IDLE_TIMEOUT = 60.0
-"""Seconds without a request, after which new connections are opened: firewalls drop idle ones without telling."""
+"""Seconds without a request after which new connections are opened: firewalls drop idle ones silently."""
 
 BLOCK = 1 << 16
-"""Bytes that are handed to a connection at a time."""
+"""The number of bytes written to a connection at a time."""
 
 
 class Http:
-    """Connections to registries, kept open for further requests; safe to share between threads.
+    """A pool of connections to registries; safe to share between threads.
 
     Args:
         network: the proxies and certificates to use.
@@ -54,20 +54,20 @@ class Http:
         body: bytes | Reader | None = None,
         timeout: float = READ_TIMEOUT,
     ) -> urllib3.BaseHTTPResponse:
-        """Send one request and give its answer, whose body is yet to be read; no redirect is followed.
+        """Send a request and return its response with the body unread; redirects are not followed.
 
-        Args: timeout: the seconds that a server may take to answer; one that is sent a stream has longer.
+        Args: timeout: seconds within which the server has to respond; it gets STORE_TIMEOUT when the body is a stream.
 
-        Raises: RegistryError when there is no answer.
+        Raises: RegistryError when there is no response.
         """
-        # The first of the two also limits how long the other side may leave sent bytes unread.
+        # The first of the two also limits how long the server may leave sent bytes unread.
         sending = body is not None and not isinstance(body, bytes)
         limits = (READ_TIMEOUT, STORE_TIMEOUT) if sending else (min(CONNECT_TIMEOUT, timeout), timeout)
         try:
             return self._manager(url).request(
                 method,
                 url,
-                body=body,  # type: ignore[arg-type]  # a Reader reads as files do, which is all that is asked
+                body=body,  # type: ignore[arg-type]  # a Reader has `read`, which is all that urllib3 uses
                 headers={"User-Agent": "bentoship", "Accept-Encoding": "identity", **headers},
                 timeout=urllib3.Timeout(*limits),
                 retries=False,
@@ -87,24 +87,24 @@ class Http:
         body: bytes | None = None,
         timeout: float = READ_TIMEOUT,
     ) -> urllib3.BaseHTTPResponse:
-        """Send one request and give its answer, whose body is in its `data`. Args, raises: as those of `request`."""
+        """Send a request and return its response with the body in `data`. Args, raises: as for `request`."""
         answer = self.request(doing, method, url, headers, body, timeout)
         try:
-            answer.data  # noqa: B018 - reads and keeps it
+            answer.data  # noqa: B018 - reads and caches it
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise no_answer(doing, url, error) from error
         return answer
 
     def proxy(self, url: str) -> str | None:
-        """The address of the proxy to a URL; None when it is reached directly, as this machine itself is."""
+        """Return the URL of the proxy for a URL; None when it is reached directly, as loopback is."""
         parts = urlsplit(url)
         return None if is_loopback(parts.netloc) else self._network.proxy(parts.scheme, parts.netloc)
 
     def interrupt(self) -> None:
-        """End all requests of other threads now, with an error there. Later requests work as before."""
+        """Abort the requests of all other threads with an error. Later requests work as before."""
         with self._lock:
             for sock in list(self._sockets):
-                # Not SSLSocket's own shutdown: it takes the TLS session away under the thread that reads from it.
+                # Not SSLSocket's own shutdown, which drops the TLS session while another thread reads from it.
                 with suppress(OSError):
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
@@ -138,7 +138,7 @@ class Http:
             ) from error
 
     def _pools(self) -> dict[str, Any]:
-        """urllib3's own pools, whose connections tell us their sockets."""
+        """Return urllib3's pools, with connections that register their sockets with us."""
         opened = self._opened
 
         class Plain(HTTPConnection):
@@ -171,16 +171,16 @@ def _proxy_manager(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:
         headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
         return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
     except urllib3.exceptions.LocationValueError as error:
-        why = "only proxies that are reached by http:// or https:// can be used"
+        why = "only http:// and https:// proxies are supported"
         raise RegistryError(f"Use the proxy {redacted(proxy)}", why, "Correct HTTPS_PROXY.") from error
 
 
 def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
-    """The error for a request that got no answer, or only a part of one.
+    """Return the error for a request that got no response, or only part of one.
 
     Args:
         doing: what was being done.
-        url: where.
+        url: the requested URL.
         error: what urllib3, ssl or socket raised.
     """
     host = urlsplit(url).netloc.rpartition("@")[2]
@@ -188,7 +188,7 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
     cause = chain[-1]
     text = str(cause)
     if isinstance(error, urllib3.exceptions.ProxyError):
-        return RegistryError(doing, f"the proxy does not let us through ({text})", "Check HTTPS_PROXY and NO_PROXY.")
+        return RegistryError(doing, f"the proxy connection failed ({text})", "Check HTTPS_PROXY and NO_PROXY.")
     if isinstance(cause, ssl.SSLCertVerificationError):
         return RegistryError(
             doing,
@@ -199,38 +199,38 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
         return RegistryError(
             doing,
             f"{host} speaks HTTP, not TLS",
-            f"Is the port right? To send everything to it in the clear, write http://{host}/… as the registry.",
+            f"Check the port. To send everything unencrypted, use http://{host}/… as the registry.",
         )
     if isinstance(error, urllib3.exceptions.NameResolutionError) or isinstance(cause, socket.gaierror):
         return RegistryError(
-            doing, f"no address is known for {host}", "Check the name, and that this machine is on the network."
+            doing, f"the host name {host} cannot be resolved", "Check the name and this machine's network connection."
         )
     # A status line that is a TLS alert (RFC 8446, 5.1: type 21, version 3.x).
     if "\x15\x03" in text or "\\x15\\x03" in text:
-        return RegistryError(doing, f"{host} speaks TLS, not HTTP", f"Write https://{host}/… as the registry.")
-    # To urllib3 a refused connection is a time-out, too.
+        return RegistryError(doing, f"{host} speaks TLS, not HTTP", f"Use https://{host}/… as the registry.")
+    # urllib3 treats a refused connection as a timeout, too.
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         reason = (cause.strerror if isinstance(cause, OSError) and cause.strerror else text).lower()
         return RegistryError(doing, reason if host in doing else f"{host}: {reason}", _REACH)
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return RegistryError(doing, f"{host} did not answer within {CONNECT_TIMEOUT:.0f} s", _REACH, temporary=True)
+        return RegistryError(doing, f"{host} did not respond within {CONNECT_TIMEOUT:.0f} s", _REACH, temporary=True)
     if isinstance(error, urllib3.exceptions.TimeoutError) or isinstance(cause, TimeoutError):
-        return RegistryError(doing, f"{host} stopped answering", _AGAIN, temporary=True)
+        return RegistryError(doing, f"{host} stopped responding", _AGAIN, temporary=True)
     if isinstance(error, urllib3.exceptions.LocationValueError):
-        return RegistryError(doing, f"{redacted(url)} is not an address")
-    if any(type(link) is http.client.BadStatusLine for link in chain):  # not RemoteDisconnected, which is one, too
-        return RegistryError(doing, f"{host} does not speak HTTP", "Is the port right?")
+        return RegistryError(doing, f"{redacted(url)} is not a valid URL")
+    if any(type(link) is http.client.BadStatusLine for link in chain):  # not its subclass RemoteDisconnected
+        return RegistryError(doing, f"{host} does not speak HTTP", "Check the port.")
     return RegistryError(
-        doing, f"the connection to {host} was cut ({text or type(cause).__name__})", _AGAIN, temporary=True
+        doing, f"the connection to {host} was interrupted ({text or type(cause).__name__})", _AGAIN, temporary=True
     )
 
 
 def distrust_hint(why: str) -> str:
-    """What to do about a certificate that is not trusted. Args: why: in OpenSSL's words."""
+    """Return what to do about an untrusted certificate. Args: why: OpenSSL's reason."""
     if "expired" in why or "not yet valid" in why:
-        return "Is the clock of this machine right? Else it is the server's to have a new one."
-    return "If it is your own authority's, or your proxy's, name a file with its certificate in SSL_CERT_FILE."
+        return "Check this machine's clock; if it is right, the server needs a new certificate."
+    return "If your own authority or proxy issued it, set SSL_CERT_FILE to a file with that authority's certificate."
 
 
-_REACH = "Check the host and port, and whether a firewall or proxy lies between."
-_AGAIN = "Run the same command again: what has arrived is not sent again."
+_REACH = "Check the host and port, and whether a firewall or proxy blocks the connection."
+_AGAIN = "Run the same command again: what has already arrived is not sent again."

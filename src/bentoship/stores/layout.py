@@ -1,4 +1,4 @@
-"""An OCI image layout: a folder that holds images as a registry does (OCI image spec, image-layout.md)."""
+"""An OCI image layout: a folder that stores images as a registry does (OCI image spec, image-layout.md)."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import CHUNK, Stream
 from bentoship.stores import Advance, Reader
-from bentoship.stores.graph import MAX_MANIFEST, below, media_type
+from bentoship.stores.graph import MAX_MANIFEST, below, children, is_manifest, media_type, read_manifest
 from bentoship.stores.verified import Verified
 from bentoship.system.files import file_lock, is_present, write_whole
 
 _NAME = "org.opencontainers.image.ref.name"
 _ABANDONED = 3600.0
-"""Seconds; an unfinished file that has not been written to for so long is abandoned."""
+"""Seconds; an unfinished file that has not been written to for this long is abandoned."""
 
 
 class LayoutStore:
-    """The images of a folder, safe to use from several threads and processes at once.
+    """The images in a folder; safe to use from several threads and processes at once.
 
     Args:
-        folder: made, with its parents, when something is first put there.
-        elsewhere: gives, by digest, contents that do not lie there (image-layout.md: an "external blob store").
+        folder: created, with its parents, when something is first stored.
+        elsewhere: generates, by digest, content that is not in the folder (image-layout.md: an "external blob store").
     """
 
     def __init__(self, folder: Path, elsewhere: Mapping[str, Stream] | None = None) -> None:
@@ -37,16 +37,16 @@ class LayoutStore:
         self._elsewhere = elsewhere or {}
 
     def path(self, descriptor: Descriptor) -> Path:
-        """Where a content lies, or would."""
+        """Return the path of a content, whether or not it exists."""
         return self._blobs / descriptor.hex
 
     def exists(self, descriptor: Descriptor) -> bool:
-        """Whether the content is there, by its size at least."""
+        """Return whether the store has the content, judged by its size."""
         return descriptor.digest in self._elsewhere or is_present(self.path(descriptor), descriptor.size)
 
     @contextmanager
     def open(self, descriptor: Descriptor) -> Iterator[Reader]:
-        """The content as a stream, checked against digest and size by its end. Raises StoreError."""
+        """Open the content as a stream that checks digest and size at its end. Raises StoreError."""
         doing = f"Read {descriptor.digest} from {self.folder}"
         if make := self._elsewhere.get(descriptor.digest):
             yield Verified(_Pieces(make()), descriptor, doing)
@@ -59,7 +59,7 @@ class LayoutStore:
             yield Verified(stream, descriptor, doing)
 
     def write(self, descriptor: Descriptor, content: Reader, advance: Advance) -> None:
-        """Put the content there, wholly or not at all. Raises StoreError, also when digest or size differ."""
+        """Store the content, completely or not at all. Raises StoreError, also when digest or size differ."""
         doing = f"Write {descriptor.digest} to {self.folder}"
         verified = Verified(content, descriptor, doing)
         with self._unfinished(doing) as path:
@@ -70,31 +70,31 @@ class LayoutStore:
             path.replace(self.path(descriptor))
 
     def adopt(self, path: Path, descriptor: Descriptor) -> None:
-        """Take a file of this machine in as a content, by a second name for it where that goes, else by a copy.
+        """Add a local file to the store, as a hard link where possible, else as a copy.
 
         Args:
-            path: the file, which must not change any more.
-            descriptor: what is in it; the caller vouches for the digest.
+            path: the file, which must not change afterwards.
+            descriptor: its content; the caller vouches for the digest.
 
         Raises: StoreError when it cannot be read or written, or its size differs.
         """
-        doing = f"Take {path} into {self.folder}"
+        doing = f"Add {path} to {self.folder}"
         with self._unfinished(doing) as name:
             if path.stat().st_size != descriptor.size:
                 raise StoreError(doing, f"{path.stat().st_size} bytes instead of {descriptor.size}")
             try:
                 name.hardlink_to(path)
-            except OSError:  # another device, or a file system without links
+            except OSError:  # another device, or a file system without hard links
                 shutil.copyfile(path, name)
-            # When both names are one file already this does nothing, and the new name is removed after it: rename(2).
+            # When both names are already the same file this does nothing, and the new name is removed later: rename(2).
             name.replace(self.path(descriptor))
 
     def resolve(self, name: str) -> Descriptor:
-        """The descriptor that a tag or a digest stands for. Raises StoreError when there is none."""
+        """Return the descriptor of a tag or digest. Raises StoreError when there is none."""
         if not name.startswith("sha256:"):
             found = self.tags().get(name)
             if found is None:
-                raise StoreError(f'Find the tag "{name}" in {self.folder}', "there is none")
+                raise StoreError(f'Find the tag "{name}" in {self.folder}', "there is no such tag")
             return found
         path = self._blobs / name.removeprefix("sha256:")
         try:
@@ -107,7 +107,7 @@ class LayoutStore:
         return Descriptor(kind, name, len(content))
 
     def tag(self, descriptor: Descriptor, tag: str) -> None:
-        """Let the tag stand for a manifest or index that is there, with all that it consists of."""
+        """Point a tag at a manifest or index. Raises StoreError unless the store has every part of it."""
         with self._locked():
             for part in (descriptor, *below(self, descriptor)):
                 if not self.exists(part):
@@ -118,17 +118,30 @@ class LayoutStore:
             self._write_index([*kept, {**descriptor.to_dict(), "annotations": {_NAME: tag}}])
 
     def tags(self) -> dict[str, Descriptor]:
-        """What each tag stands for, sorted by name. Raises StoreError when the folder's index is damaged."""
+        """Return the descriptor of each tag, sorted by name. Raises StoreError when the folder's index is damaged."""
         return {name: Descriptor.from_dict(entry) for entry in self._entries() if (name := _name(entry))}
 
+    def drop_damaged(self, root: Descriptor) -> list[Descriptor]:
+        """Remove what of a manifest or index, itself included, is not what its digest says; return what that was."""
+        try:
+            with self.open(root) as content:
+                while content.read(CHUNK):
+                    pass
+        except StoreError:
+            self.path(root).unlink(missing_ok=True)
+            return [root]
+        parts = children(read_manifest(self, root)) if is_manifest(root) else ()
+        return [damaged for part in parts for damaged in self.drop_damaged(part)]
+
     def prune(self, keep: Collection[str] | None = None, *, older_than: float = 0.0) -> int:
-        """Remove what no tag reaches, and what runs that died left behind.
+        """Remove what no tag reaches, and what killed runs left behind.
 
         Args:
-            keep: digests of images and indexes; the tags of all others go first. None: all tags stay.
-            older_than: seconds since a content came here; what another run has yet to tag is younger.
+            keep: digests of images and indexes; the tags of all others are removed first. None keeps all tags.
+            older_than: the minimum age to remove, in seconds since the content was stored; content that another run has
+                yet to tag is younger.
 
-        Returns: the number of bytes that were freed.
+        Returns: the number of bytes freed.
         """
         with self._locked():
             entries = self._entries()
@@ -149,7 +162,7 @@ class LayoutStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Alone with the index, which is there."""
+        """Hold the lock on the index, which is created if necessary. Raises StoreError for an OSError in the block."""
         try:
             with file_lock(self.folder / ".lock"):
                 self._blobs.mkdir(parents=True, exist_ok=True)
@@ -181,7 +194,7 @@ class LayoutStore:
 
     @contextmanager
     def _unfinished(self, doing: str) -> Iterator[Path]:
-        """The name of a file to write and then to move to its place; removed when it was not moved."""
+        """Yield the path of a temporary file for the block to write and move into place; it is removed unless moved."""
         path = self._blobs / f".partial-{secrets.token_hex(8)}"
         try:
             self._blobs.mkdir(parents=True, exist_ok=True)
@@ -194,14 +207,14 @@ class LayoutStore:
 
 
 class _Pieces:
-    """A stream out of pieces."""
+    """A stream made of pieces."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._left = memoryview(b"")
 
     def read(self, size: int = -1, /) -> bytes:
-        """At most so many bytes, or all that are left; as from a pipe, there may be fewer before the end."""
+        """Return at most `size` bytes, or all that are left; as from a pipe, there may be fewer before the end."""
         if size < 0:
             return b"".join([self._left, *self._pieces])
         if not self._left:
@@ -215,14 +228,14 @@ def _name(entry: dict[str, Any]) -> str:
 
 
 def _remove(path: Path, older_than: float) -> int:
-    """Remove a file of that age, unfinished ones when abandoned. Returns: the number of bytes that were freed."""
+    """Remove a file if it is old enough (an unfinished one: abandoned). Returns: the number of bytes freed."""
     if path.name.startswith("."):
         older_than = max(older_than, _ABANDONED)
     try:
         info = path.stat()
     except FileNotFoundError:
         return 0
-    # The time of its last new name, too, as `adopt` gives it one; the content may be much older.
+    # ctime is also when `adopt` linked it here; the content may be much older.
     if time.time() - max(info.st_ctime, info.st_mtime) < older_than:
         return 0
     path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Several stores as one to read from: those on this machine first."""
+"""Several stores combined into one to read from, local ones first."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -11,12 +11,12 @@ from bentoship.stores import Reader, Source, Store
 
 @dataclass(frozen=True)
 class Nearest:
-    """Reads a content where it is nearest.
+    """A source that reads content from the nearest store that has it.
 
     Args:
         near: stores on this machine.
-        far: one that has to be asked for what is not there; None where there is none.
-        most: the bytes that are worth fetching from it.
+        far: a remote store for content that none of them has; None for none.
+        most: the largest content to fetch from it, in bytes.
     """
 
     near: Sequence[Store]
@@ -24,9 +24,9 @@ class Nearest:
     most: int = 20_000_000
 
     def open(self, descriptor: Descriptor) -> AbstractContextManager[Reader]:
-        """Open a content as a stream, checked against digest and size by its end. Raises StoreError."""
+        """Open the content as a stream that checks digest and size at its end. Raises StoreError."""
         far = self.far if descriptor.size <= self.most else None
         source = next((store for store in self.near if store.exists(descriptor)), far)
         if source is None:
-            raise StoreError(f"Read {descriptor.digest}", "it is not on this machine any more")
+            raise StoreError(f"Read {descriptor.digest}", "it is no longer on this machine")
         return source.open(descriptor)

@@ -27,11 +27,11 @@ class RegistryStore:
     """The blobs, manifests and tags of one repository; safe to share between threads.
 
     Args:
-        repository: the registry's host and the path there; tag and digest play no part.
-        credentials: the account to log in as; None for nobody; or a function that is asked at each login.
-        push: whether something will be put there; it decides which rights are asked for.
-        plain_http: whether to speak HTTP without TLS; None for only with this machine itself.
-        session: the connections and logins to use; its own when it is None.
+        repository: the registry's host and path; tag and digest are ignored.
+        credentials: the account to log in with, or a function called at each login; None for anonymous.
+        push: whether anything will be pushed; it decides which permissions are requested.
+        plain_http: whether to use HTTP without TLS; None to do so for loopback only.
+        session: the connections and logins to use; a new session when None.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class RegistryStore:
         self.repository = repository.repository
         self._path = repository.path
         self._host = repository.host
-        # Docker Hub's registry answers by another name than its images have.
+        # Docker Hub's registry has another host name than its images.
         host = "registry-1.docker.io" if repository.host == DOCKER_HUB else repository.host
         self.plain_http = is_loopback(host) if plain_http is None else plain_http
-        """Whether it is spoken to by HTTP without TLS."""
+        """Whether HTTP is used without TLS."""
         self._base = f"{'http' if self.plain_http else 'https'}://{host}"
         self._scope = _scope(self._path, "pull,push" if push else "pull")
         session = session or Session()
@@ -57,12 +57,12 @@ class RegistryStore:
         self._login = session.login(self._base, self._host, credentials)
 
     def reach(self) -> None:
-        """Log in as far as that goes without naming a repository, to learn early what would stop a push.
+        """Log in as far as possible without naming a repository, to find out early what would stop a push.
 
         Raises: RegistryError when the registry cannot be reached, or refuses the account.
         """
         header = self._login.header("")
-        if header and header.startswith("Basic "):  # a token server has checked the account already
+        if header and header.startswith("Basic "):  # a token server has already checked the account
             doing = f"Log in to {self._host}"
             response = self._http.request(doing, "GET", f"{self._base}/v2/", {"Authorization": header})
             if response.status == 401:
@@ -70,24 +70,24 @@ class RegistryStore:
             response.drain_conn()
 
     def exists(self, descriptor: Descriptor) -> bool:
-        """Whether the content is there. Raises RegistryError when the registry does not tell."""
+        """Return whether the registry has the content. Raises RegistryError when it does not say."""
         doing = f"Look for {_short(descriptor)} in {self.repository}"
         return self._head(doing, self._content(descriptor)) is not None
 
     @contextmanager
     def open(self, descriptor: Descriptor) -> Iterator[Reader]:
-        """The content as a stream, checked against digest and size by its end. Raises RegistryError or StoreError."""
+        """Open the content as a stream that checks digest and size at its end. Raises RegistryError or StoreError."""
         doing = f"Pull {_short(descriptor)} from {self.repository}"
         headers = {"Accept": _ACCEPT} if is_manifest(descriptor) else {}
         response = self._call(doing, "GET", self._content(descriptor), headers, expect=200)
         try:
             yield Verified(_Body(response, doing, self._base), descriptor, doing)
         finally:
-            # What was not read to its end leaves a connection that nothing can be asked on any more.
+            # A connection whose response was not read to its end cannot be reused.
             response.close()
 
     def write(self, descriptor: Descriptor, content: Reader, advance: Advance) -> None:
-        """Put a blob or manifest there, wholly or not at all. Raises RegistryError, also when digest or size differ."""
+        """Push a blob or manifest, completely or not at all. Raises StoreError, also when digest or size differ."""
         doing = f"Push {_short(descriptor)} to {self.repository}"
         if is_manifest(descriptor):
             self._put_manifest(doing, descriptor, content.read(MAX_MANIFEST + 1), descriptor.digest)
@@ -100,13 +100,15 @@ class RegistryStore:
         self._call(doing, "PUT", url, headers, _Counted(content, descriptor, doing, advance), expect=201).drain_conn()
 
     def mount(self, descriptor: Descriptor, from_path: str) -> bool:
-        """Take a blob from another repository of the same registry, without sending it.
+        """Mount a blob from another repository of the same registry, instead of sending it.
 
         Args:
             descriptor: the blob.
             from_path: the other repository's path.
 
-        Returns: whether it is there now; a registry may leave a mount undone, or not allow to read there.
+        Returns: whether it was mounted; a registry may ignore the request, or deny reading the other repository.
+
+        Raises: RegistryError when there is no response, or a temporary failure.
         """
         doing = f"Mount {_short(descriptor)} from {from_path} in {self.repository}"
         url = f"/v2/{self._path}/blobs/uploads/?mount={quote(descriptor.digest)}&from={quote(from_path)}"
@@ -121,7 +123,7 @@ class RegistryStore:
         return response.status == 201
 
     def resolve(self, name: str) -> Descriptor:
-        """The descriptor that a tag or a digest stands for. Raises RegistryError when there is none."""
+        """Return the descriptor of a tag or digest. Raises StoreError when there is none."""
         doing = f"Find {name} in {self.repository}"
         path = f"/v2/{self._path}/manifests/{name}"
         headers = self._head(doing, path) or {}
@@ -133,11 +135,11 @@ class RegistryStore:
         else:
             found = self._read_to_resolve(doing, path)
         if name.startswith("sha256:") and found.digest != name:
-            raise StoreError(doing, f"the registry gave {found.digest}")
+            raise StoreError(doing, f"the registry returned {found.digest}")
         return found
 
     def _read_to_resolve(self, doing: str, path: str) -> Descriptor:
-        """What a registry tells of a manifest only by its content, or why there is none."""
+        """Return the descriptor of a manifest by reading it, for registries whose headers are incomplete."""
         with self._call(doing, "GET", path, {"Accept": _ACCEPT}, expect=200) as response:
             content = _Body(response, doing, self._base).read(MAX_MANIFEST + 1)
         kind = media_type(content) if len(content) <= MAX_MANIFEST else None
@@ -146,12 +148,12 @@ class RegistryStore:
         return Descriptor.of(kind, content)
 
     def tag(self, descriptor: Descriptor, tag: str) -> None:
-        """Let the tag stand for a manifest or index that is there. Raises RegistryError."""
+        """Point a tag at a manifest or index that the registry has. Raises RegistryError or StoreError."""
         doing = f"Tag {_short(descriptor)} as {self.repository}:{tag}"
         self._put_manifest(doing, descriptor, read_manifest(self, descriptor), tag)
 
     def interrupt(self) -> None:
-        """End what other threads ask of this session's registries, with an error there. It can be used again."""
+        """Abort the requests of all other threads of this session with an error. It can be used again."""
         self._http.interrupt()
 
     def _content(self, descriptor: Descriptor) -> str:
@@ -159,40 +161,40 @@ class RegistryStore:
 
     def _put_manifest(self, doing: str, descriptor: Descriptor, content: bytes, name: str) -> None:
         if Descriptor.of(descriptor.media_type, content) != descriptor:
-            raise StoreError(doing, "its content does not fit its digest and size")
+            raise StoreError(doing, "its content does not match its digest and size")
         url, headers = f"/v2/{self._path}/manifests/{name}", {"Content-Type": descriptor.media_type}
         self._call(doing, "PUT", url, headers, content, expect=(200, 201)).drain_conn()
 
     def _head(self, doing: str, path: str) -> Mapping[str, str] | None:
-        """The headers of what is there; None when nothing is."""
+        """Return the headers of a HEAD request; None when there is no such content."""
         response = self._call(doing, "HEAD", path, {"Accept": _ACCEPT}, expect=(200, 401, 403, 404))
         response.drain_conn()
         if response.status in (401, 403):
-            # Only an answer to GET has words in it.
+            # Only a response to GET has a body with an explanation.
             response = self._call(doing, "GET", path, {"Accept": _ACCEPT}, expect=(200, 404))
             response.close()
         return response.headers if response.status == 200 else None
 
     def _upload_url(self, doing: str, started: urllib3.BaseHTTPResponse, descriptor: Descriptor) -> str:
-        """Where to put a blob: the address that the registry named, whole or in part, and the digest."""
+        """Return the URL to upload a blob to: the registry's Location, absolute or relative, with the digest added."""
         location = started.headers.get("Location")
         if not location:
-            raise RegistryError(doing, f"{self._host} named no place to upload to")
+            raise RegistryError(doing, f"{self._host} named no location to upload to")
         parts = urlsplit(self._safe(doing, urljoin(f"{self._base}/v2/{self._path}/blobs/uploads/", location)))
         query = f"{parts.query}&" if parts.query else ""
         return urlunsplit(parts._replace(query=f"{query}digest={quote(descriptor.digest)}"))
 
     def _safe(self, doing: str, url: str) -> str:
-        """An address that a registry sends us to, never from TLS to HTTP."""
+        """Return a URL that the registry redirects to, never from TLS to HTTP. Raises RegistryError."""
         try:
             parts, _ = urlsplit(url), origin(url)
         except ValueError as error:
-            raise RegistryError(doing, f"{self._host} sends us to something that is no address ({error})") from error
+            raise RegistryError(doing, f"{self._host} redirects to an invalid URL ({error})") from error
         if parts.scheme == "http" and self._base.startswith("https:"):
-            # A registry behind a proxy that ends TLS may not know that it is spoken to by TLS.
+            # A registry behind a proxy that terminates TLS may not know that TLS is used.
             if parts.hostname == urlsplit(self._base).hostname:
                 return urlunsplit(parts._replace(scheme="https", netloc=urlsplit(self._base).netloc))
-            raise RegistryError(doing, f"{self._host} sends us to {redacted(url)}, which is not encrypted")
+            raise RegistryError(doing, f"{self._host} redirects to {redacted(url)}, which is not encrypted")
         return url
 
     def _call(
@@ -206,18 +208,18 @@ class RegistryStore:
         expect: int | tuple[int, ...],
         scope: str = "",
     ) -> urllib3.BaseHTTPResponse:
-        """Ask the registry, logged in, and follow where it sends us.
+        """Send a request to the registry, logged in, and follow redirects.
 
         Args:
             doing: what is being done, for errors.
-            method: of HTTP.
-            path: an address, or its part behind the host.
-            headers: to send.
-            body: to send; a stream is sent once only.
-            expect: the statuses that are no error.
-            scope: the rights to ask for; this store's when empty.
+            method: the HTTP method.
+            path: a URL, or its part after the host.
+            headers: the headers to send.
+            body: the body to send; a stream is sent only once.
+            expect: the statuses that are not errors.
+            scope: the permissions to request; this store's when empty.
 
-        Raises: RegistryError when there is no answer, or another one.
+        Raises: RegistryError when there is no response, or one with another status.
         """
         url = urljoin(self._base, path)
         scope = scope or self._scope
@@ -232,7 +234,7 @@ class RegistryStore:
                 refused, renewed = authorization, True
                 authorization = self._login.renew(scope, refused, response.headers.get("WWW-Authenticate", ""))
                 if not again:
-                    # The token ended after the upload was begun; another attempt has a new one.
+                    # The token expired after the upload began; another attempt gets a new one.
                     error = refusal(doing, self._host, response, self._login.asking)
                     error.temporary = authorization != refused
                     raise error
@@ -247,7 +249,7 @@ class RegistryStore:
 
 
 class _Body:
-    """An answer's body, whose reading fails as the project's errors do."""
+    """A response's body, which raises RegistryError when it cannot be read."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, doing: str, url: str) -> None:
         self._response = response
@@ -262,7 +264,7 @@ class _Body:
 
 
 class _Counted:
-    """A stream that is as long as was announced, and has nothing else that urllib3 would look for."""
+    """A stream that raises StoreError unless it is as long as announced; urllib3 finds nothing but `read` on it."""
 
     def __init__(self, content: Reader, descriptor: Descriptor, doing: str, advance: Advance) -> None:
         self._content = content
@@ -273,7 +275,7 @@ class _Counted:
     def read(self, size: int = -1, /) -> bytes:
         piece = self._content.read(size)
         self._left -= len(piece)
-        # The digest is for the registry to check; another length it would wait for, or take for the next request.
+        # The registry checks the digest; with a wrong length it would wait, or take the rest for the next request.
         if self._left < 0 or (self._left > 0 and not piece):
             raise StoreError(
                 self._doing, f"the content is {'longer' if self._left < 0 else 'shorter'} than it should be"
@@ -287,5 +289,5 @@ def _scope(path: str, actions: str) -> str:
 
 
 def _short(descriptor: Descriptor) -> str:
-    """Enough of a digest to find it."""
+    """Return a descriptor's kind and enough of its digest to identify it."""
     return f"{'manifest' if is_manifest(descriptor) else 'blob'} {descriptor.digest[:19]}…"

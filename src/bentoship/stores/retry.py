@@ -1,4 +1,4 @@
-"""Trying again what may work the next time."""
+"""Retrying what may work the next time."""
 
 import itertools
 import random
@@ -10,26 +10,26 @@ from typing import TypeVar
 from bentoship.errors import BentoshipError, RegistryError
 
 FIRST_PAUSE = 0.5
-"""Seconds before the second attempt; twice as long before each further one."""
+"""Seconds before the second attempt; doubled before each further one."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds; a registry that asks for more is not waited for."""
+"""Seconds; a registry that asks for a longer pause is not retried."""
 
 Policy = Callable[[BentoshipError, int, float], float | None]
-"""When to try again: gets the error, how many attempts there were, and the seconds since the first one began; returns
-the seconds to wait before the next one, or None for none."""
+"""When to retry: a function of the error, the number of attempts, and the seconds since the first one began, which
+returns the seconds to wait before the next attempt, or None to give up."""
 
 T = TypeVar("T")
 
 
 class CancelledError(Exception):
-    """Somebody else's failure ended this work; only for those who set `cancelled`."""
+    """The work was cancelled because other work failed; raised only to callers that pass `cancelled`."""
 
 
 def persist(action: Callable[[], T], *, attempts: int, cancelled: threading.Event | None = None) -> T:
-    """Do something, and again after temporary errors of a registry, with growing pauses.
+    """Call a function, and again after temporary registry errors, with growing pauses.
 
-    Args: attempts: how many at most; else as those of `retry`, as what it raises.
+    Args: attempts: how many at most; the others, and the errors raised, as for `retry`.
     """
 
     def pause(error: BentoshipError, attempt: int, elapsed: float) -> float | None:
@@ -38,21 +38,21 @@ def persist(action: Callable[[], T], *, attempts: int, cancelled: threading.Even
         if attempt == attempts or error.retry_after > LONGEST_PAUSE:
             return None
         longest = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
-        # Not all at the same time again.
+        # Random, so that parallel requests do not retry all at once.
         return max(random.uniform(longest / 2, longest), error.retry_after)
 
     return retry(action, pause, cancelled)
 
 
 def retry(action: Callable[[], T], policy: Policy, cancelled: threading.Event | None = None) -> T:
-    """Do something, and again for as long as the policy wants it.
+    """Call a function, and again for as long as a policy says so.
 
     Args:
-        action: what to do; each attempt starts it afresh.
-        policy: tells whether and when to try again.
-        cancelled: ends it at its next pause.
+        action: the function to call.
+        policy: decides whether and when to retry.
+        cancelled: when set, no further attempt is made.
 
-    Raises: whatever the last attempt raises; CancelledError.
+    Raises: whatever the last attempt raises; CancelledError when cancelled.
     """
     cancelled = cancelled or threading.Event()
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Logging in to a registry: Basic, or tokens of its token server (distribution spec, "Token Authentication")."""
+"""Logging in to a registry: Basic, or tokens from its token server (distribution spec, "Token Authentication")."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from bentoship.stores.http import Http
 from bentoship.system.network import Network, is_loopback, origin, redacted
 
 _LIFETIME = 60.0
-"""Seconds that a token holds when its server does not say (distribution spec, "Token Response Fields")."""
+"""Seconds for which a token is valid when its server does not say (distribution spec, "Token Response Fields")."""
 
 _SPENT = 0.8
-"""The part of its life after which a token is renewed, so that none ends under a request."""
+"""The fraction of its lifetime after which a token is renewed, so that none expires during a request."""
 
 _PARAMETER = r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))'
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """How a registry wants to be logged in to.
+    """The kind of authentication that a registry requires.
 
     Args:
-        scheme: "basic", "bearer", or empty for not at all.
-        realm: the token server's address.
-        service: the registry's name there.
+        scheme: "basic", "bearer", or empty for none.
+        realm: the token server's URL.
+        service: the registry's name at the token server.
     """
 
     scheme: str = ""
@@ -45,7 +45,7 @@ class Challenge:
 
     @classmethod
     def parse(cls, header: str) -> Challenge:
-        """Read WWW-Authenticate, in which there may be several (RFC 9110, 11.6.1); a token is preferred."""
+        """Parse a WWW-Authenticate header, which may list several challenges (RFC 9110, 11.6.1); prefer bearer."""
         for scheme in ("bearer", "basic"):
             found = re.search(rf"(?i)(?:^|[\s,]){scheme}\s+((?:{_PARAMETER}[\s,]*)+)", header)
             if found:
@@ -59,13 +59,13 @@ Account = Credentials | Callable[[], Credentials | None] | None
 
 
 class Login:
-    """The Authorization header for requests to one registry; safe to share between threads.
+    """The source of Authorization headers for requests to one registry; safe to share between threads.
 
     Args:
         http: the connections to use.
-        base: the registry's address, "https://HOST".
-        host: what people call it.
-        credentials: gives the account to log in as; asked at each login, since some are valid for an hour only.
+        base: the registry's URL, "https://HOST".
+        host: the registry's host, for display.
+        credentials: returns the account to log in with; called at each login, since some are valid for only an hour.
     """
 
     def __init__(self, http: Http, base: str, host: str, credentials: Callable[[], Credentials | None]) -> None:
@@ -77,12 +77,12 @@ class Login:
         self._headers: dict[str, tuple[str | None, float]] = {}
         self._lock = threading.Lock()
         self.asking: Credentials | None = None
-        """As whom we asked last; None for nobody."""
+        """The account of the last login; None when anonymous."""
 
     def header(self, scope: str) -> str | None:
-        """The header for a scope ("repository:NAME:pull,push"); None where no login is asked for.
+        """Return the header for a scope ("repository:NAME:pull,push"); None when no login is required.
 
-        Raises: RegistryError when the registry cannot be reached, is none, or denies the login.
+        Raises: RegistryError when the registry cannot be reached, is not a registry, or denies the login.
         """
         with self._lock:
             if self._challenge is None:
@@ -94,12 +94,12 @@ class Login:
             return header
 
     def renew(self, scope: str, refused: str | None, challenge: str) -> str | None:
-        """The header to use after one was answered with 401.
+        """Return a new header after a request was refused with 401.
 
         Args:
-            scope: what it was for.
-            refused: that header; another thread may have renewed it meanwhile.
-            challenge: the WWW-Authenticate of the answer.
+            scope: the scope of the refused header.
+            refused: the refused header; another thread may have renewed it meanwhile.
+            challenge: the WWW-Authenticate header of the response.
         """
         with self._lock:
             asked = Challenge.parse(challenge)
@@ -110,21 +110,21 @@ class Login:
         return self.header(scope)
 
     def _ping(self) -> Challenge:
-        """What GET /v2/ answers tells whether to log in, and whether this is a registry at all."""
+        """Return the challenge of GET /v2/, which also shows whether this is a registry. Raises RegistryError."""
         doing = f"Reach the registry {self._host}"
         response = self._http.request(doing, "GET", f"{self._base}/v2/", {})
-        # 403 is for the repository to say better.
+        # For 403, the request to the repository will give a better reason.
         if response.status >= 400 and response.status not in (401, 403, 404):
             raise refusal(doing, self._host, response, None)
         response.drain_conn()
         if response.status == 404:
             raise RegistryError(
-                doing, f"{self._host} does not answer as a registry (HTTP 404 at /v2/)", "Check its name.", status=404
+                doing, f"{self._host} is not a registry (HTTP 404 at /v2/)", "Check the host name.", status=404
             )
         return Challenge.parse(response.headers.get("WWW-Authenticate", "") if response.status == 401 else "")
 
     def _new_header(self, challenge: Challenge, scope: str) -> tuple[str | None, float]:
-        """A header, and until when to use it."""
+        """Return a header and the monotonic time until which to use it."""
         credentials = self._credentials() if challenge.scheme else None
         self.asking = credentials
         if challenge.scheme == "bearer":
@@ -152,21 +152,21 @@ class Login:
         return _parsed(doing, response)
 
     def _check_realm(self, doing: str, realm: str) -> None:
-        """A password goes to nobody in the clear, but to whom we speak in the clear anyway."""
+        """Raise RegistryError if a password would be sent unencrypted, unless the registry itself is unencrypted."""
         parts = urlsplit(realm)
         if parts.scheme != "https" and not is_loopback(parts.netloc) and origin(realm) != origin(self._base):
             raise RegistryError(
                 doing,
                 f"its token server {redacted(realm)} is not encrypted",
-                "The registry has to name an https:// one.",
+                "The registry has to name a token server with an https:// URL.",
             )
 
 
 class Session:
-    """What a run's dealings with registries share: connections, and one login for each registry and account.
+    """The connections of a run, and one login for each registry and account.
 
     Args:
-        network: proxies and certificates.
+        network: the proxies and certificates to use.
     """
 
     def __init__(self, network: Network | None = None) -> None:
@@ -177,9 +177,9 @@ class Session:
         """Return the login to a registry, the same one each time.
 
         Args:
-            base: the registry's address, "https://HOST".
-            host: what people call it.
-            account: whom to log in as, or a function that is asked at each login; None for nobody.
+            base: the registry's URL, "https://HOST".
+            host: the registry's host, for display.
+            account: the account to log in with, or a function called at each login; None for anonymous.
         """
         find = account if callable(account) else lambda: account
         return self._logins.setdefault((base, account), Login(self.http, base, host, find))
@@ -197,7 +197,7 @@ def _parsed(doing: str, response: urllib3.BaseHTTPResponse) -> tuple[str, float]
         token = document.get("token") or document["access_token"]
         lifetime = float(document.get("expires_in") or _LIFETIME)
     except (ValueError, KeyError, TypeError, AttributeError, urllib3.exceptions.HTTPError) as error:
-        raise RegistryError(doing, "the token server's answer holds no token") from error
+        raise RegistryError(doing, "the token server's response holds no token") from error
     finally:
         response.drain_conn()
     return f"Bearer {token}", time.monotonic() + lifetime * _SPENT

@@ -1,4 +1,4 @@
-"""Copying an image from one store to another: what is missing, in parallel, and the tags last."""
+"""Copying an image from one store to another: the missing parts, in parallel, and the tags last."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -17,33 +17,33 @@ Outcome = Literal["sent", "present", "mounted"]
 
 
 class Progress(Protocol):
-    """Told how a copy goes on, from several threads at once."""
+    """A receiver of a copy's progress, called from several threads at once."""
 
     def begin(self, missing: Sequence[Descriptor]) -> None:
-        """What will be sent, once this is known."""
+        """Announce what will be sent, once that is known."""
 
     def advance(self, descriptor: Descriptor, count: int) -> None:
-        """So many bytes of it went over; negative when they have to be sent again."""
+        """Report the number of bytes sent of a part; negative when they have to be sent again."""
 
 
 @runtime_checkable
 class Interruptible(Protocol):
-    """A store whose work in other threads can be ended from outside."""
+    """A store whose requests in other threads can be aborted."""
 
     def interrupt(self) -> None:
-        """End it now, with an error there. The store can be used again."""
+        """Abort them with an error. The store can be used again."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What of an image a store has: blobs first, then manifests, each after what it points at."""
+    """The parts of an image that a store has and lacks: blobs first, then manifests, each after its own parts."""
 
     present: tuple[Descriptor, ...]
     missing: tuple[Descriptor, ...]
 
 
 class _Silent:
-    """Progress that nobody looks at."""
+    """Progress that is not reported."""
 
     def begin(self, missing: Sequence[Descriptor]) -> None: ...
 
@@ -55,10 +55,10 @@ class Options:
     """How an image is surveyed and copied.
 
     Args:
-        whole: whether the target takes a manifest only with all its parts, as registries do (OCI distribution spec,
-            MANIFEST_BLOB_UNKNOWN): of an image of which it has the manifests, no blob is asked for.
-        jobs: how many questions or blobs at once.
-        attempts: how often each is tried after temporary errors.
+        whole: whether the target accepts a manifest only when it has all its parts, as registries do (OCI distribution
+            spec, MANIFEST_BLOB_UNKNOWN): when it has the manifests, no blobs are checked.
+        jobs: how many requests or blobs at once.
+        attempts: how often each is tried in case of temporary errors.
     """
 
     whole: bool = False
@@ -70,15 +70,15 @@ _DEFAULT = Options()
 
 
 def survey(source: Store, target: Store, root: Descriptor, options: Options = _DEFAULT) -> Survey:
-    """Tell what of an image a store has, and what a copy would send there.
+    """Return the parts of an image that a store has, and those that a copy would send.
 
     Args:
-        source: holds the image.
-        target: is asked what it has.
+        source: the store that has the image.
+        target: the store to check.
         root: the image's manifest or index.
-        options: how.
+        options: how to check it.
 
-    Raises: StoreError when either store cannot tell.
+    Raises: StoreError when either store cannot be read.
     """
 
     def read(store: Source, descriptor: Descriptor) -> bytes:
@@ -113,27 +113,27 @@ def copy(
     progress: Progress | None = None,
     mount: Callable[[Descriptor], bool] | None = None,
 ) -> dict[Descriptor, Outcome]:
-    """Copy an image, of which the target may have parts already; tags move only after all of it is there.
+    """Copy the parts of an image that the target lacks; tags move only after all parts have arrived.
 
     Args:
-        source: holds the image.
-        target: gets it.
+        source: the store that has the image.
+        target: the store to copy to.
         root: the image's manifest or index.
-        tags: what the root is to be called there.
-        options: how.
-        progress: told of the bytes that went over.
-        mount: has the target take a blob from elsewhere without sending it, and tells whether it did.
+        tags: the tags to set for the root in the target.
+        options: how to copy it.
+        progress: receives the number of bytes sent.
+        mount: makes the target take a blob from another repository, and returns whether it did.
 
-    Returns: what became of the root and of all it consists of; the root comes last when it was sent.
+    Returns: the outcome for each part, and for the root, which comes last when it was sent.
 
-    Raises: StoreError when a part cannot be read or written, or a tag does not stand for the root at the end.
+    Raises: StoreError when a part cannot be read or written, or a tag does not point at the root in the end.
     """
     found = survey(source, target, root, options)
     outcomes: dict[Descriptor, Outcome] = dict.fromkeys(found.present, "present")
     progress = progress or _Silent()
     progress.begin(found.missing)
     sender = _Sender(source, target, options.attempts, progress, mount)
-    # The largest first: a small one at the end leaves nobody waiting.
+    # The largest first, so that no large blob is left to finish alone.
     blobs = sorted((part for part in found.missing if not is_manifest(part)), key=lambda part: -part.size)
     interrupt = _interrupting(source, target)
     sent = in_parallel(sender.send, blobs, jobs=options.jobs, cancelled=sender.cancelled, interrupt=interrupt)
@@ -148,18 +148,18 @@ def copy(
 
 
 def _move_tags(target: Store, root: Descriptor, tags: Sequence[str], attempts: int) -> None:
-    """Have tags stand for an image, and see that each does."""
+    """Point tags at an image, and check that each does."""
     for tag in tags:
         persist(partial(target.tag, root, tag), attempts=attempts)
     for tag in tags:
         named = persist(partial(target.resolve, tag), attempts=attempts)
         if named.digest != root.digest:
-            hint = "Somebody else may have moved it at the same time: publish again."
-            raise StoreError(f'Tag {root.digest} as "{tag}"', f"the tag stands for {named.digest}", hint)
+            hint = "Another push may have moved it at the same time: publish again."
+            raise StoreError(f'Tag {root.digest} as "{tag}"', f"the tag points at {named.digest}", hint)
 
 
 def _stands_for(target: Store, tag: str, root: Descriptor, attempts: int) -> bool:
-    """Whether a tag is where it is to be already; one that nothing is known of is not."""
+    """Return whether a tag already points at an image; False when the target cannot resolve it."""
     try:
         return persist(lambda: target.resolve(tag), attempts=attempts).digest == root.digest
     except StoreError:
@@ -168,7 +168,7 @@ def _stands_for(target: Store, tag: str, root: Descriptor, attempts: int) -> boo
 
 @dataclass(frozen=True)
 class _Sender:
-    """Sends one piece after the other, each as often as it takes."""
+    """The means to send parts of an image, each with retries."""
 
     source: Store
     target: Store
@@ -183,7 +183,7 @@ class _Sender:
         def attempt() -> Outcome:
             nonlocal first
             again, first = not first, False
-            # A cut may have swallowed no more than the answer.
+            # The connection may have been interrupted after the part had arrived.
             if again and self.target.exists(descriptor):
                 self.progress.advance(descriptor, descriptor.size)
                 return "sent"
@@ -213,7 +213,7 @@ class _Sender:
 
 @dataclass(frozen=True)
 class _Cancellable:
-    """A stream that ends with an error once the whole copy is to end."""
+    """A stream that raises CancelledError once the copy is cancelled."""
 
     content: Reader
     cancelled: threading.Event

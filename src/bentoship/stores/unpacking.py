@@ -1,4 +1,4 @@
-"""The files of an image, unpacked from its layers in a store."""
+"""Unpacking the files of an image from its layers in a store."""
 
 import gzip
 import hashlib
@@ -13,26 +13,26 @@ from bentoship.image.layer import CHUNK, Layer
 from bentoship.stores import Reader, Store
 from bentoship.system.rootfs import extract
 
-# What images made by Docker call the same (Docker's image manifest v2, schema 2).
+# Docker's names for the same types (Docker's image manifest v2, schema 2).
 LAYER_TYPES = {
     LAYER_GZIP: LAYER_GZIP,
     LAYER_TAR: LAYER_TAR,
     "application/vnd.docker.image.rootfs.diff.tar.gzip": LAYER_GZIP,
     "application/vnd.docker.image.rootfs.diff.tar": LAYER_TAR,
 }
-"""The layers that can be unpacked, and what OCI calls them."""
+"""The types of layers that can be unpacked, with the OCI name of each."""
 
 
 def unpack(layers: Sequence[Layer], store: Store, folder: Path) -> None:
-    """Unpack layers below a folder, each checked against its digests.
+    """Unpack layers into a folder, checking each against its digests.
 
     Args:
-        layers: lowest first, of types that can be unpacked.
-        store: holds them.
-        folder: an empty one.
+        layers: lowest first, of types in LAYER_TYPES.
+        store: the store that has them.
+        folder: an empty folder.
 
     Raises:
-        StoreError: a layer is not there, or damaged.
+        StoreError: a layer is missing or damaged.
         OSError, EOFError, tarfile.TarError, zlib.error: it cannot be unpacked.
     """
     for layer in layers:
@@ -44,14 +44,14 @@ def unpack(layers: Sequence[Layer], store: Store, folder: Path) -> None:
             )
             with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|", bufsize=CHUNK, encoding="utf-8") as tar:
                 extract(tar, folder, whiteouts=True)
-            while plain.read(CHUNK):  # what pads the archive belongs to its digest
+            while plain.read(CHUNK):  # the padding of the archive is part of its digest
                 pass
             if plain.digest != layer.diff_id:
                 raise StoreError(f"Unpack {layer.descriptor.digest}", f"its content is {plain.digest}")
 
 
 class _Hashed:
-    """A stream and the digest of what was read of it."""
+    """A stream that computes the digest of what was read from it."""
 
     def __init__(self, stream: Reader) -> None:
         self._stream = stream

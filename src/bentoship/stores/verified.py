@@ -1,4 +1,4 @@
-"""Content that is checked while it is read."""
+"""A stream that checks its content while it is read."""
 
 import hashlib
 
@@ -8,12 +8,12 @@ from bentoship.stores import Reader
 
 
 class Verified:
-    """A stream that raises StoreError rather than end as something else than its descriptor says.
+    """A stream that raises StoreError when its content differs from its descriptor.
 
     Args:
         content: the stream to check.
-        descriptor: what it has to be.
-        doing: what is being done with it, for the error.
+        descriptor: the expected digest and size.
+        doing: what is being done, for the error.
     """
 
     def __init__(self, content: Reader, descriptor: Descriptor, doing: str) -> None:
@@ -24,7 +24,7 @@ class Verified:
         self._count = 0
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read as a file does. Raises StoreError when the content is not what it should be, or cannot be read."""
+        """Read like a file. Raises StoreError when the content differs from the descriptor or cannot be read."""
         if size == 0:
             return b""
         try:
@@ -36,7 +36,7 @@ class Verified:
         expected = self._descriptor.size
         if self._count > expected or (self._count < expected and (not piece or size < 0)):
             raise self._damaged(f"{self._count} bytes instead of {expected}")
-        # At the last byte, not after it: not every reader asks for the end.
+        # At the last byte, not after it: not every reader reads until the end of file.
         if self._count == expected and f"sha256:{self._hash.hexdigest()}" != self._descriptor.digest:
             raise self._damaged(f"its digest is sha256:{self._hash.hexdigest()}")
         return piece

@@ -1,1 +1,1 @@
-"""This machine: processes, files, the network, work done in parallel."""
+"""The machine: processes, files, network, parallel work."""

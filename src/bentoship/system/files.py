@@ -1,4 +1,4 @@
-"""Files and folders that more than one process may use at once."""
+"""Files and folders that several processes may use at once."""
 
 import fcntl
 import hashlib
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Hold a lock that other processes respect, too; waits for it. The file stays, empty, since removing it races."""
+    """Hold a lock between processes, waiting for it first. The empty file stays: removing it would race."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
@@ -22,24 +22,24 @@ def file_lock(path: Path) -> Iterator[None]:
 
 
 def is_present(path: Path, size: int) -> bool:
-    """Return whether a file is there with so many bytes; by its time, the day when somebody last asked is known."""
+    """Return whether a file of a size, in bytes, exists; update its time, at most daily, to record its last use."""
     try:
         info = path.stat()
     except FileNotFoundError:
         return False
     if time.time() - info.st_mtime > 24 * 3600:
-        with suppress(OSError):  # it may be somebody else's, or its disk not to be written to
+        with suppress(OSError):  # it may belong to another user, or be on a read-only disk
             os.utime(path)
     return info.st_size == size
 
 
 @contextmanager
 def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """Make a folder that goes soon after the block; what killed processes have left of the same prefix goes before.
+    """Create a folder that is removed soon after the block, and remove those that killed processes left behind.
 
     Args:
-        parent: where it is made; is made itself when it is not there.
-        prefix: its name begins so.
+        parent: the folder to create it in, created if missing.
+        prefix: the beginning of its name.
     """
     with ExitStack() as stack:
         with file_lock(parent / "lock"):
@@ -50,29 +50,29 @@ def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
         try:
             yield Path(folder)
         finally:
-            # Thousands of files take a while, for which only the end of the process has to wait.
+            # Removing thousands of files takes a while; only the end of the process waits for it.
             hold = stack.pop_all()
             try:
                 threading.Thread(target=_remove, args=(folder, hold)).start()
-            except RuntimeError:  # there may be no more threads
+            except RuntimeError:  # no more threads can be started
                 _remove(folder, hold)
 
 
 def _remove(folder: Path | str, hold: ExitStack) -> None:
-    """Remove a folder, and then let go of it."""
+    """Remove a folder, then release its lock."""
     with hold:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_unless_held(folder: Path) -> None:
-    """Remove a folder, if the process that made it has ended."""
+    """Remove a folder if the process that made it has ended."""
     with ExitStack() as stack, suppress(OSError):
         _hold(folder, stack)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _hold(folder: Path | str, stack: ExitStack) -> None:
-    """Lock a folder until the stack is closed, or this process has ended. Raises OSError when another one holds it."""
+    """Lock a folder until the stack is closed or this process ends. Raises OSError when another process holds it."""
     descriptor = os.open(folder, os.O_RDONLY)
     stack.callback(os.close, descriptor)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,13 +80,13 @@ def _hold(folder: Path | str, stack: ExitStack) -> None:
 
 @contextmanager
 def partial_file(folder: Path, pieces: Iterable[bytes]) -> Iterator[tuple[Path, str, int]]:
-    """Write a file under a name of its own, for the block to move to its place; one that is not moved is removed.
+    """Write a file under a temporary name, for the block to move into place; it is removed unless moved.
 
     Args:
-        folder: where it is made; is made itself when it is not there.
-        pieces: what goes into it.
+        folder: the folder to create it in, created if missing.
+        pieces: its content.
 
-    Yields: the file, "sha256:…" of what is in it, and how many bytes that is.
+    Yields: the file, the digest of its content ("sha256:…"), and its size in bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".partial-{os.getpid()}-{threading.get_ident()}"
@@ -104,7 +104,7 @@ def partial_file(folder: Path, pieces: Iterable[bytes]) -> Iterator[tuple[Path, 
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Have the system's errors name a place where they name none, as that of a disk that becomes full in a write."""
+    """Add a path to OSErrors in the block that name no file, such as that of a disk that fills up."""
     try:
         yield
     except OSError as error:
@@ -113,7 +113,7 @@ def writing(place: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees either the old content or the new one, never a part."""
+    """Write a file atomically: readers see either the old or the new content."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with writing(path):
@@ -124,10 +124,10 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 class SharedFolder:
-    """The use of a folder by this process, from here on until the object is gone or the process has ended.
+    """A registration of this process as a user of a folder, until the object is deleted or the process ends.
 
     Args:
-        folder: is made when it is not there.
+        folder: the folder, created if missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -138,12 +138,12 @@ class SharedFolder:
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
-        """Keep other processes from beginning to use the folder while the block lasts.
+        """Keep other processes from starting to use the folder during the block.
 
         Yields: whether no other process uses it.
         """
-        # Making a shared lock an exclusive one gives it up for a moment (man 2 flock); behind the gate nobody can take
-        # that moment.
+        # Converting a shared lock to an exclusive one releases it for a moment (man 2 flock); the gate keeps other
+        # processes out meanwhile.
         with file_lock(self._gate):
             try:
                 fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Folders that are made once, and whole: what caches keep that is more than a file."""
+"""Cached folders, each made once and completely."""
 
 import hashlib
 import os
@@ -12,17 +12,17 @@ from bentoship.system.files import file_lock, write_whole
 
 
 def make_once(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Make a folder unless it is there as it was made; under another name meanwhile, so that it is never half there.
+    """Make a folder, unless it already exists unchanged; a temporary name ensures that it is never incomplete.
 
     Args:
-        folder: is safe to make from several processes at once.
-        fill: puts everything into the empty folder that it is given.
+        folder: the folder; several processes may make it at once.
+        fill: fills the empty folder that it is given.
     """
     with file_lock(folder.parent / "lock"):
         if is_as_made(folder):
             return
         shutil.rmtree(folder, ignore_errors=True)
-        for abandoned in folder.parent.glob(".partial-*"):  # by a run that was killed: who holds the lock is alone
+        for abandoned in folder.parent.glob(".partial-*"):  # by a killed run: no other can be writing under the lock
             shutil.rmtree(abandoned)
         partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
         try:
@@ -35,7 +35,7 @@ def make_once(folder: Path, fill: Callable[[Path], None]) -> None:
 
 
 def is_as_made(folder: Path) -> bool:
-    """Return whether a folder that `make_once` made is there, and no file in it was changed, added or lost since."""
+    """Return whether a folder made by `make_once` exists, with no file changed, added or removed since."""
     try:
         return folder.is_dir() and _record(folder).read_bytes() == _state(folder).encode()
     except OSError:
@@ -43,16 +43,16 @@ def is_as_made(folder: Path) -> bool:
 
 
 def _record(folder: Path) -> Path:
-    """Return the file that says how a folder was made."""
+    """Return the file that records a folder's state."""
     return folder.with_name(f"{folder.name}.state")
 
 
 def _state(folder: Path) -> str:
-    """Return a hash over the name, kind, size and time of every file: reading all of them would take seconds."""
+    """Return a hash of every file's name, mode, size and time; reading their contents would take seconds."""
     lines: list[str] = []
 
     def add(path: str, prefix: str) -> None:
-        # Texts, and entries of folders: to make a Path of each of thousands of files takes as long as to look at it.
+        # scandir and strings: creating a Path for each of thousands of files takes as long as reading its metadata.
         with os.scandir(path) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
         for entry in entries:

@@ -1,4 +1,4 @@
-"""How this machine reaches others: proxies, certificates, and what an address names."""
+"""Network settings, proxies and certificates, and the parts of URLs."""
 
 import ipaddress
 import ssl
@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from bentoship.system.process import environment
 
-# Where systems keep the certificates that they believe, for a Python that was built for another system.
+# Where systems keep their trusted certificates, for a Python that was built for another system.
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
@@ -19,13 +19,13 @@ _BUNDLES = (
 
 @dataclass(frozen=True)
 class Network:
-    """How this machine reaches others.
+    """The network settings of this machine.
 
     Args:
-        proxies: the address of the proxy for each scheme, or for "all".
-        no_proxy: hosts that are reached without it, as NO_PROXY lists them.
-        ca_file: a file of certificates that are believed; the system's own when it is None.
-        ca_folder: a folder of such certificates.
+        proxies: the URL of the proxy for each scheme, or for "all".
+        no_proxy: the hosts to reach directly, in the form of NO_PROXY.
+        ca_file: a file of trusted certificates; the system's own when None.
+        ca_folder: a folder of trusted certificates.
     """
 
     proxies: Mapping[str, str] = field(default_factory=dict)
@@ -34,8 +34,8 @@ class Network:
     ca_folder: str | None = None
 
     def proxy(self, scheme: str, host: str) -> str | None:
-        """Return the address of the proxy to a host, with its port if it has one; None when it is reached directly."""
-        # What urllib itself asks, though its types do not name it.
+        """Return the URL of the proxy for a host (with its port, if any); None when it is reached directly."""
+        # The function that urllib itself uses, though its type stubs lack it.
         if urllib.request.proxy_bypass_environment(host, {"no": self.no_proxy}):  # type: ignore[attr-defined]
             return None
         proxy = self.proxies.get(scheme) or self.proxies.get("all")
@@ -43,7 +43,7 @@ class Network:
 
 
 def network_settings() -> Network:
-    """Return what the environment says about proxies and certificates, in the names that curl, Go and requests know."""
+    """Return the proxies and certificates that the environment sets, by the variables of curl, Go and requests."""
     proxies = urllib.request.getproxies_environment()
     no_proxy = proxies.pop("no", "")
     env = environment()
@@ -56,7 +56,7 @@ def network_settings() -> Network:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host, with or without a port, is this machine."""
+    """Return whether a host, with or without a port, is on loopback."""
     name = urlsplit(f"//{host}").hostname or ""
     if name == "localhost":
         return True
@@ -67,12 +67,12 @@ def is_loopback(host: str) -> bool:
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Return the scheme, host and port that a URL reaches: credentials for one origin are not for another."""
+    """Return the scheme, host and port of a URL: credentials for one origin are not for another."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def redacted(url: str) -> str:
-    """Return a URL without what may be secret in it: user, password and query."""
+    """Return a URL without its potentially secret parts: user, password and query."""
     parts = urlsplit(url)
     return SplitResult(parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "").geturl()

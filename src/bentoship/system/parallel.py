@@ -1,4 +1,4 @@
-"""Doing several things at once, and ending them at once."""
+"""Parallel work that can be cancelled."""
 
 import queue
 import threading
@@ -10,21 +10,21 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 _GRACE = 1.0
-"""Seconds that threads get to end after a failure. One that hangs in the system then dies with the process."""
+"""Seconds that threads get to end after a failure. One that still hangs dies with the process."""
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 
 def map_in_order(work: Callable[[Item], Done], items: Iterable[Item], *, jobs: int = 2) -> Iterator[Done]:
-    """Yield the result of a work for each item, in their order; it is done for the next ones while one is used.
+    """Yield the result of a function for each item, in order, working ahead on the next ones.
 
     Args:
-        work: what to do.
-        items: for which.
-        jobs: for how many at a time, which is also how many results wait at most.
+        work: the function.
+        items: its arguments.
+        jobs: how many run at a time, and how many results wait at most.
 
-    Raises: what the work raised.
+    Raises: what the function raises.
     """
     with ThreadPoolExecutor(jobs) as pool:
         following: deque[Future[Done]] = deque()
@@ -67,22 +67,22 @@ def in_parallel(
     cancelled: threading.Event,
     interrupt: Callable[[], None] = lambda: None,
 ) -> list[Done]:
-    """Do a work for each item, several at a time, and give the results in the order of the items.
+    """Return the results of a function for each item, in order, several running at a time.
 
-    The first failure, or Ctrl-C, ends the work on all items.
+    The first failure, or Ctrl-C, cancels the rest.
 
     Args:
-        work: what to do; it is to look at `cancelled` from time to time.
-        items: for which, begun in this order.
-        jobs: how many at a time.
-        cancelled: set when the rest has become useless.
-        interrupt: wakes threads that wait for something outside; may be called repeatedly.
+        work: the function, which should check `cancelled` from time to time.
+        items: its arguments, started in this order.
+        jobs: how many run at a time.
+        cancelled: set when the rest is cancelled.
+        interrupt: wakes threads that are blocked; may be called repeatedly.
 
-    Raises: what the first failing work raised.
+    Raises: what the first failing call raised.
     """
     todo = deque(enumerate(items))
     done: queue.SimpleQueue[tuple[int, Done] | BaseException] = queue.SimpleQueue()
-    # Daemons, unlike the threads of concurrent.futures: the interpreter does not wait for them at its end.
+    # Daemon threads, unlike those of concurrent.futures: the interpreter does not wait for them at exit.
     threads = [
         threading.Thread(target=_work, args=(work, todo, done, cancelled), daemon=True)
         for _ in range(min(jobs, len(items)))
@@ -111,7 +111,7 @@ def _work(
     done: queue.SimpleQueue[tuple[int, Done] | BaseException],
     cancelled: threading.Event,
 ) -> None:
-    """Do a work for items, each with its number, until there are no more or one has failed."""
+    """Call a function for numbered items until there are none left or one has failed."""
     while not cancelled.is_set():
         try:
             number, item = todo.popleft()
@@ -125,7 +125,7 @@ def _work(
 
 
 def _end(threads: Sequence[threading.Thread], interrupt: Callable[[], None]) -> None:
-    """Wake threads until they have ended, or their grace is over."""
+    """Wake threads until they have ended or the grace period is over."""
     deadline = time.monotonic() + _GRACE
     while time.monotonic() < deadline and any(thread.is_alive() for thread in threads):
         interrupt()

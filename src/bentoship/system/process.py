@@ -1,4 +1,4 @@
-"""Child processes: their environment, output and end. Only this and the settings read os.environ."""
+"""Child processes: their environment, output and termination. Only this and the settings read os.environ."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from bentoship.errors import ProcessError
 
-# What a program needs to run at all, to reach the network, and to be told where its caches are. Never a password.
+# What a program needs to run at all, to reach the network and to find its caches. Never a password.
 PASSED_ON = (
     "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
     "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
@@ -23,7 +23,7 @@ PASSED_ON = (
 
 @dataclass(frozen=True)
 class Completed:
-    """How a program ended: its exit code and what it wrote."""
+    """The result of a program: its exit code and output."""
 
     code: int
     stdout: str
@@ -31,7 +31,7 @@ class Completed:
 
     @property
     def last_lines(self) -> str:
-        """Return the end of what it complained about, for an error message."""
+        """Return the last lines of its output, preferably on stderr, for an error message."""
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return " ".join(lines[-3:]) or f"exit code {self.code}"
 
@@ -78,10 +78,10 @@ def _content(file: IO[bytes]) -> str:
 def environment(
     *, prefixes: Iterable[str] = (), names: Iterable[str] = (), extra: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Return the environment for a child: an allow-list of ours, never everything.
+    """Return the environment for a child process: an allow-list of this process's variables.
 
     Args:
-        prefixes: variables that begin so are passed on, too ("UV_").
+        prefixes: prefixes of further variables to pass on ("UV_").
         names: further variables to pass on.
         extra: variables to set.
     """
@@ -91,13 +91,13 @@ def environment(
 
 
 def preset(name: str, value: str) -> None:
-    """Set a variable for a library that reads it in this process, unless somebody has set it."""
+    """Set a variable for a library that reads it in this process, unless it is already set."""
     if not os.environ.get(name):
         os.environ[name] = value
 
 
 def debugging() -> bool:
-    """Return whether BENTOSHIP_DEBUG asks for tracebacks, readable also when the settings are wrong."""
+    """Return whether BENTOSHIP_DEBUG asks for tracebacks, also when the settings are invalid."""
     return os.environ.get("BENTOSHIP_DEBUG", "0").lower() in {"1", "true", "yes", "on"}
 
 
@@ -110,18 +110,18 @@ def run(
     input: str | None = None,
     timeout: float | None = None,
 ) -> Completed:
-    """Run a program to its end, its output kept.
+    """Run a program to its end and return its output.
 
     Args:
         args: the program and its arguments.
         env: its whole environment.
-        cwd: the folder that it runs in; ours when it is None.
+        cwd: its working directory; this process's when None.
         check: whether an exit code other than 0 is an error.
-        input: what it reads; nothing when it is None.
-        timeout: seconds after which it is ended; None for never.
+        input: its standard input; empty when None.
+        timeout: seconds after which it is killed; None for never.
 
     Raises:
-        ProcessError: it is not there, did not end in time, or (with check) its exit code is not 0.
+        ProcessError: it is missing, did not end in time, or (with check) its exit code is not 0.
     """
     name, pipe = Path(args[0]).name, subprocess.PIPE
     stdin = subprocess.DEVNULL if input is None else pipe
@@ -144,7 +144,7 @@ def run_together(
     cwd: Path | None = None,
     watching: Callable[[Sequence[Running]], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> None:
-    """Run a program several times at once, each with an input of its own.
+    """Run a program several times at once, each with its own input.
 
     Args:
         args: the program and its arguments.
@@ -154,7 +154,7 @@ def run_together(
         watching: given all of them once they run; they end within the block of what it returns.
 
     Raises:
-        ProcessError: it is not there, or one of them failed. All have ended then, as they have on an interrupt.
+        ProcessError: it is missing, or one of them failed. All have ended by then, also on an interrupt.
     """
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(background(args, env=env, cwd=cwd, input=text)) for text in inputs]
@@ -169,18 +169,18 @@ def run_together(
 def background(
     args: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None, input: str = ""
 ) -> Iterator[Running]:
-    """Run a program in the background; it is ended with the block, if it has not come to its end.
+    """Run a program in the background; it is killed at the end of the block if it is still running.
 
     Args:
         args: the program and its arguments.
         env: its whole environment.
-        cwd: the folder that it runs in; ours when it is None.
-        input: what it reads.
+        cwd: its working directory; this process's when None.
+        input: its standard input.
 
-    Raises: ProcessError when it is not there.
+    Raises: ProcessError when it is missing.
     """
     with contextlib.ExitStack() as open_files:
-        # Files, not pipes, which nobody empties while the program is not waited for.
+        # Files, not pipes, which would fill up until someone waits for the program.
         stdin, stdout, stderr = (open_files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         stdin.write(input.encode())
         stdin.seek(0)
@@ -191,15 +191,15 @@ def background(
 def stream(
     args: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None, on_line: Callable[[str], None]
 ) -> int:
-    """Run a program to its end, and hand on what it writes as it comes.
+    """Run a program to its end, and pass on its output as it comes.
 
     Args:
         args: the program and its arguments.
         env: its whole environment.
-        cwd: the folder that it runs in; ours when it is None.
-        on_line: given each line of its output and its complaints, in their order.
+        cwd: its working directory; this process's when None.
+        on_line: called with each line of its stdout and stderr, in order.
 
-    Returns: its exit code. Raises: ProcessError when it is not there.
+    Returns: its exit code. Raises: ProcessError when it is missing.
     """
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with _running(args, env, cwd, text=True, errors="replace", **streams) as child:
@@ -209,7 +209,7 @@ def stream(
 
 
 def start_detached(args: Sequence[str | Path], *, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a program that may outlive this one: no stream of ours, its output at the end of a file, / as its folder.
+    """Start a program that may outlive this one, with / as its working directory and its output appended to a file.
 
     Raises: ProcessError when it cannot be started.
     """
@@ -221,7 +221,7 @@ def start_detached(args: Sequence[str | Path], *, env: Mapping[str, str], log: P
 def _running(
     args: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None, **options: Any
 ) -> Iterator[subprocess.Popen[Any]]:
-    """Start a program; it, and all that it started, is ended with the block unless the block has waited for its end."""
+    """Start a program; it and all that it started are ended after the block, unless the block has waited for it."""
     with _popen(args, env, cwd, **options) as child:
         try:
             yield child
@@ -233,7 +233,7 @@ def _running(
 def _popen(
     args: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None, **options: Any
 ) -> subprocess.Popen[Any]:
-    """Start a program in a session of its own. Raises: ProcessError when it cannot be started."""
+    """Start a program in its own session. Raises ProcessError when it cannot be started."""
     try:
         return subprocess.Popen(list(map(str, args)), env=dict(env), cwd=cwd, start_new_session=True, **options)
     except OSError as error:
@@ -241,10 +241,9 @@ def _popen(
 
 
 def _end_group(leader: subprocess.Popen[Any]) -> None:
-    """End a program and all that it started: kindly, then by force."""
+    """End a program and all that it started, even if it has ended itself: with SIGTERM, then with SIGKILL."""
     for ending, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # to macOS, of one that has ended
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for one that has ended
             os.killpg(leader.pid, ending)
         with contextlib.suppress(subprocess.TimeoutExpired):
             leader.wait(patience)
-            return

@@ -1,4 +1,4 @@
-"""What caches keep in small files: JSON behind its own digest, so that what is damaged counts as not there."""
+"""Small cache files: JSON preceded by its digest, so that a damaged file counts as missing."""
 
 import hashlib
 import json
@@ -9,14 +9,14 @@ from bentoship.system.files import write_whole
 
 
 def keep(file: Path, value: Any) -> None:
-    """Write a value that JSON can hold to a file, whole or not at all; its folder is made."""
+    """Write a JSON value to a file, completely or not at all; its folder is created."""
     content = json.dumps(value)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, f"{_digest(content)}\n{content}".encode())
 
 
 def read(file: Path) -> Any:
-    """Return the value that was kept in a file; None when there is none, or it is not as it was kept."""
+    """Return the value kept in a file; None when the file is missing or damaged."""
     try:
         digest, _, content = file.read_text("utf-8").partition("\n")
     except (OSError, UnicodeDecodeError):
@@ -25,7 +25,7 @@ def read(file: Path) -> Any:
 
 
 def key_of(*parts: str) -> str:
-    """Return a key over texts, 64 hex digits."""
+    """Return a hash of texts, 64 hex digits, to use as a key."""
     return hashlib.sha256("\0".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""A system's files in a folder of ours: paths read as that system reads them, tars unpacked without root or trust."""
+"""A root file system in a folder: resolving paths inside it, and unpacking untrusted tars into it without root."""
 
 import os
 import shutil
@@ -10,12 +10,12 @@ from bentoship.system.files import writing
 
 
 def resolve(root: Path, path: str | PurePosixPath) -> Path:
-    """Return where a path of the system lies on this machine, every link followed as if `root` were /.
+    """Return the path on this machine of a path in the root file system, following links as if `root` were /.
 
-    The result need not exist; it never lies outside of `root`.
+    The result need not exist; it is never outside `root`.
 
     Raises:
-        OSError: the links go round in circles.
+        OSError: there are too many links, as in a loop.
     """
     parts: list[str] = []
     left = list(reversed(PurePosixPath("/", path).parts[1:]))
@@ -29,7 +29,7 @@ def resolve(root: Path, path: str | PurePosixPath) -> Path:
             parts.append(part)
         else:
             links += 1
-            if links > 40:  # as many as Linux follows in one path
+            if links > 40:  # Linux's limit
                 raise OSError(f"Too many links in {path}")
             target = PurePosixPath(here.readlink())
             if target.is_absolute():
@@ -41,22 +41,22 @@ def resolve(root: Path, path: str | PurePosixPath) -> Path:
 def extract(
     tar: tarfile.TarFile, root: Path, *, members: Iterable[tarfile.TarInfo] | None = None, whiteouts: bool = False
 ) -> None:
-    """Unpack a tar below a folder. Owners, times and devices are left out; modes become 0755 or 0644.
+    """Unpack a tar into a folder. Owners, times and devices are ignored; modes become 0755 or 0644.
 
     Args:
-        tar: the archive; a stream will do.
-        root: the folder; what it holds already is replaced where the tar has the same path.
-        members: what to unpack of it, perhaps under other names, in the archive's order; everything when None.
+        tar: the archive, which may be a stream.
+        root: the folder; existing files with the same path as a member are replaced.
+        members: the members to unpack, possibly renamed, in the archive's order; all when None.
         whiteouts: whether `.wh.` members delete, as in a layer (OCI image spec, layer.md, "Whiteouts").
 
     Raises:
-        OSError, tarfile.TarError: it cannot be unpacked, or wants to lie outside of the folder.
+        OSError, tarfile.TarError: a member cannot be unpacked, or would be outside the folder.
     """
     target = _Target(root)
     for member in tar if members is None else members:
         path = PurePosixPath("/", member.name)
         if ".." in path.parts:
-            raise tarfile.TarError(f"{member.name} lies outside of the archive")
+            raise tarfile.TarError(f"{member.name} is outside the archive")
         if path == PurePosixPath("/"):
             continue
         if whiteouts and path.name.startswith(".wh."):
@@ -73,16 +73,16 @@ def extract(
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    """Write a member's content to a file that is not there yet."""
+    """Write a member's content to a new file."""
     source = tar.extractfile(member)
-    assert source is not None  # only a member without content has none
+    assert source is not None  # it is None only for members without content
     with writing(path), path.open("xb") as file:
         shutil.copyfileobj(source, file, 1 << 20)
     path.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
 class _Target:
-    """The folder that a tar is unpacked into, and what that tar has put there."""
+    """The folder that a tar is unpacked into, and the paths that the tar has written."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -90,11 +90,11 @@ class _Target:
         self._folders: dict[PurePosixPath, Path] = {}
 
     def forget(self) -> None:
-        """Forget where folders lie: a link was made or removed."""
+        """Clear the cache of resolved folders, because a link was created or removed."""
         self._folders.clear()
 
     def folder(self, path: PurePosixPath) -> None:
-        """Make a folder, or keep the one that is there."""
+        """Create a folder, or keep an existing one."""
         here = self._parent(path) / path.name
         if here.is_symlink() or not here.is_dir():
             self._remove(here)
@@ -103,26 +103,26 @@ class _Target:
         self._written.add(here)
 
     def free(self, path: PurePosixPath) -> Path:
-        """Return where to write a path, with nothing there any more."""
+        """Return where to write a path, after removing what is there."""
         here = self._parent(path) / path.name
         self._remove(here)
         self._written.add(here)
         return here
 
     def link(self, path: PurePosixPath, source: PurePosixPath) -> None:
-        """Make a hard link to a file of the same system."""
+        """Create a hard link to a file in the same root file system."""
         original = self._parent(source) / source.name
         if self._parent(path) / path.name != original:
             os.link(original, self.free(path), follow_symlinks=False)
 
     def white_out(self, path: PurePosixPath) -> None:
-        """Delete what a `.wh.` member names of lower layers: a file or folder, or all beside it (`.wh..wh..opq`)."""
+        """Delete what a `.wh.` member names in lower layers: a file or folder, or all its siblings (`.wh..wh..opq`)."""
         parent, opaque = self._parent(path), path.name == ".wh..wh..opq"
         for older in list(parent.iterdir()) if opaque else [parent / path.name.removeprefix(".wh.")]:
             self._delete_older(older)
 
     def _delete_older(self, here: Path) -> None:
-        """Delete what lower layers put there, and keep what this one did."""
+        """Delete what lower layers have written, and keep what this one has."""
         if here.is_dir() and not here.is_symlink():
             for child in list(here.iterdir()):
                 self._delete_older(child)

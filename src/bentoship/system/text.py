@@ -1,8 +1,8 @@
-"""Figures as people read them."""
+"""Numbers in a readable form."""
 
 
 def size(count: float, *, exact: bool = True) -> str:
-    """Return a number of bytes as people read it: 532 B, 41.2 kB, ~98.4 MB for an estimate."""
+    """Return a number of bytes in a readable form: 532 B, 41.2 kB, or ~98.4 MB for an estimate."""
     if not exact:
         return f"~{size(count)}"
     for unit in ("B", "kB", "MB", "GB"):
@@ -13,7 +13,7 @@ def size(count: float, *, exact: bool = True) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return an estimate of seconds as people read it: 4 s, 12 min, 2.5 h."""
+    """Return an estimated number of seconds in a readable form: 4 s, 12 min, 2.5 h."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

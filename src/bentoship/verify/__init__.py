@@ -1,1 +1,1 @@
-"""The proof that a published image works: pulled by digest, started, asked, stopped."""
+"""Verification that a published image works: it is pulled by digest, started, sent a request, and stopped."""

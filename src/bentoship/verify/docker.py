@@ -1,4 +1,4 @@
-"""An image in a container of Docker's engine."""
+"""Running an image in a container of Docker's engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
 
 
 class DockerRunner:
-    """Starts an image on the engine that Docker's settings name, if that is on this machine."""
+    """A runner that uses the engine of Docker's settings, if that is on this machine."""
 
     name = "Docker"
 
@@ -26,15 +26,15 @@ class DockerRunner:
             host = connect().endpoint.host
         except EngineError as error:
             return f"Docker: {error.why}"
-        # Its loopback is not ours: neither its ports nor our local registry would be where they are looked for.
+        # Its loopback is not ours: neither its ports nor our local registry would be reachable there.
         address = urlsplit(host)
         if address.scheme in ("tcp", "http", "https", "ssh") and not is_loopback(address.netloc.rpartition("@")[2]):
-            return f"Docker: its engine is on another machine, {host}, whose ports are not this one's"
+            return f"Docker: its engine is on another machine, {host}"
         return None
 
     @contextmanager
     def run(self, image: RemoteImage) -> Iterator[DockerContainer]:
-        """Pull and start an image; the engine has it afterwards only if it had it before. Raises EngineError."""
+        """Pull and start an image; the engine keeps it afterwards only if it had it before. Raises EngineError."""
         engine = connect()
         reference = str(image.reference)
         known = bool(engine.identity(reference))
@@ -58,12 +58,12 @@ class DockerRunner:
 
 @dataclass(frozen=True)
 class DockerContainer:
-    """A container of the engine's; a Running.
+    """A container of an engine; a Running.
 
     Args:
-        engine: runs it.
-        container: the SDK's.
-        address: where it listens.
+        engine: the engine that runs it.
+        container: the SDK's container object.
+        address: the URL at which it listens.
     """
 
     engine: Engine
@@ -71,35 +71,35 @@ class DockerContainer:
     address: str
 
     def ended(self) -> bool:
-        """Return whether it runs no more."""
+        """Return whether it has ended."""
         return not self._state()["Running"]
 
     def log(self) -> str:
-        """Return what it has written so far."""
+        """Return its output so far."""
         with self.engine.doing("Read the container's log"):
             return bytes(self.container.logs()).decode("utf-8", "replace")
 
     def memory(self) -> Memory | None:
-        """Return what its processes hold now, without what the system keeps of files; None without control groups."""
-        with self.engine.doing("Ask for the container's memory"):
+        """Return the current memory of its processes, without the page cache; None without control groups."""
+        with self.engine.doing("Read the container's memory"):
             stats = self.container.stats(stream=False).get("memory_stats", {}).get("stats", {})
         resident = stats.get("anon", stats.get("rss"))  # version 2 and 1 of control groups
         return Memory(int(resident), "resident") if resident else None
 
     def stop(self) -> int:
-        """Ask it to end. Returns: its exit code."""
+        """Stop it. Returns: its exit code."""
         with self.engine.doing("Stop the container"):
             self.container.stop(timeout=STOP_TIMEOUT)
         return int(self._state()["ExitCode"])
 
     def _state(self) -> dict[str, Any]:
-        with self.engine.doing("Look after the container"):
+        with self.engine.doing("Read the container's state"):
             self.container.reload()
         return dict(self.container.attrs["State"])
 
 
 def _pull(engine: Engine, image: RemoteImage) -> None:
-    """Pull by digest. Raises EngineError in the engine's words, which the SDK's own pulling does not look at."""
+    """Pull by digest. Raises EngineError for errors in the engine's events, which the SDK's own `pull` ignores."""
     doing, reference = f"Pull {image.reference}", image.reference
     with engine.doing(doing), engine.reaching(reference.host):
         events = engine.client.api.pull(
@@ -113,7 +113,7 @@ def _pull(engine: Engine, image: RemoteImage) -> None:
 
 
 def _remove(engine: Engine, name: str, reference: str) -> None:
-    """Remove a container and, unless empty, an image, as far as they were made."""
+    """Remove a container and, unless `reference` is empty, an image, if they exist."""
     with suppress(EngineError), engine.doing(f"Remove the container {name}"):
         engine.client.api.remove_container(name, force=True, v=True)
     if reference:

@@ -1,4 +1,4 @@
-"""A service that runs as a process of this machine, on Linux."""
+"""Services that run as processes of this machine, on Linux."""
 
 import os
 import signal
@@ -18,11 +18,11 @@ class HostProcess:
     """A service that runs as a process of this machine; a Running.
 
     Args:
-        command: what starts it.
-        port: where it will listen.
-        log: the file for what it writes.
-        namespaced: whether the command gives it a namespace of processes: it is the command's only child then, and has
-            a /proc, without which a service that ends its own processes cannot find them.
+        command: the command that starts it.
+        port: the port on which it will listen.
+        log: the file for its output.
+        namespaced: whether the command gives it a process namespace. Then it is the command's only child, and has a
+            /proc, without which a service cannot find its own processes to end them.
 
     Raises: ProcessError when it cannot be started.
     """
@@ -34,28 +34,29 @@ class HostProcess:
         self._process = process.start_detached(command, env=process.environment(), log=log)
 
     def ended(self) -> bool:
-        """Return whether it runs no more."""
+        """Return whether it has ended."""
         return self._process.poll() is not None
 
     def log(self) -> str:
-        """Return what it has written so far."""
+        """Return its output so far."""
         return self._log.read_text("utf-8", "replace")
 
     def memory(self) -> Memory | None:
-        """Return the most that each of its processes has held, together."""
+        """Return the sum of the peak memory of its processes."""
         return peak_memory(self._process.pid)
 
     def stop(self) -> int | None:
-        """Ask it to end.
+        """Stop it.
 
-        Returns: its exit code, 128 and the signal's number when a signal has ended it; None for want of a /proc.
+        Returns: its exit code, or 128 plus the number of the signal that ended it; None when it could not end by itself
+        for lack of a /proc.
         """
         with suppress(psutil.NoSuchProcess):
             started = psutil.Process(self._process.pid)
             for service in started.children() if self._namespaced else [started]:
                 service.terminate()
         with suppress(subprocess.TimeoutExpired):
-            # Without a /proc more seconds would not help.
+            # Without a /proc, waiting longer does not help.
             self._process.wait(STOP_TIMEOUT if self._namespaced else 3.0)
         if not self._namespaced and not self.ended():
             self.kill()
@@ -65,7 +66,7 @@ class HostProcess:
         return code if code >= 0 else 128 - code
 
     def kill(self) -> None:
-        """End what is left of it, at once."""
+        """Kill what is left of it."""
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -73,14 +74,14 @@ class HostProcess:
 
 
 def free_port() -> int:
-    """Return a port of this machine's loopback that nobody listens at."""
+    """Return a free port on this machine's loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def peak_memory(pid: int) -> Memory | None:
-    """Return the most that a process and those below it have held, each for itself; None when none can be seen."""
+    """Return the sum of the peak memory of a process and its descendants; None when none can be read."""
     total = 0
     with suppress(psutil.NoSuchProcess):
         started = psutil.Process(pid)
@@ -93,8 +94,8 @@ def peak_memory(pid: int) -> Memory | None:
 
 
 def end_all_in(root: Path) -> None:
-    """End the processes whose / is a folder."""
-    # What is started meanwhile is seen the next time.
+    """Kill the processes whose root directory is a folder."""
+    # Repeated for processes that are started meanwhile.
     while pids := [pid for pid in psutil.pids() if _root_of(pid) == str(root)]:
         for pid in pids:
             with suppress(ProcessLookupError):
@@ -102,7 +103,7 @@ def end_all_in(root: Path) -> None:
 
 
 def _root_of(pid: int) -> str:
-    """Return the / of a process; empty when it cannot be seen."""
+    """Return the root directory of a process; empty when it cannot be read."""
     try:
         return str(Path(f"/proc/{pid}/root").readlink())
     except OSError:

@@ -1,4 +1,4 @@
-"""An image in a container of podman's."""
+"""Running an image in a podman container."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
 
 
 class PodmanRunner:
-    """Starts an image by the podman command."""
+    """A runner that uses the podman command."""
 
     name = "podman"
 
@@ -33,7 +33,7 @@ class PodmanRunner:
 
     @contextmanager
     def run(self, image: RemoteImage) -> Iterator[PodmanContainer]:
-        """Pull and start an image; podman has it afterwards only if it had it before. Raises ProcessError."""
+        """Pull and start an image; podman keeps it afterwards only if it had it before. Raises ProcessError."""
         reference = str(image.reference)
         known = _podman("image", "exists", reference, check=False).code == 0
         name = f"bentoship-verify-{secrets.token_hex(6)}"
@@ -51,26 +51,26 @@ class PodmanRunner:
 
 @dataclass(frozen=True)
 class PodmanContainer:
-    """A container of podman's; a Running."""
+    """A podman container; a Running."""
 
     name: str
     address: str
 
     def ended(self) -> bool:
-        """Return whether it runs no more."""
+        """Return whether it has ended."""
         return self._state("Running") != "true"
 
     def log(self) -> str:
-        """Return what it has written so far."""
+        """Return its output so far."""
         done = _podman("logs", self.name, check=False)
         return done.stdout + done.stderr
 
     def memory(self) -> Memory | None:
-        """Return the most that its processes have held, together; None where podman is in a virtual machine."""
+        """Return the sum of the peak memory of its processes; None where podman runs in a virtual machine."""
         return peak_memory(int(self._state("Pid"))) if sys.platform.startswith("linux") else None
 
     def stop(self) -> int:
-        """Ask it to end. Returns: its exit code."""
+        """Stop it. Returns: its exit code."""
         _podman("stop", "--time", str(STOP_TIMEOUT), self.name)
         return int(self._state("ExitCode"))
 
@@ -80,20 +80,20 @@ class PodmanContainer:
 
 def _podman(*arguments: str | Path, check: bool = True) -> process.Completed:
     """Run podman. Raises ProcessError as `process.run` does."""
-    # Where it keeps its images, and how it gets them, is said in variables, too.
+    # These variables also say where it keeps its images and how it pulls them.
     env = process.environment(prefixes=("CONTAINERS_", "STORAGE_", "DBUS_"))
-    # It calls iptables, which is not on the path of Debian's users.
+    # It calls iptables, which is not on the PATH of Debian's users.
     env["PATH"] = f"{env.get('PATH', '')}:/usr/sbin:/sbin"
     return process.run(["podman", *arguments], env=env, check=check)
 
 
 def _pull(image: RemoteImage) -> None:
-    """Pull as the account that is known, of which podman may know nothing."""
+    """Pull with the account of the image, which podman itself may not have. Raises ProcessError."""
     image.scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="verify-", dir=image.scratch) as folder:
         account = []
         if image.credentials:
-            file = Path(folder, "auth.json")  # in a folder that nobody else may enter
+            file = Path(folder, "auth.json")  # in a folder that only this user may enter
             file.write_text(json.dumps({"auths": {image.reference.host: _auth_entry(image.credentials)}}), "utf-8")
             account = ["--authfile", str(file)]
         secure = ["--tls-verify=false"] if image.plain_http else []
@@ -101,7 +101,7 @@ def _pull(image: RemoteImage) -> None:
 
 
 def _auth_entry(account: Credentials) -> dict[str, str]:
-    """Return an account as podman's files hold it (containers-auth.json(5))."""
+    """Return an account in the form of podman's files (containers-auth.json(5))."""
     if account.identity_token:
         pair, token = f"{account.user or '<token>'}:", {"identitytoken": account.identity_token}
     else:

@@ -1,4 +1,4 @@
-"""The proof that a published image works: pulled by digest, started, asked, stopped."""
+"""Verifying that a published image works: pull it by digest, start it, send a request, stop it."""
 
 import contextlib
 import platform
@@ -14,7 +14,7 @@ from bentoship.verify.runner import Memory, RemoteImage, Runner, Running
 from bentoship.verify.sample import Answer, Sample, shown
 
 READY_TIMEOUT = 300.0
-"""Seconds that a service has to become ready."""
+"""Seconds within which a service has to become ready."""
 
 _LAST_LINES = 15
 _READY = Sample("/readyz")
@@ -23,15 +23,15 @@ _SCHEMA = Sample("/docs.json")
 
 @dataclass(frozen=True)
 class Proof:
-    """What an image has shown.
+    """The result of a verification.
 
     Args:
-        digest: the image's.
-        runner: what it ran in.
-        seconds: from its start until it was ready.
-        answer: what it answered, in words.
-        memory: what it held; None when that cannot be told.
-        code: its exit code; None when it could not end by itself there.
+        digest: the image's digest.
+        runner: the name of the runner.
+        seconds: the seconds from the start until the service was ready.
+        answer: a line on the request and its response.
+        memory: the memory used; None when unknown.
+        code: the exit code; None when the service could not end by itself in the runner.
     """
 
     digest: str
@@ -43,7 +43,7 @@ class Proof:
 
     @property
     def lines(self) -> list[str]:
-        """Return the proof in words, a line for each thing that was shown."""
+        """Return the result as lines of text."""
         memory = f", {size(self.memory.size)} of memory {self.memory.measure}" if self.memory else ""
         end = f"ended with exit code {self.code}" if self.code is not None else "could not end by itself without /proc"
         return [
@@ -54,17 +54,17 @@ class Proof:
 
 
 def verify(image: RemoteImage, runners: Sequence[Runner], sample: Sample | None, tell: Callable[[str], None]) -> Proof:
-    """Start an image, ask it, and stop it.
+    """Start an image, send it a request, and stop it.
 
     Args:
-        image: in its registry; of an index that for this machine is tried.
-        runners: ways to start it; the next one is taken where an engine is there, but may start nothing here.
-        sample: what to ask; None for nothing but whether it is ready and what it offers.
-        tell: told in words how it goes on.
+        image: the image in its registry; of an index, the image for this machine is used.
+        runners: the ways to start it, in order of preference; when one cannot start it, the next one is tried.
+        sample: the request and its expected response; None to check only that it is ready and has an OpenAPI schema.
+        tell: called with progress messages.
 
     Raises:
-        VerifyError: it does not start, answers something else, or does not end well.
-        NotVerifiedError: it is for other machines.
+        VerifyError: it does not start, responds with something else, or does not end with exit code 0.
+        NotVerifiedError: it is for other platforms.
         BentoshipError: it cannot be pulled.
     """
     own = fitting(image)
@@ -87,18 +87,18 @@ def verify(image: RemoteImage, runners: Sequence[Runner], sample: Sample | None,
 
 
 def fitting(image: RemoteImage) -> RemoteImage:
-    """Return the image for this machine: of an index one that it holds, else the image itself.
+    """Return the image for this machine, from an index if it is one.
 
     Raises:
         StoreError: it is damaged.
-        NotVerifiedError: it is for other machines.
+        NotVerifiedError: it is for other platforms.
     """
-    # Containers are Linux's on any system.
+    # Containers run Linux on any system.
     here = platform_of(platform.machine()) or f"linux/{platform.machine()}"
     images = manifests_of(image.store, image.root)
     if here not in images:
         why = f"it is for {', '.join(images) or 'no platform at all'}, and this machine runs {here}"
-        hint = "This says nothing about the image. On such a machine it can be tried."
+        hint = "This says nothing about the image. Verify it on a machine of its platform."
         raise NotVerifiedError(f"Run {image.reference}", why, hint)
     return replace(image, reference=image.reference.with_digest(images[here].digest), root=images[here])
 
@@ -106,7 +106,7 @@ def fitting(image: RemoteImage) -> RemoteImage:
 def _start(
     image: RemoteImage, runners: Sequence[Runner], stack: contextlib.ExitStack, tell: Callable[[str], None]
 ) -> tuple[Runner, Running]:
-    """Start an image by the first runner that can; the stack stops it. Raises BentoshipError as the last one does."""
+    """Start an image with the first runner that can; the stack stops it. Raises the last runner's BentoshipError."""
     *others, last = runners
     for runner in others:
         tell(f"pulling {image.reference} for {runner.name}")
@@ -119,7 +119,7 @@ def _start(
 
 
 def _wait(running: Running) -> float:
-    """Wait until the service is ready. Returns: how many seconds that took. Raises VerifyError."""
+    """Wait until the service is ready. Returns: the seconds that took. Raises VerifyError."""
     began = time.monotonic()
     while time.monotonic() - began < READY_TIMEOUT:
         if running.ended():
@@ -132,29 +132,29 @@ def _wait(running: Running) -> float:
 
 
 def _last_lines(running: Running) -> str:
-    """Return the end of what a service has written, on one line."""
+    """Return the last lines of a service's log, on one line."""
     lines = [line.strip() for line in running.log().splitlines() if line.strip()]
-    return " ".join(lines[-2:]) or "it has written nothing"
+    return " ".join(lines[-2:]) or "its log is empty"
 
 
 def _ask(running: Running, sample: Sample | None) -> str:
-    """Ask for the answer that is expected. Returns: what came, in words. Raises VerifyError."""
+    """Send the sample request, or read the OpenAPI schema. Returns: a line on the response. Raises VerifyError."""
     if sample is None:
         schema = _send(_SCHEMA, running).content
         paths = schema.get("paths") if isinstance(schema, dict) else None
         if not paths:
-            raise VerifyError("Read the OpenAPI schema", f"GET {_SCHEMA.path} answers {shown(schema)}")
+            raise VerifyError("Read the OpenAPI schema", f"GET {_SCHEMA.path} returned {shown(schema)}")
         return f"ready, with an OpenAPI schema of {len(paths)} paths; there is no sample request to compare with"
     answer = _send(sample, running)
     return f"{sample.method} {sample.path}: {answer.status} {shown(answer.content)}"
 
 
 def _send(sample: Sample, running: Running) -> Answer:
-    """Send a request, and return the answer, which is as expected. Raises VerifyError."""
+    """Send a request and return its response. Raises VerifyError unless it is the expected one."""
     try:
         answer = sample.send(running.address)
     except OSError as error:
-        why = f"no answer ({error}); it says {_last_lines(running)}"
+        why = f"no response ({error}); the log ends with: {_last_lines(running)}"
         raise VerifyError(f"Send {sample.method} {sample.path}", why) from error
     sample.check(answer)
     return answer

@@ -1,4 +1,4 @@
-"""Where a published image can be tried: an engine, or its unpacked files on this machine."""
+"""The protocol of a runner, which starts a published image in an engine or from its unpacked files."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from bentoship.stores import Store
 from bentoship.stores.credentials import Credentials
 
 PORT = 3000
-"""Where a service listens in a container of its own."""
+"""The port on which a service listens in a container."""
 
 STOP_TIMEOUT = 30
-"""Seconds that a service has to end after SIGTERM."""
+"""Seconds within which a service has to end after SIGTERM."""
 
 
 @dataclass(frozen=True)
 class RemoteImage:
-    """An image in a registry, and how it is pulled from there.
+    """An image in a registry, and how to pull it.
 
     Args:
         reference: its name by digest.
-        root: what the digest stands for.
+        root: the descriptor of its manifest or index.
         store: its repository.
-        plain_http: whether the registry speaks HTTP without TLS.
-        credentials: the account to pull as; None for nobody.
-        scratch: a folder for temporary ones.
+        plain_http: whether the registry uses HTTP without TLS.
+        credentials: the account to pull with; None for anonymous.
+        scratch: a folder for temporary files.
     """
 
     reference: ImageReference
@@ -40,47 +40,47 @@ class RemoteImage:
 
 @dataclass(frozen=True)
 class Memory:
-    """What the processes of a service hold, in bytes: at most so far, or now."""
+    """The memory of a service's processes, in bytes: the peak so far ("at most") or the current one ("resident")."""
 
     size: int
     measure: Literal["at most", "resident"]
 
 
 class Running(Protocol):
-    """An image that was started."""
+    """A started image."""
 
     @property
     def address(self) -> str:
-        """Where it listens, or will: "http://127.0.0.1:PORT"."""
+        """Return the URL at which it listens, or will listen: "http://127.0.0.1:PORT"."""
 
     def ended(self) -> bool:
-        """Return whether it runs no more."""
+        """Return whether it has ended."""
 
     def log(self) -> str:
-        """Return what it has written so far."""
+        """Return its output so far."""
 
     def memory(self) -> Memory | None:
-        """Return what it holds; None when that cannot be told."""
+        """Return the memory that it uses; None when unknown."""
 
     def stop(self) -> int | None:
-        """Ask it to end, by SIGTERM, and by force after STOP_TIMEOUT.
+        """Stop it with SIGTERM, and by force after STOP_TIMEOUT.
 
-        Returns: its exit code; None when it cannot end by itself in this place.
+        Returns: its exit code; None when it cannot end by itself in this runner.
         """
 
 
 class Runner(Protocol):
-    """One way to start an image."""
+    """A way to start an image."""
 
     @property
     def name(self) -> str:
-        """What it is called in sentences."""
+        """Return its name, for use in sentences."""
 
     def obstacle(self) -> str | None:
         """Return why it cannot be used on this machine; None when it can."""
 
     def run(self, image: RemoteImage) -> AbstractContextManager[Running]:
-        """Pull an image by digest and start it; whatever happens in the block, nothing is left after it.
+        """Pull an image by digest and run it during the block; nothing is left behind, whatever happens.
 
         Raises: BentoshipError when it cannot be pulled or started.
         """

@@ -1,4 +1,4 @@
-"""A service's sample request: what to ask it, and what it has to answer."""
+"""A service's sample request and its expected response."""
 
 import json
 import math
@@ -14,6 +14,7 @@ import yaml
 from urllib3.filepost import encode_multipart_formdata
 
 from bentoship.errors import VerifyError
+from bentoship.system.git import nearest
 
 _TIMEOUT = 120.0
 _KEYS = {"path", "method", "headers", "json", "form", "files", "status", "answer"}
@@ -22,14 +23,14 @@ _NOTHING = object()
 
 @dataclass(frozen=True)
 class Answer:
-    """What a service has answered: the status of HTTP and the body."""
+    """A service's response: its HTTP status and body."""
 
     status: int
     body: bytes
 
     @property
     def content(self) -> Any:
-        """Return the JSON in it, else its text."""
+        """Return the body's JSON, else its text."""
         text = self.body.decode("utf-8", "replace")
         try:
             return json.loads(text)
@@ -39,15 +40,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Sample:
-    """A request and its answer.
+    """A request and its expected response.
 
     Args:
-        path: of the request, "/predict".
-        method: of HTTP.
-        headers: of the request, those of its body included.
-        body: None for none.
-        status: of the answer.
-        expected: what has to be in the answer's JSON, or its whole text; anything will do when it is `...`.
+        path: the path of the request, "/predict".
+        method: the HTTP method.
+        headers: the headers of the request, including those for its body.
+        body: the body of the request; None for none.
+        status: the expected status.
+        expected: what the response's JSON has to contain, or its whole text; `...` accepts anything.
     """
 
     path: str
@@ -58,11 +59,11 @@ class Sample:
     expected: Any = ...
 
     def send(self, address: str) -> Answer:
-        """Ask the service at an address. Raises OSError when there is no answer."""
+        """Send the request to the service at an address. Raises OSError when there is no response."""
         request = urllib.request.Request(
             address + self.path, self.body, {"Accept": "*/*", **self.headers}, method=self.method
         )
-        # This machine itself is not behind a proxy.
+        # Loopback is never reached through a proxy.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=_TIMEOUT) as response:
@@ -72,11 +73,11 @@ class Sample:
                 return Answer(error.code, error.read())
 
     def check(self, answer: Answer) -> None:
-        """Raise VerifyError, showing both, when the answer is another than the expected one."""
+        """Raise VerifyError, with both, when the response differs from the expected one."""
         if answer.status != self.status or (self.expected is not ... and not holds(answer.content, self.expected)):
             expected = f"{self.status} {shown(self.expected)}" if self.expected is not ... else str(self.status)
             raise VerifyError(
-                f"Compare the answer of {self.method} {self.path}",
+                f"Check the response to {self.method} {self.path}",
                 f"it is {answer.status} {shown(answer.content)} instead of {expected}",
             )
 
@@ -85,21 +86,21 @@ def project_sample(project: Path, named: Path | None) -> Sample | None:
     """Return a project's sample request; None when it has none.
 
     Args:
-        project: its folder.
-        named: the file, from that folder; None for the one beside its model, which need not be there.
+        project: the project's folder.
+        named: the file, relative to that folder; None for model/verify.yaml there or in a parent, if it exists.
 
     Raises: VerifyError as `read_sample` does.
     """
-    file = project / (named or Path("model", "verify.yaml")).expanduser()
-    return read_sample(file) if named or file.is_file() else None
+    files = [project / named.expanduser()] if named else nearest(project, "model/verify.yaml")
+    return read_sample(files[0]) if files else None
 
 
 def read_sample(file: Path) -> Sample:
-    """Read a sample request: path, method, headers, one of json and form/files, status, answer.
+    """Read a sample request from a YAML file: path, method, headers, either json or form/files, status, answer.
 
-    Files are named from the folder of the file that names them.
+    Paths of files are relative to the folder of the YAML file.
 
-    Raises: VerifyError when it cannot be read or understood.
+    Raises: VerifyError when it cannot be read or parsed.
     """
     try:
         content = yaml.safe_load(file.read_text("utf-8"))
@@ -118,16 +119,18 @@ def read_sample(file: Path) -> Sample:
         )
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
         raise VerifyError(
-            f"Read the sample request {file}", str(error), "README.md tells what is in such a file."
+            f"Read the sample request {file}",
+            str(error),
+            "docs/verify.md of bentoship describes the format of this file.",
         ) from error
 
 
 def _body(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], bytes | None]:
-    """Return the headers of a request's body, and the body; None for none. Raises OSError and ValueError."""
+    """Return the headers for a request's body, and the body or None. Raises OSError and ValueError."""
     form, files = content.get("form") or {}, content.get("files") or {}
     if "json" in content:
         if form or files:
-            raise ValueError("it has json beside form or files; only one can be the body")
+            raise ValueError("it has both json and form or files; only one of them can be the body")
         return {"Content-Type": "application/json"}, json.dumps(content["json"]).encode()
     if not form and not files:
         return {}, None
@@ -140,7 +143,7 @@ def _body(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], byt
 
 
 def holds(answer: Any, expected: Any) -> bool:
-    """Return whether all that is expected is in an answer; numbers may differ by a thousandth, as processors do."""
+    """Return whether an answer contains what is expected; floats may differ by 0.001, as between processors."""
     if isinstance(expected, dict):
         return isinstance(answer, dict) and all(
             holds(answer.get(str(key), _NOTHING), value) for key, value in expected.items()
@@ -153,7 +156,7 @@ def holds(answer: Any, expected: Any) -> bool:
 
 
 def shown(content: Any) -> str:
-    """Return a content on one line, not too long."""
+    """Return a content on one line of at most 300 characters."""
     text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
     text = " ".join(text.split())
     return text if len(text) <= 300 else f"{text[:300]}…"

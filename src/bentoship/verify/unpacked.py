@@ -1,4 +1,4 @@
-"""An image's files in a folder of this machine, made ready to be started without an engine."""
+"""An image unpacked into a folder of this machine, ready to be started without an engine."""
 
 import shutil
 import tarfile
@@ -21,12 +21,12 @@ from bentoship.system.rootfs import resolve
 from bentoship.verify.runner import RemoteImage
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
-"""The devices of /dev that programs take for granted."""
+"""The devices in /dev that programs rely on."""
 
 
 @dataclass(frozen=True)
 class User:
-    """Whom a container's program runs as."""
+    """The user as which a container's program runs."""
 
     uid: int
     gid: int
@@ -35,14 +35,14 @@ class User:
 
 @dataclass(frozen=True)
 class System:
-    """An image that is unpacked.
+    """An unpacked image.
 
     Args:
-        root: the folder that stands for /.
+        root: the folder that is its root directory.
         command: the program and its arguments.
-        env: its whole environment.
-        folder: where it is started.
-        user: whom it runs as.
+        env: the program's whole environment.
+        folder: the program's working directory.
+        user: the user as which the program runs.
     """
 
     root: Path
@@ -54,7 +54,7 @@ class System:
 
 @contextmanager
 def unpacked(image: RemoteImage) -> Iterator[System]:
-    """Pull and unpack an image for as long as the block lasts.
+    """Pull and unpack an image into a folder that is removed after the block.
 
     Raises:
         StoreError: it cannot be pulled, or is damaged.
@@ -80,15 +80,15 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
 
 
 def _unpack(image: RemoteImage, layout: LayoutStore, root: Path) -> dict[str, Any]:
-    """Pull and unpack an image below a folder. Returns: what the image's configuration says of its containers."""
+    """Pull and unpack an image into a folder. Returns: the `config` object of the image's configuration."""
     doing = f"Unpack {image.reference}"
     try:
         copy(image.store, layout, image.root)
         pulled = read_image(layout, image.root)
         for layer in pulled.layers:
             if layer.descriptor.media_type not in LAYER_TYPES:
-                why = f"a layer is of the type {layer.descriptor.media_type}"
-                raise NotVerifiedError(doing, why, "An engine can unpack it.")
+                why = f"a layer has the unsupported type {layer.descriptor.media_type}"
+                raise NotVerifiedError(doing, why, "Install Docker or podman, which can unpack it.")
         unpack(pulled.layers, layout, root)
         return pulled.settings
     except (EOFError, tarfile.TarError, zlib.error) as error:
@@ -96,7 +96,7 @@ def _unpack(image: RemoteImage, layout: LayoutStore, root: Path) -> dict[str, An
 
 
 def _user(root: Path, named: str) -> User:
-    """Return the user that an image names by NAME or ID, perhaps with :GROUP, as its /etc/passwd knows it."""
+    """Return the user that an image names as NAME or ID, with an optional :GROUP, looked up in its /etc/passwd."""
     name, _, group = named.partition(":")
     lines = _table(root, "passwd")
     entry = next((line for line in lines if name in (line[0], line[2])), None) if name else None

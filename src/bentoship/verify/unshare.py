@@ -1,4 +1,4 @@
-"""An image's files, started without an engine by unshare (Linux): in namespaces, or with another / by root."""
+"""Running an image without an engine, with unshare (Linux): in namespaces, or as root in a chroot."""
 
 import os
 import shutil
@@ -15,11 +15,11 @@ from bentoship.verify.runner import RemoteImage
 from bentoship.verify.unpacked import DEVICES, System, unpacked
 
 _NEW = ("--mount", "--pid", "--fork", "--kill-child")
-"""The new namespaces that unshare makes; all of them are gone with the program that it starts."""
+"""The options for new namespaces, which end with the program that unshare starts."""
 
 _NEW_WITH_USERS = ("--user", "--map-root-user", *_NEW)
 
-# Where /proc has been covered in part, as in containers, the kernel refuses a new one: then ours is better than none.
+# Where parts of /proc are masked, as in containers, the kernel refuses to mount a new one: then ours has to do.
 _MOUNT = """\
 set -eu
 root=$1; shift
@@ -36,49 +36,49 @@ exec "$@"
 
 
 class NamespaceRunner:
-    """Starts an image with users, mounts and processes of its own; the network is this machine's."""
+    """A runner with namespaces for users, mounts and processes; the network is this machine's."""
 
     name = "a namespace"
 
     def obstacle(self) -> str | None:
-        """Return why namespaces cannot be had; None when they can."""
+        """Return why namespaces cannot be used; None when they can."""
         if not sys.platform.startswith("linux"):
-            return "namespaces are Linux's"
+            return "namespaces need Linux"
         if missing := [name for name in ("unshare", "mount", "sh") if not _which(name)]:
-            return f"{', '.join(missing)} is missing for a namespace"
-        # The whole of it: each part may be forbidden by itself.
+            return f"a namespace needs {', '.join(missing)}, which this machine lacks"
+        # A test of everything that is needed: each part may be forbidden separately.
         probe = 'mount -t tmpfs tmpfs /sys && exec "$0" --map-user=1 --map-group=1 --root=/ /bin/sh -c :'
         command = [_which("unshare"), *_NEW_WITH_USERS, _which("sh"), "-c", probe, _which("unshare")]
         done = process.run(command, env=process.environment(), check=False)
-        return f"no namespace can be made: {done.last_lines}" if done.code else None
+        return f"namespaces cannot be created: {done.last_lines}" if done.code else None
 
     @contextmanager
     def run(self, image: RemoteImage) -> Iterator[HostProcess]:
         """Pull, unpack and start an image. Raises StoreError, ProcessError or NotVerifiedError."""
         with unpacked(image) as system:
-            # The files belong to the one user that there is, and so does the service.
+            # The files belong to the namespace's only user, as which the service runs.
             user = (f"--map-user={system.user.uid}", f"--map-group={system.user.gid}")
             with _started(system, [_which("unshare"), *_NEW_WITH_USERS, *_mounting(system.root)], user) as service:
                 yield service
 
 
 class ChrootRunner:
-    """Starts an image as its own user, with files of its own, and with mounts and processes where root may have them.
+    """A runner with a chroot and the image's own user, and with namespaces for mounts and processes where permitted.
 
-    It is for where users cannot have namespaces, and for containers.
+    It is for machines without user namespaces, and for containers.
     """
 
     name = "a chroot"
 
     def obstacle(self) -> str | None:
-        """Return why / cannot be changed; None when it can."""
+        """Return why chroot cannot be used; None when it can."""
         if not sys.platform.startswith("linux"):
-            return "a chroot of Linux's needs Linux"
+            return "a chroot needs Linux"
         if os.geteuid() != 0:
-            return "only root may chroot"
+            return "only root may use chroot"
         if not _which("unshare"):
-            return "unshare is missing for a chroot"
-        # Without a namespace to make, it is but the program that changes / and the user.
+            return "a chroot needs unshare, which this machine lacks"
+        # Without options for namespaces, unshare only changes the root directory and the user.
         command = [_which("unshare"), "--root=/", "/bin/sh", "-c", ":"]
         done = process.run(command, env=process.environment(), check=False)
         return f"chroot is forbidden: {done.last_lines}" if done.code else None
@@ -91,7 +91,7 @@ class ChrootRunner:
             if not mounts:
                 _make_devices(system.root)
             _give_home(system)
-            # On the way to its files a user has to get through folders that may be root's alone.
+            # The user has to reach its files through a folder that may be accessible to root only.
             system.root.parent.chmod(0o711)
             user = (f"--setuid={system.user.uid}", f"--setgid={system.user.gid}")
             new = [_which("unshare"), *_NEW, *_mounting(system.root)] if mounts else []
@@ -106,13 +106,13 @@ class ChrootRunner:
 def _started(
     system: System, new: Sequence[str | Path], user: Sequence[str], *, namespaced: bool = True
 ) -> Iterator[HostProcess]:
-    """Start an image's own command for as long as the block lasts, listening on loopback alone.
+    """Run an image's own command during the block, listening on loopback only.
 
     Args:
         system: the image's files.
-        new: the command that makes namespaces and mounts, and goes on with the command that follows it.
-        user: what has unshare change to the image's user.
-        namespaced: whether there is a new namespace of processes.
+        new: a command that creates namespaces and mounts, then runs the command that follows it.
+        user: the options with which unshare changes to the image's user.
+        namespaced: whether there is a new process namespace.
     """
     port = free_port()
     env = {**system.env, "PORT": str(port), "BENTOML_HOST": "127.0.0.1"}
@@ -126,25 +126,25 @@ def _started(
 
 
 def _mounting(root: Path) -> list[str | Path]:
-    """Return the command that mounts what a container has, and goes on with the command that follows it."""
+    """Return a command that mounts what a container has, then runs the command that follows it."""
     for device in DEVICES:
         (root / "dev" / device).touch()
     return [_which("sh"), "-c", _MOUNT, "sh", root, *DEVICES, "--"]
 
 
 def _which(name: str) -> str:
-    """Return the path of one of the system's programs, which may not be on PATH; empty when it is missing."""
+    """Return the path of a system program, which may not be on PATH; empty when it is missing."""
     return shutil.which(name, path=f"{process.environment().get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin") or ""
 
 
 def _may_mount() -> bool:
-    """Return whether root may do what root may do, as is not so in containers."""
+    """Return whether root may mount, which it may not in most containers."""
     probe = [_which("unshare"), *_NEW, _which("sh"), "-c", "mount -t tmpfs tmpfs /sys"]
     return process.run(probe, env=process.environment(), check=False).code == 0
 
 
 def _make_devices(root: Path) -> None:
-    """Make devices, where they may be made; for all but /dev/null there are ways without."""
+    """Create device files where permitted, else empty files; programs can do without all but /dev/null."""
     for name in DEVICES:
         path = root / "dev" / name
         try:
@@ -156,7 +156,7 @@ def _make_devices(root: Path) -> None:
 
 
 def _give_home(system: System) -> None:
-    """Give the user its home, as in the image; unpacking has kept no owners."""
+    """Make the user the owner of its home, as in the image; unpacking does not keep owners."""
     home = resolve(system.root, system.user.home)
     if system.user.uid == 0 or home == system.root:
         return

@@ -146,7 +146,7 @@ def test_a_damaged_layer_of_one_of_several_images_is_made_again(
     for copy in (layers.blob(source.descriptor), layout.path(source.descriptor)):
         copy.unlink()
         copy.write_bytes(bytes(source.descriptor.size))
-    with pytest.raises(StoreError, match="run it again"):
+    with pytest.raises(StoreError, match="run the same command again"):
         backend.push(image, [REPOSITORY.with_tag("latest")], _Silent())
     assert backend.push(backend.containerize(bento), [REPOSITORY.with_tag("latest")], _Silent()).digest == image.digest
 
@@ -174,7 +174,7 @@ def test_a_damaged_layer_is_never_sent_and_made_again(
     for copy in (layers.blob(source.descriptor), layout.path(source.descriptor)):
         copy.write_bytes(content)
     references = [REPOSITORY.with_tag("latest")]
-    with pytest.raises(StoreError, match="run it again"):
+    with pytest.raises(StoreError, match="run the same command again"):
         backend.push(image, references, _Silent())
     assert not target.exists(source.descriptor)
     again = backend.containerize(bento)
@@ -220,7 +220,7 @@ def test_a_model_that_cannot_be_compressed_is_sent_from_where_it_lies(
     before = weights.stat()
     weights.write_bytes(os.urandom(3_000_000))
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(StoreError, match="run it again"):
+    with pytest.raises(StoreError, match="run the same command again"):
         backend.push(image, references, _Silent())
     assert not target.exists(model.descriptor)
     again = backend.containerize(bento)

@@ -188,9 +188,9 @@ def test_a_base_differs_by_its_packages(bento: Bento, cache: LayerCache, store: 
     assert change == why.Change("libc6", why.Thing(version="2.36-9"), why.Thing(version="2.36-10"))
     other = {"image": "docker.io/library/python", "digest": f"sha256:{'ab' * 32}"}
     (difference,) = told(planned(bento, base, (), other), before, store)
-    assert difference.note == "was made of Debian's packages, is docker.io/library/python@sha256:abababababab…"
+    assert difference.note == "was assembled from Debian's packages, is docker.io/library/python@sha256:abababababab…"
     (difference,) = told(planned(bento, base, (), {}), before, store)
-    assert "was made of Debian's packages" in difference.note
+    assert "was assembled from Debian's packages" in difference.note
 
 
 def test_a_model_differs_by_the_files_in_the_store(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:
@@ -199,7 +199,7 @@ def test_a_model_differs_by_the_files_in_the_store(bento: Bento, cache: LayerCac
     now = planned(bento, (Estimate("model stars:v2", "model", 10),))
     changed, removed = told(now, before, store)
     assert (changed.title, words(changed)) == ("model stars:v2", [("changed", "weights.bin", 10)])
-    assert (removed.title, removed.note) == ("model old:v1", "is not packed any more")
+    assert (removed.title, removed.note) == ("model old:v1", "is no longer packed")
 
 
 def test_a_model_without_its_former_version_is_told(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:
@@ -208,7 +208,7 @@ def test_a_model_without_its_former_version_is_told(bento: Bento, cache: LayerCa
     (added,) = told(now, publish(store, image(cache, {})), store)
     assert words(added) == [("added", "weights.bin", 10), ("added", "sub/same.txt", 4)]
     (deleted,) = told(now, publish(store, image(cache, {"model stars:v0": {"a": b"1"}})), store)
-    assert (deleted.changes, deleted.note) == ((), "was v0, which is not in the model store any more")
+    assert (deleted.changes, deleted.note) == ((), "was v0, which is no longer in the model store")
 
 
 def test_settings_are_compared_and_not_shown(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:
@@ -251,5 +251,5 @@ def test_each_platform_has_its_reasons_and_all_have_some(bento: Bento, cache: La
 def test_an_image_by_somebody_else_is_not_understood(cache: LayerCache, store: LayoutStore) -> None:
     """One that Docker has built has no titles and no labels; it is no fault."""
     other = image_of([], {"Env": []}, "linux/amd64", {})
-    with pytest.raises(StoreError, match="not put together from layers"):
+    with pytest.raises(StoreError, match="was not assembled by bentoship"):
         publish(store, other)

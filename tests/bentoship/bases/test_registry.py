@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -199,8 +200,7 @@ def test_pinned_base_is_asked_for_once(repository: ImageReference, tmp_path: Pat
     told = Told()
     first = pull(image, tmp_path, reporter=told)
     assert told.said == [f"on the base {image} for linux/amd64"]
-    name = f"{image} for linux/amd64"
-    assert told.titles == [f"looking up {image}", f"pulling {name}", f"unpacking {name}"]
+    assert told.titles == [f"looking up {image}", f"pulling {image}", f"unpacking {image} for linux/amd64"]
     pulled = told.tasks[1]
     assert pulled.done == pulled.total
     assert pulled.done > sum(layer.size for layer in first.layers)
@@ -275,6 +275,25 @@ def test_layer_with_another_content_is_refused(repository: ImageReference, tmp_p
     with pytest.raises(BaseImageError, match="its content is sha256:"):
         pull(repository.with_tag("1"), tmp_path)
     assert list((tmp_path / "bases").glob("images-*")) == []
+
+
+@pytest.mark.parametrize("layer_type", [LAYER_GZIP, LAYER_TAR])
+def test_what_was_damaged_is_pulled_again(repository: ImageReference, tmp_path: Path, layer_type: str) -> None:
+    """Documents and layers that have their size and another content, which unpacking or their digests tell."""
+    amd = push(repository, SYSTEM, layer_type=layer_type)
+    push_index(repository, INDEX, "1", amd64=amd)
+    first = pull(repository.with_tag("1"), tmp_path)
+    shutil.rmtree(first.rootfs)
+    blobs = list((tmp_path / "layers" / "blobs" / "sha256").iterdir())
+    assert len(blobs) == 4
+    for blob in blobs:
+        content = bytearray(blob.read_bytes())
+        content[len(content) // 2] ^= 1
+        blob.write_bytes(content)
+    again = pull(repository.with_tag("1"), tmp_path)
+    assert again.layers == first.layers
+    assert (again.rootfs / "bin" / "bash").read_bytes() == b"bash"
+    assert all(hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name for blob in blobs)
 
 
 def test_image_that_is_none_is_refused(repository: ImageReference, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from bentoship import bento
 from bentoship.bento.content import image_files
 from bentoship.errors import BentoError
-from tests.support.bento import append, edit, make_project, save_model
+from tests.support.bento import append, edit, lay, make_project, save_model
 from tests.support.site import ROOT
 from tests.support.wheels import make_source
 
@@ -315,6 +316,46 @@ def test_secrets_and_caches_are_never_packed(tmp_path: Path) -> None:
     assert bento.up_to_date(project)
 
 
+def test_what_belongs_to_the_publisher_is_never_packed(tmp_path: Path) -> None:
+    """Whether it is there or not, and whatever is in it, the Bento is the same, and up to date."""
+    project = make_project(tmp_path / "project")
+    edit(project.bentofile, "include:\n  - service.py\n  - data/\n", "")
+    for text in ("from invoke import task", "import bentoship.tasks"):
+        for name in ("tasks.py", ".env", ".env.example", ".envrc", "data/.env.test", ".bentoship/image/blob"):
+            (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            append(project.folder / name, text)
+        built = bento.build(project)
+        assert built.fresh is (text == "from invoke import task")
+    assert not [path for path in built.path.rglob("*") if path.name.startswith((".env", "tasks", ".bentoship"))]
+    bare = make_project(tmp_path / "bare" / "project")
+    edit(bare.bentofile, "include:\n  - service.py\n  - data/\n", "")
+    assert bento.build(bare).version == built.version
+
+
+def test_a_projects_readme_is_its_own(tmp_path: Path) -> None:
+    """Without a description it is the Bento's, as it is; a change of it is a change of the Bento."""
+    project = make_project(tmp_path / "project")
+    for text in (b"# Echo: an app\n\n    tasks:building\n", b"bentoship\r\n"):
+        (project.folder / "README.md").write_bytes(text)
+        built = bento.build(project)
+        assert built.fresh
+        packed = image_files(built.path)["README.md"]
+        assert (packed, (built.path / "README.md").read_bytes()) == (text, text)
+        assert not (built.path / "src" / "README.md").exists()
+
+
+def test_models_of_a_parent_come_with_the_project(tmp_path: Path) -> None:
+    """Those of the nearest model/ that has any, up to the Git root."""
+    project = make_project(tmp_path / "root" / "echo")
+    (tmp_path / "root" / ".git").mkdir()
+    lay(
+        tmp_path, "model/above.bentomodel", "root/model/b.bentomodel", "root/model/a.bentomodel", "root/echo/model/x.py"
+    )
+    assert [path.name for path in project.exported_models] == ["a.bentomodel", "b.bentomodel"]
+    lay(project.folder, "model/own.bentomodel")
+    assert project.exported_models == [project.folder / "model" / "own.bentomodel"]
+
+
 def test_a_name_that_is_no_text_is_packed(tmp_path: Path) -> None:
     """File names are bytes; they need not be UTF-8."""
     project = make_project(tmp_path / "project")
@@ -341,3 +382,17 @@ def test_what_else_is_in_the_store_does_not_matter(tmp_path: Path) -> None:
     assert built.fresh
     assert (project.store / "echo" / "latest").read_text("utf-8") == built.version
     assert sorted(path for path in project.store.glob("*/*") if path.is_dir()) == sorted([*broken, built.path])
+
+
+def test_an_archive_that_is_no_exported_model_is_named(tmp_path: Path) -> None:
+    """One that is damaged, and one without the file that tells which model it is; nothing after it is left out."""
+    project = make_project(tmp_path / "project")
+    archive = project.folder / "model" / "broken.bentomodel"
+    archive.parent.mkdir()
+    archive.write_bytes(b"no archive")
+    with pytest.raises(BentoError, match=r"broken\.bentomodel is no exported model \(file could not be opened"):
+        bento.build(project)
+    with tarfile.open(archive, "w:gz") as members:
+        members.add(project.folder / "more.txt", "more.txt")
+    with pytest.raises(BentoError, match=r"broken\.bentomodel is no exported model \(it has no model\.yaml\)"):
+        bento.build(project)

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from bentoship.bento.content import retitle
-from bentoship.bento.inputs import NEVER_PACKED, packed_files, read_bentofile
+from bentoship.bento.inputs import read_bentofile
+from bentoship.bento.packing import NEVER_PACKED, select
 from tests.support.bento import append, edit, make_project, save_model
 from tests.support.site import ROOT
 
@@ -124,6 +125,21 @@ result = image.run("true").python_requirements, image.post_commands
     assert result == [f"{requirements}bentoml==1.4.39\n", ["true"]]
 
 
+@pytest.mark.parametrize("hook", [False, True])
+def test_bentoml_asks_its_path_spec_what_to_pack(tmp_path: Path, hook: bool) -> None:
+    """Of a file beside the service and of one in a folder; with the hook, those that are named are left out."""
+    project = make_project(tmp_path / "project")
+    (tmp_path / "scratch").mkdir()
+    call = "adapter.leave_out({'service.py', 'data/words.txt'})" if hook else ""
+    options = json.dumps(read_bentofile(project.bentofile))
+    path, _ = run_python(f"{call}\n{BUILD}", project.bentoml_home, options, project.folder, tmp_path / "scratch")
+    files = {file.relative_to(path).as_posix() for file in Path(path, "src").rglob("*") if file.is_file()}
+    rest = {"src/bentofile.yaml", "src/data/other.txt"}
+    assert files == (rest if hook else {*rest, "src/service.py", "src/data/words.txt"})
+    text = Path(path, "src", "bentofile.yaml").read_text("utf-8")
+    assert yaml.safe_load(text)["exclude"] == ["data/secret.txt"]
+
+
 def test_bentoml_itself_builds_in_the_users_store(tmp_path: Path) -> None:
     """Where it stumbles over a Bento that it cannot read."""
     project = make_project(tmp_path / "project")
@@ -171,8 +187,8 @@ except bentoml.exceptions.BentoMLException as error:
 def test_bentoml_packs_the_files_that_are_expected(built: Built) -> None:
     """Those that decide whether a Bento is up to date, and the bentofile itself, all below src/; links stay links."""
     files = {path.relative_to(built.path / "src").as_posix() for path in (built.path / "src").rglob("*")}
-    expected = packed_files(built.project, read_bentofile(built.project / "bentofile.yaml"))
-    assert files == {"bentofile.yaml", "data", *(path.relative_to(built.project).as_posix() for path in expected)}
+    expected = select(built.project, read_bentofile(built.project / "bentofile.yaml")).packed
+    assert files == {"bentofile.yaml", "data", *expected}
     assert {"data/words.txt", "service.py"} < files
     assert not files & {".env", "data/other.txt", "data/secret.txt"}
     assert (built.path / "src" / "data" / "link.txt").is_symlink()

@@ -7,17 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.bento.inputs import input_key, packed_files, wanted_base
+from bentoship.bento.inputs import input_key, wanted_base
+from tests.support.bento import lay
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def lay(folder: Path, *names: str) -> Path:
-    """Files with their own names in them."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(name, "utf-8")
-    return folder
 
 
 @pytest.mark.parametrize(
@@ -33,28 +26,6 @@ def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, base: tuple[str,
     """Its image and its Python; the Python that runs where it does not say."""
     (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
     assert wanted_base(tmp_path / "bentofile.yaml") == base
-
-
-@pytest.mark.parametrize(
-    ("options", "ignore", "packed"),
-    [
-        ({}, "", {"a.py", "sub/b.py", "sub/c.txt"}),
-        ({"include": ["*.py"]}, "", {"a.py", "sub/b.py"}),
-        ({"include": ["sub/"]}, "", {"sub/b.py", "sub/c.txt"}),
-        ({"include": ["*.py"], "exclude": ["sub/"]}, "", {"a.py"}),
-        ({"include": ["*.py", "*.txt"]}, "*.txt\n", {"a.py", "sub/b.py"}),
-        ({"include": ["/a.py"]}, "", {"a.py"}),
-    ],
-)
-def test_the_files_are_those_that_bentoml_packs(
-    tmp_path: Path, options: dict[str, list[str]], ignore: str, packed: set[str]
-) -> None:
-    """include, exclude and .bentoignore mean what they mean to BentoML; secrets and caches never count."""
-    lay(tmp_path, "a.py", "sub/b.py", "sub/c.txt", ".env", ".git/HEAD", ".venv/x.py", "sub/__pycache__/b.py")
-    if ignore:
-        (tmp_path / "sub" / ".bentoignore").write_text(ignore, "utf-8")
-        options = {**options, "exclude": [".bentoignore"]}
-    assert {path.relative_to(tmp_path).as_posix() for path in packed_files(tmp_path, options)} == packed
 
 
 def key(folder: Path, platform: str = "linux/amd64") -> str:
@@ -88,6 +59,21 @@ def test_other_files_and_places_do_not(project: Path, tmp_path_factory: pytest.T
     assert key(project) == before
     moved = project.rename(tmp_path_factory.mktemp("moved") / "project")
     assert key(moved) == before
+
+
+def test_the_publishers_files_do_not(project: Path) -> None:
+    """Whether a tasks.py or another .env is there, and what is in it, builds nothing."""
+    (project / "bentofile.yaml").write_text("service: a:A\ninclude: ['*.py', '.env*']\n", "utf-8")
+    before = key(project)
+    for text in ("from invoke import task\n", "import bentoship.tasks\n"):
+        for name in ("tasks.py", ".envrc", ".env.example", ".bentoship/state"):
+            (project / name).parent.mkdir(exist_ok=True)
+            (project / name).write_text(text, "utf-8")
+        assert key(project) == before
+    (project / "a.py").write_text("def late():\n    import tasks\n", "utf-8")
+    imported = key(project)
+    (project / "tasks.py").write_text("import invoke\n", "utf-8")
+    assert key(project) != imported
 
 
 def test_a_link_counts_with_what_it_leads_to(project: Path) -> None:

@@ -80,6 +80,25 @@ def test_a_module_of_a_src_layout_is_found_in_the_bento(tmp_path: Path) -> None:
     assert "SIZE + 1" in (revised.path / "src" / "helper.py").read_text("utf-8")
 
 
+def test_a_function_that_begins_to_import_tasks_takes_them_along(tmp_path: Path) -> None:
+    """A tasks.py for invoke is packed as long as any function imports it, and is an input as long."""
+    project = exact_project(tmp_path / "project")
+    edit(project.bentofile, "  - helper.py\n", "  - tasks.py\n  - helper.py\n")
+    (project.folder / "tasks.py").write_text("import invoke\n", "utf-8")
+    before = bento.build(project)
+    assert not (before.path / "src" / "tasks.py").exists()
+    edit(project.folder / "helper.py", "return SIZE", "import tasks; return SIZE")
+    for line in ("x = 1", "x = 2"):
+        append(project.folder / "tasks.py", line)
+        built = bento.build(project)
+        assert built.fresh
+        assert (built.path / "src" / "tasks.py").read_bytes() == (project.folder / "tasks.py").read_bytes()
+    edit(project.folder / "helper.py", "import tasks; return SIZE", "return SIZE")
+    assert bento.build(project).version == before.version
+    append(project.folder / "tasks.py", "x = 3")
+    assert bento.up_to_date(project)
+
+
 DECIDING: dict[str, Callable[[Path], object]] = {
     "what its import runs": lambda p: edit(p / "helper.py", "SIZE = 3", "SIZE = 4"),
     "a signature": lambda p: edit(p / "service.py", "text: str", "text: bytes"),

@@ -29,7 +29,7 @@ def examine(site: Site, code: int, **settings: str) -> dict[str, dict[str, Any]]
     done = site.invoke("doctor", "--json", **settings)
     assert done.returncode == code, done.stdout + done.stderr
     told = json.loads(done.stdout)
-    assert told["publish_could_work"] is (code == 0)
+    assert told["ready_to_publish"] is (code == 0)
     return {finding["subject"]: finding for finding in told["findings"]}
 
 
@@ -63,7 +63,7 @@ def test_what_was_found_in_full(name: str, capsys: pytest.CaptureFixture[str]) -
     findings = [
         Finding("settings", "ok", "REGISTRY=local, BACKEND=direct"),
         Finding("docker", "missing", "no engine at unix:///none.sock", "Start it.\nOr set DOCKER_HOST."),
-        Finding("registry", "problem", "port 5000 is taken by another program", "Set a free port.", stops_publish=True),
+        Finding("registry", "problem", "port 5000 is in use by a program", "Set a free port.", stops_publish=True),
     ]
     assert not show(findings, as_json=name.endswith("json"))
     assert capsys.readouterr().out == golden(name)
@@ -103,7 +103,7 @@ def test_the_cache_is_told_with_its_limit(site: Site, limit: str, expected: str)
     (blobs / "held").write_bytes(bytes(500))
     (site.folder / "image").hardlink_to(blobs / "held")
     found = examine(site, code=0, CACHE_LIMIT=limit)["cache"]
-    assert (found["state"], found["text"]) == ("ok", f"1.5 kB of layers beside the projects' images, {expected}")
+    assert (found["state"], found["text"]) == ("ok", f"1.5 kB of layers besides the projects' images, {expected}")
 
 
 def test_all_mistakes_in_settings_are_found(site: Site) -> None:
@@ -146,7 +146,7 @@ def test_a_taken_port_is_found(site: Site) -> None:
         other.listen()
         port = other.getsockname()[1]
         registry = examine(site, code=1, LOCAL_REGISTRY_PORT=str(port))["registry"]
-    assert f"port {port} is taken" in registry["text"]
+    assert f"port {port} is in use" in registry["text"]
     assert "LOCAL_REGISTRY_PORT" in registry["hint"]
 
 
@@ -169,4 +169,4 @@ def test_a_silent_registry_does_not_hold_it_up(site: Site) -> None:
         silent.listen()
         port = silent.getsockname()[1]
         found = examine(site, code=0, REGISTRY=f"127.0.0.1:{port}/team")
-    assert "no answer within" in found["registry"]["text"]
+    assert "no response within" in found["registry"]["text"]

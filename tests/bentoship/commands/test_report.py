@@ -11,10 +11,11 @@ import pytest
 from bentoship.assembly.diff import Change, Difference, Thing
 from bentoship.assembly.plan import PlannedLayer, PushPlan, Unplanned
 from bentoship.bento import Bento
-from bentoship.commands.report import Plan, Reasons, document, tell
+from bentoship.commands.report import document, tell
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.layer import Estimate
 from bentoship.image.reference import ImageReference
+from bentoship.publishing.planning import Plan, Reasons
 from tests.support.golden import as_document, golden
 
 AMD, ARM = "linux/amd64", "linux/arm64"

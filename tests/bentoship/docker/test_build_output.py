@@ -81,7 +81,7 @@ def read(text: str, file: Path) -> tuple[BuildOutput, EngineError, list[str]]:
             "Build echo:1 with BentoML and Docker on localhost:1/none:such",
             "Get http://localhost:1/v2/: refused",
         ),
-        ("", "Build echo:1 with BentoML and Docker", "it said nothing"),
+        ("", "Build echo:1 with BentoML and Docker", "there was no output"),
     ],
     ids=["BuildKit", "the classic builder", "BentoML", "BuildKit's base", "the classic builder's base", "nothing"],
 )
@@ -89,14 +89,14 @@ def test_the_last_words_say_why_a_build_failed(text: str, doing: str, why: str, 
     """Of the step that failed alone, in the words of whoever ended it; all of it is in the file."""
     _, error, _ = read(text, tmp_path / "log")
     assert (error.doing, error.why) == (doing, why)
-    assert error.hint.endswith(f"All of its output: {tmp_path / 'log'}")
+    assert error.hint.endswith(f"See its output: {tmp_path / 'log'}")
     assert ("docker.base_image" in error.hint) == (" on " in doing)
 
 
 def test_what_is_to_be_done_depends_on_why(tmp_path: Path) -> None:
-    """An engine that is gone is started again; on one that is full something is removed."""
+    """An engine that has stopped is started again; on one that is full something is removed."""
     _, lost, _ = read("Cannot connect to the Docker daemon at unix:///docker.sock.", tmp_path / "log")
-    assert lost.hint.startswith("The engine at unix:///docker.sock is gone")
+    assert lost.hint.startswith("The engine at unix:///docker.sock has stopped")
     _, full, _ = read("write /layer: No space left on device", tmp_path / "log")
     assert "docker system prune" in full.hint
 

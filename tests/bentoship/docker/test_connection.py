@@ -86,8 +86,8 @@ def test_an_engine_of_the_user_s_own_is_found(rootless: str) -> None:
     ("settings", "message"),
     [
         ({"DOCKER_CONTEXT": "nowhere"}, "there is no context nowhere"),
-        ({"DOCKER_HOST": "unix:///nowhere.sock"}, "nothing answers at unix:///nowhere.sock"),
-        ({"DOCKER_HOST": "tcp://127.0.0.1:1"}, "nothing answers at tcp://127.0.0.1:1"),
+        ({"DOCKER_HOST": "unix:///nowhere.sock"}, "nothing listens at unix:///nowhere.sock"),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:1"}, "nothing listens at tcp://127.0.0.1:1"),
         ({"DOCKER_HOST": "tcp://nowhere.invalid:1"}, "tcp://nowhere.invalid:1 cannot be reached"),
         ({"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_CERT_PATH": "/nowhere"}, "certificate"),
         ({"DOCKER_HOST": "nonsense"}, "nonsense"),

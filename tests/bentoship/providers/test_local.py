@@ -122,14 +122,14 @@ def test_its_settings_are_ours_alone(cache: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_given_port_that_is_taken_is_told(cache: Path, taken: int) -> None:
     """With the port and the setting that changes it."""
-    with pytest.raises(RegistryError, match=f"port {taken} is taken by another program") as caught:
+    with pytest.raises(RegistryError, match=f"port {taken} is in use by another program") as caught:
         LocalRegistry(cache, taken).start()
     assert "LOCAL_REGISTRY_PORT" in caught.value.hint
 
 
 def test_somebody_elses_registry_is_not_taken_for_ours(cache: Path, registry: registries.Registry) -> None:
     """Even though it answers as one."""
-    with pytest.raises(RegistryError, match=f"port {registry.port} is taken by another registry"):
+    with pytest.raises(RegistryError, match=f"port {registry.port} is in use by another registry"):
         LocalRegistry(cache, registry.port).start()
 
 
@@ -173,7 +173,7 @@ def test_it_moves_when_its_port_was_taken_meanwhile(cache: Path, taken: int) -> 
     registry = LocalRegistry(cache)
     line = registry.create_registry()
     assert registry.running() not in (None, taken)
-    assert f"Port {taken} is taken" in line
+    assert f"Port {taken} is in use" in line
     assert str(registry.running()) in line
     registry.create_registry()
     assert registry.notice == ""

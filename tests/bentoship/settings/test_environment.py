@@ -45,3 +45,20 @@ def test_a_key_file_is_found_from_the_projects_folder(tmp_path: Path, monkeypatc
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
     environment.export(tmp_path)
     assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == str(tmp_path / "key.json")
+
+
+def test_paths_start_at_the_file_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it lies in a parent; a path from the environment stays as it is."""
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "VERIFY_REQUEST"):
+        monkeypatch.setenv(name, "gone after the test")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("BENTOML_HOME", "from/environment")
+    project = tmp_path / "services" / "echo"
+    project.mkdir(parents=True)
+    (tmp_path / ".git").touch()  # as in a work tree that was added
+    text = "GOOGLE_APPLICATION_CREDENTIALS=key.json\nBENTOML_HOME=stores\nVERIFY_REQUEST=~/verify.yaml\n"
+    (tmp_path / ".env").write_text(text, "utf-8")
+    environment.export(project)
+    assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == str(tmp_path / "key.json")
+    assert os.environ["VERIFY_REQUEST"] == str(Path.home() / "verify.yaml")
+    assert os.environ["BENTOML_HOME"] == "from/environment"

@@ -77,14 +77,61 @@ def test_several_platforms_need_the_direct_backend(tmp_path: Path) -> None:
     assert load(tmp_path, PLATFORMS="linux/arm64", BACKEND="docker").platforms == ("linux/arm64",)
 
 
-def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
-    """In the file it is a mistake; in the environment, which is full of others' names, a warning."""
+def test_a_misspelt_setting_is_a_warning(tmp_path: Path) -> None:
+    """In `.env` as in the environment, since both belong to the user's app as well."""
     (tmp_path / ".env").write_text("IMAGE_TAG=latest\nAWS_PROFILE=mine\n", "utf-8")
-    with pytest.raises(SettingsError, match="IMAGE_TAG is no setting; did you mean IMAGE_TAGS"):
+    found = load(tmp_path, BASE_IMGE="debian", GCP_PROJECT="mine")
+    assert found.warnings == (
+        "Unknown setting BASE_IMGE; did you mean BASE_IMAGE?",
+        "Unknown setting IMAGE_TAG; did you mean IMAGE_TAGS?",
+    )
+
+
+def test_an_app_with_settings_of_its_own_clashes_with_nothing(tmp_path: Path) -> None:
+    """Once BENTOSHIP_BACKEND is set, its own BACKEND is ignored without a word."""
+    names = ("DATABASE_URL", "SECRET_KEY", "PROJECT_ID", "API_ENDPOINT", "PLATFORM", "GCP_PROJECT", "BENTOML_HOST")
+    lines = [*(f"{name}=mine" for name in names), "BACKEND=postgres", "BENTOSHIP_BACKEND=docker"]
+    (tmp_path / ".env").write_text("\n".join(lines), "utf-8")
+    found = load(tmp_path)
+    assert (found.backend, found.warnings) == ("docker", ())
+
+
+def test_a_wrong_value_of_an_apps_own_setting_names_the_way_out(tmp_path: Path) -> None:
+    """Which is the name with the prefix; of a wrong value by that name there is none."""
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, BACKEND="postgres")
+    assert caught.value.mistakes == [
+        "BACKEND is 'postgres', but has to be direct or docker; if it belongs to your app, set BENTOSHIP_BACKEND"
+    ]
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, BENTOSHIP_BACKEND="postgres", BACKEND="docker")
+    assert caught.value.mistakes == ["BENTOSHIP_BACKEND is 'postgres', but has to be direct or docker"]
+
+
+def test_an_apps_own_google_project_has_a_way_out(tmp_path: Path) -> None:
+    """It makes Google the registry unless another one is set."""
+    (tmp_path / ".env").write_text("GCP_PROJECT_ID=my-app-123456\n", "utf-8")
+    with pytest.raises(SettingsError, match="set BENTOSHIP_REGISTRY: to local"):
         load(tmp_path)
-    (tmp_path / ".env").unlink()
-    assert load(tmp_path, BASE_IMGE="debian").warnings == ("BASE_IMGE is no setting; did you mean BASE_IMAGE?",)
-    assert load(tmp_path, GCP_PROJECT="mine", AWS_PROFILE="mine").warnings == ()
+    assert load(tmp_path, BENTOSHIP_REGISTRY="local").registry == "local"
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, REGISTRY="google")
+    assert "your app" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", settings.NAMES)
+def test_every_setting_is_accepted_with_the_prefix(tmp_path: Path, name: str) -> None:
+    """A wrong value is told by the name that it was given by."""
+    wrong = {"VERIFY_REQUEST": "", "GCP_CONTAINER_REGISTRY_DESCRIPTION": ""}.get(name, "No! such value")
+    named = {"REGISTRY": "google"} if name != "REGISTRY" else {}
+    given = {"GCP_PROJECT_ID": "my-project", "GCP_CONTAINER_REGISTRY_NAME": "reg", **named}
+    given["GCP_CONTAINER_REGISTRY_LOCATION"] = "europe-west6"
+    if wrong:
+        with pytest.raises(SettingsError, match=f"BENTOSHIP_{name} is 'No! such value', but"):
+            load(tmp_path, **{**given, f"BENTOSHIP_{name}": wrong})
+    else:
+        found = load(tmp_path, **given, **{name: "theirs", f"BENTOSHIP_{name}": "ours"})
+        assert Path("ours") == (found.verify_request or Path(found.google.description or ""))
 
 
 def test_what_a_backend_does_not_honour_is_told(tmp_path: Path) -> None:
@@ -123,7 +170,7 @@ def test_the_example_names_every_setting(tmp_path: Path) -> None:
     """.env.example and the program know the same settings, and the example loads as it is."""
     text = EXAMPLE.read_text("utf-8")
     named = set(re.findall(r"^# ([A-Z_]+)=", text, re.MULTILINE))
-    assert named == {*settings.KNOWN} - {"BENTOML_HOME"}
+    assert named == {*settings.NAMES, "BENTOSHIP_DEBUG"}
     (tmp_path / ".env").write_text(re.sub(r"(?m)^# (?=[A-Z_]+=)", "", text), "utf-8")
     assert load(tmp_path) == load(tmp_path / "nowhere", HOME=str(tmp_path))
 
@@ -134,6 +181,45 @@ def test_a_line_that_cannot_be_read_is_a_mistake(tmp_path: Path, text: str) -> N
     (tmp_path / ".env").write_text(text, "utf-8")
     with pytest.raises(SettingsError, match=r"NAME=value: line 1"):
         load(tmp_path)
+
+
+def test_no_secret_is_shown(tmp_path: Path) -> None:
+    """Neither of a line that cannot be read, nor of an address, nor of an unknown name."""
+    (tmp_path / ".env").write_text("SECRET_KEY 'hunter2\n", "utf-8")
+    with pytest.raises(SettingsError) as unreadable:
+        load(tmp_path)
+    (tmp_path / ".env").write_text("IMAGE_TAG=hunter2\nREGISTRY=postgres://me:hunter2/@db/x\n", "utf-8")
+    with pytest.raises(SettingsError) as wrong:
+        load(tmp_path)
+    assert "hunter2" not in f"{unreadable.value} {wrong.value}"
+    assert "REGISTRY is 'postgres://…@db/x'" in str(wrong.value)
+    assert "hunter2" not in str(load(tmp_path, REGISTRY="local").warnings)
+
+
+def test_the_nearest_file_is_read_as_a_whole(tmp_path: Path) -> None:
+    """Of a project in a repository: its own, else a parent's; nothing of the one that is farther away."""
+    project = tmp_path / "services" / "echo"
+    project.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".env").write_text("IMAGE_NAME=root\nBASE_IMAGE=debian\nBENTOML_HOME=stores\n", "utf-8")
+    found = load(project)
+    assert (found.image_name, found.bentoml_home) == ("root", tmp_path / "stores")
+    (project / ".env").write_text("IMAGE_NAME=own\n", "utf-8")
+    found = load(project)
+    assert (found.image_name, found.base_image, found.bentoml_home) == ("own", "", Path.home() / "bentoml")
+
+
+def test_a_mistake_names_the_file(tmp_path: Path) -> None:
+    """From the project's folder, so that one in a parent is found."""
+    project = tmp_path / "echo"
+    project.mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".env").write_text("BACKEND=magic\n", "utf-8")
+    with pytest.raises(SettingsError, match=r"Read the settings from \.\./\.env and the environment"):
+        load(project)
+    (tmp_path / ".env").write_text("no setting\n", "utf-8")
+    with pytest.raises(SettingsError, match=r"Read \.\./\.env"):
+        load(project)
 
 
 def test_other_systems_files_are_read(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_what_is_no_registry_is_told() -> None:
     """A web server knows nothing of /v2/."""
     with answering(404, body=b"<html><h1>Not Found</h1></html>") as server:
         error = refused(RegistryStore(ImageReference(server.host, "acme/tool"), push=True))
-    assert "does not answer as a registry" in error.why
+    assert "is not a registry" in error.why
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -61,7 +61,7 @@ def test_troubles_that_pass_are_marked(proxy: Proxy, through: ImageReference, st
             "docker login",
         ),
         ({"status": 413, "body": b"<h1>413 Request Entity Too Large</h1>"}, "Too Large", "raise that limit"),
-        ({"status": 418, "body": b""}, "answered HTTP 418", ""),
+        ({"status": 418, "body": b""}, "responded with HTTP 418", ""),
         ({"status": 400, "body": b"[1]"}, "[1] (HTTP 400 Bad Request)", ""),
     ],
 )

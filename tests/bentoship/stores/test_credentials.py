@@ -192,8 +192,8 @@ def test_a_helper_that_knows_nothing_is_no_failure(home: Home) -> None:
         ("echo 'the keyring is locked'; exit 1", "the keyring is locked"),
         ("echo 'Reauthentication failed.' >&2; exit 1", "Reauthentication failed."),
         ("exit 3", "exit code 3"),
-        ("echo Welcome!", "not what a credential helper answers"),
-        ("echo '{}'", "not what a credential helper answers"),
+        ("echo Welcome!", "not that of a credential helper"),
+        ("echo '{}'", "not that of a credential helper"),
     ],
 )
 def test_a_helper_that_fails_is_told(home: Home, script: str, words: str) -> None:

@@ -190,8 +190,8 @@ def test_processes_do_not_undo_each_other(env: dict[str, str]) -> None:
     ("text", "why"),
     [
         ('{"auths": {"ghcr.io": "secret"', "not the JSON that Docker writes"),
-        ('["secret"]', "the whole is no object"),
-        ('{"credHelpers": ["secret"]}', "credHelpers is no object"),
+        ('["secret"]', "the document is not an object"),
+        ('{"credHelpers": ["secret"]}', "credHelpers is not an object"),
     ],
 )
 def test_what_is_not_understood_is_not_touched(env: dict[str, str], text: str, why: str) -> None:
@@ -200,7 +200,7 @@ def test_what_is_not_understood_is_not_touched(env: dict[str, str], text: str, w
     with pytest.raises(SettingsError, match=why) as raised:
         name_helper(HOST, "gcloud", env=env)
     assert str(file) in str(raised.value)
-    assert raised.value.hint == "Mend or remove it."
+    assert raised.value.hint == "Fix or remove it."
     assert "secret" not in str(raised.value)
     assert [path.name for path in file.parent.iterdir()] == ["config.json"]
     assert file.read_text() == text
@@ -244,7 +244,7 @@ def test_what_may_not_be_written_is_not(env: dict[str, str], which: str) -> None
     )
     path.chmod(0o700)
     assert "SettingsError" in done.stderr
-    assert f"Let your user write {file}" in done.stderr
+    assert f"Make {file}" in done.stderr
     assert (file.read_text(), visible(file.parent)) == ("{}", ["config.json"])
 
 

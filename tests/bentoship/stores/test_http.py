@@ -58,7 +58,7 @@ def test_another_protocol_is_told(greeting: bytes) -> None:
 def test_an_unknown_host_is_told() -> None:
     """As a name without an address."""
     error = refused(RegistryStore(ImageReference("registry.invalid", "acme/tool"), push=True))
-    assert "no address is known for registry.invalid" in error.why
+    assert "the host name registry.invalid cannot be resolved" in error.why
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_cut_connection_is_worth_another_attempt(proxy: Proxy, through: ImageR
     store, content = RegistryStore(through, push=True), noise(30_000_000, 5)
     error = refused(store, content)
     assert error.temporary
-    assert "was cut" in error.why
+    assert "was interrupted" in error.why
     put(store, LAYER_TAR, content)
 
 
@@ -81,7 +81,7 @@ def test_a_download_that_is_cut_is_worth_another_attempt(proxy: Proxy, through: 
     store, content = RegistryStore(through, push=True), noise(2_000_000, 6)
     layer = put(store, LAYER_TAR, content)
     proxy.faults.append(Fault("GET", "/blobs/", cut_received=1_000_000))
-    with store.open(layer) as stream, pytest.raises(RegistryError, match="was cut") as caught:
+    with store.open(layer) as stream, pytest.raises(RegistryError, match="was interrupted") as caught:
         list(iter(lambda: stream.read(1 << 16), b""))
     assert caught.value.temporary
     with store.open(layer) as stream:
@@ -206,13 +206,13 @@ def test_an_exchange_ends_with_all_of_the_answer() -> None:
         assert client.exchange("Ask", "GET", f"http://{server.host}/", {}).data == b"all of it"
     with (
         answering(200, {"Content-Length": "99", "Connection": "close"}, b"a part") as server,
-        pytest.raises(RegistryError, match="was cut") as caught,
+        pytest.raises(RegistryError, match="was interrupted") as caught,
     ):
         client.exchange("Ask", "GET", f"http://{server.host}/", {})
     assert caught.value.temporary
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
-        with pytest.raises(RegistryError, match="stopped answering"):
+        with pytest.raises(RegistryError, match="stopped responding"):
             client.exchange("Ask", "GET", f"http://127.0.0.1:{silent.getsockname()[1]}/", {}, timeout=0.2)
     assert 0.2 <= time.monotonic() - began < 10
 

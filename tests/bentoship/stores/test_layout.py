@@ -255,6 +255,21 @@ def test_prune_spares_what_another_run_has_just_written(layout: LayoutStore) -> 
     assert layout.exists(image)
 
 
+def test_what_is_damaged_is_dropped(layout: LayoutStore) -> None:
+    """Of an image, each part that is not what its digest says; of one whose manifest is damaged, that alone."""
+    image = put_image(layout)
+    root = put_index(layout, image)
+    config, layer, _ = children(read_manifest(layout, image))
+    assert layout.drop_damaged(root) == []
+    layout.path(config).write_bytes(bytes(config.size))
+    layout.path(layer).unlink()
+    assert layout.drop_damaged(root) == [config, layer]
+    assert not layout.exists(config)
+    layout.path(image).write_bytes(bytes(image.size))
+    assert layout.drop_damaged(root) == [image]
+    assert not layout.exists(image)
+
+
 def test_prune_removes_what_a_killed_run_left(layout: LayoutStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unfinished file stays while somebody may be at it, and goes when nobody has written to it for hours."""
     put_image(layout)

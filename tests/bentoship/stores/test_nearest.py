@@ -41,7 +41,7 @@ def test_what_is_far_is_fetched_if_it_is_small(tmp_path: Path) -> None:
     """Else it is told to be missing, as where there is no far store at all."""
     near, far = store(tmp_path / "near"), store(tmp_path / "far", CONTENT)
     assert read(Nearest((near,), far)) == CONTENT
-    with pytest.raises(StoreError, match="not on this machine"):
+    with pytest.raises(StoreError, match="no longer on this machine"):
         read(Nearest((near,), far, most=len(CONTENT) - 1))
-    with pytest.raises(StoreError, match="not on this machine"):
+    with pytest.raises(StoreError, match="no longer on this machine"):
         read(Nearest((near,)))

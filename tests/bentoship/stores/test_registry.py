@@ -73,7 +73,7 @@ def test_a_blob_that_differs_from_its_descriptor_is_refused(store: RegistryStore
 
 def test_a_manifest_that_differs_from_its_descriptor_is_not_sent(store: RegistryStore) -> None:
     """The registry would take it, under another digest."""
-    with pytest.raises(StoreError, match="does not fit"):
+    with pytest.raises(StoreError, match="does not match"):
         store.write(Descriptor.of(MANIFEST, b"{}"), io.BytesIO(b"[]"), lambda count: None)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.system.git import clean_commit
+from bentoship.system.git import clean_commit, nearest
 
 
 @pytest.fixture
@@ -39,3 +39,34 @@ def test_a_repository_without_a_commit_has_none(tmp_path: Path) -> None:
 def test_a_folder_without_git_has_none(tmp_path: Path) -> None:
     """It is no mistake to have no repository."""
     assert clean_commit(tmp_path) is None
+
+
+def test_the_nearest_folder_with_a_match_tells_all(tmp_path: Path) -> None:
+    """The project's own, else its nearest parent's, up to the Git root; never above, and no folder of that name."""
+    project = tmp_path / "root" / "services" / "echo"
+    (project / "model" / "c.bin").mkdir(parents=True)
+    (tmp_path / "root" / ".git").mkdir()
+    for name in ("a.bin", "root/model/b.bin", "root/model/a.bin"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert nearest(project, "model/*.bin") == [tmp_path / "root" / "model" / name for name in ("a.bin", "b.bin")]
+    assert nearest(project, "*.bin") == []
+    (project / "model" / "z.bin").touch()
+    assert nearest(project, "model/*.bin") == [project / "model" / "z.bin"]
+
+
+def test_without_a_repository_a_project_is_alone(tmp_path: Path) -> None:
+    """What lies above it is not known to be the same user's."""
+    (tmp_path / "a.bin").touch()
+    (tmp_path / "project").mkdir()
+    assert nearest(tmp_path / "project", "*.bin") == []
+    assert nearest(tmp_path, "*.bin") == [tmp_path / "a.bin"]
+
+
+def test_a_relative_folder_has_parents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder is one."""
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "a.bin").touch()
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    assert nearest(Path(), "*.bin") == [tmp_path / "a.bin"]

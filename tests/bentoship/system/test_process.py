@@ -133,9 +133,10 @@ def test_output_is_handed_on_as_it_comes() -> None:
     assert time.monotonic() - heard[-1][1] > 0.5
 
 
-def test_a_stream_that_is_broken_off_ends_all_of_it() -> None:
-    """An interrupt leaves nothing of what it started running."""
-    script = "import subprocess; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
+@pytest.mark.parametrize("before", ["", "trap '' TERM; "], ids=["willing", "unwilling"])
+def test_a_stream_that_is_broken_off_ends_all_of_it(before: str) -> None:
+    """An interrupt leaves nothing of what it started running, not even what does not want to end with the rest."""
+    script = f"import subprocess; subprocess.run(['sh', '-c', \"{before}echo $$; exec sleep 60\"])"
     heard: list[int] = []
 
     def stop(line: str) -> None:

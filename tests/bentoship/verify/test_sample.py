@@ -58,13 +58,17 @@ def test_a_mistake_is_told(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_the_usual_file_need_not_be_there(tmp_path: Path) -> None:
-    """One that a setting names has to be."""
+    """It may lie in a parent within the repository. One that a setting names has to be there."""
     assert project_sample(tmp_path, None) is None
     with pytest.raises(VerifyError, match=r"nowhere\.yaml"):
         project_sample(tmp_path, Path("nowhere.yaml"))
     (tmp_path / "model").mkdir()
     write(tmp_path / "model", "path: /x\n")
     assert project_sample(tmp_path, None) == Sample("/x")
+    (tmp_path / "echo").mkdir()
+    assert project_sample(tmp_path / "echo", None) is None
+    (tmp_path / ".git").mkdir()
+    assert project_sample(tmp_path / "echo", None) == Sample("/x")
 
 
 @pytest.mark.parametrize(

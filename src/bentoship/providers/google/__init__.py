@@ -1,4 +1,4 @@
-"""Google Artifact Registry, by Google's REST APIs; no gcloud is needed."""
+"""Google Artifact Registry, through Google's REST APIs; gcloud is not needed."""
 
 from bentoship.providers.google.registry import GoogleRegistry
 

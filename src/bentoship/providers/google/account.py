@@ -1,4 +1,4 @@
-"""As whom Google is asked: by the credentials that Google's own tools would find, in their order."""
+"""The Google account to use, from the credentials that Google's own tools would find, in the same order."""
 
 import json
 import logging
@@ -22,33 +22,36 @@ from bentoship.system import process
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email")
 _DOING = "Log in to Google Cloud"
 TIMEOUT = 20.0
-"""Seconds that a token server may take."""
+"""Seconds within which a token server has to respond."""
 
 _GCLOUD_TIMEOUT = 30.0
 _GCLOUD_LIFETIME = 60.0
-"""Seconds for which a token of gcloud's is used; it says not how long one holds, and asks for a new one by itself."""
+"""Seconds for which a token from gcloud is reused; gcloud does not say when it expires, and renews it by itself."""
 
 
 class Account:
-    """Who we are to Google.
+    """The account used with Google.
 
     Args:
         http: connections to Google's token servers.
+        project: the id of the project that is asked about; may be empty.
 
-    Raises: CloudError when there are no credentials at all, telling how to get some.
+    Raises: CloudError, with how to get credentials, when none are found.
     """
 
-    def __init__(self, http: Http) -> None:
-        # What it warns of (no project in a key file) is no trouble here, where the settings name the project.
+    def __init__(self, http: Http, project: str) -> None:
+        # Otherwise google-auth asks gcloud or Resource Manager for it at each start.
+        process.preset("GOOGLE_CLOUD_PROJECT", project)
+        # It warns of key files without a project, which do not matter here: the settings name the project.
         logging.getLogger("google.auth").setLevel(logging.ERROR)
         self._request = _Transport(http)
         self._gcloud_token, self._until = "", 0.0
         self.name = ""
-        """Its email address, or what is known instead."""
+        """The account's email address, or another description when that is unknown."""
         try:
             self._credentials: Any = google.auth.default(scopes=_SCOPES, request=self._request)[0]
         except DefaultCredentialsError as error:
-            if "not found. To set up" not in str(error):  # it is there, and cannot be used
+            if "not found. To set up" not in str(error):  # there are credentials, but unusable ones
                 raise CloudError(_DOING, str(error.args[0]), LOGIN) from error
             self._credentials = None
             self.token()
@@ -62,7 +65,7 @@ class Account:
 
     @property
     def source(self) -> str:
-        """Where it was found, for people."""
+        """Return where the credentials were found, for display."""
         if self._credentials is None:
             return "gcloud auth print-access-token"
         if "compute_engine" in self._kind:
@@ -73,15 +76,15 @@ class Account:
 
     @property
     def login(self) -> str:
-        """How it logs in again, as a sentence."""
+        """Return a sentence on how to log in again."""
         if self._credentials is None:
             return "Log in again: gcloud auth login"
         if "compute_engine" in self._kind:
-            return "They are those of this machine: give it a service account with the scope cloud-platform."
+            return "They come from this machine: give it a service account with the scope cloud-platform."
         if self._federated:
-            return "Run the job again: what says who it is holds for minutes only."
+            return "Run the job again: its identity token is valid for only a few minutes."
         if "service_account" in self._kind:
-            return f"Make a new key: gcloud iam service-accounts keys create key.json --iam-account={self.name}"
+            return f"Create a new key: gcloud iam service-accounts keys create key.json --iam-account={self.name}"
         return "Log in again: gcloud auth application-default login"
 
     @property
@@ -90,11 +93,11 @@ class Account:
 
     @property
     def _federated(self) -> bool:
-        """Whether another's word is taken for who we are, such as GitHub's."""
+        """Return whether another identity provider, such as GitHub, vouches for the account."""
         return any(kind in self._kind for kind in ("external_account", "identity_pool", "google.auth.aws", "pluggable"))
 
     def token(self) -> str:
-        """Return an access token that holds for some minutes at least. Raises CloudError."""
+        """Return an access token that is valid for at least a few minutes. Raises CloudError."""
         if self._credentials is None:
             if time.monotonic() >= self._until:
                 self._gcloud_token, self._until = _from_gcloud(), time.monotonic() + _GCLOUD_LIFETIME
@@ -103,24 +106,24 @@ class Account:
             if not self._credentials.valid:
                 self._credentials.refresh(self._request)
         except GoogleAuthError as error:
-            # Its name may take a token to learn.
+            # Finding out the account's name may need a token itself.
             name = self.name or str(getattr(self._credentials, "service_account_email", None) or "")
             raise login_error(_DOING, error, Caller("", name, self.login)) from error
         return str(self._credentials.token)
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of a call to an API. Raises CloudError."""
+        """Return the headers for an API call. Raises CloudError."""
         headers = {"Authorization": f"Bearer {self.token()}"}
         return {**headers, "x-goog-user-project": self.payer} if self.payer else headers
 
     @property
     def payer(self) -> str:
-        """The project that calls are counted for, where the credentials name one."""
+        """Return the quota project that the credentials name; empty for none."""
         return str(getattr(self._credentials, "quota_project_id", None) or "")
 
     def _use_given_address(self) -> None:
-        """Ask for tokens where the file says, which google-auth does not do for people's own credentials."""
+        """Use the token server that the credentials file names, which google-auth ignores for user credentials."""
         file = getattr(self._credentials, "_credentials_file_path", None) or _file_setting()
         if file and hasattr(self._credentials, "with_token_uri"):
             try:
@@ -132,21 +135,21 @@ class Account:
 
     def _name(self) -> str:
         email = getattr(self._credentials, "service_account_email", None)
-        if email == "default":  # the metadata server names it along with a token
+        if email == "default":  # the metadata server gives the name along with a token
             self.token()
             email = self._credentials.service_account_email
         email = email or getattr(self._credentials, "account", "")
         if not email and self._credentials is None:
             email = _gcloud("config", "get-value", "account").stdout.strip()
-        if not email and not self._federated:  # who comes by another's word has no address
+        if not email and not self._federated:  # a federated identity has no email address
             email = self._email_of_token()
         if email:
             return str(email)
         audience = (getattr(self._credentials, "info", None) or {}).get("audience", "")
-        return f"a member of {audience}" if audience else "an account whose name Google does not tell"
+        return f"a member of {audience}" if audience else "an account of unknown name"
 
     def _email_of_token(self) -> str:
-        """Return the address of the account that a token is of; empty when Google does not tell."""
+        """Return the email address of the token's account; empty when Google does not say."""
         server = getattr(self._credentials, "token_uri", None) or "https://oauth2.googleapis.com/token"
         try:
             query = urlencode({"access_token": self.token()})
@@ -157,7 +160,7 @@ class Account:
 
 
 class _Transport(Request):
-    """google-auth's requests, by the proxies and with the certificates that everything else here uses."""
+    """A transport for google-auth with the proxies and certificates used everywhere else here."""
 
     def __init__(self, http: Http) -> None:
         self._http = http
@@ -171,7 +174,7 @@ class _Transport(Request):
         timeout: float | None = None,
         **options: Any,
     ) -> Any:
-        """Return the answer. Raises TransportError."""
+        """Send a request and return the response. Raises TransportError."""
         try:
             return self._http.exchange(_DOING, method, url, headers or {}, body, timeout or TIMEOUT)
         except RegistryError as error:
@@ -179,13 +182,13 @@ class _Transport(Request):
 
 
 def _file_setting() -> str:
-    """Return the file that is set to hold the credentials; empty when none is."""
+    """Return the credentials file that the environment names; empty for none."""
     name = "GOOGLE_APPLICATION_CREDENTIALS"
     return process.environment(names=[name]).get(name, "")
 
 
 def _from_gcloud() -> str:
-    """Return the token of who is logged in to gcloud. Raises CloudError."""
+    """Return the token of the account that is logged in to gcloud. Raises CloudError."""
     try:
         done = _gcloud("auth", "print-access-token")
     except ProcessError as error:
@@ -195,13 +198,13 @@ def _from_gcloud() -> str:
         raise CloudError(_DOING, f"gcloud auth print-access-token: {error.why}", LOGIN) from error
     if done.code:
         why = f"no credentials were found: no key file, no metadata server, and gcloud says: {_first_complaint(done)}"
-        key = "set GOOGLE_APPLICATION_CREDENTIALS to the file with a service account's key"
+        key = "set GOOGLE_APPLICATION_CREDENTIALS to a service account's key file"
         raise CloudError(_DOING, why, f"Log in: gcloud auth login; or {key}.")
     return done.stdout.strip()
 
 
 def _gcloud(*args: str) -> process.Completed:
-    """Run gcloud. Raises ProcessError when it is not there, or does not end."""
+    """Run gcloud. Raises ProcessError when it is missing or does not end in time."""
     return process.run(
         ["gcloud", *args],
         env=process.environment(prefixes=("CLOUDSDK_", "GOOGLE_")),
@@ -211,7 +214,7 @@ def _gcloud(*args: str) -> process.Completed:
 
 
 def _first_complaint(done: process.Completed) -> str:
-    """Return what gcloud has to say; what follows its first line is advice for other cases, too."""
+    """Return gcloud's error message; what follows its first line is advice for other cases, too."""
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     first = next((line for line in lines if line.startswith("ERROR:")), next(iter(lines), f"exit code {done.code}"))
     return re.sub(r"^ERROR: (\([\w.-]+\) )?", "", first)

@@ -1,4 +1,4 @@
-"""Calls to Google's APIs over REST: where they go, how long they may take, and what is tried again."""
+"""Calls to Google's APIs over REST, with timeouts and retries."""
 
 import json
 import time
@@ -15,61 +15,61 @@ from bentoship.stores.retry import retry
 from bentoship.system.network import is_loopback, redacted
 
 CALL_TIMEOUT = 20.0
-"""Seconds that one call may take."""
+"""Seconds within which a call has to be answered."""
 
 _ATTEMPTS = 4
 _LONGEST_PAUSE = 70.0
-"""Seconds; what is counted by the minute has room again after one."""
+"""Seconds; enough for a per-minute quota to be available again."""
 
 _OPERATION_TIMEOUT = 600.0
 _PROPAGATION = 180.0
-"""Seconds that an API which was enabled may still say that it is not."""
+"""Seconds for which a newly enabled API may still claim to be disabled."""
 
 _PAGE = 200
 
 
 class Apis:
-    """Google's APIs, asked as one account.
+    """A client of Google's APIs with one account.
 
     Args:
-        endpoint: their address, in which {service} stands for the name of one.
-        project: the id of the project that is asked about.
-        account: who asks.
-        http: connections.
-        tell: gets in words what takes a while.
+        endpoint: the URL of the APIs, with {service} for the name of each.
+        project: the id of the project.
+        account: the account to use.
+        http: the connections to use.
+        tell: receives progress messages.
     """
 
     def __init__(self, endpoint: str, project: str, account: Account, http: Http, tell: Callable[[str], None]) -> None:
         proxy = http.proxy(endpoint.replace("{service}", "artifactregistry"))
         self.caller = Caller(project, account.name, account.login, redacted(proxy) if proxy else "", account.payer)
         self.enabled = False
-        """Whether the API is known to be enabled: if it says otherwise, it is that it does not know yet."""
+        """Whether the API is known to be enabled; it may take a while until its servers know, too."""
         self._account = account
         self._endpoint = endpoint
         self._http = http
         self._tell = tell
 
     def call(self, doing: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Ask, and again after what is temporary.
+        """Call an API, and again after temporary errors.
 
         Args:
-            doing: for errors.
-            method: of HTTP.
-            path: the API's name and the path there, "artifactregistry/v1/projects/…".
-            body: of the request, in Google's JSON; None for none.
+            doing: what is being done, for errors.
+            method: the HTTP method.
+            path: the API's name and the path in it, "artifactregistry/v1/projects/…".
+            body: the body of the request, in Google's JSON; None for none.
 
-        Returns: the answer.
+        Returns: the response's JSON.
 
         Raises:
-            ApiError: it refused, or was not reached.
-            CloudError: there is no token to ask with.
+            ApiError: the API refused the call, or could not be reached.
+            CloudError: no access token could be obtained.
         """
         return retry(lambda: self._send(doing, method, path, body), self._pause)
 
     def pages(
         self, doing: str, path: str, key: str, query: Mapping[str, str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield all that a call lists, page by page. Args: key: what the answer has it under; else as of `call`."""
+        """Yield the items of a list call, page by page. Args: key: the list's name in the response; else as `call`."""
         token: str | None = ""
         while token is not None:
             page = {**(query or {}), "pageSize": _PAGE, **({"pageToken": token} if token else {})}
@@ -78,7 +78,7 @@ class Apis:
             token = answer.get("nextPageToken") or None
 
     def wait(self, doing: str, service: str, operation: Mapping[str, Any]) -> None:
-        """Wait for what a call has begun (google.longrunning.Operation). Raises as `call`, and when it fails."""
+        """Wait for a google.longrunning.Operation to end. Raises CloudError when it fails or takes too long."""
         began = reported = time.monotonic()
         pause, name = 0.2, operation["name"]
         while not operation.get("done"):
@@ -113,21 +113,21 @@ class Apis:
         raise foreign(doing, urlsplit(url).netloc, answer.status, self.caller)
 
     def _pause(self, error: BentoshipError, attempt: int, elapsed: float) -> float | None:
-        """Return the seconds after which a call may succeed that failed; None for never (`retry.Policy`)."""
+        """Return the seconds after which to retry a failed call; None to give up (`retry.Policy`)."""
         if not isinstance(error, ApiError):
             return None
-        # It was enabled in the settings' project; calls may be counted for another one, where it may be disabled.
+        # It was enabled in the configured project; a different quota project may have it disabled.
         ours = self.caller.payer in ("", self.caller.project)
         if self.enabled and ours and error.reason == "SERVICE_DISABLED" and elapsed < _PROPAGATION:
-            self._tell(f"the API is enabled, but does not answer yet ({elapsed:.0f} s)")
+            self._tell(f"the API is enabled but not yet available ({elapsed:.0f} s)")
             return min(0.5 * attempt, 5.0)
-        if attempt == _ATTEMPTS:
+        if attempt >= _ATTEMPTS:  # waiting for the API may have used them up
             return None
         failure = f"{error.doing}: {error.why if len(error.why) <= 100 else f'{error.why[:100]}…'}"
         if error.temporary:
-            self._tell(f"{failure}; trying again")
+            self._tell(f"{failure}; retrying")
             return 0.25 * (1 << attempt)
         if 0 < error.retry_after <= _LONGEST_PAUSE:
-            self._tell(f"{failure}; trying again in {error.retry_after:.0f} s")
+            self._tell(f"{failure}; retrying in {error.retry_after:.0f} s")
             return error.retry_after
         return None

@@ -1,4 +1,4 @@
-"""What a repository deletes by itself: the policies that settings ask for, and in words what they do."""
+"""A repository's cleanup policies as configured, and a notice of what they would delete."""
 
 import json
 from collections import defaultdict
@@ -12,7 +12,7 @@ from bentoship.settings.google import GoogleSettings
 
 
 def policies(settings: GoogleSettings) -> dict[str, Any]:
-    """Return the policies by their names, in Google's JSON; none when nothing is to be deleted or kept."""
+    """Return the policies by name, in Google's JSON; none when nothing is configured."""
     made = []
     if settings.keep:
         made.append(
@@ -30,39 +30,39 @@ def policies(settings: GoogleSettings) -> dict[str, Any]:
                 condition={"tag_state": "UNTAGGED", "older_than": timedelta(days=settings.delete_untagged_days)},
             )
         )
-    # As Google's own answers are written, with names and without what is not set.
+    # As in Google's responses: enums by name, unset fields omitted.
     style = {"use_integers_for_enums": False, "always_print_fields_with_no_presence": False}
     return {policy.id: json.loads(CleanupPolicy.to_json(policy, **style)) for policy in made}
 
 
 def dry_run_notice(settings: GoogleSettings, found: Iterable[Mapping[str, Any]] | None) -> str:
-    """Return what a dry run would delete, and how it is made real.
+    """Return a notice of what a dry run would delete, and how to turn the dry run off.
 
     Args:
-        settings: with a dry run.
-        found: the images in the repository, in Google's JSON; None when they cannot be told.
+        settings: settings with `delete_untagged_days`.
+        found: the images in the repository, in Google's JSON; None when they cannot be listed.
     """
     count = ""
     if found is not None:
         images = [DockerImage.from_json(json.dumps(image), ignore_unknown_fields=True) for image in found]
-        count = f"; now {len(deletable(settings, images, datetime.now(UTC)))} of {len(images)}"
-    kept = f", but for the newest {settings.keep} of each name" if settings.keep else ""
+        count = f"; currently {len(deletable(settings, images, datetime.now(UTC)))} of {len(images)}"
+    kept = f", except the newest {settings.keep} of each name" if settings.keep else ""
     return (
-        f"Cleaning up is a dry run: Google only logs that it would delete images without a tag after "
+        f"Cleanup is a dry run: Google only logs that it would delete untagged images after "
         f"{settings.delete_untagged_days} days{kept}{count}. "
-        "GCP_CONTAINER_REGISTRY_CLEANUP=delete has it delete them."
+        "Set GCP_CONTAINER_REGISTRY_CLEANUP=delete to have it delete them."
     )
 
 
 def deletable(settings: GoogleSettings, images: Iterable[DockerImage], now: datetime) -> list[DockerImage]:
     """Return the images that the policies would delete.
 
-    Their rules: cloud.google.com/artifact-registry/docs/repositories/cleanup-policy.
+    The rules: cloud.google.com/artifact-registry/docs/repositories/cleanup-policy.
 
     Args:
-        settings: with what is kept, and after how many days others go.
-        images: those in the repository.
-        now: the time with its zone.
+        settings: the number of versions to keep, and the days after which others are deleted.
+        images: the images in the repository.
+        now: the current time, with a time zone.
     """
     if not settings.delete_untagged_days:
         return []

@@ -1,4 +1,4 @@
-"""What Google Cloud has that publishing needs names of: services, projects, locations."""
+"""The lists of Google Cloud that help with the settings: services, projects, locations."""
 
 import difflib
 import functools
@@ -11,8 +11,8 @@ class Lists:
     """The lists of one project.
 
     Args:
-        apis: are asked.
-        project: its id; may be empty for who is still looking for one.
+        apis: the APIs to call.
+        project: the project's id; empty when it is not known yet.
     """
 
     def __init__(self, apis: Apis, project: str) -> None:
@@ -20,7 +20,7 @@ class Lists:
         self._project = project
 
     def services(self) -> list[dict[str, str]]:
-        """Return the APIs that are enabled in the project, by name. Raises CloudError."""
+        """Return the APIs that are enabled in the project, sorted by name. Raises CloudError."""
         doing = "List the services"
         path = f"serviceusage/v1/{self._parent(doing)}/services"
         found = self._apis.pages(f"{doing} of {self._project}", path, "services", {"filter": "state:ENABLED"})
@@ -28,7 +28,7 @@ class Lists:
         return sorted(rows, key=lambda row: row["name"])
 
     def projects(self) -> list[dict[str, str]]:
-        """Return the projects that the account may see, by id. Raises CloudError."""
+        """Return the projects that the account may see, sorted by id. Raises CloudError."""
         found = self._apis.pages("List the projects", "cloudresourcemanager/v3/projects:search", "projects")
         rows = [
             {
@@ -41,21 +41,21 @@ class Lists:
         return sorted(rows, key=lambda row: row["project_id"])
 
     def locations(self) -> list[dict[str, str]]:
-        """Return where repositories can be. Raises CloudError."""
+        """Return the locations for repositories. Raises CloudError."""
         return [{"location": location, "name": name} for location, name in sorted(self.known.items())]
 
     def nearest(self, location: str) -> str:
-        """Return what may have been meant by a location that there is not; empty when nothing is near."""
+        """Return the location most similar to an unknown one; empty when none is similar. Raises CloudError."""
         return next(iter(difflib.get_close_matches(location, self.known, 1)), "")
 
     @functools.cached_property
     def known(self) -> dict[str, str]:
-        """The locations, and what people call them. Raises CloudError."""
+        """Return the display names of the locations, by location. Raises CloudError."""
         doing = "List the locations of Artifact Registry"
         found = self._apis.pages(doing, f"artifactregistry/v1/{self._parent(doing)}/locations", "locations")
         return {location["locationId"]: location.get("displayName", "") for location in found}
 
     def _parent(self, doing: str) -> str:
         if not self._project:
-            raise CloudError(doing, "GCP_PROJECT_ID is not set", "`invoke projects` lists those that you may see.")
+            raise CloudError(doing, "GCP_PROJECT_ID is not set", "`invoke projects` lists your projects.")
         return f"projects/{self._project}"

@@ -1,4 +1,4 @@
-"""The provider for Google Artifact Registry: its API, its repository, and who may push to it."""
+"""The provider for Google Artifact Registry: its API, its repository, and the account to push with."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _UPLOAD = "artifactregistry.repositories.uploadArtifacts"
 
 
 class GoogleRegistry(GenericProvider):
-    """A provider whose registry is Google's; the account that Docker keeps is for where Google's tools know none.
+    """A provider whose registry is Google's. Where there are no Google credentials, it uses Docker's account.
 
     Args:
-        settings: which repository, and how it is to be.
+        settings: the repository's name, location and options.
         http: connections to Google's APIs and token servers.
-        tell: gets in words what takes a while: the task, and a sentence.
+        tell: receives progress messages: the task and a sentence.
     """
 
     def __init__(
@@ -43,26 +43,26 @@ class GoogleRegistry(GenericProvider):
         self._step = "auth"
 
     def enable_api(self) -> str:
-        """Enable Artifact Registry in the project, unless it is. Raises CloudError."""
+        """Enable Artifact Registry in the project unless it already is. Raises CloudError."""
         if self._docker_only:
-            return f"{self._docker_only}, which tells nothing of APIs: taken for enabled."
+            return f"{self._docker_only}. It cannot be used with the APIs; assuming that {_SERVICE} is enabled."
         self._step = "enable-api"
         project = self._settings.project
         enabled = self._is_enabled()
         if enabled is None:
-            return f"{self._account.name} may not look whether {_SERVICE} is enabled; going on."
+            return f"{self._account.name} may not check whether {_SERVICE} is enabled; continuing."
         if not enabled:
             doing = f"Enable {_SERVICE} in {project}"
             self._tell(self._step, f"enabling {_SERVICE} in {project}, which takes up to a minute")
             operation = self._apis.call(doing, "POST", f"{self._service}:enable", {})
             self._apis.wait(doing, "serviceusage", operation)
         self._apis.enabled = True
-        return f"{_SERVICE} is enabled in {project}." if enabled else f"Enabled {_SERVICE} in {project}."
+        return f"{_SERVICE} is already enabled in {project}." if enabled else f"Enabled {_SERVICE} in {project}."
 
     def create_registry(self) -> str:
-        """Create the repository unless it is there; change there what settings say otherwise. Raises CloudError."""
+        """Create the repository, or update an existing one to the settings. Raises CloudError."""
         if self._docker_only:
-            return f"{self._docker_only}, which cannot create one: taken to be there."
+            return f"{self._docker_only}. It cannot be used with the APIs; assuming that the repository already exists."
         self._step = "create-registry"
         found = self._repositories.find()
         done = self._repositories.change(found) if found else self._repositories.create(self._report)
@@ -71,7 +71,7 @@ class GoogleRegistry(GenericProvider):
         return done
 
     def login(self) -> str:
-        """Find the account, and see that it may push; tell Docker how to log in, too. Raises CloudError."""
+        """Find the account, check that it may push, and configure Docker to log in with it. Raises CloudError."""
         if self._docker_only:
             return f"{self._docker_only}."
         self._step = "auth"
@@ -80,7 +80,7 @@ class GoogleRegistry(GenericProvider):
         return f"{done} {changed}" if (changed := self._log_docker_in()) else done
 
     def outlook(self) -> str:
-        """Return what publish would meet, changing nothing. Raises CloudError for what it could not mend."""
+        """Return what publish would find, changing nothing. Raises CloudError for problems that it could not fix."""
         settings = self._settings
         if self._docker_only:
             return self._docker_only
@@ -89,19 +89,19 @@ class GoogleRegistry(GenericProvider):
         found = self._repositories.find()
         if found is None:
             elsewhere = self._repositories.elsewhere()
-            but = f", but one of that name in {', '.join(elsewhere)}" if elsewhere else ""
+            but = f", but one of that name exists in {', '.join(elsewhere)}" if elsewhere else ""
             return f"there is no repository {settings.name} in {settings.location}{but}; publish creates it"
         self._repositories.check_fit(found)
         self._repositories.check_rights()
         return f"{self._account.name} may push to {settings.host}"
 
     def credentials(self) -> Credentials | None:
-        """Return a fresh token; else the account that Docker keeps. Raises CloudError."""
+        """Return an account with a fresh token, or Docker's account without Google credentials. Raises CloudError."""
         if self._docker_only:
             return super().credentials()
         from bentoship.providers.google.failures import Caller, permission_hint
 
-        # A token's user at Google's registries (cloud.google.com/artifact-registry/docs/docker/authentication).
+        # The user name that goes with a token (cloud.google.com/artifact-registry/docs/docker/authentication).
         return Credentials(
             "oauth2accesstoken",
             self._account.token(),
@@ -112,7 +112,7 @@ class GoogleRegistry(GenericProvider):
 
     @functools.cached_property
     def lists(self) -> Lists:
-        """What there is in Google Cloud. Raises CloudError when there are no credentials."""
+        """Return the lists of Google Cloud. Raises CloudError when there are no credentials."""
         from bentoship.providers.google.lists import Lists
 
         return Lists(self._apis, self._settings.project)
@@ -137,24 +137,25 @@ class GoogleRegistry(GenericProvider):
 
     @functools.cached_property
     def _account_or_error(self) -> Account | CloudError:
-        """Who we are, or why we are nobody: looking again would take as long, with the same end."""
+        """Return the account, or the error of finding none, which is cached because looking again takes as long."""
         from bentoship.providers.google.account import Account
 
-        # Else google-auth would ask gcloud or Resource Manager for it, at each start.
-        process.preset("GOOGLE_CLOUD_PROJECT", self._settings.project)
         try:
-            return Account(self._http)
+            return Account(self._http, self._settings.project)
         except CloudError as error:
             return error
 
     @functools.cached_property
     def _docker_only(self) -> str:
-        """Whose account Docker keeps, where Google's tools know none; empty when they do."""
+        """Return a sentence on using Docker's account for lack of Google credentials; empty when there are some.
+
+        Raises: CloudError when there is neither.
+        """
         try:
-            self._account  # noqa: B018 - for the error, if there is one
+            self._account  # noqa: B018 - raises when there are no credentials
         except CloudError as error:
             if found := super().credentials():
-                return f"For Google there is only Docker's account {found.account} ({error.why})"
+                return f"There are no Google credentials, only Docker's account {found.account} ({error.why})"
             raise
         return ""
 
@@ -166,22 +167,22 @@ class GoogleRegistry(GenericProvider):
         self._tell(self._step, text)
 
     def _is_enabled(self) -> bool | None:
-        """Return whether Artifact Registry is enabled; None when the account may not look. Raises CloudError."""
+        """Return whether Artifact Registry is enabled; None when the account may not check. Raises CloudError."""
         from bentoship.providers.google.failures import ApiError
 
         try:
-            doing = f"Look whether {_SERVICE} is enabled in {self._settings.project}"
+            doing = f"Check whether {_SERVICE} is enabled in {self._settings.project}"
             return bool(self._apis.call(doing, "GET", self._service).get("state") == "ENABLED")
         except ApiError as error:
-            # Who may push need not be allowed to look; if it is not enabled, the next step says so.
+            # An account that may push may lack this permission; if the API is disabled, the next step says so.
             if error.status == 403 and error.reason in ("IAM_PERMISSION_DENIED", "AUTH_PERMISSION_DENIED"):
                 return None
             raise
 
     def _log_docker_in(self) -> str:
-        """Have Docker ask Google's helper for this host, where there is one; return what was changed, in words."""
+        """Configure Docker to use Google's helper for this host, if installed. Returns: what was changed."""
         helper = docker_config.installed_helper(process.environment())
-        if not helper or not self.host.endswith(".pkg.dev"):  # helpers know no other hosts
+        if not helper or not self.host.endswith(".pkg.dev"):  # helpers support no other hosts
             return ""
         changed = docker_config.name_helper(self.host, helper)
-        return f"Docker logs in to {self.host} by docker-credential-{helper} now ({changed})." if changed else ""
+        return f"Docker now logs in to {self.host} with docker-credential-{helper} ({changed})." if changed else ""

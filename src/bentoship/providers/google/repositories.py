@@ -1,4 +1,4 @@
-"""The repositories of Artifact Registry: that of the settings, and those of its name in other locations."""
+"""The repositories of Artifact Registry: the configured one, and those of the same name in other locations."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -12,14 +12,14 @@ from bentoship.providers.google.lists import Lists
 from bentoship.settings.google import GoogleSettings
 
 _PERMISSIONS = ("artifactregistry.repositories.uploadArtifacts", "artifactregistry.repositories.downloadArtifacts")
-"""What pushing takes."""
+"""The permissions that pushing needs."""
 
 _WORDS = {
     "description": "the description",
     "labels": "the labels",
     "dockerConfig.immutableTags": "immutable tags",
-    "cleanupPolicies": "what is cleaned up",
-    "cleanupPolicyDryRun": "whether cleaning up is a dry run",
+    "cleanupPolicies": "the cleanup policies",
+    "cleanupPolicyDryRun": "whether cleanup is a dry run",
     "vulnerabilityScanningConfig.enablementConfig": "scanning",
 }
 
@@ -28,9 +28,9 @@ class Repositories:
     """The repositories of one name in a project.
 
     Args:
-        apis: are asked.
-        settings: which repository, and how it is to be.
-        lists: the locations that there are.
+        apis: the APIs to call.
+        settings: the repository's name, location and options.
+        lists: the list of locations.
     """
 
     def __init__(self, apis: Apis, settings: GoogleSettings, lists: Lists) -> None:
@@ -40,7 +40,7 @@ class Repositories:
         self._path = self._path_in(settings.location)
 
     def find(self) -> dict[str, Any] | None:
-        """Return the repository of the settings; None when there is none in its location. Raises CloudError."""
+        """Return the configured repository; None when it does not exist in its location. Raises CloudError."""
         try:
             doing = f"Look for the repository {self._settings.name} in {self._settings.location}"
             return self._apis.call(doing, "GET", self._path)
@@ -50,7 +50,7 @@ class Repositories:
             raise self._with_location_hint(error) from error
 
     def create(self, tell: Callable[[str], None]) -> str:
-        """Create it; return in words what was done. Args: tell: gets what takes a while. Raises CloudError."""
+        """Create the repository. Args: tell: receives progress. Returns: what was done. Raises CloudError."""
         settings = self._settings
         doing = f"Create the repository {settings.name} in {settings.location}"
         elsewhere = self.elsewhere()
@@ -60,27 +60,27 @@ class Repositories:
         try:
             operation = self._apis.call(doing, "POST", path, _changes(settings, fixed)[0])
         except ApiError as error:
-            if error.status == 409:  # made meanwhile, by another run or by an attempt whose answer was lost
+            if error.status == 409:  # created meanwhile, by another run or by an attempt whose response was lost
                 return self.change(self._apis.call(doing, "GET", self._path))
             raise self._with_location_hint(error) from error
         self._apis.wait(doing, "artifactregistry", operation)
-        also = f" (One of that name is also in {', '.join(elsewhere)}.)" if elsewhere else ""
+        also = f" (A repository of that name also exists in {', '.join(elsewhere)}.)" if elsewhere else ""
         return f"Created the repository {settings.name} for Docker images in {settings.location}.{also}"
 
     def change(self, found: Mapping[str, Any]) -> str:
-        """Change one that is there to the settings; return in words what was done. Raises CloudError."""
+        """Update an existing repository to the settings. Returns: what was done. Raises CloudError."""
         settings = self._settings
         self.check_fit(found)
-        there = f"The repository {settings.name} is there, in {settings.location}."
+        there = f"The repository {settings.name} already exists in {settings.location}."
         changed, fields = _changes(settings, found)
         if not fields:
             return there
         path = f"{self._path}?updateMask={','.join(fields)}"
-        self._apis.call(f"Change the repository {settings.name}", "PATCH", path, changed)
-        return f"{there} Changed to the settings: {', '.join(fields.values())}."
+        self._apis.call(f"Update the repository {settings.name}", "PATCH", path, changed)
+        return f"{there} Updated {', '.join(fields.values())}."
 
     def check_fit(self, found: Mapping[str, Any]) -> None:
-        """See that a repository that is there takes images, as settings want it. Raises CloudError."""
+        """Check that an existing repository accepts images and fits the settings. Raises CloudError."""
         doing = f"Use the repository {self._settings.name} in {self._settings.location}"
         another = "Set GCP_CONTAINER_REGISTRY_NAME to another name."
         kind, mode, key = (found.get(field, "") for field in ("format", "mode", "kmsKeyName"))
@@ -90,17 +90,17 @@ class Repositories:
             )
         if mode not in ("STANDARD_REPOSITORY", "MODE_UNSPECIFIED", ""):
             raise CloudError(
-                doing, f"it is a {mode.removesuffix('_REPOSITORY').lower()} one, which takes no images", another
+                doing, f"it is a {mode.removesuffix('_REPOSITORY').lower()} one, which accepts no images", another
             )
         if self._settings.kms_key and self._settings.kms_key != key:
             raise CloudError(
                 doing,
-                f"it is encrypted with {key or 'a key of Google'}, which cannot be changed",
+                f"it is encrypted with {key or 'a Google-managed key'}, which cannot be changed",
                 "Unset GCP_CONTAINER_REGISTRY_KMS_KEY, or choose another name.",
             )
 
     def check_rights(self) -> None:
-        """See that the account may push. Raises CloudError."""
+        """Check that the account may push. Raises CloudError when it may not."""
         caller = self._apis.caller
         doing = f"Check that {caller.account} may push to {self._settings.host}"
         try:
@@ -109,7 +109,7 @@ class Repositories:
             raise self._missing(doing) if error.status == 404 else self._with_location_hint(error) from error
         for permission in _PERMISSIONS:
             if permission not in answer.get("permissions", ()):
-                # Nobody may do anything with what is not there.
+                # Every permission is lacking on a repository that does not exist.
                 if hint := self._location_hint():
                     raise CloudError(doing, f"there is no location {self._settings.location}", hint)
                 if self._is_in(self._settings.location) is False:
@@ -117,7 +117,7 @@ class Repositories:
                 raise CloudError(doing, f"it lacks {permission}", permission_hint(permission, caller))
 
     def elsewhere(self) -> list[str]:
-        """Return the other locations with a repository of the name; none when that cannot be told."""
+        """Return the other locations with a repository of the name; none when that cannot be determined."""
         try:
             others = [location for location in self._lists.known if location != self._settings.location]
         except CloudError:
@@ -126,7 +126,7 @@ class Repositories:
             return [location for location, there in zip(others, pool.map(self._is_in, others), strict=True) if there]
 
     def dry_run_notice(self) -> str:
-        """Return what cleaning up would delete, when that is a dry run; else nothing."""
+        """Return a notice of what cleanup would delete, when it is a dry run; else an empty text."""
         if self._settings.cleanup or not self._settings.delete_untagged_days:
             return ""
         from bentoship.providers.google import cleanup
@@ -134,7 +134,7 @@ class Repositories:
         try:
             doing = f"List the images in {self._settings.name}"
             images = list(self._apis.pages(doing, f"{self._path}/dockerImages", "dockerImages"))
-        except CloudError:  # who may push need not be allowed to look
+        except CloudError:  # an account that may push may lack the permission to list
             images = None
         return cleanup.dry_run_notice(self._settings, images)
 
@@ -143,7 +143,7 @@ class Repositories:
         return f"artifactregistry/v1/{place}/repositories/{self._settings.name}"
 
     def _is_in(self, location: str) -> bool | None:
-        """Return whether there is a repository of the name in a location; None when that cannot be told."""
+        """Return whether a location has a repository of the name; None when that cannot be determined."""
         try:
             self._apis.call("Look for the repository", "GET", self._path_in(location))
         except CloudError as error:
@@ -151,21 +151,21 @@ class Repositories:
         return True
 
     def _missing(self, doing: str) -> CloudError:
-        """Return the error for a repository that is not there."""
+        """Return the error for a repository that does not exist."""
         settings, hint = self._settings, "Create it: invoke create-registry"
         if elsewhere := self.elsewhere():
-            there = f"One of that name is in {', '.join(elsewhere)}: check GCP_CONTAINER_REGISTRY_LOCATION"
-            hint = f"{there}, or create it here, too: invoke create-registry"
+            there = f"One of that name exists in {', '.join(elsewhere)}: check GCP_CONTAINER_REGISTRY_LOCATION"
+            hint = f"{there}, or create it here as well: invoke create-registry"
         return CloudError(doing, f"there is no repository {settings.name} in {settings.location}", hint)
 
     def _with_location_hint(self, error: ApiError) -> CloudError:
-        """Return a refusal; one for a location that there is not says so, and what may have been meant."""
+        """Return an error, with a hint if it is due to a location that does not exist."""
         refused = error.status in (400, 403, 404) and error.reason != "SERVICE_DISABLED"
         hint = self._location_hint() if refused else ""
         return CloudError(error.doing, error.why, hint) if hint else error
 
     def _location_hint(self) -> str:
-        """Return what to do about a location that there is not; empty when there is one, or that cannot be told."""
+        """Return a hint for a location that does not exist; empty when it exists, or that cannot be determined."""
         location = self._settings.location
         try:
             if location in self._lists.known:
@@ -173,19 +173,19 @@ class Repositories:
         except CloudError:
             return ""
         near = self._lists.nearest(location)
-        meant = f"did you mean {near}? " if near else ""
-        return f"GCP_CONTAINER_REGISTRY_LOCATION={location} is no location: {meant}`invoke locations` lists them."
+        meant = f"; did you mean {near}?" if near else "."
+        return f"Unknown location GCP_CONTAINER_REGISTRY_LOCATION={location}{meant} `invoke locations` lists them."
 
 
 def _changes(settings: GoogleSettings, found: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return one that is there as settings want it, and the fields that differed, with their names for people."""
+    """Return a repository updated to the settings, and the display names of the changed fields, by path."""
     changed, fields = copy.deepcopy(dict(found)), {}
     for path, value in _options(settings).items():
         *parents, name = path.split(".")
         message = changed
         for parent in parents:
             message = message.setdefault(parent, {})
-        # JSON leaves out what is false or empty.
+        # Google's JSON omits values that are false or empty.
         if message.get(name, type(value)()) != value:
             fields[path] = _WORDS[path]
             message[name] = value
@@ -193,10 +193,10 @@ def _changes(settings: GoogleSettings, found: Mapping[str, Any]) -> tuple[dict[s
 
 
 def _options(settings: GoogleSettings) -> dict[str, Any]:
-    """Return the fields that are set, by their path in a repository, in Google's JSON."""
+    """Return the configured fields of a repository, by their path in Google's JSON."""
     cleanup = None
     if settings.keep or settings.delete_untagged_days:
-        from bentoship.providers.google.cleanup import policies  # Google's types for them take a while to import
+        from bentoship.providers.google.cleanup import policies  # slow to import
 
         cleanup = policies(settings)
     scanning = {True: "INHERITED", False: "DISABLED", None: None}[settings.scanning]

@@ -9,6 +9,7 @@ import pytest
 
 from bentoship.providers.google import GoogleRegistry
 from bentoship.settings import google as google_settings
+from bentoship.settings.given import Given
 from bentoship.stores.http import Http
 from bentoship.system.network import network_settings
 from tests.support.google import Google
@@ -45,9 +46,9 @@ def provider(google: Google) -> Provider:
     """Makes the provider, with further settings; messages, if given, gets what it tells meanwhile."""
 
     def make(messages: list[str] | None = None, **given: str) -> GoogleRegistry:
-        mistakes: list[str] = []
-        settings = google_settings.read({**google.environment, **given}, mistakes, complete=True)
-        assert not mistakes
+        read = Given({**google.environment, **given}, {})
+        settings = google_settings.read(read, complete=True)
+        assert not read.mistakes
         return GoogleRegistry(
             settings, Http(network_settings()), lambda _, text: None if messages is None else messages.append(text)
         )

@@ -161,7 +161,8 @@ def test_a_job_that_may_not_become_the_account(
     google.state.account(principal(google.project.number)).allowed.clear()
     with pytest.raises(CloudError, match=r"iam\.serviceAccounts\.getAccessToken") as caught:
         provider().login()
-    assert caught.value.hint.startswith(f"{google.account} has to let us be it: roles/iam.workloadIdentityUser")
+    needed = "needs a role on it: roles/iam.workloadIdentityUser"
+    assert caught.value.hint.startswith(f"Impersonating {google.account} {needed}")
 
 
 def test_a_job_that_the_pool_does_not_believe(

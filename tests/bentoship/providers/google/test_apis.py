@@ -42,14 +42,14 @@ def refusal(ours: GoogleRegistry) -> CloudError:
 def test_a_name_that_nobody_knows(provider: Provider) -> None:
     """Is not asked for again."""
     error = refusal(provider(GCP_API_ENDPOINT="https://{service}.nowhere.invalid"))
-    assert error.why == "no address is known for artifactregistry.nowhere.invalid"
+    assert error.why == "the host name artifactregistry.nowhere.invalid cannot be resolved"
     assert "network" in error.hint
 
 
 @pytest.mark.parametrize(
     ("origin", "why"),
     [
-        ("https://oauth2.nowhere.invalid", "no address is known for oauth2.nowhere.invalid"),
+        ("https://oauth2.nowhere.invalid", "the host name oauth2.nowhere.invalid cannot be resolved"),
         ("http://127.0.0.1:9", "127.0.0.1:9: connection refused"),
     ],
 )
@@ -77,7 +77,7 @@ def test_another_protocol(google: Google, provider: Provider) -> None:
     """The setting is named that says which it is."""
     for address, why in (
         (google.api_endpoint.replace("http:", "https:"), "speaks HTTP, not TLS"),
-        (google.token_origin, "does not answer as Google's APIs do (HTTP 404)"),
+        (google.token_origin, "does not respond like a Google API (HTTP 404)"),
     ):
         error = refusal(provider(GCP_API_ENDPOINT=address))
         assert why in error.why
@@ -87,10 +87,10 @@ def test_another_protocol(google: Google, provider: Provider) -> None:
 @pytest.mark.parametrize(
     ("proxy", "why"),
     [
-        ("http://127.0.0.1:9", "the proxy does not let us through ([Errno 111] Connection refused)"),
-        ("http://user:secret@127.0.0.1:9", "the proxy does not let us through ([Errno 111] Connection refused)"),
-        ("http://nowhere.invalid:3128", "the proxy does not let us through ([Errno -2] Name or service not known)"),
-        ("socks5://127.0.0.1:9", "only proxies that are reached by http:// or https:// can be used"),
+        ("http://127.0.0.1:9", "the proxy connection failed ([Errno 111] Connection refused)"),
+        ("http://user:secret@127.0.0.1:9", "the proxy connection failed ([Errno 111] Connection refused)"),
+        ("http://nowhere.invalid:3128", "the proxy connection failed ([Errno -2] Name or service not known)"),
+        ("socks5://127.0.0.1:9", "only http:// and https:// proxies are supported"),
     ],
 )
 def test_a_proxy_that_is_not_there(provider: Provider, monkeypatch: pytest.MonkeyPatch, proxy: str, why: str) -> None:
@@ -109,7 +109,7 @@ def test_a_proxy_that_lets_nobody_through(
     """Its status is told; it knows Google's names only."""
     monkeypatch.setenv("HTTPS_PROXY", itself["HTTPS_PROXY"])
     error = refusal(provider(GCP_API_ENDPOINT="https://{service}.example.com"))
-    assert "does not let us through (Tunnel connection failed: 403 " in error.why
+    assert "connection failed (Tunnel connection failed: 403 " in error.why
     assert "HTTPS_PROXY" in error.hint
 
 
@@ -128,7 +128,7 @@ def test_a_proxy_that_wants_an_account(provider: Provider, monkeypatch: pytest.M
         error = refusal(provider(GCP_API_ENDPOINT=GOOGLES))
         proxy.shutdown()
     assert "407 Proxy Authentication Required" in error.why
-    assert error.hint == "The proxy wants an account: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+    assert error.hint == "The proxy requires a login: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
 
 
 def through(provider: Provider, google: Google, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
@@ -173,12 +173,12 @@ def test_servers_that_do_not_answer(google: Google, provider: Provider, monkeypa
     monkeypatch.setattr(account, "TIMEOUT", 0.5)
     google.faults.add("GetRepository", hang=60)
     error = refusal(provider())
-    assert "stopped answering" in error.why
+    assert "stopped responding" in error.why
     assert google.calls == ["GetRepository"]
     assert "network" in error.hint
     google.faults.add("POST /token", hang=60)
     error = refusal(provider())
-    assert "stopped answering" in error.why
+    assert "stopped responding" in error.why
     assert "network" in error.hint
 
 
@@ -212,10 +212,10 @@ def test_certificates_that_cannot_be_read(provider: Provider, tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("answer", "calls", "why"),
     [
-        (Answer(200, b"{", {"Content-Length": "99", "Connection": "close"}), 4, "was cut"),
-        (Answer(502, b"<html>Bad Gateway</html>"), 4, "answered HTTP 502 Bad Gateway"),
-        (Answer(404, b"<html>Not Found</html>"), 1, "does not answer as Google's APIs do (HTTP 404)"),
-        (Answer(200, b"<html>Log in to this network</html>"), 1, "does not answer as Google's APIs do (HTTP 200)"),
+        (Answer(200, b"{", {"Content-Length": "99", "Connection": "close"}), 4, "was interrupted"),
+        (Answer(502, b"<html>Bad Gateway</html>"), 4, "responded with HTTP 502 Bad Gateway"),
+        (Answer(404, b"<html>Not Found</html>"), 1, "does not respond like a Google API (HTTP 404)"),
+        (Answer(200, b"<html>Log in to this network</html>"), 1, "does not respond like a Google API (HTTP 200)"),
     ],
 )
 def test_what_passes_is_tried_again_and_what_lasts_is_not(

@@ -51,8 +51,8 @@ def test_a_dry_run_is_told(google: Google, provider: Provider) -> None:
     put_image(RegistryStore(ours.repository("image"), ours.credentials, push=True))
     ours.create_registry()
     assert said[-1] == (
-        "Cleaning up is a dry run: Google only logs that it would delete images without a tag after 30 days, but for "
-        "the newest 5 of each name; now 0 of 1. GCP_CONTAINER_REGISTRY_CLEANUP=delete has it delete them."
+        "Cleanup is a dry run: Google only logs that it would delete untagged images after 30 days, except the newest "
+        "5 of each name; currently 0 of 1. Set GCP_CONTAINER_REGISTRY_CLEANUP=delete to have it delete them."
     )
 
 
@@ -61,6 +61,6 @@ def test_who_may_not_list_images_is_told_without_a_count(google: Google, provide
     google.add_repository()
     google.deny(google.account, "artifactregistry.dockerimages.list")
     said: list[str] = []
-    assert "is there" in provider(said, GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30").create_registry()
+    assert "already exists" in provider(said, GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30").create_registry()
     assert len(said) == 1
     assert "after 30 days. " in said[0]

@@ -10,7 +10,7 @@ import pytest
 from google.auth import _helpers
 
 from bentoship.errors import CloudError
-from bentoship.providers.google import GoogleRegistry
+from bentoship.providers.google import GoogleRegistry, apis
 from tests.support.google import Google, errors
 
 Provider = Callable[..., GoogleRegistry]
@@ -30,7 +30,7 @@ REFUSALS = {
         "GetRepository", errors.billing_disabled(API, PROJECT), "requires billing", "billing/linkedaccount",
     ),
     "the API is forbidden": (
-        "GetRepository", errors.usage_restricted(API, NUMBER), "restrictServiceUsage", "policy of the organisation",
+        "GetRepository", errors.usage_restricted(API, NUMBER), "restrictServiceUsage", "organisation policy",
     ),
     "no permission to create": (
         "CreateRepository",
@@ -56,7 +56,7 @@ REFUSALS = {
         "GetRepository", errors.credentials_invalid("ACCOUNT_STATE_INVALID", API, "GetRepository"),
         "invalid authentication", "is disabled or deleted",
     ),
-    "no permission that is named": ("GetRepository", errors.caller_denied(), "not have permission", "We asked as publ"),
+    "no permission that is named": ("GetRepository", errors.caller_denied(), "not have permission", "account used is "),
     "an invalid name": ("CreateRepository", errors.invalid_argument(), "invalid argument", "GCP_CONTAINER_REGISTRY_"),
     "quota": (
         "CreateRepository", errors.quota_exceeded(API, NUMBER, "europe-west6", limit=60, retry_seconds=1),
@@ -64,11 +64,11 @@ REFUSALS = {
     ),
     "an organisation's policy": (
         "CreateRepository", errors.location_restricted(PROJECT, "europe-west6"),
-        "constraints/", "policy of the organisation",
+        "constraints/", "organisation policy",
     ),
     "an expired token": (
         "GetRepository", errors.credentials_invalid("ACCESS_TOKEN_EXPIRED", API, "GetRepository"),
-        "invalid authentication", "do not hold any more",
+        "invalid authentication", "are no longer valid",
     ),
 }  # fmt: skip
 
@@ -92,15 +92,35 @@ def test_what_is_temporary_is_tried_again(google: Google, provider: Provider) ->
     """A few times, with pauses."""
     google.add_repository()
     google.faults.add(".*GetRepository", errors.unavailable(), times=2)
-    assert "is there" in provider().create_registry()
+    assert "already exists" in provider().create_registry()
 
 
 def test_a_quota_is_waited_for(google: Google, provider: Provider) -> None:
     """As long as Google says that it takes."""
     google.add_repository()
     google.faults.add(".*GetRepository", errors.quota_exceeded(API, NUMBER, "europe-west6", limit=60, retry_seconds=1))
-    assert "is there" in provider().create_registry()
+    assert "already exists" in provider().create_registry()
     assert [call.rpartition(".")[2] for call in google.calls].count("GetRepository") == 2
+
+
+@pytest.mark.parametrize(
+    "lasting",
+    [errors.unavailable(), errors.quota_exceeded(API, NUMBER, "europe-west6", limit=60, retry_seconds=1)],
+    ids=["trouble", "quota"],
+)
+def test_waiting_for_the_api_counts_as_trying(
+    google: Google, provider: Provider, monkeypatch: pytest.MonkeyPatch, lasting: errors.RefusalError
+) -> None:
+    """What fails after it has used up the attempts is told at once, and not tried for ever with doubled pauses."""
+    monkeypatch.setattr(apis, "_ATTEMPTS", 1)
+    google.add_repository()
+    google.faults.add(".*GetRepository", errors.service_disabled(API, "Artifact Registry API", PROJECT))
+    google.faults.add(".*GetRepository", lasting, times=2)
+    ours = provider()
+    ours.enable_api()
+    with pytest.raises(CloudError):
+        ours.create_registry()
+    assert google.calls.count("GetRepository") == 2
 
 
 def test_an_operation_that_ends_badly(google: Google, provider: Provider) -> None:

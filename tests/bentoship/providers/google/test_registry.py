@@ -29,15 +29,15 @@ def test_the_second_time_nothing_is_changed(google: Google, provider: Provider) 
     """One call for each step, and none that changes anything."""
     google.add_repository()
     ours = provider()
-    assert "is enabled" in ours.enable_api()
-    assert "is there" in ours.create_registry()
+    assert "is already enabled" in ours.enable_api()
+    assert "already exists" in ours.create_registry()
     ours.login()
     assert [call.rpartition(".")[2] for call in google.calls] == ["GetService", "GetRepository", "TestIamPermissions"]
     assert google.count("POST", "/token") == 1
 
 
 def test_what_takes_a_while_is_waited_for(google: Google, provider: Provider) -> None:
-    """Operations, and an API that does not answer yet after it was enabled."""
+    """Operations, and an API that is not yet available after it was enabled."""
     google.state.operation_seconds, google.state.propagation_calls = 0.5, 2
     ours = provider()
     ours.enable_api()
@@ -51,16 +51,16 @@ def test_an_api_that_another_run_has_enabled_is_waited_for(google: Google, provi
     provider().enable_api()
     told: list[str] = []
     ours = provider(told)
-    assert "is enabled" in ours.enable_api()
+    assert "is already enabled" in ours.enable_api()
     assert "Created" in ours.create_registry()
-    assert any("does not answer yet" in line for line in told)
+    assert any("not yet available" in line for line in told)
 
 
 def test_who_may_only_push_may_publish(google: Google, provider: Provider) -> None:
     """That it may not look at APIs is told, and no failure."""
     google.add_repository()
     google.deny(google.account, "serviceusage.services.*")
-    assert "may not look" in provider().enable_api()
+    assert "may not check" in provider().enable_api()
 
 
 def test_options_are_set_and_changed(google: Google, provider: Provider) -> None:
@@ -73,7 +73,7 @@ def test_options_are_set_and_changed(google: Google, provider: Provider) -> None
         GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30",
     )
     told = again.create_registry()
-    assert told.endswith("settings: immutable tags, what is cleaned up, whether cleaning up is a dry run.")
+    assert told.endswith("Updated immutable tags, the cleanup policies, whether cleanup is a dry run.")
     found = google.state.repositories[f"{PLACE}/mlops-registry"]
     assert (found.description, dict(found.labels), found.docker_config.immutable_tags) == (
         "models",
@@ -82,9 +82,9 @@ def test_options_are_set_and_changed(google: Google, provider: Provider) -> None
     )
     assert sorted(found.cleanup_policies) == ["bentoship-delete-untagged", "bentoship-keep"]
     assert found.cleanup_policy_dry_run
-    assert "Changed" not in again.create_registry()
+    assert "Updated" not in again.create_registry()
     one = provider(GCP_CONTAINER_REGISTRY_DESCRIPTION="sky", GCP_CONTAINER_REGISTRY_LABELS="team=sky")
-    assert one.create_registry().endswith("settings: the description.")
+    assert one.create_registry().endswith("Updated the description.")
 
 
 def test_another_format_is_named(google: Google, provider: Provider) -> None:
@@ -99,7 +99,7 @@ def test_another_format_is_named(google: Google, provider: Provider) -> None:
 def test_one_that_takes_no_images_is_named(google: Google, provider: Provider) -> None:
     """It only hands on what another has; a repository's mode cannot be changed."""
     google.add_repository().mode = Repository.Mode.REMOTE_REPOSITORY  # type: ignore[assignment]
-    with pytest.raises(CloudError, match="it is a remote one, which takes no images") as caught:
+    with pytest.raises(CloudError, match="it is a remote one, which accepts no images") as caught:
         provider().create_registry()
     assert caught.value.hint == "Set GCP_CONTAINER_REGISTRY_NAME to another name."
 
@@ -113,9 +113,9 @@ def test_a_key_is_set_at_creation_alone(google: Google, provider: Provider) -> N
     found = google.state.repositories[f"{PLACE}/mlops-registry"]
     scanning = found.vulnerability_scanning_config.enablement_config
     assert (found.kms_key_name, scanning.name) == (key, "DISABLED")
-    assert "Changed" not in ours.create_registry()
+    assert "Updated" not in ours.create_registry()
     found.kms_key_name = ""
-    with pytest.raises(CloudError, match="it is encrypted with a key of Google, which cannot be changed") as caught:
+    with pytest.raises(CloudError, match="encrypted with a Google-managed key, which cannot be changed") as caught:
         ours.create_registry()
     assert caught.value.hint == "Unset GCP_CONTAINER_REGISTRY_KMS_KEY, or choose another name."
 
@@ -123,8 +123,8 @@ def test_a_key_is_set_at_creation_alone(google: Google, provider: Provider) -> N
 def test_the_same_name_elsewhere_is_named(google: Google, provider: Provider) -> None:
     """Since it may be that the location was mistaken; before it is created, too."""
     google.add_repository(location="europe-west1")
-    assert "europe-west6, but one of that name in europe-west1; publish creates it" in provider().outlook()
-    assert "also in europe-west1" in provider().create_registry()
+    assert "europe-west6, but one of that name exists in europe-west1; publish creates it" in provider().outlook()
+    assert "also exists in europe-west1" in provider().create_registry()
 
 
 def test_a_misspelt_location_is_named_with_the_near_one(google: Google, provider: Provider) -> None:
@@ -154,7 +154,7 @@ def test_a_repository_that_is_not_there_is_named(google: Google, provider: Provi
         provider().login()
     assert caught.value.hint == "Create it: invoke create-registry"
     google.add_repository(location="europe-west1")
-    with pytest.raises(CloudError, match="is in europe-west1: check GCP_CONTAINER_REGISTRY_LOCATION"):
+    with pytest.raises(CloudError, match="exists in europe-west1: check GCP_CONTAINER_REGISTRY_LOCATION"):
         provider().login()
 
 

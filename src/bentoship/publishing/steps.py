@@ -32,7 +32,7 @@ _RECENT = 3600.0
 
 
 def publish(run: Run) -> Published:
-    """All of it: from the service to an image in the registry."""
+    """Publish: from the service to an image in the registry."""
     enable_api(run)
     create_registry(run)
     auth(run)
@@ -80,7 +80,7 @@ def build(run: Run) -> Bento:
     models = ", ".join(model.tag for model in bento.models)
     how = "is up to date"
     if bento.fresh:
-        how = "is built" if imported else "is built from the one before: what has changed is not run by its import"
+        how = "is built" if imported else "is rebuilt incrementally: only function bodies changed"
     say(f"{bento.tag} {how}")
     say(f"packs {models}" if models else "packs no model")
     return bento
@@ -181,7 +181,7 @@ def _debian_in_background(run: Run, python: str, platform: str) -> Callable[[], 
 
 @once
 def prepare(run: Run) -> None:
-    """Before a build, begin what takes longer still: the base that there most likely is to be, if there is none yet."""
+    """Begin to make the base in the background, if there is none yet and the Bento will most likely need it."""
     settings = run.project.settings
     if settings.backend != "direct" or any(settings.cache.glob("bases/debian-*")) or not shutil.which("apt-get"):
         return

@@ -1,0 +1,96 @@
+"""Setting a project up to publish with invoke: the files that it lacks, and nothing that it has."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pathspec import PathSpec
+
+from bentoship.commands.terminal import say
+
+_PACKAGE = Path(__file__).parents[1]
+
+_IGNORED = (".bentoship/", ".env")
+
+_AS_COLLECTION = """\
+tasks.py already exists and is kept. To have these tasks beside its own, add to its end:
+
+    import sys
+    import bentoship.tasks
+    from invoke import Collection
+
+    ns = Collection.from_module(sys.modules[__name__])
+    ns.add_collection(bentoship.tasks, name="ship")
+
+Then `invoke ship.publish` publishes."""
+
+
+def init(folder: Path, *, github: bool, yes: bool) -> None:
+    """Write the files with which a project publishes; what exists is never overwritten.
+
+    Asks first on a terminal. Without one nothing is asked.
+
+    Args:
+        folder: the project's.
+        github: whether to write a workflow of GitHub Actions, too.
+        yes: whether to ask nothing.
+
+    Raises: OSError when a file cannot be written.
+    """
+    sources = {"tasks.py": _PACKAGE / "tasks.py", ".env.example": _PACKAGE / "templates" / "env.example"}
+    if github:
+        sources[".github/workflows/publish.yaml"] = _PACKAGE / "templates" / "publish.yaml"
+    contents = {name: source.read_text("utf-8") for name, source in sources.items()}
+    new = {name: content for name, content in contents.items() if not (folder / name).exists()}
+    ignored = _not_ignored(folder)
+    for name in contents.keys() - new.keys() - {"tasks.py"}:
+        say("init", f"{name} already exists, skipped")
+    if not new and not ignored:
+        say("init", "nothing to do")
+    elif yes or _agreed(folder, new, ignored):
+        _write(folder, new, ignored)
+    else:
+        say("init", "nothing was changed")
+        return
+    if "tasks.py" not in new and "bentoship" not in (folder / "tasks.py").read_text("utf-8", "replace"):
+        for line in _AS_COLLECTION.splitlines():
+            say("init", line)
+    elif not (folder / "bentofile.yaml").exists():
+        say("init", "next: write a bentofile.yaml (docs.bentoml.com), then run `invoke publish`")
+    else:
+        say("init", "next: run `invoke publish`; .env.example explains what can be set in .env")
+
+
+def _not_ignored(folder: Path) -> list[str]:
+    """Return the lines that a project's .gitignore lacks."""
+    file = folder / ".gitignore"
+    spec = PathSpec.from_lines("gitignore", file.read_text("utf-8").splitlines() if file.exists() else [])
+    return [line for line in _IGNORED if not spec.match_file(line)]
+
+
+def _agreed(folder: Path, new: Mapping[str, str], ignored: list[str]) -> bool:
+    """Ask whether to go on; without a terminal nobody can be asked, and nothing that exists is at stake."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    say("init", f"in {folder}:")
+    for name in new:
+        say("", f"create {name}")
+    if ignored:
+        say("", f"add {' and '.join(ignored)} to .gitignore")
+    say("init", "go on? [Y/n]")
+    answer = sys.stdin.readline()
+    return bool(answer) and answer.strip().lower() in ("", "y", "yes")
+
+
+def _write(folder: Path, new: Mapping[str, str], ignored: list[str]) -> None:
+    for name, content in new.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("x", encoding="utf-8") as stream:  # it may have been created meanwhile
+            stream.write(content)
+        say("init", f"created {name}")
+    if ignored:
+        file = folder / ".gitignore"
+        before = file.read_text("utf-8") if file.exists() else ""
+        end = "" if before.endswith("\n") or not before else "\n"
+        file.write_text(before + end + "".join(f"{line}\n" for line in ignored), "utf-8")
+        say("init", f"added {' and '.join(ignored)} to .gitignore")

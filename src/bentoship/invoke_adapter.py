@@ -1,0 +1,232 @@
+"""How invoke runs the tasks: which projects they are for, how they end, and `bentoship` as a program of its own.
+
+Imports nothing heavy until a task runs, so that `invoke --list` answers at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
+from invoke.program import Program
+from invoke.tasks import Task
+from invoke.tasks import task as invoke_task
+
+from bentoship import commands
+
+if TYPE_CHECKING:
+    from bentoship.project import Run
+
+# invoke forbids it, for the sake of tasks.py (`invoke --write-pyc`); compiling the package again costs each run 0.1 s.
+sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+# Few objects refer to each other in circles here, and looking for them takes a tenth of a short run.
+gc.disable()
+
+__all__ = ["Context", "do", "main", "prepare", "show", "task"]
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Project(Argument):
+    """The option --project of every task, which counts for the whole command line.
+
+    invoke gives a task's options to that task alone, and not to its pre-tasks, which run before it. So the option keeps
+    what was given, as the parser sees it.
+    """
+
+    given: ClassVar[list[Path]] = []
+
+    def set_value(self, value: Any, cast: bool = True) -> None:
+        """Take one more folder."""
+        super().set_value(value, cast)
+        self.given.append(Path(value))
+
+
+class _Task(Task[Any]):
+    """A task of invoke's with the option --project."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """Return the options of the task's function, and --project."""
+        text = "a project's folder, in place of the current one; may be given several times"
+        return [*super().get_arguments(ignore_unknown_help), _Project(names=("project",), kind=list, help=text)]
+
+    def __call__(self, *args: Any, project: Sequence[str] = (), **options: Any) -> Any:
+        """Run the task; its function does not see the projects, which `do` and `show` go through."""
+        return super().__call__(*args, **options)
+
+
+task = functools.partial(invoke_task, klass=_Task)
+"""Make a task of a function, as invoke's own decorator does, with the option --project."""
+
+
+class Stopped(SystemExit):
+    """This process has to end, such as by a signal. Not a KeyboardInterrupt, for which invoke would exit with 1."""
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    if not threading.main_thread().is_alive():
+        return  # everything is done; what was needed meanwhile is still being removed
+    raise Stopped(128 + number)
+
+
+for _number in _STOPPING:
+    signal.signal(_number, _stop)
+
+
+def do(context: Context, step: Callable[[Run], object]) -> None:
+    """Do a step for each project; with `--dry`, print what publish would do instead.
+
+    Args:
+        context: of the task.
+        step: what to do.
+    """
+    with _cleanly(context):
+        for folder in _folders(context):
+            run = _run(context, folder)
+            if context.config.run.dry:
+                with _for_a_reader():
+                    commands.plan.dry_run(run)
+            else:
+                step(run)
+
+
+def show(context: Context, report: Callable[[Path], bool | None]) -> None:
+    """Print something about each project, on stdout; exit with 1 where the report says that it is not as it should be.
+
+    Args:
+        context: of the task.
+        report: prints it, given the project's folder; returns False for a reason to exit with 1.
+    """
+    with _cleanly(context):
+        with _for_a_reader():
+            good = [report(folder) is not False for folder in _folders(context)]
+        if not all(good):
+            raise Exit(code=1)
+
+
+@task
+def prepare(context: Context) -> None:
+    """Begin to make the base image in the background while the Bento is built."""
+    if not context.config.run.dry:
+        do(context, commands.publish.prepare)
+
+
+@contextmanager
+def _cleanly(context: Context) -> Iterator[None]:
+    """End the runs when the block is stopped, and turn an error into one clean message and its exit code."""
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
+        yield
+        # A signal between two tasks waits for the next one, which can end what was begun.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    except BaseException as error:
+        for run in _runs(context).values():
+            run.close()
+        if isinstance(error, Stopped) and error.code != 128 + signal.SIGPIPE:
+            # Only now is what a terminal shows of work under way gone, in the middle of which these words would come.
+            os.write(2, b"\nStopped. What is complete is kept; the next run continues from there.\n")
+        if isinstance(error, Exit) or not isinstance(error, Exception):
+            raise
+        from bentoship.errors import explain
+        from bentoship.system import process
+
+        if process.debugging():
+            raise
+        raise Exit(f"Error: {explain(error)}", code=getattr(error, "exit_code", 1)) from None
+
+
+@contextmanager
+def _for_a_reader() -> Iterator[None]:
+    """End quietly, as other programs do, when the reader of what is printed has gone, such as head."""
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:  # it may have been closed before the beginning
+                sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would complain at its end of what it could not print.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Stopped(128 + signal.SIGPIPE) from None
+
+
+def _folders(context: Context) -> list[Path]:
+    """Return the projects' folders: the given ones, else the one where invoke found tasks.py, else the current one."""
+    found = context.config._project_prefix
+    return list(dict.fromkeys(folder.resolve() for folder in _Project.given or [Path(found or Path.cwd())]))
+
+
+class _Runs:
+    """The runs of this process, by their projects' folders."""
+
+    def __init__(self) -> None:
+        self.by_folder: dict[Path, Run] = {}
+
+    def __copy__(self) -> _Runs:
+        # invoke copies the values of its configuration whenever it merges them.
+        return self
+
+
+def _runs(context: Context) -> dict[Path, Run]:
+    """Return the runs of this process, by folder: invoke hands the same configuration to each task."""
+    if "bentoship" not in context.config:
+        context.config.bentoship = _Runs()
+    runs: dict[Path, Run] = context.config.bentoship.by_folder
+    return runs
+
+
+def _run(context: Context, folder: Path) -> Run:
+    """Return the run for a project, begun unless an earlier task has begun it."""
+    from bentoship.commands.terminal import Terminal
+    from bentoship.project import begin
+
+    runs = _runs(context)
+    if folder not in runs:
+        runs[folder] = begin(folder, Terminal())
+    return runs[folder]
+
+
+def main(tasks: ModuleType, *own: Task[Any]) -> None:
+    """Run the command line of `bentoship`, a program of invoke's with these tasks.
+
+    Args:
+        tasks: the module with the tasks; its default one is run when only folders are named.
+        own: further tasks.
+    """
+    collection = Collection.from_module(tasks)
+    for one in own:
+        collection.add_task(one)
+    arguments = [*sys.argv[:1], *name_folders(sys.argv[1:], collection)]
+    with _for_a_reader():
+        Program(version("bentoship"), collection, name="bentoship", binary="bentoship").run(arguments)
+
+
+def name_folders(words: Sequence[str], collection: Collection) -> list[str]:
+    """Return a command line in which the words that name folders and no task are values of --project.
+
+    invoke has no positional arguments that may be left out or repeated.
+    """
+    names = {name for primary, aliases in collection.task_names.items() for name in (primary, *aliases)}
+    folders: list[str] = []
+    others: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        is_value = before in ("--project", "--config", "-f") or word.startswith("-") or word in names
+        (others if is_value or not Path(word).is_dir() else folders).append(word)
+    if folders and not names & set(others):
+        others.append(str(collection.default))
+    return [*others, *(part for folder in folders for part in ("--project", folder))]

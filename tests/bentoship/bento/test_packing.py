@@ -1,0 +1,112 @@
+"""Which files a Bento packs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bentoship.bento.packing import select
+from tests.support.bento import lay
+
+
+@pytest.mark.parametrize(
+    ("options", "ignore", "packed"),
+    [
+        ({}, "", {"a.py", "sub/b.py", "sub/c.txt"}),
+        ({"include": ["*.py"]}, "", {"a.py", "sub/b.py"}),
+        ({"include": ["sub/"]}, "", {"sub/b.py", "sub/c.txt"}),
+        ({"include": ["*.py"], "exclude": ["sub/"]}, "", {"a.py"}),
+        ({"include": ["*.py", "*.txt"]}, "*.txt\n", {"a.py", "sub/b.py"}),
+        ({"include": ["/a.py"]}, "", {"a.py"}),
+    ],
+)
+def test_the_files_are_those_that_bentoml_packs(
+    tmp_path: Path, options: dict[str, list[str]], ignore: str, packed: set[str]
+) -> None:
+    """include, exclude and .bentoignore mean what they mean to BentoML; secrets and caches never count."""
+    lay(tmp_path, "a.py", "sub/b.py", "sub/c.txt", ".env", ".git/HEAD", ".venv/x.py", "sub/__pycache__/b.py")
+    if ignore:
+        (tmp_path / "sub" / ".bentoignore").write_text(ignore, "utf-8")
+        options = {**options, "exclude": [".bentoignore"]}
+    assert set(select(tmp_path, options).packed) == packed
+
+
+@pytest.mark.parametrize("name", [".env", ".env.example", ".env.local", ".envrc", "sub/.env-prod", ".envs/django"])
+def test_no_env_file_is_packed(tmp_path: Path, name: str) -> None:
+    """Not even one that is included by its name."""
+    lay(tmp_path, "a.py", name)
+    assert select(tmp_path, {"include": ["*.py", name, ".env*"]}).packed == ("a.py",)
+
+
+INVOKE = "import os\nfrom invoke import task\n"
+
+
+def packs_tasks(project: Path, tasks: str, helper: str = "", service: str = "service:Echo") -> bool:
+    """Whether a project's tasks.py is packed, beside a service and a module that this imports."""
+    for name, text in {"tasks.py": tasks, "service.py": "import lib.helper\n", "lib/helper.py": helper}.items():
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(text, "utf-8")
+    selection = select(project, {"service": service})
+    assert {"service.py", "lib/helper.py"} <= set(selection.packed)
+    assert ("tasks.py" in selection.packed) is not ("tasks.py" in selection.withheld)
+    return "tasks.py" in selection.packed
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [INVOKE, "import os, invoke.tasks\n", "import bentoship.tasks\n", "def f():\n    from bentoship import publish\n"],
+)
+def test_a_tasks_file_for_the_publisher_is_not_packed(tmp_path: Path, tasks: str) -> None:
+    """It imports invoke or bentoship, wherever in it."""
+    assert not packs_tasks(tmp_path, tasks)
+    others = "from lib import tasks\nfrom . import tasks\nimport multitasks\ntext = 'all tasks: none'\n"
+    assert not packs_tasks(tmp_path, tasks, others)
+
+
+@pytest.mark.parametrize("tasks", ["from celery import shared_task\n", "text = 'invoke'\n", "import invoke, (\n", "\0"])
+def test_another_tasks_file_is_packed(tmp_path: Path, tasks: str) -> None:
+    """Such as Celery's, or one that cannot be read here: then nothing tells that it is ours."""
+    assert packs_tasks(tmp_path, tasks)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import tasks\n",
+        "import os, tasks as jobs\n",
+        "from tasks import add\n",
+        "def predict():\n    from tasks import add\n",
+        "import_module('tasks')\n",
+        "Celery(include=['tasks'])\n",
+        "send_task('tasks.add')\n",
+    ],
+)
+def test_a_tasks_file_that_the_service_imports_is_packed(tmp_path: Path, use: str) -> None:
+    """At once or when a request comes, by itself or by a module of its own."""
+    assert packs_tasks(tmp_path, INVOKE, use)
+
+
+@pytest.mark.parametrize("service", ["tasks:Echo", "tasks.py:Echo", "./tasks.py:Echo", "tasks"])
+def test_a_tasks_file_with_the_service_is_packed(tmp_path: Path, service: str) -> None:
+    """Whatever it imports beside."""
+    assert packs_tasks(tmp_path, INVOKE, service=service)
+    assert not packs_tasks(tmp_path, INVOKE, service="other.tasks:Echo")
+
+
+def test_only_packed_files_count_as_the_service(tmp_path: Path) -> None:
+    """A test of the tasks imports them, too, and stays where it is."""
+    lay(tmp_path, "test_tasks.py")
+    (tmp_path / "test_tasks.py").write_text("import tasks\n", "utf-8")
+    (tmp_path / ".bentoignore").write_text("test_*.py\n", "utf-8")
+    (tmp_path / "gone.py").symlink_to("nowhere.py")
+    assert not packs_tasks(tmp_path, INVOKE)
+    (tmp_path / ".bentoignore").unlink()
+    assert packs_tasks(tmp_path, INVOKE)
+
+
+def test_tasks_below_the_project_are_the_services(tmp_path: Path) -> None:
+    """invoke looks for them at the top."""
+    lay(tmp_path, "lib/tasks.py")
+    (tmp_path / "lib" / "tasks.py").write_text(INVOKE, "utf-8")
+    assert select(tmp_path, {}).packed == ("lib/tasks.py",)

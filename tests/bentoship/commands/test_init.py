@@ -1,0 +1,89 @@
+"""Setting a project up."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bentoship.commands.init import init
+from tests.support.site import ROOT
+
+
+def files(folder: Path) -> dict[str, str]:
+    """What a project has."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text("utf-8")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def on_a_terminal(folder: Path, answer: str, *options: str) -> str:
+    """Run `bentoship init` on a terminal and answer what it asks. Returns: what it printed."""
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "bentoship", "init", *options]
+    with subprocess.Popen(command, cwd=folder, stdin=follower, stdout=follower, stderr=follower) as running:
+        os.close(follower)
+        os.write(leader, answer.encode())
+        printed = b""
+        try:
+            while piece := os.read(leader, 4096):
+                printed += piece
+        except OSError:  # the other end is closed
+            pass
+        assert running.wait(timeout=60) == 0
+    os.close(leader)
+    return printed.decode()
+
+
+def test_a_project_gets_what_it_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The tasks are this project's own file; the second time there is nothing to do."""
+    init(tmp_path, github=False, yes=False)
+    made = files(tmp_path)
+    assert sorted(made) == [".env.example", ".gitignore", "tasks.py"]
+    assert made["tasks.py"] == (ROOT / "tasks.py").read_text("utf-8")
+    assert made[".gitignore"] == ".bentoship/\n.env\n"
+    assert "created tasks.py" in capsys.readouterr().err
+    init(tmp_path, github=False, yes=True)
+    assert files(tmp_path) == made
+    assert "nothing to do" in capsys.readouterr().err
+
+
+def test_a_workflow_is_written_when_asked_for(tmp_path: Path) -> None:
+    """In the folder where GitHub looks for it."""
+    init(tmp_path, github=True, yes=True)
+    assert "invoke publish" in files(tmp_path)[".github/workflows/publish.yaml"]
+
+
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tasks.py that exists is kept, and how to have ours beside it is said; .gitignore gets what it lacks."""
+    own = {"tasks.py": "# own\n", ".env.example": "A=1\n", ".gitignore": "*.log\n.env*"}
+    for name, content in own.items():
+        (tmp_path / name).write_text(content, "utf-8")
+    init(tmp_path, github=False, yes=True)
+    assert files(tmp_path) == {**own, ".gitignore": "*.log\n.env*\n.bentoship/\n"}
+    said = capsys.readouterr().err
+    assert 'ns.add_collection(bentoship.tasks, name="ship")' in said
+    assert ".env.example already exists, skipped" in said
+    (tmp_path / "tasks.py").write_text("import bentoship.tasks\n", "utf-8")
+    init(tmp_path, github=False, yes=True)
+    assert "add_collection" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("answer", "changed"), [("\n", True), ("y\n", True), ("n\n", False), ("\x04", False)])
+def test_a_person_is_asked(tmp_path: Path, answer: str, changed: bool) -> None:
+    """On a terminal, before anything is changed; the end of the input is no yes."""
+    printed = on_a_terminal(tmp_path, answer)
+    assert "create tasks.py" in printed
+    assert bool(files(tmp_path)) is changed
+
+
+def test_yes_asks_nothing(tmp_path: Path) -> None:
+    """On a terminal, too."""
+    assert "[Y/n]" not in on_a_terminal(tmp_path, "", "--yes")
+    assert "tasks.py" in files(tmp_path)

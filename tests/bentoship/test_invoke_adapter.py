@@ -1,0 +1,135 @@
+"""What invoke is told of the tasks, and `bentoship` as a program."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from invoke.collection import Collection
+
+import bentoship
+from bentoship import tasks
+from bentoship.invoke_adapter import name_folders
+from tests.support.site import Site, echo_site
+
+OWN_TASKS = """\
+import sys
+
+import bentoship.tasks
+from invoke import Collection, task
+
+
+@task
+def greet(c):
+    print("hello")
+
+
+ns = Collection.from_module(sys.modules[__name__])
+ns.add_collection(bentoship.tasks, name="ship")
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A project, and a user who has nothing."""
+    (tmp_path / "cache").mkdir()
+    return echo_site(tmp_path / "site", tmp_path / "cache", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
+
+
+def program(folder: Path, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `bentoship` in a folder."""
+    command = [sys.executable, "-m", "bentoship", *words]
+    return subprocess.run(
+        command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", ""),
+        ("publish", "publish"),
+        ("one", "publish --project one"),
+        ("publish one two", "publish --project one --project two"),
+        ("plan one --why", "plan --why --project one"),
+        ("--dry one", "--dry publish --project one"),
+        ("build push one", "build push --project one"),
+        ("publish --project one", "publish --project one"),
+        ("plan ./plan", "plan --project ./plan"),
+        ("plan plan", "plan plan"),
+        ("publish missing", "publish missing"),
+        ("--config one publish", "--config one publish"),
+    ],
+)
+def test_words_that_name_folders_are_projects(
+    words: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless they name a task, or are the value of an option; alone they are published."""
+    for name in ("one", "two", "plan"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert name_folders(words.split(), Collection.from_module(tasks)) == expected.split()
+
+
+def test_the_program_says_its_version_and_lists_the_tasks(tmp_path: Path) -> None:
+    """The version is that of the installed package; `init` is the program's own, and the rest are the tasks'."""
+    assert program(tmp_path, "--version").stdout == f"bentoship {bentoship.__version__}\n"
+    listed = {line.split()[0] for line in program(tmp_path, "--list").stdout.splitlines() if line[2:3].isalpha()}
+    assert {"init", "publish", "plan", "create-registry", "stop-registry"} <= listed
+
+
+def test_a_reader_may_go(tmp_path: Path) -> None:
+    """As head does: that is the end, without a word, with the exit code of a broken pipe."""
+    command = [sys.executable, "-m", "bentoship", "--list"]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout
+    assert running.stderr
+    running.stdout.close()
+    with running.stderr as stream:
+        assert stream.read() == ""
+    assert running.wait(timeout=30) == 141
+
+
+def test_a_project_is_named_from_anywhere(site: Site, tmp_path: Path) -> None:
+    """By the program and by invoke; pre-tasks are for the same projects, and each project gets its own plan."""
+    other = tmp_path / "other"
+    shutil.copytree(site.folder, other)
+    (other / ".env").write_text("IMAGE_NAME=another\n", "utf-8")
+    done = program(tmp_path, "plan", str(site.folder), "other", "--json", env=site.env)
+    assert done.returncode == 0, done.stderr
+    plans = done.stdout.replace("}\n{", "}\0{").split("\0")
+    names = [json.loads(plan)["reference"].rpartition("/")[2] for plan in plans]
+    assert names == ["echo", "another"]
+    dry = site.invoke("--dry", "build", "--project", str(other))
+    assert (dry.returncode, dry.stdout.count("/another")) == (0, 1), dry.stderr
+
+
+def test_the_current_folder_is_the_project(site: Site) -> None:
+    """For the program; for invoke it is the one with tasks.py, and never that of the package."""
+    inside = program(site.folder / "data", "plan", env=site.env)
+    assert inside.returncode == 1
+    assert "bentofile.yaml" in inside.stderr
+    assert site.below("data").invoke("plan").returncode == 0
+
+
+def test_tasks_stand_beside_a_projects_own(site: Site) -> None:
+    """As a collection of its tasks.py, with the same project and the same chain."""
+    (site.folder / "tasks.py").write_text(OWN_TASKS, "utf-8")
+    assert site.invoke("greet").stdout == "hello\n"
+    planned = site.below("data").invoke("ship.plan", "--json")
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["reference"].endswith("/echo")
+    assert "would be built" in site.invoke("--dry", "ship.push").stdout
+
+
+def test_a_mistake_ends_with_one_message(tmp_path: Path) -> None:
+    """Exit code 1, and no traceback, where a folder is no project."""
+    done = program(tmp_path, "build")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
