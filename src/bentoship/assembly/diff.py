@@ -107,13 +107,13 @@ def differences(
         published: the published images, by platform.
         blobs: a source for the layers of both, as far as available.
     """
+    dropped = [Difference("image", (), "is no longer built for this platform")]
+    added = [Difference("image", (), "nothing was published for this platform")]
     by_platform = {
-        platform: list(_differences(image, published[platform], blobs))
-        if platform in published
-        else [Difference("image", (), "nothing was published for this platform")]
+        platform: list(_differences(image, published[platform], blobs)) if platform in published else added
         for platform, image in planned.items()
     }
-    return with_owners(by_platform, repr)
+    return with_owners({**by_platform, **{name: dropped for name in published if name not in planned}}, repr)
 
 
 def changes(before: Mapping[str, Thing], now: Mapping[str, Thing]) -> tuple[Change, ...]:
