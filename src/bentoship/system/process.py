@@ -51,6 +51,11 @@ def environment(
     return {**kept, **(extra or {})}
 
 
+def home(env: Mapping[str, str]) -> Path:
+    """Return the home that an environment names, else that of the user who runs this."""
+    return Path(env.get("HOME") or "~").expanduser()
+
+
 def preset(name: str, value: str) -> None:
     """Set a variable for a library that reads it in this process, unless it is already set."""
     if not os.environ.get(name):
