@@ -91,7 +91,8 @@ def published_images(store: Source, root: Descriptor) -> dict[str, Image]:
     images = read_images(store, root)
     try:
         for image in images.values():
-            base_of(image), packages_of(image), models_of(image)
+            for told in (base_of, packages_of, models_of):
+                told(image)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StoreError(f"Read the image {root.digest}", "it was not assembled by bentoship") from None
     return images

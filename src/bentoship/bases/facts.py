@@ -51,7 +51,7 @@ class Facts:
     def read(cls, file: Path) -> Facts | None:
         """Those that were kept; None when there are none, or they are not as they were kept."""
         data = records.read(file)
-        return data and cls(PurePosixPath(data["python"]), data["glibc"], data["release"], data["users"])
+        return cls(PurePosixPath(data["python"]), data["glibc"], data["release"], data["users"]) if data else None
 
     def keep(self, file: Path) -> None:
         """Write them to a file."""
