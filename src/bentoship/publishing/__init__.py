@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bentoship.errors import BentoshipError
-from bentoship.image.descriptor import Descriptor
 from bentoship.project import Project, Published, Reporter, Run, Transfer, begin
 from bentoship.settings import Settings
+from bentoship.stores.transfer import SilentProgress
 
 if TYPE_CHECKING:
     from bentoship.publishing.planning import Plan
@@ -25,7 +24,7 @@ def publish(folder: Path | str, settings: Settings | None = None, *, reporter: R
         folder: where bentofile.yaml is.
         settings: what to do; None for what `.env` and the environment say, which are then exported to this process for
             the SDKs that read them.
-        reporter: told what happens, as it happens; None for nobody.
+        reporter: receives what happens, as it happens; None for no reports.
 
     Returns: the image, by its tags and its digest.
 
@@ -67,15 +66,11 @@ class _Silent:
     def say(self, step: str, text: str) -> None: ...
 
     def transfer(self, step: str) -> AbstractContextManager[Transfer]:
-        """Return progress that nobody sees."""
+        """Return a transfer whose progress is dropped."""
         return nullcontext(_SilentTransfer())
 
     def pushed(self, image: Published) -> None: ...
 
 
-class _SilentTransfer:
+class _SilentTransfer(SilentProgress):
     seconds = 0.0
-
-    def begin(self, missing: Sequence[Descriptor]) -> None: ...
-
-    def advance(self, descriptor: Descriptor, count: int) -> None: ...
