@@ -103,7 +103,7 @@ class _Plan:
 
     @property
     def record(self) -> Path:
-        """What is known of its files once they were made: nobody has to look whether they still are the same."""
+        """Return the file with the facts of its files, kept when they were made so that they need not be read again."""
         return self.cache / "bases" / f"{self.rootfs.name}.facts"
 
     @property

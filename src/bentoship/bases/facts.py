@@ -19,7 +19,7 @@ class Facts:
     Args:
         python: where its Python is.
         glibc: the minor version of its C library: 36 for 2.36.
-        release: what it calls itself ("Debian GNU/Linux 12 (bookworm)"); empty where nobody asks.
+        release: what it calls itself ("Debian GNU/Linux 12 (bookworm)"); empty for a base from a registry.
         users: the texts of passwd, group, shadow and gshadow in its /etc, those that it has.
     """
 

@@ -189,7 +189,7 @@ def with_byte_code(one: Distribution, target: Target) -> Distribution:
 def clashing(installed: Path) -> set[str] | None:
     """Packages, by their canonical names, whose files another one installed as well.
 
-    Returns: None when there are files that no package lists, so that nobody can tell whose they are.
+    Returns: None when there are files that no package lists, which could belong to any of them.
     """
     owners: dict[str, list[str]] = {}
     for record in _records(installed):

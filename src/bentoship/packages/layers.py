@@ -179,7 +179,7 @@ def _make(
             listing = pool.submit(_installed, folders, job.target)  # while others compile
             _compile(folders.values(), job.base.compiler(), job.target)
             found = {line: with_byte_code(one, job.target) if one else None for line, one in listing.result().items()}
-            # The largest first: a small one at the end leaves nobody waiting.
+            # The largest first: with a small one last, no processor waits long for the others.
             order = sorted(lines, key=lambda line: -one.size if (one := found[line]) else 0)
             return dict(zip(order, pool.map(lambda line: job.keep(line, found[line]), order), strict=True))
 
