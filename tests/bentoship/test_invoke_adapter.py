@@ -15,7 +15,7 @@ from invoke.collection import Collection
 import bentoship
 from bentoship import tasks
 from bentoship.invoke_adapter import name_folders
-from tests.support.site import Site, echo_site
+from tests.support.site import Site, abandon, echo_site
 
 OWN_TASKS = """\
 import sys
@@ -87,12 +87,7 @@ def test_a_reader_may_go(tmp_path: Path) -> None:
     """As head does: that is the end, without a word, with the exit code of a broken pipe."""
     command = [sys.executable, "-m", "bentoship", "--list"]
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert running.stdout
-    assert running.stderr
-    running.stdout.close()
-    with running.stderr as stream:
-        assert stream.read() == ""
-    assert running.wait(timeout=30) == 141
+    assert abandon(running) == (141, "")
 
 
 def test_a_project_is_named_from_anywhere(site: Site, tmp_path: Path) -> None:

@@ -77,6 +77,16 @@ class Site:
         )
 
 
+def abandon(running: subprocess.Popen[str]) -> tuple[int, str]:
+    """Stop reading what a program prints, as head does. Returns: its exit code, and what it wrote to stderr."""
+    assert running.stdout
+    assert running.stderr
+    running.stdout.close()
+    with running.stderr as stream:
+        complaints = stream.read()
+    return running.wait(timeout=30), complaints
+
+
 def echo_site(folder: Path, cache: Path, **settings: str) -> Site:
     """A site with the small Bento that echoes."""
     home = folder / "home"

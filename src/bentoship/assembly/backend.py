@@ -45,6 +45,7 @@ class Workplace:
     scratch: Path
 
 
+@dataclass(frozen=True)
 class DirectBackend:
     """A backend that assembles images in a layout and pushes them from there.
 
@@ -58,32 +59,22 @@ class DirectBackend:
         reporter: told how an image is made.
     """
 
-    def __init__(
-        self,
-        place: Workplace,
-        platforms: Sequence[str],
-        source: Callable[[Bento], BaseSource],
-        registry: Callable[[ImageReference], Registry],
-        engine: Callable[[Store, Descriptor, str], str],
-        holders: Callable[[ImageReference], Mapping[str, str]] = lambda _: {},
-        reporter: StepReporter = SILENT,
-    ) -> None:
-        self._cache, self._layout, self._scratch = place.cache, place.layout, place.scratch
-        self._platforms = platforms
-        self._source = source
-        self._registry = registry
-        self._engine = engine
-        self._holders = holders
-        self._reporter = reporter
+    place: Workplace
+    platforms: Sequence[str]
+    source: Callable[[Bento], BaseSource]
+    registry: Callable[[ImageReference], Registry]
+    engine: Callable[[Store, Descriptor, str], str]
+    holders: Callable[[ImageReference], Mapping[str, str]] = lambda _: {}
+    reporter: StepReporter = SILENT
 
     def containerize(self, bento: Bento) -> Built:
         """Assemble the image of a Bento, or an index of one per platform, and tag it in the layout by version."""
         check(bento)
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        source = self._source(bento)
-        outlines = [_outline(source, platform) for platform in self._platforms]
-        with self._reporter.task("locking packages"):
-            prepared = recipes(bento, outlines, self._cache)
+        self.place.scratch.mkdir(parents=True, exist_ok=True)
+        source = self.source(bento)
+        outlines = [_outline(source, platform) for platform in self.platforms]
+        with self.reporter.task("locking packages"):
+            prepared = recipes(bento, outlines, self.place.cache)
         images = self._assembled(bento, source, prepared)
         for image in images:
             self._keep(image)
@@ -109,34 +100,35 @@ class DirectBackend:
                 for recipe in prepared
                 if recipe.outline.base is None
             }
-            with self._reporter.task("checking that every package has a wheel"):
-                check_packages(bento, prepared, self._cache)
+            with self.reporter.task("checking that every package has a wheel"):
+                check_packages(bento, prepared, self.place.cache)
             bases = [recipe.outline.base or source.make(recipe.platform) for recipe in prepared]
             # One platform after the other: each step already uses all processors.
             return [
                 assemble(
                     recipe,
                     base,
-                    self._cache,
-                    self._scratch,
-                    reporter=self._reporter,
+                    self.place.cache,
+                    self.place.scratch,
+                    reporter=self.reporter,
                     staged=staged.get(recipe.platform),
                 )
                 for recipe, base in zip(prepared, bases, strict=True)
             ]
 
     def _staging(self, recipe: Recipe) -> AbstractContextManager[Staged]:
-        return staging(recipe.bento.path, recipe.lock.lines, recipe.lock.target, self._scratch, self._reporter)
+        lock = recipe.lock
+        return staging(recipe.bento.path, lock.lines, lock.target, self.place.scratch, self.reporter)
 
     def _keep(self, image: Image) -> None:
         for layer in image.layers:
-            if layer.stream is None and not self._layout.exists(layer.descriptor):
-                self._layout.adopt(self._cache.blob(layer.descriptor), layer.descriptor)
+            if layer.stream is None and not self.place.layout.exists(layer.descriptor):
+                self.place.layout.adopt(self.place.cache.blob(layer.descriptor), layer.descriptor)
         self._write(image.config_descriptor, image.config)
         self._write(image.descriptor, image.manifest)
 
     def _write(self, descriptor: Descriptor, content: bytes) -> Descriptor:
-        self._layout.write(descriptor, io.BytesIO(content), lambda _: None)
+        self.place.layout.write(descriptor, io.BytesIO(content), lambda _: None)
         return descriptor
 
     def plan(self, bento: Bento) -> dict[str, PlannedImage]:
@@ -147,15 +139,15 @@ class DirectBackend:
         from bentoship.assembly.plan import planned_image  # not needed for publishing
 
         check(bento)
-        source = self._source(bento)
-        prepared = recipes(bento, list(map(source.outline, self._platforms)), self._cache)
-        check_packages(bento, prepared, self._cache)
-        return {recipe.platform: planned_image(recipe, self._cache) for recipe in prepared}
+        source = self.source(bento)
+        prepared = recipes(bento, list(map(source.outline, self.platforms)), self.place.cache)
+        check_packages(bento, prepared, self.place.cache)
+        return {recipe.platform: planned_image(recipe, self.place.cache) for recipe in prepared}
 
     def load(self, image: Built, name: str) -> str:
         """Load the image from the layout into the engine. Returns: a sentence on what was done."""
         store = self._store(image)
-        return self._engine(store, store.resolve(image.digest), name)
+        return self.engine(store, store.resolve(image.digest), name)
 
     def tag(self, image: Built, references: Sequence[ImageReference]) -> None:
         """Tag the image in the layout, with the references' tags alone."""
@@ -171,7 +163,7 @@ class DirectBackend:
         """
         store = self._store(image)
         root = store.resolve(image.digest)
-        registry, holders = self._registry(references[0]), self._holders(references[0])
+        registry, holders = self.registry(references[0]), self.holders(references[0])
 
         def mount(blob: Descriptor) -> bool:
             return blob.digest in holders and registry.mount(blob, holders[blob.digest])
@@ -186,7 +178,7 @@ class DirectBackend:
         except StoreError as error:
             dropped = store.drop_damaged(root)
             for descriptor in dropped:
-                self._cache.drop(descriptor)
+                self.place.cache.drop(descriptor)
             if not dropped:
                 raise
             raise DamagedError(error.doing, error.why, "It has been removed: run the same command again.") from error
@@ -197,7 +189,7 @@ class DirectBackend:
 
     def _store(self, image: Built) -> LayoutStore:
         """Return the layout, together with those layers of an image that are not stored in it."""
-        return LayoutStore(self._layout.folder, image.streams)
+        return LayoutStore(self.place.layout.folder, image.streams)
 
 
 def _outline(source: BaseSource, platform: str) -> Outline:

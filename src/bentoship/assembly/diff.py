@@ -91,7 +91,8 @@ def published_images(store: Source, root: Descriptor) -> dict[str, Image]:
     images = read_images(store, root)
     try:
         for image in images.values():
-            base_of(image), packages_of(image), models_of(image)
+            for told in (base_of, packages_of, models_of):
+                told(image)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StoreError(f"Read the image {root.digest}", "it was not assembled by bentoship") from None
     return images
@@ -107,13 +108,13 @@ def differences(
         published: the published images, by platform.
         blobs: a source for the layers of both, as far as available.
     """
+    dropped = [Difference("image", (), "is no longer built for this platform")]
+    added = [Difference("image", (), "nothing was published for this platform")]
     by_platform = {
-        platform: list(_differences(image, published[platform], blobs))
-        if platform in published
-        else [Difference("image", (), "nothing was published for this platform")]
+        platform: list(_differences(image, published[platform], blobs)) if platform in published else added
         for platform, image in planned.items()
     }
-    return with_owners(by_platform, repr)
+    return with_owners({**by_platform, **{name: dropped for name in published if name not in planned}}, repr)
 
 
 def changes(before: Mapping[str, Thing], now: Mapping[str, Thing]) -> tuple[Change, ...]:

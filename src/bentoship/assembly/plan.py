@@ -1,5 +1,6 @@
 """What publish would do: which layers there will be, how large each is, and what would be sent."""
 
+import functools
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -119,6 +120,7 @@ def push_plan(
         lambda layer: layer.descriptor.digest if layer.descriptor else str(id(layer)),
     )
     documents = _documents(images.values())
+    exists = functools.cache(exists)
     # As in a push: a registry that has all manifests has all their parts (transfer.survey).
     complete = bool(documents) and all(exists(document) for document in documents if is_manifest(document))
 

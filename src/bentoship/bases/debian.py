@@ -109,7 +109,7 @@ class _Plan:
 
     @property
     def record(self) -> Path:
-        """Return where what is known of its files is kept, so that they need not be looked at again."""
+        """Return the file with the facts of its files, kept when they were made so that they need not be read again."""
         return self.cache / "bases" / f"{self.rootfs.name}.facts"
 
     @property

@@ -9,8 +9,8 @@ FOLDERS = (
     "usr/local/sbin", "usr/local/share", "var/log", "var/tmp",
 )  # fmt: skip
 
-# Read by people, by tools that aren't there, or by nobody, rather than by a service. Of iconv's modules, those stay
-# that glibc itself calls no extras (iconvdata/gconv-modules): Python converts without them.
+# A service reads none of these: they are for people or for tools that are not installed. Of iconv's modules, only those
+# stay that glibc does not list as extras (iconvdata/gconv-modules), since Python converts without iconv.
 _UNWANTED = re.compile(
     r"usr/share/(applications|bash-completion|bug|doc-base|gcc|gdb|info|lintian|linda|locale|man|menu|perl5|pixmaps)(/|$)"
     r"|usr/share/doc/[^/]+/(?!copyright$)"
@@ -64,7 +64,7 @@ def _links(rootfs: Path) -> Iterator[tuple[str, str]]:
 
 
 def _users(rootfs: Path) -> dict[str, bytes]:
-    """Return the user database as base-passwd would set it up, with no password for any user."""
+    """Return the user database as base-passwd sets it up, with no password for any user."""
     master = rootfs / "usr" / "share" / "base-passwd"
     users = (master / "passwd.master").read_text("ascii").splitlines()
     groups = (master / "group.master").read_text("ascii").splitlines()

@@ -19,7 +19,7 @@ class Facts:
     Args:
         python: where its Python is.
         glibc: the minor version of its C library: 36 for 2.36.
-        release: what it calls itself ("Debian GNU/Linux 12 (bookworm)"); empty where it does not matter.
+        release: what it calls itself ("Debian GNU/Linux 12 (bookworm)"); empty for a base from a registry.
         users: the texts of passwd, group, shadow and gshadow in its /etc, those that it has.
     """
 
@@ -51,7 +51,7 @@ class Facts:
     def read(cls, file: Path) -> Facts | None:
         """Return the facts that a file holds; None when it is missing or damaged."""
         data = records.read(file)
-        return data and cls(PurePosixPath(data["python"]), data["glibc"], data["release"], data["users"])
+        return cls(PurePosixPath(data["python"]), data["glibc"], data["release"], data["users"]) if data else None
 
     def keep(self, file: Path) -> None:
         """Write them to a file."""

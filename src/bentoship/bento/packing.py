@@ -16,7 +16,7 @@ NEVER_PACKED = (
     # what this tool and others keep in a project's folder,
     ".bentoship/", ".cache/", ".dvc/", ".ipynb_checkpoints/", ".mypy_cache/", ".nox/", ".pytest_cache/",
     ".ruff_cache/", ".tox/", "node_modules/", "*.bentomodel",
-    # and what nobody may have by pulling an image.
+    # and credentials, which must not reach everyone who can pull the image.
     ".aws/", ".docker/", ".env", ".env.*", ".git-credentials", ".gnupg/", ".kube/", ".netrc", "_netrc", ".pypirc",
     ".ssh/", "application_default_credentials.json", "id_dsa", "id_ecdsa", "id_ed25519", "id_rsa",
 )  # fmt: skip

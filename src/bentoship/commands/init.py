@@ -43,8 +43,9 @@ def init(folder: Path, *, github: bool, yes: bool) -> None:
     contents = {name: source.read_text("utf-8") for name, source in sources.items()}
     new = {name: content for name, content in contents.items() if not (folder / name).exists()}
     ignored = _not_ignored(folder)
-    for name in contents.keys() - new.keys() - {"tasks.py"}:
-        say("init", f"{name} already exists, skipped")
+    for name in contents:
+        if name not in new and name != "tasks.py":
+            say("init", f"{name} already exists, skipped")
     if not new and not ignored:
         say("init", "nothing to do")
     elif yes or _agreed(folder, new, ignored):
@@ -69,7 +70,7 @@ def _not_ignored(folder: Path) -> list[str]:
 
 
 def _agreed(folder: Path, new: Mapping[str, str], ignored: list[str]) -> bool:
-    """Ask whether to go on; without a terminal nobody can be asked, and nothing that exists is at stake."""
+    """Ask whether to make the changes, and return the answer; without a terminal, return that they are agreed to."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     say("init", f"in {folder}:")

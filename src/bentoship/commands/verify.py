@@ -6,6 +6,7 @@ from bentoship import bento as bentos
 from bentoship.bento import Bento
 from bentoship.commands.publish import publish
 from bentoship.commands.terminal import result
+from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
 from bentoship.system.files import temporary_folder
@@ -21,23 +22,23 @@ def verify(run: Run) -> None:
     run.reporter.say("auth", run.provider.login())
     bento = _described(run)
     repository = run.repository(bento)
-    store = run.registry(repository, push=False)
-    reference = repository.with_digest(store.resolve(run.project.tags(bento.version)[0]).digest)
-    _prove(run, reference)
+    root = run.registry(repository, push=False).resolve(run.project.tags(bento.version)[0])
+    reference = repository.with_digest(root.digest)
+    _prove(run, reference, root)
     result(str(reference))
 
 
 @once
 def publish_verified(run: Run) -> None:
     """Publish, then verify the image in the registry."""
-    _prove(run, publish(run).reference)
+    reference = publish(run).reference
+    _prove(run, reference, run.registry(reference, push=False).resolve(str(reference.digest)))
 
 
-def _prove(run: Run, reference: ImageReference) -> None:
+def _prove(run: Run, reference: ImageReference, root: Descriptor) -> None:
     """Verify an image in the registry, with the best runner of this machine, and print the result."""
     provider, settings = run.provider, run.project.settings
     store = run.registry(reference, push=False)
-    root = store.resolve(str(reference.digest))
     image = RemoteImage(reference, root, store, store.plain_http, provider.credentials(), settings.scratch)
     sample = project_sample(run.project.folder, settings.verify_request)
     say = functools.partial(run.reporter.say, "verify")

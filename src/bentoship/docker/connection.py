@@ -5,7 +5,6 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -19,7 +18,7 @@ from docker.utils import kwargs_from_env
 from bentoship.errors import EngineError, causes
 from bentoship.stores.credentials import Credentials
 from bentoship.system.network import is_loopback
-from bentoship.system.process import environment
+from bentoship.system.process import environment, home
 
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 _OLDEST = docker.constants.MINIMUM_DOCKER_API_VERSION
@@ -171,7 +170,7 @@ def _rootless(env: Mapping[str, str]) -> Iterator[str]:
     """Yield the sockets of rootless engines (dockerd-rootless-setuptool.sh, Docker Desktop)."""
     if folder := env.get("XDG_RUNTIME_DIR"):
         yield f"unix://{folder}/docker.sock"
-    yield f"unix://{Path(env.get('HOME') or '~').expanduser()}/.docker/run/docker.sock"
+    yield f"unix://{home(env)}/.docker/run/docker.sock"
 
 
 def error_from_exception(doing: str, host: str, error: BaseException) -> EngineError:

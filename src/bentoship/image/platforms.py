@@ -77,12 +77,15 @@ def with_owners(
         by_platform: the items of each platform's image.
         key: identifies an item across platforms.
     """
-    items = {key(item): item for items in by_platform.values() for item in items}
+    unique = {key(item): item for items in by_platform.values() for item in items}
     keys = {platform: set(map(key, items)) for platform, items in by_platform.items()}
-    found = [(item, tuple(name for name, of in keys.items() if one in of)) for one, item in items.items()]
+    found = [
+        (item, tuple(platform for platform, owned in keys.items() if identity in owned))
+        for identity, item in unique.items()
+    ]
     return sorted(found, key=lambda pair: len(pair[1]) == len(by_platform))
 
 
 def with_platforms(title: str, owners: Sequence[str], platforms: Collection[str]) -> str:
     """Return a title, followed by the platforms that it applies to unless those are all."""
-    return title if len(owners) == len(platforms) else f"{title} for {', '.join(owners)}"
+    return title if set(owners) == set(platforms) else f"{title} for {', '.join(owners)}"

@@ -26,7 +26,7 @@ SORTS_SETS = sys.version_info >= (3, 11)
 INTERNS_CLASSES = sys.version_info >= (3, 13)
 """Whether the compiler interns what a class in another scope is called: "Outer.Inner"."""
 
-# There is one text of each such letter in an interpreter, so whoever interns it does so for all.
+# An interpreter has a single string for each of these characters, so interning it here interns it everywhere.
 for letter in map(chr, range(256)):
     sys.intern(letter)
 

@@ -66,7 +66,7 @@ class LayerCache:
         return sum(file.size for file in cached_files(self.folder))
 
     def trim(self, limit: int | None, needed: Iterable[str]) -> int:
-        """Remove what has not been used for longest, so that the cache keeps to its limit; no other run may use it.
+        """Remove the least recently used layers until the cache is within its limit. No other run may use it meanwhile.
 
         Args:
             limit: in bytes; None when there is none.

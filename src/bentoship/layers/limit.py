@@ -50,8 +50,12 @@ def excess(files: Sequence[CachedFile], limit: int, needed: Collection[str] = ()
 
 def cached_files(folder: Path) -> list[CachedFile]:
     """Return the blobs and segments of a cache that no image of a project has, too."""
-    infos = [(Path(entry.path), entry.stat()) for entry in _entries(folder) if not entry.name.endswith(".json")]
-    return [CachedFile(path, info.st_size, info.st_mtime) for path, info in infos if info.st_nlink == 1]
+    files = []
+    for entry in _entries(folder):
+        with suppress(FileNotFoundError):  # another run may have removed it meanwhile
+            if not (entry.name.startswith(".") or entry.name.endswith(".json")) and entry.stat().st_nlink == 1:
+                files.append(CachedFile(Path(entry.path), entry.stat().st_size, entry.stat().st_mtime))
+    return files
 
 
 def trim(folder: Path, limit: int, needed: Collection[str] = ()) -> int:

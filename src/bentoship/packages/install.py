@@ -229,7 +229,7 @@ def with_byte_code(one: Distribution, target: Target) -> Distribution:
 def clashing(installed: Path) -> set[str] | None:
     """Return the canonical names of packages whose files another package installed as well.
 
-    Returns: None when a file is listed by no package, so that its owner is unknown.
+    Returns: None when there are files that no package lists, which could belong to any of them.
     """
     owners: dict[str, list[str]] = {}
     for record in _records(installed):

@@ -181,7 +181,7 @@ def _make(
             _compile(folders.values(), job.base.compiler(), job.target, title, reporter)
             found = {line: with_byte_code(one, job.target) if one else None for line, one in listing.result().items()}
             sizes = {line: one.size if (one := found[line]) else 0 for line in lines}
-            # The largest first, so that no large one is left at the end, when one thread alone would work on it.
+            # The largest first: with a small one last, no processor waits long for the others.
             order = sorted(lines, key=lambda line: -sizes[line])
             with reporter.task(f"compressing {counted(len(lines), 'package')}", total=sum(sizes.values())) as task:
                 made = pool.map(lambda line: job.keep(line, found[line], task.advance), order)

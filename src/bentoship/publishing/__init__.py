@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bentoship.errors import BentoshipError
-from bentoship.image.descriptor import Descriptor
 from bentoship.project import Project, Published, Reporter, Run, Transfer, begin
 from bentoship.settings import Settings
+from bentoship.stores.transfer import SilentProgress
 from bentoship.system.progress import SILENT, Task
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def publish(folder: Path | str, settings: Settings | None = None, *, reporter: R
         folder: where bentofile.yaml is.
         settings: what to do; None for what `.env` and the environment say, which are then exported to this process for
             the SDKs that read them.
-        reporter: told what happens, as it happens; None for nobody.
+        reporter: receives what happens, as it happens; None for no reports.
 
     Returns: the image, by its tags and its digest.
 
@@ -68,19 +68,15 @@ class _Silent:
     def say(self, step: str, text: str) -> None: ...
 
     def task(self, step: str, title: str = "", **details: Any) -> AbstractContextManager[Task]:
-        """Return a task that nobody looks at."""
+        """Return a task whose progress is dropped."""
         return SILENT.task(title)
 
     def transfer(self, step: str, titles: Mapping[str, str]) -> AbstractContextManager[Transfer]:
-        """Return progress that nobody sees."""
+        """Return a transfer whose progress is dropped."""
         return nullcontext(_SilentTransfer())
 
     def pushed(self, image: Published) -> None: ...
 
 
-class _SilentTransfer:
+class _SilentTransfer(SilentProgress):
     seconds = 0.0
-
-    def begin(self, missing: Sequence[Descriptor]) -> None: ...
-
-    def advance(self, descriptor: Descriptor, count: int) -> None: ...

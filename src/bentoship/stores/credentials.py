@@ -66,13 +66,12 @@ def find_credentials(host: str, path: str = "", *, env: Mapping[str, str] | None
 
 
 def _files(env: Mapping[str, str]) -> Iterator[Path]:
-    home = Path(env.get("HOME") or "~").expanduser()
     yield config_file(env)
     if env.get("REGISTRY_AUTH_FILE"):
         yield Path(env["REGISTRY_AUTH_FILE"])
     if env.get("XDG_RUNTIME_DIR"):
         yield Path(env["XDG_RUNTIME_DIR"]) / "containers" / "auth.json"
-    yield Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
+    yield Path(env.get("XDG_CONFIG_HOME") or process.home(env) / ".config") / "containers" / "auth.json"
 
 
 def _in_file(file: Path, host: str, path: str, env: Mapping[str, str]) -> Credentials | None:
@@ -90,7 +89,7 @@ def _in_file(file: Path, host: str, path: str, env: Mapping[str, str]) -> Creden
     if helper and (found := _from_helper(str(helper), host, env, file)):
         return found
     # A key written as a URL ("https://ghcr.io/v2/") stands for its host.
-    by_host = {key.partition("://")[2].partition("/")[0]: entry for key, entry in auths.items()}
+    by_host = {key.partition("://")[2].partition("/")[0]: entry for key, entry in auths.items() if "://" in key}
     entries = (auths.get(key) or by_host.get(key) for key in _keys(host, path))
     entry = next(filter(None, entries), None)
     return _from_entry(doing, entry, file) if entry else None

@@ -20,8 +20,7 @@ LOGINS = {"gcloud": "gcloud auth login", "gcr": "docker-credential-gcr gcr-login
 
 def config_file(env: Mapping[str, str]) -> Path:
     """Return the path of Docker's configuration: $DOCKER_CONFIG/config.json, else ~/.docker/config.json."""
-    home = Path(env.get("HOME") or "~").expanduser()
-    return Path(env.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+    return Path(env.get("DOCKER_CONFIG") or process.home(env) / ".docker") / "config.json"
 
 
 def installed_helper(env: Mapping[str, str]) -> str | None:

@@ -132,10 +132,9 @@ class Http:
         try:
             return ssl.create_default_context(cafile=self._network.ca_file, capath=self._network.ca_folder)
         except OSError as error:
-            file = self._network.ca_file or self._network.ca_folder
-            raise RegistryError(
-                f"Read the certificates in {file}", error.strerror or str(error), "Correct SSL_CERT_FILE."
-            ) from error
+            doing = f"Read the certificates in {self._network.ca_file or self._network.ca_folder}"
+            hint = "Correct what names it: SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE."
+            raise RegistryError(doing, error.strerror or str(error), hint) from error
 
     def _pools(self) -> dict[str, Any]:
         """Return urllib3's pools, with connections that register their sockets with us."""
@@ -172,7 +171,8 @@ def _proxy_manager(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:
         return urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
     except urllib3.exceptions.LocationValueError as error:
         why = "only http:// and https:// proxies are supported"
-        raise RegistryError(f"Use the proxy {redacted(proxy)}", why, "Correct HTTPS_PROXY.") from error
+        hint = "Correct what names it: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY."
+        raise RegistryError(f"Use the proxy {redacted(proxy)}", why, hint) from error
 
 
 def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
@@ -188,7 +188,7 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
     cause = chain[-1]
     text = str(cause)
     if isinstance(error, urllib3.exceptions.ProxyError):
-        return RegistryError(doing, f"the proxy connection failed ({text})", "Check HTTPS_PROXY and NO_PROXY.")
+        return RegistryError(doing, f"the proxy connection failed ({text})", _PROXY)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return RegistryError(
             doing,
@@ -232,5 +232,6 @@ def distrust_hint(why: str) -> str:
     return "If your own authority or proxy issued it, set SSL_CERT_FILE to a file with that authority's certificate."
 
 
+_PROXY = "Check what names it (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY), and NO_PROXY."
 _REACH = "Check the host and port, and whether a firewall or proxy blocks the connection."
 _AGAIN = "Run the same command again: what has already arrived is not sent again."

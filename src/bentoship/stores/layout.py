@@ -216,7 +216,8 @@ class _Pieces:
     def read(self, size: int = -1, /) -> bytes:
         """Return at most `size` bytes, or all that are left; as from a pipe, there may be fewer before the end."""
         if size < 0:
-            return b"".join([self._left, *self._pieces])
+            left, self._left = self._left, memoryview(b"")
+            return b"".join([left, *self._pieces])
         if not self._left:
             self._left = memoryview(next(filter(None, self._pieces), b""))
         piece, self._left = bytes(self._left[:size]), self._left[size:]

@@ -1,5 +1,6 @@
 """A repository in a registry, over HTTP (OCI distribution spec)."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
@@ -112,9 +113,10 @@ class RegistryStore:
         """
         doing = f"Mount {_short(descriptor)} from {from_path} in {self.repository}"
         url = f"/v2/{self._path}/blobs/uploads/?mount={quote(descriptor.digest)}&from={quote(from_path)}"
-        scope = f"{self._scope} {_scope(from_path, 'pull')}"
+        both = copy.copy(self)
+        both._scope = f"{self._scope} {_scope(from_path, 'pull')}"
         try:
-            response = self._call(doing, "POST", url, {}, scope=scope, expect=(201, 202))
+            response = both._call(doing, "POST", url, {}, expect=(201, 202))
         except RegistryError as error:
             if error.status is None or error.temporary:
                 raise
@@ -206,7 +208,6 @@ class RegistryStore:
         body: bytes | Reader | None = None,
         *,
         expect: int | tuple[int, ...],
-        scope: str = "",
     ) -> urllib3.BaseHTTPResponse:
         """Send a request to the registry, logged in, and follow redirects.
 
@@ -217,13 +218,11 @@ class RegistryStore:
             headers: the headers to send.
             body: the body to send; a stream is sent only once.
             expect: the statuses that are not errors.
-            scope: the permissions to request; this store's when empty.
 
         Raises: RegistryError when there is no response, or one with another status.
         """
         url = urljoin(self._base, path)
-        scope = scope or self._scope
-        authorization = self._login.header(scope)
+        authorization = self._login.header(self._scope)
         again = body is None or isinstance(body, bytes)
         renewed = False
         for _ in range(_MAX_REDIRECTS + 2):
@@ -232,7 +231,7 @@ class RegistryStore:
             response = self._http.request(doing, method, url, sent, body)
             if response.status == 401 and ours and not renewed:
                 refused, renewed = authorization, True
-                authorization = self._login.renew(scope, refused, response.headers.get("WWW-Authenticate", ""))
+                authorization = self._login.renew(self._scope, refused, response.headers.get("WWW-Authenticate", ""))
                 if not again:
                     # The token expired after the upload began; another attempt gets a new one.
                     error = refusal(doing, self._host, response, self._login.asking)

@@ -133,6 +133,8 @@ class Login:
 
     def _token(self, challenge: Challenge, scope: str, credentials: Credentials | None) -> tuple[str, float]:
         doing = f"Log in to {self._host}"
+        if not challenge.realm:
+            raise RegistryError(doing, f"{self._host} asks for a token but names no token server", "Tell who runs it.")
         if credentials:
             self._check_realm(doing, challenge.realm)
         service = {"service": challenge.service} if challenge.service else {}

@@ -42,7 +42,7 @@ class Survey:
     missing: tuple[Descriptor, ...]
 
 
-class _Silent:
+class SilentProgress:
     """Progress that is not reported."""
 
     def begin(self, missing: Sequence[Descriptor]) -> None: ...
@@ -130,7 +130,7 @@ def copy(
     """
     found = survey(source, target, root, options)
     outcomes: dict[Descriptor, Outcome] = dict.fromkeys(found.present, "present")
-    progress = progress or _Silent()
+    progress = progress or SilentProgress()
     progress.begin(found.missing)
     sender = _Sender(source, target, options.attempts, progress, mount)
     # The largest first, so that no large blob is left to finish alone.

@@ -90,6 +90,11 @@ def environment(
     return {**kept, **(extra or {})}
 
 
+def home(env: Mapping[str, str]) -> Path:
+    """Return the home that an environment names, else that of the user who runs this."""
+    return Path(env.get("HOME") or "~").expanduser()
+
+
 def preset(name: str, value: str) -> None:
     """Set a variable for a library that reads it in this process, unless it is already set."""
     if not os.environ.get(name):
@@ -237,7 +242,10 @@ def _popen(
     try:
         return subprocess.Popen(list(map(str, args)), env=dict(env), cwd=cwd, start_new_session=True, **options)
     except OSError as error:
-        raise ProcessError(f"Run {args[0]}", error.strerror or str(error), f"Install {args[0]}.") from error
+        own = error.filename == str(args[0])  # else it may be the folder to run in
+        why = error.strerror if own and error.strerror else str(error)
+        hint = f"Install {args[0]}." if own and isinstance(error, FileNotFoundError) else ""
+        raise ProcessError(f"Run {args[0]}", why, hint) from error
 
 
 def _end_group(leader: subprocess.Popen[Any]) -> None:

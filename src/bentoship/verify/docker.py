@@ -37,7 +37,8 @@ class DockerRunner:
         """Pull and start an image; the engine keeps it afterwards only if it had it before. Raises EngineError."""
         engine = connect()
         reference = str(image.reference)
-        known = bool(engine.identity(reference))
+        with engine.doing(f"Look for {reference}"):
+            known = bool(engine.identity(reference))
         name = f"bentoship-verify-{secrets.token_hex(6)}"
         try:
             _pull(engine, image)

@@ -234,7 +234,7 @@ def test_what_is_gone_cannot_be_compared(bento: Bento, cache: LayerCache, store:
 
 
 def test_each_platform_has_its_reasons_and_all_have_some(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:
-    """What is the same for all is told once; a platform that was not published is told to be new."""
+    """What is the same for all is told once; a platform that is new is told, and so is one that is dropped."""
     both = ("linux/amd64", "linux/arm64")
 
     def of(platform: str, text: bytes, tag: str) -> Image:
@@ -245,7 +245,9 @@ def test_each_platform_has_its_reasons_and_all_have_some(bento: Bento, cache: La
     found = why.differences({platform: now[platform] for platform in both}, before, store)
     assert [(one.title, owners) for one, owners in found] == [("packages", both), ("source echo:two", both)]
     found = why.differences({"linux/arm64": now["linux/arm64"], "linux/riscv64": now["linux/riscv64"]}, before, store)
-    assert ("image", ("linux/riscv64",)) in [(one.title, owners) for one, owners in found]
+    notes = {owners: one.note for one, owners in found if one.title == "image"}
+    assert notes[("linux/riscv64",)] == "nothing was published for this platform"
+    assert notes[("linux/amd64",)] == "is no longer built for this platform"
 
 
 def test_an_image_by_somebody_else_is_not_understood(cache: LayerCache, store: LayoutStore) -> None:

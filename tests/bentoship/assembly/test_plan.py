@@ -58,6 +58,22 @@ def test_what_is_made_is_sent_to_the_byte(bento: Bento, base: Base, tmp_path: Pa
     assert ({part.state for part in whole.layers}, whole.size) == ({"present"}, 0)
 
 
+def test_the_registry_is_asked_for_each_part_once(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Documents, too, which count for what is complete and for what has to be sent."""
+    cache = LayerCache(tmp_path / "cache")
+    image = assembled(bento, base, cache, tmp_path)
+    asked: list[Descriptor] = []
+
+    def exists(descriptor: Descriptor) -> bool:
+        asked.append(descriptor)
+        return False
+
+    plan.push_plan({"linux/amd64": planned(bento, base.outline, cache)}, exists)
+    assert sorted(one.digest for one in asked) == sorted(
+        one.digest for one in (image.descriptor, image.config_descriptor, *(layer.descriptor for layer in image.layers))
+    )
+
+
 def test_before_it_sizes_are_estimates(bento: Bento, tmp_path: Path) -> None:
     """What is not made yet has a size without a descriptor; what is small is made; there is no digest."""
     told = planned(bento, unmade(25_000_000), LayerCache(tmp_path / "cache"))

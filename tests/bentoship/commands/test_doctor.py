@@ -13,7 +13,7 @@ import pytest
 from bentoship.commands.doctor import show
 from bentoship.commands.examination import Finding
 from tests.support.golden import golden
-from tests.support.site import Site, echo_site
+from tests.support.site import Site, abandon, echo_site
 
 
 @pytest.fixture
@@ -71,13 +71,7 @@ def test_what_was_found_in_full(name: str, capsys: pytest.CaptureFixture[str]) -
 
 def test_a_reader_may_go(site: Site) -> None:
     """As head does: that is the end, without a word, with the exit code of a broken pipe."""
-    running = site.start("doctor")
-    assert running.stdout
-    assert running.stderr
-    running.stdout.close()
-    with running.stderr as stream:
-        assert stream.read() == ""
-    assert running.wait(timeout=30) == 141
+    assert abandon(site.start("doctor")) == (141, "")
 
 
 def test_findings_for_programs(site: Site) -> None:

@@ -68,7 +68,7 @@ class Thing:
 
 
 def test_what_is_shared_comes_once_and_last() -> None:
-    """What is not names its platform; of one platform all stays as it is."""
+    """What is not names its platform; of one platform all stays as it is, but for what another one had."""
     one = [Thing("base", "1"), Thing("model", "2")]
     other = [Thing("base", "3"), Thing("model", "2")]
     owned = with_owners({"a": one, "b": other}, lambda thing: thing.key)
@@ -78,3 +78,4 @@ def test_what_is_shared_comes_once_and_last() -> None:
     [(base, names), _] = owned = with_owners({"a": one}, lambda thing: thing.key)
     assert owned == [(thing, ("a",)) for thing in one]
     assert with_platforms(base.title, names, ("a",)) == "base"
+    assert with_platforms(base.title, ("b",), ("a",)) == "base for b"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,22 @@ def test_it_is_looked_through_only_when_something_is_new(tmp_path: Path, monkeyp
     assert cache.trim(total(first) + 100, []) == total(first)
     assert cache.trim(1, []) > 0
     assert cache.size == 0
+
+
+def test_what_another_run_is_at_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a file that is not finished, nor one that went after it was listed."""
+    cache = LayerCache(tmp_path)
+    kept, going = layer(cache, "kept"), layer(cache, "going")
+    (tmp_path / "blobs" / "sha256" / ".partial-1-2").write_bytes(b"begun")
+    scandir = os.scandir
+
+    def racing(path: Path) -> AbstractContextManager[list[os.DirEntry[str]]]:
+        entries = list(scandir(path))
+        cache.blob(going.descriptor).unlink(missing_ok=True)
+        return nullcontext(entries)
+
+    monkeypatch.setattr(os, "scandir", racing)
+    assert cache.size == total(kept)
 
 
 def test_what_runs_that_died_left_goes(tmp_path: Path) -> None:

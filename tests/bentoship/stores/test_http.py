@@ -144,10 +144,11 @@ def test_http_where_tls_was_expected_is_told(repository: ImageReference) -> None
 
 
 def test_certificates_that_cannot_be_read_are_told(tmp_path: Path, repository: ImageReference) -> None:
-    """By the file's name."""
+    """By the file's name, and by the names of all settings that it may come from."""
     network = Network(ca_file=str(tmp_path / "none.pem"))
     error = refused(RegistryStore(repository, push=True, plain_http=False, session=Session(network)))
     assert "none.pem" in str(error)
+    assert all(name in error.hint for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
 
 
 def test_others_are_reached_through_the_proxy_and_this_machine_is_not(store: RegistryStore) -> None:
@@ -169,11 +170,12 @@ def test_others_are_reached_through_the_proxy_and_this_machine_is_not(store: Reg
 
 
 def test_a_proxy_of_another_kind_is_told() -> None:
-    """Without its password."""
+    """Without its password, and with the settings that it may come from."""
     network = Network(proxies={"https": "socks5://me:hunter2@127.0.0.1:1080"})
     error = refused(RegistryStore(ImageReference("registry.invalid", "acme/tool"), push=True, session=Session(network)))
     assert "socks5://127.0.0.1:1080" in error.doing
     assert "hunter2" not in str(error)
+    assert all(name in error.hint for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"))
     assert not error.temporary
 
 

@@ -110,6 +110,8 @@ def test_what_lies_elsewhere_is_there_too(layout: LayoutStore, size: int) -> Non
         read = list(iter(lambda: stream.read(size), b"")) if size > 0 else [stream.read()]
     assert b"".join(read) == b"in pieces"
     assert size < 0 or max(map(len, read)) <= size
+    with store.open(content) as stream:
+        assert [stream.read(1), stream.read(), stream.read()] == [b"i", b"n pieces", b""]
     with pytest.raises(StoreError, match="9 bytes instead of 10"), store.open(other) as stream:
         list(iter(lambda: stream.read(size), b""))
 

@@ -165,6 +165,15 @@ def test_a_password_goes_to_no_token_server_in_the_clear() -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("account", [ALICE, None])
+def test_a_registry_without_its_token_server_is_told(account: Credentials | None) -> None:
+    """By its name, since the token server's is what is missing."""
+    with answering(401, {"WWW-Authenticate": 'Bearer service="x"'}) as server:
+        store = RegistryStore(ImageReference(server.host, "acme/tool"), account)
+        with pytest.raises(RegistryError, match=f"{server.host} asks for a token but names no token server"):
+            store.resolve("v1")
+
+
 def test_authorization_stays_with_its_host(guarded: Registry) -> None:
     """A redirect elsewhere is followed without it, as a signed address wants it."""
     content = b"from elsewhere"

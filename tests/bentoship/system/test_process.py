@@ -110,6 +110,19 @@ def test_a_program_that_is_missing_is_told(tmp_path: Path) -> None:
         process.start_detached(["no-such-program"], env={}, log=tmp_path / "log")
 
 
+def test_only_a_program_that_is_missing_is_to_be_installed(tmp_path: Path) -> None:
+    """One that may not be run is there, and so is one whose folder is not."""
+    with pytest.raises(ProcessError, match="Install no-such-program"):
+        process.run(["no-such-program"], env={})
+    (tmp_path / "program").touch(mode=0o644)
+    with pytest.raises(ProcessError, match="Permission denied") as caught:
+        process.run([tmp_path / "program"], env={})
+    assert caught.value.hint == ""
+    with pytest.raises(ProcessError, match=f"No such file or directory: .*{tmp_path}/none") as caught:
+        process.run([sys.executable], env={}, cwd=tmp_path / "none")
+    assert caught.value.hint == ""
+
+
 def test_a_child_gets_no_more_of_the_environment_than_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords stay here, but for those of a program that is named for them."""
     monkeypatch.setenv("ACME_TOKEN", "secret")

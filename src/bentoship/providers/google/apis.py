@@ -121,13 +121,9 @@ class Apis:
         if self.enabled and ours and error.reason == "SERVICE_DISABLED" and elapsed < _PROPAGATION:
             self._tell(f"the API is enabled but not yet available ({elapsed:.0f} s)")
             return min(0.5 * attempt, 5.0)
-        if attempt >= _ATTEMPTS:  # waiting for the API may have used them up
+        # Waiting for the API may have used the attempts up.
+        if attempt >= _ATTEMPTS or error.retry_after is None or error.retry_after > _LONGEST_PAUSE:
             return None
         failure = f"{error.doing}: {error.why if len(error.why) <= 100 else f'{error.why[:100]}…'}"
-        if error.temporary:
-            self._tell(f"{failure}; retrying")
-            return 0.25 * (1 << attempt)
-        if 0 < error.retry_after <= _LONGEST_PAUSE:
-            self._tell(f"{failure}; retrying in {error.retry_after:.0f} s")
-            return error.retry_after
-        return None
+        self._tell(f"{failure}; retrying{f' in {error.retry_after:.0f} s' if error.retry_after else ''}")
+        return error.retry_after or 0.25 * (1 << attempt)

@@ -68,8 +68,7 @@ class ApiError(CloudError):
     Args:
         status: the HTTP status of the response; 0 when Google did not respond.
         reason: Google's reason code ("SERVICE_DISABLED"); empty when there is none.
-        temporary: whether the same call may succeed later.
-        retry_after: the seconds after which an exceeded quota is available again; 0 when unknown.
+        retry_after: the seconds after which the same call may succeed; 0 when unknown, None for never.
     """
 
     def __init__(
@@ -80,13 +79,11 @@ class ApiError(CloudError):
         *,
         status: int = 0,
         reason: str = "",
-        temporary: bool = False,
-        retry_after: float = 0.0,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(doing, why, hint)
         self.status = status
         self.reason = reason
-        self.temporary = temporary
         self.retry_after = retry_after
 
 
@@ -101,17 +98,19 @@ def refusal(doing: str, content: Mapping[str, Any], caller: Caller) -> ApiError:
     details = {str(detail.get("@type", "")).rpartition(".")[2]: detail for detail in content.get("details", ())}
     info = details.get("ErrorInfo", {})
     text, reason = str(content.get("message", "")), str(info.get("reason", ""))
-    status = _STATUSES.get(code := content.get("code", 0), code)
+    code = content.get("code", 0)
+    status = _STATUSES.get(code, code)
     words = text.partition("\nHelp Token:")[0]
-    delay = str(details.get("RetryInfo", {}).get("retryDelay", "0s"))
+    retry_after = 0.0 if status >= 500 and status != 504 else None
+    if status == 429 and (delay := details.get("RetryInfo", {}).get("retryDelay")):
+        retry_after = float(str(delay).removesuffix("s"))
     return ApiError(
         doing,
         words if len(words) <= 400 else f"{words[:400]}…",
         _hint(status, reason, text, info.get("metadata", {}), caller),
         status=status,
         reason=reason,
-        temporary=status >= 500 and status != 504,
-        retry_after=float(delay.removesuffix("s")) if status == 429 else 0.0,
+        retry_after=retry_after,
     )
 
 
@@ -145,7 +144,7 @@ def unreached(doing: str, error: RegistryError, caller: Caller, *, local: bool =
         hint = f"Nothing listens there. {_ADDRESS}"
     # After a timeout there is no second attempt: it would take as long again.
     temporary = error.temporary and not isinstance(root, TimeoutError)
-    return ApiError(error.doing, error.why, hint, temporary=temporary)
+    return ApiError(error.doing, error.why, hint, retry_after=0.0 if temporary else None)
 
 
 def permission_hint(permission: str, caller: Caller) -> str:

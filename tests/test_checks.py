@@ -1,0 +1,49 @@
+"""What checks a change: `.ci/run`, the hooks before a commit and the workflow on a pull request agree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = ROOT / ".github" / "workflows"
+
+
+def load(path: Path) -> dict[Any, Any]:
+    """Return a YAML file; it takes the key "on" for the truth."""
+    document = yaml.safe_load(path.read_text("utf-8"))
+    assert isinstance(document, dict)
+    return document
+
+
+def test_hooks_check_what_ci_checks() -> None:
+    """By the same commands, apart from the tests."""
+    checks = re.findall(r"^python3 -m (uv run .*)$", (ROOT / ".ci" / "run").read_text("utf-8"), re.MULTILINE)
+    (repository,) = load(ROOT / ".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local"
+    assert [hook["entry"] for hook in repository["hooks"]] == checks
+    # Each checks everything, as CI does; names of files would be added to its command.
+    assert not any(hook["pass_filenames"] for hook in repository["hooks"])
+
+
+def test_a_pull_request_is_checked() -> None:
+    """By `.ci/run`, with no right but to read, and without the token that the code was read with."""
+    workflow = load(WORKFLOWS / "ci.yaml")
+    assert workflow[True] == {"push": {"branches": ["main"]}, "pull_request": None}
+    assert workflow["permissions"] == {"contents": "read"}
+    (job,) = workflow["jobs"].values()
+    assert job["steps"][-1]["run"] == ".ci/run"
+    assert "--privileged" in job["container"]["options"]
+    (checkout,) = (step for step in job["steps"] if "uses" in step)
+    assert checkout["with"] == {"persist-credentials": False}
+    assert "secrets." not in str(workflow)
+
+
+def test_workflows_use_the_same_actions() -> None:
+    """In one version each."""
+    used = {name for path in WORKFLOWS.glob("*.yaml") for name in re.findall(r"uses: (\S+)", path.read_text("utf-8"))}
+    assert used
+    assert len({name.partition("@")[0] for name in used}) == len(used)
