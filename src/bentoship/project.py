@@ -47,30 +47,30 @@ class Project:
 
     @property
     def layout(self) -> Path:
-        """The OCI image layout with this project's images."""
+        """Return the folder of the OCI image layout with this project's images."""
         return self.folder / ".bentoship" / "image"
 
     @property
     def build_context(self) -> bentos.BuildContext:
-        """What its Bento is built from."""
+        """Return what its Bento is built from."""
         settings = self.settings
         # Docker installs the Bento's own lock; without it each platform gets one that follows it.
         platform = settings.platforms[0] if settings.backend == "docker" else bentos.LOCK_PLATFORM
         return bentos.BuildContext(self.folder, settings.cache / "bentos", settings.bentoml_home, platform)
 
     def image_name(self, bento: Bento) -> str:
-        """Return what the image is called, wherever it is."""
+        """Return the image's name, in a registry as in an engine."""
         return self.settings.image_name or bento.name.replace("_", "-")
 
     def local_name(self, bento: Bento) -> str:
-        """Return what Docker's engine on this machine calls it."""
+        """Return the image's name and tag in this machine's Docker engine."""
         return f"{self.image_name(bento)}:latest"
 
     def tags(self, version: str) -> tuple[str, ...]:
-        """Return the image's tags: IMAGE_TAGS with the Bento's version and the commit put in.
+        """Return the image's tags: IMAGE_TAGS with the Bento's version and the commit filled in.
 
-        A tag with a commit is left out where the work tree is not what the commit says. Raises SettingsError when none
-        is left.
+        A tag with a commit is left out where the work tree differs from the commit. Raises SettingsError when no tag is
+        left.
         """
         templates = self.settings.image_tags
         commit = clean_commit(self.folder) if any("{commit}" in template for template in templates) else None
@@ -100,23 +100,23 @@ class Published:
 
     @property
     def reference(self) -> ImageReference:
-        """Its name by digest."""
+        """Return its reference by digest."""
         return self.tags[0].with_digest(self.pushed.digest)
 
 
 class Transfer(Progress, Protocol):
-    """Told how a copy goes on."""
+    """A receiver of a copy's progress that takes its time as well."""
 
     @property
     def seconds(self) -> float:
-        """How long it took in the end, from when it was known that there is something to send."""
+        """Return how long it took, in seconds, from when it was known that there is something to send."""
 
 
 class Reporter(Protocol):
-    """Told what a run does."""
+    """A receiver of what happens in a run."""
 
     def say(self, step: str, text: str) -> None:
-        """Take a line about a step."""
+        """Report a line about a step."""
 
     def task(
         self,
@@ -128,21 +128,21 @@ class Reporter(Protocol):
         measure: Callable[[], State] | None = None,
         ended: Callable[[], bool] | None = None,
     ) -> AbstractContextManager[Task]:
-        """Return what is told of a task of a step as long as the block lasts; without a title, of the step itself.
+        """Report a task of a step, which lasts as long as the block; without a title, the step itself.
 
         Args: as of `StepReporter.task`.
         """
 
     def transfer(self, step: str, titles: Mapping[str, str]) -> AbstractContextManager[Transfer]:
-        """Return what is told of a step's copy as long as the block lasts.
+        """Report the copy of a step, which lasts as long as the block.
 
         Args:
-            step: that it belongs to.
-            titles: what is in the blobs that may be copied, by their digests.
+            step: the step that it belongs to.
+            titles: what the blobs are that may be copied, by digest.
         """
 
     def pushed(self, image: Published) -> None:
-        """Take an image that is in the registry now."""
+        """Report an image that has been pushed."""
 
 
 @dataclass(frozen=True)
@@ -160,13 +160,13 @@ class _Step:
 
 
 class Run:
-    """What lives as long as one command: connections, logins, what each step made, and work in the background.
+    """What lives as long as one command: connections, logins, the results of steps, and work in the background.
 
-    Close it: nothing is left running then.
+    Close it at the end, so that nothing is left running.
 
     Args:
         project: what is published.
-        reporter: told what happens.
+        reporter: receives what happens.
     """
 
     def __init__(self, project: Project, reporter: Reporter) -> None:
@@ -174,7 +174,7 @@ class Run:
         self.reporter = reporter
         self.session = Session(network_settings())
         self.seconds: dict[str, float] = {}
-        """How long each step took, without the steps that it took along."""
+        """How long each step took, without its prerequisites."""
         self.layers = LayerCache(project.settings.cache / "layers")
         self.history = History(project.settings.cache / "history")
         self._made: dict[object, Any] = {}
@@ -182,12 +182,12 @@ class Run:
         self._background = ExitStack()
 
     def reporter_of(self, step: str) -> StepReporter:
-        """Return what is told of a step."""
+        """Return the reporter of one step."""
         return _Step(self.reporter, step)
 
     @functools.cached_property
     def provider(self) -> Provider:
-        """Whose registry the image goes to."""
+        """Return the provider of the registry that the image goes to."""
         settings = self.project.settings
         if settings.registry == "local":
             from bentoship.providers.local import LocalRegistry
@@ -200,17 +200,17 @@ class Run:
         return GoogleRegistry(settings.google, self.session.http, self.reporter.say)
 
     def use_cache(self) -> SharedFolder:
-        """Keep other runs from clearing up the layers, from the first call on until this one has ended."""
+        """Keep other runs from trimming the cache of layers, from the first call until this run has ended."""
         return self.once(SharedFolder, lambda: SharedFolder(self.layers.folder))
 
     @property
     def layout(self) -> LayoutStore:
-        """This project's images."""
+        """Return the store of this project's images."""
         return LayoutStore(self.project.layout)
 
     @property
     def layer_layout(self) -> LayoutStore:
-        """The blobs of all projects' layers, and what was pulled."""
+        """Return the store of all projects' layers, and of what was pulled."""
         return LayoutStore(self.layers.folder)
 
     def repository(self, bento: Bento) -> ImageReference:
@@ -218,32 +218,32 @@ class Run:
         return self.provider.repository(self.project.image_name(bento))
 
     def registry(self, repository: ImageReference, *, push: bool) -> RegistryStore:
-        """Return the repository that the image goes to, as the account that the provider knows."""
+        """Return the repository that the image goes to, with the provider's account."""
         provider = self.provider
         return RegistryStore(
             repository, provider.credentials, push=push, plain_http=provider.plain_http, session=self.session
         )
 
     def base_registry(self, image: ImageReference) -> RegistryStore:
-        """Return the repository of an image that is a base, as the account that docker login or podman login kept."""
+        """Return the repository of a base image, with the account of docker login or podman login."""
         account = GenericProvider(RegistryAddress(image.host, image.path))
         return self.once(image, lambda: RegistryStore(image, account.credentials, session=self.session))
 
     def once(self, key: object, make: Callable[[], R]) -> R:
-        """Return what was made for a key; it is made when it is first asked for."""
+        """Return what was made for a key; the first call makes it."""
         if key not in self._made:
             self._made[key] = make()
         made: R = self._made[key]
         return made
 
     def background(self, key: object, work: Callable[[], AbstractContextManager[R]]) -> R:
-        """Begin work that goes on in the background until the run is closed, unless it was begun.
+        """Begin work that goes on in the background until the run is closed, unless it has begun already.
 
         Args:
-            key: tells it from other work.
-            work: as long as whose block lasts, it goes on.
+            key: distinguishes it from other work.
+            work: returns a context manager; the work lasts as long as its block.
 
-        Returns: what the block has.
+        Returns: what the context manager yields.
         """
         if key not in self._begun:
             self._begun[key] = self._background.enter_context(work())
@@ -251,13 +251,13 @@ class Run:
         return begun
 
     def close(self) -> None:
-        """End what goes on in the background."""
+        """End the work in the background."""
         self._begun.clear()
         self._background.close()
 
 
 def begin(folder: Path, reporter: Reporter) -> Run:
-    """Begin a run in a project's folder: its settings are read, and exported for SDKs and children.
+    """Begin a run in a project's folder: read its settings, and export them for SDKs and child processes.
 
     Raises: SettingsError.
     """
@@ -269,7 +269,7 @@ def begin(folder: Path, reporter: Reporter) -> Run:
 
 
 def once(function: Callable[[Run], R]) -> Callable[[Run], R]:
-    """Let a function be called once in a run; what it returned is returned again."""
+    """Call a function once in a run; later calls return the same result."""
 
     @functools.wraps(function)
     def remembered(run: Run) -> R:
@@ -279,7 +279,7 @@ def once(function: Callable[[Run], R]) -> Callable[[Run], R]:
 
 
 def step(function: Callable[[Run], R]) -> Callable[[Run], R]:
-    """Let a step be done once in a run, be shown while it is under way, and its seconds be counted under its name."""
+    """Do a step once in a run, report it as long as it lasts, and count its seconds under its name."""
     name = function.__name__.replace("_", "-")
 
     @functools.wraps(function)

@@ -56,7 +56,7 @@ class DirectBackend:
         registry: opens a repository to push to.
         engine: loads an image of a store into Docker's engine, under a name.
         holders: returns the paths of other repositories of a registry that have blobs, by digest.
-        reporter: told how an image is made.
+        reporter: receives the progress.
     """
 
     place: Workplace

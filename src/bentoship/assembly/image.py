@@ -38,7 +38,7 @@ def assemble(
         base: the base that it names.
         cache: the cache of layers, found again by their inputs.
         scratch: a folder for temporary files.
-        reporter: told how it goes on.
+        reporter: receives the progress.
         staged: the packages, if their installation has already begun.
 
     Raises:

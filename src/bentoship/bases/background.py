@@ -17,10 +17,10 @@ from bentoship.errors import BaseImageError, BentoshipError
 from bentoship.layers.cache import LayerCache
 from bentoship.system.parallel import repeating
 from bentoship.system.process import Completed, background, environment
-from bentoship.system.progress import SILENT, Counter, Silent, State, StepReporter
+from bentoship.system.progress import SILENT, Counter, State, StepReporter
 
 _PAUSE = 0.2
-"""Seconds between two lines on how far it has come; they cost next to nothing."""
+"""Seconds between two lines on its progress; they cost next to nothing."""
 
 _CHILD = """\
 import sys
@@ -68,8 +68,10 @@ def _failure(done: Completed, platform: str) -> Exception:
     return OSError(*told["system"]) if "system" in told else BaseImageError(*told["base"])
 
 
-class _Writer(Silent):
-    """A reporter that writes to stdout, now and then, how far the task has come that is under way, a line each time."""
+class _Writer:
+    """A reporter that writes the progress of the current task to stdout every now and then, a line each time."""
+
+    def say(self, text: str) -> None: ...
 
     @contextmanager
     def task(
@@ -81,7 +83,7 @@ class _Writer(Silent):
         measure: Callable[[], State] | None = None,
         ended: Callable[[], bool] | None = None,
     ) -> Iterator[Counter]:
-        """Write how far a task has come as long as the block lasts."""
+        """Write the progress of a task as long as the block lasts."""
         counter = Counter(State(title, 0, total, unit))
 
         def write() -> None:
@@ -100,7 +102,7 @@ def _stop(number: int, _: FrameType | None) -> NoReturn:
 
 
 def main() -> None:
-    """Make the base that stdin asks for in JSON; write how that goes on to stdout, and an error as the last line."""
+    """Make the base that stdin describes in JSON; write the progress to stdout, and an error as the last line."""
     signal.signal(signal.SIGTERM, _stop)
     gc.disable()  # as in the process that it works for
     order = json.load(sys.stdin)

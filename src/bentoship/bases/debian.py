@@ -49,7 +49,7 @@ class DebianSource:
         layers: where a base's one layer is made.
         begin: begins to make the base for a platform in another process, and returns what waits for its end; None for
             making it in this one.
-        reporter: told what takes a while.
+        reporter: receives the progress.
     """
 
     cache: Path

@@ -52,7 +52,7 @@ class RegistrySource:
         store: the image's repository.
         cache: keeps the system's files in `bases`.
         layout: gets what is pulled.
-        reporter: told what is pulled, and of a tag that should be pinned.
+        reporter: receives the progress, and advice to pin a tag.
     """
 
     image: ImageReference

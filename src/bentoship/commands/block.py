@@ -1,4 +1,4 @@
-"""A block at the bottom of a terminal that shows what is under way, and is gone when nothing is."""
+"""A block at the bottom of a terminal that shows what is in progress, and disappears when nothing is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEIGHT = 8
 """Lines at most."""
 
 _MARGIN = 4
-"""Columns that stay free at the right, where the terminal shows the ^C of an interrupt."""
+"""Columns left free at the right, where the terminal shows the ^C of an interrupt."""
 
 _NARROW = 60
 """Columns; with fewer there is no room for bars."""
@@ -48,7 +48,7 @@ class Block:
         steps = [row for row in rows if row.depth == 0]
         shown = [*steps[-1:], *(row for row in rows if row.depth)]
         if shown and self._live is None:
-            # What others complain of on stderr, such as Python's warnings, comes above it.
+            # What others write to stderr, such as Python's warnings, comes above it.
             self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
             self._live.start()
         if self._live and shown:
@@ -58,7 +58,7 @@ class Block:
             self._live = None
 
     def say(self, step: str, text: str) -> None:
-        """Print a line above it, in full: the terminal breaks it, if it has to."""
+        """Print a line above it, in full; the terminal wraps it if necessary."""
         self._console.print(Text.assemble((f"{step:<{self._width}}", "cyan"), " ", text), soft_wrap=True)
 
     def _block(self, rows: Sequence[Row]) -> RenderableType:
@@ -68,7 +68,7 @@ class Block:
         return Constrain(Group(*lines), self._console.width - _MARGIN)
 
     def _line(self, row: Row) -> RenderableType:
-        """Return the line of a row: what it is, how much of it is done, and for how long it goes on."""
+        """Return the line of a row: its title, how much of it is done, and the time it takes."""
         state = row.state
         title = Text("  " * row.depth + state.title) if row.depth else Text(row.step, "cyan")
         cells = self._cells(row, state)

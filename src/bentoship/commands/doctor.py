@@ -17,7 +17,7 @@ from bentoship.errors import BentoshipError, RegistryError, SettingsError, expla
 from bentoship.project import Project, Run
 from bentoship.settings import Settings, environment, load
 
-_PATIENCE = 1.5
+_PATIENCE = 5.0
 """Seconds within which all checks, which run at once, have to end."""
 
 _PATIENCE_WITH_GOOGLE = 8.0

@@ -1,4 +1,4 @@
-"""What is under way, as a person is shown it."""
+"""What is in progress, as it is shown to a person."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from bentoship.system.progress import Counter, State
 
 _PATIENCE = 2.0
-"""Seconds before anything is told of how long something will take."""
+"""Seconds before the remaining time is estimated."""
 
 
 @dataclass(eq=False)
 class Row:
-    """Something that is under way.
+    """A step, a task or a part of one that is in progress.
 
     Args:
         step: the step that it belongs to.
         depth: 0 for a step itself, 1 for a task, 2 for a part of one.
-        counter: what it is, and how far it has come by what it was told.
-        measure: tells how far it has come, in place of the counter.
-        ended: tells whether it has come to a good end by itself; None where it ends with its block.
+        counter: counts its progress.
+        measure: returns its progress, instead of the counter.
+        ended: returns whether it has succeeded in the background; None where it ends with its block.
     """
 
     step: str
@@ -41,14 +41,14 @@ class Row:
 
     @property
     def state(self) -> State:
-        """Return how far it has come."""
+        """Return its progress."""
         return self.measure() if self.measure else self.counter.state
 
     def seconds_left(self, state: State) -> float | None:
-        """Return about how long it will take yet; None where that cannot be told.
+        """Return an estimate of the remaining seconds; None where there is none.
 
         Args:
-            state: how far it has come now.
+            state: its progress now.
         """
         now = time.monotonic()
         # What is measured may go through several phases, each with a speed of its own.
@@ -61,5 +61,5 @@ class Row:
 
     @property
     def age(self) -> float:
-        """Return for how long it has been under way, in seconds."""
+        """Return the seconds since it began."""
         return time.monotonic() - self.began

@@ -1,4 +1,4 @@
-"""What a person sees while something runs: words and motion on stderr. Stdout belongs to results."""
+"""What a person sees while a command runs: lines and progress on stderr. Stdout is for results."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _WIDTH = 15
 
 SOON = 0.5
-"""Seconds. Nothing is shown of what takes less, since it would only flicker."""
+"""Seconds. What takes less is not shown, since it would only flicker."""
 
 
 def say(step: str, text: str, *, to: TextIO | None = None) -> None:
-    """Print a line about a step; on stderr unless it is what was asked for."""
+    """Print a line about a step: on stderr, unless it is the result of the command."""
     stream = to or sys.stderr
-    # Python has no stream for one that was closed before it began, and would print on stdout instead.
+    # Python has no stream for one that was closed before it started, and would print on stdout instead.
     if stream is not None:
         label = f"{step:<{_WIDTH}}"
         if step and is_terminal(stream) and not process.environment(names=["NO_COLOR"]).get("NO_COLOR"):
@@ -54,30 +54,30 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether what a stream shows can move and have colours; it is None where there is no stream."""
+    """Return whether a stream can show motion and colours. Args: stream: None where there is none."""
     return stream is not None and stream.isatty() and process.environment().get("TERM", "dumb") != "dumb"
 
 
 class _View(Protocol):
-    """Where rows are shown, and words printed; told by one thread at a time."""
+    """Where rows are shown and lines are printed; called by one thread at a time."""
 
     every: float
-    """Seconds between two looks at what is under way."""
+    """Seconds between two updates."""
     depths: range
     """The rows that are shown."""
 
     def prepare(self) -> None:
-        """Make ready for showing rows, which may take a while; called by a thread of its own."""
+        """Load what showing rows needs, which may take a while; called from a thread of its own."""
 
     def show(self, rows: Sequence[Row]) -> None:
-        """Show what is under way now."""
+        """Show what is in progress now."""
 
     def say(self, step: str, text: str) -> None:
         """Print a line."""
 
 
 class _Screen:
-    """A terminal: a block at its bottom shows what is under way."""
+    """A terminal: a block at its bottom shows what is in progress."""
 
     every = 0.2
     depths = range(3)
@@ -103,7 +103,7 @@ class _Screen:
 
 
 class _Log:
-    """A file or a pipe: it gets a line when a task begins, and every few seconds one on how far it has come."""
+    """A file or a pipe: it gets a line when a task begins, and one on its progress every few seconds."""
 
     every = 0.5
     depths = range(1, 2)
@@ -134,10 +134,10 @@ class _Log:
 
 
 class Terminal:
-    """Tells a person what a run does; a script that reads stdout gets the image's name alone.
+    """Shows a person what a run does; a script that reads stdout gets the image's name alone.
 
     Args:
-        pause: seconds between two lines on how far something has come, where lines are all that can be shown.
+        pause: seconds between two lines on the progress of a task, where only lines can be shown.
     """
 
     def __init__(self, *, pause: float = 5.0) -> None:
@@ -162,7 +162,7 @@ class Terminal:
         measure: Callable[[], State] | None = None,
         ended: Callable[[], bool] | None = None,
     ) -> Iterator[Counter]:
-        """Show that a task of a step is under way, or the step itself; say how long a task took that took a while."""
+        """Show that a task of a step is in progress, or the step itself; print how long a long task took."""
         row = Row(step, 1 if title else 0, Counter(State(title, 0, total, unit)), measure, ended)
         self._add(row)
         try:
@@ -174,7 +174,7 @@ class Terminal:
 
     @contextmanager
     def transfer(self, step: str, titles: Mapping[str, str]) -> Iterator[Transfer]:
-        """Show how a copy goes on, and which of its parts are under way."""
+        """Show the progress of a copy, and which of its parts are being copied."""
         rows: list[Row] = []
 
         def add(row: Row) -> None:
@@ -192,7 +192,7 @@ class Terminal:
                 self._remove(row)
 
     def pushed(self, image: Published) -> None:
-        """Print what became of the image's parts, and its names."""
+        """Print what became of each layer, and the image's names."""
         for line in _columns([(size(layer.size), layer.outcome, layer.title) for layer in image.pushed.layers]):
             self.say("", line)
         for line in (image.pushed.line, *map(str, image.tags)):
@@ -228,7 +228,7 @@ class Terminal:
             self._show()
 
     def _finish(self, row: Row) -> None:
-        """Take a row for one that is over, and say how long it took."""
+        """End a row, and print how long it took."""
         with self._lock:
             if row.is_over:
                 return
@@ -239,13 +239,13 @@ class Terminal:
 
 
 class Transfer:
-    """Tells how a copy goes on, from several threads at once.
+    """Receives the progress of a copy, from several threads at once.
 
     Args:
-        step: that it belongs to.
-        titles: what is in its parts, by their digests.
+        step: the step that it belongs to.
+        titles: what its blobs are, by digest.
         add: shows a row.
-        remove: shows it no more.
+        remove: stops showing it.
     """
 
     def __init__(
@@ -256,10 +256,10 @@ class Transfer:
         self._whole: Row | None = None
         self._parts: dict[str, Row] = {}
         self.seconds = 0.0
-        """How long it took in the end, from when it was known that there is something to send."""
+        """How long it took, from when it was known that there is something to send."""
 
     def begin(self, missing: Sequence[Descriptor]) -> None:
-        """Take what will be sent, or turned out to be sent besides."""
+        """Add to what will be sent."""
         count = sum(descriptor.size for descriptor in missing)
         with self._lock:
             if self._whole is None and count:
@@ -269,7 +269,7 @@ class Transfer:
                 self._whole.counter.expect(count)
 
     def advance(self, descriptor: Descriptor, count: int) -> None:
-        """Take that so many bytes went over; negative when they have to be sent again."""
+        """Add to the bytes of a part that were sent; negative when they have to be sent again."""
         with self._lock:
             part = self._parts.get(descriptor.digest)
             if part is None:
@@ -284,7 +284,7 @@ class Transfer:
                 self._remove(part)  # one that is complete makes room for the others
 
     def end(self) -> None:
-        """Count the seconds until now."""
+        """Take the time until now."""
         self.seconds = self._whole.age if self._whole else 0.0
 
 

@@ -71,7 +71,7 @@ class Apt:
 
     Args:
         folder: keeps lists, answers and .deb files.
-        reporter: told what takes a while.
+        reporter: receives the progress.
     """
 
     folder: Path

@@ -20,7 +20,7 @@ def unpack(deb: Path, into: Path, *, wanted: Callable[[str], bool] = lambda path
     Args:
         deb: the package.
         into: the folder that stands for /.
-        wanted: told a path without a slash in front, whether to unpack it.
+        wanted: returns whether to unpack a path, which has no leading slash.
 
     Raises:
         BaseImageError: dpkg-deb is missing, the package is damaged, or the disk is full.

@@ -57,7 +57,7 @@ def compile_trees(
         batches: what to compile; existing byte-code is replaced.
         jobs: how many processes share the work.
         title: what is compiled, for people: "compiling 72 packages".
-        reporter: told how it goes on.
+        reporter: receives the progress.
 
     Raises:
         ProcessError: the interpreter failed.

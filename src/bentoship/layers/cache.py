@@ -86,7 +86,7 @@ class LayerCache:
             entries: what is in it.
             title: what that is, for people.
             kind: which part of the image it is.
-            advance: told how many bytes of it more are compressed.
+            advance: called with the number of bytes compressed since the last call.
         """
         plain = hashlib.sha256()
 
@@ -117,7 +117,7 @@ def measured(stream: Stream, title: str, kind: Kind, advance: Callable[[int], No
         stream: gives its tar.
         title: what is in it.
         kind: which part of the image it is.
-        advance: told how many bytes of it more are read.
+        advance: called with the number of bytes read since the last call.
     """
     digest, size = hashlib.sha256(), 0
     for piece in stream():

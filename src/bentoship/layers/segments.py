@@ -52,7 +52,7 @@ def write_segment(path: Path, entries: Iterable[Entry], advance: Callable[[int],
     Args:
         path: where it goes.
         entries: what is in it; not the folders that they lie in, of which each may stand in a tar but once.
-        advance: told how many bytes of it more are compressed.
+        advance: called with the number of bytes compressed since the last call.
     """
 
     def counted() -> Iterator[bytes]:

@@ -151,7 +151,7 @@ def staging(
         lines: of its lock.
         target: what they have to run on.
         scratch: a folder for the folders.
-        reporter: told how it goes on.
+        reporter: receives the progress.
     """
     # Files with the same path would overwrite each other, and a wheel that is named by its path may be called anything.
     named = [line for line in lines if canonical_name(line) and not local_file(line, bento / "src")]

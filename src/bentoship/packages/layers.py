@@ -81,7 +81,7 @@ def package_layers(
         job: what they are made for.
         lines: of a lock.
         scratch: a folder for what is needed only meanwhile.
-        reporter: told how it goes on.
+        reporter: receives the progress.
         staged: these packages, where their installation has begun already.
 
     Raises:

@@ -124,7 +124,7 @@ class Job:
         Args:
             line: of the lock.
             installed: what was installed for it; None for nothing.
-            advance: told how many bytes more are compressed.
+            advance: called with the number of bytes compressed since the last call.
         """
         key = self.key(line)
         if installed is None:

@@ -1,4 +1,4 @@
-"""How far an installation by uv has come, from what uv has written and installed."""
+"""The progress of an installation by uv, from what uv has written and installed."""
 
 import os
 import re
@@ -14,12 +14,12 @@ _SCALES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 def install_state(written: str, into: Path, number: int) -> State:
-    """Return how far `uv pip install --target` has come.
+    """Return the progress of `uv pip install --target`.
 
-    uv does not tell how much of a wheel has arrived, so a wheel counts once it is complete.
+    uv does not report how much of a wheel has arrived, so a wheel counts once it is complete.
 
     Args:
-        written: what uv has written to stderr until now, without progress bars.
+        written: what uv has written to stderr so far, without progress bars.
         into: the folder that it installs into.
         number: of packages.
     """

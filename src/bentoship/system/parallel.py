@@ -38,11 +38,11 @@ def map_in_order(work: Callable[[Item], Done], items: Iterable[Item], *, jobs: i
 
 @contextmanager
 def repeating(work: Callable[[], None], every: float) -> Iterator[None]:
-    """Do a work again and again in a thread as long as the block lasts.
+    """Call a function again and again in a thread as long as the block lasts.
 
     Args:
-        work: what to do.
-        every: seconds before each time.
+        work: the function.
+        every: seconds before each call.
     """
     ended = threading.Event()
 

@@ -50,28 +50,28 @@ class Running:
     stderr: IO[bytes]
 
     def wait(self) -> Completed:
-        """Return how it ended, once it has."""
+        """Wait for its end, and return its result."""
         code = self.child.wait()
         return Completed(code, self.output, self.complaints)
 
     @property
     def has_succeeded(self) -> bool:
-        """Return whether it has come to a good end."""
+        """Return whether it has ended with exit code 0."""
         return self.child.poll() == 0
 
     @property
     def output(self) -> str:
-        """Return what it has written to stdout until now."""
+        """Return what it has written to stdout so far."""
         return _content(self.stdout)
 
     @property
     def complaints(self) -> str:
-        """Return what it has written to stderr until now."""
+        """Return what it has written to stderr so far."""
         return _content(self.stderr)
 
 
 def _content(file: IO[bytes]) -> str:
-    # pread leaves alone where the program goes on to write, which seeking and reading here would move.
+    # Unlike seek and read, pread does not move the position at which the program writes next.
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
 
@@ -156,7 +156,7 @@ def run_together(
         inputs: what each reads.
         env: its whole environment.
         cwd: the folder that it runs in; ours when it is None.
-        watching: given all of them once they run; they end within the block of what it returns.
+        watching: called with all of them once they run; its block lasts until they have ended.
 
     Raises:
         ProcessError: it is missing, or one of them failed. All have ended by then, also on an interrupt.

@@ -1,4 +1,4 @@
-"""What long work tells of itself while it goes on: what it is, and how far it has come."""
+"""The progress of long work: what is being done, and how much of it is done."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
 class State:
-    """How far a piece of work has come.
+    """The progress of a task at one moment.
 
     Args:
         title: what is being done, such as "compressing 72 packages".
         done: how much of it is done, in its unit.
-        total: how much there is to do; None where that is not known.
+        total: how much there is to do; None where that is unknown.
         unit: "bytes", or what else is counted, in the plural: "packages".
     """
 
@@ -27,7 +27,7 @@ class State:
 
 
 class Task(Protocol):
-    """Told how a piece of work goes on, from several threads at once."""
+    """A receiver of a task's progress, called from several threads at once."""
 
     def expect(self, count: int) -> None:
         """Add to what there is to do."""
@@ -37,10 +37,10 @@ class Task(Protocol):
 
 
 class StepReporter(Protocol):
-    """Told what happens in a step."""
+    """A receiver of what happens in a step."""
 
     def say(self, text: str) -> None:
-        """Take a sentence."""
+        """Report a sentence."""
 
     def task(
         self,
@@ -51,34 +51,26 @@ class StepReporter(Protocol):
         measure: Callable[[], State] | None = None,
         ended: Callable[[], bool] | None = None,
     ) -> AbstractContextManager[Task]:
-        """Return what is told of a piece of work as long as the block lasts.
+        """Report a task, which lasts as long as the block, and return the receiver of its progress.
 
         Args:
             title: what is being done; its first word ends in "ing".
-            total: how much there is to do; None where that is not known, or not yet.
+            total: how much there is to do; None where that is unknown, or not known yet.
             unit: as in `State`.
-            measure: tells how far it has come, in place of the task; it is called now and then, from another thread.
-            ended: tells of work that goes on by itself whether it has come to a good end, which may be before the end
-                of the block; None for work that ends with the block.
+            measure: returns the progress, instead of the receiver; called now and then, from another thread.
+            ended: returns whether work in the background has succeeded, which may be before the end of the block; None
+                for work that ends with the block.
         """
 
 
 class Silent:
-    """A reporter that nobody listens to."""
+    """A reporter that drops everything."""
 
     def say(self, text: str) -> None: ...
 
-    def task(
-        self,
-        title: str,
-        *,
-        total: int | None = None,
-        unit: str = "bytes",
-        measure: Callable[[], State] | None = None,
-        ended: Callable[[], bool] | None = None,
-    ) -> AbstractContextManager[Task]:
-        """Return a task that nobody looks at."""
-        return nullcontext(Counter(State(title, 0, total, unit)))
+    def task(self, title: str, **_: Any) -> AbstractContextManager[Task]:
+        """Return a task whose progress is dropped."""
+        return nullcontext(Counter(State(title)))
 
 
 SILENT = Silent()
@@ -88,7 +80,7 @@ class Counter:
     """A task that counts.
 
     Args:
-        state: how far the work has come at the beginning.
+        state: its progress at the beginning.
     """
 
     def __init__(self, state: State) -> None:
