@@ -155,7 +155,7 @@ def staging(
     """
     # Files with the same path would overwrite each other, and a wheel that is named by its path may be called anything.
     named = [line for line in lines if canonical_name(line) and not local_file(line, bento / "src")]
-    title = f"installing {counted(len(lines), 'package')} for {target}"
+    title = f"installing {counted(len(lines), 'package')} for {target.platform}"
     with temporary_folder(scratch, "packages-") as folder, ExitStack() as stack:
         common = folder / "common"
         common.mkdir()

@@ -95,7 +95,7 @@ def test_only_what_changed_is_installed(job: Job, tmp_path: Path) -> None:
     lines = ["one==1.0", "other==2.0", "third==1.0"]
     layers, told = made(job, lines, tmp_path)
     assert told.titles == [
-        f"installing 1 package for {job.target}",
+        f"installing 1 package for {job.target.platform}",
         "installing 0 packages one by one",
         "compiling 1 package for linux/amd64",
         "compressing 1 package",
