@@ -6,13 +6,15 @@ import json
 import os
 import re
 import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support.cache import needs_apt
-from tests.support.site import Site, echo_site
+from tests.support.site import ROOT, Site, echo_site
 
 pytestmark = needs_apt
 
@@ -123,3 +125,24 @@ def test_why_needs_no_registry_where_it_was_published_from(tmp_path: Path, cache
     assert source_changes(planned(site, "--why")) == CHANGED
     assert "is not running" in site.invoke("stop-registry").stderr
     assert site.invoke("--dry", "plan").stdout == site.invoke("--dry", "publish").stdout
+
+
+@pytest.mark.parametrize("task", ["plan", "verify"])
+def test_a_model_that_is_imported_is_reported(site: Site, task: str) -> None:
+    """The service needs its exported model in the Bento store, so these tasks import it, too."""
+    exported = ROOT / "model" / "celestial_bodies_classifier_model.bentomodel"
+    with tarfile.open(exported) as archive:
+        stream = archive.extractfile("./model.yaml")
+        assert stream
+        version = yaml.safe_load(stream)["version"]
+    tag = f"celestial_bodies_classifier_model:{version}"
+    (site.folder / "model").mkdir()
+    shutil.copy(exported, site.folder / "model")
+    service = site.folder / "service.py"
+    code = service.read_text("utf-8")
+    service.write_text(
+        re.sub(r"^class .*:$", rf'\g<0>\n    model = bentoml.models.BentoModel("{tag}")', code, flags=re.M)
+    )
+    line = f"^{task} +imported the model {tag} into the Bento store$"
+    assert re.search(line, site.invoke(task).stderr, re.MULTILINE)
+    assert not re.search(line, site.invoke(task).stderr, re.MULTILINE)

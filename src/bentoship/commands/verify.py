@@ -9,7 +9,7 @@ from bentoship.commands.terminal import result
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
-from bentoship.system.files import temporary_folder
+from bentoship.publishing.steps import preview
 from bentoship.verify.choice import usable_runners
 from bentoship.verify.proof import verify as check
 from bentoship.verify.runner import RemoteImage
@@ -53,5 +53,5 @@ def _described(run: Run) -> Bento:
     if bento := bentos.up_to_date(run.project.build_context):
         return bento
     run.reporter.say("verify", "importing the service to find its name and version")
-    with temporary_folder(run.project.settings.scratch, "described-") as folder:
-        return bentos.preview(run.project.build_context, folder)
+    with preview(run, "verify") as bento:
+        return bento

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from bentoship import bento as bentos
 from bentoship.assembly.diff import Difference, differences, published_images
 from bentoship.assembly.plan import PlannedImage, PushPlan, Unplanned, push_plan
 from bentoship.bento import Bento
@@ -14,9 +13,8 @@ from bentoship.errors import CloudError, RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run
-from bentoship.publishing.steps import planned_images
+from bentoship.publishing.steps import planned_images, preview
 from bentoship.stores.nearest import Nearest
-from bentoship.system.files import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,7 @@ def planned(run: Run, *, why: bool) -> Plan:
 
     Raises: BentoshipError.
     """
-    with temporary_folder(run.project.settings.scratch, "plan-") as folder, run.reporter.task("plan"):
-        bento = bentos.preview(run.project.build_context, folder)
+    with run.reporter.task("plan"), preview(run, "plan") as bento:
         images = planned_images(run, bento)
     target = run.repository(bento)
     names = run.project.tags(bento.version)

@@ -1,12 +1,12 @@
-"""The steps from a BentoML service to an image in a registry, as functions of a run. Each is done once in a run, takes
-along what it needs, tells the run's reporter what happens, and returns what it made."""
+"""The steps from a BentoML service to an image in a registry, as functions of a run. Each is done once in a run, runs
+its prerequisites, reports to the run, and returns what it made."""
 
 from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from bentoship import bento as bentos
@@ -21,6 +21,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once, step
 from bentoship.stores import Store
 from bentoship.stores.graph import read_image
+from bentoship.system.files import temporary_folder
 
 if TYPE_CHECKING:
     from bentoship.assembly.plan import PlannedImage, Unplanned
@@ -75,8 +76,7 @@ def build(run: Run) -> Bento:
             stack.enter_context(run.reporter.task("build", "importing the service and locking its packages"))
 
         bento = bentos.build(run.project.build_context, begin=begin)
-    for tag in bento.imported_models:
-        say(f"imported the model {tag} into the Bento store")
+    _report_imports(run, "build", bento)
     models = ", ".join(model.tag for model in bento.models)
     how = "is up to date"
     if bento.fresh:
@@ -84,6 +84,20 @@ def build(run: Run) -> Bento:
     say(f"{bento.tag} {how}")
     say(f"packs {models}" if models else "packs no model")
     return bento
+
+
+@contextmanager
+def preview(run: Run, step: str) -> Iterator[Bento]:
+    """Build a Bento outside of the Bento store, as long as the block lasts. Args: step: the one that needs it."""
+    with temporary_folder(run.project.settings.scratch, f"{step}-") as folder:
+        bento = bentos.preview(run.project.build_context, folder)
+        _report_imports(run, step, bento)
+        yield bento
+
+
+def _report_imports(run: Run, step: str, bento: Bento) -> None:
+    for tag in bento.imported_models:
+        run.reporter.say(step, f"imported the model {tag} into the Bento store")
 
 
 @once
