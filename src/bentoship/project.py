@@ -81,7 +81,7 @@ class Project:
         )
         tags = tuple(dict.fromkeys(names))
         if not tags:
-            why = f"IMAGE_TAGS is {','.join(templates)}, and the work tree is not what a commit says"
+            why = f"IMAGE_TAGS is {','.join(templates)}, and the project has uncommitted changes or no Git repository"
             raise SettingsError("Name the image", why, "Commit your changes, or add another tag such as latest.")
         return tags
 

@@ -187,7 +187,9 @@ def _plan(apt: Apt, python: str, platform: str, cache: Path) -> _Plan:
     architecture = ARCHITECTURES.get(platform)
     if architecture is None:
         raise BaseImageError(
-            f"Assemble Debian for {platform}", f"only {' and '.join(ARCHITECTURES)} can be", "Set PLATFORMS."
+            f"Assemble a base from Debian's packages for {platform}",
+            f"only {' and '.join(ARCHITECTURES)} are supported",
+            "Change PLATFORMS.",
         )
     debs = [deb for deb in apt.resolve(PACKAGES, architecture=architecture.debian) if deb.name not in LEFT_OUT]
     _check_python(debs, python)

@@ -70,5 +70,5 @@ def _glibc(rootfs: Path) -> int:
         if library.is_file() and (found := re.search(_GLIBC, library.read_bytes())):
             return int(found[1])
     raise BaseImageError(
-        "Look at the base image", "it has no GNU C library, which wheels need", "Choose a base of Debian's kind."
+        "Inspect the base image", "it has no GNU C library, which wheels need", "Choose one such as Debian's."
     )

@@ -70,7 +70,7 @@ def exact_version(rootfs: Path, python: PurePosixPath, version: str) -> str:
     for file in (program, *sorted(libraries)):
         if found := said.search(file.read_bytes()):
             return found[1].decode()
-    raise BaseImageError(f"Look at {python} of the base", f"it does not say which Python {version} it is")
+    raise BaseImageError(f"Find the patch version of Python {version} in the base", f"{python} does not state it")
 
 
 def compiler(rootfs: Path, python: PurePosixPath, *, version: str, platform: str, twin: Path | None) -> Interpreter:
@@ -122,7 +122,7 @@ def _loader(executable: Path) -> str:
                 if kind == _PT_INTERP:
                     stream.seek(offset)
                     return stream.read(length).rstrip(b"\0").decode()
-    raise BaseImageError(f"Run {executable.name} of the base", "it is no program that names its loader")
+    raise BaseImageError(f"Run {executable.name} of the base", "it is not a 64-bit ELF program with a loader")
 
 
 def _library_folders(rootfs: Path) -> list[Path]:

@@ -36,7 +36,7 @@ _ATTEMPTS = 3
 _DAMAGES = (OSError, EOFError, tarfile.TarError, zlib.error)
 """What layers raise that cannot be unpacked, beside StoreError."""
 
-_OTHERWISE = "Set BASE_IMAGE=debian to put the base together from Debian's packages, without a registry."
+_OTHERWISE = "Set BASE_IMAGE=debian to assemble the base from Debian's packages, without a registry."
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ class RegistrySource:
             return self._root
         offered = self._images()
         if platform not in offered:
-            raise BaseImageError(doing, f"it is only for {', '.join(offered) or 'no platform at all'}", _OTHERWISE)
+            why = f"it exists only for {', '.join(offered)}" if offered else "its index lists no platform"
+            raise BaseImageError(doing, why, _OTHERWISE)
         return offered[platform]
 
     def _pull(self, doing: str, manifest: Descriptor, platform: str) -> tuple[Image, Path]:
@@ -222,7 +223,7 @@ def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, An
     """Raise BaseImageError for what a Bento can't be served from. Returns: where its Python is."""
     if any(resolve(rootfs, "lib").glob("ld-musl-*")):
         hint = f"Choose one with the GNU C library, such as python:{python}-slim."
-        raise BaseImageError(doing, "its C library is musl, which most Python packages aren't made for", hint)
+        raise BaseImageError(doing, "its C library is musl, for which many Python packages have no wheels", hint)
     path = variables(config).get("PATH") or DEFAULT_PATH
     if not any(resolve(rootfs, f"{folder}/bash").is_file() for folder in path.split(":")):
         raise BaseImageError(doing, "it has no bash, which starts a Bento", f"Choose one such as python:{python}-slim.")

@@ -78,7 +78,7 @@ def _agreed(folder: Path, new: Mapping[str, str], ignored: list[str]) -> bool:
         say("", f"create {name}")
     if ignored:
         say("", f"add {' and '.join(ignored)} to .gitignore")
-    say("init", "go on? [Y/n]")
+    say("init", "continue? [Y/n]")
     answer = sys.stdin.readline()
     return bool(answer) and answer.strip().lower() in ("", "y", "yes")
 

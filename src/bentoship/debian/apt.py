@@ -150,7 +150,8 @@ class Apt:
             for package in missing:
                 Path(partial, package.path.name).replace(package.path)
                 if not _is_whole(package):
-                    raise BaseImageError(f"Download {package.name}", f"{package.path.name} is not what the list says")
+                    why = f"{package.path.name} does not match the package list"
+                    raise BaseImageError(f"Download {package.name}", why)
 
     def _state(self, architecture: str | None) -> _State:
         system = os_release()

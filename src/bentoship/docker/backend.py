@@ -123,7 +123,7 @@ class DockerBackend:
                             outcomes.setdefault(event["id"], outcome)
         if not digest and not engine.is_podman:
             raise EngineError(
-                doing, f"the engine at {engine.endpoint.host} stopped in the middle", "Start it and push again."
+                doing, f"the engine at {engine.endpoint.host} stopped during the push", "Start it and push again."
             )
         return digest
 

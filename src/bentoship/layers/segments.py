@@ -107,10 +107,11 @@ def _checked(segment: Segment) -> Iterator[tuple[bytes, bytes]]:
     except (OSError, zlib.error) as error:
         raise _damaged(segment, str(error)) from error
     if not whole:
-        raise _damaged(segment, "its digest is another one")
+        raise _damaged(segment, "its content does not match its digest")
 
 
 def _damaged(segment: Segment, how: str) -> DamagedError:
     """Remove a segment, and return the error for it."""
     segment.path.unlink(missing_ok=True)
-    return DamagedError(f"Read {segment.path}", f"it is damaged: {how}", "It is removed now: run it again.")
+    hint = "It has been removed: run the same command again."
+    return DamagedError(f"Read {segment.path}", f"it is damaged: {how}", hint)

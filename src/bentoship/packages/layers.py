@@ -105,7 +105,7 @@ def _repairing(
     try:
         return layers()
     except DamagedError as error:
-        tell(f"{error.doing}: {error.why}; it is rebuilt")
+        tell(f"{error.doing}: {error.why}; rebuilding it")
         for package in filter(None, map(job.find, lines)):
             if package.segment and not package.segment.is_whole:
                 package.segment.path.unlink(missing_ok=True)

@@ -253,7 +253,7 @@ def tag(run: Run) -> tuple[ImageReference, ...]:
     image, bento = containerize(run), build(run)
     names = run.project.tags(bento.version)
     if len(names) < len(run.project.settings.image_tags):
-        run.reporter.say("tag", "none for the commit: the work tree has changes, or is in no git repository")
+        run.reporter.say("tag", "none for the commit: the project has uncommitted changes or no Git repository")
     repository = run.repository(bento)
     references = tuple(repository.with_tag(name) for name in names)
     backend(run).tag(image, references)
@@ -269,7 +269,7 @@ def push(run: Run) -> Published:
     try:
         pushed, seconds = _push(run, containerize(run), references)
     except DamagedError as error:
-        run.reporter.say("push", f"{error.why}; it is rebuilt")
+        run.reporter.say("push", f"{error.why}; rebuilding it")
         image = _containerize(run, build(run))
         backend(run).tag(image, references)
         pushed, seconds = _push(run, image, references)

@@ -32,13 +32,13 @@ class RegistryAddress:
         """
         scheme, separator, name = text.rpartition("://")
         if separator and scheme not in ("http", "https"):
-            raise InvalidReferenceError(f'Understand the registry "{text}"', f"{scheme}:// is unknown", _ALLOWED)
+            raise InvalidReferenceError(f'Parse the registry "{text}"', f"{scheme}:// is unknown", _ALLOWED)
         host, _, path = name.rstrip("/").partition("/")
         address = cls(host, path, scheme == "http" if separator else None)
         try:
             address.repository("image")
         except InvalidReferenceError as error:
-            raise InvalidReferenceError(f'Understand the registry "{text}"', error.why, error.hint) from error
+            raise InvalidReferenceError(f'Parse the registry "{text}"', error.why, error.hint) from error
         return address
 
     def repository(self, image_name: str) -> ImageReference:

@@ -97,9 +97,9 @@ def read(given: Given, *, complete: bool) -> GoogleSettings:
 def warnings(google: GoogleSettings, tags: tuple[str, ...]) -> Iterator[str]:
     """Yield sentences about what looks odd but does no harm."""
     if google.immutable_tags and "latest" in tags:
-        yield f"{_PREFIX}IMMUTABLE_TAGS lets latest be set once only; leave it out of IMAGE_TAGS"
+        yield f"{_PREFIX}IMMUTABLE_TAGS keeps latest from ever moving; leave it out of IMAGE_TAGS"
     if google.keep and not google.delete_untagged_days:
-        yield f"{_PREFIX}KEEP alone deletes nothing; {_PREFIX}DELETE_UNTAGGED_DAYS says what is"
+        yield f"{_PREFIX}KEEP has no effect without {_PREFIX}DELETE_UNTAGGED_DAYS"
 
 
 def _names_in(host: str) -> dict[str, str]:

@@ -22,14 +22,14 @@ def registry(text: str) -> str | RegistryAddress:
     try:
         return text if text in {"local", "google"} else RegistryAddress.parse(text)
     except InvalidReferenceError:
-        allowed = "local, google, or a registry's host and path such as ghcr.io/acme (http:// before it: without TLS)"
+        allowed = "local, google, or a registry's host and path such as ghcr.io/acme (http:// in front: without TLS)"
         raise ValueError(allowed) from None
 
 
 def image_name(text: str) -> str:
     """Return an image's name, which follows the registry's path."""
     if not re.fullmatch(rf"{_PATH}(/{_PATH})*", text):
-        raise ValueError("lower-case letters, digits and single . _ - between them; slashes separate its parts")
+        raise ValueError("lower-case letters and digits with single . _ - between them, in parts separated by /")
     return text
 
 
@@ -37,7 +37,7 @@ def tags(text: str) -> tuple[str, ...]:
     """Return tags, which may contain {version} and {commit}."""
     names = _listed(text)
     if not names or not all(map(_TAG.match, names)):
-        raise ValueError("tags with commas between, of letters, digits and . _ -, {version} or {commit}")
+        raise ValueError("tags separated by commas, of letters, digits, . _ - and {version} or {commit}")
     return names
 
 
@@ -53,7 +53,7 @@ def platforms(text: str) -> tuple[str, ...]:
     """Return the platforms to build images for."""
     names = _listed(text)
     if not names or not set(names) <= set(ARCHITECTURES):
-        raise ValueError(f"{' or '.join(ARCHITECTURES)}, or both with a comma between")
+        raise ValueError(f"{' or '.join(ARCHITECTURES)}, or both separated by a comma")
     return names
 
 

@@ -80,9 +80,9 @@ def test_the_exact_version_may_stand_in_the_library(tmp_path: Path) -> None:
 
 
 def test_a_program_that_says_nothing_is_told(tmp_path: Path) -> None:
-    """It is no Python."""
+    """A program in which no version is found is refused by name."""
     program(tmp_path, "usr/bin/python3.11")
-    with pytest.raises(BaseImageError, match=r"which Python 3\.11"):
+    with pytest.raises(BaseImageError, match=r"patch version of Python 3\.11"):
         exact_version(tmp_path, PurePosixPath("/usr/bin/python3.11"), "3.11")
 
 

@@ -186,7 +186,7 @@ def test_without_such_an_image_the_host_needs_the_very_python(repository: ImageR
 def test_missing_platform_names_those_there_are(repository: ImageReference, tmp_path: Path) -> None:
     """The error says which platforms the image has."""
     push_index(repository, INDEX, "1", amd64=push(repository, SYSTEM), unknown=push(repository, SYSTEM[:1]))
-    with pytest.raises(BaseImageError, match="only for linux/amd64"):
+    with pytest.raises(BaseImageError, match="exists only for linux/amd64"):
         pull(repository.with_tag("1"), tmp_path, platform="linux/arm64")
     push(repository, SYSTEM, tag="2")
     with pytest.raises(BaseImageError, match="it is for linux/amd64"):
