@@ -1,4 +1,4 @@
-"""The steps from a BentoML service to an image in a registry. `invoke --list` shows them, `invoke publish` does all."""
+"""The steps from a BentoML service to an image in a registry. `invoke --list` lists them, `invoke publish` runs all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def create_registry(context: Context) -> None:
 
 @task
 def auth(context: Context) -> None:
-    """Log in to the registry, and check that the account may push."""
+    """Log in to the registry and check that the account may push."""
     do(context, commands.publish.auth)
 
 
@@ -33,7 +33,7 @@ def build(context: Context) -> None:
 
 
 @task(
-    pre=[invoke_adapter.prepare, build], help={"load": "put the image into Docker's engine, too, as IMAGE_NAME:latest"}
+    pre=[invoke_adapter.prepare, build], help={"load": "also load the image into Docker's engine, as IMAGE_NAME:latest"}
 )
 def containerize(context: Context, load: bool = False) -> None:
     """Assemble the image of the Bento."""
@@ -48,11 +48,11 @@ def tag(context: Context) -> None:
 
 @task(pre=[auth, tag])
 def push(context: Context) -> None:
-    """Send what the registry lacks of the image, then move its tags."""
+    """Send the layers that the registry lacks, then move the tags."""
     do(context, commands.publish.push)
 
 
-@task(pre=[create_registry, push], default=True, help={"verify": "then run the image, and check its answer"})
+@task(pre=[create_registry, push], default=True, help={"verify": "then run the image and check its answer"})
 def publish(context: Context, verify: bool = False) -> None:
     """Build the image and push it to the registry."""
     do(context, commands.verify.publish_verified if verify else commands.publish.publish)
@@ -60,13 +60,13 @@ def publish(context: Context, verify: bool = False) -> None:
 
 @task
 def verify(context: Context) -> None:
-    """Run the image from the registry, and check its answer to a sample request."""
+    """Run the published image and check its answer to a sample request."""
     do(context, commands.verify.verify)
 
 
 @task(help={"why": "also print what has changed since the last publish", "json": "print JSON"})
 def plan(context: Context, why: bool = False, json: bool = False) -> None:
-    """Print what publish would do, and do nothing."""
+    """Print what publish would do, without doing it."""
     show(context, lambda folder: commands.plan.show(folder, why=why, as_json=json))
 
 
@@ -84,7 +84,7 @@ def services(context: Context, json: bool = False) -> None:
 
 @task(help={"json": "print JSON"})
 def projects(context: Context, json: bool = False) -> None:
-    """List the Google Cloud projects that you may see."""
+    """List the Google Cloud projects that you can see."""
     show(context, lambda folder: commands.cloud.show(folder, "projects", as_json=json))
 
 
@@ -96,7 +96,7 @@ def locations(context: Context, json: bool = False) -> None:
 
 @task
 def stop_registry(context: Context) -> None:
-    """Stop the local registry; its images are kept."""
+    """Stop the local registry and keep its images."""
     do(context, commands.cleanup.stop_registry)
 
 
