@@ -31,9 +31,9 @@ from bentoship import commands
 if TYPE_CHECKING:
     from bentoship.project import Run
 
-# invoke forbids it, for the sake of tasks.py (`invoke --write-pyc`); compiling the package again costs each run 0.1 s.
+# invoke turns byte-code off for tasks.py (`invoke --write-pyc`); compiling this package again costs each run 0.1 s.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
-# Few objects refer to each other in circles here, and looking for them takes a tenth of a short run.
+# There are few reference cycles here, and searching for them takes a tenth of a short run.
 gc.disable()
 
 __all__ = ["Context", "do", "main", "prepare", "show", "task"]
@@ -80,7 +80,7 @@ class Stopped(SystemExit):
 def _stop(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)
     if not threading.main_thread().is_alive():
-        return  # everything is done; what was needed meanwhile is still being removed
+        return  # everything is done; only temporary files are still being removed
     raise Stopped(128 + number)
 
 
@@ -106,11 +106,11 @@ def do(context: Context, step: Callable[[Run], object]) -> None:
 
 
 def show(context: Context, report: Callable[[Path], bool | None]) -> None:
-    """Print something about each project, on stdout; exit with 1 where the report says that it is not as it should be.
+    """Print something about each project on stdout; exit with 1 if any report returns False.
 
     Args:
         context: of the task.
-        report: prints it, given the project's folder; returns False for a reason to exit with 1.
+        report: prints it, given the project's folder.
     """
     with _cleanly(context):
         with _for_a_reader():
@@ -138,7 +138,7 @@ def _cleanly(context: Context) -> Iterator[None]:
         for run in _runs(context).values():
             run.close()
         if isinstance(error, Stopped) and error.code != 128 + signal.SIGPIPE:
-            # Only now is what a terminal shows of work under way gone, in the middle of which these words would come.
+            # Not earlier: only closing the run has removed the progress from the terminal.
             os.write(2, b"\nStopped. What is complete is kept; the next run continues from there.\n")
         if isinstance(error, Exit) or not isinstance(error, Exception):
             raise
@@ -160,7 +160,7 @@ def _for_a_reader() -> Iterator[None]:
             if sys.stdout is not None:  # it may have been closed before the beginning
                 sys.stdout.flush()
     except BrokenPipeError:
-        # Python would complain at its end of what it could not print.
+        # Otherwise Python would complain at exit about what it could not print.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Stopped(128 + signal.SIGPIPE) from None
 

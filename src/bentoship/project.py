@@ -105,7 +105,7 @@ class Published:
 
 
 class Transfer(Progress, Protocol):
-    """A receiver of a copy's progress that takes its time as well."""
+    """A receiver of a copy's progress that also measures its time."""
 
     @property
     def seconds(self) -> float:

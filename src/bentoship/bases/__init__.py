@@ -25,11 +25,11 @@ class Base:
         layers: its layers, lowest first, with their blobs in the blob cache.
         config: the `config` object of its image configuration (Env, Labels, Healthcheck, …).
         platform: such as "linux/amd64".
-        facts: what its files tell, which need not be looked at for that.
+        facts: what was found in its files, so that they need not be read again.
         rootfs: a folder with its files unpacked, to look at; it may have been changed since.
         origin: what it was made of: an image and its digest, or each Debian package with its version and hash.
         compiler: gives a Python that compiles as the base's own does, and runs here, or raises BaseImageError; files
-            of the base that were changed since are made again for it.
+            of the base that were changed since are restored first.
     """
 
     layers: tuple[Layer, ...]
@@ -53,7 +53,7 @@ class Outline:
     Args:
         platform: such as "linux/amd64".
         layers: those that it has or will have, lowest first.
-        glibc: the minor version of its C library, 36 for 2.36; None where only its files tell.
+        glibc: the minor version of its C library, 36 for 2.36; None where only its files show it.
         origin: what it is made of, as `Base.origin`; empty where only its layers are known.
         base: the base itself, where it exists already.
     """
@@ -66,7 +66,7 @@ class Outline:
 
 
 class BaseSource(Protocol):
-    """One way to have a base for a Bento."""
+    """One way to get a base for a Bento."""
 
     def outline(self, platform: str) -> Outline:
         """Return what is known of the base, without making or downloading anything large. Raises BaseImageError."""
@@ -76,7 +76,7 @@ class BaseSource(Protocol):
 
 
 def choose_base(setting: str, bentofile: str, python: str, *, has_apt: bool) -> str:
-    """Return which base a Bento gets: "debian", or the name of an image; a rule, never what happens to be reachable.
+    """Return which base a Bento gets: "debian", or the name of an image; by a rule, not by what is reachable.
 
     Args:
         setting: BASE_IMAGE; empty when unset.

@@ -1,5 +1,5 @@
-"""Debian's base made by a process beside this one: it takes half of the time of a first publish, and needs little of
-what the rest of it makes."""
+"""Debian's base, made in a process of its own meanwhile: it takes half of the time of a first publish, and depends on
+little of the rest."""
 
 import gc
 import json
@@ -34,7 +34,7 @@ main()
 def debian_in_background(
     cache: Path, *, python: str, platform: str, layers: LayerCache, reporter: StepReporter = SILENT
 ) -> Iterator[Callable[[], None]]:
-    """Begin to make a base; what is unfinished when the block ends is dropped, and starts over the next time.
+    """Begin to make a base. If it is unfinished when the block ends, it is dropped and starts over the next time.
 
     Args: as of `DebianSource`, which finds the base once it is made.
 
@@ -62,10 +62,10 @@ def debian_in_background(
 def _failure(done: Completed, platform: str) -> Exception:
     """Return what went wrong in the process, as it would have been raised in this one."""
     try:
-        told = json.loads(done.stdout.rpartition("\n")[2])
+        failure = json.loads(done.stdout.rpartition("\n")[2])
     except ValueError:
         return BaseImageError(f"Assemble a base from Debian's packages for {platform}", done.last_lines)
-    return OSError(*told["system"]) if "system" in told else BaseImageError(*told["base"])
+    return OSError(*failure["system"]) if "system" in failure else BaseImageError(*failure["base"])
 
 
 class _Writer:
@@ -97,14 +97,14 @@ class _Writer:
 
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:
-    # What this process has started, such as apt, is in groups of its own, and ends only when the stack is unwound.
+    # What this process has started, such as apt, is in process groups of its own: only unwinding the stack ends it.
     sys.exit(128 + number)
 
 
 def main() -> None:
     """Make the base that stdin describes in JSON; write the progress to stdout, and an error as the last line."""
     signal.signal(signal.SIGTERM, _stop)
-    gc.disable()  # as in the process that it works for
+    gc.disable()  # as in the parent process
     order = json.load(sys.stdin)
     try:
         layers = LayerCache(Path(order["layers"]))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bentoship.image.layer import Layer
     from bentoship.layers.bytecode import Interpreter
 
-# Raise it when the same packages give other files, so that bases made before are rebuilt.
+# Increase it when the same packages give other files, so that existing bases are rebuilt.
 RECIPE = "3"
 
 PACKAGES = (
@@ -36,7 +36,7 @@ PACKAGES = (
 """What BentoML's entrypoint, its server and the wheels of common packages run with."""
 
 LEFT_OUT = frozenset({"debconf", "dpkg", "libdebconfclient0", "libmd0", "openssl", "perl-base"})
-"""What only the scripts need that install or configure packages; they aren't run."""
+"""What only the scripts that install or configure packages need, which are not run."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class DebianSource:
     reporter: StepReporter = field(default=SILENT, compare=False)
 
     def outline(self, platform: str) -> Outline:
-        """Return the base if it exists, else what its packages tell of it.
+        """Return the base if it exists, else what can be known from its packages.
 
         Raises:
             BaseImageError: there is no apt or no network, Debian has another Python, or doesn't know the platform.
@@ -68,7 +68,7 @@ class DebianSource:
         facts = Facts.read(plan.record)
         if facts and self.layers.find(plan.key):
             return plan.made(facts, self.layers).outline
-        # A package is compressed harder than a layer, and holds what is left out of one: that is about even.
+        # A .deb is compressed better than a layer, but has files that the layer leaves out: the two about cancel out.
         layer = Estimate("base", "base", sum(deb.size for deb in plan.debs))
         return Outline(platform, (layer,), plan.glibc, {"debian": {"packages": plan.made_of}})
 

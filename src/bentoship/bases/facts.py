@@ -1,4 +1,4 @@
-"""What an image says of the base below it, as the base's files tell it."""
+"""What a base's files show, kept so that they need not be read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python of a base: where it lies in the image, which it is, and what on this machine compiles as it does."""
+"""The Python of a base: where it is in the image, its version, and what on this machine compiles as it does."""
 
 import os
 import platform
@@ -30,7 +30,7 @@ def find_python(rootfs: Path, version: str, path_env: str) -> PurePosixPath:
         path_env: the PATH of the image.
 
     Raises:
-        BaseImageError: it has none; it says which it has.
+        BaseImageError: it has none; the message names the versions that it has.
     """
     folders = [resolve(rootfs, folder) for folder in path_env.split(":") if folder.startswith("/")]
     for folder in folders:
@@ -52,7 +52,7 @@ def host_platform() -> str:
 
 
 def exact_version(rootfs: Path, python: PurePosixPath, version: str) -> str:
-    """Return which Python a base has, as its program or library states, whatever machine it is for: "3.11.2".
+    """Return the exact version of a base's Python, as its program or library states it: "3.11.2"; without running it.
 
     Args:
         rootfs: the base's files.
@@ -60,7 +60,7 @@ def exact_version(rootfs: Path, python: PurePosixPath, version: str) -> str:
         version: its minor version, such as "3.11".
 
     Raises:
-        BaseImageError: it says nothing.
+        BaseImageError: no version is found.
     """
     program = rootfs / python.relative_to("/")
     said = re.compile(rb"\0(" + re.escape(version).encode() + rb"\.\d+(?:(?:a|b|rc)\d+)?\+?)\0")
@@ -76,8 +76,8 @@ def exact_version(rootfs: Path, python: PurePosixPath, version: str) -> str:
 def compiler(rootfs: Path, python: PurePosixPath, *, version: str, platform: str, twin: Path | None) -> Interpreter:
     """Return what compiles here as a base's Python would: that itself, by its own loader, else one of its version.
 
-    It has to be the very version, since two patch versions may compile a file differently: what an image holds then
-    follows from its base and not from this machine. On the machine byte-code does not depend.
+    It has to be exactly the same version, since two patch versions may compile a file differently. Byte-code does not
+    depend on the processor. So what an image holds depends on its base, and not on this machine.
 
     Args:
         rootfs: the base's files.

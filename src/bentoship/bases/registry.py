@@ -97,7 +97,7 @@ class RegistrySource:
             facts = Facts.of(rootfs, executable)
         if self.image.digest is None:
             self.reporter.say(f"the base {self.image} may change; pin it: {self.image}@{self._root.digest}")
-        # Not by which tag it was asked for, if by any: the same base makes the same image.
+        # Without the tag that BASE_IMAGE may name: the same base makes the same image.
         origin = {"image": self.image.repository, "digest": self._root.digest}
         return Base(image.layers, settings, platform, facts, rootfs, origin, native_compiler)
 
@@ -125,7 +125,7 @@ class RegistrySource:
         return offered[platform]
 
     def _pull(self, doing: str, manifest: Descriptor, platform: str) -> tuple[Image, Path]:
-        """Pull an image unless it was; pull again what of it was damaged.
+        """Pull an image unless it is here already; pull damaged parts of it again.
 
         Returns: the image, its layers as OCI calls them, and the folder with its files.
         """
@@ -139,7 +139,7 @@ class RegistrySource:
         return self._unpacked(doing, manifest, platform)
 
     def _copy(self, manifest: Descriptor) -> None:
-        """Pull what is missing of all that an image consists of, by its size at least."""
+        """Pull the parts of an image that are missing or truncated."""
         if not all(map(self.layout.exists, children(self._document(manifest)))):
             with self.reporter.task(f"pulling {self.image}") as task:
                 copy(self.store, self.layout, manifest, progress=_Pulled(task))
@@ -195,7 +195,7 @@ class _Pulled:
 
 @contextmanager
 def _failing(doing: str) -> Iterator[None]:
-    """Turn what a store, a damaged document or the disk complains of into the base's failure."""
+    """Turn errors of a store, of a damaged document and of the disk into BaseImageError."""
     try:
         yield
     except StoreError as error:
@@ -220,7 +220,7 @@ def _layers(doing: str, layers: Sequence[Layer], name: str) -> tuple[Layer, ...]
 
 
 def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, Any]) -> PurePosixPath:
-    """Raise BaseImageError for what a Bento can't be served from. Returns: where its Python is."""
+    """Return where the base's Python is. Raises BaseImageError for a base that cannot serve a Bento."""
     if any(resolve(rootfs, "lib").glob("ld-musl-*")):
         hint = f"Choose one with the GNU C library, such as python:{python}-slim."
         raise BaseImageError(doing, "its C library is musl, for which many Python packages have no wheels", hint)

@@ -26,7 +26,7 @@ _NARROW = 60
 
 
 class Block:
-    """The block.
+    """A block of rows.
 
     Args:
         width: of the column with the names of steps.
@@ -40,7 +40,7 @@ class Block:
 
     @property
     def is_shown(self) -> bool:
-        """Return whether there is something in it."""
+        """Return whether it has any rows."""
         return self._live is not None
 
     def show(self, rows: Sequence[Row]) -> None:

@@ -27,10 +27,10 @@ def clean(run: Run) -> None:
     with run.use_cache().alone() as is_alone:
         if not is_alone:
             raise BentoshipError("Clean the cache", "another run is using it", "Wait until it has ended.")
-        # Kept are what cannot be rebuilt, the images in the local registry and the record of earlier pushes, and the
+        # What cannot be rebuilt is kept: the images in the local registry and the record of earlier pushes. So are the
         # files by which runs wait for each other.
         found = [path for path in cache.glob("*") if path.name not in ("registry", "history", layers.name)]
-        # Layers behind a link lie elsewhere on purpose, perhaps for others as well.
+        # Layers behind a symbolic link may be shared with others.
         made = [] if layers.is_symlink() else layers.glob("[!.]*")
         freed = 0
         with run.reporter.task("clean"):

@@ -4,7 +4,8 @@ import json
 from contextlib import closing
 from pathlib import Path
 
-from bentoship.commands.report import document, tell
+from bentoship.commands.report import document
+from bentoship.commands.report import show as show_plan
 from bentoship.commands.terminal import Terminal, result
 from bentoship.project import Run, begin, once
 from bentoship.publishing.planning import planned
@@ -25,10 +26,10 @@ def show(folder: Path, *, why: bool = False, as_json: bool = False) -> None:
     if as_json:
         result(json.dumps(document(plan), indent=2, ensure_ascii=False))
     else:
-        tell(plan)
+        show_plan(plan)
 
 
 @once
 def dry_run(run: Run) -> None:
     """Print what publish would do, in place of whatever part of it was asked for."""
-    tell(planned(run, why=False))
+    show_plan(planned(run, why=False))

@@ -1,4 +1,4 @@
-"""The steps of publishing as tasks take them, and what is said at the end: what a person copies comes last."""
+"""The steps of publishing as the tasks run them, and their last lines, which are those to copy."""
 
 from bentoship.commands.terminal import result
 from bentoship.project import Published, Run, once
@@ -12,7 +12,7 @@ __all__ = [
 
 @once
 def push(run: Run) -> Published:
-    """Push the image; then say how long everything took, and print the reference."""
+    """Push the image; then print how long everything took, and the reference."""
     published = steps.push(run)
     seconds = ", ".join(f"{name} {spent:.1f}" for name, spent in run.seconds.items() if spent >= 0.05)
     run.reporter.say("total", f"{sum(run.seconds.values()):.1f} s" + (f" ({seconds})" if seconds else ""))
@@ -22,7 +22,7 @@ def push(run: Run) -> Published:
 
 @once
 def publish(run: Run) -> Published:
-    """Do all of it; then say how to run the image."""
+    """Run every step; then print how to run the image."""
     steps.publish(run)
     published = push(run)
     run.reporter.say("publish", f"run it: docker run --rm -p 3000:3000 {published.reference}")

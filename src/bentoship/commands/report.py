@@ -17,7 +17,7 @@ _SHOWN = 20
 """The number of a part's changes that the text shows; the JSON has all."""
 
 
-def tell(made: Plan) -> None:
+def show(made: Plan) -> None:
     """Print a plan as text on stdout."""
     say = functools.partial(console.say, to=sys.stdout)
     say("build", f"{made.bento.tag} {'would be built' if made.bento.fresh else 'is up to date'}")
@@ -38,10 +38,10 @@ def tell(made: Plan) -> None:
         time = f", about {text.duration(made.seconds)} at the {text.size(made.speed)}/s of the last push"
     say("push", f"{size} to send to {made.target}{time}")
     if made.reasons:
-        _tell_why(made.reasons, made.platforms)
+        _show_why(made.reasons, made.platforms)
 
 
-def _tell_why(reasons: Reasons, platforms: Sequence[str]) -> None:
+def _show_why(reasons: Reasons, platforms: Sequence[str]) -> None:
     say = functools.partial(console.say, "why", to=sys.stdout)
     if reasons.unknown:
         say(reasons.unknown)

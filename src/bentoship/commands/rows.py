@@ -1,4 +1,4 @@
-"""What is in progress, as it is shown to a person."""
+"""What is in progress, as a row to show to a person."""
 
 from __future__ import annotations
 

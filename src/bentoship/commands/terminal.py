@@ -119,9 +119,9 @@ class _Log:
         for row, due in self._due.items():
             if row.age >= due:
                 self._due[row] = row.age + self._pause
-                self._tell(row, is_first=due == SOON)
+                self._report(row, is_first=due == SOON)
 
-    def _tell(self, row: Row, *, is_first: bool) -> None:
+    def _report(self, row: Row, *, is_first: bool) -> None:
         if is_first:
             say(row.step, row.title)
             return

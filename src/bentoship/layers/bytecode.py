@@ -27,11 +27,11 @@ class Interpreter:
 
 @dataclass(frozen=True)
 class Batch:
-    """Python files that lie in one folder, at any depth.
+    """Python files in one folder, at any depth.
 
     Args:
-        folder: where it lies on this machine.
-        at: where it lies in the image.
+        folder: where it is on this machine.
+        at: where it is in the image.
         files: the files, their paths on this machine.
     """
 
@@ -50,7 +50,7 @@ def compile_trees(
 ) -> None:
     """Put byte-code beside every Python file, the same wherever and whenever it is made.
 
-    A file that is no Python of this version (a template, Python 2) is left as it is.
+    A file that is not Python of this version (a template, Python 2) is skipped.
 
     Args:
         python: a Python of the image's minor version.

@@ -62,7 +62,7 @@ class LayerCache:
 
     @property
     def size(self) -> int:
-        """Return the bytes that only the cache holds; what images of projects hold, too, takes no room of its own."""
+        """Return the bytes that only the cache holds: what projects' images hold, too, takes no extra space."""
         return sum(file.size for file in cached_files(self.folder))
 
     def trim(self, limit: int | None, needed: Iterable[str]) -> int:

@@ -1,7 +1,7 @@
-"""A limit for what the layer cache keeps: what has not been used for longest goes first.
+"""A limit for what the layer cache keeps: the least recently used goes first.
 
-A file's time is that of its last use. A blob that an image of a project has, too, is a second name of the file there:
-removing it would free nothing, so it neither counts nor goes.
+A file's time is that of its last use. A blob that a project's image has, too, is a hard link to the file there:
+removing it would free nothing, so it neither counts nor is removed.
 """
 
 import os
@@ -19,7 +19,7 @@ class CachedFile:
     """A blob or a segment that nothing but the cache has.
 
     Args:
-        path: where it lies.
+        path: where it is.
         size: in bytes.
         used: when it was last used, in seconds since 1970.
     """
@@ -30,7 +30,7 @@ class CachedFile:
 
 
 def excess(files: Sequence[CachedFile], limit: int, needed: Collection[str] = ()) -> list[CachedFile]:
-    """Return what has to go so that the others fit, which have been used since.
+    """Return the least recently used files, which have to go so that the others fit.
 
     Args:
         files: all that there are.
@@ -59,7 +59,7 @@ def cached_files(folder: Path) -> list[CachedFile]:
 
 
 def trim(folder: Path, limit: int, needed: Collection[str] = ()) -> int:
-    """Remove what a cache has beyond its limit, and what runs that died left unfinished in it.
+    """Remove what a cache has beyond its limit, and partial files of runs that died.
 
     No other run may use the cache meanwhile. It is looked through only when something has been put there since the last
     time, or the limit is another one.
@@ -86,7 +86,7 @@ def trim(folder: Path, limit: int, needed: Collection[str] = ()) -> int:
 
 
 def forget(folder: Path, names: Collection[str]) -> None:
-    """Remove the records of a cache that are of files which are gone, or name them.
+    """Remove a cache's records of files that are gone, and records that name such a file.
 
     Args:
         folder: the cache.

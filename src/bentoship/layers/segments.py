@@ -1,7 +1,7 @@
-"""Layers out of segments: compressed parts of a tar that are made once each, since gzip members can stand in a row.
+"""Layers that are joined from segments: parts of a tar, each compressed once.
 
-So a change of one package costs its own compression and a copy of the others (RFC 1952, section 2.2: "A gzip file
-consists of a series of members").
+So a change of one package costs its own compression and a copy of the others. A series of gzip members is a gzip file,
+too (RFC 1952, section 2.2).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def write_segment(path: Path, entries: Iterable[Entry], advance: Callable[[int],
 
     Args:
         path: where it goes.
-        entries: what is in it; not the folders that they lie in, of which each may stand in a tar but once.
+        entries: its files, without the folders that they are in, since a tar may hold a folder only once.
         advance: called with the number of bytes compressed since the last call.
     """
 
@@ -69,11 +69,11 @@ def joined(folders: Iterable[str], segments: Sequence[Segment], plain: hashlib._
     """Yield the compressed tar of a layer, in pieces.
 
     Args:
-        folders: all that there are; they come first, each before what lies in it.
-        segments: what follows them; no path may be in two of them, since engines refuse that.
-        plain: is fed with the tar before compression.
+        folders: all of the layer; they come first, each before its subfolders.
+        segments: what follows; no path may be in two of them, since engines refuse that.
+        plain: receives the tar before compression.
 
-    Raises: DamagedError; what is damaged is removed then.
+    Raises: DamagedError, after removing the damaged segment.
     """
     total = 0
 
@@ -92,7 +92,7 @@ def joined(folders: Iterable[str], segments: Sequence[Segment], plain: hashlib._
 
 
 def _checked(segment: Segment) -> Iterator[tuple[bytes, bytes]]:
-    """Yield a segment in pieces: as it lies there, and decompressed. Raises DamagedError."""
+    """Yield a segment in pieces, each compressed and decompressed. Raises DamagedError."""
     digest, inflate = hashlib.sha256(), zlib.decompressobj(_GZIP)
     try:
         with segment.path.open("rb") as stream:

@@ -22,7 +22,7 @@ from bentoship.system.records import key_of
 from bentoship.system.text import counted
 
 _SHARED = 24_000_000
-"""Bytes; packages without layers of their own share layers of about this weight: an update of one sends not all."""
+"""Bytes of the packages in a shared layer, about: updating one of them sends that layer alone."""
 
 AnyPackage = TypeVar("AnyPackage", bound=Package | PackageEstimate)
 L = TypeVar("L", bound=Layer | Estimate)
@@ -80,9 +80,9 @@ def package_layers(
     Args:
         job: what they are made for.
         lines: of a lock.
-        scratch: a folder for what is needed only meanwhile.
+        scratch: a folder for temporary files.
         reporter: receives the progress.
-        staged: these packages, where their installation has begun already.
+        staged: the installation of these packages, if it has begun already.
 
     Raises:
         PackagesError: a package has no wheel for the target, or cannot be downloaded.
@@ -99,13 +99,13 @@ def package_layers(
 
 
 def _repairing(
-    job: Job, lines: Sequence[str], layers: Callable[[], list[L]], tell: Callable[[str], None] = lambda _: None
+    job: Job, lines: Sequence[str], layers: Callable[[], list[L]], say: Callable[[str], None] = lambda _: None
 ) -> list[L]:
-    """Return layers of a lock's packages; where one of these is damaged, others may be: all such are rebuilt."""
+    """Return layers of a lock's packages. If one of these is damaged, rebuild it and all others that are, too."""
     try:
         return layers()
     except DamagedError as error:
-        tell(f"{error.doing}: {error.why}; rebuilding it")
+        say(f"{error.doing}: {error.why}; rebuilding it")
         for package in filter(None, map(job.find, lines)):
             if package.segment and not package.segment.is_whole:
                 package.segment.path.unlink(missing_ok=True)
@@ -113,10 +113,10 @@ def _repairing(
 
 
 def shared(packages: Iterable[AnyPackage]) -> list[tuple[str, list[AnyPackage]]]:
-    """Return the layers, by their titles, that packages share which have none of their own.
+    """Return the shared layers of the packages without a layer of their own, each as its title and its packages.
 
-    Which one a package goes into depends on its name alone, as long as their number stays the same; but for those that
-    have a file in common, of which the last one is to be seen in the image, and so gets a layer above.
+    As long as the number of layers stays the same, a package's name alone decides which one it goes into. If packages
+    have a file in common, the later ones go into a layer above, since the image shows the last one's file.
     """
     light = [package for package in packages if package.shares_layer]
     number = max(1, math.ceil(sum(package.size for package in light) / _SHARED))
@@ -176,7 +176,7 @@ def _make(
         staged = staged or stack.enter_context(staging(job.bento, lines, job.target, scratch, reporter))
         folders = staged.folders()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            listing = pool.submit(_installed, folders, job.target)  # while others compile
+            listing = pool.submit(_installed, folders, job.target)  # while the byte-code is compiled
             title = f"compiling {counted(len(lines), 'package')} for {job.target.platform}"
             _compile(folders.values(), job.base.compiler(), job.target, title, reporter)
             found = {line: with_byte_code(one, job.target) if one else None for line, one in listing.result().items()}

@@ -14,7 +14,7 @@ from bentoship.packages.requirements import local_file
 from bentoship.system import records
 from bentoship.system.records import key_of
 
-# Raise it when the same packages give other layers, so that those made before are rebuilt.
+# Increase it when the same packages give other layers, so that existing ones are rebuilt.
 RECIPE = "4"
 
 HEAVY = 6_000_000

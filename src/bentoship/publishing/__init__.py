@@ -24,8 +24,8 @@ def publish(folder: Path | str, settings: Settings | None = None, *, reporter: R
 
     Args:
         folder: where bentofile.yaml is.
-        settings: what to do; None for what `.env` and the environment say, which are then exported to this process for
-            the SDKs that read them.
+        settings: None for what `.env` and the environment set; `.env` is then exported to this process, for the SDKs
+            that read it.
         reporter: receives what happens, as it happens; None for no reports.
 
     Returns: the image, by its tags and its digest.
@@ -63,7 +63,7 @@ def _run(folder: Path | str, settings: Settings | None, reporter: Reporter | Non
 
 
 class _Silent:
-    """A reporter that keeps everything to itself."""
+    """A reporter that drops everything."""
 
     def say(self, step: str, text: str) -> None: ...
 

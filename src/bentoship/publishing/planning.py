@@ -64,7 +64,7 @@ def planned(run: Run, *, why: bool) -> Plan:
     """Return what publish would do: no Bento is stored, no tag set, no registry started, nothing sent.
 
     Args:
-        run: what publish would be.
+        run: the run that publish would be.
         why: whether to find what makes the image differ from the one that was published last.
 
     Raises: BentoshipError.

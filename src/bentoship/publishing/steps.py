@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from bentoship.docker.connection import Engine
 
 _RECENT = 3600.0
-"""Seconds; what is younger may be of a run with another cache, which has yet to name it."""
+"""Seconds; a younger image may belong to a run with another cache, which has not tagged it yet."""
 
 
 def publish(run: Run) -> Published:
-    """Publish: from the service to an image in the registry."""
+    """Run every step, from the service to an image in the registry."""
     enable_api(run)
     create_registry(run)
     auth(run)
@@ -46,19 +46,19 @@ def publish(run: Run) -> Published:
 
 @step
 def enable_api(run: Run) -> None:
-    """Have the registry's API enabled."""
+    """Enable the registry's API."""
     run.reporter.say("enable-api", run.provider.enable_api())
 
 
 @step
 def create_registry(run: Run) -> None:
-    """Have the registry created."""
+    """Create the registry."""
     run.reporter.say("create-registry", run.provider.create_registry())
 
 
 @step
 def auth(run: Run) -> None:
-    """Find the account that may push, and see that the registry knows it, before anything is made."""
+    """Find the account that may push, and check that the registry accepts it, before anything is built."""
     run.reporter.say("auth", run.provider.login())
     run.registry(run.provider.repository("bentoship"), push=True).reach()
 
@@ -107,8 +107,8 @@ def backend(run: Run) -> Backend:
 
 
 def planned_images(run: Run, bento: Bento) -> dict[str, PlannedImage] | Unplanned:
-    """Return the images that there would be, by platform."""
-    from bentoship.assembly.plan import Unplanned  # publishing does without
+    """Return the images that publish would make, by platform."""
+    from bentoship.assembly.plan import Unplanned  # not needed for publishing
 
     if run.project.settings.backend == "docker":
         return Unplanned(_docker_backend(run).outlook(bento))
@@ -177,7 +177,7 @@ def _base_source(run: Run, bento: Bento) -> BaseSource:
 
 
 def _debian_in_background(run: Run, python: str, platform: str) -> Callable[[], None]:
-    """Begin to make Debian's base in the background, unless that was begun. Returns: what waits for it."""
+    """Begin to make Debian's base in the background, unless it has begun. Returns: a function that waits for it."""
     from bentoship.bases.background import debian_in_background
 
     def begin() -> AbstractContextManager[Callable[[], None]]:
@@ -207,7 +207,7 @@ def prepare(run: Run) -> None:
 
 @step
 def containerize(run: Run) -> Built:
-    """Make the image of the Bento."""
+    """Assemble or build the image of the Bento."""
     image = _containerize(run, build(run))
     for line in image.lines:
         run.reporter.say("containerize", line)
@@ -220,15 +220,15 @@ def _containerize(run: Run, bento: Bento) -> Built:
     try:
         image = backend(run).containerize(bento)
     finally:
-        run.close()  # nothing else needs the base that was being made in the background
+        run.close()  # nothing else needs a base that is still being made in the background
     if run.project.settings.backend == "direct":
         _clear_up(run, image)
     return image
 
 
 def _clear_up(run: Run, image: Built) -> None:
-    """Remove the project's images that were replaced, and what the cache has beyond its limit, unless others use it."""
-    # What cannot be removed is no reason for this run to fail.
+    """Remove the project's old images, and what the cache has beyond its limit, unless another run uses it."""
+    # A failure to remove them must not fail this run.
     with suppress(StoreError, OSError), run.use_cache().alone() as is_alone:
         if is_alone:
             run.layout.prune({image.digest, *run.history.all_published()}, older_than=_RECENT)
@@ -237,9 +237,9 @@ def _clear_up(run: Run, image: Built) -> None:
 
 @step
 def load(run: Run) -> None:
-    """Have the image in Docker's engine, too, where `docker run` finds it."""
+    """Load the image into Docker's engine, too, where `docker run` finds it."""
     image = containerize(run)
-    if not run.project.settings.load_image:  # with it, that is a part of making it
+    if not run.project.settings.load_image:  # with it, containerize has loaded it
         _load(run, image)
 
 

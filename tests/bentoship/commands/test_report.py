@@ -11,7 +11,7 @@ import pytest
 from bentoship.assembly.diff import Change, Difference, Thing
 from bentoship.assembly.plan import PlannedLayer, PushPlan, Unplanned
 from bentoship.bento import Bento
-from bentoship.commands.report import document, tell
+from bentoship.commands.report import document, show
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.layer import Estimate
 from bentoship.image.reference import ImageReference
@@ -37,7 +37,7 @@ PLAN = Plan(
 
 def lines(plan: Plan, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """What is told on stdout."""
-    tell(plan)
+    show(plan)
     return capsys.readouterr().out.splitlines()
 
 
@@ -48,7 +48,7 @@ def why(*changes: Change, note: str = "", owners: Sequence[str] = (AMD, ARM)) ->
 
 def test_the_plan_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     """Each layer with its size, its state and its platforms; nothing of a time that nobody has measured."""
-    tell(PLAN)
+    show(PLAN)
     assert capsys.readouterr().out == golden("plan.txt")
 
 
@@ -74,7 +74,7 @@ def test_changes_in_words(capsys: pytest.CaptureFixture[str]) -> None:
         Change("PATH", Thing(identity="x"), Thing(identity="y")),
         owners=(ARM,),
     )
-    tell(told)
+    show(told)
     assert capsys.readouterr().out == golden("plan-why.txt")
 
 
