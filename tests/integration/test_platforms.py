@@ -220,7 +220,9 @@ def test_every_package_without_a_wheel_is_named(site: Site, tmp_path: Path) -> N
     assert "no wheel for linux/arm64 of intel-alone==1.0, intel-too==1.0\n" in done.stderr
     under_way = re.findall(r"^containerize +(.+)$", done.stderr, re.MULTILINE)
     # Downloads begin during the check, and so does a base in the background.
-    before = r"locking packages|checking that every package has a wheel|(looking up|downloading) .+|assembling a base .+"
+    before = (
+        r"locking packages|checking that every package has a wheel|(looking up|downloading) .+|assembling a base .+"
+    )
     assert [line for line in under_way if not re.fullmatch(f"({before})( took .+)?", line)] == []
     assert site.invoke("build").returncode == 0
 
