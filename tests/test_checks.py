@@ -30,15 +30,18 @@ def test_hooks_check_what_ci_checks() -> None:
 
 
 def test_a_pull_request_is_checked() -> None:
-    """By `.ci/run`, with no right but to read, and without the token that the code was read with."""
+    """By `.ci/run` and `.ci/ranges`, with no right but to read, and without the token that read the code."""
     workflow = load(WORKFLOWS / "ci.yaml")
     assert workflow[True] == {"push": {"branches": ["main"]}, "pull_request": None}
     assert workflow["permissions"] == {"contents": "read"}
-    (job,) = workflow["jobs"].values()
-    assert job["steps"][-1]["run"] == ".ci/run"
-    assert "--privileged" in job["container"]["options"]
-    (checkout,) = (step for step in job["steps"] if "uses" in step)
-    assert checkout["with"] == {"persist-credentials": False}
+    checks, ranges = workflow["jobs"].values()
+    assert checks["steps"][-1]["run"] == ".ci/run"
+    assert ranges["steps"][-1]["run"] == ".ci/ranges ${{ matrix.end }}"
+    assert ranges["strategy"]["matrix"] == {"end": ["lowest", "highest"]}
+    assert "--privileged" in checks["container"]["options"]
+    for job in (checks, ranges):
+        (checkout,) = (step for step in job["steps"] if "uses" in step)
+        assert checkout["with"] == {"persist-credentials": False}
     assert "secrets." not in str(workflow)
 
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from bentoship.bento import BuildContext
+
+BENTOML = f"bentoml=={version('bentoml')}"
+"""The requirement that BentoML adds to a Bento which names none; another version would contradict it."""
+
+BENTOML_VERSION = tuple(map(int, version("bentoml").split(".")[:3]))
+"""The version of BentoML that is installed, since some of what it does depends on it: (1, 4, 39)."""
 
 SERVICE = """\
 import bentoml
@@ -42,7 +49,7 @@ def make_project(folder: Path, *, model: bool = False) -> BuildContext:
     declared = 'model = bentoml.models.BentoModel("echo_model:latest")' if model else "pass"
     (folder / "service.py").write_text(SERVICE.format(model=declared), "utf-8")
     (folder / "bentofile.yaml").write_text(BENTOFILE, "utf-8")
-    (folder / "requirements.txt").write_text("-r more.txt\nbentoml==1.4.39\n", "utf-8")
+    (folder / "requirements.txt").write_text(f"-r more.txt\n{BENTOML}\n", "utf-8")
     (folder / "more.txt").write_text("attrs>=25\n", "utf-8")
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "words.txt").write_text("one two\n", "utf-8")

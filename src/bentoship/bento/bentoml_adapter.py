@@ -163,10 +163,15 @@ def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "python_version": image.python_version if image else "",
         "base_image": (options.get("docker") or {}).get("base_image") or _chosen_base(image),
-        "envs": [{"name": e.name, "value": e.value, "stage": e.stage} for e in info.envs],
+        "envs": [{"name": e.name, "value": e.value, "stage": _stage(e)} for e in info.envs],
         "labels": {str(k): str(v) for k, v in info.labels.items()},
         "needs_dockerfile": _needs_dockerfile(info, image),
     }
+
+
+def _stage(variable: Any) -> str:
+    """Return when a variable is set: "all", "runtime", or "build". Before BentoML 1.4.32 all were set always."""
+    return str(getattr(variable, "stage", "all"))
 
 
 def _chosen_base(image: Any) -> str:
@@ -184,7 +189,7 @@ def _needs_dockerfile(info: Any, image: Any) -> list[str]:
     return [
         *(f"runs `{c}` (system_packages, setup_script or run)" for c in image.commands if c not in defaults),
         *(f"runs `{command}` after the packages" for command in image.post_commands),
-        *(f"the variable {e.name} of stage build" for e in info.envs if e.stage == "build"),
+        *(f"the variable {e.name} of stage build" for e in info.envs if _stage(e) == "build"),
         *(f"the model {m.tag} of {m.registry}" for m in info.all_models if m.registry != "bentoml"),
     ]
 
@@ -202,8 +207,8 @@ def failure_of(error: BaseException) -> Failure:
         return _unknown_key(error.cl.__name__, ", ".join(sorted(error.extra_fields)))
     if isinstance(error, TypeError) and (unknown := _UNKNOWN_OPTION.fullmatch(str(error))):
         return _unknown_key(unknown["options"], unknown["key"])
-    if _is_missing_model(error):
-        return Failure(FailureKind.MISSING_MODEL, str(error).partition(ASKED_BENTOCLOUD)[0])
+    if missing := _missing_model(error):
+        return Failure(FailureKind.MISSING_MODEL, missing)
     # BentoML has no type for a failed lock, in either of its formats.
     if isinstance(error, BentoMLException) and isinstance(error.__context__, CalledProcessError):
         return Failure(FailureKind.LOCK, str(error))
@@ -220,10 +225,13 @@ def _unknown_key(options: str, key: str) -> Failure:
     return Failure(FailureKind.UNKNOWN_KEY, f"unknown key{section}: {key}")
 
 
-def _is_missing_model(error: BaseException) -> bool:
-    """Return whether an error was raised by a model or the model store, as BentoML has no type for a missing model."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    raiser = frames[-1][0].f_locals.get("self") if frames else None
-    return (isinstance(error, BentoMLException) and isinstance(raiser, BentoModel)) or (
-        isinstance(error, NotFound) and isinstance(raiser, ModelStore)
-    )
+def _missing_model(error: BaseException) -> str:
+    """Return which model is missing, in a sentence; empty for another error. BentoML has no type for a missing model.
+
+    A model that is declared asks BentoCloud when it is not in the store; before 1.4.30, it says only why that failed.
+    """
+    frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    model = next((own for own in frames if isinstance(own, BentoModel)), None)
+    if model is not None and isinstance(error, BentoMLException):
+        return f"Model {model.tag} could not be found locally"
+    return str(error) if frames and isinstance(error, NotFound) and isinstance(frames[-1], ModelStore) else ""

@@ -10,7 +10,7 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.inputs import read_bentofile
+from bentoship.bento.inputs import bentoml_version, check_bentoml, read_bentofile
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
 from bentoship.system.process import environment, run
@@ -63,6 +63,10 @@ _DOING_AND_HINT = {
 # The temporary folder in which BentoML builds a Bento, as it appears in uv's messages.
 _IN_SCRATCH = re.compile(r"(?:file://)?/\S*/bentoml_bento_[^/]+/(?:src/)?")
 
+# uv's words for two requirements of BentoML: the project's, and the version that builds, which BentoML adds to each
+# Bento (_freeze_python_requirements in _bentoml_sdk/images.py).
+_OTHER_BENTOML = re.compile(r"\byou require bentoml(?P<one>[^\s,]+) and bentoml(?P<other>[^\s,]+)")
+
 # A traceback of another program, which uv quotes indented.
 _TRACEBACK = re.compile(
     r"(?m)^(?P<quoted>[ \t]+)Traceback \(most recent call last\):\n(?:(?P=quoted)[ \t]+.*\n|[ \t]*\n)+"
@@ -83,8 +87,9 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
 
     Raises:
         LockError: its packages cannot be locked.
-        BentoError: it cannot be built for another reason.
+        BentoError: it cannot be built for another reason, such as a BentoML that is not supported.
     """
+    check_bentoml()
     read_bentofile(context.bentofile)
     folder = context.folder.resolve()
     own = {"BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true", "UV_PYTHON": sys.executable}
@@ -117,9 +122,18 @@ def _error_from(failure: Failure, stderr: str, platform: str) -> BentoError:
         hint = "Check its requirements and the network."
         if _IN_SCRATCH.search(why):
             hint = "A file that the requirements name must also be included in bentofile.yaml."
+        if other := _required_bentoml(why, bentoml_version()):
+            hint = f"It must be the BentoML that bentoship runs with: `uvx --with 'bentoml{other}' bentoship publish`."
         return LockError(f"Lock the Bento's Python packages for {platform}", _IN_SCRATCH.sub("", why), hint)
     doing, hint = _DOING_AND_HINT[failure.kind]
     return BentoError(doing, failure.message, hint)
+
+
+def _required_bentoml(why: str, own: str) -> str:
+    """Return the version of BentoML that a project requires in conflict with our own ("==1.4.30"); empty for none."""
+    found = _OTHER_BENTOML.search(why)
+    others = [version for version in (found.groups() if found else ()) if version != f"=={own}"]
+    return others[0] if len(others) == 1 else ""
 
 
 def _uv_complaint(stderr: str) -> str:

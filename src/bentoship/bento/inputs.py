@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -16,6 +17,12 @@ from bentoship.packages.requirements import with_includes
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
 BUILDER_VERSION = "4"
+
+SUPPORTED_BENTOML = ((1, 4, 20), (1, 5))
+"""The first version of BentoML that works, and the first that may not; pyproject.toml has the same range.
+
+Earlier ones need a package (fs) that no longer imports; a later minor version may change what the adapter relies on.
+"""
 
 
 def read_bentofile(path: Path) -> dict[str, Any]:
@@ -57,11 +64,11 @@ def input_key(project: Path, bentofile: Path, platform: str) -> str:
         platform: the platform that packages are locked for ("linux/amd64").
     """
     states = "".join(f"{name}\0{state}\n" for name, state in input_states(project, bentofile).items())
-    tools = f"{BUILDER_VERSION}\0{NEVER_PACKED}\0{_bentoml_version()}\0{platform}\n"
+    tools = f"{BUILDER_VERSION}\0{NEVER_PACKED}\0{bentoml_version()}\0{platform}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
 
 
-def _bentoml_version() -> str:
+def bentoml_version() -> str:
     """Return BentoML's version, from the name of its .dist-info folder: importlib.metadata takes 10 ms to import."""
     spec = find_spec("bentoml")
     folders = Path(spec.origin).parents[1].glob("bentoml-*.dist-info") if spec and spec.origin else iter(())
@@ -70,6 +77,16 @@ def _bentoml_version() -> str:
     from importlib.metadata import version  # from a folder of sources
 
     return version("bentoml")
+
+
+def check_bentoml() -> None:
+    """Check that the installed BentoML is a supported one. Raises BentoError."""
+    found = bentoml_version()
+    first, beyond = SUPPORTED_BENTOML
+    if not first <= tuple(map(int, re.findall(r"\d+", found)[:3])) < beyond:
+        supported = f">={'.'.join(map(str, first))},<{'.'.join(map(str, beyond))}"
+        why = f"BentoML {found} is installed, and bentoship works with {supported}"
+        raise BentoError("Build the Bento", why, f'Install another one: `pip install "bentoml{supported}"`.')
 
 
 def input_states(project: Path, bentofile: Path) -> dict[str, str]:
@@ -91,7 +108,7 @@ def requirements_key(project: Path, bentofile: Path, platform: str) -> str:
     python = read_bentofile(bentofile).get("python")
     files = sorted(set(_named_files(project, python)))
     states = "".join(f"{_relative(file, project)}\0{file_state(file)}\n" for file in files)
-    tools = f"{BUILDER_VERSION}\0{_bentoml_version()}\0{platform}\0{sys.version}\0{python}\n"
+    tools = f"{BUILDER_VERSION}\0{bentoml_version()}\0{platform}\0{sys.version}\0{python}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
 
 

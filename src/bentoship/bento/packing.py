@@ -77,7 +77,7 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
     return Selection(tuple(packed), frozenset(withheld), ignore_files)
 
 
-def _spec(patterns: list[str]) -> PathSpec[Any]:
+def _spec(patterns: list[str]) -> "PathSpec[Any]":  # not generic before 1.0
     return PathSpec.from_lines("gitwildmatch", patterns)
 
 

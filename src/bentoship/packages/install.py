@@ -18,7 +18,7 @@ from uv import find_uv_bin
 from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry, size_of, tree
 from bentoship.image.platforms import ARCHITECTURES
-from bentoship.packages.requirements import address_lines, canonical_name, local_file
+from bentoship.packages.requirements import address_lines, canonical_name, local_file, paths_start
 from bentoship.system.files import temporary_folder
 from bentoship.system.process import Completed, Running, background, environment, run
 from bentoship.system.progress import State, StepReporter
@@ -91,7 +91,7 @@ def installing(bento: Path, locked: Sequence[str], target: Target, into: Path) -
     source = "\n".join([*address_lines(requirements), *locked])
     args = ["pip", "install", "-r", "-", "--target", str(into), "--no-deps", "--no-compile-bytecode"]
     command = _command([*args, *selection(target)])
-    with background(command, env=_environment(), cwd=bento / "src", input=source) as uv:
+    with background(command, env=_environment(), cwd=paths_start(bento), input=source) as uv:
         yield Installation(uv, target, into, len(locked))
 
 
@@ -154,7 +154,7 @@ def staging(
         reporter: receives the progress.
     """
     # Files with the same path would overwrite each other, and a wheel that is named by its path may be called anything.
-    named = [line for line in lines if canonical_name(line) and not local_file(line, bento / "src")]
+    named = [line for line in lines if canonical_name(line) and not local_file(line, paths_start(bento))]
     title = f"installing {counted(len(lines), 'package')} for {target.platform}"
     with temporary_folder(scratch, "packages-") as folder, ExitStack() as stack:
         common = folder / "common"

@@ -13,6 +13,7 @@ from bentoship.packages.requirements import (
     canonical_name,
     is_exact,
     lines,
+    paths_start,
     portable_lines,
 )
 from bentoship.system import records
@@ -192,4 +193,4 @@ def _uv(bento: Path, requirements: Sequence[str], target: Target, *args: str) ->
     files = (folder / "requirements.txt", folder / "requirements.in")
     addresses = [line for file in files if file.is_file() for line in address_lines(file.read_text("utf-8"))]
     source = "\n".join([*dict.fromkeys(addresses), *requirements])
-    return run_uv(args, target, cwd=bento / "src", stdin=source)
+    return run_uv(args, target, cwd=paths_start(bento), stdin=source)

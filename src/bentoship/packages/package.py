@@ -10,7 +10,7 @@ from bentoship.image.layer import Layer
 from bentoship.layers.cache import LayerCache, from_record, to_record
 from bentoship.layers.segments import Segment, write_segment
 from bentoship.packages.install import Distribution, Target
-from bentoship.packages.requirements import local_file
+from bentoship.packages.requirements import local_file, paths_start
 from bentoship.system import records
 from bentoship.system.records import key_of
 
@@ -99,7 +99,7 @@ class Job:
     def key(self, *lines: str) -> str:
         """Return the key of what is made of lines of a lock. The base is part of it: its Python makes the byte-code."""
         below = [layer.diff_id for layer in self.base.layers]
-        paths = (local_file(line, self.bento / "src") for line in lines)
+        paths = (local_file(line, paths_start(self.bento)) for line in lines)
         files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path]
         return key_of("packages", RECIPE, str(self.target), *below, *lines, *files)
 

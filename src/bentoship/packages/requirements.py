@@ -68,6 +68,16 @@ def local_file(line: str, folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
+def paths_start(bento: Path) -> Path:
+    """Return the folder that the paths in a Bento's requirements start from.
+
+    It is where BentoML locks them (_bentoml_sdk/images.py): among the sources since 1.4.36. Before, it moved their
+    folder `wheels` away from there, to that of the requirements.
+    """
+    own = bento / "env" / "python"
+    return own if (own / "wheels").is_dir() else bento / "src"
+
+
 def with_includes(path: Path) -> list[Path]:
     """Return a requirements file and those that it includes, each once; a missing file is listed, not an error."""
     found: list[Path] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,6 @@ from bentoship import bento
 from bentoship.bento.content import image_files
 from bentoship.errors import BentoError
 from tests.support.bento import append, edit, lay, make_project, save_model
-from tests.support.site import ROOT
 from tests.support.wheels import make_source
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -94,8 +94,8 @@ def test_a_lock_that_can_be_no_other_is_not_asked_for_again(tmp_path: Path, monk
     """Where each package has its exact version, a change of the source needs no index; where one has none, it does."""
     project = make_project(tmp_path / "project")
     edit(project.bentofile, "  lock_packages: false\n", "")
-    exact = (ROOT / "src" / "celestial_bodies" / "requirements.txt").read_text("utf-8")
-    (project.folder / "requirements.txt").write_text(exact, "utf-8")
+    exact = bento.build(project).path / "env" / "python" / "requirements.txt"
+    (project.folder / "requirements.txt").write_text(exact.read_text("utf-8"), "utf-8")
     before = bento.build(project)
     no_network(monkeypatch)
     append(project.folder / "service.py", "x = 1")
@@ -117,6 +117,27 @@ def test_a_lock_that_can_be_no_other_is_not_asked_for_again(tmp_path: Path, monk
     append(project.folder / "service.py", "x = 3")
     with pytest.raises(BentoError, match="Lock the Bento's Python packages"):
         bento.build(project)
+
+
+def test_another_bentoml_than_the_one_that_builds_is_named(tmp_path: Path) -> None:
+    """A project that requires it cannot be locked; the hint is the command that runs bentoship with it."""
+    project = make_project(tmp_path / "project")
+    edit(project.bentofile, "  lock_packages: false\n", "")
+    (project.folder / "requirements.txt").write_text("bentoml==1.4.25\n", "utf-8")
+    with pytest.raises(BentoError, match=r"bentoml==1\.4\.25") as caught:
+        bento.build(project)
+    assert "`uvx --with 'bentoml==1.4.25' bentoship publish`" in caught.value.hint
+
+
+def test_a_bentoml_that_is_not_supported_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything of it is imported: which one was found, which are supported, and what to do."""
+    project = make_project(tmp_path / "project")
+    site = lay(tmp_path / "site", "bentoml/__init__.py", "bentoml-1.4.19.dist-info/METADATA")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.delitem(sys.modules, "bentoml", raising=False)
+    with pytest.raises(BentoError, match=r"BentoML 1\.4\.19 is installed.*>=1\.4\.20,<1\.5") as caught:
+        bento.build(project)
+    assert 'pip install "bentoml>=1.4.20,<1.5"' in caught.value.hint
 
 
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from bentoship.bento.inputs import input_key, wanted_base
+from bentoship.bento import inputs
+from bentoship.bento.inputs import SUPPORTED_BENTOML, check_bentoml, input_key, wanted_base
+from bentoship.errors import BentoError
 from tests.support.bento import lay
+from tests.support.site import ROOT
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -87,3 +91,31 @@ def test_a_link_counts_with_what_it_leads_to(project: Path) -> None:
 def test_platforms_have_locks_of_their_own(project: Path) -> None:
     """A Bento that is locked for one platform is not up to date for another."""
     assert key(project) != key(project, "linux/arm64")
+
+
+def test_the_supported_bentoml_is_what_the_package_requires() -> None:
+    """The range in pyproject.toml and the one in the message are the same."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    first, beyond = (".".join(map(str, version)) for version in SUPPORTED_BENTOML)
+    assert f"bentoml>={first},<{beyond}" in project["dependencies"]
+
+
+@pytest.mark.parametrize(
+    ("version", "supported"),
+    [
+        ("1.3.22", False),
+        ("1.4.19", False),
+        ("1.4.20", True),
+        ("1.4.40.post1", True),
+        ("1.5.0a1", False),
+        ("2.0", False),
+    ],
+)
+def test_which_bentoml_is_supported(monkeypatch: pytest.MonkeyPatch, version: str, supported: bool) -> None:
+    """Those of the range; another one is named in the error."""
+    monkeypatch.setattr(inputs, "bentoml_version", lambda: version)
+    if supported:
+        check_bentoml()
+    else:
+        with pytest.raises(BentoError, match=f"BentoML {version} is installed"):
+            check_bentoml()

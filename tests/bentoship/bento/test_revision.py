@@ -12,7 +12,7 @@ import pytest
 
 from bentoship import bento
 from bentoship.bento import Bento, BuildContext
-from tests.support.bento import append, edit, make_project
+from tests.support.bento import BENTOML, BENTOML_VERSION, append, edit, make_project
 
 HELPER = """\
 SIZE = 3
@@ -25,7 +25,7 @@ def size():
 def exact_project(folder: Path) -> BuildContext:
     """A project whose lock can be no other, with a module of its own."""
     project = make_project(folder)
-    (folder / "requirements.txt").write_text("bentoml==1.4.39\n", "utf-8")
+    (folder / "requirements.txt").write_text(f"{BENTOML}\n", "utf-8")
     (folder / "helper.py").write_text(HELPER, "utf-8")
     lines = "import bentoml\ntry:\n    import helper\nexcept ImportError:\n    import more as helper\n"
     edit(folder / "service.py", "import bentoml\n", lines)
@@ -65,6 +65,7 @@ def test_where_its_description_stays_the_service_is_not_imported(tmp_path: Path)
     assert begun == ["two"]
 
 
+@pytest.mark.skipif(BENTOML_VERSION < (1, 4, 38), reason="BentoML has no is_src_layout before 1.4.38")
 def test_a_module_of_a_src_layout_is_found_in_the_bento(tmp_path: Path) -> None:
     """BentoML then packs what is below src/ beside the service."""
     project = exact_project(tmp_path / "project")

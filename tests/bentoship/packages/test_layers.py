@@ -214,9 +214,10 @@ def test_a_line_for_other_systems_installs_nothing(job: Job, tmp_path: Path) -> 
     assert job.find(lines[1]) == Package("", "", 0)
 
 
-def test_a_wheel_of_the_project_is_known_by_its_content(job: Job, tmp_path: Path) -> None:
-    """Another file under the same name is another package."""
-    wheels = job.bento / "src" / "wheels"
+@pytest.mark.parametrize("place", ["src/wheels", "env/python/wheels"])
+def test_a_wheel_of_the_project_is_known_by_its_content(job: Job, tmp_path: Path, place: str) -> None:
+    """Another file under the same name is another package; where it lies depends on BentoML's version."""
+    wheels = job.bento / place
     lines = ["./wheels/own-1.0-py3-none-any.whl", "one==1.0"]
     found = []
     for text in ("first", "second"):
