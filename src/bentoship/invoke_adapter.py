@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -38,7 +38,9 @@ gc.disable()
 
 __all__ = ["Context", "do", "main", "prepare", "show", "task"]
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_STOPPING = [signal.SIGINT, signal.SIGTERM]
+if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has us go on after the terminal is closed
+    _STOPPING.append(signal.SIGHUP)
 
 
 class _Project(Argument):
@@ -48,12 +50,19 @@ class _Project(Argument):
     what was given, as the parser sees it.
     """
 
-    given: ClassVar[list[Path]] = []
+    given: ClassVar[list[str]] = []
+
+    def __init__(self, **details: Any) -> None:
+        super().__init__(**details)
+        self.raw_value = None  # for a list invoke has [], and would take the option without a value for given
+
+    def __repr__(self) -> str:
+        return "--project"
 
     def set_value(self, value: Any, cast: bool = True) -> None:
         """Take one more folder."""
         super().set_value(value, cast)
-        self.given.append(Path(value))
+        self.given.append(value)
 
 
 class _Task(Task[Any]):
@@ -86,6 +95,14 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 for _number in _STOPPING:
     signal.signal(_number, _stop)
+
+
+# What prints to a stream that was closed before the start (2>&-) would print to another one, or into a file that was
+# opened since and got its number.
+for _descriptor, _name in enumerate(("stdin", "stdout", "stderr")):
+    if getattr(sys, _name) is None:
+        os.dup2(os.open(os.devnull, os.O_RDWR), _descriptor)
+        setattr(sys, _name, os.fdopen(_descriptor, "r" if _name == "stdin" else "w"))
 
 
 def do(context: Context, step: Callable[[Run], object]) -> None:
@@ -139,7 +156,8 @@ def _cleanly(context: Context) -> Iterator[None]:
             run.close()
         if isinstance(error, Stopped) and error.code != 128 + signal.SIGPIPE:
             # Not earlier: only closing the run has removed the progress from the terminal.
-            os.write(2, b"\nStopped. What is complete is kept; the next run continues from there.\n")
+            with suppress(OSError):  # stderr may be closed, or its terminal
+                os.write(2, b"\nStopped. What is complete is kept; the next run continues from there.\n")
         if isinstance(error, Exit) or not isinstance(error, Exception):
             raise
         from bentoship.errors import explain
@@ -157,8 +175,7 @@ def _for_a_reader() -> Iterator[None]:
         try:
             yield
         finally:
-            if sys.stdout is not None:  # it may have been closed before the beginning
-                sys.stdout.flush()
+            sys.stdout.flush()
     except BrokenPipeError:
         # Otherwise Python would complain at exit about what it could not print.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -166,9 +183,17 @@ def _for_a_reader() -> Iterator[None]:
 
 
 def _folders(context: Context) -> list[Path]:
-    """Return the projects' folders: the given ones, else the one where invoke found tasks.py, else the current one."""
-    found = context.config._project_prefix
-    return list(dict.fromkeys(folder.resolve() for folder in _Project.given or [Path(found or Path.cwd())]))
+    """Return the projects' folders: the given ones, else the one where invoke found tasks.py, else the current one.
+
+    Raises: BentoshipError when a given one is not a folder, such as "" of a variable that a script has not set.
+    """
+    wrong = [repr(text) for text in _Project.given if not text or not Path(text).is_dir()]
+    if wrong:
+        from bentoship.errors import BentoshipError
+
+        raise BentoshipError("Open the project", f"there is no folder {', '.join(wrong)}")
+    found = str(context.config._project_prefix or Path.cwd())
+    return list(dict.fromkeys(Path(text).resolve() for text in _Project.given or [found]))
 
 
 class _Runs:
@@ -226,7 +251,10 @@ def name_folders(words: Sequence[str], collection: Collection) -> list[str]:
     others: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         is_value = before in ("--project", "--config", "-f") or word.startswith("-") or word in names
-        (others if is_value or not Path(word).is_dir() else folders).append(word)
+        # A path to nowhere is a folder's name misspelt, unless it may be an option's value.
+        is_path = "/" in word and not before.startswith("-")
+        is_folder = bool(word) and (is_path or Path(word).is_dir())
+        (folders if is_folder and not is_value else others).append(word)
     if folders and not names & set(others):
         others.append(str(collection.default))
     return [*others, *(part for folder in folders for part in ("--project", folder))]

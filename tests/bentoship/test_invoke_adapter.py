@@ -63,6 +63,8 @@ def program(folder: Path, *words: str, env: Mapping[str, str] | None = None) -> 
         ("plan ./plan", "plan --project ./plan"),
         ("plan plan", "plan plan"),
         ("publish missing", "publish missing"),
+        ("publish ./missing", "publish --project ./missing"),
+        ("--root ./missing publish", "--root ./missing publish"),
         ("--config one publish", "--config one publish"),
     ],
 )
@@ -90,6 +92,22 @@ def test_a_reader_may_go(tmp_path: Path) -> None:
     assert abandon(running) == (141, "")
 
 
+@pytest.mark.parametrize("words", ["build", "no-such-task"])
+def test_what_stderr_would_get_is_never_a_result(words: str, tmp_path: Path) -> None:
+    """Where stderr is closed, Python prints on stdout instead, which a script takes for the image's name."""
+    command = ["sh", "-c", f"exec {sys.executable} -m bentoship {words} 2>&-"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_a_closed_stream_stays_closed_to_files(tmp_path: Path) -> None:
+    """A file that is opened later never gets the number of a stream, for which others would write into it."""
+    script = "import bentoship.tasks, sys; print(open('file', 'w').fileno(), file=open('/dev/fd/9', 'w'))"
+    command = ["sh", "-c", f'exec {sys.executable} -c "{script}" 9>&1 <&- >&- 2>&-']
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+    assert int(done.stdout) > 2
+
+
 def test_a_project_is_named_from_anywhere(site: Site, tmp_path: Path) -> None:
     """By the program and by invoke; pre-tasks are for the same projects, and each project gets its own plan."""
     other = tmp_path / "other"
@@ -102,6 +120,24 @@ def test_a_project_is_named_from_anywhere(site: Site, tmp_path: Path) -> None:
     assert names == ["echo", "another"]
     dry = site.invoke("--dry", "build", "--project", str(other))
     assert (dry.returncode, dry.stdout.count("/another")) == (0, 1), dry.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["plan", "./missing"], "Error: Open the project: there is no folder './missing'\n"),
+        (["init", "--project", "missing"], "Error: Open the project: there is no folder 'missing'\n"),
+        (["plan", "--project", ""], "Error: Open the project: there is no folder ''\n"),
+        (["plan", ""], "No idea what '' is!\n"),
+        (["plan", "--project"], "Flag --project needed value and was not given one!\n"),
+        (["plan", "--project", "--why"], "Flag --project needed value and was not given one!\n"),
+    ],
+)
+def test_a_folder_that_does_not_exist_is_no_project(words: list[str], complaint: str, tmp_path: Path) -> None:
+    """Nor is one that was left out, such as an empty variable of a script: it is never the current folder instead."""
+    done = program(tmp_path, *words)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", complaint)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_current_folder_is_the_project(site: Site) -> None:

@@ -96,9 +96,9 @@ def first(tmp_path: Path) -> Site:
     return echo_site(tmp_path / "site", tmp_path / "cache")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing_in_the_background(first: Site, how: signal.Signals) -> None:
-    """Neither the process that makes a base nor any that it has started."""
+    """Neither the process that makes a base nor any that it has started; a terminal that is closed stops it, too."""
     running = first.start("containerize")
     end = time.monotonic() + 60
     while not all(

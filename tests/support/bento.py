@@ -16,6 +16,9 @@ BENTOML = f"bentoml=={version('bentoml')}"
 BENTOML_VERSION = tuple(map(int, version("bentoml").split(".")[:3]))
 """The version of BentoML that is installed, since some of what it does depends on it: (1, 4, 39)."""
 
+HAS_STAGES = BENTOML_VERSION >= (1, 4, 32)
+"""Whether BentoML knows variables that are set during the build only; before, it ignores their stage."""
+
 SERVICE = """\
 import bentoml
 

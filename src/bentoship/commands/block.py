@@ -51,6 +51,8 @@ class Block:
             # What others write to stderr, such as Python's warnings, comes above it.
             self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
             self._live.start()
+            # It would stay hidden wherever this process cannot bring it back: Ctrl-Z, SIGQUIT, SIGKILL.
+            self._console.show_cursor()
         if self._live and shown:
             self._live.update(self._block(shown), refresh=True)
         elif self._live:

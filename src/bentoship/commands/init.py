@@ -1,28 +1,29 @@
 """Setting a project up to publish with invoke: the files that it lacks, and nothing that it has."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from pathspec import PathSpec
 
-from bentoship.commands.terminal import say
+from bentoship.commands.terminal import copyable, say
 
 _PACKAGE = Path(__file__).parents[1]
 
 _IGNORED = (".bentoship/", ".env")
 
-_AS_COLLECTION = """\
-tasks.py already exists and is kept. To have these tasks beside its own, add to its end:
+_TASKS = ("tasks.py", "tasks/__init__.py")
+"""Where invoke finds tasks."""
 
-    import sys
-    import bentoship.tasks
-    from invoke import Collection
+_AS_COLLECTION = """
+import sys
+import bentoship.tasks
+from invoke import Collection
 
-    ns = Collection.from_module(sys.modules[__name__])
-    ns.add_collection(bentoship.tasks, name="ship")
-
-Then `invoke ship.publish` publishes."""
+ns = Collection.from_module(sys.modules[__name__])
+ns.add_collection(bentoship.tasks, name="ship")
+"""
 
 
 def init(folder: Path, *, github: bool, yes: bool) -> None:
@@ -41,7 +42,11 @@ def init(folder: Path, *, github: bool, yes: bool) -> None:
     if github:
         sources[".github/workflows/publish.yaml"] = _PACKAGE / "templates" / "publish.yaml"
     contents = {name: source.read_text("utf-8") for name, source in sources.items()}
-    new = {name: content for name, content in contents.items() if not (folder / name).exists()}
+    own = next((name for name in _TASKS if os.path.lexists(folder / name)), "")
+    has_ours = "bentoship" in _text(folder / own) if own else True
+    new = {name: content for name, content in contents.items() if not os.path.lexists(folder / name)}
+    if own:
+        new.pop("tasks.py", None)
     ignored = _not_ignored(folder)
     for name in contents:
         if name not in new and name != "tasks.py":
@@ -53,9 +58,10 @@ def init(folder: Path, *, github: bool, yes: bool) -> None:
     else:
         say("init", "nothing was changed")
         return
-    if "tasks.py" not in new and "bentoship" not in (folder / "tasks.py").read_text("utf-8", "replace"):
-        for line in _AS_COLLECTION.splitlines():
-            say("init", line)
+    if not has_ours:
+        say("init", f"{own} already exists and is kept. To have these tasks beside its own, add to its end:")
+        copyable(_AS_COLLECTION)
+        say("init", "then `invoke ship.publish` publishes")
     elif not (folder / "bentofile.yaml").exists():
         say("init", "next: write a bentofile.yaml (docs.bentoml.com), then run `invoke publish`")
     else:
@@ -64,9 +70,13 @@ def init(folder: Path, *, github: bool, yes: bool) -> None:
 
 def _not_ignored(folder: Path) -> list[str]:
     """Return the lines that a project's .gitignore lacks."""
-    file = folder / ".gitignore"
-    spec = PathSpec.from_lines("gitignore", file.read_text("utf-8").splitlines() if file.exists() else [])
+    spec = PathSpec.from_lines("gitignore", _text(folder / ".gitignore").splitlines())
     return [line for line in _IGNORED if not spec.match_file(line)]
+
+
+def _text(file: Path) -> str:
+    """Return what a file holds; nothing where there is none."""
+    return file.read_text("utf-8", "replace") if file.exists() else ""
 
 
 def _agreed(folder: Path, new: Mapping[str, str], ignored: list[str]) -> bool:
@@ -91,7 +101,9 @@ def _write(folder: Path, new: Mapping[str, str], ignored: list[str]) -> None:
         say("init", f"created {name}")
     if ignored:
         file = folder / ".gitignore"
-        before = file.read_text("utf-8") if file.exists() else ""
-        end = "" if before.endswith("\n") or not before else "\n"
-        file.write_text(before + end + "".join(f"{line}\n" for line in ignored), "utf-8")
+        before = file.read_bytes() if file.exists() else b""
+        newline = "\r\n" if b"\r\n" in before else "\n"
+        beginning = "" if before.endswith(b"\n") or not before else newline
+        with file.open("ab") as stream:  # what it has may be in any encoding
+            stream.write((beginning + "".join(line + newline for line in ignored)).encode())
         say("init", f"added {' and '.join(ignored)} to .gitignore")

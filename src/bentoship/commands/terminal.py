@@ -37,6 +37,12 @@ def say(step: str, text: str, *, to: TextIO | None = None) -> None:
         stream.flush()
 
 
+def copyable(text: str) -> None:
+    """Print lines on stderr that a person copies, without anything before them."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
+
+
 def result(text: str) -> None:
     """Print the one line that a script reads."""
     print(text, flush=True)

@@ -114,7 +114,7 @@ def writing(place: Path) -> Iterator[None]:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file atomically: readers see either the old or the new content."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         with writing(path):
             partial.write_bytes(content)

@@ -19,11 +19,8 @@ import yaml
 from bentoship.bento.content import retitle
 from bentoship.bento.inputs import read_bentofile
 from bentoship.bento.packing import NEVER_PACKED, select
-from tests.support.bento import BENTOML, BENTOML_VERSION, append, edit, make_project, save_model
+from tests.support.bento import BENTOML, BENTOML_VERSION, HAS_STAGES, append, edit, make_project, save_model
 from tests.support.site import ROOT
-
-HAS_STAGES = BENTOML_VERSION >= (1, 4, 32)
-"""Whether BentoML knows variables that are set during the build only; before, it ignores their stage."""
 
 PRELUDE = """\
 import json, os, sys

@@ -129,7 +129,7 @@ def test_a_bento_by_another_bentoml_is_no_start(tmp_path: Path, monkeypatch: pyt
     bento.build(project)
     (tmp_path / "other" / "bentoml").mkdir(parents=True)
     (tmp_path / "other" / "bentoml" / "__init__.py").touch()
-    (tmp_path / "other" / "bentoml-0.1.dist-info").mkdir()
+    (tmp_path / "other" / "bentoml-1.4.99.dist-info").mkdir()
     monkeypatch.delitem(sys.modules, "bentoml", raising=False)
     monkeypatch.syspath_prepend(tmp_path / "other")
     edit(project.folder / "helper.py", "return SIZE", "return SIZE + 1")

@@ -75,6 +75,44 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "add_collection" not in capsys.readouterr().err
 
 
+def test_tasks_in_a_folder_are_a_projects_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """invoke finds tasks/__init__.py as well, in the place of which it would take a tasks.py."""
+    (tmp_path / "tasks").mkdir()
+    init(tmp_path, github=False, yes=True)
+    assert (tmp_path / "tasks.py").is_file()  # other things lie in that folder
+    (tmp_path / "tasks.py").unlink()
+    (tmp_path / "tasks" / "__init__.py").touch()
+    capsys.readouterr()
+    init(tmp_path, github=False, yes=True)
+    assert not (tmp_path / "tasks.py").exists()
+    said = capsys.readouterr().err
+    assert "tasks/__init__.py already exists and is kept" in said
+    assert '\nns.add_collection(bentoship.tasks, name="ship")\n' in said, "it can be copied"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"*.log\r\nfoo", b"*.log\r\nfoo\r\n.bentoship/\r\n.env\r\n"),
+        (b"caf\xe9\n", b"caf\xe9\n.bentoship/\n.env\n"),
+        (b".env*\r\n.bentoship/\r\n", b".env*\r\n.bentoship/\r\n"),
+    ],
+)
+def test_gitignore_gets_lines_and_loses_nothing(before: bytes, after: bytes, tmp_path: Path) -> None:
+    """Neither the ends of its lines nor characters of another encoding change."""
+    (tmp_path / ".gitignore").write_bytes(before)
+    init(tmp_path, github=False, yes=True)
+    assert (tmp_path / ".gitignore").read_bytes() == after
+
+
+def test_a_link_to_nowhere_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a tasks.py that a project has, whose target may come later."""
+    (tmp_path / "tasks.py").symlink_to("nowhere")
+    init(tmp_path, github=False, yes=True)
+    assert (tmp_path / "tasks.py").is_symlink()
+    assert "tasks.py already exists and is kept" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("answer", "changed"), [("\n", True), ("y\n", True), ("n\n", False), ("\x04", False)])
 def test_a_person_is_asked(tmp_path: Path, answer: str, changed: bool) -> None:
     """On a terminal, before anything is changed; the end of the input is no yes."""

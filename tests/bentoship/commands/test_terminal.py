@@ -233,7 +233,8 @@ def test_a_part_without_a_title_is_called_by_its_kind(screens: Callable[..., Scr
 @pytest.mark.usefixtures("quickly")
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_a_block_is_small_and_goes_away(screens: Callable[..., Screen], width: int) -> None:
-    """However much is under way: at most eight lines that fit in the width, and nothing of them in the end."""
+    """However much is under way: at most eight lines that fit in the width, and nothing of them in the end; the cursor
+    stays, which a shell does not bring back after Ctrl-Z."""
     screen, terminal = screens(width), Terminal()
     with terminal.task("containerize"):
         blobs = [Descriptor(LAYER_GZIP, f"sha256:{number:064x}", 2_000_000) for number in range(20)]
@@ -248,7 +249,7 @@ def test_a_block_is_small_and_goes_away(screens: Callable[..., Screen], width: i
             for blob in blobs:
                 progress.advance(blob, 1_000)
             wait_for(lambda: "number-3" in screen.text and "and 15 more" in screen.text)
-            assert screen.cursor_is_hidden
+            assert not screen.cursor_is_hidden, "it would stay so after Ctrl-Z"
             assert all(len(line) < width for line in screen.lines[-HEIGHT:])
             terminal.say("tag", "latest")
     assert screen.farthest_up == HEIGHT - 1

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,6 +86,15 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_threads_write_the_same_file_at_once(tmp_path: Path) -> None:
+    """As two publications in one process do: each succeeds, and one of their contents is there."""
+    path, contents = tmp_path / "file", [bytes([number]) * 10_000 for number in range(8)]
+    with ThreadPoolExecutor(len(contents)) as pool:
+        list(pool.map(write_whole, [path] * 400, contents * 50))
+    assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     """The system does not say which one it is; an error that names a file stays as it is."""
     with (
