@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import dropwhile, takewhile
@@ -13,6 +12,7 @@ from typing import Any
 from bentoship.bento.inputs import bentoml_version, check_bentoml, read_bentofile
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
+from bentoship.system.files import temporary_folder
 from bentoship.system.process import environment, run
 
 # Garbage collection takes a tenth of the import, and the process ends soon after it.
@@ -95,7 +95,8 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
     own = {"BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true", "UV_PYTHON": sys.executable}
     extra = {**own, "UV_OFFLINE": "1"} if offline else own
     env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra=extra)
-    with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
+    with temporary_folder(context.scratch, "build-") as scratch:
+        env["TMPDIR"] = str(scratch)  # what BentoML and uv leave there when they are killed goes with it
         order = {
             # For a service in a src layout, and for the publisher itself, whether installed or not. Not in PYTHONPATH,
             # which does not allow a folder with a colon.
@@ -103,7 +104,7 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
             "publisher": str(Path(__file__).parents[2]),
             "context": [str(folder), str(context.records), str(context.bentoml_home)],
             "platform": context.platform,
-            "scratch": scratch,
+            "scratch": str(scratch),
             "store": str(store.absolute()),
         }
         done = run([sys.executable, "-P", "-c", _CHILD, json.dumps(order)], env=env, check=False)

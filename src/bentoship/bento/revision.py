@@ -1,7 +1,6 @@
 """Rebuilding a Bento incrementally, when only bodies of functions changed that its import does not run."""
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,12 @@ from typing import Any
 from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint
 from bentoship.bento.inputs import file_state
+from bentoship.system.files import temporary_folder
 
 
-def revise(project: Path, previous: Mapping[str, Any], files: Mapping[str, str], store: Path) -> dict[str, Any] | None:
+def revise(
+    project: Path, previous: Mapping[str, Any], files: Mapping[str, str], store: Path, scratch: Path
+) -> dict[str, Any] | None:
     """Rebuild a Bento incrementally and return its description; None when a full build is needed.
 
     Args:
@@ -20,6 +22,7 @@ def revise(project: Path, previous: Mapping[str, Any], files: Mapping[str, str],
             "modules" that it imported, each with its "fingerprint" and the functions that were "run".
         files: the project's current files and their states.
         store: the store to put the Bento into.
+        scratch: a folder for temporary folders.
     """
     former = previous["files"]
     changed = [name for name in files.keys() | former.keys() if files.get(name) != former.get(name)]
@@ -29,8 +32,8 @@ def revise(project: Path, previous: Mapping[str, Any], files: Mapping[str, str],
     places = {name: place for name in changed if (place := _packed_path(bento, name, former[name]))}
     if len(places) < len(changed):
         return None
-    with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
-        copy = Path(scratch, previous["name"], "revising")
+    with temporary_folder(scratch, "revision-") as folder:
+        copy = Path(folder, previous["name"], "revising")
         shutil.copytree(bento, copy, symlinks=True)
         for name, place in places.items():
             shutil.copyfile(project / name, copy / place)

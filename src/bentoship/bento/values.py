@@ -128,6 +128,11 @@ class BuildContext:
         return self.folder / "bentofile.yaml"
 
     @property
+    def scratch(self) -> Path:
+        """Return the folder for temporary folders; what killed builds left there is removed by the next."""
+        return self.records.absolute() / "building"
+
+    @property
     def store(self) -> Path:
         """Return BentoML's folder of Bentos, with NAME/VERSION for each."""
         return self.bentoml_home / "bentos"

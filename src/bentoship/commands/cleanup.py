@@ -29,7 +29,7 @@ def clean(run: Run) -> None:
             raise BentoshipError("Clean the cache", "another run is using it", "Wait until it has ended.")
         # What cannot be rebuilt is kept: the images in the local registry and the record of earlier pushes. So are the
         # files by which runs wait for each other.
-        found = [path for path in cache.glob("*") if path.name not in ("registry", "history", layers.name)]
+        found = [path for path in cache.glob("*") if path.name not in ("registry", "history", "locks", layers.name)]
         # Layers behind a symbolic link may be shared with others.
         made = [] if layers.is_symlink() else layers.glob("[!.]*")
         freed = 0

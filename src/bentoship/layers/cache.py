@@ -11,7 +11,7 @@ from bentoship.image.layer import Entry, Kind, Layer, Stream, tar_stream
 from bentoship.layers.compression import gzip_members
 from bentoship.layers.limit import cached_files, forget, trim
 from bentoship.system import records
-from bentoship.system.files import is_present, partial_file
+from bentoship.system.files import file_lock, is_present, partial_file
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,16 @@ class LayerCache:
     def make(
         self, key: str, layers: Callable[[], Iterable[Layer]], *, stream: Stream | None = None
     ) -> tuple[Layer, ...]:
-        """Return the layers for a key, made unless they are cached. Takes what `find` does."""
+        """Return the layers for a key, made unless they are cached, or another run makes them meanwhile.
+
+        Args: as of `find`.
+        """
         if found := self.find(key, stream=stream):
             return found
+        with file_lock(self.folder / ".making" / key[:2]):
+            return self.find(key, stream=stream) or self._made(key, layers)
+
+    def _made(self, key: str, layers: Callable[[], Iterable[Layer]]) -> tuple[Layer, ...]:
         made = tuple(layers())
         records.keep(self._record(key), [to_record(one) for one in made])
         return made

@@ -4,6 +4,7 @@ its prerequisites, reports to the run, and returns what it made."""
 from __future__ import annotations
 
 import functools
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -21,7 +22,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once, step
 from bentoship.stores import Store
 from bentoship.stores.graph import read_image
-from bentoship.system.files import temporary_folder
+from bentoship.system.files import file_lock, temporary_folder
 
 if TYPE_CHECKING:
     from bentoship.assembly.plan import PlannedImage, Unplanned
@@ -218,12 +219,23 @@ def containerize(run: Run) -> Built:
 
 def _containerize(run: Run, bento: Bento) -> Built:
     try:
-        image = backend(run).containerize(bento)
+        with _alone_with(run, "containerize", run.repository(bento).repository):
+            image = backend(run).containerize(bento)
     finally:
         run.close()  # nothing else needs a base that is still being made in the background
     if run.project.settings.backend == "direct":
         _clear_up(run, image)
     return image
+
+
+@contextmanager
+def _alone_with(run: Run, step: str, repository: str) -> Iterator[None]:
+    """Let other runs with the same repository wait during the block: they find then what this one has made or sent."""
+    name = hashlib.sha256(repository.encode()).hexdigest()[:16]
+    with ExitStack() as stack:
+        with run.reporter.task(step, f"waiting for another run with {repository}"):
+            stack.enter_context(file_lock(run.project.settings.cache / "locks" / name))
+        yield
 
 
 def _clear_up(run: Run, image: Built) -> None:
@@ -283,6 +295,7 @@ def push(run: Run) -> Published:
 
 def _push(run: Run, image: Built, references: Sequence[ImageReference]) -> tuple[Pushed, float]:
     """Send it, and return how many seconds that took."""
-    with run.reporter.transfer("push", {layer.digest: layer.title for layer in image.layers}) as progress:
+    titles = {layer.digest: layer.title for layer in image.layers}
+    with _alone_with(run, "push", references[0].repository), run.reporter.transfer("push", titles) as progress:
         pushed = backend(run).push(image, references, progress)
     return pushed, progress.seconds

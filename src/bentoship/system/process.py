@@ -227,12 +227,40 @@ def _running(
     args: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None, **options: Any
 ) -> Iterator[subprocess.Popen[Any]]:
     """Start a program; it and all that it started are ended after the block, unless the block has waited for it."""
-    with _popen(args, env, cwd, **options) as child:
+    with _guard() as guarding, _popen(args, env, cwd, **options) as child:
+        guarding(child.pid)
         try:
             yield child
         finally:
             if child.returncode is None:
                 _end_group(child)
+
+
+# Its stdin ends when the process that holds the other end does, however that ends.
+_GUARD = 'read -r group || exit; read -r _; kill -s TERM -- "-$group"; sleep 2; kill -s KILL -- "-$group"'
+
+
+@contextlib.contextmanager
+def _guard() -> Iterator[Callable[[int], None]]:
+    """End a process group if this process is killed during the block, which leaves it no time to do so itself.
+
+    Linux has PR_SET_PDEATHSIG for that, but it acts when the thread ends that started a process, and reaches no group.
+
+    Yields: a function that takes the group.
+    """
+    command, none = ["/bin/sh", "-c", _GUARD], subprocess.DEVNULL
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=none, stderr=none, env={}, start_new_session=True, text=True
+    ) as guard:
+
+        def guarding(group: int) -> None:
+            if guard.stdin:
+                print(group, file=guard.stdin, flush=True)
+
+        try:
+            yield guarding
+        finally:
+            guard.kill()
 
 
 def _popen(

@@ -2,7 +2,10 @@
 
 import gzip
 import hashlib
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -118,3 +121,21 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
 def test_keys_tell_parts_apart() -> None:
     """Where one part ends and the next begins counts."""
     assert key_of("ab", "c") != key_of("a", "bc") != key_of("abc")
+
+
+def test_two_runs_make_a_layer_once(tmp_path: Path) -> None:
+    """The second waits for the first, and finds what it has made."""
+    cache, started, made = LayerCache(tmp_path), threading.Event(), []
+
+    def layers() -> list[Layer]:
+        made.append(threading.get_ident())
+        started.set()
+        time.sleep(0.3)
+        return [cache.write(ENTRIES, "test", "source")]
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.make, "ab12", layers)
+        assert started.wait(10)
+        second = pool.submit(LayerCache(tmp_path).make, "ab12", layers)
+        assert first.result() == second.result()
+    assert len(made) == 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -209,3 +210,27 @@ def test_together_they_are_watched_until_all_have_ended() -> None:
     code = "import sys; print(sys.stdin.read())"
     process.run_together([sys.executable, "-c", code], ["a", "b"], env=process.environment(), watching=watching)
     assert written == ["a\n", "b\n"]
+
+
+def test_programs_end_with_this_process_even_if_it_is_killed(tmp_path: Path) -> None:
+    """With all that they started; a killed process has no time to end them itself."""
+    pids = tmp_path / "pids"
+    shell = f"sleep 300 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait"
+    code = (
+        f"from bentoship.system.process import run; run(['/bin/sh', '-c', {shell!r}], env={{'PATH': '/usr/bin:/bin'}})"
+    )
+    path = str(Path(process.__file__).parents[2])
+    with subprocess.Popen(python(code), env={"PYTHONPATH": path}) as parent:
+        wait_until(pids.exists)
+        started = [int(pid) for pid in pids.read_text("utf-8").split()]
+        assert all(map(is_running, started))
+        parent.kill()
+    wait_until(lambda: not any(map(is_running, started)))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for a condition. Raises AssertionError when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
