@@ -9,18 +9,25 @@ from typing import Any
 from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint
 from bentoship.bento.inputs import file_state
+from bentoship.bento.secrets import Scanner
+from bentoship.bento.values import BuildContext
 
 
-def revise(project: Path, previous: Mapping[str, Any], files: Mapping[str, str], store: Path) -> dict[str, Any] | None:
+def revise(
+    context: BuildContext, previous: Mapping[str, Any], files: Mapping[str, str], store: Path
+) -> dict[str, Any] | None:
     """Rebuild a Bento incrementally and return its description; None when a full build is needed.
 
     Args:
-        project: the build context.
+        context: what it is built from.
         previous: the description of the previous build, with the "files" that it packed and their states, and the
             "modules" that it imported, each with its "fingerprint" and the functions that were "run".
         files: the project's current files and their states.
         store: the store to put the Bento into.
+
+    Raises: BentoError when a secret would be packed.
     """
+    project = context.folder
     former = previous["files"]
     changed = [name for name in files.keys() | former.keys() if files.get(name) != former.get(name)]
     if not changed or not all(_keeps_description(project, name, previous, files) for name in changed):
@@ -34,6 +41,7 @@ def revise(project: Path, previous: Mapping[str, Any], files: Mapping[str, str],
         shutil.copytree(bento, copy, symlinks=True)
         for name, place in places.items():
             shutil.copyfile(project / name, copy / place)
+        Scanner(context).refuse_files({name: copy / place for name, place in places.items()})
         path = store_by_content(copy, store)
     return {**previous, "version": path.name, "path": str(path), "files": files, "imported_models": []}
 
