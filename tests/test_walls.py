@@ -54,6 +54,7 @@ TOOLS = {
     "rich": "bentoship.commands.block",
     "dotenv": "bentoship.settings.environment",
     "deflate": "bentoship.layers.compression",
+    "detect_secrets": "bentoship.bento.secrets",
     "bentoship.providers.google": "bentoship.providers.google bentoship.project bentoship.commands.cloud",
     "bentoship.stores.registry": "bentoship.stores bentoship.project",
     "bentoship.stores.layout": "bentoship.stores bentoship.project bentoship.assembly bentoship.verify.unpacked",

@@ -162,10 +162,13 @@ def _cleanly(context: Context) -> Iterator[None]:
             raise
         from bentoship.errors import explain
         from bentoship.system import process
+        from bentoship.system.text import printable
 
         if process.debugging():
-            raise
-        raise Exit(f"Error: {explain(error)}", code=getattr(error, "exit_code", 1)) from None
+            import traceback
+
+            raise Exit(printable("".join(traceback.format_exception(error))), code=1) from None
+        raise Exit(f"Error: {printable(explain(error))}", code=getattr(error, "exit_code", 1)) from None
 
 
 @contextmanager

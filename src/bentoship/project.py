@@ -56,7 +56,9 @@ class Project:
         settings = self.settings
         # Docker installs the Bento's own lock; without it each platform gets one that follows it.
         platform = settings.platforms[0] if settings.backend == "docker" else bentos.LOCK_PLATFORM
-        return bentos.BuildContext(self.folder, settings.cache / "bentos", settings.bentoml_home, platform)
+        return bentos.BuildContext(
+            self.folder, settings.cache / "bentos", settings.bentoml_home, platform, settings.secrets_allowed
+        )
 
     def image_name(self, bento: Bento) -> str:
         """Return the image's name, in a registry as in an engine."""

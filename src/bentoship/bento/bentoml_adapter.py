@@ -30,7 +30,7 @@ from cattrs.errors import ForbiddenExtraKeysError
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.errors import causes
 from bentoship.image.platforms import ARCHITECTURES
-from bentoship.packages.requirements import flattened
+from bentoship.packages.requirements import flattened, with_includes
 
 # BentoML's DEFAULT_LOCK_PLATFORM, on every host: the lock must not depend on where it is made.
 LOCK_PLATFORMS = {name: f"{architecture.machine}-manylinux_2_36" for name, architecture in ARCHITECTURES.items()}
@@ -57,18 +57,23 @@ def parse_yaml_in_c() -> None:
     yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]  # mypy takes it for a type
 
 
-def follow_includes() -> None:
+def follow_includes() -> Collection[Path]:
     """Make BentoML read requirements files together with those that they include.
 
     It copies a file's text to another folder, where `-r more.txt` finds nothing (_bentoml_sdk/images.py).
+
+    Returns: the files that it has read so, which come in as it does.
     """
+    read: set[Path] = set()
 
     def requirements_file(self: Any, file_path: str) -> Any:
+        read.update(with_includes(Path(file_path).absolute()))
         self.python_requirements += flattened(Path(file_path))
         self._after_pip_install = True
         return self
 
     Image.requirements_file = requirements_file
+    return read
 
 
 def leave_out(names: Collection[str]) -> None:

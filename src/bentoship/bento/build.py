@@ -61,7 +61,7 @@ def _revise_last(context: BuildContext, store: Path) -> dict[str, Any] | None:
     # Requirements that are not fully pinned have to be resolved again.
     if previous is None or not _is_closed(previous):
         return None
-    return revise(context.folder, previous, input_states(context.folder, context.bentofile), store, context.scratch)
+    return revise(context, previous, input_states(context.folder, context.bentofile), store)
 
 
 def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import CodeType
@@ -18,28 +18,31 @@ from bentoship.bento import bentoml_adapter
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint, trace_calls
-from bentoship.bento.inputs import input_states, read_bentofile
+from bentoship.bento.inputs import input_states, named_files, read_bentofile
 from bentoship.bento.packing import NEVER_PACKED, select
-from bentoship.bento.values import BuildContext
-from bentoship.errors import causes
+from bentoship.bento.secrets import Scanner
+from bentoship.bento.values import BuildContext, Env
+from bentoship.errors import BentoError, causes
+from bentoship.system.urls import without_user_info
 
 
-def main(context: Sequence[str], platform: str, scratch: str, store: str) -> None:
-    """Build a Bento, and write {"bento": …} or {"failure": …} to answer.json in a folder.
+def main(context: Mapping[str, Any], scratch: str, store: str) -> None:
+    """Build a Bento, and write {"bento": …}, {"error": …} or {"failure": …} to answer.json in a folder.
 
     Args:
-        context: the folders of a BuildContext.
-        platform: its platform.
+        context: the arguments of a BuildContext.
         scratch: the folder for the answer, and for what BentoML leaves.
         store: the folder that the Bento is put below.
     """
-    folder, records, bentoml_home = map(Path, context)
-    project = BuildContext(folder, records, bentoml_home, platform)
+    folder, records, bentoml_home = (Path(context[name]) for name in ("folder", "records", "bentoml_home"))
+    project = BuildContext(folder, records, bentoml_home, context["platform"], tuple(context["secrets_allowed"]))
     bentoml_adapter.leave_no_byte_code(lambda path: _is_own(path, folder))
     bentoml_adapter.parse_yaml_in_c()
-    bentoml_adapter.follow_includes()
+    named = bentoml_adapter.follow_includes()
     try:
-        answer: dict[str, Any] = {"bento": _build(project, Path(scratch), Path(store))}
+        answer: dict[str, Any] = {"bento": _build(project, named, Path(scratch), Path(store))}
+    except BentoError as error:
+        answer = {"error": [error.doing, error.why, error.hint]}
     except BaseException as error:  # a service may raise anything when it is imported, SystemExit too
         traceback.print_exc()
         answer = {"failure": asdict(_failure_of(error, folder))}
@@ -49,7 +52,7 @@ def main(context: Sequence[str], platform: str, scratch: str, store: str) -> Non
     os._exit(0)
 
 
-def _build(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
+def _build(context: BuildContext, named: Collection[Path], scratch: Path, store: Path) -> dict[str, Any]:
     imported = [tag for archive in context.exported_models if (tag := bentoml_adapter.import_model(archive))]
     options = read_bentofile(context.bentofile)
     guarded = {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
@@ -57,8 +60,25 @@ def _build(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
     files = input_states(context.folder, context.bentofile)
     with trace_calls() as called:
         built = bentoml_adapter.build(guarded, context.folder, scratch, context.platform)
-    description = bentoml_adapter.describe(store_by_content(built, store), options)
+    own = {context.bentofile, *named, *named_files(context.folder, options)}
+    _remove_user_info(
+        built / "src", [file.relative_to(context.folder) for file in own if _is_own(str(file), context.folder)]
+    )
+    description = bentoml_adapter.describe(built, options)
+    Scanner(context).refuse(built, [Env(**env) for env in description["envs"]])
+    stored = store_by_content(built, store)
+    description |= {"version": stored.name, "path": str(stored)}
     return {**description, "imported_models": imported, "files": files, "modules": _modules(called, context.folder)}
+
+
+def _remove_user_info(sources: Path, names: Iterable[Path]) -> None:
+    """Remove passwords of package indexes from files of a Bento, where only those who install packages need them."""
+    for name in names:
+        for place in (sources / name, sources / name.name):  # BentoML packs the bentofile at the top
+            if place.is_file() and (text := place.read_bytes()) != (
+                clean := without_user_info(text.decode("latin-1")).encode("latin-1")
+            ):
+                place.write_bytes(clean)
 
 
 def _modules(called: Collection[CodeType], project: Path) -> dict[str, dict[str, Any]]:

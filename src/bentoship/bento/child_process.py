@@ -102,8 +102,13 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
             # which does not allow a folder with a colon.
             "source": str(folder / "src"),
             "publisher": str(Path(__file__).parents[2]),
-            "context": [str(folder), str(context.records), str(context.bentoml_home)],
-            "platform": context.platform,
+            "context": {
+                "folder": str(folder),
+                "records": str(context.records),
+                "bentoml_home": str(context.bentoml_home),
+                "platform": context.platform,
+                "secrets_allowed": context.secrets_allowed,
+            },
             "scratch": str(scratch),
             "store": str(store.absolute()),
         }
@@ -112,6 +117,8 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
         if not answer.is_file():
             raise BentoError("Build the Bento", f"the process that imports the service ended with {done.last_lines}")
         result = json.loads(answer.read_text("utf-8"))
+    if "error" in result:
+        raise BentoError(*result["error"])
     if "failure" in result:
         raise _error_from(Failure(**result["failure"]), done.stderr, context.platform)
     return dict(result["bento"])

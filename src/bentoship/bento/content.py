@@ -13,6 +13,7 @@ import yaml
 
 from bentoship.packages.requirements import portable_lines
 from bentoship.system.files import write_whole
+from bentoship.system.urls import without_user_info
 
 # A time says when, not what; BentoML reads it back, so there must be one.
 EPOCH = "1980-01-02T00:00:00+00:00"
@@ -105,6 +106,7 @@ def retitle(readme: bytes, former: str, version: str) -> bytes:
 def _normalised(info: Mapping[str, Any], version: str) -> bytes:
     info = {**info, "creation_time": EPOCH, "version": version}
     if "image" in info:
-        lines = (f"{line}\n" for line in portable_lines(info["image"].get("python_requirements", "")))
+        required = portable_lines(info["image"].get("python_requirements", ""))
+        lines = (f"{without_user_info(line)}\n" for line in required)
         info["image"] = {**info["image"], "python_requirements": "".join(lines)}
     return yaml.safe_dump(info, sort_keys=False, allow_unicode=True).encode()

@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
-from bentoship.bento.packing import NEVER_PACKED, select
+from bentoship.bento.packing import NEVER_PACKED, SECRETS_IGNORED, select
 from bentoship.errors import BentoError
 from bentoship.packages.requirements import with_includes
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
-BUILDER_VERSION = "4"
+BUILDER_VERSION = "5"
 
 SUPPORTED_BENTOML = ((1, 4, 20), (1, 5))
 """The first version of BentoML that works, and the first that may not; pyproject.toml has the same range.
@@ -93,10 +93,11 @@ def input_states(project: Path, bentofile: Path) -> dict[str, str]:
     """Return the state of each file that goes into a Bento, by its path in the project. Raises BentoError."""
     options = read_bentofile(bentofile)
     selection = select(project, options)
-    files = {*_named_files(project, options), bentofile.resolve()}
+    files = {*named_files(project, options), bentofile.resolve()}
     files |= {project / name for name in (*selection.packed, *selection.ignore_files)}
     # BentoML packs the project's README.md when the bentofile has no description.
     files |= {project / "README.md"} if not options.get("description") else set()
+    files |= {ignored for ignored in [project / SECRETS_IGNORED] if ignored.is_file()}
     return {_relative(file, project): file_state(file) for file in sorted(files)}
 
 
@@ -106,19 +107,19 @@ def requirements_key(project: Path, bentofile: Path, platform: str) -> str:
     Args: as of `input_key`.
     """
     python = read_bentofile(bentofile).get("python")
-    files = sorted(set(_named_files(project, python)))
+    files = sorted(set(named_files(project, python)))
     states = "".join(f"{_relative(file, project)}\0{file_state(file)}\n" for file in files)
     tools = f"{BUILDER_VERSION}\0{bentoml_version()}\0{platform}\0{sys.version}\0{python}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
 
 
-def _named_files(project: Path, options: object) -> Iterator[Path]:
+def named_files(project: Path, options: object) -> Iterator[Path]:
     """Yield the files that a bentofile names (requirements, scripts, a description), and those that they include."""
     if isinstance(options, Mapping):
         options = [value for key, value in options.items() if key not in {"include", "exclude"}]
     if isinstance(options, list):
         for value in options:
-            yield from _named_files(project, value)
+            yield from named_files(project, value)
     elif isinstance(options, str) and options and len(options) < 1024 and "\n" not in options:
         file = project / options.removeprefix("file:").strip()
         if file.is_file():

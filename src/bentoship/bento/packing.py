@@ -25,6 +25,9 @@ NEVER_PACKED = (
 BentoML writes them into the Bento, so another pattern here changes the digest of every image.
 """
 
+SECRETS_IGNORED = ".bentoshipignore"
+"""The file of a project that names files which may hold what looks like a secret, in the syntax of .gitignore."""
+
 _IGNORE = ".bentoignore"
 _NEVER_WALKED = frozenset(pattern.rstrip("/") for pattern in NEVER_PACKED)
 _TASKS = "tasks.py"
@@ -49,7 +52,7 @@ class Selection:
 def select(project: Path, options: Mapping[str, Any]) -> Selection:
     """Return which files a Bento packs: include, exclude and .bentoignore mean what they mean to BentoML.
 
-    Withheld are `.env*` files, and a tasks.py for the publisher (`_is_for_the_publisher`).
+    Withheld are `.env*` files, SECRETS_IGNORED, and a tasks.py for the publisher (`_is_for_the_publisher`).
 
     Args:
         project: the build context.
@@ -70,6 +73,7 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
 
     chosen = [n for n in names if include.match_file(n) and not exclude.match_file(n) and not is_ignored(n)]
     withheld = {name for name in chosen if any(part.startswith(".env") for part in name.split("/"))}
+    withheld |= {SECRETS_IGNORED} & set(chosen)
     packed = [name for name in chosen if name not in withheld]
     if _TASKS in packed and _is_for_the_publisher(project, str(options.get("service") or ""), packed):
         withheld.add(_TASKS)

@@ -14,7 +14,8 @@ from bentoship.system import records
 def record_of(context: BuildContext) -> Path:
     """Return the file of the record for the current sources, which need not exist. Raises BentoError."""
     # The store is part of the name, since another user's store does not have the same Bentos.
-    key = input_key(context.folder, context.bentofile, context.platform)
+    inputs = input_key(context.folder, context.bentofile, context.platform)
+    key = records.key_of(inputs, *sorted(context.secrets_allowed))
     store = hashlib.sha256(str(context.bentoml_home.resolve()).encode()).hexdigest()
     return context.records / f"{key}-{store[:16]}.json"
 

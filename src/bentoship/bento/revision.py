@@ -8,22 +8,26 @@ from typing import Any
 from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint
 from bentoship.bento.inputs import file_state
+from bentoship.bento.secrets import Scanner
+from bentoship.bento.values import BuildContext
 from bentoship.system.files import temporary_folder
 
 
 def revise(
-    project: Path, previous: Mapping[str, Any], files: Mapping[str, str], store: Path, scratch: Path
+    context: BuildContext, previous: Mapping[str, Any], files: Mapping[str, str], store: Path
 ) -> dict[str, Any] | None:
     """Rebuild a Bento incrementally and return its description; None when a full build is needed.
 
     Args:
-        project: the build context.
+        context: what it is built from.
         previous: the description of the previous build, with the "files" that it packed and their states, and the
             "modules" that it imported, each with its "fingerprint" and the functions that were "run".
         files: the project's current files and their states.
         store: the store to put the Bento into.
-        scratch: a folder for temporary folders.
+
+    Raises: BentoError when a secret would be packed.
     """
+    project = context.folder
     former = previous["files"]
     changed = [name for name in files.keys() | former.keys() if files.get(name) != former.get(name)]
     if not changed or not all(_keeps_description(project, name, previous, files) for name in changed):
@@ -32,11 +36,12 @@ def revise(
     places = {name: place for name in changed if (place := _packed_path(bento, name, former[name]))}
     if len(places) < len(changed):
         return None
-    with temporary_folder(scratch, "revision-") as folder:
+    with temporary_folder(context.scratch, "revision-") as folder:
         copy = Path(folder, previous["name"], "revising")
         shutil.copytree(bento, copy, symlinks=True)
         for name, place in places.items():
             shutil.copyfile(project / name, copy / place)
+        Scanner(context).refuse_files({name: copy / place for name, place in places.items()})
         path = store_by_content(copy, store)
     return {**previous, "version": path.name, "path": str(path), "files": files, "imported_models": []}
 

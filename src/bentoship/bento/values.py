@@ -115,12 +115,14 @@ class BuildContext:
         records: the folder for the records of builds.
         bentoml_home: BentoML's home folder, with the stores of Bentos and models.
         platform: the platform for which packages are locked.
+        secrets_allowed: patterns, as in .gitignore, of packed files that may hold what looks like a secret.
     """
 
     folder: Path
     records: Path
     bentoml_home: Path
     platform: str = LOCK_PLATFORM
+    secrets_allowed: tuple[str, ...] = ()
 
     @property
     def bentofile(self) -> Path:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bentoship.commands.rows import Row
 from bentoship.system.progress import State
-from bentoship.system.text import amount, duration
+from bentoship.system.text import amount, duration, printable
 
 HEIGHT = 8
 """Lines at most."""
@@ -61,7 +61,7 @@ class Block:
 
     def say(self, step: str, text: str) -> None:
         """Print a line above it, in full; the terminal wraps it if necessary."""
-        self._console.print(Text.assemble((f"{step:<{self._width}}", "cyan"), " ", text), soft_wrap=True)
+        self._console.print(Text.assemble((f"{step:<{self._width}}", "cyan"), " ", printable(text)), soft_wrap=True)
 
     def _block(self, rows: Sequence[Row]) -> RenderableType:
         lines = [self._line(row) for row in rows]
@@ -72,7 +72,7 @@ class Block:
     def _line(self, row: Row) -> RenderableType:
         """Return the line of a row: its title, how much of it is done, and the time it takes."""
         state = row.state
-        title = Text("  " * row.depth + state.title) if row.depth else Text(row.step, "cyan")
+        title = Text("  " * row.depth + printable(state.title)) if row.depth else Text(row.step, "cyan")
         cells = self._cells(row, state)
         line = Table.grid(expand=True, padding=(0, 2, 0, 0))
         line.add_column(no_wrap=True, overflow=self._overflow, ratio=1)

@@ -14,7 +14,7 @@ from bentoship.project import Published
 from bentoship.system import process
 from bentoship.system.parallel import repeating
 from bentoship.system.progress import Counter, State
-from bentoship.system.text import amount, size
+from bentoship.system.text import amount, printable, size
 
 if TYPE_CHECKING:
     from bentoship.commands.block import Block
@@ -33,7 +33,7 @@ def say(step: str, text: str, *, to: TextIO | None = None) -> None:
         label = f"{step:<{_WIDTH}}"
         if step and is_terminal(stream) and not process.environment(names=["NO_COLOR"]).get("NO_COLOR"):
             label = f"\x1b[36m{label}\x1b[0m"
-        stream.write(f"{label} {text}\n")
+        stream.write(f"{label} {printable(text)}\n")
         stream.flush()
 
 
@@ -45,7 +45,7 @@ def copyable(text: str) -> None:
 
 def result(text: str) -> None:
     """Print the one line that a script reads."""
-    print(text, flush=True)
+    print(printable(text), flush=True)
 
 
 def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:

@@ -18,7 +18,7 @@ NAMES = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
-    "VERIFY_REQUEST", "CACHE_LIMIT",
+    "VERIFY_REQUEST", "CACHE_LIMIT", "SECRETS_ALLOWED",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
 
@@ -43,6 +43,7 @@ class Settings:
         google: the repository in Google Artifact Registry, as far as it is set.
         warnings: sentences about what looks odd but does no harm.
         cache_limit: the bytes of layers that stay in the cache; None for no limit.
+        secrets_allowed: patterns, as in .gitignore, of packed files that may hold what looks like a secret.
         cache: the folder for everything that can be made again.
         bentoml_home: BentoML's own folder.
     """
@@ -59,6 +60,7 @@ class Settings:
     google: google_settings.GoogleSettings
     warnings: tuple[str, ...]
     cache_limit: int | None
+    secrets_allowed: tuple[str, ...]
     cache: Path
     bentoml_home: Path
 
@@ -113,6 +115,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         google=google,
         warnings=tuple(warnings),
         cache_limit=read("CACHE_LIMIT", 20_000_000_000, parsers.size_limit),
+        secrets_allowed=read("SECRETS_ALLOWED", (), parsers.listed),
         cache=_cache(given),
         bentoml_home=folder / Path(given.value("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
     )

@@ -35,7 +35,7 @@ def image_name(text: str) -> str:
 
 def tags(text: str) -> tuple[str, ...]:
     """Return tags, which may contain {version} and {commit}."""
-    names = _listed(text)
+    names = listed(text)
     if not names or not all(map(_TAG.match, names)):
         raise ValueError("tags separated by commas, of letters, digits, . _ - and {version} or {commit}")
     return names
@@ -51,7 +51,7 @@ def base_image(text: str) -> str:
 
 def platforms(text: str) -> tuple[str, ...]:
     """Return the platforms to build images for."""
-    names = _listed(text)
+    names = listed(text)
     if not names or not set(names) <= set(ARCHITECTURES):
         raise ValueError(f"{' or '.join(ARCHITECTURES)}, or both separated by a comma")
     return names
@@ -86,6 +86,6 @@ def backend(text: str) -> str:
     return text
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def listed(text: str) -> tuple[str, ...]:
     """Return the parts between commas, stripped, without empty ones and duplicates."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

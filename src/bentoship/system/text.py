@@ -1,4 +1,8 @@
-"""Numbers in a readable form."""
+"""Texts for people: numbers in a readable form, and what may be printed."""
+
+import re
+
+from bentoship.system.urls import without_user_info
 
 
 def size(count: float, *, exact: bool = True) -> str:
@@ -17,6 +21,18 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def printable(text: str) -> str:
+    """Return a text as it may be printed: without passwords in URLs, and with control characters shown as escapes.
+
+    A registry's message or a file's name could otherwise move the cursor of a terminal, or change its title. Line ends
+    and tabs stay.
+    """
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), without_user_info(text))
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def counted(number: int, noun: str) -> str:

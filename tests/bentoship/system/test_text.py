@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bentoship.system.text import amount, counted, duration, size
+from bentoship.system.text import amount, counted, duration, printable, size
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,9 @@ def test_what_is_done_is_told_in_the_unit_of_all(done: int, total: int | None, u
 def test_one_is_no_plural() -> None:
     """Of nothing there are many."""
     assert [counted(number, "package") for number in (0, 1, 2)] == ["0 packages", "1 package", "2 packages"]
+
+
+def test_what_is_printed_has_no_control_characters_and_no_passwords() -> None:
+    """A name or a server's message can neither move the cursor nor show a password."""
+    text = "a\x1b[2Jb\rc\x9b\u202ed\te\nhttps://ann:pw@host/x"
+    assert printable(text) == "a\\x1b[2Jb\\rc\\x9b\\u202ed\te\nhttps://host/x"
