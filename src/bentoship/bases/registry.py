@@ -2,7 +2,6 @@
 
 import functools
 import io
-import json
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from bentoship.bases.facts import Facts
 from bentoship.bases.interpreter import compiler, find_python, host_platform
 from bentoship.errors import BaseImageError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
+from bentoship.image.document import parse_json
 from bentoship.image.layer import Estimate, Layer
 from bentoship.image.manifest import Image, variables
 from bentoship.image.platforms import DEFAULT_PATH, manifests_by_platform
@@ -71,7 +71,7 @@ class RegistrySource:
         doing = self._doing(platform)
         with _failing(doing):
             manifest = self._manifest(doing, platform)
-            document = json.loads(self._document(manifest))
+            document = parse_json(self._document(manifest))
             layers = [Descriptor.from_dict(entry) for entry in document["layers"]]
         if all(map(self.layout.exists, layers)):
             return self.make(platform).outline

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+jso
 
 MANIFEST_TYPES = frozenset({MANIFEST, DOCKER_MANIFEST})
 INDEX_TYPES = frozenset({INDEX, DOCKER_MANIFEST_LIST})
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,12 @@ class Descriptor:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Descriptor:
         """Read a descriptor from a manifest's JSON. Raises KeyError, TypeError or ValueError when it is not one."""
-        return cls(str(data["mediaType"]), str(data["digest"]), int(data["size"]))
+        digest, size = str(data["digest"]), int(data["size"])
+        if not _DIGEST.fullmatch(digest):  # it names a file of ours
+            raise ValueError(f"{digest[:80]!r} is not a SHA-256 digest")
+        if size < 0:
+            raise ValueError(f"{size} is not a size")
+        return cls(str(data["mediaType"]), digest, size)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the descriptor in the form of a manifest's JSON."""

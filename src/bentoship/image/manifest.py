@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
+from bentoship.image.document import parse_json
 from bentoship.image.layer import MTIME, Layer
 from bentoship.image.platforms import platform_fields, platform_name
 
@@ -43,7 +44,7 @@ class Image:
     @classmethod
     def parse(cls, manifest: bytes, config: bytes) -> Image:
         """Parse an image's documents. Raises KeyError, TypeError, AttributeError or ValueError when invalid."""
-        document, settings = json.loads(manifest), json.loads(config)
+        document, settings = parse_json(manifest), parse_json(config)
         titles = _titles(settings.get("history") or [], len(document["layers"]))
         layers = (
             Layer(Descriptor.from_dict(entry), str(diff_id), title, (entry.get("annotations") or {}).get(KIND, "base"))
@@ -54,17 +55,17 @@ class Image:
     @property
     def config_descriptor(self) -> Descriptor:
         """Return the descriptor of the configuration."""
-        return Descriptor.from_dict(json.loads(self.manifest)["config"])
+        return Descriptor.from_dict(parse_json(self.manifest)["config"])
 
     @property
     def descriptor(self) -> Descriptor:
         """Return the descriptor of the manifest, whose digest is the image's."""
-        return Descriptor.of(json.loads(self.manifest).get("mediaType") or MANIFEST, self.manifest)
+        return Descriptor.of(parse_json(self.manifest).get("mediaType") or MANIFEST, self.manifest)
 
     @property
     def settings(self) -> dict[str, Any]:
         """Return the settings for the image's containers: User, Env, Entrypoint, Labels, …"""
-        return json.loads(self.config).get("config") or {}
+        return parse_json(self.config).get("config") or {}
 
 
 def variables(settings: Mapping[str, Any]) -> dict[str, str]:

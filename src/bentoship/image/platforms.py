@@ -1,11 +1,11 @@
 """Platforms: how they are written, and which image of an index is for which."""
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bentoship.image.descriptor import Descriptor
+from bentoship.image.document import parse_json
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The PATH of a container whose image does not set one (the default of Docker, containerd and podman)."""
@@ -58,7 +58,7 @@ def platform_name(described: Mapping[str, Any]) -> str:
 
 def manifests_by_platform(index: bytes) -> dict[str, Descriptor]:
     """Return the images of an index by platform. Raises KeyError, TypeError or ValueError when it is not an index."""
-    listed = [entry for entry in json.loads(index)["manifests"] if entry.get("platform")]
+    listed = [entry for entry in parse_json(index)["manifests"] if entry.get("platform")]
     # Of two images for the same platform, the first wins.
     named = {platform_name(entry["platform"]): Descriptor.from_dict(entry) for entry in reversed(listed)}
     # Entries that are not images, such as attestations, have the platform "unknown".

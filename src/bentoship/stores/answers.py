@@ -9,6 +9,7 @@ from http.client import responses
 import urllib3
 
 from bentoship.errors import RegistryError
+from bentoship.image.document import parse_json
 from bentoship.stores.credentials import Credentials
 
 TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
@@ -54,7 +55,7 @@ def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: 
 def _parsed(text: str) -> tuple[str, tuple[str, ...]]:
     """Return the message of an error response on one line, and its error codes."""
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except ValueError:
         # Proxies respond with HTML pages, of which the text is enough.
         return _line(re.sub(r"(?s)<(title|style|script)\b.*?</\1>|<[^>]*>", " ", text)), ()

@@ -1,11 +1,11 @@
 """The parts of an image, index, manifests and blobs, and how they refer to each other."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, INDEX_TYPES, MANIFEST, MANIFEST_TYPES, Descriptor
+from bentoship.image.document import parse_json
 from bentoship.image.manifest import Image
 from bentoship.image.platforms import manifests_by_platform
 from bentoship.stores import Source
@@ -36,7 +36,7 @@ def children(content: bytes) -> tuple[Descriptor, ...]:
     Raises: StoreError when it is neither.
     """
     try:
-        document = json.loads(content)
+        document = parse_json(content)
         parts = [document["config"], *document["layers"]] if "layers" in document else document["manifests"]
         return tuple(dict.fromkeys(Descriptor.from_dict(part) for part in parts))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -47,7 +47,7 @@ def read_image(store: Source, descriptor: Descriptor) -> Image:
     """Return the image of a manifest in a store. Raises StoreError when it is missing or damaged."""
     with _understood(descriptor):
         manifest = read_manifest(store, descriptor)
-        config = Descriptor.from_dict(json.loads(manifest)["config"])
+        config = Descriptor.from_dict(parse_json(manifest)["config"])
         return Image.parse(manifest, read_manifest(store, config))
 
 
@@ -94,7 +94,7 @@ def below(
 def media_type(content: bytes) -> str | None:
     """Return the media type of a manifest or index, inferred where it is not stated; None when it is neither."""
     try:
-        document = json.loads(content)
+        document = parse_json(content)
     except ValueError:
         return None
     if not isinstance(document, dict):

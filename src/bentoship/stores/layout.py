@@ -13,6 +13,7 @@ from typing import Any
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
+from bentoship.image.document import parse_json
 from bentoship.image.layer import CHUNK, Stream
 from bentoship.stores import Advance, Reader
 from bentoship.stores.graph import MAX_MANIFEST, below, children, is_manifest, media_type, read_manifest
@@ -177,7 +178,7 @@ class LayoutStore:
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
-            entries: list[dict[str, Any]] = json.loads(self._index.read_bytes())["manifests"]
+            entries: list[dict[str, Any]] = parse_json(self._index.read_bytes())["manifests"]
             for entry in entries:
                 Descriptor.from_dict(entry)
         except FileNotFoundError:

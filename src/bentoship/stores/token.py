@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 import re
 import threading
@@ -15,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 
 from bentoship.errors import RegistryError
+from bentoship.image.document import parse_json
 from bentoship.stores.answers import refusal
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.http import Http
@@ -195,7 +195,7 @@ def _basic(credentials: Credentials | None) -> str | None:
 
 def _parsed(doing: str, response: urllib3.BaseHTTPResponse) -> tuple[str, float]:
     try:
-        document = json.loads(response.read(1 << 20))
+        document = parse_json(response.read(1 << 20))
         token = document.get("token") or document["access_token"]
         lifetime = float(document.get("expires_in") or _LIFETIME)
     except (ValueError, KeyError, TypeError, AttributeError, urllib3.exceptions.HTTPError) as error:

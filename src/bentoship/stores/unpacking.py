@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from bentoship.errors import StoreError
-from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR
+from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import CHUNK, Layer
 from bentoship.stores import Reader, Store
 from bentoship.system.rootfs import extract
@@ -21,6 +21,9 @@ LAYER_TYPES = {
     "application/vnd.docker.image.rootfs.diff.tar": LAYER_TAR,
 }
 """The types of layers that can be unpacked, with the OCI name of each."""
+
+_SMALL, _RATIO = 1 << 29, 50
+"""The bytes that a layer may have unpacked, and how many times its size; a system's files compress to a third."""
 
 
 def unpack(layers: Sequence[Layer], store: Store, folder: Path) -> None:
@@ -38,9 +41,10 @@ def unpack(layers: Sequence[Layer], store: Store, folder: Path) -> None:
     for layer in layers:
         with store.open(layer.descriptor) as content:
             plain = _Hashed(
+                layer.descriptor,
                 gzip.GzipFile(fileobj=cast("IO[bytes]", content))
                 if LAYER_TYPES[layer.descriptor.media_type] == LAYER_GZIP
-                else content
+                else content,
             )
             with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|", bufsize=CHUNK, encoding="utf-8") as tar:
                 extract(tar, folder, whiteouts=True)
@@ -51,14 +55,20 @@ def unpack(layers: Sequence[Layer], store: Store, folder: Path) -> None:
 
 
 class _Hashed:
-    """A stream that computes the digest of what was read from it."""
+    """A stream with the content of a layer that computes its digest, and ends in an error where a layer has no end."""
 
-    def __init__(self, stream: Reader) -> None:
+    def __init__(self, layer: Descriptor, stream: Reader) -> None:
+        self._layer = layer
         self._stream = stream
         self._hash = hashlib.sha256()
+        self._left = max(_SMALL, _RATIO * layer.size)
 
     def read(self, size: int = -1, /) -> bytes:
         piece = self._stream.read(size)
+        self._left -= len(piece)
+        if self._left < 0:
+            why = f"{self._layer.size} bytes are more than {max(_SMALL, _RATIO * self._layer.size)} bytes unpacked"
+            raise StoreError(f"Unpack {self._layer.digest}", why)
         self._hash.update(piece)
         return piece
 

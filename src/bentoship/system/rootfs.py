@@ -117,8 +117,10 @@ class _Target:
 
     def white_out(self, path: PurePosixPath) -> None:
         """Delete what a `.wh.` member names in lower layers: a file or folder, or all its siblings (`.wh..wh..opq`)."""
-        parent, opaque = self._parent(path), path.name == ".wh..wh..opq"
-        for older in list(parent.iterdir()) if opaque else [parent / path.name.removeprefix(".wh.")]:
+        parent, name = self._parent(path), path.name.removeprefix(".wh.")
+        if name in ("", ".", ".."):  # the last would be a folder of another base
+            raise tarfile.TarError(f"{path} deletes nothing that it may")
+        for older in list(parent.iterdir()) if name == ".wh..opq" else [parent / name]:
             self._delete_older(older)
 
     def _delete_older(self, here: Path) -> None:

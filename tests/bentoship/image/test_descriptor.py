@@ -13,10 +13,23 @@ def test_a_descriptor_says_what_content_is() -> None:
     assert Descriptor.from_dict(descriptor.to_dict()) == descriptor
 
 
+DIGEST = "sha256:" + "0" * 64
+
+
 @pytest.mark.parametrize(
-    "data", [{}, {"mediaType": "x", "digest": "y"}, {"mediaType": "x", "digest": "y", "size": "?"}]
+    "data",
+    [
+        {},
+        {"mediaType": "x", "digest": DIGEST},
+        {"mediaType": "x", "digest": DIGEST, "size": "?"},
+        {"mediaType": "x", "digest": DIGEST, "size": "-1"},
+        {"mediaType": "x", "digest": "y", "size": "1"},
+        {"mediaType": "x", "digest": "sha256:../../../../etc/passwd", "size": "1"},
+        {"mediaType": "x", "digest": f"{DIGEST}/..", "size": "1"},
+        {"mediaType": "x", "digest": DIGEST.replace("0", "A"), "size": "1"},
+    ],
 )
 def test_what_is_none_is_refused(data: dict[str, str]) -> None:
-    """A damaged manifest is noticed."""
+    """A damaged manifest is noticed, and no digest can name another file."""
     with pytest.raises((KeyError, ValueError)):
         Descriptor.from_dict(data)

@@ -128,3 +128,16 @@ def test_closed_folders_and_devices_do_not_stop_it(tmp_path: Path) -> None:
     )
     assert names(tmp_path) == ["a", "a/x"]
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh...", "a/.wh..", "a/.wh..."])
+def test_a_whiteout_of_no_name_is_refused(tmp_path: Path, name: str) -> None:
+    """Nothing is deleted beside or above its folder, where other systems are."""
+    root = tmp_path / "root"
+    for kept in (tmp_path / "other", root / "a"):
+        kept.mkdir(parents=True)
+        (kept / "file").touch()
+    with pytest.raises(tarfile.TarError, match="deletes nothing"):
+        unpack(root, Entry(name), whiteouts=True)
+    assert (tmp_path / "other" / "file").exists()
+    assert (root / "a" / "file").exists()

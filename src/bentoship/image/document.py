@@ -1,0 +1,12 @@
+"""Reading JSON that a registry sends, which may be anything."""
+
+import json
+from typing import Any
+
+
+def parse_json(content: str | bytes) -> Any:
+    """Return the value of a JSON document. Raises ValueError when it is not JSON, or is nested too deeply to read."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
