@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,29 @@ def test_the_configuration_keeps_the_contract(bento: Bento, base: Base, tmp_path
     assert env["BENTOML_HOME"] == "/home/bentoml/"
     assert env["BENTO_PATH"] == "/home/bentoml/bento"
     assert env["BENTOML_CONTAINERIZED"] == "true"
-    assert (env["MODE"], env["PATH_TO"]) == ("fast", "/x")
+    assert env["MODE"] == "fast"
     assert config["Labels"]["team"] == "sky"
+
+
+def test_what_is_set_when_it_runs_is_not_in_the_image(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Variables of stage runtime; and one without a value stays unset, so that BentoML asks for it when it starts."""
+    envs = (
+        Env("MODE", "fast", "all"),
+        Env("TOKEN", "", "all"),
+        Env("PATH_TO", "/x", "runtime"),
+        Env("KEY", "", "runtime"),
+    )
+    config = config_of(make(dataclasses.replace(bento, envs=envs), base, tmp_path)[0])
+    names = {variable.partition("=")[0] for variable in config["Env"]}
+    assert names & {env.name for env in envs} == {"MODE"}
+
+
+def test_a_models_file_may_have_any_name(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """File names are bytes; they need not be UTF-8."""
+    name = os.fsdecode(b"caf\xe9.bin")
+    (bento.models[0].path / name).write_bytes(b"1234")
+    image, cache = make(bento, base, tmp_path)
+    assert members(image, cache, base)[f"{BENTO}/models/stars/v1/{name}"][1] == b"1234"
 
 
 def test_layers_change_at_their_own_speeds(bento: Bento, base: Base, tmp_path: Path) -> None:
