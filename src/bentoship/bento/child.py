@@ -18,10 +18,14 @@ from bentoship.bento import bentoml_adapter
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint, trace_calls
-from bentoship.bento.inputs import input_states, read_bentofile
-from bentoship.bento.packing import NEVER_PACKED, select
+from bentoship.bento.inputs import read_bentofile
+from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, select
+from bentoship.bento.reading import Reading
 from bentoship.bento.values import BuildContext
 from bentoship.errors import causes
+
+_FOREIGN = (NEVER_WALKED | {"site-packages"}) - {".git"}
+"""Names of folders in which nothing is the user's own; a service may read its version in .git."""
 
 
 def main(context: Sequence[str], platform: str, scratch: str, store: str) -> None:
@@ -53,12 +57,23 @@ def _build(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
     imported = [tag for archive in context.exported_models if (tag := bentoml_adapter.import_model(archive))]
     options = read_bentofile(context.bentofile)
     guarded = {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
-    bentoml_adapter.leave_out(select(context.folder, options).withheld)
-    files = input_states(context.folder, context.bentofile)
+    selection = select(context.folder, options)
+    bentoml_adapter.leave_out(selection.withheld)
+    stores = (context.bentoml_home, context.records)
+    reading = Reading(
+        context.folder,
+        lambda file: _is_own(file, context.folder) and not any(map(Path(file).is_relative_to, stores)),
+    )
     with trace_calls() as called:
         built = bentoml_adapter.build(guarded, context.folder, scratch, context.platform)
-    description = bentoml_adapter.describe(store_by_content(built, store), options)
-    return {**description, "imported_models": imported, "files": files, "modules": _modules(called, context.folder)}
+    return {
+        **bentoml_adapter.describe(store_by_content(built, store), options),
+        "imported_models": imported,
+        "modules": _modules(called, context.folder),
+        "read": reading.states(but=selection.packed),
+        "changed": reading.changed(),
+        "written": reading.written,
+    }
 
 
 def _modules(called: Collection[CodeType], project: Path) -> dict[str, dict[str, Any]]:
@@ -104,5 +119,9 @@ def _position(error: BaseException, project: Path) -> str:
 def _is_own(filename: str, project: Path) -> bool:
     """Return whether a file is one of the user's, neither a package's nor the publisher's."""
     path = Path(filename)
-    foreign = path.is_relative_to(Path(__file__).parents[1]) or {"site-packages", ".venv", "venv"} & set(path.parts)
-    return path.is_relative_to(project) and not foreign
+    if not path.is_relative_to(project) or path.is_relative_to(Path(__file__).parents[1]):
+        return False
+    # Python itself may be below the project, as conda puts it there.
+    pythons = [Path(prefix) for prefix in (sys.prefix, sys.base_prefix) if not project.is_relative_to(prefix)]
+    folders = set(path.relative_to(project).parts[:-1])
+    return not any(map(path.is_relative_to, pythons)) and not folders & _FOREIGN

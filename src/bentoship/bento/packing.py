@@ -26,7 +26,9 @@ BentoML writes them into the Bento, so another pattern here changes the digest o
 """
 
 _IGNORE = ".bentoignore"
-_NEVER_WALKED = frozenset(pattern.rstrip("/") for pattern in NEVER_PACKED)
+NEVER_WALKED = frozenset(pattern.rstrip("/") for pattern in NEVER_PACKED)
+"""Names of folders that nothing is looked for in."""
+
 _TASKS = "tasks.py"
 _IN_TASKS = re.compile(r"(?:\./)?tasks(?:\.\w+)*(?::[\w.]+)?")
 
@@ -86,7 +88,7 @@ def _names_below(folder: Path) -> list[str]:
     # Texts: a path object for each of hundreds of files takes longer than to find it.
     names: list[str] = []
     for root, folders, files in os.walk(folder):
-        folders[:] = set(folders) - _NEVER_WALKED
+        folders[:] = set(folders) - NEVER_WALKED
         names += (f"{root}/{file}".removeprefix(f"{folder}/") for file in files)
     return sorted(names)
 

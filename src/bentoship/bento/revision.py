@@ -35,7 +35,7 @@ def revise(project: Path, previous: Mapping[str, Any], files: Mapping[str, str],
         for name, place in places.items():
             shutil.copyfile(project / name, copy / place)
         path = store_by_content(copy, store)
-    return {**previous, "version": path.name, "path": str(path), "files": files, "imported_models": []}
+    return {**previous, "version": path.name, "path": str(path), "changed": [], "written": [], "imported_models": []}
 
 
 def _keeps_description(project: Path, name: str, previous: Mapping[str, Any], files: Mapping[str, str]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.bento.inputs import input_key, wanted_base
+from bentoship.bento.inputs import input_key, read_inputs, wanted_base
 from tests.support.bento import lay
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -30,7 +30,7 @@ def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, base: tuple[str,
 
 def key(folder: Path, platform: str = "linux/amd64") -> str:
     """The key of a project."""
-    return input_key(folder, folder / "bentofile.yaml", platform)
+    return input_key(read_inputs(folder, folder / "bentofile.yaml"), platform)
 
 
 @pytest.fixture
