@@ -18,8 +18,9 @@ _ATTEMPTS = 3
 
 def up_to_date(context: BuildContext) -> Bento | None:
     """Return the Bento of the current sources and models if the store has it, else None. Raises BentoError."""
-    description = _recorded(context, read_inputs(context.folder, context.bentofile))
-    return Bento.from_description(description) if description else None
+    inputs = read_inputs(context.folder, context.bentofile)
+    description = _recorded(context, inputs)
+    return Bento.from_description(description, notes=inputs.notes) if description else None
 
 
 def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) -> Bento:
@@ -35,10 +36,10 @@ def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) ->
     with file_lock(context.records / "build.lock"):
         inputs = read_inputs(context.folder, context.bentofile)
         if description := _recorded(context, inputs):
-            return Bento.from_description(description)
+            return Bento.from_description(description, notes=inputs.notes)
         inputs, description = _build(context, inputs, context.store, begin)
         keep(context, inputs, description)
-    return Bento.from_description(description, fresh=True)
+    return Bento.from_description(description, fresh=True, notes=inputs.notes)
 
 
 def preview(context: BuildContext, store: Path) -> Bento:
@@ -52,8 +53,9 @@ def preview(context: BuildContext, store: Path) -> Bento:
     """
     inputs = read_inputs(context.folder, context.bentofile)
     if description := _recorded(context, inputs):
-        return Bento.from_description(description)
-    return Bento.from_description(_build(context, inputs, store, lambda: None)[1], fresh=True)
+        return Bento.from_description(description, notes=inputs.notes)
+    inputs, description = _build(context, inputs, store, lambda: None)
+    return Bento.from_description(description, fresh=True, notes=inputs.notes)
 
 
 def _recorded(context: BuildContext, inputs: Inputs) -> dict[str, Any] | None:

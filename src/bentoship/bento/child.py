@@ -16,9 +16,10 @@ from typing import Any
 
 from bentoship.bento import bentoml_adapter
 from bentoship.bento.child_process import Failure, FailureKind
+from bentoship.bento.completeness import IncompleteError, Modules, complete
 from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint, trace_calls
-from bentoship.bento.inputs import read_bentofile
+from bentoship.bento.inputs import is_src_layout, read_bentofile
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, select
 from bentoship.bento.reading import Reading
 from bentoship.bento.values import BuildContext
@@ -64,8 +65,11 @@ def _build(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
         context.folder,
         lambda file: _is_own(file, context.folder) and not any(map(Path(file).is_relative_to, stores)),
     )
+    modules = Modules(context.folder, lambda file: _is_own(file, context.folder))
     with trace_calls() as called:
         built = bentoml_adapter.build(guarded, context.folder, scratch, context.platform)
+    complete(built, context.folder, selection, is_src_layout=is_src_layout(options))
+    modules.check(built, selection, is_src_layout=is_src_layout(options))
     return {
         **bentoml_adapter.describe(store_by_content(built, store), options),
         "imported_models": imported,
@@ -94,6 +98,8 @@ def _modules(called: Collection[CodeType], project: Path) -> dict[str, dict[str,
 
 def _failure_of(error: BaseException, project: Path) -> Failure:
     """Return why there is no Bento, with where in the user's own files it came from."""
+    if isinstance(error, IncompleteError):
+        return error.failure
     while isinstance(error, BaseExceptionGroup):  # such as cattrs raises for a bentofile.yaml with unknown keys
         error = error.exceptions[-1]
     failure = bentoml_adapter.failure_of(error)

@@ -29,10 +29,12 @@ class Inputs:
     Args:
         states: the state of each.
         stamps: the stamp of each, which changes even if the file gets its former content back.
+        notes: sentences on what include names and is not packed.
     """
 
     states: Mapping[str, str]
     stamps: Mapping[str, Stamp]
+    notes: tuple[str, ...]
 
     def changed(self, later: "Inputs") -> list[str]:
         """Return the files that are not the same in later inputs, sorted."""
@@ -60,6 +62,12 @@ def read_bentofile(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BentoError(doing, "it holds no settings; `service: module:Class` is the least it needs")
     return content
+
+
+def is_src_layout(options: Mapping[str, Any]) -> bool:
+    """Return whether a bentofile has the content of src/ packed above it. Args: options: its content."""
+    python = options.get("python")
+    return isinstance(python, dict) and bool(python.get("is_src_layout"))
 
 
 def wanted_base(bentofile: Path) -> tuple[str, str]:
@@ -105,13 +113,18 @@ def read_inputs(project: Path, bentofile: Path) -> Inputs:
     """
     options = read_bentofile(bentofile)
     selection = select(project, options)
+    if selection.wrong:
+        hint = "Correct include or exclude in bentofile.yaml, or put a copy in place of a link."
+        raise BentoError("Pack the project's files", "; ".join(selection.wrong), hint)
     files = {*_named_files(project, options), bentofile.resolve()}
     files |= {project / name for name in (*selection.packed, *selection.ignore_files)}
     # BentoML packs the project's README.md when the bentofile has no description.
     files |= {project / "README.md"} if not options.get("description") else set()
     # The stamp first: what is written while its state is read has another one later.
     found = [(_relative(file, project), stamp(file), file_state(file)) for file in sorted(files)]
-    return Inputs({name: state for name, _, state in found}, {name: stamped for name, stamped, _ in found})
+    return Inputs(
+        {name: state for name, _, state in found}, {name: stamped for name, stamped, _ in found}, selection.notes
+    )
 
 
 def requirements_key(project: Path, bentofile: Path, platform: str) -> str:

@@ -64,6 +64,7 @@ class Bento:
         needs_dockerfile: phrases on why it cannot be assembled from layers; empty when it can.
         fresh: whether it was just built.
         imported_models: the tags of the models that were imported into the model store for it.
+        notes: sentences on what its bentofile includes by name and it does not pack.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Bento:
     needs_dockerfile: tuple[str, ...]
     fresh: bool = False
     imported_models: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def tag(self) -> str:
@@ -84,12 +86,13 @@ class Bento:
         return f"{self.name}:{self.version}"
 
     @classmethod
-    def from_description(cls, data: Mapping[str, Any], *, fresh: bool = False) -> Bento:
+    def from_description(cls, data: Mapping[str, Any], *, fresh: bool = False, notes: tuple[str, ...] = ()) -> Bento:
         """Return the Bento of a description. Raises KeyError or TypeError when the description is invalid.
 
         Args:
             data: the description that `bentoship.bento.child` returns.
             fresh: whether it was just built.
+            notes: as of a Bento.
         """
         return cls(
             name=data["name"],
@@ -103,6 +106,7 @@ class Bento:
             needs_dockerfile=tuple(data["needs_dockerfile"]),
             fresh=fresh,
             imported_models=tuple(data["imported_models"]) if fresh else (),
+            notes=notes,
         )
 
 

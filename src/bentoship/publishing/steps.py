@@ -77,6 +77,8 @@ def build(run: Run) -> Bento:
         bento = bentos.build(run.project.build_context, begin=begin)
     for tag in bento.imported_models:
         say(f"imported the model {tag} into the Bento store")
+    for note in bento.notes:
+        say(note)
     models = ", ".join(model.tag for model in bento.models)
     how = "is up to date"
     if bento.fresh:

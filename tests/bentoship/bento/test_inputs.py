@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.bento.inputs import input_key, read_inputs, wanted_base
+from bentoship.errors import BentoError
 from tests.support.bento import lay
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -87,3 +88,12 @@ def test_a_link_counts_with_what_it_leads_to(project: Path) -> None:
 def test_platforms_have_locks_of_their_own(project: Path) -> None:
     """A Bento that is locked for one platform is not up to date for another."""
     assert key(project) != key(project, "linux/arm64")
+
+
+def test_what_cannot_be_packed_is_refused(project: Path) -> None:
+    """All of it at once, before the service is imported."""
+    (project / "link.py").symlink_to("nowhere.py")
+    (project / "other.py").symlink_to("/etc/hostname")
+    with pytest.raises(BentoError, match=r"link\.py is a link .*; other\.py is a link") as caught:
+        key(project)
+    assert "copy" in caught.value.hint

@@ -1,0 +1,81 @@
+"""What a Bento has to hold for its service to start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bentoship import bento
+from bentoship.bento import BuildContext
+from bentoship.errors import BentoError
+from tests.support.bento import edit, lay, make_project
+
+
+def with_module(
+    folder: Path, *include: str, module: str = "helper.py", statement: str = "import helper"
+) -> BuildContext:
+    """A project whose service imports a module of its own."""
+    project = make_project(folder)
+    lay(folder, module)
+    (folder / module).write_text("SIZE = 3\n", "utf-8")
+    edit(folder / "service.py", "import bentoml\n", f"import bentoml\n{statement}\n")
+    edit(project.bentofile, "  - service.py\n", "".join(f"  - {pattern}\n" for pattern in ("service.py", *include)))
+    return project
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+def test_a_module_that_is_imported_has_to_be_packed(tmp_path: Path, exclude: bool) -> None:
+    """Without it the image would not start, whether it is not included or excluded."""
+    project = with_module(tmp_path / "project", *(["helper.py"] if exclude else []))
+    if exclude:
+        edit(project.bentofile, "exclude:\n", "exclude:\n  - helper.py\n")
+    with pytest.raises(BentoError, match=r"helper\.py was imported with the service, and is not packed") as caught:
+        bento.build(project)
+    assert "include" in caught.value.hint
+    assert bento.up_to_date(project) is None
+
+
+def test_links_are_packed_as_what_they_lead_to(tmp_path: Path) -> None:
+    """A module and a folder of the project, which need not be included under their own names."""
+    project = with_module(tmp_path / "project", "helper.py", "texts/", module="lib/help.py")
+    (project.folder / "helper.py").symlink_to("lib/help.py")
+    (project.folder / "texts").symlink_to("data")
+    packed = bento.build(project)
+    source = packed.path / "src"
+    assert not (source / "lib").exists()
+    assert not any(path.is_symlink() for path in source.rglob("*"))
+    assert (source / "helper.py").read_text("utf-8") == "SIZE = 3\n"
+    assert (source / "texts" / "words.txt").read_text("utf-8") == "one two\n"
+    (project.folder / "lib" / "help.py").write_text("SIZE = 4\n", "utf-8")
+    assert (bento.build(project).path / "src" / "helper.py").read_text("utf-8") == "SIZE = 4\n"
+
+
+def test_a_src_layout_has_to_be_declared(tmp_path: Path) -> None:
+    """The image finds modules of src/ only then; a module that no layout would find is not meant."""
+    project = with_module(tmp_path / "project", "src/", module="src/helper.py")
+    with pytest.raises(BentoError, match="No module named 'helper'") as caught:
+        bento.build(project)
+    assert "is_src_layout: true" in caught.value.hint
+    edit(project.bentofile, "python:\n", "python:\n  is_src_layout: true\n")
+    assert (bento.build(project).path / "src" / "helper.py").is_file()
+    edit(project.folder / "service.py", "import helper", "import absent")
+    with pytest.raises(BentoError, match="No module named 'absent'") as caught:
+        bento.build(project)
+    assert "is_src_layout" not in caught.value.hint
+
+
+def test_a_service_may_add_a_folder_of_its_own_to_the_path(tmp_path: Path) -> None:
+    """It does so in the image, too."""
+    statement = "import sys\nsys.path.append(__import__('os').path.dirname(__file__) + '/lib')\nimport helper"
+    project = with_module(tmp_path / "project", "lib/", module="lib/helper.py", statement=statement)
+    assert (bento.build(project).path / "src" / "lib" / "helper.py").is_file()
+
+
+def test_two_files_for_one_place_are_refused(tmp_path: Path) -> None:
+    """As src/ is packed without its name, one would be lost."""
+    project = with_module(tmp_path / "project", "helper.py", "src/", module="helper.py")
+    lay(project.folder, "src/helper.py")
+    edit(project.bentofile, "python:\n", "python:\n  is_src_layout: true\n")
+    with pytest.raises(BentoError, match=r"helper\.py and src/helper\.py have the same place in the Bento"):
+        bento.build(project)
