@@ -17,15 +17,16 @@ from typing import Any
 from bentoship.bento import bentoml_adapter
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.completeness import IncompleteError, Modules, complete
-from bentoship.bento.content import store_by_content
+from bentoship.bento.content import file_stats, store_by_content
 from bentoship.bento.description import fingerprint, trace_calls
 from bentoship.bento.inputs import is_src_layout, read_bentofile
+from bentoship.bento.models import Models
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, select
 from bentoship.bento.reading import Reading
 from bentoship.bento.values import BuildContext
 from bentoship.errors import causes
 
-_FOREIGN = (NEVER_WALKED | {"site-packages"}) - {".git"}
+_FOREIGN = (NEVER_WALKED | {"site-packages"}) - {".git", "__pycache__"}
 """Names of folders in which nothing is the user's own; a service may read its version in .git."""
 
 
@@ -55,7 +56,8 @@ def main(context: Sequence[str], platform: str, scratch: str, store: str) -> Non
 
 
 def _build(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
-    imported = [tag for archive in context.exported_models if (tag := bentoml_adapter.import_model(archive))]
+    models = Models(context.bentoml_home, context.records)
+    imported = models.import_all(context.exported_models)
     options = read_bentofile(context.bentofile)
     guarded = {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
     selection = select(context.folder, options)
@@ -70,8 +72,15 @@ def _build(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
         built = bentoml_adapter.build(guarded, context.folder, scratch, context.platform)
     complete(built, context.folder, selection, is_src_layout=is_src_layout(options))
     modules.check(built, selection, is_src_layout=is_src_layout(options))
+    description = bentoml_adapter.describe(store_by_content(built, store), options)
+    for model in description["models"]:
+        tag, path = f"{model['name']}:{model['version']}", Path(model["path"])
+        model["digests"] = models.digests.get(tag, {})
+        if not model["digests"]:
+            models.check(tag, path)
+        model["stats"] = file_stats(path)
     return {
-        **bentoml_adapter.describe(store_by_content(built, store), options),
+        **description,
         "imported_models": imported,
         "modules": _modules(called, context.folder),
         "read": reading.states(but=selection.packed),

@@ -68,7 +68,8 @@ class Reading:
             self._remember(self._absolute(path))
 
     def _remember(self, path: str) -> None:
-        if self._is_inside(path) and path not in self._seen and path not in self._written and self._is_own(path):
+        known = path in self._seen or path in self._written or "/__pycache__/" in path
+        if not known and self._is_inside(path) and self._is_own(path):
             self._seen[path] = _now(path)
 
     def _is_inside(self, path: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.content import stored_state
+from bentoship.bento.content import file_stats, stored_state
 from bentoship.bento.inputs import Inputs, input_key, requirements_key, state_of
 from bentoship.bento.values import Bento, BuildContext
 from bentoship.system import records
@@ -44,7 +44,7 @@ def described_bento(context: BuildContext, record: Path) -> dict[str, Any] | Non
         same = same and all(state_of(context.folder, name) == state for name, state in description["read"].items())
     except (OSError, ValueError, KeyError, TypeError):  # no record, or one of another version
         return None
-    return description if same and all((model.path / "model.yaml").is_file() for model in bento.models) else None
+    return description if same and all(map(_is_unchanged, description["models"])) else None
 
 
 def keep(context: BuildContext, inputs: Inputs, description: Mapping[str, Any]) -> None:
@@ -63,3 +63,9 @@ def _latest_model(context: BuildContext, name: str) -> str:
         stored = ""
     exported = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in context.exported_models]
     return " ".join([stored, *exported])
+
+
+def _is_unchanged(model: Mapping[str, Any]) -> bool:
+    """Return whether no file of a model in the store was written or removed since the Bento was built."""
+    stats = {name: list(values) for name, values in file_stats(Path(model["path"])).items()}
+    return bool(stats == model["stats"])

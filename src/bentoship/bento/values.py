@@ -20,12 +20,14 @@ class Model:
         version: its version.
         path: its folder in the model store.
         metadata: the metadata that was saved with it.
+        digests: the SHA-256 that its files have to have, by their paths in it, as far as they are known.
     """
 
     name: str
     version: str
     path: Path
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    digests: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
 
     @property
     def tag(self) -> str:
@@ -100,7 +102,9 @@ class Bento:
             path=Path(data["path"]),
             python_version=data["python_version"],
             base_image=data["base_image"],
-            models=tuple(Model(m["name"], m["version"], Path(m["path"]), m["metadata"]) for m in data["models"]),
+            models=tuple(
+                Model(m["name"], m["version"], Path(m["path"]), m["metadata"], m["digests"]) for m in data["models"]
+            ),
             envs=tuple(Env(e["name"], e["value"], e["stage"]) for e in data["envs"]),
             labels=tuple(sorted(data["labels"].items())),
             needs_dockerfile=tuple(data["needs_dockerfile"]),

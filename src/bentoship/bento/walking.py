@@ -49,7 +49,7 @@ def _add(found: Walk, folder: str, at: str, above: tuple[str, ...], never: Colle
     # Texts: a path object for each of hundreds of files takes longer than to find it.
     for entry in entries:
         name, is_link = f"{at}{entry.name}", entry.is_symlink()
-        if not entry.is_dir():
+        if not _is_folder(entry):
             found.names.append(name)
             if is_link or is_linked:
                 found.linked.add(name)
@@ -64,3 +64,10 @@ def _add(found: Walk, folder: str, at: str, above: tuple[str, ...], never: Colle
                 found.unfollowed.append(name)
             else:
                 _add(found, entry.path, f"{name}/", passed, never, is_linked=True)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

@@ -128,6 +128,7 @@ LINKS = {
     "out of the project": ("a.txt", "../outside/a.txt", r"a\.txt is a link that leads out of the project"),
     "by an absolute path": ("a.txt", "/etc/hostname", r"a\.txt is a link that leads out of the project"),
     "through a folder": ("a.txt", "folder/link", r"a\.txt is a link that leads out of the project"),
+    "itself as a file": ("a.txt", "a.txt", r"a\.txt is a link that leads to no file"),
     "nowhere": ("a.txt", "gone", r"a\.txt is a link that leads to no file"),
     "a secret": ("a.txt", ".env", r"a\.txt is a link to \.env, which is never packed"),
     "a key": ("a.txt", ".ssh/key", r"a\.txt is a link to \.ssh/key, which is never packed"),
