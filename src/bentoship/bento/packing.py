@@ -135,14 +135,15 @@ def _wrong_patterns(patterns: Iterable[str], names: Iterable[str], chosen: Colle
 def _notes(project: Path, patterns: Iterable[str], names: Collection[str], packed: Collection[str]) -> Iterator[str]:
     """Yield a sentence for each file or folder that include names and that is not packed."""
     for pattern in patterns:
-        if re.search(r"[*?\[!#]", pattern):
+        plain = pattern.strip("/")
+        is_packed = plain in packed or any(name.startswith(f"{plain}/") for name in packed)
+        if is_packed or re.search(r"[*?\[!#]", pattern):
             continue
         spec = _spec([pattern])
         matched = [name for name in names if spec.match_file(name)]
-        place = project / pattern.strip("/")
-        if not matched and not place.exists():
+        if not matched and not (project / plain).exists():
             yield f"{pattern} is in include, but does not exist"
-        elif (matched or pattern.strip("/") in NEVER_WALKED) and not set(matched) & set(packed):
+        elif (matched or plain in NEVER_WALKED) and not set(matched) & set(packed):
             yield f"{pattern} is left out although it is in include: {_why_left_out(pattern)}"
 
 
