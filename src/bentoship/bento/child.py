@@ -19,7 +19,7 @@ from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.completeness import IncompleteError, Modules, complete
 from bentoship.bento.content import file_stats, store_by_content
 from bentoship.bento.description import fingerprint, trace_calls
-from bentoship.bento.inputs import is_src_layout, read_bentofile
+from bentoship.bento.inputs import read_bentofile
 from bentoship.bento.models import Models
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, select
 from bentoship.bento.reading import Reading
@@ -70,8 +70,8 @@ def _build(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
     modules = Modules(context.folder, lambda file: _is_own(file, context.folder))
     with trace_calls() as called:
         built = bentoml_adapter.build(guarded, context.folder, scratch, context.platform)
-    complete(built, context.folder, selection, is_src_layout=is_src_layout(options))
-    modules.check(built, selection, is_src_layout=is_src_layout(options))
+    complete(built, context.folder, selection, options)
+    modules.check(built, selection, options)
     description = bentoml_adapter.describe(store_by_content(built, store), options)
     for model in description["models"]:
         tag, path = f"{model['name']}:{model['version']}", Path(model["path"])

@@ -1,15 +1,19 @@
 """What a Bento has to hold for its service to start: compared with what was selected and imported, in one place."""
 
+import ast
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path, PurePath
+from typing import Any
 
 from bentoship.bento.child_process import Failure, FailureKind
-from bentoship.bento.packing import Selection
+from bentoship.bento.inputs import is_src_layout
+from bentoship.bento.packing import Selection, spec_of
 from bentoship.packages.requirements import canonical_name, portable_lines
 
 
@@ -21,21 +25,21 @@ class IncompleteError(Exception):
         self.failure = failure
 
 
-def complete(bento: Path, project: Path, selection: Selection, *, is_src_layout: bool) -> None:
+def complete(bento: Path, project: Path, selection: Selection, options: Mapping[str, Any]) -> None:
     """Put files in place of links, which BentoML packs as they are, and check that every selected file is there.
 
     Args:
         bento: the Bento's folder.
         project: the build context.
         selection: the files that it packs.
-        is_src_layout: whether the content of src/ is packed above it.
+        options: the content of bentofile.yaml.
 
     Raises: IncompleteError.
     """
-    source = bento / "src"
+    source, is_flat = bento / "src", is_src_layout(options)
     places: dict[Path, str] = {}
     for name in selection.packed:
-        place = source / (name.removeprefix("src/") if is_src_layout else name)
+        place = source / (name.removeprefix("src/") if is_flat else name)
         if place in places:
             message = f"{places[place]} and {name} have the same place in the Bento"
             raise IncompleteError(Failure(FailureKind.NOT_PACKED, message))
@@ -63,22 +67,33 @@ class Modules:
         self._is_own = is_own
         self._path = {os.path.realpath(place) for place in sys.path}
 
-    def check(self, bento: Path, selection: Selection, *, is_src_layout: bool) -> None:
-        """Check that the image can import each module under the same name. Takes what `complete` does.
+    def check(self, bento: Path, selection: Selection, options: Mapping[str, Any]) -> None:
+        """Check that the image can import each module under the same name.
+
+        A module that exclude names may be missing if the sources expect that: they catch the ImportError.
+
+        Args:
+            bento: the Bento's folder.
+            selection: the files that it packs.
+            options: the content of bentofile.yaml.
 
         Raises: IncompleteError.
         """
         modules = dict(self._imported())
         if not modules or self._is_installed(bento):
             return
-        if missing := sorted(set(modules.values()).difference(selection.packed)):
-            verb = (
-                "was imported with the service, and is"
-                if len(missing) == 1
-                else "were imported with the service, and are"
-            )
-            raise IncompleteError(Failure(FailureKind.NOT_PACKED, f"{', '.join(missing)} {verb} not packed"))
-        found = {"", "src"} if is_src_layout else {""}
+        excluded = spec_of([str(pattern) for pattern in options.get("exclude") or []])
+        needed = {
+            file
+            for name, file in modules.items()
+            if file not in selection.packed
+            and not (excluded.match_file(file) and is_optional(name, self._project, selection.packed))
+        }
+        if needed:
+            verb = "was imported with the service, and is" if len(needed) == 1 else "were imported with it, and are"
+            message = f"{', '.join(sorted(needed))} {verb} not packed"
+            raise IncompleteError(Failure(FailureKind.NOT_PACKED, message))
+        found = {"", "src"} if is_src_layout(options) else {""}
         for name, file in sorted(modules.items()):
             root = _root(name, file)
             # The service itself may add a folder to the path, which it does in the image as well.
@@ -120,3 +135,38 @@ def _root(module: str, file: str) -> str | None:
     parts = path.parent.parts if path.stem == "__init__" else (*path.parent.parts, path.name.partition(".")[0])
     names = tuple(module.split("."))
     return "/".join(parts[: -len(names)]) if parts[-len(names) :] == names else None
+
+
+def is_optional(module: str, project: Path, files: Iterable[str]) -> bool:
+    """Return whether sources import a module only where they catch the ImportError.
+
+    Args:
+        module: its dotted name, of which the last part counts, as it may be imported relatively.
+        project: the build context.
+        files: the packed files.
+    """
+    last = module.rpartition(".")[2]
+    found: list[bool] = []
+    for file in files:
+        if file.endswith(".py"):
+            with suppress(SyntaxError, ValueError):  # of another Python; with a null byte
+                found += _imports(ast.parse((project / file).read_bytes()), last, is_caught=False)
+    return all(found)
+
+
+def _imports(node: ast.AST, name: str, *, is_caught: bool) -> Iterator[bool]:
+    """Yield for each import of a name in a source whether the ImportError is caught there."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+        if any(one.rpartition(".")[2] == name for one in names):
+            yield is_caught
+    guarded = node.body if isinstance(node, ast.Try) and any(map(_catches_import_errors, node.handlers)) else []
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child, name, is_caught=is_caught or child in guarded)
+
+
+def _catches_import_errors(handler: ast.ExceptHandler) -> bool:
+    caught = (
+        {node.id for node in ast.walk(handler.type) if isinstance(node, ast.Name)} if handler.type else {"Exception"}
+    )
+    return bool(caught & {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})

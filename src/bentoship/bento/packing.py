@@ -74,10 +74,10 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
     names = found.names
     ignore_files = tuple(name for name in names if name.rpartition("/")[2] == _IGNORE)
     patterns = [str(pattern) for pattern in options.get("include") or ["*"]]
-    include = _spec(patterns)
-    exclude = _spec([*(options.get("exclude") or []), *NEVER_PACKED])
+    include = spec_of(patterns)
+    exclude = spec_of([*(options.get("exclude") or []), *NEVER_PACKED])
     ignores = {
-        name.removesuffix(_IGNORE): _spec((project / name).read_text("utf-8", errors="replace").splitlines())
+        name.removesuffix(_IGNORE): spec_of((project / name).read_text("utf-8", errors="replace").splitlines())
         for name in ignore_files
     }
 
@@ -110,7 +110,7 @@ def _wrong_links(project: Path, files: Iterable[str], folders: Iterable[str]) ->
         folders: the included folders that are links and lead out of the project, or around in a circle.
     """
     root = os.path.realpath(project)
-    credentials = _spec([*CREDENTIALS, ".env*"])
+    credentials = spec_of([*CREDENTIALS, ".env*"])
     for name in folders:
         yield f"{name} is a link to {os.path.realpath(project / name)}, out of the project or around to itself"
     for name in sorted(files):
@@ -127,7 +127,7 @@ def _wrong_patterns(patterns: Iterable[str], names: Iterable[str], chosen: Colle
     """Yield patterns with ./ in front, which match nothing, unless other patterns match the files that they mean."""
     for pattern in patterns:
         plain = re.sub(r"^(\./)+", "", pattern)
-        spec = _spec([plain] if plain != pattern else [])
+        spec = spec_of([plain] if plain != pattern else [])
         if lost := next((name for name in names if name not in chosen and spec.match_file(name)), ""):
             yield f"{lost} is not packed, since `{pattern}` in include matches nothing: write `{plain}`"
 
@@ -139,7 +139,7 @@ def _notes(project: Path, patterns: Iterable[str], names: Collection[str], packe
         is_packed = plain in packed or any(name.startswith(f"{plain}/") for name in packed)
         if is_packed or re.search(r"[*?\[!#]", pattern):
             continue
-        spec = _spec([pattern])
+        spec = spec_of([pattern])
         matched = [name for name in names if spec.match_file(name)]
         if not matched and not (project / plain).exists():
             yield f"{pattern} is in include, but does not exist"
@@ -148,7 +148,7 @@ def _notes(project: Path, patterns: Iterable[str], names: Collection[str], packe
 
 
 def _why_left_out(pattern: str) -> str:
-    spec, name = _spec([*CREDENTIALS, ".env*"]), pattern.rstrip("/")
+    spec, name = spec_of([*CREDENTIALS, ".env*"]), pattern.rstrip("/")
     is_secret = spec.match_file(name) or spec.match_file(f"{name}/x")
     return "what may hold credentials is never packed" if is_secret else "it is excluded, or never packed"
 
@@ -156,10 +156,11 @@ def _why_left_out(pattern: str) -> str:
 def _names(patterns: Iterable[str], folder: str) -> bool:
     """Return whether patterns choose something in a folder: all of it, or what they name in it."""
     named = any(pattern.lstrip("/").startswith(f"{folder}/") for pattern in patterns)
-    return named or bool(_spec(list(patterns)).match_file(f"{folder}/x"))
+    return named or bool(spec_of(list(patterns)).match_file(f"{folder}/x"))
 
 
-def _spec(patterns: list[str]) -> PathSpec[Any]:
+def spec_of(patterns: list[str]) -> PathSpec[Any]:
+    """Return what patterns mean to BentoML."""
     return PathSpec.from_lines("gitwildmatch", patterns)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from bentoship import bento
 from bentoship.bento import BuildContext
+from bentoship.bento.completeness import is_optional
 from bentoship.errors import BentoError
 from tests.support.bento import edit, lay, make_project
 
@@ -34,6 +35,34 @@ def test_a_module_that_is_imported_has_to_be_packed(tmp_path: Path, exclude: boo
         bento.build(project)
     assert "include" in caught.value.hint
     assert bento.up_to_date(project) is None
+
+
+def test_an_excluded_module_may_be_missing_where_that_is_expected(tmp_path: Path) -> None:
+    """The service catches the ImportError; one that is not excluded may have been forgotten."""
+    statement = "try:\n    import helper\nexcept ImportError:\n    helper = None"
+    project = with_module(tmp_path / "project", statement=statement)
+    with pytest.raises(BentoError, match=r"helper\.py was imported with the service, and is not packed"):
+        bento.build(project)
+    edit(project.bentofile, "exclude:\n", "exclude:\n  - helper.py\n")
+    assert not (bento.build(project).path / "src" / "helper.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "optional"),
+    [
+        ("try:\n    import a.helper\nexcept (OSError, ImportError):\n    pass\n", True),
+        ("try:\n    from . import helper\nexcept:\n    pass\n", True),
+        ("try:\n    pass\nexcept ImportError:\n    from a.helper import x\n", False),
+        ("try:\n    import helper\nexcept OSError:\n    pass\n", False),
+        ("def late():\n    from .helper import x\n", False),
+        ("import helpers\n", True),
+    ],
+)
+def test_which_imports_are_optional(tmp_path: Path, source: str, optional: bool) -> None:
+    """Those whose failure is caught, in every source."""
+    (tmp_path / "a.py").write_text(source, "utf-8")
+    (tmp_path / "b.py").write_text("try:\n    import helper\nexcept ImportError:\n    pass\n", "utf-8")
+    assert is_optional("a.helper", tmp_path, ["a.py", "b.py", "c.txt"]) == optional
 
 
 def test_links_are_packed_as_what_they_lead_to(tmp_path: Path) -> None:
