@@ -28,7 +28,7 @@ from cattrs.errors import ForbiddenExtraKeysError
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.errors import causes
 from bentoship.image.platforms import ARCHITECTURES
-from bentoship.packages.requirements import flattened
+from bentoship.packages.requirements import flattened, with_includes
 
 # BentoML's DEFAULT_LOCK_PLATFORM, on every host: the lock must not depend on where it is made.
 LOCK_PLATFORMS = {name: f"{architecture.machine}-manylinux_2_36" for name, architecture in ARCHITECTURES.items()}
@@ -62,6 +62,8 @@ def follow_includes() -> None:
     """
 
     def requirements_file(self: Any, file_path: str) -> Any:
+        # Constraints, which uv reads, are opened here as well, so that what the service reads is known.
+        with_includes(Path(file_path))
         self.python_requirements += flattened(Path(file_path))
         self._after_pip_install = True
         return self

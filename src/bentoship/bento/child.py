@@ -133,7 +133,7 @@ def _position(error: BaseException, project: Path) -> str:
 
 def _is_own(filename: str, project: Path) -> bool:
     """Return whether a file is one of the user's, neither a package's nor the publisher's."""
-    path = Path(filename)
+    path = Path(os.path.normpath(filename))
     if not path.is_relative_to(project) or path.is_relative_to(Path(__file__).parents[1]):
         return False
     # Python itself may be below the project, as conda puts it there.

@@ -66,6 +66,7 @@ class Modules:
         self._project = project
         self._is_own = is_own
         self._path = {os.path.realpath(place) for place in sys.path}
+        self._before = set(sys.modules)
 
     def check(self, bento: Path, selection: Selection, options: Mapping[str, Any]) -> None:
         """Check that the image can import each module under the same name.
@@ -79,8 +80,12 @@ class Modules:
 
         Raises: IncompleteError.
         """
+        locked = _locked(bento)
+        if outside := sorted(self._outside(locked)):
+            message = f"{', '.join(outside)}: imported from outside of the project, but not in the lock"
+            raise IncompleteError(Failure(FailureKind.NOT_PACKED, message))
         modules = dict(self._imported())
-        if not modules or self._is_installed(bento):
+        if not modules or locked & set(_packages_at(self._project)):  # the image has the project as a package
             return
         excluded = spec_of([str(pattern) for pattern in options.get("exclude") or []])
         needed = {
@@ -90,8 +95,7 @@ class Modules:
             and not (excluded.match_file(file) and is_optional(name, self._project, selection.packed))
         }
         if needed:
-            verb = "was imported with the service, and is" if len(needed) == 1 else "were imported with it, and are"
-            message = f"{', '.join(sorted(needed))} {verb} not packed"
+            message = f"{', '.join(sorted(needed))}: imported with the service, but not packed"
             raise IncompleteError(Failure(FailureKind.NOT_PACKED, message))
         found = {"", "src"} if is_src_layout(options) else {""}
         for name, file in sorted(modules.items()):
@@ -103,35 +107,58 @@ class Modules:
 
     def _imported(self) -> Iterator[tuple[str, str]]:
         """Yield names of modules and their files' paths in the project."""
-        for module in list(sys.modules.values()):
-            name, file = getattr(getattr(module, "__spec__", None), "name", None), getattr(module, "__file__", None)
-            if isinstance(name, str) and isinstance(file, str) and self._is_own(file):
+        for name, file in _modules():
+            if self._is_own(file):
                 yield name, Path(file).relative_to(self._project).as_posix()
 
-    def _is_installed(self, bento: Path) -> bool:
-        """Return whether the image gets the project as a package, which is installed here as a link to its sources."""
-        try:
-            locked = {canonical_name(line) for line in portable_lines(_lock(bento))}
-        except FileNotFoundError:
-            return False
-        return bool(locked & set(_packages_of(self._project)))
+    def _outside(self, locked: set[str]) -> Iterator[str]:
+        """Yield the files of modules that are neither in the project nor installed, nor links to a locked package."""
+        places = {os.path.realpath(place) for place in sys.path}
+        for name, file in _modules():
+            root = _root(name, file)
+            is_found = name not in self._before and root is not None and os.path.realpath(f"/{root}") in places
+            if not is_found or _is_installed(file) or Path(file).is_relative_to(self._project):
+                continue
+            packages = {canonical_name(name.partition(".")[0])}
+            for folder in Path(file).parents:
+                packages.update(_packages_at(folder))
+            if not packages & locked:
+                yield file
 
 
-def _lock(bento: Path) -> str:
-    return (bento / "env" / "python" / "requirements.txt").read_text("utf-8")
+def _modules() -> Iterator[tuple[str, str]]:
+    """Yield the names and the files of all modules that are imported."""
+    for module in list(sys.modules.values()):
+        name, file = getattr(getattr(module, "__spec__", None), "name", None), getattr(module, "__file__", None)
+        if isinstance(name, str) and isinstance(file, str):
+            yield name, os.path.normpath(file)
 
 
-def _packages_of(project: Path) -> Iterable[str]:
-    """Yield the names of the packages that are installed as links to a project's sources (PEP 610)."""
+def _is_installed(file: str) -> bool:
+    """Return whether a file belongs to Python, to an installed package or to a cache, or is the publisher's own."""
+    path = Path(file)
+    places = (sys.prefix, sys.base_prefix, Path(os.__file__).parent, Path(__file__).parents[2])
+    is_hidden = any(part.startswith(".") or part in {"site-packages", "dist-packages"} for part in path.parts)
+    return is_hidden or any(path.is_relative_to(place) for place in places)
+
+
+def _locked(bento: Path) -> set[str]:
+    """Return the names of the packages that a Bento's image has."""
+    lock = bento / "env" / "python" / "requirements.txt"
+    return set(map(canonical_name, portable_lines(lock.read_text("utf-8")))) if lock.is_file() else set()
+
+
+def _packages_at(folder: Path) -> Iterable[str]:
+    """Yield the names of the packages that are installed as links to the sources in a folder (PEP 610)."""
     for distribution in distributions(path=[place for place in sys.path if "site-packages" in place]):
         text = distribution.read_text("direct_url.json")
-        if text and json.loads(text).get("url") == project.as_uri():
+        if text and json.loads(text).get("url") == folder.as_uri():
             yield canonical_name(distribution.metadata["Name"])
 
 
 def _root(module: str, file: str) -> str | None:
-    """Return the folder that a module's name starts from, by its path in the project; None when the name is another."""
-    path = PurePath(file)
+    """Return the folder that a module's name starts from, without slashes around; None when the name is another."""
+    path = PurePath(file.lstrip("/"))
     parts = path.parent.parts if path.stem == "__init__" else (*path.parent.parts, path.name.partition(".")[0])
     names = tuple(module.split("."))
     return "/".join(parts[: -len(names)]) if parts[-len(names) :] == names else None

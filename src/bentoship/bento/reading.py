@@ -57,6 +57,10 @@ class Reading:
         with suppress(Exception):
             if event == "open":
                 self._opened(arguments[0], arguments[2])
+            elif event == "sqlite3.connect":
+                self._remember(self._absolute(arguments[0]))
+            elif event == "import" and arguments[1]:  # an extension module
+                self._remember(self._absolute(arguments[1]))
             elif event in {"os.listdir", "os.scandir"} and _is_asked_by(self._is_own):
                 self._remember(f"{self._absolute(arguments[0])}/")
 

@@ -31,17 +31,27 @@ def test_a_module_that_is_imported_has_to_be_packed(tmp_path: Path, exclude: boo
     project = with_module(tmp_path / "project", *(["helper.py"] if exclude else []))
     if exclude:
         edit(project.bentofile, "exclude:\n", "exclude:\n  - helper.py\n")
-    with pytest.raises(BentoError, match=r"helper\.py was imported with the service, and is not packed") as caught:
+    with pytest.raises(BentoError, match=r"helper\.py: imported with the service, but not packed") as caught:
         bento.build(project)
     assert "include" in caught.value.hint
     assert bento.up_to_date(project) is None
+
+
+def test_a_module_from_outside_is_refused(tmp_path: Path) -> None:
+    """The image has neither the folder nor a package with it."""
+    lay(tmp_path, "shared/elsewhere.py")
+    (tmp_path / "shared" / "elsewhere.py").write_text("", "utf-8")
+    statement = "import sys\nsys.path.append('../shared')\nimport elsewhere"
+    project = with_module(tmp_path / "project", "helper.py", statement=statement)
+    with pytest.raises(BentoError, match=r"shared/elsewhere\.py: imported from outside of the project"):
+        bento.build(project)
 
 
 def test_an_excluded_module_may_be_missing_where_that_is_expected(tmp_path: Path) -> None:
     """The service catches the ImportError; one that is not excluded may have been forgotten."""
     statement = "try:\n    import helper\nexcept ImportError:\n    helper = None"
     project = with_module(tmp_path / "project", statement=statement)
-    with pytest.raises(BentoError, match=r"helper\.py was imported with the service, and is not packed"):
+    with pytest.raises(BentoError, match=r"helper\.py: imported with the service, but not packed"):
         bento.build(project)
     edit(project.bentofile, "exclude:\n", "exclude:\n  - helper.py\n")
     assert not (bento.build(project).path / "src" / "helper.py").exists()

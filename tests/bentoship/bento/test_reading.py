@@ -20,6 +20,14 @@ READS = {
     ),
     "a file that is missing": ("Path('absent').exists() and 0 or opened()", lambda p: append(p / "absent", "there")),
     "a file that is a link": ("open('link').read()", lambda p: append(p / "extra" / "notes.txt", "more")),
+    "a database": (
+        "__import__('sqlite3').connect('extra/notes.txt')",
+        lambda p: append(p / "extra" / "notes.txt", "more"),
+    ),
+    "a constraint": (
+        "bentoml.images.Image().requirements_file('extra/reqs.txt')",
+        lambda p: append(p / "extra" / "limits.txt", "idna<4"),
+    ),
     "a folder": ("sorted(Path('extra').glob('*.txt'))", lambda p: append(p / "extra" / "new.txt", "new")),
     "a tree": ("list(os.walk('extra'))", lambda p: append(p / "extra" / "new.txt", "new")),
     "a commit": ("open('.git/HEAD').read()", lambda p: append(p / ".git" / "HEAD", "other")),
@@ -42,6 +50,8 @@ def reader(folder: Path, expression: str) -> BuildContext:
         (folder / name).parent.mkdir()
         append(folder / name, "first")
     (folder / "link").symlink_to("extra/notes.txt")
+    append(folder / "extra" / "reqs.txt", "-c limits.txt")
+    append(folder / "extra" / "limits.txt", "idna<5")
     lines = f"import os\nfrom pathlib import Path\nimport bentoml\n{ABSENT}\nREAD = {expression}\n"
     edit(folder / "service.py", "import bentoml\n", lines)
     return project
