@@ -116,6 +116,7 @@ class Models:
                 _put(folder / "new", place, folder / "old")
             self._note_latest(exported)
             records.keep(self._whole(exported), {"digests": dict(exported.digests), "stats": file_stats(place)})
+            shutil.rmtree(folder, ignore_errors=True)  # the build process does not wait for the thread that would do it
         return exported.tag if is_new else None
 
     def _place(self, exported: Exported) -> Path:
