@@ -1,6 +1,8 @@
 """Assembling an image from a base and a Bento: which layers it has, and how each is built."""
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from bentoship.assembly.config import BENTO_PATH, HOME, UID, USER, annotations_for, config_for
@@ -9,7 +11,8 @@ from bentoship.bases import Base
 from bentoship.bases.facts import Facts
 from bentoship.bento import Bento, Model
 from bentoship.bento.content import image_files
-from bentoship.image.layer import Entry, Layer, Stream, folder, size_of, symlink, tar_stream, tree
+from bentoship.errors import StoreError
+from bentoship.image.layer import Entry, Layer, Stream, folder, size_of, symlink, tar_stream, whole_tree
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers.cache import LayerCache, measured
 from bentoship.layers.compression import MEMBER, is_worthwhile
@@ -66,24 +69,34 @@ def image_from(recipe: Recipe, base: Base, layers: Sequence[Layer]) -> Image:
 
 def model_key(model: Model) -> str:
     """Return the cache key of a model's layer, from the sizes and times of its files, not gigabytes of content."""
-    files = sorted(path for path in model.path.rglob("*") if path.is_file())
-    states = [f"{path.relative_to(model.path)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
-    return key_of("model", RECIPE, model.tag, *states)
+    return key_of("model", RECIPE, model.tag, *map(_state, _model(model)))
+
+
+def _state(entry: Entry) -> str:
+    info = entry.content.stat() if isinstance(entry.content, Path) else None
+    return f"{entry.path} {entry.target} {info and (info.st_size, info.st_mtime_ns)}"
 
 
 def model_layer(model: Model, cache: LayerCache, reporter: StepReporter = SILENT) -> tuple[Layer, ...]:
     """Return the layer with a model; one that does not compress is streamed from the model store instead of cached."""
 
     def made() -> Iterator[Layer]:
-        entries, title = _model(model), f"model {model.tag}"
+        entries, title = list(_checked(model)), f"model {model.tag}"
         compresses, total = _compresses(entries), size_of(entries)
         with reporter.task(f"{'compressing' if compresses else 'reading'} {title}", total=total) as task:
             if compresses:
                 yield cache.write(entries, title, "model", task.advance)
             else:
-                yield measured(_model_stream(model), title, "model", task.advance)
+                layer = measured(lambda: tar_stream(entries), title, "model", task.advance)
+                yield replace(layer, stream=_model_stream(model))
 
-    return cache.make(model_key(model), made, stream=_model_stream(model))
+    try:
+        return cache.make(model_key(model), made, stream=_model_stream(model))
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        hint = f"Delete it (`bentoml models delete {model.tag}`), and publish again, which imports it from model/."
+        raise StoreError(f"Pack the model {model.tag}", f"{error.filename}: {error.strerror}", hint) from error
 
 
 def made_model_layer(model: Model, cache: LayerCache) -> tuple[Layer, ...] | None:
@@ -93,8 +106,15 @@ def made_model_layer(model: Model, cache: LayerCache) -> tuple[Layer, ...] | Non
 
 def _model(model: Model) -> list[Entry]:
     parents = _folders(BENTO_PATH, f"{BENTO_PATH}/models", f"{BENTO_PATH}/models/{model.name}")
-    files = tree(model.path, f"{BENTO_PATH}/models/{model.name}/{model.version}", uid=UID, gid=UID)
+    files = whole_tree(model.path, f"{BENTO_PATH}/models/{model.name}/{model.version}", uid=UID, gid=UID)
     return [*parents, *files]
+
+
+def _checked(model: Model) -> Iterator[Entry]:
+    """Yield what is in the layer of a model, with the digests that its files have to have."""
+    at = f"{BENTO_PATH}/models/{model.name}/{model.version}/"
+    for entry in _model(model):
+        yield replace(entry, sha256=model.digests.get(entry.path.removeprefix(at), ""))
 
 
 def _model_stream(model: Model) -> Stream:

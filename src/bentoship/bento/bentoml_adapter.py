@@ -6,9 +6,7 @@ No other module imports bentoml, since that takes most of a second and reads the
 import json
 import os
 import re
-import tarfile
 import traceback
-import zlib
 from collections.abc import Callable, Collection, Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -67,6 +65,7 @@ def follow_includes() -> Collection[Path]:
     read: set[Path] = set()
 
     def requirements_file(self: Any, file_path: str) -> Any:
+        # Constraints, which uv reads, are opened here as well, so that what the service reads is known.
         read.update(with_includes(Path(file_path).absolute()))
         self.python_requirements += flattened(Path(file_path))
         self._after_pip_install = True
@@ -91,27 +90,6 @@ def leave_out(names: Collection[str]) -> None:
         return path.removeprefix("./") not in names and includes(self, path)
 
     BentoPathSpec.includes = includes_others  # type: ignore[method-assign]  # a hook
-
-
-def import_model(archive: Path) -> str | None:
-    """Import an exported model into the store. Returns: its tag; None when it already existed.
-
-    Raises: ValueError when the archive is damaged, or that of something else.
-    """
-    try:
-        with tarfile.open(archive) as members:
-            names = {name.removeprefix("./"): name for name in members.getnames()}
-            if "model.yaml" not in names:
-                raise tarfile.TarError("it has no model.yaml")
-            info = yaml.safe_load(members.extractfile(names["model.yaml"]) or b"")
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        hint = "export it again (`bentoml models export NAME:VERSION model/`), or remove it"
-        raise ValueError(f"{archive.name} is no exported model ({error}): {hint}") from error
-    tag = f"{info['name']}:{info['version']}"
-    if bentoml.models.list(tag):
-        return None
-    bentoml.models.import_model(str(archive))
-    return tag
 
 
 def build(options: Mapping[str, Any], project: Path, scratch: Path, platform: str) -> Path:

@@ -5,18 +5,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.inputs import input_states
+from bentoship.bento.inputs import Inputs, read_inputs
 from bentoship.bento.records import closed_marker, described_bento, keep, last_record, record_of
 from bentoship.bento.revision import revise
 from bentoship.bento.values import Bento, BuildContext
+from bentoship.errors import BentoError
 from bentoship.packages.requirements import is_closed
 from bentoship.system.files import file_lock
+
+_ATTEMPTS = 3
 
 
 def up_to_date(context: BuildContext) -> Bento | None:
     """Return the Bento of the current sources and models if the store has it, else None. Raises BentoError."""
-    description = described_bento(context, record_of(context))
-    return Bento.from_description(description) if description else None
+    inputs = read_inputs(context.folder, context.bentofile)
+    description = _recorded(context, inputs)
+    return Bento.from_description(description, notes=inputs.notes) if description else None
 
 
 def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) -> Bento:
@@ -30,15 +34,12 @@ def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) ->
         BentoError: there is an error in the bentofile, the service, a model or the lock.
     """
     with file_lock(context.records / "build.lock"):
-        record = record_of(context)
-        if description := described_bento(context, record):
-            return Bento.from_description(description)
-        description = _revise_last(context, context.store)
-        if description is None:
-            begin()
-            description = _build_all(context, context.store)
-        keep(context, record, description)
-    return Bento.from_description(description, fresh=True)
+        inputs = read_inputs(context.folder, context.bentofile)
+        if description := _recorded(context, inputs):
+            return Bento.from_description(description, notes=inputs.notes)
+        inputs, description = _build(context, inputs, context.store, begin)
+        keep(context, inputs, description)
+    return Bento.from_description(description, fresh=True, notes=inputs.notes)
 
 
 def preview(context: BuildContext, store: Path) -> Bento:
@@ -50,18 +51,47 @@ def preview(context: BuildContext, store: Path) -> Bento:
 
     Raises: BentoError as `build` does.
     """
-    if bento := up_to_date(context):
-        return bento
-    return Bento.from_description(_revise_last(context, store) or _build_all(context, store), fresh=True)
+    inputs = read_inputs(context.folder, context.bentofile)
+    if description := _recorded(context, inputs):
+        return Bento.from_description(description, notes=inputs.notes)
+    inputs, description = _build(context, inputs, store, lambda: None)
+    return Bento.from_description(description, fresh=True, notes=inputs.notes)
 
 
-def _revise_last(context: BuildContext, store: Path) -> dict[str, Any] | None:
+def _recorded(context: BuildContext, inputs: Inputs) -> dict[str, Any] | None:
+    return described_bento(context, record_of(context, inputs))
+
+
+def _build(
+    context: BuildContext, inputs: Inputs, store: Path, begin: Callable[[], None]
+) -> tuple[Inputs, dict[str, Any]]:
+    """Build the Bento, again if a file changes meanwhile; return what it was built from, and its description."""
+    begun = False
+    for _ in range(_ATTEMPTS):
+        description = _revise_last(context, inputs, store)
+        if description is None:
+            if not begun:
+                begin()
+            begun = True
+            description = _build_all(context, store)
+        after = read_inputs(context.folder, context.bentofile)
+        # What the import of the service writes is packed as it is afterwards.
+        changed = {*inputs.changed(after), *description["changed"]} - {*description["written"]}
+        inputs = after
+        if not changed:
+            read = {name: state for name, state in description["read"].items() if name not in after.states}
+            return after, {**description, "files": after.states, "read": read}
+    why = f"{', '.join(sorted(changed))} changed each time while it was built"
+    raise BentoError("Build the Bento", why, "Stop what writes there, or exclude it in bentofile.yaml.")
+
+
+def _revise_last(context: BuildContext, inputs: Inputs, store: Path) -> dict[str, Any] | None:
     """Rebuild the last Bento incrementally, without importing the service; None when a full build is needed."""
     previous = described_bento(context, last_record(context))
     # Requirements that are not fully pinned have to be resolved again.
     if previous is None or not _is_closed(previous):
         return None
-    return revise(context, previous, input_states(context.folder, context.bentofile), store)
+    return revise(context, previous, inputs.states, store)
 
 
 def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:

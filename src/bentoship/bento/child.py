@@ -16,14 +16,20 @@ from typing import Any
 
 from bentoship.bento import bentoml_adapter
 from bentoship.bento.child_process import Failure, FailureKind
-from bentoship.bento.content import store_by_content
+from bentoship.bento.completeness import IncompleteError, Modules, complete
+from bentoship.bento.content import file_stats, store_by_content
 from bentoship.bento.description import fingerprint, trace_calls
-from bentoship.bento.inputs import input_states, named_files, read_bentofile
-from bentoship.bento.packing import NEVER_PACKED, select
+from bentoship.bento.inputs import named_files, read_bentofile
+from bentoship.bento.models import Models
+from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, select
+from bentoship.bento.reading import Reading
 from bentoship.bento.secrets import Scanner
 from bentoship.bento.values import BuildContext, Env
 from bentoship.errors import BentoError, causes
 from bentoship.system.urls import without_user_info
+
+_FOREIGN = (NEVER_WALKED | {"site-packages"}) - {".git", "__pycache__"}
+"""Names of folders in which nothing is the user's own; a service may read its version in .git."""
 
 
 def main(context: Mapping[str, Any], scratch: str, store: str) -> None:
@@ -53,13 +59,22 @@ def main(context: Mapping[str, Any], scratch: str, store: str) -> None:
 
 
 def _build(context: BuildContext, named: Collection[Path], scratch: Path, store: Path) -> dict[str, Any]:
-    imported = [tag for archive in context.exported_models if (tag := bentoml_adapter.import_model(archive))]
+    models = Models(context.bentoml_home, context.records)
+    imported = models.import_all(context.exported_models)
     options = read_bentofile(context.bentofile)
     guarded = {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
-    bentoml_adapter.leave_out(select(context.folder, options).withheld)
-    files = input_states(context.folder, context.bentofile)
+    selection = select(context.folder, options)
+    bentoml_adapter.leave_out(selection.withheld)
+    stores = (context.bentoml_home, context.records)
+    reading = Reading(
+        context.folder,
+        lambda file: _is_own(file, context.folder) and not any(map(Path(file).is_relative_to, stores)),
+    )
+    modules = Modules(context.folder, lambda file: _is_own(file, context.folder))
     with trace_calls() as called:
         built = bentoml_adapter.build(guarded, context.folder, scratch, context.platform)
+    complete(built, context.folder, selection, options)
+    modules.check(built, selection, options)
     own = {context.bentofile, *named, *named_files(context.folder, options)}
     _remove_user_info(
         built / "src", [file.relative_to(context.folder) for file in own if _is_own(str(file), context.folder)]
@@ -68,7 +83,20 @@ def _build(context: BuildContext, named: Collection[Path], scratch: Path, store:
     Scanner(context).refuse(built, [Env(**env) for env in description["envs"]])
     stored = store_by_content(built, store)
     description |= {"version": stored.name, "path": str(stored)}
-    return {**description, "imported_models": imported, "files": files, "modules": _modules(called, context.folder)}
+    for model in description["models"]:
+        tag, path = f"{model['name']}:{model['version']}", Path(model["path"])
+        model["digests"] = models.digests.get(tag, {})
+        if not model["digests"]:
+            models.check(tag, path)
+        model["stats"] = file_stats(path)
+    return {
+        **description,
+        "imported_models": imported,
+        "modules": _modules(called, context.folder),
+        "read": reading.states(but=selection.packed),
+        "changed": reading.changed(),
+        "written": reading.written,
+    }
 
 
 def _remove_user_info(sources: Path, names: Iterable[Path]) -> None:
@@ -99,6 +127,8 @@ def _modules(called: Collection[CodeType], project: Path) -> dict[str, dict[str,
 
 def _failure_of(error: BaseException, project: Path) -> Failure:
     """Return why there is no Bento, with where in the user's own files it came from."""
+    if isinstance(error, IncompleteError):
+        return error.failure
     while isinstance(error, BaseExceptionGroup):  # such as cattrs raises for a bentofile.yaml with unknown keys
         error = error.exceptions[-1]
     failure = bentoml_adapter.failure_of(error)
@@ -123,6 +153,10 @@ def _position(error: BaseException, project: Path) -> str:
 
 def _is_own(filename: str, project: Path) -> bool:
     """Return whether a file is one of the user's, neither a package's nor the publisher's."""
-    path = Path(filename)
-    foreign = path.is_relative_to(Path(__file__).parents[1]) or {"site-packages", ".venv", "venv"} & set(path.parts)
-    return path.is_relative_to(project) and not foreign
+    path = Path(os.path.normpath(filename))
+    if not path.is_relative_to(project) or path.is_relative_to(Path(__file__).parents[1]):
+        return False
+    # Python itself may be below the project, as conda puts it there.
+    pythons = [Path(prefix) for prefix in (sys.prefix, sys.base_prefix) if not project.is_relative_to(prefix)]
+    folders = set(path.relative_to(project).parts[:-1])
+    return not any(map(path.is_relative_to, pythons)) and not folders & _FOREIGN

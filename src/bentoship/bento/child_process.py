@@ -9,7 +9,7 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.inputs import bentoml_version, check_bentoml, read_bentofile
+from bentoship.bento.inputs import bentoml_version, check_bentoml, is_src_layout, read_bentofile
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
 from bentoship.system.files import temporary_folder
@@ -20,7 +20,7 @@ _CHILD = """\
 import gc, json, sys
 gc.disable()
 order = json.loads(sys.argv[1])
-sys.path.insert(0, order.pop("source"))
+sys.path[:0] = order.pop("source")
 sys.path.append(order.pop("publisher"))  # last: where it is installed, much else is
 from bentoship.bento.child import main
 main(**order)
@@ -34,6 +34,8 @@ class FailureKind(StrEnum):
     LOCK = "lock"
     MISSING_MODEL = "missing model"
     SERVICE = "service"
+    NOT_PACKED = "not packed"
+    LAYOUT = "layout"
     OTHER = "other"
 
 
@@ -50,6 +52,8 @@ class Failure:
     message: str
 
 
+_SRC_LAYOUT = "Set `python: {is_src_layout: true}` in bentofile.yaml, which puts the content of src/ where it is found."
+
 _DOING_AND_HINT = {
     FailureKind.UNKNOWN_KEY: ("Read bentofile.yaml", "Correct or remove it."),
     FailureKind.MISSING_MODEL: (
@@ -57,6 +61,11 @@ _DOING_AND_HINT = {
         "Export it into model/ (`bentoml models export NAME:VERSION model/`), or import it into the Bento store.",
     ),
     FailureKind.SERVICE: ("Build the Bento", "The service must import without errors."),
+    FailureKind.NOT_PACKED: (
+        "Build the Bento",
+        "Check include and exclude in bentofile.yaml: the image needs it, too.",
+    ),
+    FailureKind.LAYOUT: ("Build the Bento", _SRC_LAYOUT),
     FailureKind.OTHER: ("Build the Bento", ""),
 }
 
@@ -90,7 +99,7 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
         BentoError: it cannot be built for another reason, such as a BentoML that is not supported.
     """
     check_bentoml()
-    read_bentofile(context.bentofile)
+    options = read_bentofile(context.bentofile)
     folder = context.folder.resolve()
     own = {"BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true", "UV_PYTHON": sys.executable}
     extra = {**own, "UV_OFFLINE": "1"} if offline else own
@@ -100,7 +109,7 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
         order = {
             # For a service in a src layout, and for the publisher itself, whether installed or not. Not in PYTHONPATH,
             # which does not allow a folder with a colon.
-            "source": str(folder / "src"),
+            "source": [str(folder / "src")] if is_src_layout(options) else [],
             "publisher": str(Path(__file__).parents[2]),
             "context": {
                 "folder": str(folder),
@@ -120,8 +129,18 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
     if "error" in result:
         raise BentoError(*result["error"])
     if "failure" in result:
-        raise _error_from(Failure(**result["failure"]), done.stderr, context.platform)
+        failure = _with_layout(Failure(**result["failure"]), folder)
+        raise _error_from(failure, done.stderr, context.platform)
     return dict(result["bento"])
+
+
+def _with_layout(failure: Failure, project: Path) -> Failure:
+    """Return a failure as one of the layout if the module that was not found is in the project's src/."""
+    found = re.search(r"No module named '([\w.]+)'", failure.message)
+    names = found[1].split(".") if found else [""]
+    places = (project.joinpath("src", *names), project.joinpath("src", *names[:-1], f"{names[-1]}.py"))
+    is_there = failure.kind == FailureKind.SERVICE and found and any(place.exists() for place in places)
+    return Failure(FailureKind.LAYOUT, failure.message) if is_there else failure
 
 
 def _error_from(failure: Failure, stderr: str, platform: str) -> BentoError:

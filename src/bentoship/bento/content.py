@@ -110,3 +110,16 @@ def _normalised(info: Mapping[str, Any], version: str) -> bytes:
         lines = (f"{without_user_info(line)}\n" for line in required)
         info["image"] = {**info["image"], "python_requirements": "".join(lines)}
     return yaml.safe_dump(info, sort_keys=False, allow_unicode=True).encode()
+
+
+def file_stats(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return the size in bytes and the time of the last change of each file below a folder, by its path there."""
+    stats = {}
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                info = os.stat(f"{root}/{name}")  # noqa: PTH116  # on every run, for each file of each model
+            except OSError:  # a link that leads nowhere
+                continue
+            stats[os.path.relpath(f"{root}/{name}", folder)] = (info.st_size, info.st_mtime_ns)
+    return stats

@@ -5,13 +5,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bentoship.bento.packing import NEVER_PACKED, SECRETS_IGNORED, select
+from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, SECRETS_IGNORED, select
 from bentoship.errors import BentoError
 from bentoship.packages.requirements import with_includes
 
@@ -23,6 +24,32 @@ SUPPORTED_BENTOML = ((1, 4, 20), (1, 5))
 
 Earlier ones need a package (fs) that no longer imports; a later minor version may change what the adapter relies on.
 """
+
+Stamp = tuple[int, ...]
+"""What changes with every write of a file, as no one can set the time of its last change; empty when it is missing."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files that go into a Bento, at one moment, by their paths in the project.
+
+    Args:
+        states: the state of each.
+        stamps: the stamp of each, which changes even if the file gets its former content back.
+        notes: sentences on what include names and is not packed.
+    """
+
+    states: Mapping[str, str]
+    stamps: Mapping[str, Stamp]
+    notes: tuple[str, ...]
+
+    def changed(self, later: "Inputs") -> list[str]:
+        """Return the files that are not the same in later inputs, sorted."""
+        names = self.states.keys() | later.states.keys()
+        return sorted(name for name in names if self._of(name) != later._of(name))
+
+    def _of(self, name: str) -> tuple[str | None, Stamp | None]:
+        return self.states.get(name), self.stamps.get(name)
 
 
 def read_bentofile(path: Path) -> dict[str, Any]:
@@ -44,6 +71,12 @@ def read_bentofile(path: Path) -> dict[str, Any]:
     return content
 
 
+def is_src_layout(options: Mapping[str, Any]) -> bool:
+    """Return whether a bentofile has the content of src/ packed above it. Args: options: its content."""
+    python = options.get("python")
+    return isinstance(python, dict) and bool(python.get("is_src_layout"))
+
+
 def wanted_base(bentofile: Path) -> tuple[str, str]:
     """Return the base image that a bentofile names, "" for none, and its Python version ("3.11"), by default ours.
 
@@ -55,15 +88,14 @@ def wanted_base(bentofile: Path) -> tuple[str, str]:
     return str(options.get("base_image") or ""), str(python)
 
 
-def input_key(project: Path, bentofile: Path, platform: str) -> str:
+def input_key(inputs: Inputs, platform: str) -> str:
     """Return a hash over everything that goes into a Bento except its models, 64 hex digits.
 
     Args:
-        project: the build context.
-        bentofile: its bentofile.yaml.
+        inputs: the files that go into it.
         platform: the platform that packages are locked for ("linux/amd64").
     """
-    states = "".join(f"{name}\0{state}\n" for name, state in input_states(project, bentofile).items())
+    states = "".join(f"{name}\0{state}\n" for name, state in inputs.states.items())
     tools = f"{BUILDER_VERSION}\0{NEVER_PACKED}\0{bentoml_version()}\0{platform}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
 
@@ -89,22 +121,37 @@ def check_bentoml() -> None:
         raise BentoError("Build the Bento", why, f'Install another one: `pip install "bentoml{supported}"`.')
 
 
-def input_states(project: Path, bentofile: Path) -> dict[str, str]:
-    """Return the state of each file that goes into a Bento, by its path in the project. Raises BentoError."""
+def read_inputs(project: Path, bentofile: Path) -> Inputs:
+    """Return the files that go into a Bento, as they are now. Raises BentoError.
+
+    Args:
+        project: the build context.
+        bentofile: its bentofile.yaml.
+    """
     options = read_bentofile(bentofile)
     selection = select(project, options)
+    if selection.wrong:
+        hint = "Correct include or exclude in bentofile.yaml, or put a copy in place of a link."
+        raise BentoError("Pack the project's files", "; ".join(selection.wrong), hint)
     files = {*named_files(project, options), bentofile.resolve()}
     files |= {project / name for name in (*selection.packed, *selection.ignore_files)}
     # BentoML packs the project's README.md when the bentofile has no description.
     files |= {project / "README.md"} if not options.get("description") else set()
     files |= {ignored for ignored in [project / SECRETS_IGNORED] if ignored.is_file()}
-    return {_relative(file, project): file_state(file) for file in sorted(files)}
+    # The stamp first: what is written while its state is read has another one later.
+    found = [(_relative(file, project), stamp(file), file_state(file)) for file in sorted(files)]
+    return Inputs(
+        {name: state for name, _, state in found}, {name: stamped for name, stamped, _ in found}, selection.notes
+    )
 
 
 def requirements_key(project: Path, bentofile: Path, platform: str) -> str:
     """Return a hash over what a bentofile says of packages, 64 hex digits.
 
-    Args: as of `input_key`.
+    Args:
+        project: the build context.
+        bentofile: its bentofile.yaml.
+        platform: the platform that packages are locked for ("linux/amd64").
     """
     python = read_bentofile(bentofile).get("python")
     files = sorted(set(named_files(project, python)))
@@ -134,6 +181,29 @@ def file_state(file: Path) -> str:
         return "missing"
     with file.open("rb") as stream:
         return f"{bool(file.stat().st_mode & 0o100):d} {hashlib.file_digest(stream, 'sha256').hexdigest()}"
+
+
+def folder_state(folder: Path) -> str:
+    """Return a hash of the names in a folder, without those of caches; or "missing"."""
+    try:
+        names = sorted(set(os.listdir(folder)) - NEVER_WALKED)  # noqa: PTH208  # texts
+    except OSError:
+        return "missing"
+    return f"names {hashlib.sha256(os.fsencode('/'.join(names))).hexdigest()}"
+
+
+def state_of(project: Path, name: str) -> str:
+    """Return the state of a file, or of a folder, whose name ends in a slash. Args: name: the path in the project."""
+    return folder_state(project / name) if name.endswith("/") else file_state(project / name)
+
+
+def stamp(file: Path | str) -> Stamp:
+    """Return a file's stamp."""
+    try:
+        info = os.stat(file)  # noqa: PTH116  # as quick as can be, in an audit hook
+    except (OSError, ValueError):
+        return ()
+    return (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
 def _relative(file: Path, folder: Path) -> str:

@@ -3,12 +3,20 @@
 import ast
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pathspec import PathSpec
+
+from bentoship.bento.walking import walk
+
+CREDENTIALS = (
+    ".aws/", ".docker/", ".env", ".env.*", ".git-credentials", ".gnupg/", ".kube/", ".netrc", "_netrc", ".pypirc",
+    ".ssh/", "application_default_credentials.json", "id_dsa", "id_ecdsa", "id_ed25519", "id_rsa",
+)  # fmt: skip
+"""Patterns of what usually holds credentials, which must not reach everyone who can pull the image."""
 
 NEVER_PACKED = (
     # What BentoML itself leaves out (BentoPathSpec in bentoml/_internal/bento/build_config.py),
@@ -16,9 +24,8 @@ NEVER_PACKED = (
     # what this tool and others keep in a project's folder,
     ".bentoship/", ".cache/", ".dvc/", ".ipynb_checkpoints/", ".mypy_cache/", ".nox/", ".pytest_cache/",
     ".ruff_cache/", ".tox/", "node_modules/", "*.bentomodel",
-    # and credentials, which must not reach everyone who can pull the image.
-    ".aws/", ".docker/", ".env", ".env.*", ".git-credentials", ".gnupg/", ".kube/", ".netrc", "_netrc", ".pypirc",
-    ".ssh/", "application_default_credentials.json", "id_dsa", "id_ecdsa", "id_ed25519", "id_rsa",
+    # and credentials.
+    *CREDENTIALS,
 )  # fmt: skip
 """Patterns that are added to a bentofile's `exclude`.
 
@@ -29,7 +36,9 @@ SECRETS_IGNORED = ".bentoshipignore"
 """The file of a project that names files which may hold what looks like a secret, in the syntax of .gitignore."""
 
 _IGNORE = ".bentoignore"
-_NEVER_WALKED = frozenset(pattern.rstrip("/") for pattern in NEVER_PACKED)
+NEVER_WALKED = frozenset(pattern.rstrip("/") for pattern in NEVER_PACKED)
+"""Names of folders that nothing is looked for in."""
+
 _TASKS = "tasks.py"
 _IN_TASKS = re.compile(r"(?:\./)?tasks(?:\.\w+)*(?::[\w.]+)?")
 
@@ -40,13 +49,19 @@ class Selection:
 
     Args:
         packed: the files that the Bento packs, sorted.
+        linked: those of them that are links, or in a folder that is one; the files that they lead to are packed.
         withheld: the files that BentoML would pack, but that belong to the publisher.
         ignore_files: all `.bentoignore`.
+        notes: sentences on what include names and is not packed.
+        wrong: sentences on why the Bento cannot be packed so; empty when it can.
     """
 
     packed: tuple[str, ...]
+    linked: frozenset[str]
     withheld: frozenset[str]
     ignore_files: tuple[str, ...]
+    notes: tuple[str, ...]
+    wrong: tuple[str, ...]
 
 
 def select(project: Path, options: Mapping[str, Any]) -> Selection:
@@ -58,12 +73,14 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
         project: the build context.
         options: the content of bentofile.yaml.
     """
-    names = _names_below(project)
+    found = walk(project, NEVER_WALKED)
+    names = found.names
     ignore_files = tuple(name for name in names if name.rpartition("/")[2] == _IGNORE)
-    include = _spec(options.get("include") or ["*"])
-    exclude = _spec([*(options.get("exclude") or []), *NEVER_PACKED])
+    patterns = [str(pattern) for pattern in options.get("include") or ["*"]]
+    include = spec_of(patterns)
+    exclude = spec_of([*(options.get("exclude") or []), *NEVER_PACKED])
     ignores = {
-        name.removesuffix(_IGNORE): _spec((project / name).read_text("utf-8", errors="replace").splitlines())
+        name.removesuffix(_IGNORE): spec_of((project / name).read_text("utf-8", errors="replace").splitlines())
         for name in ignore_files
     }
 
@@ -71,28 +88,84 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
         specs = ((at, spec) for at, spec in ignores.items() if name.startswith(at))
         return any(spec.match_file(name.removeprefix(at)) for at, spec in specs)
 
-    chosen = [n for n in names if include.match_file(n) and not exclude.match_file(n) and not is_ignored(n)]
+    def is_left_out(name: str) -> bool:
+        return exclude.match_file(name) or is_ignored(name)
+
+    chosen = [n for n in names if include.match_file(n) and not is_left_out(n)]
     withheld = {name for name in chosen if any(part.startswith(".env") for part in name.split("/"))}
     withheld |= {SECRETS_IGNORED} & set(chosen)
     packed = [name for name in chosen if name not in withheld]
     if _TASKS in packed and _is_for_the_publisher(project, str(options.get("service") or ""), packed):
         withheld.add(_TASKS)
         packed.remove(_TASKS)
-    return Selection(tuple(packed), frozenset(withheld), ignore_files)
+    linked = frozenset(found.linked.intersection(packed))
+    folders = [name for name in found.unfollowed if _names(patterns, name) and not is_left_out(f"{name}/x")]
+    wrong = (*_wrong_patterns(patterns, names, {*chosen}), *_wrong_links(project, linked, folders))
+    notes = tuple(_notes(project, patterns, names, packed))
+    return Selection(tuple(packed), linked, frozenset(withheld), ignore_files, notes, wrong)
 
 
-def _spec(patterns: list[str]) -> "PathSpec[Any]":  # not generic before 1.0
+def _wrong_links(project: Path, files: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
+    """Yield why links are not followed.
+
+    Args:
+        project: the build context.
+        files: the packed files that are links, or in a folder that is one.
+        folders: the included folders that are links and lead out of the project, or around in a circle.
+    """
+    root = os.path.realpath(project)
+    credentials = spec_of([*CREDENTIALS, ".env*"])
+    for name in folders:
+        yield f"{name} is a link to {os.path.realpath(project / name)}, out of the project or around to itself"
+    for name in sorted(files):
+        target = os.path.realpath(project / name)
+        if not os.path.isfile(target):  # noqa: PTH113  # a text
+            yield f"{name} is a link that leads to no file ({target})"
+        elif not target.startswith(f"{root}/"):
+            yield f"{name} is a link that leads out of the project ({target})"
+        elif credentials.match_file(target.removeprefix(f"{root}/")):
+            yield f"{name} is a link to {target.removeprefix(f'{root}/')}, which is never packed"
+
+
+def _wrong_patterns(patterns: Iterable[str], names: Iterable[str], chosen: Collection[str]) -> Iterator[str]:
+    """Yield patterns with ./ in front, which match nothing, unless other patterns match the files that they mean."""
+    for pattern in patterns:
+        plain = re.sub(r"^(\./)+", "", pattern)
+        spec = spec_of([plain] if plain != pattern else [])
+        if lost := next((name for name in names if name not in chosen and spec.match_file(name)), ""):
+            yield f"{lost} is not packed, since `{pattern}` in include matches nothing: write `{plain}`"
+
+
+def _notes(project: Path, patterns: Iterable[str], names: Collection[str], packed: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each file or folder that include names and that is not packed."""
+    for pattern in patterns:
+        plain = pattern.strip("/")
+        is_packed = plain in packed or any(name.startswith(f"{plain}/") for name in packed)
+        if is_packed or re.search(r"[*?\[!#]", pattern):
+            continue
+        spec = spec_of([pattern])
+        matched = [name for name in names if spec.match_file(name)]
+        if not matched and not (project / plain).exists():
+            yield f"{pattern} is in include, but does not exist"
+        elif (matched or plain in NEVER_WALKED) and not set(matched) & set(packed):
+            yield f"{pattern} is left out although it is in include: {_why_left_out(pattern)}"
+
+
+def _why_left_out(pattern: str) -> str:
+    spec, name = spec_of([*CREDENTIALS, ".env*"]), pattern.rstrip("/")
+    is_secret = spec.match_file(name) or spec.match_file(f"{name}/x")
+    return "what may hold credentials is never packed" if is_secret else "it is excluded, or never packed"
+
+
+def _names(patterns: Iterable[str], folder: str) -> bool:
+    """Return whether patterns choose something in a folder: all of it, or what they name in it."""
+    named = any(pattern.lstrip("/").startswith(f"{folder}/") for pattern in patterns)
+    return named or bool(spec_of(list(patterns)).match_file(f"{folder}/x"))
+
+
+def spec_of(patterns: list[str]) -> "PathSpec[Any]":  # not generic before 1.0
+    """Return what patterns mean to BentoML."""
     return PathSpec.from_lines("gitwildmatch", patterns)
-
-
-def _names_below(folder: Path) -> list[str]:
-    """Return the paths of the files below a folder, relative to it; folders that are never packed are not walked."""
-    # Texts: a path object for each of hundreds of files takes longer than to find it.
-    names: list[str] = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = set(folders) - _NEVER_WALKED
-        names += (f"{root}/{file}".removeprefix(f"{folder}/") for file in files)
-    return sorted(names)
 
 
 def _is_for_the_publisher(project: Path, service: str, packed: Iterable[str]) -> bool:

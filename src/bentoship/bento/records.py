@@ -5,17 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.content import stored_state
-from bentoship.bento.inputs import input_key, requirements_key
+from bentoship.bento.content import file_stats, stored_state
+from bentoship.bento.inputs import Inputs, input_key, requirements_key, state_of
 from bentoship.bento.values import Bento, BuildContext
 from bentoship.system import records
 
 
-def record_of(context: BuildContext) -> Path:
-    """Return the file of the record for the current sources, which need not exist. Raises BentoError."""
+def record_of(context: BuildContext, inputs: Inputs) -> Path:
+    """Return the file of the record for some inputs, which need not exist."""
     # The store is part of the name, since another user's store does not have the same Bentos.
-    inputs = input_key(context.folder, context.bentofile, context.platform)
-    key = records.key_of(inputs, *sorted(context.secrets_allowed))
+    key = records.key_of(input_key(inputs, context.platform), *sorted(context.secrets_allowed))
     store = hashlib.sha256(str(context.bentoml_home.resolve()).encode()).hexdigest()
     return context.records / f"{key}-{store[:16]}.json"
 
@@ -32,23 +31,27 @@ def closed_marker(context: BuildContext) -> Path:
 
 
 def described_bento(context: BuildContext, record: Path) -> dict[str, Any] | None:
-    """Return a record's description of its Bento; None unless Bento and models are in the store, unchanged."""
+    """Return a record's description of its Bento; None unless Bento and models are in the store, unchanged.
+
+    What its service reads on import has to be unchanged, too.
+    """
     try:
         data = records.read(record)
         description: dict[str, Any] = data["bento"]
         bento = Bento.from_description(description)
         latest = {name: _latest_model(context, name) for name in data["latest"]}
         same = latest == data["latest"] and stored_state(bento.path) == data["state"]
+        same = same and all(state_of(context.folder, name) == state for name, state in description["read"].items())
     except (OSError, ValueError, KeyError, TypeError):  # no record, or one of another version
         return None
-    return description if same and all((model.path / "model.yaml").is_file() for model in bento.models) else None
+    return description if same and all(map(_is_unchanged, description["models"])) else None
 
 
-def keep(context: BuildContext, record: Path, description: Mapping[str, Any]) -> None:
-    """Write the record of a Bento that was just built, as that of its sources and as that of the last build."""
+def keep(context: BuildContext, inputs: Inputs, description: Mapping[str, Any]) -> None:
+    """Write the record of a Bento that was just built, as that of its inputs and as that of the last build."""
     latest = {model["name"]: _latest_model(context, model["name"]) for model in description["models"]}
     state = stored_state(Path(description["path"]))
-    for file in (record, last_record(context)):
+    for file in (record_of(context, inputs), last_record(context)):
         records.keep(file, {"bento": description, "latest": latest, "state": state})
 
 
@@ -60,3 +63,9 @@ def _latest_model(context: BuildContext, name: str) -> str:
         stored = ""
     exported = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in context.exported_models]
     return " ".join([stored, *exported])
+
+
+def _is_unchanged(model: Mapping[str, Any]) -> bool:
+    """Return whether no file of a model in the store was written or removed since the Bento was built."""
+    stats = {name: list(values) for name, values in file_stats(Path(model["path"])).items()}
+    return bool(stats == model["stats"])

@@ -20,12 +20,14 @@ class Model:
         version: its version.
         path: its folder in the model store.
         metadata: the metadata that was saved with it.
+        digests: the SHA-256 that its files have to have, by their paths in it, as far as they are known.
     """
 
     name: str
     version: str
     path: Path
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    digests: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
 
     @property
     def tag(self) -> str:
@@ -64,6 +66,7 @@ class Bento:
         needs_dockerfile: phrases on why it cannot be assembled from layers; empty when it can.
         fresh: whether it was just built.
         imported_models: the tags of the models that were imported into the model store for it.
+        notes: sentences on what its bentofile includes by name and it does not pack.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Bento:
     needs_dockerfile: tuple[str, ...]
     fresh: bool = False
     imported_models: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def tag(self) -> str:
@@ -84,12 +88,13 @@ class Bento:
         return f"{self.name}:{self.version}"
 
     @classmethod
-    def from_description(cls, data: Mapping[str, Any], *, fresh: bool = False) -> Bento:
+    def from_description(cls, data: Mapping[str, Any], *, fresh: bool = False, notes: tuple[str, ...] = ()) -> Bento:
         """Return the Bento of a description. Raises KeyError or TypeError when the description is invalid.
 
         Args:
             data: the description that `bentoship.bento.child` returns.
             fresh: whether it was just built.
+            notes: as of a Bento.
         """
         return cls(
             name=data["name"],
@@ -97,12 +102,15 @@ class Bento:
             path=Path(data["path"]),
             python_version=data["python_version"],
             base_image=data["base_image"],
-            models=tuple(Model(m["name"], m["version"], Path(m["path"]), m["metadata"]) for m in data["models"]),
+            models=tuple(
+                Model(m["name"], m["version"], Path(m["path"]), m["metadata"], m["digests"]) for m in data["models"]
+            ),
             envs=tuple(Env(e["name"], e["value"], e["stage"]) for e in data["envs"]),
             labels=tuple(sorted(data["labels"].items())),
             needs_dockerfile=tuple(data["needs_dockerfile"]),
             fresh=fresh,
             imported_models=tuple(data["imported_models"]) if fresh else (),
+            notes=notes,
         )
 
 

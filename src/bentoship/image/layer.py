@@ -1,9 +1,11 @@
 """Layers: their contents and their tar streams, byte for byte the same wherever they are made."""
 
+import errno
+import hashlib
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -76,6 +78,7 @@ class Entry:
         uid, gid: the owner.
         content: the content of a regular file, or the path of the file on this machine that holds it.
         target: the target of a link.
+        sha256: what the content of a file on this machine has to have as its digest; empty when that is unknown.
     """
 
     path: str
@@ -85,6 +88,7 @@ class Entry:
     gid: int = 0
     content: Path | bytes = b""
     target: str = ""
+    sha256: str = ""
 
 
 def folder(path: str, *, mode: int = 0o755, uid: int = 0, gid: int = 0) -> Entry:
@@ -121,6 +125,35 @@ def tree(root: Path, at: str, *, uid: int = 0, gid: int = 0) -> Iterator[Entry]:
             yield Entry(name, tarfile.REGTYPE, 0o755 if executable else 0o644, uid, gid, Path(one.path))
 
 
+def whole_tree(root: Path, at: str, *, uid: int = 0, gid: int = 0, above: tuple[Path, ...] = ()) -> Iterator[Entry]:
+    """Yield what `tree` does, with what they lead to in place of links that lead out of the folder.
+
+    Args:
+        root: a folder on this machine.
+        at: its path in the image.
+        uid, gid: the owner of every entry.
+        above: the folders with links that were followed to this one.
+
+    Raises: OSError for a link that leads nowhere, or around in a circle.
+    """
+    for entry in tree(root, at, uid=uid, gid=gid):
+        if entry.kind != tarfile.SYMTYPE:
+            yield entry
+            continue
+        place = root / entry.path.removeprefix(f"{at}/")
+        # Unlike Path.resolve, realpath does not fail for a link to itself.
+        target, passed = Path(os.path.realpath(place)), (*above, place.parent.resolve())
+        if not target.exists() or any(one.is_relative_to(target) for one in passed if target.is_dir()):
+            raise OSError(errno.ENOENT, f"a link that leads to no file ({entry.target})", str(place))
+        if not entry.target.startswith("/") and target.is_relative_to(root.resolve()):
+            yield entry
+        elif target.is_dir():
+            yield from whole_tree(target, entry.path, uid=uid, gid=gid, above=passed)
+        else:
+            mode = 0o755 if target.stat().st_mode & 0o100 else 0o644
+            yield replace(entry, kind=tarfile.REGTYPE, mode=mode, content=target, target="")
+
+
 def size_of(entries: Iterable[Entry]) -> int:
     """Return the bytes of the files among some entries."""
     return sum(
@@ -151,7 +184,7 @@ def members(entries: Iterable[Entry], *, parents: bool = True) -> Iterator[bytes
 
     Raises:
         ValueError: a path is given twice.
-        OSError: a file becomes shorter while it is read.
+        OSError: a file becomes shorter while it is read, or has another digest than it has to have.
 
     Args:
         entries: files, folders and links.
@@ -190,14 +223,19 @@ def _member(entry: Entry) -> Iterator[bytes]:
     if isinstance(entry.content, bytes):
         yield entry.content
     else:
-        yield from _file(entry.content, info.size)
+        yield from _file(entry.content, info.size, entry.sha256)
     yield b"\0" * (-info.size % tarfile.BLOCKSIZE)
 
 
-def _file(path: Path, size: int) -> Iterator[bytes]:
+def _file(path: Path, size: int, sha256: str) -> Iterator[bytes]:
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
         for start in range(0, size, CHUNK):
             piece = stream.read(min(CHUNK, size - start))
             if len(piece) < min(CHUNK, size - start):
                 raise OSError(f"{path} became shorter while it was read")
+            if sha256:
+                digest.update(piece)
             yield piece
+    if sha256 and digest.hexdigest() != sha256:
+        raise OSError(errno.EIO, "its content is damaged", str(path))

@@ -78,6 +78,8 @@ def build(run: Run) -> Bento:
 
         bento = bentos.build(run.project.build_context, begin=begin)
     _report_imports(run, "build", bento)
+    for note in bento.notes:
+        say(note)
     models = ", ".join(model.tag for model in bento.models)
     how = "is up to date"
     if bento.fresh:

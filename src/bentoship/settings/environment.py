@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from bentoship.settings.given import PREFIX
 from bentoship.system.git import nearest
 
 _PATHS = ("BENTOML_HOME", "GOOGLE_APPLICATION_CREDENTIALS", "VERIFY_REQUEST", f"{PREFIX}VERIFY_REQUEST")
+# JSON, PEM, several lines; a key in Base64; Google's tokens.
+_SECRET = re.compile(r"""[{}"\n\r]|-----BEGIN|PRIVATE KEY|^[\w+/=\s-]{200,}$|^(ya29\.|1//|AIza|GOCSPX-)""")
 _RESOLVER_FILE = Path("/etc/resolv.conf")
 
 
@@ -41,8 +44,13 @@ def read(folder: Path) -> dict[str, str]:
         raise SettingsError(doing, f"not of the form NAME=value: {', '.join(broken)}", "Fix or remove it.")
     values = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text)).items()}
     here = file.parent.absolute()
-    paths = {name: str(here / Path(values[name]).expanduser()) for name in _PATHS if values.get(name)}
+    paths = {name: str(here / Path(values[name]).expanduser()) for name in _PATHS if names_a_file(values.get(name, ""))}
     return values | paths
+
+
+def names_a_file(value: str) -> bool:
+    """Return whether a value can be the path of a file, and is not a key or a token that was put in its place."""
+    return bool(value) and (not _SECRET.search(value) or os.path.exists(value))  # noqa: PTH110  # raises for no text
 
 
 def shown(file: Path, folder: Path) -> str:

@@ -26,7 +26,9 @@ def read(file: Path) -> Any:
 
 def key_of(*parts: str) -> str:
     """Return a hash of texts, 64 hex digits, to use as a key."""
-    return hashlib.sha256("\0".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
+    joined = "\0".join(f"{len(part)}:{part}" for part in parts)
+    # A file name among them need not be UTF-8 (os.fsdecode).
+    return hashlib.sha256(joined.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _digest(content: str) -> str:

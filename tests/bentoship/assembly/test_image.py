@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import hashlib
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from bentoship.assembly.image import model_layer
 from bentoship.bases import Base
 from bentoship.bento import Bento, Env
-from bentoship.errors import UnsupportedBentoError
+from bentoship.errors import StoreError, UnsupportedBentoError
 from bentoship.image.layer import MTIME, Entry
 from bentoship.image.manifest import Image
 from bentoship.layers.cache import LayerCache
@@ -75,8 +77,68 @@ def test_the_configuration_keeps_the_contract(bento: Bento, base: Base, tmp_path
     assert env["BENTOML_HOME"] == "/home/bentoml/"
     assert env["BENTO_PATH"] == "/home/bentoml/bento"
     assert env["BENTOML_CONTAINERIZED"] == "true"
-    assert (env["MODE"], env["PATH_TO"]) == ("fast", "/x")
+    assert env["MODE"] == "fast"
     assert config["Labels"]["team"] == "sky"
+
+
+def test_what_is_set_when_it_runs_is_not_in_the_image(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Variables of stage runtime; and one without a value stays unset, so that BentoML asks for it when it starts."""
+    envs = (
+        Env("MODE", "fast", "all"),
+        Env("TOKEN", "", "all"),
+        Env("PATH_TO", "/x", "runtime"),
+        Env("KEY", "", "runtime"),
+    )
+    config = config_of(make(dataclasses.replace(bento, envs=envs), base, tmp_path)[0])
+    names = {variable.partition("=")[0] for variable in config["Env"]}
+    assert names & {env.name for env in envs} == {"MODE"}
+
+
+def test_a_models_file_may_have_any_name(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """File names are bytes; they need not be UTF-8."""
+    name = os.fsdecode(b"caf\xe9.bin")
+    (bento.models[0].path / name).write_bytes(b"1234")
+    image, cache = make(bento, base, tmp_path)
+    assert members(image, cache, base)[f"{BENTO}/models/stars/v1/{name}"][1] == b"1234"
+
+
+def test_links_in_a_model_are_followed(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """What they lead to is packed, as BentoML does; only links within the model stay."""
+    model = bento.models[0].path
+    (tmp_path / "outside" / "deep").mkdir(parents=True)
+    for name in ("a.bin", "deep/b.bin"):
+        (tmp_path / "outside" / name).write_text(name, "utf-8")
+    for name, target in {"file": "../outside/a.bin", "folder": str(tmp_path / "outside"), "own": "weights.bin"}.items():
+        (model / name).symlink_to(target)
+    image, cache = make(bento, base, tmp_path)
+    found = {name.partition("/stars/v1/")[2]: entry for name, entry in members(image, cache, base).items()}
+    assert (found["file"][1], found["folder/a.bin"][1], found["folder/deep/b.bin"][1]) == (
+        b"a.bin",
+        b"a.bin",
+        b"deep/b.bin",
+    )
+    assert found["own"][0].linkname == "weights.bin"
+
+
+@pytest.mark.parametrize("target", ["gone", "/nowhere/gone", "..", "loop"])
+def test_a_link_in_a_model_that_cannot_be_followed_is_named(
+    bento: Bento, base: Base, tmp_path: Path, target: str
+) -> None:
+    """One that leads nowhere, or around in a circle."""
+    (bento.models[0].path / "loop").symlink_to(target)
+    with pytest.raises(OSError, match=r"a link that leads to no file \(.*model/loop"):
+        make(bento, base, tmp_path)
+
+
+def test_a_damaged_file_of_a_model_is_not_packed(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Neither size nor time may tell, but its content does, when its layer is made."""
+    whole, other = (hashlib.sha256(content).hexdigest() for content in (b"1234", b"1235"))
+    model = dataclasses.replace(bento.models[0], digests={"weights.bin": other})
+    with pytest.raises(StoreError, match=r"Pack the model stars:v1: .*weights\.bin: its content is damaged") as caught:
+        make(dataclasses.replace(bento, models=(model,)), base, tmp_path)
+    assert "bentoml models delete stars:v1" in caught.value.hint
+    model = dataclasses.replace(model, digests={"weights.bin": whole})
+    make(dataclasses.replace(bento, models=(model,)), base, tmp_path)
 
 
 def test_layers_change_at_their_own_speeds(bento: Bento, base: Base, tmp_path: Path) -> None:

@@ -156,6 +156,8 @@ def test_byte_code_is_kept_for_packages_alone(tmp_path: Path) -> None:
     (project.folder / "src").mkdir()
     (project.folder / "src" / "own.py").touch()
     append(project.folder / "service.py", "import own")
+    edit(project.bentofile, "  - service.py\n", "  - service.py\n  - src/own.py\n")
+    edit(project.bentofile, "python:\n", "python:\n  is_src_layout: true\n")
     bento.build(project)
     assert not list(project.folder.rglob("__pycache__"))
 

@@ -270,16 +270,6 @@ def test_bentoml_has_a_first_format(tmp_path: Path) -> None:
     assert [reason.partition(",")[0] for reason in description["needs_dockerfile"]] == ["conda"]
 
 
-def test_an_exported_model_is_imported_once(tmp_path: Path) -> None:
-    """BentoML exports a model with its name and version in model.yaml, and does not import one that is there."""
-    save_model(tmp_path / "from", "one")
-    archive = tmp_path / "m.bentomodel"
-    run_python("result = bentoml.models.export_model('echo_model:one', sys.argv[1])", tmp_path / "from", archive)
-    code = "result = [adapter.import_model(Path(sys.argv[1])) for _ in range(2)]"
-    assert run_python(code, tmp_path / "to", archive) == ["echo_model:one", None]
-    assert (tmp_path / "to" / "models" / "echo_model" / "one" / "model.yaml").is_file()
-
-
 def test_packages_are_locked_for_what_bentoml_takes_by_default(tmp_path: Path) -> None:
     """Then its own lock of a Bento is the one that is asked for."""
     code = "from bentoml._internal.configuration import DEFAULT_LOCK_PLATFORM as result"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.bento import inputs
-from bentoship.bento.inputs import SUPPORTED_BENTOML, check_bentoml, input_key, wanted_base
+from bentoship.bento.inputs import SUPPORTED_BENTOML, check_bentoml, input_key, read_inputs, wanted_base
 from bentoship.errors import BentoError
 from tests.support.bento import lay
 from tests.support.site import ROOT
@@ -34,7 +34,7 @@ def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, base: tuple[str,
 
 def key(folder: Path, platform: str = "linux/amd64") -> str:
     """The key of a project."""
-    return input_key(folder, folder / "bentofile.yaml", platform)
+    return input_key(read_inputs(folder, folder / "bentofile.yaml"), platform)
 
 
 @pytest.fixture
@@ -119,3 +119,12 @@ def test_which_bentoml_is_supported(monkeypatch: pytest.MonkeyPatch, version: st
     else:
         with pytest.raises(BentoError, match=f"BentoML {version} is installed"):
             check_bentoml()
+
+
+def test_what_cannot_be_packed_is_refused(project: Path) -> None:
+    """All of it at once, before the service is imported."""
+    (project / "link.py").symlink_to("nowhere.py")
+    (project / "other.py").symlink_to("/etc/hostname")
+    with pytest.raises(BentoError, match=r"link\.py is a link .*; other\.py is a link") as caught:
+        key(project)
+    assert "copy" in caught.value.hint

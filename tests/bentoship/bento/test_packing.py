@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,68 @@ def test_tasks_below_the_project_are_the_services(tmp_path: Path) -> None:
     lay(tmp_path, "lib/tasks.py")
     (tmp_path / "lib" / "tasks.py").write_text(INVOKE, "utf-8")
     assert select(tmp_path, {}).packed == ("lib/tasks.py",)
+
+
+def test_links_within_the_project_are_followed(tmp_path: Path) -> None:
+    """To files and to folders, once where they lead around in a circle; what they lead to need not be included."""
+    lay(tmp_path, "shared/a.txt", "shared/deep/b.txt")
+    (tmp_path / "data").symlink_to("shared")
+    (tmp_path / "one.txt").symlink_to("shared/a.txt")
+    (tmp_path / "shared" / "around").symlink_to("..")
+    selection = select(tmp_path, {"include": ["data/*.txt", "one.txt"]})
+    assert selection.packed == ("data/a.txt", "one.txt")
+    assert selection.linked == {"data/a.txt", "one.txt"}
+
+
+LINKS = {
+    "out of the project": ("a.txt", "../outside/a.txt", r"a\.txt is a link that leads out of the project"),
+    "by an absolute path": ("a.txt", "/etc/hostname", r"a\.txt is a link that leads out of the project"),
+    "through a folder": ("a.txt", "folder/link", r"a\.txt is a link that leads out of the project"),
+    "itself as a file": ("a.txt", "a.txt", r"a\.txt is a link that leads to no file"),
+    "nowhere": ("a.txt", "gone", r"a\.txt is a link that leads to no file"),
+    "a secret": ("a.txt", ".env", r"a\.txt is a link to \.env, which is never packed"),
+    "a key": ("a.txt", ".ssh/key", r"a\.txt is a link to \.ssh/key, which is never packed"),
+    "a folder outside": ("data", "../outside", "data is a link to .*outside, out of the project"),
+    "itself": ("data", ".", "data is a link to .*, out of the project or around to itself"),
+}
+
+
+@pytest.mark.parametrize(("name", "target", "why"), LINKS.values(), ids=LINKS)
+@pytest.mark.parametrize("include", [None, ["a.txt", "data/"], ["data/b.txt", "a.txt"]])
+def test_other_links_are_refused(tmp_path: Path, name: str, target: str, why: str, include: list[str] | None) -> None:
+    """By their names, if they are included; excluded, they do not matter."""
+    project = lay(tmp_path / "project", "b.py", ".env", ".ssh/key", "folder/b.txt")
+    lay(tmp_path, "outside/a.txt")
+    (project / "folder" / "link").symlink_to("../../outside/a.txt")
+    (project / name).symlink_to(target)
+    options = {"include": include, "exclude": ["folder/"]}
+    (wrong,) = select(project, options).wrong
+    assert re.search(why, wrong)
+    assert select(project, {**options, "exclude": [name, "folder/"]}).wrong == ()
+    assert select(project, {"include": ["b.py"]}).wrong == ()
+
+
+def test_a_pattern_that_bentoml_reads_otherwise_is_refused(tmp_path: Path) -> None:
+    """With ./ in front it matches nothing; it does no harm where another one matches the same."""
+    lay(tmp_path, "a.py", "data/b.txt")
+    for pattern, name in {"./a.py": "a.py", "././data/": "data/b.txt"}.items():
+        (wrong,) = select(tmp_path, {"include": [pattern]}).wrong
+        assert wrong.startswith(f"{name} is not packed, since `{pattern}` in include matches nothing")
+    assert select(tmp_path, {"include": ["./a.py", "*.py"]}).wrong == ()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "note"),
+    [
+        (".env", ".env is left out although it is in include: what may hold credentials is never packed"),
+        ("deploy/.env", "deploy/.env is left out although it is in include: what may hold credentials is never packed"),
+        (".aws/", ".aws/ is left out although it is in include: what may hold credentials is never packed"),
+        ("c.py", "c.py is left out although it is in include: it is excluded, or never packed"),
+        ("gone.bin", "gone.bin is in include, but does not exist"),
+    ],
+)
+def test_what_is_left_out_although_it_is_named_is_reported(tmp_path: Path, pattern: str, note: str) -> None:
+    """A pattern that matches it among others is no wish for it."""
+    lay(tmp_path, "a.py", "c.py", ".env", "deploy/.env", ".aws/credentials")
+    assert select(tmp_path, {"include": ["a.py", pattern], "exclude": ["c.py"]}).notes == (note,)
+    assert select(tmp_path, {"exclude": ["c.py"]}).notes == ()

@@ -62,3 +62,17 @@ def test_paths_start_at_the_file_that_names_them(tmp_path: Path, monkeypatch: py
     assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == str(tmp_path / "key.json")
     assert os.environ["VERIFY_REQUEST"] == str(Path.home() / "verify.yaml")
     assert os.environ["BENTOML_HOME"] == "from/environment"
+
+
+def test_a_key_in_place_of_a_path_stays_as_it_is(tmp_path: Path) -> None:
+    """It is no path that could start at the file, and what reads it says so without showing it."""
+    (tmp_path / ".env").write_text('GOOGLE_APPLICATION_CREDENTIALS=\'{"private_key": "s3cr3t"}\'\n', "utf-8")
+    assert environment.read(tmp_path) == {"GOOGLE_APPLICATION_CREDENTIALS": '{"private_key": "s3cr3t"}'}
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    """What is there is no secret, however it is called."""
+    file = tmp_path / "{key}.json"
+    assert not environment.names_a_file(str(file))
+    file.touch()
+    assert environment.names_a_file(str(file))

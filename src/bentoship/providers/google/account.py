@@ -16,11 +16,14 @@ from google.auth.transport import Request
 
 from bentoship.errors import CloudError, ProcessError, RegistryError
 from bentoship.providers.google.failures import LOGIN, Caller, login_error
+from bentoship.settings.environment import names_a_file
 from bentoship.stores.http import Http
 from bentoship.system import process
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/userinfo.email")
 _DOING = "Log in to Google Cloud"
+_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
+_SAVE_KEY = f"Write the key to a file outside of the repository, and set {_FILE} to its path. It is not shown here."
 TIMEOUT = 20.0
 """Seconds within which a token server has to respond."""
 
@@ -46,6 +49,8 @@ class Account:
         logging.getLogger("google.auth").setLevel(logging.ERROR)
         self._request = _Transport(http)
         self._gcloud_token, self._until = "", 0.0
+        if (value := _file_setting()) and not names_a_file(value):
+            raise CloudError(_DOING, f"{_FILE} holds a secret itself, but has to name a file that holds it", _SAVE_KEY)
         self.name = ""
         """The account's email address, or another description when that is unknown."""
         try:
@@ -71,7 +76,7 @@ class Account:
         if "compute_engine" in self._kind:
             return "the metadata server of this machine"
         file = _file_setting()
-        place = f"GOOGLE_APPLICATION_CREDENTIALS, {file}" if file else "gcloud auth application-default login"
+        place = f"{_FILE}, {file}" if file else "gcloud auth application-default login"
         return f"workload identity federation, {place}" if self._federated else place
 
     @property
@@ -183,8 +188,7 @@ class _Transport(Request):
 
 def _file_setting() -> str:
     """Return the credentials file that the environment names; empty for none."""
-    name = "GOOGLE_APPLICATION_CREDENTIALS"
-    return process.environment(names=[name]).get(name, "")
+    return process.environment(names=[_FILE]).get(_FILE, "")
 
 
 def _from_gcloud() -> str:
@@ -198,7 +202,7 @@ def _from_gcloud() -> str:
         raise CloudError(_DOING, f"gcloud auth print-access-token: {error.why}", LOGIN) from error
     if done.code:
         why = f"no credentials were found: no key file, no metadata server, and gcloud says: {_first_complaint(done)}"
-        key = "set GOOGLE_APPLICATION_CREDENTIALS to a service account's key file"
+        key = f"set {_FILE} to a service account's key file"
         raise CloudError(_DOING, why, f"Log in: gcloud auth login; or {key}.")
     return done.stdout.strip()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -234,3 +236,27 @@ def test_a_file_that_is_none_of_googles(
         provider().login()
     assert caught.value.why == f"File {tmp_path}/key.json is not a valid json file."
     assert "GOOGLE_APPLICATION_CREDENTIALS" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '{"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\\ns3cr3t"}',
+        "-----BEGIN PRIVATE KEY-----\ns3cr3t\n-----END PRIVATE KEY-----",
+        base64.b64encode(b"{" + 300 * b"s3cr3t").decode(),
+        "ya29.s3cr3t",
+    ],
+    ids=["JSON", "PEM", "Base64", "token"],
+)
+def test_a_key_in_place_of_a_file_is_not_shown(
+    google: Google, provider: Provider, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """Neither in the error nor in what led to it, as a traceback would show that."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", value)
+    with pytest.raises(
+        CloudError, match="GOOGLE_APPLICATION_CREDENTIALS holds a secret itself, but has to name"
+    ) as caught:
+        provider().login()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "s3cr3t" not in shown
+    assert value[:60] not in shown

@@ -1,0 +1,231 @@
+"""Models in BentoML's store: imported from a project's archives, whole or not at all, and compared with those."""
+
+import hashlib
+import lzma
+import os
+import re
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import yaml
+
+from bentoship.bento.content import file_stats
+from bentoship.system import records
+from bentoship.system.files import file_lock, temporary_folder, write_whole
+
+_NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*")
+"""What a model's name and version may be (tag_regex in bentoml/_internal/tag.py)."""
+
+_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model in an archive. Args: name, version: its tag; digests: SHA-256 of each file, by path in it."""
+
+    name: str
+    version: str
+    digests: Mapping[str, str]
+
+    @property
+    def tag(self) -> str:
+        """Return NAME:VERSION."""
+        return f"{self.name}:{self.version}"
+
+
+class Models:
+    """A store of models.
+
+    Args:
+        home: BentoML's home folder.
+        kept: the folder for records of what the models were.
+    """
+
+    def __init__(self, home: Path, kept: Path) -> None:
+        self._home = home
+        self._store = home / "models"
+        self._kept = kept
+        self.digests: dict[str, Mapping[str, str]] = {}
+        """The digests of the files of each model that an archive holds, by tag."""
+
+    def import_all(self, archives: Iterable[Path]) -> list[str]:
+        """Import the exported models that the store lacks, or in which a file is missing or damaged; return their tags.
+
+        Raises: ValueError when an archive is damaged, or of something else; after all others are imported.
+        """
+        imported, wrong = [], []
+        for archive in archives:
+            try:
+                imported += [tag] if (tag := self._import(archive)) else []
+            except _AnotherError as another:
+                wrong.append(f"{archive.name} is not imported: {another}")
+            except _DAMAGED as error:
+                if isinstance(error, OSError) and error.errno:  # of the disk, not of what is on it
+                    raise
+                wrong.append(f"{archive.name} is no exported model ({_why(archive, error)}")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return imported
+
+    def check(self, tag: str, path: Path) -> None:
+        """Compare a model without an archive with what it was when it was packed before, by the sizes of its files.
+
+        BentoML gives a model that is saved again another creation time, in its model.yaml.
+
+        Raises: ValueError when a file is missing or has another size.
+        """
+        record = self._kept / f"model-{records.key_of(str(path))}.json"
+        saved = hashlib.sha256((path / "model.yaml").read_bytes()).hexdigest()
+        sizes = {name: size for name, (size, _) in file_stats(path).items()}
+        before = records.read(record) or {}
+        if before.get("saved") == saved:
+            for name, size in before["sizes"].items():
+                if sizes.get(name) != size:
+                    found = "missing" if name not in sizes else f"{sizes[name]} bytes long"
+                    why = f"{name} of the model {tag} in the Bento store is {found}; it had {size} bytes"
+                    hint = f"restore it, or delete the model (`bentoml models delete {tag}`) and save it again"
+                    raise ValueError(f"{why}: {hint}")
+        records.keep(record, {"saved": saved, "sizes": sizes})
+
+    def _import(self, archive: Path) -> str | None:
+        """Import a model unless the store has it, whole; return its tag if it was imported.
+
+        Raises: those of _DAMAGED; _AnotherError.
+        """
+        info = archive.stat()
+        key = records.key_of(str(archive), str(info.st_size), str(info.st_mtime_ns))
+        record = self._kept / f"exported-{key}.json"
+        if (data := records.read(record)) and self._is_whole(exported := Exported(**data)):
+            self.digests[exported.tag] = exported.digests
+            return None
+        own = self._home / "bentoship"  # on the same disk as the store
+        with file_lock(own / "import.lock"), temporary_folder(own, "import-") as folder:
+            exported = _extract(archive, folder / "new")
+            records.keep(record, asdict(exported))
+            self.digests[exported.tag] = exported.digests
+            place = self._place(exported)
+            is_new = not self._is_whole(exported) and not self._is_same(exported, place)
+            if is_new:
+                _refuse_another(folder / "new", place, exported.tag)
+                _put(folder / "new", place, folder / "old")
+            self._note_latest(exported)
+            records.keep(self._whole(exported), {"digests": dict(exported.digests), "stats": file_stats(place)})
+            shutil.rmtree(folder, ignore_errors=True)  # the build process does not wait for the thread that would do it
+        return exported.tag if is_new else None
+
+    def _place(self, exported: Exported) -> Path:
+        return self._store / exported.name / exported.version
+
+    def _whole(self, exported: Exported) -> Path:
+        """Return the file that records how the files of a model were when they were the same as in its archive."""
+        return self._kept / f"whole-{records.key_of(str(self._place(exported)))}.json"
+
+    def _is_whole(self, exported: Exported) -> bool:
+        """Return whether no file was written since the model was the same as in its archive."""
+        known = records.read(self._whole(exported)) or {}
+        stats = {name: list(values) for name, values in file_stats(self._place(exported)).items()}
+        return known.get("digests") == exported.digests and known.get("stats") == stats
+
+    def _is_same(self, exported: Exported, place: Path) -> bool:
+        """Return whether the files of a model have the content that they have in its archive."""
+        try:
+            return all(_digest(place / name) == digest for name, digest in exported.digests.items())
+        except OSError:
+            return False
+
+    def _note_latest(self, exported: Exported) -> None:
+        """Have NAME:latest be this model unless there is a newer one, as BentoML does when it imports one."""
+        latest = self._store / exported.name / "latest"
+        try:
+            current = self._store / exported.name / latest.read_text("utf-8").strip()
+            is_older = _created(current) <= _created(self._place(exported))
+        except (OSError, ValueError, TypeError, yaml.YAMLError):  # none, or of a model that is damaged
+            is_older = True
+        if is_older:
+            write_whole(latest, exported.version.encode())
+
+
+_DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, OSError, yaml.YAMLError)
+"""What reading an archive may raise that is none, or is damaged."""
+
+
+class _AnotherError(Exception):
+    """The store has another model by the same tag."""
+
+
+def _why(archive: Path, error: Exception) -> str:
+    """Return why an archive is no exported model, and what to do."""
+    with archive.open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            return "it is a pointer of Git LFS): fetch it with `git lfs pull`"
+    reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(":")
+    return f"{reason}): export it again (`bentoml models export NAME:VERSION model/`), or remove it"
+
+
+def _extract(archive: Path, folder: Path) -> Exported:
+    """Unpack a model, as BentoML does: contents without modes, and what links lead to. Raises those of _DAMAGED."""
+    folder.mkdir()
+    digests = {}
+    with tarfile.open(archive) as members:
+        for member in members:
+            name = str(PurePosixPath(member.name))
+            if name.startswith("/") or ".." in name.split("/"):
+                raise tarfile.TarError(f"it has a file outside of the model, {name}")
+            place = folder / name
+            if member.isdir():
+                place.mkdir(parents=True, exist_ok=True)
+            elif content := _content(members, member):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with content, place.open("wb") as file:
+                    shutil.copyfileobj(content, file, 1 << 20)
+                digests[name] = _digest(place)
+    if "model.yaml" not in digests:
+        raise tarfile.TarError("it has no model.yaml")
+    info = yaml.safe_load((folder / "model.yaml").read_text("utf-8"))
+    name, version = (str(info.get(key)) if isinstance(info, dict) else "" for key in ("name", "version"))
+    if not _NAME.fullmatch(name) or not _NAME.fullmatch(version):
+        raise tarfile.TarError("its model.yaml names no model")
+    return Exported(name, version, digests)
+
+
+def _content(members: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
+    try:
+        return members.extractfile(member)
+    except KeyError as error:
+        raise tarfile.TarError(f"what {member.name} leads to is not in it") from error
+
+
+def _refuse_another(new: Path, place: Path, tag: str) -> None:
+    """Raise _AnotherError if the store has another model by the same tag, which may exist nowhere else."""
+    try:
+        is_another = _created(place) != _created(new)
+    except (OSError, ValueError, TypeError, yaml.YAMLError):  # there is none, or half of one
+        return
+    if is_another:
+        raise _AnotherError(f"the Bento store has another {tag}, saved at another time; delete one of them")
+
+
+def _created(model: Path) -> datetime:
+    """Return when a model was saved. Raises OSError, YAMLError, or ValueError when its model.yaml does not say so."""
+    info: Any = yaml.safe_load((model / "model.yaml").read_text("utf-8"))
+    created = info.get("creation_time") if isinstance(info, dict) else None
+    return created if isinstance(created, datetime) else datetime.fromisoformat(str(created))
+
+
+def _put(new: Path, place: Path, aside: Path) -> None:
+    """Move a folder into place, and what is there out of the way."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(place):
+        place.rename(aside)
+    new.rename(place)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

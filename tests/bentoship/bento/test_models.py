@@ -1,0 +1,204 @@
+"""Models in BentoML's store: imported whole or not at all, and compared with what they were."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bentoship import bento
+from bentoship.bento.models import Models
+from tests.support.bento import lay, make_project, save_model
+
+TAG = "echo_model:one"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that BentoML has exported."""
+    home = tmp_path_factory.mktemp("home")
+    save_model(home, "one")
+    file = tmp_path_factory.mktemp("model") / "m.bentomodel"
+    bentoml(home, f"bentoml.models.export_model('{TAG}', {str(file)!r})")
+    return file
+
+
+def bentoml(home: Path, code: str) -> str:
+    """Run a line of code with BentoML, and return what it prints."""
+    env = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true"}
+    command = [sys.executable, "-c", f"import bentoml\n{code}"]
+    return subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+
+
+def models(folder: Path) -> Models:
+    """A store and records in a folder."""
+    return Models(folder / "home", folder / "records")
+
+
+def stored(folder: Path) -> Path:
+    """Where the model is in that store."""
+    return folder / "home" / "models" / "echo_model" / "one"
+
+
+def test_an_archive_is_imported_once_as_bentoml_does(archive: Path, tmp_path: Path) -> None:
+    """BentoML finds it, the same as if it had imported it, and as the latest."""
+    assert models(tmp_path).import_all([archive]) == [TAG]
+    assert models(tmp_path).import_all([archive]) == []
+    bentoml(tmp_path / "other", f"bentoml.models.import_model({str(archive)!r})")
+    others = tmp_path / "other" / "models" / "echo_model"
+    files = {path.name: (path.read_bytes(), path.stat().st_mode) for path in (others / "one").iterdir()}
+    assert {path.name: (path.read_bytes(), path.stat().st_mode) for path in stored(tmp_path).iterdir()} == files
+    assert (stored(tmp_path).parent / "latest").read_text("utf-8") == (others / "latest").read_text("utf-8") == "one"
+    assert bentoml(tmp_path / "home", "print(bentoml.models.get('echo_model').tag)") == f"{TAG}\n"
+    # A model that BentoML has imported is not imported again.
+    assert Models(tmp_path / "other", tmp_path / "others").import_all([archive]) == []
+
+
+def empty(folder: Path) -> None:
+    """Remove all files of a folder."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def replace_by_file(folder: Path) -> None:
+    """Put a file in place of a folder."""
+    shutil.rmtree(folder)
+    folder.touch()
+
+
+def overwrite(file: Path) -> None:
+    """Give a file other content of the same size."""
+    file.write_bytes(bytes(byte ^ 1 for byte in file.read_bytes()))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a file is missing": lambda path: (path / "weights.bin").unlink(),
+    "a file is shorter": lambda path: (path / "weights.bin").write_bytes(b"we"),
+    "a file has other content": lambda path: overwrite(path / "weights.bin"),
+    "it was imported half": lambda path: (path / "model.yaml").unlink(),
+    "its description is cut off": lambda path: (path / "model.yaml").write_bytes(b"name: echo"),
+    "its folder is empty": empty,
+    "it is a file": replace_by_file,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_model_is_imported_again(archive: Path, tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    """Whatever is not as in the archive; the latest stays what it was."""
+    models(tmp_path).import_all([archive])
+    whole = {path.name: path.read_bytes() for path in stored(tmp_path).iterdir()}
+    damage(stored(tmp_path))
+    assert models(tmp_path).import_all([archive]) == [TAG]
+    assert {path.name: path.read_bytes() for path in stored(tmp_path).iterdir()} == whole
+    assert (stored(tmp_path).parent / "latest").read_text("utf-8") == "one"
+
+
+def test_another_model_by_the_same_tag_stays(archive: Path, tmp_path: Path) -> None:
+    """It may exist nowhere else."""
+    save_model(tmp_path / "home", "one", "others")
+    with pytest.raises(ValueError, match=rf"m\.bentomodel is not imported: the Bento store has another {TAG}"):
+        models(tmp_path).import_all([archive])
+    assert (stored(tmp_path) / "weights.bin").read_text("utf-8") == "others"
+
+
+def test_a_newer_model_stays_the_latest(archive: Path, tmp_path: Path) -> None:
+    """As BentoML has it."""
+    save_model(tmp_path / "home", "two")
+    models(tmp_path).import_all([archive])
+    assert (stored(tmp_path).parent / "latest").read_text("utf-8") == "two"
+
+
+def packed(file: Path, **contents: str) -> None:
+    """Make an archive."""
+    folder = file.with_suffix("")
+    for name, text in contents.items():
+        lay(folder, name.replace("_", "."))
+        (folder / name.replace("_", ".")).write_text(text, "utf-8")
+    with tarfile.open(file, "w:xz") as members:
+        members.add(folder, ".")
+
+
+def outside(file: Path) -> None:
+    """Make an archive with a file that would be put outside of the model."""
+    with tarfile.open(file, "w") as members:
+        members.addfile(tarfile.TarInfo("../outside"))
+
+
+WRONG: dict[str, tuple[Callable[[Path, Path], object], str]] = {
+    "no archive": (lambda file, _: file.write_bytes(b"notes"), "file could not be opened"),
+    "nothing": (lambda file, _: file.touch(), ""),
+    "cut off": (lambda file, whole: file.write_bytes(whole.read_bytes()[:-100]), ""),
+    "a byte is another": (lambda file, whole: file.write_bytes(flipped(whole.read_bytes())), ""),
+    "of something else": (lambda file, _: packed(file, a_txt="text"), r"it has no model\.yaml"),
+    "no description": (lambda file, _: packed(file, model_yaml="text"), r"its model\.yaml names no model"),
+    "no name": (lambda file, _: packed(file, model_yaml="{name: ../x, version: a}"), r"its model\.yaml names no model"),
+    "no YAML": (lambda file, _: packed(file, model_yaml="{"), ""),
+    "outside": (lambda file, _: outside(file), "it has a file outside of the model"),
+    "a pointer": (
+        lambda file, _: file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"),
+        r"it is a pointer of Git LFS\): fetch it with `git lfs pull`",
+    ),
+}
+
+
+def flipped(content: bytes) -> bytes:
+    """Return bytes with one of them changed, in the middle."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(("make", "why"), WRONG.values(), ids=WRONG)
+def test_a_wrong_archive_is_named_and_keeps_no_other_back(
+    archive: Path, tmp_path: Path, make: Callable[[Path, Path], object], why: str
+) -> None:
+    """Two of them, each with its name; the one after them is imported."""
+    for name in ("a.bentomodel", "b.bentomodel"):
+        make(tmp_path / name, archive)
+    archives = [tmp_path / "a.bentomodel", tmp_path / "b.bentomodel", archive]
+    with pytest.raises(
+        ValueError, match=rf"a\.bentomodel is no exported model \(.*{why}.*; b\.bentomodel is no exported model"
+    ):
+        models(tmp_path).import_all(archives)
+    assert sorted(path.name for path in stored(tmp_path).iterdir()) == ["model.yaml", "weights.bin"]
+    assert sorted(path.name for path in (tmp_path / "home" / "models").iterdir()) == ["echo_model"]
+
+
+def test_a_file_of_a_model_without_an_archive_may_not_get_lost(tmp_path: Path) -> None:
+    """Nor become another; a model that is saved again is another one."""
+    save_model(tmp_path / "home", "one")
+    models(tmp_path).check(TAG, stored(tmp_path))
+    models(tmp_path).check(TAG, stored(tmp_path))
+    (stored(tmp_path) / "weights.bin").write_text("we", "utf-8")
+    with pytest.raises(
+        ValueError, match=rf"weights\.bin of the model {TAG} in the Bento store is 2 bytes long; it had 7"
+    ):
+        models(tmp_path).check(TAG, stored(tmp_path))
+    (stored(tmp_path) / "weights.bin").unlink()
+    with pytest.raises(ValueError, match=rf"weights\.bin of the model {TAG} in the Bento store is missing"):
+        models(tmp_path).check(TAG, stored(tmp_path))
+    shutil.rmtree(stored(tmp_path))
+    save_model(tmp_path / "home", "one", "others")
+    models(tmp_path).check(TAG, stored(tmp_path))
+
+
+def test_a_bento_is_up_to_date_only_with_its_whole_models(archive: Path, tmp_path: Path) -> None:
+    """What happened to a file in the store is mended from the archive before it is packed."""
+    project = make_project(tmp_path / "project", model=True)
+    (project.folder / "model").mkdir()
+    shutil.copy(archive, project.folder / "model")
+    first = bento.build(project)
+    assert first.imported_models == (TAG,)
+    assert set(first.models[0].digests) == {"model.yaml", "weights.bin"}
+    weights = first.models[0].path / "weights.bin"
+    overwrite(weights)
+    assert bento.up_to_date(project) is None
+    again = bento.build(project)
+    assert again.version == first.version
+    assert weights.read_text("utf-8") == "weights"
+    assert bento.up_to_date(project)

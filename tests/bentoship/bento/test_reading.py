@@ -1,0 +1,106 @@
+"""What the import of a service reads, and files that change while a Bento is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bentoship import bento
+from bentoship.bento import BuildContext
+from bentoship.errors import BentoError
+from tests.support.bento import append, edit, make_project
+
+READS = {
+    "a file": ("open('extra/notes.txt').read()", lambda p: append(p / "extra" / "notes.txt", "more")),
+    "a file by the operating system": (
+        "os.read(os.open('extra/notes.txt', os.O_RDONLY), 9)",
+        lambda p: append(p / "extra" / "notes.txt", "more"),
+    ),
+    "a file that is missing": ("Path('absent').exists() and 0 or opened()", lambda p: append(p / "absent", "there")),
+    "a file that is a link": ("open('link').read()", lambda p: append(p / "extra" / "notes.txt", "more")),
+    "a database": (
+        "__import__('sqlite3').connect('extra/notes.txt')",
+        lambda p: append(p / "extra" / "notes.txt", "more"),
+    ),
+    "a constraint": (
+        "bentoml.images.Image().requirements_file('extra/reqs.txt')",
+        lambda p: append(p / "extra" / "limits.txt", "idna<4"),
+    ),
+    "a folder": ("sorted(Path('extra').glob('*.txt'))", lambda p: append(p / "extra" / "new.txt", "new")),
+    "a tree": ("list(os.walk('extra'))", lambda p: append(p / "extra" / "new.txt", "new")),
+    "a commit": ("open('.git/HEAD').read()", lambda p: append(p / ".git" / "HEAD", "other")),
+}
+"""What a service does when it is imported, and a change of what it has read; none of it is packed."""
+
+ABSENT = """
+def opened():
+    try:
+        open("absent").read()
+    except FileNotFoundError:
+        pass
+"""
+
+
+def reader(folder: Path, expression: str) -> BuildContext:
+    """A project whose service evaluates an expression when it is imported."""
+    project = make_project(folder)
+    for name in ("extra/notes.txt", ".git/HEAD"):
+        (folder / name).parent.mkdir()
+        append(folder / name, "first")
+    (folder / "link").symlink_to("extra/notes.txt")
+    append(folder / "extra" / "reqs.txt", "-c limits.txt")
+    append(folder / "extra" / "limits.txt", "idna<5")
+    lines = f"import os\nfrom pathlib import Path\nimport bentoml\n{ABSENT}\nREAD = {expression}\n"
+    edit(folder / "service.py", "import bentoml\n", lines)
+    return project
+
+
+@pytest.mark.parametrize(("expression", "change"), READS.values(), ids=READS)
+def test_what_the_import_reads_counts(tmp_path: Path, expression: str, change: Callable[[Path], object]) -> None:
+    """When it changes, the service is imported again, though the Bento does not pack it."""
+    project = reader(tmp_path / "project", expression)
+    bento.build(project)
+    append(project.folder / "unread.txt", "more")
+    assert bento.up_to_date(project)
+    change(project.folder)
+    assert bento.up_to_date(project) is None
+    assert bento.build(project).fresh
+    assert bento.up_to_date(project)
+
+
+def test_what_the_import_writes_does_not_count(tmp_path: Path) -> None:
+    """Its own log, which is packed as it is after the import, is no reason to build again."""
+    project = reader(tmp_path / "project", "open('data/log.txt', 'a').write('imported')")
+    packed = bento.build(project)
+    assert (packed.path / "src" / "data" / "log.txt").read_text("utf-8") == "imported"
+    assert bento.up_to_date(project)
+
+
+CHANGES_ONCE = """os.path.exists('once') or (
+    open('once', 'w').close(), subprocess.run({command!r}, shell=True, check=True)
+)"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["echo four >>data/words.txt", "cp -p data/words.txt w && echo >>data/words.txt && cat w >data/words.txt"],
+)
+def test_a_file_that_changes_meanwhile_is_packed_as_it_is_in_the_end(tmp_path: Path, command: str) -> None:
+    """The Bento is built again, also if the file has its former content again."""
+    project = reader(tmp_path / "project", f"__import__('subprocess') and {CHANGES_ONCE.format(command=command)}")
+    edit(project.folder / "service.py", "import os\n", "import os, subprocess\nopen('imports', 'a').write('1')\n")
+    packed = bento.build(project)
+    assert (project.folder / "imports").read_text("utf-8") == "11"
+    words = (project.folder / "data" / "words.txt").read_bytes()
+    assert (packed.path / "src" / "data" / "words.txt").read_bytes() == words
+    assert bento.up_to_date(project)
+
+
+def test_a_file_that_never_rests_is_named(tmp_path: Path) -> None:
+    """Nothing is recorded that mixes two states."""
+    project = reader(tmp_path / "project", "os.system('date +%N >>data/words.txt')")
+    with pytest.raises(BentoError, match=r"data/words\.txt changed each time while it was built"):
+        bento.build(project)
+    assert bento.up_to_date(project) is None
