@@ -232,7 +232,7 @@ def _containerize(run: Run, bento: Bento) -> Built:
 
 @contextmanager
 def _alone_with(run: Run, step: str, repository: str) -> Iterator[None]:
-    """Let other runs with the same repository wait during the block: they find then what this one has made or sent."""
+    """Make other runs with the same repository wait during the block; they then find what this one has made or sent."""
     name = hashlib.sha256(repository.encode()).hexdigest()[:16]
     with ExitStack() as stack:
         with run.reporter.task(step, f"waiting for another run with {repository}"):
