@@ -117,7 +117,7 @@ def check_bentoml() -> None:
     first, beyond = SUPPORTED_BENTOML
     if not first <= tuple(map(int, re.findall(r"\d+", found)[:3])) < beyond:
         supported = f">={'.'.join(map(str, first))},<{'.'.join(map(str, beyond))}"
-        why = f"BentoML {found} is installed, and bentoship works with {supported}"
+        why = f"BentoML {found} is installed, but only {supported} is supported"
         raise BentoError("Build the Bento", why, f'Install another one: `pip install "bentoml{supported}"`.')
 
 
