@@ -18,6 +18,9 @@ from bentoship.publishing.steps import planned_images
 from bentoship.stores.nearest import Nearest
 from bentoship.system.files import temporary_folder
 
+_PATIENCE = 5.0
+"""Seconds; a plan is of use without the registry, too."""
+
 
 @dataclass(frozen=True)
 class Reasons:
@@ -71,6 +74,7 @@ def planned(run: Run, *, why: bool) -> Plan:
 
     Raises: BentoshipError.
     """
+    run.session.http.patience = min(run.session.http.patience, _PATIENCE)
     with temporary_folder(run.project.settings.scratch, "plan-") as folder, run.reporter.task("plan"):
         bento = bentos.preview(run.project.build_context, folder)
         images = planned_images(run, bento)

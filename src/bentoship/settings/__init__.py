@@ -18,7 +18,7 @@ NAMES = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
-    "VERIFY_REQUEST", "CACHE_LIMIT",
+    "VERIFY_REQUEST", "CACHE_LIMIT", "RETRY_SECONDS",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
 
@@ -45,6 +45,7 @@ class Settings:
         cache_limit: the bytes of layers that stay in the cache; None for no limit.
         cache: the folder for everything that can be made again.
         bentoml_home: BentoML's own folder.
+        retry_seconds: the seconds for which a registry that fails is tried again while nothing moves; 0 for never.
     """
 
     registry: str | RegistryAddress
@@ -61,6 +62,7 @@ class Settings:
     cache_limit: int | None
     cache: Path
     bentoml_home: Path
+    retry_seconds: float = 180.0
 
     @classmethod
     def load(cls, folder: Path | str) -> Settings:
@@ -115,6 +117,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         cache_limit=read("CACHE_LIMIT", 20_000_000_000, parsers.size_limit),
         cache=_cache(given),
         bentoml_home=folder / Path(given.value("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
+        retry_seconds=read("RETRY_SECONDS", Settings.retry_seconds, parsers.seconds),
     )
     read("BENTOSHIP_DEBUG", False, parsers.flag)  # for its mistake alone: it counts before there are settings
     if given.mistakes:

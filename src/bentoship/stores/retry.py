@@ -1,8 +1,7 @@
-"""Retrying what may work the next time."""
+"""Retrying what may work the next time, for as long as anything moves."""
 
 import itertools
 import random
-import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,52 +11,102 @@ from bentoship.errors import BentoshipError, RegistryError
 FIRST_PAUSE = 0.5
 """Seconds before the second attempt; doubled before each further one."""
 
-LONGEST_PAUSE = 60.0
-"""Seconds; a registry that asks for a longer pause is not retried."""
+LONGEST_PAUSE = 30.0
+"""Seconds; longer only where a server asks for it (Retry-After)."""
 
 Policy = Callable[[BentoshipError, int, float], float | None]
 """When to retry: a function of the error, the number of attempts, and the seconds since the first one began, which
 returns the seconds to wait before the next attempt, or None to give up."""
 
+Wait = Callable[[float], bool | None]
+"""A function that waits for some seconds and returns whether the work was cancelled, like `threading.Event.wait`."""
+
 T = TypeVar("T")
 
 
 class CancelledError(Exception):
-    """The work was cancelled because other work failed; raised only to callers that pass `cancelled`."""
+    """The work was cancelled because other work failed; raised only to callers that pass `wait`."""
 
 
-def persist(action: Callable[[], T], *, attempts: int, cancelled: threading.Event | None = None) -> T:
-    """Call a function, and again after temporary registry errors, with growing pauses.
+class Clock:
+    """Measures for how long nothing has moved, over all attempts at one thing.
 
-    Args: attempts: how many at most; the others, and the errors raised, as for `retry`.
+    Time in which bytes move does not count, so that a slow link is not a broken one. Only what gets farther than every
+    attempt before starts the count anew, so that a server that always breaks off at the same place does not.
     """
 
+    def __init__(self) -> None:
+        self.idle = 0.0
+        """Seconds in which nothing moved, since an attempt last got farther than those before."""
+        self.attempts = 0
+        """The attempts since then."""
+        self._farthest = 0
+        self._last = time.monotonic()
+
+    def move(self, *, to: int) -> None:
+        """Count from now on, since bytes moved. Args: to: how many this attempt has moved so far."""
+        self._last = time.monotonic()
+        if to > self._farthest:
+            self._farthest, self.idle, self.attempts = to, 0.0, 0
+
+    def begin(self) -> None:
+        """Begin an attempt."""
+        self._last = time.monotonic()
+
+    def fail(self) -> None:
+        """End an attempt that has failed."""
+        self.idle += time.monotonic() - self._last
+        self.attempts += 1
+
+
+def persist(action: Callable[[], T], *, patience: float, wait: Wait = time.sleep, clock: Clock | None = None) -> T:
+    """Call a function, and again after temporary registry errors, with growing pauses.
+
+    Args:
+        action: the function to call.
+        patience: the seconds in which nothing may move before the last error is final; 0 for one attempt.
+        wait: as for `retry`.
+        clock: notes what the function moves; None for a function that succeeds or fails as a whole.
+
+    Raises: as `retry`.
+    """
+    clock = clock or Clock()
+    limited = itertools.count(1)
+
+    def attempt() -> T:
+        clock.begin()
+        return action()
+
     def pause(error: BentoshipError, attempt: int, elapsed: float) -> float | None:
+        clock.fail()
         if not isinstance(error, RegistryError) or not error.temporary:
             return None
-        if attempt == attempts or error.retry_after > LONGEST_PAUSE:
+        left = patience - clock.idle
+        if left <= 0 or error.retry_after > left or (error.retries is not None and next(limited) > error.retries):
             return None
-        longest = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
+        longest = min(FIRST_PAUSE * 2 ** (clock.attempts - 1), LONGEST_PAUSE)
         # Random, so that parallel requests do not retry all at once.
-        return max(random.uniform(longest / 2, longest), error.retry_after)
+        seconds = min(max(random.uniform(longest / 2, longest), error.retry_after), left)
+        clock.idle += seconds
+        return seconds
 
-    return retry(action, pause, cancelled)
+    return retry(attempt, pause, wait)
 
 
-def retry(action: Callable[[], T], policy: Policy, cancelled: threading.Event | None = None) -> T:
+def retry(action: Callable[[], T], policy: Policy, wait: Wait = time.sleep) -> T:
     """Call a function, and again for as long as a policy says so.
 
     Args:
         action: the function to call.
         policy: decides whether and when to retry.
-        cancelled: when set, no further attempt is made.
+        wait: waits between attempts; no further attempt is made once it returns True.
 
     Raises: whatever the last attempt raises; CancelledError when cancelled.
     """
-    cancelled = cancelled or threading.Event()
     began = time.monotonic()
+    seconds = 0.0
     for attempt in itertools.count(1):
-        if cancelled.is_set():
+        if wait(seconds):
             break
         try:
             return action()
@@ -65,5 +114,5 @@ def retry(action: Callable[[], T], policy: Policy, cancelled: threading.Event | 
             pause = policy(error, attempt, time.monotonic() - began)
             if pause is None:
                 raise
-            cancelled.wait(pause)
+            seconds = pause
     raise CancelledError
