@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from bentoship.system.network import Network
+
 _PIECE = 1 << 14
 
 
@@ -25,6 +27,8 @@ class Fault:
         path: that their path contains, another one.
         times: how many of them, from the first on.
         status: what to answer instead of the real answer; 0 for nothing.
+        as_status: what to answer with instead of the real answer's status, once the request was handed on; 0 for that.
+        relative: whether the real answer's Location is made relative to its host.
         headers: of that answer.
         body: of that answer.
         cut_sent: after so many bytes of the request's body the connection is cut.
@@ -42,6 +46,8 @@ class Fault:
     path: str = ""
     times: int = 1
     status: int = 0
+    as_status: int = 0
+    relative: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut_sent: int | None = None
@@ -131,6 +137,11 @@ def before(upstream: str) -> Iterator[Proxy]:
         server.server_close()
 
 
+def network(proxy: Proxy) -> Network:
+    """The settings of a network in which everything but this machine is reached through a proxy."""
+    return Network(proxies={"http": f"http://{proxy.host}"})
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
@@ -189,8 +200,10 @@ class _Handler(BaseHTTPRequestHandler):
             answer = upstream.getresponse()
             if fault.lost:
                 return self._cut()
-            self.send_response_only(answer.status)
+            self.send_response_only(fault.as_status or answer.status)
             for key, value in answer.getheaders():
+                if key == "Location" and fault.relative:
+                    value = re.sub("^http://[^/]+", "", value)
                 if key.lower() not in ("connection", "transfer-encoding"):
                     self.send_header(key, value)
             if answer.headers.get("Content-Length") is None:

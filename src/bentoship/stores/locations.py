@@ -1,7 +1,7 @@
 """Where a registry may send its clients: the rules for the Location of a redirect or an upload."""
 
 from collections.abc import Callable
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from bentoship.errors import RegistryError
 from bentoship.system.network import Place, origin, places, redacted
@@ -19,19 +19,21 @@ the machine's other addresses, too.
 """
 
 
-def checked(doing: str, registry: str, url: str, *, proxied: Callable[[str], bool]) -> str:
+def followed(doing: str, registry: str, asked: str, location: str, *, proxied: Callable[[str], bool]) -> str:
     """Return a URL that a registry sends its clients to, never out of TLS, nor into a network that is not its own.
 
     Args:
         doing: what is being done, for errors.
         registry: the registry's URL, "https://HOST".
-        url: where it sends them.
+        asked: the URL that was asked.
+        location: where it sends them, relative to that.
         proxied: returns whether a URL is reached through a proxy, which then resolves its host.
 
     Raises: RegistryError when it must not be followed.
     """
     base = urlsplit(registry)
     try:
+        url = urljoin(asked, location)
         parts, _ = urlsplit(url), origin(url)
     except ValueError as error:
         raise RegistryError(doing, f"{base.netloc} redirects to an invalid URL ({error})") from error

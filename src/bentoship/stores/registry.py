@@ -17,7 +17,7 @@ from bentoship.stores.answers import DOUBTS, TEMPORARY, refusal
 from bentoship.stores.download import Download, Small
 from bentoship.stores.graph import MAX_MANIFEST, is_manifest, media_type, read_manifest
 from bentoship.stores.http import BLOCK, no_answer
-from bentoship.stores.locations import checked
+from bentoship.stores.locations import followed
 from bentoship.stores.token import Account, Session
 from bentoship.stores.verified import Verified
 from bentoship.system.network import is_loopback, origin
@@ -27,7 +27,7 @@ _ACCEPT = ", ".join(sorted(_MANIFESTS))
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
-_NO_HEAD = frozenset({400, 401, 403, 405, 501})
+_NO_HEAD = frozenset({400, 401, 403, 405, 500, 501})
 """Statuses after which GET may find what HEAD does not, or at least has a body with an explanation."""
 
 _TAKEN = frozenset({200, 201, 202, 204})
@@ -241,8 +241,8 @@ class RegistryStore:
         if not location:
             raise RegistryError(doing, f"{self._host} named no location to upload to")
         # Relative to what was asked last, which may be another host than ours (RFC 9110, 10.2.2).
-        url = urljoin(response.url or self._base, location)
-        return checked(doing, self._base, url, proxied=lambda url: self._http.proxy(url) is not None)
+        asked = response.url or self._base
+        return followed(doing, self._base, asked, location, proxied=lambda url: self._http.proxy(url) is not None)
 
     def _call(
         self,

@@ -136,6 +136,8 @@ class Login:
         """Return a header and the monotonic time until which to use it."""
         credentials = self._credentials() if challenge.scheme else None
         self.asking = credentials
+        if credentials and credentials.registry_token:
+            return f"Bearer {credentials.registry_token}", math.inf
         if challenge.scheme == "bearer":
             asked = _wider(scope, self._named.get(scope, ""))
             return self._http.persist(lambda: self._token(challenge, asked, credentials))
