@@ -327,7 +327,7 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
         reason = (cause.strerror if isinstance(cause, OSError) and cause.strerror else text).lower()
         return RegistryError(doing, reason if host in doing else f"{host}: {reason}", _REACH, temporary=True)
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return RegistryError(doing, f"{host} did not respond within {CONNECT_TIMEOUT:.0f} s", _REACH, temporary=True)
+        return RegistryError(doing, f"{host} did not respond within {CONNECT_TIMEOUT:g} s", _REACH, temporary=True)
     if isinstance(error, urllib3.exceptions.TimeoutError) or isinstance(cause, TimeoutError):
         return RegistryError(doing, f"{host} stopped responding", _AGAIN, temporary=True)
     if isinstance(error, urllib3.exceptions.LocationValueError):
