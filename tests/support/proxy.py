@@ -119,13 +119,14 @@ class Proxy:
 
 
 @contextmanager
-def before(upstream: str) -> Iterator[Proxy]:
+def before(upstream: str, *, port: int = 0) -> Iterator[Proxy]:
     """A proxy before a server, as long as the block lasts.
 
     Args:
         upstream: "HOST:PORT" of the server.
+        port: where it listens; 0 for any that is free.
     """
-    server = _Server(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", port), _Handler)
     server.proxy = Proxy(f"127.0.0.1:{server.server_port}", upstream)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
