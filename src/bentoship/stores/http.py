@@ -1,6 +1,7 @@
 """HTTP to registries: connections, proxies, certificates, and clear errors when a request gets no response."""
 
 import http.client
+import math
 import socket
 import ssl
 import threading
@@ -38,6 +39,9 @@ IDLE_TIMEOUT = 60.0
 BLOCK = 1 << 16
 """The number of bytes written to a connection at a time."""
 
+TOLD_EVERY = 15.0
+"""Seconds between two sentences on what is waited for."""
+
 _UNSENT = 1 << 17
 """Bytes that may wait in this machine's send buffer, beside those under way.
 
@@ -59,10 +63,13 @@ class Http:
     Args:
         network: the proxies and certificates to use.
         patience: the seconds in which nothing may move before a failure is final; 0 to try everything once.
+        tell: receives a sentence when something has to be waited for.
     """
 
-    def __init__(self, network: Network, patience: float = 0.0) -> None:
+    def __init__(self, network: Network, patience: float = 0.0, tell: Callable[[str], None] = lambda _: None) -> None:
         self.patience = patience
+        self._tell = tell
+        self._told = -math.inf
         self._network = network
         self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
@@ -76,7 +83,7 @@ class Http:
 
         Raises: whatever the last attempt raises; CancelledError when `interrupt` ends a pause.
         """
-        return persist(action, patience=self.patience, wait=self._wait)
+        return persist(action, patience=self.patience, wait=self._wait, tell=self._notice)
 
     def request(
         self,
@@ -151,6 +158,14 @@ class Http:
                 # Not SSLSocket's own shutdown, which drops the TLS session while another thread reads from it.
                 with suppress(OSError):
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def _notice(self, error: RegistryError, left: float) -> None:
+        """Report what is waited for, once for all threads that wait."""
+        with self._lock:
+            if time.monotonic() - self._told < TOLD_EVERY:
+                return
+            self._told = time.monotonic()
+        self._tell(f"{error.doing}: {error.why}; trying again for up to {left:.0f} s")
 
     def _wait(self, seconds: float) -> bool:
         """Wait for some seconds. Returns: whether `interrupt` ended that."""

@@ -14,6 +14,9 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 """Seconds; longer only where a server asks for it (Retry-After)."""
 
+TOLD_AFTER = 3
+"""Attempts, or seconds that a server asks for, after which a user should know what is being waited for."""
+
 Policy = Callable[[BentoshipError, int, float], float | None]
 """When to retry: a function of the error, the number of attempts, and the seconds since the first one began, which
 returns the seconds to wait before the next attempt, or None to give up."""
@@ -59,7 +62,14 @@ class Clock:
         self.attempts += 1
 
 
-def persist(action: Callable[[], T], *, patience: float, wait: Wait = time.sleep, clock: Clock | None = None) -> T:
+def persist(
+    action: Callable[[], T],
+    *,
+    patience: float,
+    wait: Wait = time.sleep,
+    clock: Clock | None = None,
+    tell: Callable[[RegistryError, float], None] = lambda error, left: None,
+) -> T:
     """Call a function, and again after temporary registry errors, with growing pauses.
 
     Args:
@@ -67,6 +77,7 @@ def persist(action: Callable[[], T], *, patience: float, wait: Wait = time.sleep
         patience: the seconds in which nothing may move before the last error is final; 0 for one attempt.
         wait: as for `retry`.
         clock: notes what the function moves; None for a function that succeeds or fails as a whole.
+        tell: receives an error that does not pass soon, and the seconds for which it will be waited for.
 
     Raises: as `retry`.
     """
@@ -84,6 +95,8 @@ def persist(action: Callable[[], T], *, patience: float, wait: Wait = time.sleep
         left = patience - clock.idle
         if left <= 0 or error.retry_after > left or (error.retries is not None and next(limited) > error.retries):
             return None
+        if clock.attempts >= TOLD_AFTER or error.retry_after >= TOLD_AFTER:
+            tell(error, left)
         longest = min(FIRST_PAUSE * 2 ** (clock.attempts - 1), LONGEST_PAUSE)
         # Random, so that parallel requests do not retry all at once.
         seconds = min(max(random.uniform(longest / 2, longest), error.retry_after), left)

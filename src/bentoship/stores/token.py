@@ -199,10 +199,13 @@ class Session:
     Args:
         network: the proxies and certificates to use.
         patience: the seconds in which nothing may move before a failure is final; 0 to try everything once.
+        tell: receives a sentence when something has to be waited for.
     """
 
-    def __init__(self, network: Network | None = None, *, patience: float = 0.0) -> None:
-        self.http = Http(network or Network(), patience)
+    def __init__(
+        self, network: Network | None = None, *, patience: float = 0.0, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.http = Http(network or Network(), patience, tell)
         self._logins: dict[tuple[str, Account], Login] = {}
 
     def login(self, base: str, host: str, account: Account) -> Login:

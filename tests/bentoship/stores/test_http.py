@@ -13,7 +13,7 @@ import pytest
 from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.stores import http
+from bentoship.stores import http, retry
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.system.network import Network
@@ -86,6 +86,19 @@ def test_a_download_that_is_cut_is_worth_another_attempt(proxy: Proxy, through: 
     assert caught.value.temporary
     with store.open(layer) as stream:
         assert stream.read() == content
+
+
+def test_what_is_waited_for_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words of the error, and for how long; not for each attempt."""
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
+    told: list[str] = []
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{unused.getsockname()[1]}"
+        store = RegistryStore(ImageReference(host, "acme/tool"), session=Session(patience=1.0, tell=told.append))
+        with pytest.raises(RegistryError, match="connection refused"):
+            store.reach()
+    assert told == [f"Reach the registry {host}: connection refused; trying again for up to 1 s"]
 
 
 def test_interrupt_ends_what_other_threads_wait_for(proxy: Proxy, through: ImageReference) -> None:
