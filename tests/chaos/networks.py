@@ -12,11 +12,12 @@ from pathlib import Path
 
 from bentoship.errors import BentoshipError
 from bentoship.image.reference import ImageReference
-from bentoship.stores import http, retry
+from bentoship.stores import http
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.stores.transfer import Options, copy
+from bentoship.system import retry
 from tests.support import proxy as proxies
 from tests.support.images import put_image
 from tests.support.proxy import Fault, Request

@@ -18,8 +18,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from bentoship.errors import RegistryError, causes
 from bentoship.stores import Reader
-from bentoship.stores.retry import persist
 from bentoship.system.network import Network, is_loopback, redacted
+from bentoship.system.retry import persist
 
 CONNECT_TIMEOUT = 10.0
 """Seconds within which a connection has to be made, TLS included."""

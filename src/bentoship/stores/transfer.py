@@ -9,8 +9,8 @@ from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.stores import Reader, Store
 from bentoship.stores.graph import below, is_manifest
-from bentoship.stores.retry import CancelledError, Clock, persist
 from bentoship.system.parallel import in_parallel
+from bentoship.system.retry import CancelledError, Clock, persist
 
 Outcome = Literal["sent", "present", "mounted"]
 

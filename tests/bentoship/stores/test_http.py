@@ -13,9 +13,10 @@ import pytest
 from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.stores import http, retry
+from bentoship.stores import http
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
+from bentoship.system import retry
 from bentoship.system.network import Network
 from tests.support.forwarding import forwarding
 from tests.support.images import noise, put

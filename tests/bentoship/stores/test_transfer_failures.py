@@ -17,11 +17,12 @@ import pytest
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.stores import Reader, retry
+from bentoship.stores import Reader
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.stores.transfer import Options, copy
+from bentoship.system import retry
 from tests.support.images import put_image
 from tests.support.proxy import Fault, Proxy
 from tests.support.transfers import Told, parts

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from bentoship.errors import BentoshipError, CloudError, RegistryError, StoreError
-from bentoship.stores import retry
-from bentoship.stores.retry import CancelledError, Clock, persist
+from bentoship.system import retry
+from bentoship.system.retry import CancelledError, Clock, persist
 
 
 @pytest.fixture(autouse=True)
