@@ -62,7 +62,8 @@ def export(folder: Path) -> None:
     """
     for name, value in read(folder).items():
         os.environ.setdefault(name, value)
-    # With uv's own 3, one request in five that fails spoils a fifth of all publications.
+    # Where one request in five fails, so do four in a row, after which uv gives up by itself, once in 600 requests: a few
+    # large locks.
     os.environ.setdefault("UV_HTTP_RETRIES", "6")
     # A name server that loses a question is asked again after 2 s, where 5 s is usual, and given up after 10 s, as
     # usual (man resolv.conf). With one lost packet in fifty, half of all publications would wait for one.
