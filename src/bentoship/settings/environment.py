@@ -62,8 +62,8 @@ def export(folder: Path) -> None:
     """
     for name, value in read(folder).items():
         os.environ.setdefault(name, value)
-    # Where one request in five fails, so do four in a row, after which uv gives up by itself, once in 600 requests: a few
-    # large locks.
+    # uv by itself gives up after four failures in a row. Where one request in five fails, that is once in 600 requests,
+    # as many as a few large locks take.
     os.environ.setdefault("UV_HTTP_RETRIES", "6")
     # A name server that loses a question is asked again after 2 s, where 5 s is usual, and given up after 10 s, as
     # usual (man resolv.conf). With one lost packet in fifty, half of all publications would wait for one.
