@@ -93,6 +93,7 @@ class RegistryError(StoreError):
         status: the HTTP status of the response; None when there was no response.
         temporary: whether the same request may succeed later.
         retry_after: the seconds that the registry asked to wait before retrying; 0 when it did not ask.
+        retries: how often at most a retry is worthwhile; None for as long as there is patience.
     """
 
     def __init__(
@@ -104,11 +105,13 @@ class RegistryError(StoreError):
         status: int | None = None,
         temporary: bool = False,
         retry_after: float = 0.0,
+        retries: int | None = None,
     ) -> None:
         super().__init__(doing, why, hint)
         self.status = status
         self.temporary = temporary
         self.retry_after = retry_after
+        self.retries = retries
 
 
 class CloudError(BentoshipError):

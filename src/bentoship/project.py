@@ -174,7 +174,11 @@ class Run:
     def __init__(self, project: Project, reporter: Reporter) -> None:
         self.project = project
         self.reporter = reporter
-        self.session = Session(network_settings())
+        self.session = Session(
+            network_settings(),
+            patience=project.settings.retry_seconds,
+            tell=functools.partial(reporter.say, "registry"),
+        )
         self.seconds: dict[str, float] = {}
         """How long each step took, without its prerequisites."""
         self.layers = LayerCache(project.settings.cache / "layers")

@@ -13,6 +13,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
 from tests.support import proxy as proxies
 from tests.support import registry as registries
 from tests.support.synthetic import synthetic_base
@@ -46,14 +47,14 @@ def through(proxy: proxies.Proxy, repository: ImageReference) -> ImageReference:
 
 @pytest.fixture
 def target(repository: ImageReference) -> RegistryStore:
-    """The registry, reached directly."""
-    return RegistryStore(repository, push=True)
+    """The registry, reached directly; it fails for a moment when it is read and written at once."""
+    return RegistryStore(repository, push=True, session=Session(patience=30.0))
 
 
 @pytest.fixture
 def shaky(through: ImageReference) -> RegistryStore:
-    """The registry, reached through the proxy that fails on demand."""
-    return RegistryStore(through, push=True)
+    """The registry, reached through the proxy that fails on demand, with patience for what fails for a while."""
+    return RegistryStore(through, push=True, session=Session(patience=30.0))
 
 
 @pytest.fixture

@@ -189,7 +189,10 @@ def test_a_taken_port_is_told(site: Site, tmp_path: Path) -> None:
         ({"BACKEND": "magic", "PLATFORMS": "vax"}, ["BACKEND is 'magic'", "PLATFORMS is 'vax'"]),
         ({"BASE_IMAGE": "registry.invalid/base:1"}, ["registry.invalid", "BASE_IMAGE=debian"]),
         ({"REGISTRY": "registry.invalid/team"}, ["Reach the registry registry.invalid"]),
-        ({"HTTPS_PROXY": "http://127.0.0.1:9", "REGISTRY": "ghcr.io/team"}, ["ghcr.io", "HTTPS_PROXY"]),
+        (
+            {"HTTPS_PROXY": "http://127.0.0.1:9", "REGISTRY": "ghcr.io/team", "RETRY_SECONDS": "1"},
+            ["ghcr.io", "HTTPS_PROXY"],
+        ),
     ],
 )
 def test_a_mistake_is_told_in_three_lines(site: Site, settings: dict[str, str], told: list[str]) -> None:

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Sequence
 
 from bentoship.image.descriptor import Descriptor
+from bentoship.stores import Store
 from bentoship.stores.graph import children, read_manifest
-from bentoship.stores.layout import LayoutStore
 
 
 class Told:
@@ -28,6 +28,6 @@ class Told:
             self.bytes[descriptor] = self.bytes.get(descriptor, 0) + count
 
 
-def parts(layout: LayoutStore, image: Descriptor) -> tuple[Descriptor, ...]:
+def parts(store: Store, image: Descriptor) -> tuple[Descriptor, ...]:
     """An image's config and layers."""
-    return children(read_manifest(layout, image))
+    return children(read_manifest(store, image))

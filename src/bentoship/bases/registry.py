@@ -24,14 +24,11 @@ from bentoship.image.reference import ImageReference
 from bentoship.layers.bytecode import Interpreter
 from bentoship.stores import Layout, Store
 from bentoship.stores.graph import children, read_image, read_manifest
-from bentoship.stores.retry import persist
 from bentoship.stores.transfer import copy
 from bentoship.stores.unpacking import LAYER_TYPES, unpack
 from bentoship.system.folders import make_once
 from bentoship.system.progress import SILENT, StepReporter, Task
 from bentoship.system.rootfs import resolve
-
-_ATTEMPTS = 3
 
 _DAMAGES = (OSError, EOFError, tarfile.TarError, zlib.error)
 """What layers raise that cannot be unpacked, beside StoreError."""
@@ -112,7 +109,7 @@ class RegistrySource:
                 return self.layout.resolve(self.image.digest)
         name = self.image.digest or self.image.tag or "latest"
         with self.reporter.task(f"looking up {self.image}"):
-            return persist(lambda: self.store.resolve(name), attempts=_ATTEMPTS)
+            return self.store.resolve(name)
 
     def _manifest(self, doing: str, platform: str) -> Descriptor:
         """Return the manifest for a platform: the root itself, or one that it lists."""
@@ -175,7 +172,7 @@ class RegistrySource:
         """Return a manifest or index, which is kept here."""
         with suppress(StoreError):  # it is not here yet, or damaged
             return read_manifest(self.layout, manifest)
-        content = persist(lambda: read_manifest(self.store, manifest), attempts=_ATTEMPTS)
+        content = read_manifest(self.store, manifest)
         self.layout.write(manifest, io.BytesIO(content), lambda _: None)
         return content
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from bentoship.commands import examination
@@ -62,7 +62,8 @@ def examine(folder: Path) -> list[Finding]:
         ("podman", examination.podman),
     ]
     if settings:
-        run = Run(Project(folder, settings), terminal)
+        # What fails is reported, not waited for.
+        run = Run(Project(folder, replace(settings, retry_seconds=0.0)), terminal)
         looks += [
             ("apt", lambda: examination.apt(settings.base_image)),
             ("disk", lambda: examination.space(settings.cache)),

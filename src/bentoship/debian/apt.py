@@ -11,14 +11,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
 from urllib.parse import unquote
 
 from bentoship.debian.sources import os_release, own_sources
-from bentoship.errors import BaseImageError, ProcessError
-from bentoship.system import process, records
+from bentoship.errors import BaseImageError, BentoshipError, ProcessError
+from bentoship.system import process, records, retry
 from bentoship.system.files import file_lock
 from bentoship.system.progress import SILENT, State, StepReporter
 
@@ -28,6 +28,14 @@ _FRESH_FOR = 24 * 3600.0
 WITHOUT_APT = "Set BASE_IMAGE=python:3.11-slim."
 
 _HELPER = "/usr/lib/apt/apt-helper"
+
+_ATTEMPTS = 6
+"""How often apt is started, at most, while a mirror fails; apt itself tries again only after some kinds of failure."""
+
+_FINAL = re.compile(
+    r"\b(40[0134]|407|410) |signature|NO_PUBKEY|No space left|not valid yet|Permission denied|: No such file"
+)
+"""What apt says of a failure that will not pass."""
 
 _LACKING = "This host's package mirror may not have this architecture."
 
@@ -142,7 +150,7 @@ class Apt:
             title, total = "downloading Debian packages", sum(package.size for package in missing)
             try:
                 with self.reporter.task(title, measure=lambda: State(title, _size(partial), total)):
-                    state.download(f"Download {len(missing)} of Debian's packages", missing, Path(partial))
+                    retry.retry(lambda: _download(state, missing, Path(partial)), _pause)
             except BaseImageError:
                 # A package may have been replaced since the lists were made: the next run refreshes them.
                 state.outdate()
@@ -206,7 +214,8 @@ class _State:
             # The next question makes apt's cache, in the same time.
             no_cache = ("--option", "pkgCacheFile::Generate=false")
             with reporter.task("refreshing the lists of Debian packages"):
-                self.apt_get(doing, "update", "--option", "APT::Update::Error-Mode=any", *no_cache)
+                update = ("update", "--option", "APT::Update::Error-Mode=any", *no_cache)
+                retry.retry(lambda: self.apt_get(doing, *update), _pause)
         except BaseImageError as error:
             # A mirror may lack an architecture that the distribution's list of contents names.
             if f"binary-{self.architecture}" in error.why and "404" in error.why:
@@ -263,6 +272,7 @@ class _State:
             "Acquire::Languages": "none",
             "Acquire::PDiffs": "0",
             "Acquire::Retries": "2",
+            "Acquire::Retries::Delay": "false",  # the pauses between starts of apt are enough
             "Acquire::http::Timeout": "15",
             "Acquire::https::Timeout": "15",
             "Debug::NoLocking": "1",
@@ -279,6 +289,18 @@ class _State:
         }
         kept = [line for line in host.splitlines() if _KEPT.fullmatch(line)]
         return "\n".join([*kept, *(f'{name} "{value}";' for name, value in ours.items()), ""])
+
+
+def _download(state: _State, packages: Sequence[DebPackage], into: Path) -> None:
+    """Download those of the packages that a folder lacks."""
+    lacking = [package for package in packages if not _is_whole(replace(package, path=into / package.path.name))]
+    if lacking:
+        state.download(f"Download {len(packages)} of Debian's packages", lacking, into)
+
+
+def _pause(error: BentoshipError, attempt: int, elapsed: float) -> float | None:
+    """Return the seconds after which apt is started again; None to give up (`retry.Policy`)."""
+    return None if attempt == _ATTEMPTS or _FINAL.search(error.why) else retry.FIRST_PAUSE * 2 ** (attempt - 1)
 
 
 def _size(folder: str) -> int:

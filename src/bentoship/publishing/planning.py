@@ -16,6 +16,9 @@ from bentoship.project import Run
 from bentoship.publishing.steps import planned_images, preview
 from bentoship.stores.nearest import Nearest
 
+_PATIENCE = 5.0
+"""Seconds; a plan is of use without the registry, too."""
+
 
 @dataclass(frozen=True)
 class Reasons:
@@ -69,6 +72,7 @@ def planned(run: Run, *, why: bool) -> Plan:
 
     Raises: BentoshipError.
     """
+    run.session.http.patience = min(run.session.http.patience, _PATIENCE)
     with run.reporter.task("plan"), preview(run, "plan") as bento:
         images = planned_images(run, bento)
     target = run.repository(bento)

@@ -18,7 +18,7 @@ NAMES = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
-    "VERIFY_REQUEST", "CACHE_LIMIT", "SECRETS_ALLOWED",
+    "VERIFY_REQUEST", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
 
@@ -46,6 +46,7 @@ class Settings:
         secrets_allowed: patterns, as in .gitignore, of packed files that may hold what looks like a secret.
         cache: the folder for everything that can be made again.
         bentoml_home: BentoML's own folder.
+        retry_seconds: the seconds for which a registry that fails is tried again while nothing moves; 0 for never.
     """
 
     registry: str | RegistryAddress
@@ -63,6 +64,7 @@ class Settings:
     secrets_allowed: tuple[str, ...]
     cache: Path
     bentoml_home: Path
+    retry_seconds: float = 180.0
 
     @classmethod
     def load(cls, folder: Path | str) -> Settings:
@@ -118,6 +120,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         secrets_allowed=read("SECRETS_ALLOWED", (), parsers.listed),
         cache=_cache(given),
         bentoml_home=folder / Path(given.value("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
+        retry_seconds=read("RETRY_SECONDS", Settings.retry_seconds, parsers.seconds),
     )
     read("BENTOSHIP_DEBUG", False, parsers.flag)  # for its mistake alone: it counts before there are settings
     if given.mistakes:

@@ -59,7 +59,7 @@ def shown(file: Path, folder: Path) -> str:
 
 
 def export(folder: Path) -> None:
-    """Put what a project's `.env` sets into this process's environment, and how soon name servers are asked again.
+    """Put what a project's `.env` sets into this process's environment, and how often servers are asked again.
 
     SDKs (DOCKER_HOST, HTTPS_PROXY, …) and child processes read it there. What the environment already has stays.
 
@@ -70,6 +70,9 @@ def export(folder: Path) -> None:
     """
     for name, value in read(folder).items():
         os.environ.setdefault(name, value)
+    # uv by itself gives up after four failures in a row. Where one request in five fails, that is once in 600 requests,
+    # as many as a few large locks take.
+    os.environ.setdefault("UV_HTTP_RETRIES", "6")
     # A name server that loses a question is asked again after 2 s, where 5 s is usual, and given up after 10 s, as
     # usual (man resolv.conf). With one lost packet in fifty, half of all publications would wait for one.
     if not _has_resolver_times():

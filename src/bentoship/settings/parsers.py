@@ -72,6 +72,13 @@ def port(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    """Return a number of seconds."""
+    if not text.isdecimal():
+        raise ValueError("a number of seconds such as 180; 0 for never")
+    return float(text)
+
+
 def flag(text: str) -> bool:
     """Return whether something is on: 1, true, yes or on; 0, false, no or off."""
     if text.lower() not in _FLAGS:

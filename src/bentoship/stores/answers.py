@@ -12,11 +12,17 @@ from bentoship.errors import RegistryError
 from bentoship.image.document import parse_json
 from bentoship.stores.credentials import Credentials
 
-TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
-"""Statuses after which the same request may succeed."""
+TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""Statuses after which the same request may succeed; those from 520 on are of networks that deliver content."""
 
-_TEMPORARY_CODES = frozenset({"BLOB_UPLOAD_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"})
-"""The registry lost an upload, or does not see a blob yet that someone else may be pushing at the same time."""
+DOUBTS = 3
+"""How often to try again what is refused because of an accident on the way, or for good: that cannot be seen."""
+
+_DOUBTFUL_CODES = frozenset(
+    {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "MANIFEST_BLOB_UNKNOWN", "DIGEST_INVALID", "SIZE_INVALID"}
+)
+"""The registry lost an upload, does not see a blob yet that someone else may be pushing at the same time, or got
+something other than what was sent: what we send is checked before its last byte leaves."""
 
 TAG_TAKEN = "The tag belongs to another image and cannot be moved; leave it out: IMAGE_TAGS={version},{commit}"
 """The hint for a tag that cannot be moved; the tags {version} and {commit} are new for each image."""
@@ -41,14 +47,16 @@ def refusal(doing: str, host: str, response: urllib3.BaseHTTPResponse, account: 
     finally:
         response.close()
     message, codes = _parsed(body.decode("utf-8", "replace"))
+    doubtful = not _DOUBTFUL_CODES.isdisjoint(codes)
     status = f"HTTP {response.status} {responses.get(response.status, '')}".strip()
     return RegistryError(
         doing,
         f"{message} ({status})" if message else f"{host} responded with {status}",
         _hint(response.status, codes, message, host, account),
         status=response.status,
-        temporary=not _is_full(message) and (response.status in TEMPORARY or not _TEMPORARY_CODES.isdisjoint(codes)),
+        temporary=not _is_full(message) and (response.status in TEMPORARY or doubtful),
         retry_after=_seconds(response.headers.get("Retry-After", "")),
+        retries=DOUBTS if doubtful else None,
     )
 
 

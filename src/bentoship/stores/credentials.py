@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from bentoship.system import process
 
 _HUB_KEY = "https://index.docker.io/v1/"
 """Docker Hub's key in Docker's configuration."""
+
+_VARIABLE = "DOCKER_AUTH_CONFIG"
+"""The variable with a configuration that Docker and GitLab's runner read before the file."""
 
 _TOKEN_USER = "<token>"
 """The user name with which a helper returns an identity token (docker/docker-credential-helpers)."""
@@ -30,6 +34,7 @@ class Credentials:
         source: where the account was found, for display.
         login: a sentence on how to log in again; empty for `docker login HOST`.
         rights: sentences on how to obtain a missing permission; empty when that is unknown.
+        registry_token: sent to the registry as it is, instead of all others; empty for none.
     """
 
     user: str
@@ -38,11 +43,12 @@ class Credentials:
     source: str = ""
     login: str = ""
     rights: str = ""
+    registry_token: str = field(default="", repr=False)
 
     @property
     def account(self) -> str:
         """Return the account's name and source, for display."""
-        name = self.user or "the holder of an identity token"
+        name = self.user or f"the holder of {'a registry' if self.registry_token else 'an identity'} token"
         return f"{name} (from {self.source})" if self.source else name
 
 
@@ -62,6 +68,8 @@ def find_credentials(host: str, path: str = "", *, env: Mapping[str, str] | None
     """
     # A helper is the user's own program and may read any variable: it gets the whole environment.
     env = process.environment(prefixes=("",)) if env is None else env
+    if env.get(_VARIABLE) and (found := _in_document(f"${_VARIABLE}", env[_VARIABLE], host, path, env)):
+        return found
     return next(filter(None, (_in_file(file, host, path, env) for file in _files(env))), None)
 
 
@@ -75,25 +83,35 @@ def _files(env: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _in_file(file: Path, host: str, path: str, env: Mapping[str, str]) -> Credentials | None:
-    doing = f"Read the registry accounts in {file}"
     try:
-        document = json.loads(file.read_text("utf-8"))
-        auths, helpers = dict(document.get("auths") or {}), dict(document.get("credHelpers") or {})
-        helper = next((helpers[key] for key in _keys(host, path) if helpers.get(key)), document.get("credsStore"))
+        return _in_document(str(file), file.read_text("utf-8"), host, path, env)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise SettingsError(doing, error.strerror or str(error), "Make it readable.") from error
+        why = error.strerror or str(error)
+        raise SettingsError(f"Read the registry accounts in {file}", why, "Make it readable.") from error
+
+
+def _in_document(source: str, text: str, host: str, path: str, env: Mapping[str, str]) -> Credentials | None:
+    """Return the account in a configuration. Args: source: its name, for errors; text: its JSON."""
+    doing = f"Read the registry accounts in {source}"
+    try:
+        document = json.loads(text) if text.strip() else {}  # Docker takes an empty file for an empty configuration
+        auths, helpers = dict(document.get("auths") or {}), dict(document.get("credHelpers") or {})
+        helper = next((helpers[key] for key in _keys(host, path) if helpers.get(key)), document.get("credsStore"))
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingsError(doing, f"it is not the JSON that docker login writes ({error})", _FIX) from error
-    if helper and (found := _from_helper(str(helper), host, env, file)):
+    if helper and (found := _from_helper(str(helper), host, env, source)):
         return found
     # A key written as a URL ("https://ghcr.io/v2/") stands for its host.
-    by_host = {key.partition("://")[2].partition("/")[0]: entry for key, entry in auths.items() if "://" in key}
+    by_host = {address[1] or address[2]: entry for key, entry in auths.items() if (address := _URL.fullmatch(key))}
     entries = (auths.get(key) or by_host.get(key) for key in _keys(host, path))
     entry = next(filter(None, entries), None)
-    return _from_entry(doing, entry, file) if entry else None
+    return _from_entry(doing, entry, source) if entry else None
 
+
+_URL = re.compile(r"https?://([^/]+)(?:/.*)?|([^/]+)/(?:v[12]/?)?")
+"""An address of a host: with a scheme, or with the path of the registry's API."""
 
 _FIX = "Fix it, or remove it and log in again."
 
@@ -105,24 +123,28 @@ def _keys(host: str, path: str) -> list[str]:
     return ["/".join([host, *parts[:count]]) for count in range(len(parts), 0, -1)] + hosts
 
 
-def _from_entry(doing: str, entry: Any, file: Path) -> Credentials | None:
+def _from_entry(doing: str, entry: Any, source: str) -> Credentials | None:
     try:
-        decoded = base64.b64decode(entry.get("auth") or "", validate=True).decode()
+        # Docker passes over line breaks, which `base64` makes of long tokens.
+        encoded = (entry.get("auth") or "").replace("\n", "").replace("\r", "")
+        decoded = base64.b64decode(encoded, validate=True).decode()
         user, colon, password = decoded.partition(":")
         if decoded and not colon:
             raise ValueError("auth is not USER:PASSWORD")
-        user, password = entry.get("username") or user, entry.get("password") or password.strip("\0")
-        token = entry.get("identitytoken") or ""
+        user, password = user or entry.get("username") or "", password.strip("\0") or entry.get("password") or ""
+        token, registry_token = entry.get("identitytoken") or "", entry.get("registrytoken") or ""
     except (ValueError, TypeError, AttributeError) as error:
         # Without the error's own text, which may quote the secret.
         raise SettingsError(doing, "it holds an account in a form that docker login does not write", _FIX) from error
-    return Credentials(user, password, token, str(file)) if password or token else None
+    if not (user or password or token or registry_token):
+        return None
+    return Credentials(user, password, token, source, registry_token=registry_token)
 
 
-def _from_helper(name: str, host: str, env: Mapping[str, str], file: Path) -> Credentials | None:
+def _from_helper(name: str, host: str, env: Mapping[str, str], source: str) -> Credentials | None:
     program = f"docker-credential-{name}"
-    doing = f"Get the account for {host} from {program}, which {file} names"
-    hint = f"Install or repair {program}, or remove its name from {file} and log in again."
+    doing = f"Get the account for {host} from {program}, which {source} names"
+    hint = f"Install or repair {program}, or remove its name from {source} and log in again."
     try:
         done = process.run([program, "get"], env=env, check=False, input=_HUB_KEY if host == DOCKER_HUB else host)
     except ProcessError as error:

@@ -1,13 +1,14 @@
 """HTTP to registries: connections, proxies, certificates, and clear errors when a request gets no response."""
 
 import http.client
+import math
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
@@ -18,11 +19,19 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from bentoship.errors import RegistryError, causes
 from bentoship.stores import Reader
 from bentoship.system.network import Network, is_loopback, redacted
+from bentoship.system.retry import persist
 
 CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 60.0
-STORE_TIMEOUT = 300.0
-"""Seconds; a registry moves and checks a large body before it responds."""
+"""Seconds within which a connection has to be made, TLS included."""
+
+SEND_TIMEOUT = 40.0
+"""Seconds within which the server has to take the next block of a body."""
+
+READ_TIMEOUT = 40.0
+"""Seconds within which the server has to respond, and to send the next block of its response."""
+
+STORE_SPEED = 10_000_000.0
+"""Bytes per second at which a registry checks and moves what was sent, at least: it responds only afterwards."""
 
 IDLE_TIMEOUT = 60.0
 """Seconds without a request after which new connections are opened: firewalls drop idle ones silently."""
@@ -30,20 +39,51 @@ IDLE_TIMEOUT = 60.0
 BLOCK = 1 << 16
 """The number of bytes written to a connection at a time."""
 
+TOLD_EVERY = 15.0
+"""Seconds between two sentences on what is waited for."""
+
+_UNSENT = 1 << 17
+"""Bytes that may wait in this machine's send buffer, beside those under way.
+
+Without a limit a buffer holds megabytes, which count as sent: on a slow link the response then seems to be late.
+"""
+
+_SOCKET_OPTIONS = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *((socket.IPPROTO_TCP, getattr(socket, name), _UNSENT) for name in ["TCP_NOTSENT_LOWAT"] if hasattr(socket, name)),
+]
+
+T = TypeVar("T")
+
 
 class Http:
     """A pool of connections to registries; safe to share between threads.
 
     Args:
         network: the proxies and certificates to use.
+        patience: the seconds in which nothing may move before a failure is final; 0 to try everything once.
+        tell: receives a sentence when something has to be waited for.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, patience: float = 0.0, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.patience = patience
+        self._tell = tell
+        self._told = -math.inf
         self._network = network
         self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
         self._used = time.monotonic()
         self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._interrupts = 0
+        self._interrupted = threading.Condition()
+
+    def persist(self, action: Callable[[], T]) -> T:
+        """Call a function, and again after temporary errors, as patience allows.
+
+        Raises: whatever the last attempt raises; CancelledError when `interrupt` ends a pause.
+        """
+        return persist(action, patience=self.patience, wait=self._wait, tell=self._notice)
 
     def request(
         self,
@@ -52,24 +92,30 @@ class Http:
         url: str,
         headers: Mapping[str, str],
         body: bytes | Reader | None = None,
-        timeout: float = READ_TIMEOUT,
+        timeout: float | None = None,
     ) -> urllib3.BaseHTTPResponse:
         """Send a request and return its response with the body unread; redirects are not followed.
 
-        Args: timeout: seconds within which the server has to respond; it gets STORE_TIMEOUT when the body is a stream.
+        Args:
+            doing: what is being done, for errors.
+            method: the HTTP method.
+            url: the URL; the response's `url` is the same.
+            headers: the headers to send.
+            body: the body; a stream needs a Content-Length among the headers.
+            timeout: seconds within which the server has to respond, READ_TIMEOUT when None; more for a long body.
 
         Raises: RegistryError when there is no response.
         """
-        # The first of the two also limits how long the server may leave sent bytes unread.
-        sending = body is not None and not isinstance(body, bytes)
-        limits = (READ_TIMEOUT, STORE_TIMEOUT) if sending else (min(CONNECT_TIMEOUT, timeout), timeout)
+        timeout = READ_TIMEOUT if timeout is None else timeout
+        length = len(body) if isinstance(body, bytes) else int(headers.get("Content-Length", 0))
+        limits = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout + length / STORE_SPEED)
         try:
-            return self._manager(url).request(
+            answer = self._manager(url).request(
                 method,
                 url,
                 body=body,  # type: ignore[arg-type]  # a Reader has `read`, which is all that urllib3 uses
                 headers={"User-Agent": "bentoship", "Accept-Encoding": "identity", **headers},
-                timeout=urllib3.Timeout(*limits),
+                timeout=limits,
                 retries=False,
                 redirect=False,
                 preload_content=False,
@@ -77,6 +123,8 @@ class Http:
             )
         except (urllib3.exceptions.HTTPError, ssl.SSLError, OSError) as error:
             raise no_answer(doing, url, error) from error
+        answer.url = url  # urllib3 knows only its path
+        return answer
 
     def exchange(
         self,
@@ -85,7 +133,7 @@ class Http:
         url: str,
         headers: Mapping[str, str],
         body: bytes | None = None,
-        timeout: float = READ_TIMEOUT,
+        timeout: float | None = None,
     ) -> urllib3.BaseHTTPResponse:
         """Send a request and return its response with the body in `data`. Args, raises: as for `request`."""
         answer = self.request(doing, method, url, headers, body, timeout)
@@ -101,12 +149,29 @@ class Http:
         return None if is_loopback(parts.netloc) else self._network.proxy(parts.scheme, parts.netloc)
 
     def interrupt(self) -> None:
-        """Abort the requests of all other threads with an error. Later requests work as before."""
+        """Abort the requests and pauses of all other threads with an error. Later requests work as before."""
+        with self._interrupted:
+            self._interrupts += 1
+            self._interrupted.notify_all()
         with self._lock:
             for sock in list(self._sockets):
                 # Not SSLSocket's own shutdown, which drops the TLS session while another thread reads from it.
                 with suppress(OSError):
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def _notice(self, error: RegistryError, left: float) -> None:
+        """Report what is waited for, once for all threads that wait."""
+        with self._lock:
+            if time.monotonic() - self._told < TOLD_EVERY:
+                return
+            self._told = time.monotonic()
+        self._tell(f"{error.doing}: {error.why}; trying again for up to {left:.0f} s")
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait for some seconds. Returns: whether `interrupt` ended that."""
+        with self._interrupted:
+            before = self._interrupts
+            return self._interrupted.wait_for(lambda: self._interrupts != before, seconds)
 
     def _manager(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)
@@ -121,7 +186,7 @@ class Http:
             return self._managers[parts.scheme, proxy]
 
     def _new_manager(self, scheme: str, proxy: str | None) -> urllib3.PoolManager:
-        options: dict[str, Any] = {"maxsize": 16, "blocksize": BLOCK}
+        options: dict[str, Any] = {"maxsize": 16, "blocksize": BLOCK, "socket_options": _SOCKET_OPTIONS}
         if scheme == "https":
             options["ssl_context"] = self._tls()
         manager = urllib3.PoolManager(**options) if proxy is None else _proxy_manager(proxy, options)
@@ -137,15 +202,19 @@ class Http:
             raise RegistryError(doing, error.strerror or str(error), hint) from error
 
     def _pools(self) -> dict[str, Any]:
-        """Return urllib3's pools, with connections that register their sockets with us."""
+        """Return urllib3's pools, with our connections."""
         opened = self._opened
 
-        class Plain(HTTPConnection):
+        class Plain(_Timed, HTTPConnection):
+            response_class = _Response
+
             def connect(self) -> None:
                 super().connect()
                 opened(self.sock)
 
-        class Secure(HTTPSConnection):
+        class Secure(_Timed, HTTPSConnection):
+            response_class = _Response
+
             def connect(self) -> None:
                 super().connect()
                 opened(self.sock)
@@ -164,6 +233,58 @@ class Http:
                 self._sockets.add(sock)
 
 
+class _Timed(http.client.HTTPConnection):
+    """A connection with a time limit of its own for sending, and that notices when the head of a response is cut."""
+
+    sock: socket.socket | None
+
+    def connect(self) -> None:
+        super().connect()
+        self._allow_sending()
+
+    def putrequest(self, *args: Any, **options: Any) -> None:
+        # urllib3 sends with the limit that is meant for connecting.
+        self._allow_sending()
+        super().putrequest(*args, **options)
+
+    def _allow_sending(self) -> None:
+        if self.sock is not None:
+            self.sock.settimeout(SEND_TIMEOUT)
+
+
+class _Response(http.client.HTTPResponse):
+    """A response whose head has to arrive whole: Python takes one that breaks off for one with fewer headers."""
+
+    def begin(self) -> None:
+        stream: Any = self.fp
+        self.fp = _Head(stream)  # type: ignore[assignment]  # what is read of a head is lines
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:  # a response without a body closes it
+                self.fp = stream
+
+
+class _Head:
+    """The lines of a response's head. Args: stream: the connection."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._begun = False
+
+    def readline(self, limit: int) -> bytes:
+        line: bytes = self._stream.readline(limit)
+        # What is no HTTP at all is for http.client to name.
+        ours = self._begun or line.startswith(_STATUS_LINE) or (line and _STATUS_LINE.startswith(line))
+        if ours and not line.endswith(b"\n") and len(line) < limit:
+            raise http.client.IncompleteRead(line)
+        self._begun = True
+        return line
+
+    def close(self) -> None:
+        self._stream.close()
+
+
 def _proxy_manager(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:
     user = unquote(urlsplit(proxy).netloc.rpartition("@")[0])
     try:
@@ -173,6 +294,9 @@ def _proxy_manager(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:
         why = "only http:// and https:// proxies are supported"
         hint = "Correct what names it: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY."
         raise RegistryError(f"Use the proxy {redacted(proxy)}", why, hint) from error
+
+
+_STATUS_LINE = b"HTTP/"
 
 
 def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
@@ -188,7 +312,8 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
     cause = chain[-1]
     text = str(cause)
     if isinstance(error, urllib3.exceptions.ProxyError):
-        return RegistryError(doing, f"the proxy connection failed ({text})", _PROXY)
+        refused = "Tunnel connection failed: 4" in text
+        return RegistryError(doing, f"the proxy connection failed ({text})", _PROXY, temporary=not refused)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return RegistryError(
             doing,
@@ -203,17 +328,21 @@ def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
         )
     if isinstance(error, urllib3.exceptions.NameResolutionError) or isinstance(cause, socket.gaierror):
         return RegistryError(
-            doing, f"the host name {host} cannot be resolved", "Check the name and this machine's network connection."
+            doing,
+            f"the host name {host} cannot be resolved",
+            "Check the name and this machine's network connection.",
+            # No name server answered, or not one that knows.
+            temporary=isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN,
         )
     # A status line that is a TLS alert (RFC 8446, 5.1: type 21, version 3.x).
     if "\x15\x03" in text or "\\x15\\x03" in text:
         return RegistryError(doing, f"{host} speaks TLS, not HTTP", f"Use https://{host}/… as the registry.")
-    # urllib3 treats a refused connection as a timeout, too.
+    # urllib3 treats a refused connection as a timeout, too. A server that restarts refuses for a while.
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         reason = (cause.strerror if isinstance(cause, OSError) and cause.strerror else text).lower()
-        return RegistryError(doing, reason if host in doing else f"{host}: {reason}", _REACH)
+        return RegistryError(doing, reason if host in doing else f"{host}: {reason}", _REACH, temporary=True)
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return RegistryError(doing, f"{host} did not respond within {CONNECT_TIMEOUT:.0f} s", _REACH, temporary=True)
+        return RegistryError(doing, f"{host} did not respond within {CONNECT_TIMEOUT:g} s", _REACH, temporary=True)
     if isinstance(error, urllib3.exceptions.TimeoutError) or isinstance(cause, TimeoutError):
         return RegistryError(doing, f"{host} stopped responding", _AGAIN, temporary=True)
     if isinstance(error, urllib3.exceptions.LocationValueError):

@@ -8,16 +8,17 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
 
 from bentoship.errors import RegistryError
 from bentoship.image.document import parse_json
-from bentoship.stores.answers import refusal
+from bentoship.stores.answers import TEMPORARY, refusal
 from bentoship.stores.credentials import Credentials
-from bentoship.stores.http import Http
+from bentoship.stores.http import Http, no_answer
 from bentoship.system.network import Network, is_loopback, origin, redacted
 
 _LIFETIME = 60.0
@@ -25,6 +26,9 @@ _LIFETIME = 60.0
 
 _SPENT = 0.8
 """The fraction of its lifetime after which a token is renewed, so that none expires during a request."""
+
+_NO_OAUTH = frozenset({400, 401, 404, 405})
+"""Statuses of token servers without OAuth2, such as older ones of Azure, Google and JFrog; they take Basic instead."""
 
 _PARAMETER = r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))'
 
@@ -37,11 +41,13 @@ class Challenge:
         scheme: "basic", "bearer", or empty for none.
         realm: the token server's URL.
         service: the registry's name at the token server.
+        scope: the rights that the request needs, in the registry's words; empty when it names none.
     """
 
     scheme: str = ""
     realm: str = ""
     service: str = ""
+    scope: str = ""
 
     @classmethod
     def parse(cls, header: str) -> Challenge:
@@ -51,7 +57,7 @@ class Challenge:
             if found:
                 pairs = re.finditer(_PARAMETER, found[1])
                 values = {m[1].lower(): m[3] or re.sub(r"\\(.)", r"\1", m[2] or "") for m in pairs}
-                return cls(scheme, values.get("realm", ""), values.get("service", ""))
+                return cls(scheme, values.get("realm", ""), values.get("service", ""), values.get("scope", ""))
         return cls("basic") if re.search(r"(?i)\bbasic\b", header) else cls()
 
 
@@ -75,6 +81,7 @@ class Login:
         self._credentials = credentials
         self._challenge: Challenge | None = None
         self._headers: dict[str, tuple[str | None, float]] = {}
+        self._named: dict[str, str] = {}
         self._lock = threading.Lock()
         self.asking: Credentials | None = None
         """The account of the last login; None when anonymous."""
@@ -86,7 +93,7 @@ class Login:
         """
         with self._lock:
             if self._challenge is None:
-                self._challenge = self._ping()
+                self._challenge = self._http.persist(self._ping)
             header, until = self._headers.get(scope, (None, 0.0))
             if time.monotonic() >= until:
                 header, until = self._new_header(self._challenge, scope)
@@ -105,6 +112,8 @@ class Login:
             asked = Challenge.parse(challenge)
             if asked.scheme:
                 self._challenge = asked
+                # A registry may call a repository otherwise than its clients do, by its tenant for example.
+                self._named[scope] = _wider(self._named.get(scope, ""), asked.scope)
             if self._headers.get(scope, (None, 0.0))[0] == refused:
                 self._headers.pop(scope, None)
         return self.header(scope)
@@ -113,8 +122,8 @@ class Login:
         """Return the challenge of GET /v2/, which also shows whether this is a registry. Raises RegistryError."""
         doing = f"Reach the registry {self._host}"
         response = self._http.request(doing, "GET", f"{self._base}/v2/", {})
-        # For 403, the request to the repository will give a better reason.
-        if response.status >= 400 and response.status not in (401, 403, 404):
+        # For others, the request to the repository will give a better reason.
+        if response.status in TEMPORARY:
             raise refusal(doing, self._host, response, None)
         response.drain_conn()
         if response.status == 404:
@@ -127,31 +136,51 @@ class Login:
         """Return a header and the monotonic time until which to use it."""
         credentials = self._credentials() if challenge.scheme else None
         self.asking = credentials
+        if credentials and credentials.registry_token:
+            return f"Bearer {credentials.registry_token}", math.inf
         if challenge.scheme == "bearer":
-            return self._token(challenge, scope, credentials)
+            asked = _wider(scope, self._named.get(scope, ""))
+            return self._http.persist(lambda: self._token(challenge, asked, credentials))
         return _basic(credentials), math.inf
 
     def _token(self, challenge: Challenge, scope: str, credentials: Credentials | None) -> tuple[str, float]:
         doing = f"Log in to {self._host}"
         if not challenge.realm:
             raise RegistryError(doing, f"{self._host} asks for a token but names no token server", "Tell who runs it.")
+        realm = urljoin(f"{self._base}/v2/", challenge.realm)
         if credentials:
-            self._check_realm(doing, challenge.realm)
+            self._check_realm(doing, realm)
         service = {"service": challenge.service} if challenge.service else {}
         if credentials and credentials.identity_token:
             # "Docker Registry v2 authentication using OAuth2" in the same spec.
             grant = {"grant_type": "refresh_token", "refresh_token": credentials.identity_token, "scope": scope}
             body = urlencode({**grant, **service, "client_id": "bentoship"}).encode()
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            response = self._http.request(doing, "POST", challenge.realm, headers, body)
-        else:
-            query = urlencode([*service.items(), *(("scope", part) for part in scope.split())])
-            url = f"{challenge.realm}{'&' if '?' in challenge.realm else '?'}{query}"
-            basic = _basic(credentials)
-            response = self._http.request(doing, "GET", url, {"Authorization": basic} if basic else {})
+            response = self._http.request(doing, "POST", realm, headers, body)
+            if response.status not in _NO_OAUTH:
+                return self._parsed(doing, realm, response)
+            response.drain_conn()
+            credentials = replace(credentials, password=credentials.identity_token)
+        query = urlencode([*service.items(), *(("scope", part) for part in scope.split())])
+        url = f"{realm}{'&' if '?' in realm else '?'}{query}"
+        basic = _basic(credentials)
+        response = self._http.request(doing, "GET", url, {"Authorization": basic} if basic else {})
+        return self._parsed(doing, realm, response)
+
+    def _parsed(self, doing: str, realm: str, response: urllib3.BaseHTTPResponse) -> tuple[str, float]:
+        """Return the header and its end from a token server's response. Raises RegistryError."""
         if response.status != 200:
             raise refusal(doing, self._host, response, self.asking)
-        return _parsed(doing, response)
+        try:
+            document = parse_json(response.read(1 << 20))
+            token = document.get("token") or document["access_token"]
+        except urllib3.exceptions.HTTPError as error:
+            raise no_answer(doing, realm, error) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RegistryError(doing, "the token server's response holds no token") from error
+        finally:
+            response.drain_conn()
+        return f"Bearer {token}", time.monotonic() + _lifetime(document.get("expires_in")) * _SPENT
 
     def _check_realm(self, doing: str, realm: str) -> None:
         """Raise RegistryError if a password would be sent unencrypted, unless the registry itself is unencrypted."""
@@ -169,10 +198,14 @@ class Session:
 
     Args:
         network: the proxies and certificates to use.
+        patience: the seconds in which nothing may move before a failure is final; 0 to try everything once.
+        tell: receives a sentence when something has to be waited for.
     """
 
-    def __init__(self, network: Network | None = None) -> None:
-        self.http = Http(network or Network())
+    def __init__(
+        self, network: Network | None = None, *, patience: float = 0.0, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.http = Http(network or Network(), patience, tell)
         self._logins: dict[tuple[str, Account], Login] = {}
 
     def login(self, base: str, host: str, account: Account) -> Login:
@@ -193,13 +226,23 @@ def _basic(credentials: Credentials | None) -> str | None:
     return "Basic " + base64.b64encode(f"{credentials.user}:{credentials.password}".encode()).decode()
 
 
-def _parsed(doing: str, response: urllib3.BaseHTTPResponse) -> tuple[str, float]:
+def _lifetime(expires_in: Any) -> float:
+    """Return the seconds for which a token is valid, by the `expires_in` of its server, which may be of any form."""
     try:
-        document = parse_json(response.read(1 << 20))
-        token = document.get("token") or document["access_token"]
-        lifetime = float(document.get("expires_in") or _LIFETIME)
-    except (ValueError, KeyError, TypeError, AttributeError, urllib3.exceptions.HTTPError) as error:
-        raise RegistryError(doing, "the token server's response holds no token") from error
-    finally:
-        response.drain_conn()
-    return f"Bearer {token}", time.monotonic() + lifetime * _SPENT
+        seconds = float(expires_in)
+    except (TypeError, ValueError):
+        return _LIFETIME
+    return seconds if 0 < seconds < math.inf else _LIFETIME
+
+
+def _wider(scope: str, named: str) -> str:
+    """Return a scope with what another one names beyond it (distribution spec, "Token Scope Documentation")."""
+    has = {
+        resource: set(actions.split(",")) for resource, _, actions in (part.rpartition(":") for part in scope.split())
+    }
+    more = (
+        part
+        for part in named.split()
+        if not set(part.rpartition(":")[2].split(",")) <= has.get(part.rpartition(":")[0], set())
+    )
+    return " ".join(filter(None, [scope, *more]))

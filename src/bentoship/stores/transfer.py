@@ -3,15 +3,14 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal, Protocol, runtime_checkable
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
-from bentoship.stores import Reader, Source, Store
-from bentoship.stores.graph import below, is_manifest, read_manifest
-from bentoship.stores.retry import CancelledError, persist
+from bentoship.stores import Reader, Store
+from bentoship.stores.graph import below, is_manifest
 from bentoship.system.parallel import in_parallel
+from bentoship.system.retry import CancelledError, Clock, persist
 
 Outcome = Literal["sent", "present", "mounted"]
 
@@ -27,11 +26,15 @@ class Progress(Protocol):
 
 
 @runtime_checkable
-class Interruptible(Protocol):
-    """A store whose requests in other threads can be aborted."""
+class Remote(Protocol):
+    """A store that is reached over a network, and may fail for a while; it retries by itself what it can."""
+
+    @property
+    def patience(self) -> float:
+        """Return the seconds in which nothing may move before a failure is final."""
 
     def interrupt(self) -> None:
-        """Abort them with an error. The store can be used again."""
+        """Abort the requests of other threads with an error. The store can be used again."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,10 @@ class Options:
         whole: whether the target accepts a manifest only when it has all its parts, as registries do (OCI distribution
             spec, MANIFEST_BLOB_UNKNOWN): when it has the manifests, no blobs are checked.
         jobs: how many requests or blobs at once.
-        attempts: how often each is tried in case of temporary errors.
     """
 
     whole: bool = False
     jobs: int = 4
-    attempts: int = 5
 
 
 _DEFAULT = Options()
@@ -80,20 +81,13 @@ def survey(source: Store, target: Store, root: Descriptor, options: Options = _D
 
     Raises: StoreError when either store cannot be read.
     """
-
-    def read(store: Source, descriptor: Descriptor) -> bytes:
-        return persist(lambda: read_manifest(store, descriptor), attempts=options.attempts)
-
-    parts = {part.digest: part for part in (*below(source, root, read), root)}
+    parts = {part.digest: part for part in (*below(source, root), root)}
     ordered = sorted(parts.values(), key=is_manifest)
     cancelled = threading.Event()
 
-    def ask(part: Descriptor) -> bool:
-        return persist(lambda: target.exists(part), attempts=options.attempts, cancelled=cancelled)
-
     def asked(parts: Sequence[Descriptor]) -> dict[Descriptor, bool]:
         interrupt = _interrupting(target)
-        there = in_parallel(ask, parts, jobs=options.jobs, cancelled=cancelled, interrupt=interrupt)
+        there = in_parallel(target.exists, parts, jobs=options.jobs, cancelled=cancelled, interrupt=interrupt)
         return dict(zip(parts, there, strict=True))
 
     there = asked([part for part in ordered if is_manifest(part)]) if options.whole else {}
@@ -132,7 +126,7 @@ def copy(
     outcomes: dict[Descriptor, Outcome] = dict.fromkeys(found.present, "present")
     progress = progress or SilentProgress()
     progress.begin(found.missing)
-    sender = _Sender(source, target, options.attempts, progress, mount)
+    sender = _Sender(source, target, progress, mount)
     # The largest first, so that no large blob is left to finish alone.
     blobs = sorted((part for part in found.missing if not is_manifest(part)), key=lambda part: -part.size)
     interrupt = _interrupting(source, target)
@@ -142,26 +136,26 @@ def copy(
         if is_manifest(part):
             outcomes[part] = sender.send(part)
     if root in found.present:
-        tags = [tag for tag in tags if not _stands_for(target, tag, root, options.attempts)]
-    _move_tags(target, root, tags, options.attempts)
+        tags = [tag for tag in tags if not _stands_for(target, tag, root)]
+    _move_tags(target, root, tags)
     return outcomes
 
 
-def _move_tags(target: Store, root: Descriptor, tags: Sequence[str], attempts: int) -> None:
+def _move_tags(target: Store, root: Descriptor, tags: Sequence[str]) -> None:
     """Point tags at an image, and check that each does."""
     for tag in tags:
-        persist(partial(target.tag, root, tag), attempts=attempts)
+        target.tag(root, tag)
     for tag in tags:
-        named = persist(partial(target.resolve, tag), attempts=attempts)
+        named = target.resolve(tag)
         if named.digest != root.digest:
             hint = "Another push may have moved it at the same time: publish again."
             raise StoreError(f'Tag {root.digest} as "{tag}"', f"the tag points at {named.digest}", hint)
 
 
-def _stands_for(target: Store, tag: str, root: Descriptor, attempts: int) -> bool:
+def _stands_for(target: Store, tag: str, root: Descriptor) -> bool:
     """Return whether a tag already points at an image; False when the target cannot resolve it."""
     try:
-        return persist(lambda: target.resolve(tag), attempts=attempts).digest == root.digest
+        return target.resolve(tag).digest == root.digest
     except StoreError:
         return False
 
@@ -172,13 +166,13 @@ class _Sender:
 
     source: Store
     target: Store
-    attempts: int
     progress: Progress
     mount: Callable[[Descriptor], bool] | None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def send(self, descriptor: Descriptor) -> Outcome:
         first = True
+        clock = Clock()
 
         def attempt() -> Outcome:
             nonlocal first
@@ -190,17 +184,19 @@ class _Sender:
             if self.mount and not is_manifest(descriptor) and self.mount(descriptor):
                 self.progress.advance(descriptor, descriptor.size)
                 return "mounted"
-            self._write(descriptor)
+            self._write(descriptor, clock)
             return "sent"
 
-        return persist(attempt, attempts=self.attempts, cancelled=self.cancelled)
+        patience = max((store.patience for store in (self.source, self.target) if isinstance(store, Remote)), default=0)
+        return persist(attempt, patience=patience, wait=self.cancelled.wait, clock=clock)
 
-    def _write(self, descriptor: Descriptor) -> None:
+    def _write(self, descriptor: Descriptor, clock: Clock) -> None:
         moved = 0
 
         def advance(count: int) -> None:
             nonlocal moved
             moved += count
+            clock.move(to=moved)
             self.progress.advance(descriptor, count)
 
         try:
@@ -227,7 +223,7 @@ class _Cancellable:
 def _interrupting(*stores: Store) -> Callable[[], None]:
     def interrupt() -> None:
         for store in stores:
-            if isinstance(store, Interruptible):
+            if isinstance(store, Remote):
                 store.interrupt()
 
     return interrupt

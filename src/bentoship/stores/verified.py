@@ -1,6 +1,7 @@
 """A stream that checks its content while it is read."""
 
 import hashlib
+from collections.abc import Callable
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
@@ -14,12 +15,20 @@ class Verified:
         content: the stream to check.
         descriptor: the expected digest and size.
         doing: what is being done, for the error.
+        error: the error to raise, a function of what was being done and why it failed.
     """
 
-    def __init__(self, content: Reader, descriptor: Descriptor, doing: str) -> None:
+    def __init__(
+        self,
+        content: Reader,
+        descriptor: Descriptor,
+        doing: str,
+        error: Callable[[str, str], StoreError] = StoreError,
+    ) -> None:
         self._content = content
         self._descriptor = descriptor
         self._doing = doing
+        self._error = error
         self._hash = hashlib.sha256()
         self._count = 0
 
@@ -42,4 +51,4 @@ class Verified:
         return piece
 
     def _damaged(self, how: str) -> StoreError:
-        return StoreError(self._doing, f"{self._descriptor.digest} is damaged: {how}")
+        return self._error(self._doing, f"{self._descriptor.digest} is damaged: {how}")

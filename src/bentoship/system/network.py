@@ -1,11 +1,13 @@
 """Network settings, proxies and certificates, and the parts of URLs."""
 
 import ipaddress
+import socket
 import ssl
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from bentoship.system.process import environment
@@ -64,6 +66,41 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+Place = Literal["public", "private", "link-local", "loopback"]
+"""Where an address is, seen from this machine; "private" is every address that is not reachable from the internet."""
+
+
+def places(host: str, *, resolve: bool = True) -> frozenset[Place]:
+    """Return where a host's addresses are; "public" when they are unknown.
+
+    Args:
+        host: a name or an address, without a port.
+        resolve: whether to look a name up; a proxy resolves the names of what is reached through it.
+    """
+    if is_loopback(f"[{host}]" if ":" in host else host):
+        return frozenset({"loopback"})
+    try:
+        return frozenset({_place(host)})
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if resolve else []
+    except (OSError, UnicodeError):
+        found = []
+    return frozenset(_place(str(entry[4][0])) for entry in found) or frozenset({"public"})
+
+
+def _place(address: str) -> Place:
+    """Return where an IP address is. Raises ValueError when it is none."""
+    ip = ipaddress.ip_address(address)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    if ip.is_loopback or ip.is_unspecified:  # 0.0.0.0 leads to this machine, too
+        return "loopback"
+    if ip.is_link_local:
+        return "link-local"
+    return "public" if ip.is_global else "private"
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:

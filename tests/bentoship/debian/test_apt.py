@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,14 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from bentoship.debian import apt
 from bentoship.debian.apt import Apt
 from bentoship.errors import BaseImageError
+from bentoship.system import retry
 from bentoship.system.progress import State
+from tests.support import proxy as proxies
 from tests.support.cache import kept, needs_apt, of_run
+from tests.support.proxy import Fault
 from tests.support.reporting import Told
 
 pytestmark = needs_apt
@@ -132,10 +137,38 @@ def test_damaged_package_is_downloaded_again(folder: Path, tmp_path: Path) -> No
     assert hashlib.sha256(package.path.read_bytes()).hexdigest() == package.sha256
 
 
+def test_a_mirror_that_fails_for_a_while_is_asked_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though apt itself gives up on most of what its servers answer; what is not there is final."""
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
+    [package] = Apt(folder).resolve(["netbase"], dependencies=False)
+    uri = urlsplit(package.uri or "")
+    if uri.scheme != "http":
+        pytest.skip("this host's mirror speaks TLS, which no proxy here can spoil")
+    for state in folder.iterdir():
+        if (state / "apt.conf").is_file():
+            shutil.copytree(state, tmp_path / state.name)
+            conf = tmp_path / state.name / "apt.conf"
+            conf.write_text(conf.read_text("utf-8").replace(str(folder), str(tmp_path)), "utf-8")
+    with proxies.before(f"{uri.hostname}:{uri.port or 80}") as proxy:
+        monkeypatch.setenv("http_proxy", f"http://{proxy.host}")
+        proxy.faults += [Fault(status=503), Fault(status=500), Fault(lost=True)]
+        [fetched] = Apt(tmp_path).download(["netbase"], dependencies=False)
+        assert hashlib.sha256(fetched.path.read_bytes()).hexdigest() == package.sha256
+        assert proxy.count("GET") == 4
+        fetched.path.unlink()
+        proxy.faults.append(Fault(status=404, times=9))
+        with pytest.raises(BaseImageError, match="404"):
+            Apt(tmp_path).fetch([fetched])
+        assert proxy.count("GET") == 5
+
+
 def test_no_network_is_told_in_apts_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists that can't be refreshed are an error, not an old system."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
     with pytest.raises(BaseImageError, match=r"(?s)Failed to fetch.*BASE_IMAGE=") as caught:
         Apt(tmp_path).resolve(["netbase"])
     assert "Refresh" in caught.value.doing
@@ -151,6 +184,7 @@ def test_host_without_apt_names_another_base(tmp_path: Path) -> None:
 _SCRIPT = """
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 from bentoship.debian.apt import Apt
 print(Apt(Path(sys.argv[1])).download(["hostname"], dependencies=False)[0].sha256)
 """

@@ -38,6 +38,16 @@ def test_a_lost_question_for_an_address_is_soon_asked_again(tmp_path: Path, monk
     assert process.environment()["RES_OPTIONS"] == "rotate"
 
 
+def test_package_indexes_are_asked_more_often_than_uv_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless somebody has decided otherwise."""
+    monkeypatch.setenv("UV_HTTP_RETRIES", "1")
+    environment.export(tmp_path)
+    assert os.environ["UV_HTTP_RETRIES"] == "1"
+    monkeypatch.delenv("UV_HTTP_RETRIES")
+    environment.export(tmp_path)
+    assert os.environ["UV_HTTP_RETRIES"] == "6"
+
+
 def test_a_key_file_is_found_from_the_projects_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative path in .env does not depend on where a task is called."""
     (tmp_path / ".env").write_text("GOOGLE_APPLICATION_CREDENTIALS=key.json\n", "utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,10 @@ def test_docker_hub_has_many_names(home: Home, name: str) -> None:
     assert home.find("docker.io", "acme/tool")
 
 
-@pytest.mark.parametrize("name", ["https://ghcr.io", "https://ghcr.io/v1/", "http://ghcr.io/v2/"])
+@pytest.mark.parametrize(
+    "name",
+    ["https://ghcr.io", "https://ghcr.io/v1/", "http://ghcr.io/v2/", "https://ghcr.io/x", "ghcr.io/", "ghcr.io/v2/"],
+)
 def test_a_name_written_as_an_address_counts(home: Home, name: str) -> None:
     """Old versions of Docker wrote so."""
     home.docker({"auths": {name: auth()}})
@@ -123,6 +127,40 @@ def test_files_are_asked_in_order(home: Home) -> None:
         found = home.find("ghcr.io")
         assert found
         assert found.user == name
+
+
+def test_a_variable_comes_before_the_files(home: Home) -> None:
+    """As in jobs of CI; a host that it does not know is looked for in the files."""
+    home.docker({"auths": {"ghcr.io": auth("file"), "quay.io": auth("file")}})
+    home.env["DOCKER_AUTH_CONFIG"] = json.dumps({"auths": {"ghcr.io": auth("variable")}})
+    assert [getattr(home.find(host), "user", "") for host in ("ghcr.io", "quay.io")] == ["variable", "file"]
+
+
+def test_an_empty_file_has_no_accounts(home: Home) -> None:
+    """Docker reads it so, too."""
+    home.docker("")
+    assert home.find("ghcr.io") is None
+
+
+def test_an_entry_is_read_as_docker_reads_it(home: Home) -> None:
+    """Its `auth` wins over the other fields, line breaks in it are passed over, and a password may be empty."""
+    entry = auth("alice", "a long token " * 9)
+    wrapped = "\r\n".join(re.findall(".{1,76}", entry["auth"]))
+    home.docker({"auths": {"ghcr.io": {"auth": wrapped, "username": "bob", "password": "other"}}})
+    found = home.find("ghcr.io")
+    assert found
+    assert (found.user, found.password) == ("alice", "a long token " * 9)
+    home.docker({"auths": {"ghcr.io": {"username": "bob", "password": "other"}, "quay.io": auth("carol", "")}})
+    assert [getattr(home.find(host), "user", "") for host in ("ghcr.io", "quay.io")] == ["bob", "carol"]
+
+
+def test_a_registry_token_is_found(home: Home) -> None:
+    """It is no password, and not shown either."""
+    home.docker({"auths": {"ghcr.io": {"registrytoken": "secret"}}})
+    found = home.find("ghcr.io")
+    assert found
+    assert found.registry_token == "secret"
+    assert "secret" not in repr(found) + found.account
 
 
 def test_an_identity_token_is_found(home: Home) -> None:

@@ -16,6 +16,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.stores import http
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
+from bentoship.system import retry
 from bentoship.system.network import Network
 from tests.support.forwarding import forwarding
 from tests.support.images import noise, put
@@ -25,14 +26,14 @@ from tests.support.servers import answering
 
 
 def test_nobody_listening_is_told() -> None:
-    """And not tried again: that takes somebody to start it."""
+    """It may be starting again, which is worth another attempt."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{unused.getsockname()[1]}"
         error = refused(RegistryStore(ImageReference(host, "acme/tool"), push=True))
     assert "connection refused" in error.why
     assert host in error.doing
-    assert not error.temporary
+    assert error.temporary
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 fine\r\n\r\n"])
@@ -86,6 +87,19 @@ def test_a_download_that_is_cut_is_worth_another_attempt(proxy: Proxy, through: 
     assert caught.value.temporary
     with store.open(layer) as stream:
         assert stream.read() == content
+
+
+def test_what_is_waited_for_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words of the error, and for how long; not for each attempt."""
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
+    told: list[str] = []
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{unused.getsockname()[1]}"
+        store = RegistryStore(ImageReference(host, "acme/tool"), session=Session(patience=1.0, tell=told.append))
+        with pytest.raises(RegistryError, match="connection refused"):
+            store.reach()
+    assert told == [f"Reach the registry {host}: connection refused; trying again for up to 1 s"]
 
 
 def test_interrupt_ends_what_other_threads_wait_for(proxy: Proxy, through: ImageReference) -> None:

@@ -30,7 +30,7 @@ ALICE = Credentials(USER, PASSWORD, source="the tests")
         ("basic", Challenge("basic")),
         (
             'Bearer realm="https://auth.example/token?a=b,c",service="it\'s \\"x\\"",scope="repository:a/b:pull,push"',
-            Challenge("bearer", "https://auth.example/token?a=b,c", 'it\'s "x"'),
+            Challenge("bearer", "https://auth.example/token?a=b,c", 'it\'s "x"', "repository:a/b:pull,push"),
         ),
         ("Bearer realm=https://auth.example/token, service=x", Challenge("bearer", "https://auth.example/token", "x")),
         ('Basic realm="x", Bearer realm="y",service="z"', Challenge("bearer", "y", "z")),

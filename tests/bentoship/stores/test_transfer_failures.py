@@ -17,10 +17,12 @@ import pytest
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.stores import Reader, retry
+from bentoship.stores import Reader
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
 from bentoship.stores.transfer import Options, copy
+from bentoship.system import retry
 from tests.support.images import put_image
 from tests.support.proxy import Fault, Proxy
 from tests.support.transfers import Told, parts
@@ -93,15 +95,72 @@ def test_an_answer_that_was_lost_is_not_paid_for_twice(layout: LayoutStore, shak
     """The blob had arrived: the next attempt sees that, and the progress is whole."""
     image = put_image(layout, sizes=(1_000_000,))
     layer = max(parts(layout, image), key=lambda part: part.size)
-    with layout.open(layer) as content:
-        shaky.write(layer, content, lambda count: None)
-    # Not seen at first, then refused once: as if the first upload had got through without an answer.
-    proxy.faults += [Fault("HEAD", layer.hex, status=404), Fault("POST", status=503)]
+    proxy.faults.append(Fault("PUT", layer.hex, lost=True))
     told = Told()
     copy(layout, shaky, image, options=Options(jobs=1), progress=told)
     assert told.bytes == {part: part.size for part in told.missing}
-    assert layer in told.missing
     assert proxy.count("PUT", layer.hex) == 1
+
+
+def test_a_blob_that_is_damaged_on_its_way_is_sent_again(
+    layout: LayoutStore, shaky: RegistryStore, proxy: Proxy
+) -> None:
+    """The registry refuses it for its digest; what was sent is whole here."""
+    image = put_image(layout, sizes=(1_000_000,))
+    layer = max(parts(layout, image), key=lambda part: part.size)
+    proxy.faults.append(Fault("PUT", layer.hex, damage=True))
+    copy(layout, shaky, image, tags=["v1"])
+    assert proxy.count("PUT", layer.hex) == 2
+    assert shaky.resolve("v1") == image
+
+
+def test_a_blob_that_is_always_damaged_is_given_up_soon(
+    layout: LayoutStore, shaky: RegistryStore, proxy: Proxy
+) -> None:
+    """A registry that finds each upload damaged will not change its mind."""
+    proxy.faults.append(Fault("PUT", "/uploads/", times=99, damage=True))
+    with pytest.raises(RegistryError, match="DIGEST_INVALID"):
+        copy(layout, shaky, put_image(layout, sizes=(1_000_000,)), options=Options(jobs=1))
+    assert proxy.count("PUT") == 4
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("GET", "/blobs/", cut_received=600_000),
+        Fault("GET", "/blobs/", status=200, body=b"x" * 9_000_000),
+        Fault("GET", "/manifests/", cut_received=10),
+        Fault("GET", "/manifests/", status=200, body=b"{}"),
+        Fault("GET", "/blobs/", cut_head=20),
+        Fault("GET", "/blobs/", reset=True),
+    ],
+    ids=["a blob cut", "a blob damaged", "a manifest cut", "a manifest damaged", "a head cut", "a reset"],
+)
+def test_a_pull_goes_on(
+    layout: LayoutStore, target: RegistryStore, shaky: RegistryStore, proxy: Proxy, fault: Fault
+) -> None:
+    """Whatever breaks once on its way here, it arrives whole, and a cut does not cost what had arrived."""
+    image = put_image(target, sizes=(8_000_000, 1_000_000))
+    proxy.faults.append(fault)
+    copy(shaky, layout, image, tags=["v1"])
+    assert layout.resolve("v1") == image
+    assert fault.times == 0
+    assert {part for part in parts(layout, image) if not layout.exists(part)} == set()
+    assert proxy.moved < 9_200_000 + len(fault.body)
+
+
+def test_a_server_without_ranges_sends_all_again(
+    layout: LayoutStore, target: RegistryStore, shaky: RegistryStore, proxy: Proxy
+) -> None:
+    """What had arrived is passed over."""
+    image = put_image(target, sizes=(8_000_000,))
+    layer = max(parts(target, image), key=lambda part: part.size)
+    with target.open(layer) as stream:
+        content = b"".join(iter(lambda: stream.read(1 << 20), b""))
+    proxy.faults += [Fault("GET", layer.hex, cut_received=5_000_000), Fault("GET", layer.hex, status=200, body=content)]
+    copy(shaky, layout, image)
+    assert layout.exists(layer)
+    assert any("Range" in request.headers for request in proxy.requests)
 
 
 def test_what_does_not_pass_is_not_tried_again(layout: LayoutStore, shaky: RegistryStore, proxy: Proxy) -> None:
@@ -114,14 +173,16 @@ def test_what_does_not_pass_is_not_tried_again(layout: LayoutStore, shaky: Regis
     assert proxy.count("POST") == 1
 
 
-def test_attempts_end(layout: LayoutStore, shaky: RegistryStore, proxy: Proxy) -> None:
-    """After as many as were allowed, with the last one's error."""
+def test_patience_ends(layout: LayoutStore, through: ImageReference, proxy: Proxy) -> None:
+    """When nothing has moved for so long, with the last error, after attempts with growing pauses between them."""
     image = put_image(layout)
     proxy.faults.append(Fault("POST", status=503, times=100))
+    began = time.monotonic()
     with pytest.raises(RegistryError) as caught:
-        copy(layout, shaky, image, options=Options(jobs=1, attempts=3))
+        copy(layout, RegistryStore(through, push=True, session=Session(patience=0.5)), image, options=Options(jobs=1))
     assert caught.value.status == 503
-    assert proxy.count("POST") == 3
+    assert 0.5 <= time.monotonic() - began < 10
+    assert 4 <= proxy.count("POST") <= 10
 
 
 def test_a_registry_that_asks_for_an_hour_is_not_waited_for(

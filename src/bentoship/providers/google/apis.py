@@ -11,8 +11,8 @@ from bentoship.errors import BentoshipError, CloudError, RegistryError
 from bentoship.providers.google.account import Account
 from bentoship.providers.google.failures import ApiError, Caller, foreign, refusal, unreached
 from bentoship.stores.http import Http
-from bentoship.stores.retry import retry
 from bentoship.system.network import is_loopback, redacted
+from bentoship.system.retry import retry
 
 CALL_TIMEOUT = 20.0
 """Seconds within which a call has to be answered."""

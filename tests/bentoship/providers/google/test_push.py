@@ -13,6 +13,7 @@ from bentoship.providers.google import GoogleRegistry
 from bentoship.stores import transfer
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
 from tests.support.google import Google
 from tests.support.images import put_image
 
@@ -30,7 +31,7 @@ def there(google: Google, provider: Provider) -> RegistryStore:
     """The repository, as the provider has it pushed to."""
     google.add_repository()
     ours = provider()
-    return RegistryStore(ours.repository("image"), ours.credentials, push=True)
+    return RegistryStore(ours.repository("image"), ours.credentials, push=True, session=Session(patience=30.0))
 
 
 def refused(layout: LayoutStore, there: RegistryStore, image: Descriptor, tag: str = "v1") -> RegistryError:
