@@ -38,6 +38,7 @@ def main(context: Sequence[str], platform: str, scratch: str, store: str) -> Non
     bentoml_adapter.leave_no_byte_code(lambda path: _is_own(path, folder))
     bentoml_adapter.parse_yaml_in_c()
     bentoml_adapter.follow_includes()
+    bentoml_adapter.call_uv_our_way()
     try:
         answer: dict[str, Any] = {"bento": _build(project, Path(scratch), Path(store))}
     except BaseException as error:  # a service may raise anything when it is imported, SystemExit too

@@ -10,7 +10,7 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.inputs import read_bentofile
+from bentoship.bento.inputs import read_bentofile, requirement_variables
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
 from bentoship.system.process import environment, run
@@ -89,7 +89,8 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
     folder = context.folder.resolve()
     own = {"BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true", "UV_PYTHON": sys.executable}
     extra = {**own, "UV_OFFLINE": "1"} if offline else own
-    env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra=extra)
+    names = requirement_variables(context.folder, context.bentofile)
+    env = environment(prefixes=("UV_", "BENTOML_", "LC_"), names=names, extra=extra)
     with tempfile.TemporaryDirectory(prefix="bentoship-") as scratch:
         order = {
             # For a service in a src layout, and for the publisher itself, whether installed or not. Not in PYTHONPATH,

@@ -12,10 +12,12 @@ import yaml
 
 from bentoship.bento.packing import NEVER_PACKED, select
 from bentoship.errors import BentoError
-from bentoship.packages.requirements import with_includes
+from bentoship.packages.requirements import text_of, variables, with_includes
+from bentoship.packages.uv_settings import lock_settings
+from bentoship.system.process import environment
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
-BUILDER_VERSION = "4"
+BUILDER_VERSION = "5"
 
 
 def read_bentofile(path: Path) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def input_key(project: Path, bentofile: Path, platform: str) -> str:
         platform: the platform that packages are locked for ("linux/amd64").
     """
     states = "".join(f"{name}\0{state}\n" for name, state in input_states(project, bentofile).items())
-    tools = f"{BUILDER_VERSION}\0{NEVER_PACKED}\0{_bentoml_version()}\0{platform}\n"
+    tools = f"{BUILDER_VERSION}\0{NEVER_PACKED}\0{_bentoml_version()}\0{platform}\0{_settings(project, bentofile)}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
 
 
@@ -91,8 +93,26 @@ def requirements_key(project: Path, bentofile: Path, platform: str) -> str:
     python = read_bentofile(bentofile).get("python")
     files = sorted(set(_named_files(project, python)))
     states = "".join(f"{_relative(file, project)}\0{file_state(file)}\n" for file in files)
-    tools = f"{BUILDER_VERSION}\0{_bentoml_version()}\0{platform}\0{sys.version}\0{python}\n"
+    settings = _settings(project, bentofile)
+    tools = f"{BUILDER_VERSION}\0{_bentoml_version()}\0{platform}\0{sys.version}\0{python}\0{settings}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
+
+
+def requirement_variables(project: Path, bentofile: Path, *, addresses: bool = True) -> set[str]:
+    """Return the names of the variables that a project's requirements refer to.
+
+    Args: as of `input_key`, and of `packages.requirements.variables`.
+    """
+    python = read_bentofile(bentofile).get("python")
+    texts = [str(python or ""), *map(text_of, _named_files(project, python))]
+    return {name for text in texts for name in variables(text, addresses=addresses)}
+
+
+def _settings(project: Path, bentofile: Path) -> str:
+    """Return what the environment says of packages, apart from their requirements; only to be hashed."""
+    names = requirement_variables(project, bentofile, addresses=False)
+    known = environment(names=names) if names else {}
+    return "\0".join([lock_settings(), *(f"{name}={known.get(name)}" for name in sorted(names))])
 
 
 def _named_files(project: Path, options: object) -> Iterator[Path]:
