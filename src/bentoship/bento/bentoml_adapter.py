@@ -132,12 +132,13 @@ def leave_out(names: Collection[str]) -> None:
     bentoml/_internal/bento/bento.py): a Bento would then depend on files that it does not have.
 
     Args:
-        names: the files' paths in the project.
+        names: the files' paths in the project; those of folders end in a slash.
     """
-    includes = BentoPathSpec.includes
+    includes, folders = BentoPathSpec.includes, tuple(name for name in names if name.endswith("/"))
 
     def includes_others(self: BentoPathSpec, path: str) -> bool:
-        return path.removeprefix("./") not in names and includes(self, path)
+        name = path.removeprefix("./")
+        return name not in names and not name.startswith(folders) and includes(self, path)
 
     BentoPathSpec.includes = includes_others  # type: ignore[method-assign]  # a hook
 

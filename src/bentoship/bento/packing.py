@@ -27,6 +27,9 @@ BentoML writes them into the Bento, so another pattern here changes the digest o
 
 _IGNORE = ".bentoignore"
 _NEVER_WALKED = frozenset(pattern.rstrip("/") for pattern in NEVER_PACKED)
+# What uv puts into its cache; others' caches have the tag, too (bford.info/cachedir), and may be packed on purpose.
+_CACHE_TAG = "CACHEDIR.TAG"
+_IN_UVS_CACHE = re.compile(r"(archive|builds|interpreter|sdists|simple|wheels)-v\d+")
 _TASKS = "tasks.py"
 _IN_TASKS = re.compile(r"(?:\./)?tasks(?:\.\w+)*(?::[\w.]+)?")
 
@@ -37,7 +40,7 @@ class Selection:
 
     Args:
         packed: the files that the Bento packs, sorted.
-        withheld: the files that BentoML would pack, but that belong to the publisher.
+        withheld: the files that BentoML would pack, but that belong to the publisher; folders end in a slash.
         ignore_files: all `.bentoignore`.
     """
 
@@ -49,13 +52,14 @@ class Selection:
 def select(project: Path, options: Mapping[str, Any]) -> Selection:
     """Return which files a Bento packs: include, exclude and .bentoignore mean what they mean to BentoML.
 
-    Withheld are `.env*` files, and a tasks.py for the publisher (`_is_for_the_publisher`).
+    Withheld are `.env*` files, a tasks.py for the publisher (`_is_for_the_publisher`), and a cache of uv's, which many
+    CI systems have in the project (UV_CACHE_DIR=.uv-cache).
 
     Args:
         project: the build context.
         options: the content of bentofile.yaml.
     """
-    names = _names_below(project)
+    names, caches = _names_below(project)
     ignore_files = tuple(name for name in names if name.rpartition("/")[2] == _IGNORE)
     include = _spec(options.get("include") or ["*"])
     exclude = _spec([*(options.get("exclude") or []), *NEVER_PACKED])
@@ -69,7 +73,7 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
         return any(spec.match_file(name.removeprefix(at)) for at, spec in specs)
 
     chosen = [n for n in names if include.match_file(n) and not exclude.match_file(n) and not is_ignored(n)]
-    withheld = {name for name in chosen if any(part.startswith(".env") for part in name.split("/"))}
+    withheld = caches | {name for name in chosen if any(part.startswith(".env") for part in name.split("/"))}
     packed = [name for name in chosen if name not in withheld]
     if _TASKS in packed and _is_for_the_publisher(project, str(options.get("service") or ""), packed):
         withheld.add(_TASKS)
@@ -81,14 +85,22 @@ def _spec(patterns: list[str]) -> PathSpec[Any]:
     return PathSpec.from_lines("gitwildmatch", patterns)
 
 
-def _names_below(folder: Path) -> list[str]:
-    """Return the paths of the files below a folder, relative to it; folders that are never packed are not walked."""
+def _names_below(folder: Path) -> tuple[list[str], set[str]]:
+    """Return the paths of the files below a folder, relative to it, and those of uv's caches.
+
+    Neither these nor folders that are never packed are walked.
+    """
     # Texts: a path object for each of hundreds of files takes longer than to find it.
     names: list[str] = []
+    caches: set[str] = set()
     for root, folders, files in os.walk(folder):
+        if _CACHE_TAG in files and any(map(_IN_UVS_CACHE.fullmatch, folders)) and root != str(folder):
+            folders.clear()
+            caches.add(f"{root}/".removeprefix(f"{folder}/"))
+            continue
         folders[:] = set(folders) - _NEVER_WALKED
         names += (f"{root}/{file}".removeprefix(f"{folder}/") for file in files)
-    return sorted(names)
+    return sorted(names), caches
 
 
 def _is_for_the_publisher(project: Path, service: str, packed: Iterable[str]) -> bool:

@@ -166,12 +166,14 @@ def test_bentoml_asks_its_path_spec_what_to_pack(tmp_path: Path, hook: bool) -> 
     """Of a file beside the service and of one in a folder; with the hook, those that are named are left out."""
     project = make_project(tmp_path / "project")
     (tmp_path / "scratch").mkdir()
-    call = "adapter.leave_out({'service.py', 'data/words.txt'})" if hook else ""
+    (project.folder / "data" / "cache").mkdir()
+    (project.folder / "data" / "cache" / "wheel").touch()
+    call = "adapter.leave_out({'service.py', 'data/words.txt', 'data/cache/'})" if hook else ""
     options = json.dumps(read_bentofile(project.bentofile))
     path, _ = run_python(f"{call}\n{BUILD}", project.bentoml_home, options, project.folder, tmp_path / "scratch")
     files = {file.relative_to(path).as_posix() for file in Path(path, "src").rglob("*") if file.is_file()}
     rest = {"src/bentofile.yaml", "src/data/other.txt"}
-    assert files == (rest if hook else {*rest, "src/service.py", "src/data/words.txt"})
+    assert files == (rest if hook else {*rest, "src/service.py", "src/data/words.txt", "src/data/cache/wheel"})
     text = Path(path, "src", "bentofile.yaml").read_text("utf-8")
     assert yaml.safe_load(text)["exclude"] == ["data/secret.txt"]
 

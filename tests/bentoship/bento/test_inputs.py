@@ -87,3 +87,14 @@ def test_a_link_counts_with_what_it_leads_to(project: Path) -> None:
 def test_platforms_have_locks_of_their_own(project: Path) -> None:
     """A Bento that is locked for one platform is not up to date for another."""
     assert key(project) != key(project, "linux/arm64")
+
+
+def test_what_the_environment_says_of_packages_counts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of uv that decide which packages come, and variables in requirements; tokens do not."""
+    (project / "requirements.txt").write_text("six==${SIX}\n--index-url https://u:${TOKEN}@h/simple\n")
+    keys = [key(project)]
+    for name, value in {"UV_PRERELEASE": "allow", "SIX": "1.17.0", "UV_LINK_MODE": "copy", "TOKEN": "s3cr3t"}.items():
+        monkeypatch.setenv(name, value)
+        keys.append(key(project))
+    assert len(set(keys[:3])) == 3
+    assert len(set(keys[2:])) == 1

@@ -110,3 +110,11 @@ def test_tasks_below_the_project_are_the_services(tmp_path: Path) -> None:
     lay(tmp_path, "lib/tasks.py")
     (tmp_path / "lib" / "tasks.py").write_text(INVOKE, "utf-8")
     assert select(tmp_path, {}).packed == ("lib/tasks.py",)
+
+
+def test_a_cache_of_uvs_is_not_packed(tmp_path: Path) -> None:
+    """Whatever it is called; other caches may be there on purpose."""
+    lay(tmp_path, "a.py", ".uv-cache/CACHEDIR.TAG", ".uv-cache/archive-v0/x/six.py", "hub/CACHEDIR.TAG", "hub/m/model")
+    selection = select(tmp_path, {})
+    assert selection.packed == ("a.py", "hub/CACHEDIR.TAG", "hub/m/model")
+    assert selection.withheld == {".uv-cache/"}
