@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import tarfile
 import zipfile
@@ -18,6 +20,7 @@ def make_wheel(
     files: Mapping[str, str | bytes] | None = None,
     requires: str = "",
     script: str = "",
+    digests: bool = False,
 ) -> Path:
     """Write a wheel (PyPA specification, "Binary distribution format").
 
@@ -25,6 +28,7 @@ def make_wheel(
         files: by their paths in it; a module of the wheel's name when None.
         requires: a requirement.
         script: the name of a console script that calls the module's `main`.
+        digests: whether its list of files says what is in them, as in wheels that others make.
     """
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
@@ -34,13 +38,21 @@ def make_wheel(
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
         **({f"{info}/entry_points.txt": f"[console_scripts]\n{script} = {name}:main\n"} if script else {}),
     }
-    rows = "".join(f"{path},,\n" for path in [*members, f"{info}/RECORD"])
+    facts = {path: _facts(content) if digests else "," for path, content in members.items()}
+    rows = "".join(f"{path},{facts.get(path, ',')}\n" for path in [*members, f"{info}/RECORD"])
     path = folder / f"{name}-{version}-{tag}.whl"
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         for member, content in {**members, f"{info}/RECORD": rows}.items():
             archive.writestr(member, content)
     return path
+
+
+def _facts(content: str | bytes) -> str:
+    """Return what a wheel's list of files says of one."""
+    data = content.encode() if isinstance(content, str) else content
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    return f"sha256={digest},{len(data)}"
 
 
 def make_source(folder: Path, name: str, version: str = "1.0", *, files: Mapping[str, str] | None = None) -> Path:

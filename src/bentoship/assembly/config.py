@@ -12,7 +12,7 @@ from bentoship.bases import Base
 from bentoship.bento import Bento
 from bentoship.image.manifest import Image, variables
 from bentoship.image.platforms import DEFAULT_PATH
-from bentoship.packages.install import VENV
+from bentoship.packages.target import VENV
 from bentoship.system.urls import without_user_info
 
 USER, UID = "bentoml", 1034

@@ -16,8 +16,10 @@ from bentoship.image.layer import Entry, Layer, Stream, folder, size_of, symlink
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers.cache import LayerCache, measured
 from bentoship.layers.compression import MEMBER, is_worthwhile
-from bentoship.packages.install import VENV, Staged
+from bentoship.packages.install import Staged
 from bentoship.packages.layers import package_layers
+from bentoship.packages.requirements import bare
+from bentoship.packages.target import VENV
 from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.records import key_of
 
@@ -63,7 +65,7 @@ def assemble(
 
 def image_from(recipe: Recipe, base: Base, layers: Sequence[Layer]) -> Image:
     """Return the image of a recipe whose layers are built."""
-    settings = config_for(recipe.bento, base, recipe.lock.lines)
+    settings = config_for(recipe.bento, base, [*map(bare, recipe.lock.lines)])
     return image_of(layers, settings, base.platform, annotations_for(recipe.bento, base))
 
 

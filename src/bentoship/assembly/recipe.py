@@ -8,10 +8,10 @@ from bentoship.bento import Bento
 from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import Layer
 from bentoship.layers.cache import LayerCache
-from bentoship.packages.install import Target
 from bentoship.packages.layers import made_layers
 from bentoship.packages.locks import Lock, check_wheels, resolve
 from bentoship.packages.package import Job
+from bentoship.packages.target import Target
 
 _USUAL_GLIBC = 36
 """Debian 12's minor version of glibc, for which packages are selected while only the layers of a base are known."""

@@ -6,8 +6,10 @@ No other module imports bentoml, since that takes most of a second and reads the
 import json
 import os
 import re
+import subprocess
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -15,7 +17,9 @@ from typing import Any
 
 import bentoml
 import yaml
-from bentoml._internal.bento import BentoStore
+from _bentoml_sdk import images  # type: ignore[import-untyped]
+from bentoml._internal import configuration
+from bentoml._internal.bento import BentoStore, build_config
 from bentoml._internal.bento.build_config import BentoPathSpec
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.container.frontend.dockerfile import CONTAINER_METADATA
@@ -24,11 +28,14 @@ from bentoml.exceptions import BentoMLException, ImportServiceError, InvalidArgu
 from bentoml.images import Image
 from bentoml.models import BentoModel
 from cattrs.errors import ForbiddenExtraKeysError
+from uv import find_uv_bin
 
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.errors import causes
 from bentoship.image.platforms import ARCHITECTURES
-from bentoship.packages.requirements import flattened, with_includes
+from bentoship.packages.requirements import CONSTRAINTS, text_of, with_all_hashes, with_includes
+from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
+from bentoship.packages.uv_settings import calling_uv
 
 # BentoML's DEFAULT_LOCK_PLATFORM, on every host: the lock must not depend on where it is made.
 LOCK_PLATFORMS = {name: f"{architecture.machine}-manylinux_2_36" for name, architecture in ARCHITECTURES.items()}
@@ -56,23 +63,69 @@ def parse_yaml_in_c() -> None:
 
 
 def follow_includes() -> Collection[Path]:
-    """Make BentoML read requirements files together with those that they include.
+    """Make BentoML read requirements by pip's rules, and keep their constraints and hashes beside its lock.
 
-    It copies a file's text to another folder, where `-r more.txt` finds nothing (_bentoml_sdk/images.py).
+    It copies a file's text to another folder, where `-r more.txt` finds nothing, and its lock repeats no hash
+    (_bentoml_sdk/images.py).
 
-    Returns: the files that it has read so, which come in as it does.
+    Returns: the files that are read so, which grow as the service names them.
     """
+    freeze = Image._freeze_python_requirements
     read: set[Path] = set()
 
     def requirements_file(self: Any, file_path: str) -> Any:
-        # Constraints, which uv reads, are opened here as well, so that what the service reads is known.
         read.update(with_includes(Path(file_path).absolute()))
         self.python_requirements += flattened(Path(file_path))
         self._after_pip_install = True
         return self
 
+    def freeze_with_constraints(self: Any, bento_fs: Path, platform_: str | None = None) -> str:
+        asked, limits = with_constraints(self.python_requirements, Path.cwd())
+        self.python_requirements = asked
+        if limits:
+            folder = bento_fs / "env" / "python"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / CONSTRAINTS).write_text(limits, "utf-8")
+            # Without a lock, BentoML would take what they limit for what is required.
+            self.python_requirements += f"-c {CONSTRAINTS}\n" if self.lock_python_packages else ""
+        frozen = str(freeze(self, bento_fs, platform_))
+        asked += limits  # which may have hashes, too
+        return with_all_hashes(frozen, asked) if "--hash" in asked else frozen
+
     Image.requirements_file = requirements_file
+    Image._freeze_python_requirements = freeze_with_constraints
     return read
+
+
+def call_uv_our_way() -> None:
+    """Make BentoML call the uv that installs packages, too, with what counts of the user's settings of it.
+
+    It calls the first one in PATH, with the whole environment.
+    """
+    configuration.get_uv_command = lambda: [find_uv_bin()]  # type: ignore[assignment]  # a hook
+    images.subprocess = build_config.subprocess = _UvCalls()  # type: ignore[assignment,attr-defined]  # a hook
+
+
+class _UvCalls:
+    """What BentoML's modules that lock packages use of subprocess, to call uv and nothing else."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+    def check_call(self, command: Sequence[str], *, cwd: Path, **options: Any) -> int:
+        """Run uv as `subprocess.check_call` does."""
+        with _uv_environment(command, cwd) as env:
+            return subprocess.check_call(command, cwd=cwd, env=env, **options)
+
+    def check_output(self, command: Sequence[str], *, cwd: Path, **options: Any) -> Any:
+        """Run uv as `subprocess.check_output` does."""
+        with _uv_environment(command, cwd) as env:
+            return subprocess.check_output(command, cwd=cwd, env=env, **options)
+
+
+def _uv_environment(command: Sequence[str], folder: Path) -> AbstractContextManager[dict[str, str]]:
+    files = (folder / word for word in command if word.endswith((".in", ".txt")) and not word.startswith("-"))
+    return calling_uv(folder, "".join(map(text_of, files)))
 
 
 def leave_out(names: Collection[str]) -> None:
@@ -82,12 +135,13 @@ def leave_out(names: Collection[str]) -> None:
     bentoml/_internal/bento/bento.py): a Bento would then depend on files that it does not have.
 
     Args:
-        names: the files' paths in the project.
+        names: the files' paths in the project; those of folders end in a slash.
     """
-    includes = BentoPathSpec.includes
+    includes, folders = BentoPathSpec.includes, tuple(name for name in names if name.endswith("/"))
 
     def includes_others(self: BentoPathSpec, path: str) -> bool:
-        return path.removeprefix("./") not in names and includes(self, path)
+        name = path.removeprefix("./")
+        return name not in names and not name.startswith(folders) and includes(self, path)
 
     BentoPathSpec.includes = includes_others  # type: ignore[method-assign]  # a hook
 
@@ -198,7 +252,7 @@ def failure_of(error: BaseException) -> Failure:
     kind = FailureKind.SERVICE if isinstance(error, ImportServiceError | ImportError) else FailureKind.OTHER
     if isinstance(error, ImportServiceError):  # raised in bentoml's own frames: no such module or attribute
         error = causes(error)[-1]
-    plain = type(error) in {BentoMLException, InvalidArgument, ValueError, NotFound}
+    plain = type(error) in {BentoMLException, InvalidArgument, ValueError, NotFound, RequirementsError}
     return Failure(kind, str(error) if plain else f"{type(error).__name__}: {error}")
 
 

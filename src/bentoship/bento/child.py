@@ -45,6 +45,7 @@ def main(context: Mapping[str, Any], scratch: str, store: str) -> None:
     bentoml_adapter.leave_no_byte_code(lambda path: _is_own(path, folder))
     bentoml_adapter.parse_yaml_in_c()
     named = bentoml_adapter.follow_includes()
+    bentoml_adapter.call_uv_our_way()
     try:
         answer: dict[str, Any] = {"bento": _build(project, named, Path(scratch), Path(store))}
     except BentoError as error:

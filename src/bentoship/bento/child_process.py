@@ -9,7 +9,13 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.inputs import bentoml_version, check_bentoml, is_src_layout, read_bentofile
+from bentoship.bento.inputs import (
+    bentoml_version,
+    check_bentoml,
+    is_src_layout,
+    read_bentofile,
+    requirement_variables,
+)
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
 from bentoship.system.files import temporary_folder
@@ -103,7 +109,8 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
     folder = context.folder.resolve()
     own = {"BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true", "UV_PYTHON": sys.executable}
     extra = {**own, "UV_OFFLINE": "1"} if offline else own
-    env = environment(prefixes=("UV_", "BENTOML_", "LC_"), extra=extra)
+    names = requirement_variables(context.folder, context.bentofile)
+    env = environment(prefixes=("UV_", "BENTOML_", "LC_"), names=names, extra=extra)
     with temporary_folder(context.scratch, "build-") as scratch:
         env["TMPDIR"] = str(scratch)  # what BentoML and uv leave there when they are killed goes with it
         order = {

@@ -14,7 +14,9 @@ import yaml
 
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, SECRETS_IGNORED, select
 from bentoship.errors import BentoError
-from bentoship.packages.requirements import with_includes
+from bentoship.packages.requirements import text_of, variables, with_includes
+from bentoship.packages.uv_settings import lock_settings
+from bentoship.system.process import environment
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
 BUILDER_VERSION = "5"
@@ -37,11 +39,13 @@ class Inputs:
         states: the state of each.
         stamps: the stamp of each, which changes even if the file gets its former content back.
         notes: sentences on what include names and is not packed.
+        settings: what the environment says of packages; only to be hashed.
     """
 
     states: Mapping[str, str]
     stamps: Mapping[str, Stamp]
     notes: tuple[str, ...]
+    settings: str
 
     def changed(self, later: "Inputs") -> list[str]:
         """Return the files that are not the same in later inputs, sorted."""
@@ -96,7 +100,7 @@ def input_key(inputs: Inputs, platform: str) -> str:
         platform: the platform that packages are locked for ("linux/amd64").
     """
     states = "".join(f"{name}\0{state}\n" for name, state in inputs.states.items())
-    tools = f"{BUILDER_VERSION}\0{NEVER_PACKED}\0{bentoml_version()}\0{platform}\n"
+    tools = f"{BUILDER_VERSION}\0{NEVER_PACKED}\0{bentoml_version()}\0{platform}\0{inputs.settings}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
 
 
@@ -141,7 +145,10 @@ def read_inputs(project: Path, bentofile: Path) -> Inputs:
     # The stamp first: what is written while its state is read has another one later.
     found = [(_relative(file, project), stamp(file), file_state(file)) for file in sorted(files)]
     return Inputs(
-        {name: state for name, _, state in found}, {name: stamped for name, stamped, _ in found}, selection.notes
+        {name: state for name, _, state in found},
+        {name: stamped for name, stamped, _ in found},
+        selection.notes,
+        _settings(project, bentofile),
     )
 
 
@@ -156,8 +163,26 @@ def requirements_key(project: Path, bentofile: Path, platform: str) -> str:
     python = read_bentofile(bentofile).get("python")
     files = sorted(set(named_files(project, python)))
     states = "".join(f"{_relative(file, project)}\0{file_state(file)}\n" for file in files)
-    tools = f"{BUILDER_VERSION}\0{bentoml_version()}\0{platform}\0{sys.version}\0{python}\n"
+    settings = _settings(project, bentofile)
+    tools = f"{BUILDER_VERSION}\0{bentoml_version()}\0{platform}\0{sys.version}\0{python}\0{settings}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
+
+
+def requirement_variables(project: Path, bentofile: Path, *, addresses: bool = True) -> set[str]:
+    """Return the names of the variables that a project's requirements refer to.
+
+    Args: as of `input_key`, and of `packages.requirements.variables`.
+    """
+    python = read_bentofile(bentofile).get("python")
+    texts = [str(python or ""), *map(text_of, named_files(project, python))]
+    return {name for text in texts for name in variables(text, addresses=addresses)}
+
+
+def _settings(project: Path, bentofile: Path) -> str:
+    """Return what the environment says of packages, apart from their requirements; only to be hashed."""
+    names = requirement_variables(project, bentofile, addresses=False)
+    known = environment(names=names) if names else {}
+    return "\0".join([lock_settings(), *(f"{name}={known.get(name)}" for name in sorted(names))])
 
 
 def named_files(project: Path, options: object) -> Iterator[Path]:

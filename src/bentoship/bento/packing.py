@@ -50,7 +50,7 @@ class Selection:
     Args:
         packed: the files that the Bento packs, sorted.
         linked: those of them that are links, or in a folder that is one; the files that they lead to are packed.
-        withheld: the files that BentoML would pack, but that belong to the publisher.
+        withheld: the files that BentoML would pack, but that belong to the publisher; folders end in a slash.
         ignore_files: all `.bentoignore`.
         notes: sentences on what include names and is not packed.
         wrong: sentences on why the Bento cannot be packed so; empty when it can.
@@ -67,7 +67,8 @@ class Selection:
 def select(project: Path, options: Mapping[str, Any]) -> Selection:
     """Return which files a Bento packs: include, exclude and .bentoignore mean what they mean to BentoML.
 
-    Withheld are `.env*` files, SECRETS_IGNORED, and a tasks.py for the publisher (`_is_for_the_publisher`).
+    Withheld are `.env*` files, SECRETS_IGNORED, a tasks.py for the publisher (`_is_for_the_publisher`), and a cache of
+    uv's, which many CI systems have in the project (UV_CACHE_DIR=.uv-cache).
 
     Args:
         project: the build context.
@@ -92,7 +93,7 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
         return exclude.match_file(name) or is_ignored(name)
 
     chosen = [n for n in names if include.match_file(n) and not is_left_out(n)]
-    withheld = {name for name in chosen if any(part.startswith(".env") for part in name.split("/"))}
+    withheld = found.caches | {name for name in chosen if any(part.startswith(".env") for part in name.split("/"))}
     withheld |= {SECRETS_IGNORED} & set(chosen)
     packed = [name for name in chosen if name not in withheld]
     if _TASKS in packed and _is_for_the_publisher(project, str(options.get("service") or ""), packed):

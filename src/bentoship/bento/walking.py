@@ -1,6 +1,7 @@
 """The files of a project, also through links to folders of it."""
 
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,18 @@ class Walk:
         names: the files, sorted.
         linked: those of them that are links, or in a folder that is one.
         unfollowed: the links to folders that lead out of the folder, or to one that contains them, sorted.
+        caches: the folders with a cache of uv's, which are not looked into; each ends in a slash.
     """
 
     names: list[str] = field(default_factory=list)
     linked: set[str] = field(default_factory=set)
     unfollowed: list[str] = field(default_factory=list)
+    caches: set[str] = field(default_factory=set)
+
+
+# What uv puts into its cache; others' caches have the tag, too (bford.info/cachedir), and may be packed on purpose.
+_CACHE_TAG = "CACHEDIR.TAG"
+_IN_UVS_CACHE = re.compile(r"(archive|builds|interpreter|sdists|simple|wheels)-v\d+")
 
 
 def walk(folder: Path, never: Collection[str]) -> Walk:
@@ -46,6 +54,9 @@ def _add(found: Walk, folder: str, at: str, above: tuple[str, ...], never: Colle
             entries = list(listing)
     except OSError:  # it may not be read
         return
+    if at and _is_uvs_cache([entry.name for entry in entries]):
+        found.caches.add(at)
+        return
     # Texts: a path object for each of hundreds of files takes longer than to find it.
     for entry in entries:
         name, is_link = f"{at}{entry.name}", entry.is_symlink()
@@ -64,6 +75,10 @@ def _add(found: Walk, folder: str, at: str, above: tuple[str, ...], never: Colle
                 found.unfollowed.append(name)
             else:
                 _add(found, entry.path, f"{name}/", passed, never, is_linked=True)
+
+
+def _is_uvs_cache(names: Collection[str]) -> bool:
+    return _CACHE_TAG in names and any(map(_IN_UVS_CACHE.fullmatch, names))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -11,12 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from bentoship.errors import DamagedError
-from bentoship.image.layer import Estimate, Layer, folders_of, tree
+from bentoship.image.layer import Estimate, Layer, folders_of
 from bentoship.layers.bytecode import Batch, Interpreter, compile_trees
 from bentoship.layers.segments import joined
-from bentoship.packages.install import Distribution, Staged, Target, distributions, staging, with_byte_code
+from bentoship.packages.install import Staged, staging
+from bentoship.packages.installed import Distribution, distributions, modules, with_byte_code
 from bentoship.packages.package import RECIPE, Job, Package, PackageEstimate
-from bentoship.packages.requirements import canonical_name
+from bentoship.packages.requirements import bare, canonical_name
+from bentoship.packages.target import Target
 from bentoship.system.progress import StepReporter
 from bentoship.system.records import key_of
 from bentoship.system.text import counted
@@ -66,7 +68,7 @@ def _expected(job: Job, lines: Sequence[str], weigh: Weigh) -> list[Layer | Esti
             layers.append(Estimate(title, "packages", size))
     for package in _with_own_layer(packages):
         if isinstance(package, PackageEstimate):
-            layers.append(Estimate(f"package {package.line.replace('==', ' ')}", "packages", package.weight))
+            layers.append(Estimate(f"package {bare(package.line).replace('==', ' ')}", "packages", package.weight))
         elif package.layer:
             layers.append(package.layer)
     return layers
@@ -204,12 +206,10 @@ def _installed(folders: Mapping[tuple[str, ...], Path], target: Target) -> dict[
 
 def _compile(folders: Iterable[Path], python: Interpreter, target: Target, title: str, reporter: StepReporter) -> None:
     """Put byte-code beside every module, with a Python that compiles as the base's own does."""
-    batches = [Batch(folder, PurePosixPath("/", target.site_packages), _modules(folder)) for folder in folders]
-    compile_trees(
-        python, [batch for batch in batches if batch.files], jobs=os.cpu_count() or 1, title=title, reporter=reporter
-    )
-
-
-def _modules(installed: Path) -> tuple[Path, ...]:
-    found = (entry for entry in tree(installed, "") if entry.path.endswith(".py") and not entry.path.startswith("bin/"))
-    return tuple(entry.content for entry in found if isinstance(entry.content, Path))
+    batches = [
+        Batch(folder, PurePosixPath("/", target.site_packages), files)
+        for installed in folders
+        for folder, files in modules(installed)
+        if files
+    ]
+    compile_trees(python, batches, jobs=os.cpu_count() or 1, title=title, reporter=reporter)

@@ -6,16 +6,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bentoship.errors import PackagesError
-from bentoship.packages.install import OTHERWISE, Target, run_uv, selection
+from bentoship.packages.install import OTHERWISE, options_for_uv, run_uv, selection
 from bentoship.packages.requirements import (
+    CONSTRAINTS,
     LOCK_PLATFORM,
     address_lines,
+    bare,
     canonical_name,
+    hashes,
     is_exact,
     lines,
     paths_start,
     portable_lines,
+    subject,
+    with_hashes,
 )
+from bentoship.packages.target import Target
+from bentoship.packages.uv_settings import lock_settings
 from bentoship.system import records
 from bentoship.system.records import key_of
 
@@ -60,7 +67,26 @@ def resolve(bento: Path, targets: Sequence[Target], kept: Path) -> list[Lock]:
         missing = {lock.target: why for lock in found if (why := _missing_wheels(bento, lock))}
         failures = {**failed, **missing}
         raise _refusal({target: failures[target] for target in targets if target in failures})
+    for lock in found:
+        _check_hashes(bento, lock, kept)
     return found
+
+
+def _check_hashes(bento: Path, lock: Lock, kept: Path) -> None:
+    """Check that what was asked for with --require-hashes has them, and what it depends on. Raises PackagesError.
+
+    BentoML adds itself to the requirements, without a hash: what it alone depends on needs none.
+    """
+    file = bento / "env" / "python" / "requirements.in"
+    text = file.read_text("utf-8") if file.is_file() else ""
+    if "--require-hashes" not in address_lines(text):
+        return
+    asked = [line for line in portable_lines(text) if hashes(line) or canonical_name(line) != "bentoml"]
+    needed = {subject(line) for line in _made_once(bento, lock.target, asked, [*lock.lines], kept)}
+    if missing := [bare(line) for line in lock.lines if not hashes(line) and subject(line) in needed]:
+        why = f"the requirements say --require-hashes, but there is none for {', '.join(missing)}"
+        hint = "Add their hashes: `uv pip compile --generate-hashes` writes all."
+        raise PackagesError("Check the hashes of the Python packages", why, hint)
 
 
 def check_wheels(bento: Path, locks: Sequence[Lock]) -> None:
@@ -98,7 +124,7 @@ def _requirements(bento: Path) -> tuple[list[str], list[str]]:
     asked = file.read_text("utf-8") if file.is_file() else ""
     wanted = portable_lines(text)
     # BentoML's lock says more than it was asked for: bentoml itself depends on others.
-    grew = set(lines(text)) > set(lines(asked)) or _named(text) != _named(asked)
+    grew = {*map(bare, lines(text))} > {*map(bare, lines(asked))} or _named(text) != _named(asked)
     if grew and all(is_exact(line) or "@" in line or not canonical_name(line) for line in wanted):
         return portable_lines(asked) or wanted, wanted
     return wanted, []
@@ -106,7 +132,7 @@ def _requirements(bento: Path) -> tuple[list[str], list[str]]:
 
 def _named(text: str) -> list[str]:
     """Return the lines for packages from an index; BentoML rewrites other lines even where it makes no lock."""
-    return [line for line in portable_lines(text) if canonical_name(line) and "@" not in line]
+    return [bare(line) for line in portable_lines(text) if canonical_name(line) and "@" not in line]
 
 
 def _lock(bento: Path, target: Target, kept: Path) -> Lock:
@@ -115,8 +141,8 @@ def _lock(bento: Path, target: Target, kept: Path) -> Lock:
         return Lock(target, tuple(own or _made_once(bento, target, asked, [], kept)))
     reference = own or _loose_reference(bento, target, asked, kept)
     lines = _made_once(bento, target, asked, reference, kept)
-    versions = {canonical_name(line): line for line in reference}
-    deviations = (line for line in lines if versions.get(canonical_name(line), line) != line)
+    versions = {canonical_name(line): bare(line) for line in reference}
+    deviations = (bare(line) for line in lines if versions.get(canonical_name(line), bare(line)) != bare(line))
     return Lock(target, tuple(lines), tuple(deviations))
 
 
@@ -129,7 +155,9 @@ def _loose_reference(bento: Path, target: Target, asked: list[str], kept: Path) 
 
 
 def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[str], kept: Path) -> list[str]:
-    key = key_of("lock", str(target), *asked, *(["preferred", *preferred] if preferred else []))
+    limits = bento / "env" / "python" / CONSTRAINTS
+    others = [*map(bare, preferred)], [limits.read_text("utf-8")] if limits.is_file() else [], lock_settings()
+    key = key_of("lock", str(target), *asked, *(["others", repr(others)] if any(others) else []))
     file = kept / f"{key}.json"
     if isinstance(found := records.read(file), list):
         return found
@@ -143,10 +171,10 @@ def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Seque
     with tempfile.TemporaryDirectory(prefix="bentoship-") as folder:
         # Versions that stand in uv's output already are kept as long as they can be.
         output = Path(folder, "requirements.txt")
-        output.write_text("\n".join(preferred), "utf-8")
+        output.write_text("\n".join(map(bare, preferred)), "utf-8")
         args = ["pip", "compile", "-", "--no-header", "--no-annotate", "--no-emit-package", "uv"]
         _uv(bento, asked, target, *args, *options, "--output-file", str(output))
-        return portable_lines(output.read_text("utf-8"))
+        return with_hashes(portable_lines(output.read_text("utf-8")), "\n".join(asked))
 
 
 def _failure(bento: Path, target: Target, error: PackagesError) -> str:
@@ -189,8 +217,8 @@ def _unsolved(error: PackagesError) -> str:
 
 
 def _uv(bento: Path, requirements: Sequence[str], target: Target, *args: str) -> str:
-    folder = bento / "env" / "python"
-    files = (folder / "requirements.txt", folder / "requirements.in")
-    addresses = [line for file in files if file.is_file() for line in address_lines(file.read_text("utf-8"))]
-    source = "\n".join([*dict.fromkeys(addresses), *requirements])
+    limits = (
+        [f"-c {bento / 'env' / 'python' / CONSTRAINTS}"] if (bento / "env" / "python" / CONSTRAINTS).is_file() else []
+    )
+    source = "\n".join([*options_for_uv(bento), *limits, *requirements])
     return run_uv(args, target, cwd=paths_start(bento), stdin=source)

@@ -9,13 +9,14 @@ from bentoship.bases import Base
 from bentoship.image.layer import Layer
 from bentoship.layers.cache import LayerCache, from_record, to_record
 from bentoship.layers.segments import Segment, write_segment
-from bentoship.packages.install import Distribution, Target
+from bentoship.packages.installed import Distribution
 from bentoship.packages.requirements import local_file, paths_start
+from bentoship.packages.target import Target
 from bentoship.system import records
 from bentoship.system.records import key_of
 
 # Increase it when the same packages give other layers, so that existing ones are rebuilt.
-RECIPE = "4"
+RECIPE = "5"
 
 HEAVY = 6_000_000
 """Bytes; a package that weighs more, with its byte-code, gets a layer of its own."""

@@ -1,7 +1,8 @@
-"""Requirements files: what they say of packages, apart from where those are downloaded."""
+"""What requirements say of packages, apart from where those are downloaded: their lines, once each is by itself."""
 
+import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,37 +12,101 @@ LOCK_PLATFORM = "linux/amd64"
 # BentoML depends on uv to make locks and environments, which a served image never does (20 MB compressed).
 NEVER_SERVED = frozenset({"uv"})
 
-# A constraint narrows what a lock may choose; an exact lock shows its effect, and needs it no more.
-_ADDRESS = (
-    "-c ", "--constraint", "--index-url", "-i ", "--extra-index-url", "--find-links", "-f ", "--trusted-host",
-    "--no-index",
-)  # fmt: skip
-_INCLUDE = re.compile(r"^(?P<option>-r|-c|--requirement|--constraint)[ =]?\s*(?P<path>\S+)")
+CONSTRAINTS = "constraints.txt"
+"""The file beside a Bento's requirements with the content of those that they name as constraints."""
+
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
-_EXACT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*==\s*[^*,;\s]+\s*(;.*)?$")
+_EXACT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*===?\s*[^*,;\s]+\s*(;.*)?$")
+_HASH = re.compile(r"\s--hash[ =]\s*(\S+)")
+_COMMENT = re.compile(r"(?m)(^|[ \t])#.*$")
+# What may name another file. It may find too much, which does no harm: pip's rules decide when it is read.
+_INCLUDE = re.compile(r"(?m)^\s*(?:-[rc]|--req\w*|--c\w*)(?:\s*=\s*|\s*)(?P<path>\S.*?)\s*$")
+VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+# The longer marks first: UTF-32's begins as UTF-16's does.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be",
+}  # fmt: skip
+_CODING = re.compile(rb"\A(?:.*\n)?#.*?coding[:=]\s*([-\w.]+)")
+
+
+def decoded(data: bytes) -> str:
+    """Return the text of a requirements file: by its mark (Windows' editors and shells), its PEP 263 line, or UTF-8.
+
+    Raises: UnicodeDecodeError, or LookupError for an unknown encoding.
+    """
+    for mark, encoding in _MARKS.items():
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding)
+    named = _CODING.match(data)
+    return data.decode(named[1].decode() if named else "utf-8")
 
 
 def lines(text: str) -> list[str]:
     """Return the meaningful lines: no comments, continuations joined, no spaces around."""
-    joined = re.sub(r"\\\n", " ", text)
-    stripped = (re.sub(r"(^|\s)#.*$", "", line).strip() for line in joined.splitlines())
-    return [line for line in stripped if line]
+    joined = re.sub(r"\\\r?\n", " ", _COMMENT.sub("", text))
+    return [line for one in joined.splitlines() if (line := one.strip())]
 
 
 def portable_lines(text: str) -> list[str]:
-    """Return what is required, sorted, without addresses (which may hold a password) and what an image never needs."""
-    kept = (line for line in lines(text) if not line.startswith(_ADDRESS))
+    """Return what is required, sorted, without options (which may hold a password) and what an image never needs."""
+    kept = (hashed(bare(line), hashes(line)) for line in lines(text) if not _is_option(line))
     return sorted({line for line in kept if canonical_name(line) not in NEVER_SERVED})
 
 
 def address_lines(text: str) -> list[str]:
-    """Return the lines that say where packages are downloaded from, and what else matters only for locking."""
-    return [line for line in lines(text) if line.startswith(_ADDRESS)]
+    """Return the lines that say where packages are downloaded from, and what else matters only for getting them."""
+    included = ("-r", "--requirement")
+    return [line for line in lines(text) if _is_option(line) and not line.startswith(included)]
+
+
+def _is_option(line: str) -> bool:
+    return line.startswith("-") and not re.match(r"(-e|--editable)[ =]", line)
+
+
+def bare(line: str) -> str:
+    """Return a line without the hashes that a package has to have."""
+    return re.split(r"\s--hash\b", line, maxsplit=1)[0].rstrip()
+
+
+def hashes(line: str) -> tuple[str, ...]:
+    """Return the hashes that a line asks for, such as "sha256:…"."""
+    return tuple(_HASH.findall(line))
+
+
+def hashed(line: str, digests: Sequence[str]) -> str:
+    """Return a line that asks for one of some hashes; as it is when there are none."""
+    return " ".join([line, *(f"--hash={digest}" for digest in digests)])
+
+
+def with_hashes(locked: Sequence[str], asked: str) -> list[str]:
+    """Return the lines of a lock with the hashes that were asked for, which no lock of uv's repeats.
+
+    Args:
+        locked: requirement lines.
+        asked: what was locked. Where it names a package more than once, as for two systems, each hash is good.
+    """
+    wanted: dict[str, list[str]] = {}
+    for line in lines(asked):
+        wanted.setdefault(subject(line), []).extend(hashes(line))
+    return [hashed(bare(one), sorted({*hashes(one), *wanted.get(subject(one), ())})) for one in locked]
+
+
+def with_all_hashes(locked: str, asked: str) -> str:
+    """Return the text of a lock with the hashes that were asked for; its options come first."""
+    kept = [line for line in lines(locked) if not _is_option(line)]
+    return "".join(f"{line}\n" for line in [*address_lines(locked), *with_hashes(kept, asked)])
+
+
+def subject(line: str) -> str:
+    """Return the canonical name of the package that a line stands for, also where it names a file."""
+    file = bare(line).partition(";")[0].strip().rpartition("/")[2]
+    return canonical_name(line) or canonical_name(file.partition("-")[0])
 
 
 def is_exact(line: str) -> bool:
     """Return whether a line leaves no choice of version."""
-    return bool(_EXACT.match(line))
+    return bool(_EXACT.match(bare(line)))
 
 
 def is_closed(asked: str, locked: str) -> bool:
@@ -63,8 +128,8 @@ def local_file(line: str, folder: Path) -> Path | None:
         line: a requirement ("./wheels/tool-1.0-py3-none-any.whl", "tool @ file:///…").
         folder: what its path starts from.
     """
-    _, at, address = line.partition("@")
-    path = folder / unquote((address if at else line).partition(";")[0].strip().removeprefix("file://"))
+    _, at, address = bare(line).partition("@")
+    path = folder / unquote((address if at else bare(line)).partition(";")[0].strip().removeprefix("file://"))
     return path if path.is_file() else None
 
 
@@ -79,7 +144,10 @@ def paths_start(bento: Path) -> Path:
 
 
 def with_includes(path: Path) -> list[Path]:
-    """Return a requirements file and those that it includes, each once; a missing file is listed, not an error."""
+    """Return a requirements file and those that it may include, each once; a missing file is listed, not an error.
+
+    It is asked for before each publish, and so takes no parser's time; see `bentoship.packages.requirements_file`.
+    """
     found: list[Path] = []
     waiting = [path]
     while waiting:
@@ -87,27 +155,30 @@ def with_includes(path: Path) -> list[Path]:
         if file in found:
             continue
         found.append(file)
-        if file.is_file():
-            included = (_INCLUDE.match(line) for line in lines(file.read_text("utf-8", errors="replace")))
-            waiting += [(file.parent / match["path"]).resolve() for match in included if match]
+        waiting += [(file.parent / name).resolve() for name in _included(file)]
     return found
 
 
-def flattened(path: Path) -> str:
-    """Return a requirements file with included files in place, and constraints named by their absolute paths.
+def _included(file: Path) -> Iterator[str]:
+    """Yield the paths that a file may include, with quotes taken away; nothing for a file that cannot be read."""
+    for match in _INCLUDE.finditer(re.sub(r"\\\r?\n", "", text_of(file))):
+        name = _COMMENT.sub("", match["path"]).strip().replace("\\ ", " ").strip("'\"")
+        if "://" not in name or name.startswith("file://"):
+            yield unquote(name.removeprefix("file://")) if name.startswith("file:") else name
 
-    Raises: OSError when one of them is missing.
+
+def variables(text: str, *, addresses: bool = True) -> set[str]:
+    """Return the names of the variables that requirements refer to, as in ${TOKEN}.
+
+    Args:
+        text: requirements.
+        addresses: whether those in addresses count, which hold tokens: these do not decide which package comes.
     """
-    return "".join(f"{line}\n" for line in _flattened(path.resolve(), ()))
+    return {name for word in text.split() if addresses or "://" not in word for name in VARIABLE.findall(word)}
 
 
-def _flattened(path: Path, above: tuple[Path, ...]) -> Iterator[str]:
-    for line in lines(path.read_text("utf-8")):
-        included = _INCLUDE.match(line)
-        target = (path.parent / included["path"]).resolve() if included else None
-        if not included or target is None:
-            yield line
-        elif included["option"] in {"-c", "--constraint"}:
-            yield f"-c {target}"
-        elif target not in above:
-            yield from _flattened(target, (*above, path))
+def text_of(file: Path) -> str:
+    try:
+        return decoded(file.read_bytes())
+    except (OSError, ValueError, LookupError):
+        return ""

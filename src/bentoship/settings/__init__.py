@@ -119,7 +119,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         cache_limit=read("CACHE_LIMIT", 20_000_000_000, parsers.size_limit),
         secrets_allowed=read("SECRETS_ALLOWED", (), parsers.listed),
         cache=_cache(given),
-        bentoml_home=folder / Path(given.value("BENTOML_HOME") or Path.home() / "bentoml").expanduser(),
+        bentoml_home=folder / (_path(given, "BENTOML_HOME") or _home() / "bentoml"),
         retry_seconds=read("RETRY_SECONDS", Settings.retry_seconds, parsers.seconds),
     )
     read("BENTOSHIP_DEBUG", False, parsers.flag)  # for its mistake alone: it counts before there are settings
@@ -141,7 +141,23 @@ def _error(folder: Path, given: Given) -> SettingsError:
 
 def _cache(given: Given) -> Path:
     """Return our folder among the user's caches; a relative XDG_CACHE_HOME is ignored (XDG Base Directory spec)."""
-    folder = Path(given.value("XDG_CACHE_HOME")).expanduser()
-    if folder.is_absolute():
+    folder = _path(given, "XDG_CACHE_HOME")
+    if folder and folder.is_absolute():
         return folder / "bentoship"
-    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "bentoship"
+    return _home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "bentoship"
+
+
+def _path(given: Given, name: str) -> Path | None:
+    """Return the path that a variable holds, with ~ put in; None when it is unset."""
+    value = given.value(name)
+    return _home() / value[1:].lstrip("/") if value == "~" or value.startswith("~/") else Path(value) if value else None
+
+
+def _home() -> Path:
+    """Return the user's home folder. Raises SettingsError where there is none, as in a container run as any user."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        why = f"HOME is not set, and user {os.getuid()} has no entry in /etc/passwd"
+        hint = "Set HOME to a folder that this user may write to, or both XDG_CACHE_HOME and BENTOML_HOME."
+        raise SettingsError("Find the home folder", why, hint) from None

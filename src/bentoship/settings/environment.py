@@ -9,6 +9,7 @@ from pathlib import Path
 from bentoship.errors import SettingsError
 from bentoship.settings.given import PREFIX
 from bentoship.system.git import nearest
+from bentoship.system.process import located
 
 _PATHS = ("BENTOML_HOME", "GOOGLE_APPLICATION_CREDENTIALS", "VERIFY_REQUEST", f"{PREFIX}VERIFY_REQUEST")
 # JSON, PEM, several lines; a key in Base64; Google's tokens.
@@ -45,7 +46,7 @@ def read(folder: Path) -> dict[str, str]:
     values = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text)).items()}
     here = file.parent.absolute()
     paths = {name: str(here / Path(values[name]).expanduser()) for name in _PATHS if names_a_file(values.get(name, ""))}
-    return values | paths
+    return {**values, **located(values, lambda: here), **paths}
 
 
 def names_a_file(value: str) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -17,8 +18,19 @@ PASSED_ON = (
     "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
     "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
-    "RES_OPTIONS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "RES_OPTIONS", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC",
 )  # fmt: skip
+
+# Files and folders, which start at the folder where they are named; programs that are run elsewhere need them whole.
+_PATHS = frozenset({
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC",
+    "UV_CACHE_DIR", "UV_CONFIG_FILE", "UV_CREDENTIALS_DIR", "UV_PYTHON_INSTALL_DIR",
+})  # fmt: skip
+_PATH_LISTS = {
+    "UV_CONSTRAINT": " ", "UV_OVERRIDE": " ", "UV_EXCLUDE": " ", "UV_BUILD_CONSTRAINT": " ", "UV_FIND_LINKS": ",",
+    "UV_INDEX": " ", "UV_DEFAULT_INDEX": "", "UV_INDEX_URL": "", "UV_EXTRA_INDEX_URL": " ",
+}  # fmt: skip
+"""Lists of files or addresses, with what separates them (`uv help pip compile`); a path that has that is an address."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +99,44 @@ def environment(
     """
     allowed, named = tuple(prefixes), {*PASSED_ON, *names}
     kept = {k: v for k, v in os.environ.items() if k in named or (allowed and k.startswith(allowed))}
-    return {**kept, **(extra or {})}
+    return {**kept, **located(kept, Path.cwd), **(extra or {})}
+
+
+def located(env: Mapping[str, str], folder: Callable[[], Path]) -> dict[str, str]:
+    """Return those variables of an environment that name files by relative paths, with these made absolute.
+
+    Args:
+        env: the environment.
+        folder: returns where the paths start.
+    """
+    found: dict[str, str] = {}
+    for name in env.keys() & (_PATHS | _PATH_LISTS.keys()):
+        if name in _PATHS:
+            value = str(folder() / Path(env[name]).expanduser()) if env[name] else ""
+        else:
+            separator = _PATH_LISTS[name]
+            parts = env[name].split(separator) if separator else [env[name]]
+            value = separator.join(_located(part, separator, folder) for part in parts)
+        if value != env[name]:
+            found[name] = value
+    return found
+
+
+def _located(entry: str, separator: str, folder: Callable[[], Path]) -> str:
+    """Return an entry of a list of files and addresses; an index may have a name ("internal=./index")."""
+    label, equals, address = entry.rpartition("=")
+    if not address or ":/" in entry or (equals and not re.fullmatch(r"[\w.-]+", label)):
+        return entry
+    path = folder() / Path(address).expanduser()
+    return label + equals + (path.as_uri() if separator and separator in str(path) else str(path))
 
 
 def home(env: Mapping[str, str]) -> Path:
-    """Return the home that an environment names, else that of the user who runs this."""
-    return Path(env.get("HOME") or "~").expanduser()
+    """Return the home that an environment names, else that of the user who runs this; "/" as in containers for none."""
+    try:
+        return Path(env.get("HOME") or "~").expanduser()
+    except RuntimeError:  # no entry in /etc/passwd
+        return Path("/")
 
 
 def preset(name: str, value: str) -> None:

@@ -24,8 +24,8 @@ from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import Entry, Estimate, Kind, folder, symlink
 from bentoship.image.manifest import Image, image_of, index_of
 from bentoship.layers.cache import LayerCache
-from bentoship.packages.install import Target
 from bentoship.packages.locks import Lock
+from bentoship.packages.target import Target
 from bentoship.stores.layout import LayoutStore
 
 DEBIAN = {"debian": {"packages": [{"name": "libc6", "version": "2.36-9"}, {"name": "bash", "version": "5.2"}]}}

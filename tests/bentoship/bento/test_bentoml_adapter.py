@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -126,16 +127,53 @@ result = image.run("true").python_requirements, image.post_commands
 
 
 @pytest.mark.parametrize("hook", [False, True])
+@pytest.mark.parametrize("locks", ["true", "false"])
+def test_bentoml_locks_what_its_image_requires(tmp_path: Path, hook: bool, locks: str) -> None:
+    """Its lock has no hashes; with the hook it has those that were asked for, and constraints are a file beside it."""
+    project = make_project(tmp_path / "my project")
+    (tmp_path / "scratch").mkdir()
+    (project.folder / "limits.txt").write_text("attrs<26\n")
+    text = f"-c limits.txt\nattrs --hash=sha256:{'0' * 64}\n"
+    (project.folder / "requirements.txt").write_text(text if hook else text.partition("\n")[2])
+    edit(project.bentofile, "lock_packages: false", f"lock_packages: {locks}")
+    options = json.dumps(read_bentofile(project.bentofile))
+    code = BUILD if hook else BUILD.replace("adapter.follow_includes()", "")
+    path, _ = run_python(code, project.bentoml_home, options, project.folder, tmp_path / "scratch")
+    folder = Path(path, "env", "python")
+    lock = (folder / "requirements.txt").read_text()
+    assert ("--hash" in lock) is (hook or locks == "false")
+    assert (folder / "constraints.txt").is_file() is hook
+    if locks == "true" and hook:
+        assert re.search(r"(?m)^attrs==25\S+ --hash=sha256:0{64}$", lock)
+
+
+@pytest.mark.parametrize("hook", [False, True])
+def test_bentoml_calls_uv_as_it_is_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: bool) -> None:
+    """With all of the user's settings; with the hook, with what counts of them."""
+    (tmp_path / "uv.toml").write_text("[pip]\ngenerate-hashes = true\n")
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    project = make_project(tmp_path / "project")
+    edit(project.bentofile, "lock_packages: false", "lock_packages: true")
+    (tmp_path / "scratch").mkdir()
+    options = json.dumps(read_bentofile(project.bentofile))
+    code = f"adapter.call_uv_our_way()\n{BUILD}" if hook else BUILD
+    path, _ = run_python(code, project.bentoml_home, options, project.folder, tmp_path / "scratch")
+    assert ("--hash" in Path(path, "env", "python", "requirements.txt").read_text()) is not hook
+
+
+@pytest.mark.parametrize("hook", [False, True])
 def test_bentoml_asks_its_path_spec_what_to_pack(tmp_path: Path, hook: bool) -> None:
     """Of a file beside the service and of one in a folder; with the hook, those that are named are left out."""
     project = make_project(tmp_path / "project")
     (tmp_path / "scratch").mkdir()
-    call = "adapter.leave_out({'service.py', 'data/words.txt'})" if hook else ""
+    (project.folder / "data" / "cache").mkdir()
+    (project.folder / "data" / "cache" / "wheel").touch()
+    call = "adapter.leave_out({'service.py', 'data/words.txt', 'data/cache/'})" if hook else ""
     options = json.dumps(read_bentofile(project.bentofile))
     path, _ = run_python(f"{call}\n{BUILD}", project.bentoml_home, options, project.folder, tmp_path / "scratch")
     files = {file.relative_to(path).as_posix() for file in Path(path, "src").rglob("*") if file.is_file()}
     rest = {"src/bentofile.yaml", "src/data/other.txt"}
-    assert files == (rest if hook else {*rest, "src/service.py", "src/data/words.txt"})
+    assert files == (rest if hook else {*rest, "src/service.py", "src/data/words.txt", "src/data/cache/wheel"})
     text = Path(path, "src", "bentofile.yaml").read_text("utf-8")
     assert yaml.safe_load(text)["exclude"] == ["data/secret.txt"]
 

@@ -176,3 +176,11 @@ def test_what_is_left_out_although_it_is_named_is_reported(tmp_path: Path, patte
     lay(tmp_path, "a.py", "c.py", ".env", "deploy/.env", ".aws/credentials")
     assert select(tmp_path, {"include": ["a.py", pattern], "exclude": ["c.py"]}).notes == (note,)
     assert select(tmp_path, {"exclude": ["c.py"]}).notes == ()
+
+
+def test_a_cache_of_uvs_is_not_packed(tmp_path: Path) -> None:
+    """Whatever it is called; other caches may be there on purpose."""
+    lay(tmp_path, "a.py", ".uv-cache/CACHEDIR.TAG", ".uv-cache/archive-v0/x/six.py", "hub/CACHEDIR.TAG", "hub/m/model")
+    selection = select(tmp_path, {})
+    assert selection.packed == ("a.py", "hub/CACHEDIR.TAG", "hub/m/model")
+    assert selection.withheld == {".uv-cache/"}

@@ -18,9 +18,9 @@ from bentoship.bases import Base
 from bentoship.image.layer import Estimate, Layer
 from bentoship.layers.cache import LayerCache
 from bentoship.layers.segments import Segment
-from bentoship.packages.install import Target
 from bentoship.packages.layers import expected_layers, made_layers, package_layers, shared
 from bentoship.packages.package import Job, Package
+from bentoship.packages.target import Target
 from bentoship.system import records
 from bentoship.system.progress import State
 from tests.support.reporting import Told

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bentoship.errors import PackagesError
-from bentoship.packages.install import Target
 from bentoship.packages.locks import Lock, check_wheels, download_sizes, resolve
+from bentoship.packages.target import Target
 from tests.support.servers import answering
 from tests.support.wheels import make_requirements, make_source, make_wheel
 
@@ -151,3 +151,50 @@ def test_a_size_that_is_not_told_is_none(tmp_path: Path, wheels: Path) -> None:
     native(wheels, "both", "1.0", "x86_64", "aarch64")
     bento = make_requirements(tmp_path / "bento", wheels, "both==1.0")
     assert download_sizes(bento, ["both==1.0"], ARM) == {"both": 0}
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_hashes_stay_with_their_packages(tmp_path: Path, wheels: Path, locked: bool) -> None:
+    """On each platform, whether BentoML has locked them or not; a lock of uv's does not repeat them."""
+    make_wheel(wheels, "top", requires="below")
+    make_wheel(wheels, "below")
+    lines = ["below==1.0", "top==1.0 --hash=sha256:0f --hash=sha256:1f"]
+    bento = make_requirements(tmp_path / "bento", wheels, *lines, locked=locked)
+    for target in (AMD, ARM):
+        assert lock(bento, target, tmp_path / "locks") == lines
+
+
+def test_hashes_that_are_required_are_there(tmp_path: Path, wheels: Path) -> None:
+    """For what was asked for and what that depends on; not for what BentoML alone does, which adds itself."""
+    make_wheel(wheels, "top", requires="below")
+    make_wheel(wheels, "below")
+    make_wheel(wheels, "bentoml", requires="others")
+    make_wheel(wheels, "others")
+    bento = make_requirements(tmp_path / "bento", wheels, locked=False)
+    file = bento / "env" / "python" / "requirements.in"
+    options = f"{file.read_text()}--require-hashes\n"
+    for below in ("", " --hash=sha256:2f"):
+        text = f"{options}top==1.0 --hash=sha256:0f\nbelow==1.0{below}\nbentoml==1.0\n"
+        for name in ("requirements.in", "requirements.txt"):
+            file.with_name(name).write_text(text)
+        if below:
+            assert len(lock(bento, AMD, tmp_path / "locks")) == 4
+        else:
+            with pytest.raises(PackagesError, match=r"there is none for below==1\.0"):
+                lock(bento, AMD, tmp_path / "locks")
+
+
+def test_constraints_and_settings_make_another_lock(
+    tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None that was made under others is taken."""
+    for version in ("1.0", "2.0", "3.0"):
+        make_wheel(wheels, "tool", version)
+    bento = make_requirements(tmp_path / "bento", wheels, "tool", locked=False)
+    assert lock(bento, AMD, tmp_path / "locks") == ["tool==3.0"]
+    (bento / "env" / "python" / "constraints.txt").write_text("tool<3\n")
+    assert lock(bento, AMD, tmp_path / "locks") == ["tool==2.0"]
+    (tmp_path / "limits.txt").write_text("tool<2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UV_CONSTRAINT", "limits.txt")
+    assert lock(bento, AMD, tmp_path / "locks") == ["tool==1.0"]

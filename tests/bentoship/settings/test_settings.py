@@ -234,3 +234,25 @@ def test_other_systems_files_are_read(tmp_path: Path) -> None:
 def test_a_relative_cache_folder_does_not_count(tmp_path: Path) -> None:
     """As the XDG specification has it."""
     assert load(tmp_path, XDG_CACHE_HOME="here").cache == load(tmp_path).cache
+
+
+def test_without_a_home_it_is_said_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as any user; with both folders set, no home is needed."""
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")  # as pathlib's, where /etc/passwd has no entry
+
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(SettingsError, match=r"HOME is not set.*\n.*XDG_CACHE_HOME and BENTOML_HOME"):
+        load(tmp_path)
+    found = load(tmp_path, XDG_CACHE_HOME="/caches", BENTOML_HOME="/bentoml")
+    assert (found.cache, found.bentoml_home) == (Path("/caches/bentoship"), Path("/bentoml"))
+
+
+def test_files_that_the_file_names_start_there(tmp_path: Path) -> None:
+    """Constraints, certificates and caches that other programs read, wherever a task is called."""
+    (tmp_path / ".env").write_text("UV_CONSTRAINT=limits.txt\nSSL_CERT_FILE=ca.pem\nUV_INDEX=https://h/simple\n")
+    read = settings.environment.read(tmp_path)
+    assert read["UV_CONSTRAINT"] == f"{tmp_path}/limits.txt"
+    assert read["SSL_CERT_FILE"] == f"{tmp_path}/ca.pem"
+    assert read["UV_INDEX"] == "https://h/simple"

@@ -1,0 +1,172 @@
+"""What uv takes from the user: indexes, credentials, limits of versions. What decides how it works is ours to say.
+
+A link mode, a target folder, `no-deps` or `generate-hashes`, from a variable or a file of settings, would change what
+is installed, or leave nothing of it.
+"""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from bentoship.errors import PackagesError
+from bentoship.packages.requirements import variables, with_includes
+from bentoship.system.process import environment, home
+
+# Where packages come from, and which of them may be taken (docs.astral.sh/uv/reference/environment).
+_DECIDING = frozenset({
+    "UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
+    "UV_INDEX_STRATEGY", "UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE", "UV_BUILD_CONSTRAINT", "UV_PRERELEASE",
+    "UV_PRERELEASE_PACKAGE", "UV_RESOLUTION", "UV_EXCLUDE_NEWER", "UV_EXCLUDE_NEWER_PACKAGE", "UV_TORCH_BACKEND",
+})  # fmt: skip
+_FILES = ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE", "UV_BUILD_CONSTRAINT")
+# How they are reached: another value gives the same packages.
+_REACHING = frozenset({
+    "UV_CACHE_DIR", "UV_NO_CACHE", "UV_OFFLINE", "UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR", "UV_GITHUB_TOKEN",
+    "UV_INSECURE_HOST", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_HTTP_TIMEOUT", "UV_HTTP_CONNECT_TIMEOUT",
+    "UV_REQUEST_TIMEOUT", "UV_HTTP_RETRIES", "UV_CONCURRENT_DOWNLOADS", "UV_CONCURRENT_BUILDS",
+    "UV_CONCURRENT_INSTALLS", "UV_LOCK_TIMEOUT", "UV_S3_ENDPOINT_URL", "UV_GCS_ENDPOINT_URL", "UV_AZURE_ENDPOINT_URL",
+    "UV_NO_HF_TOKEN", "UV_PYTHON", "UV_PYTHON_INSTALL_DIR",
+})  # fmt: skip
+_CREDENTIALS = re.compile(r"UV_INDEX_[A-Z0-9_]+_(USERNAME|PASSWORD)")
+_OWN = ("UV_NO_CONFIG", "UV_CONFIG_FILE")
+
+# The same, as files of settings call it (docs.astral.sh/uv/reference/settings), where "pip" is a table of its own.
+_DECIDING_KEYS = frozenset({
+    "index", "index-url", "extra-index-url", "find-links", "no-index", "index-strategy", "prerelease",
+    "prerelease-package", "resolution", "exclude-newer", "exclude-newer-package", "torch-backend",
+})  # fmt: skip
+_REACHING_KEYS = frozenset({
+    "allow-insecure-host", "cache-dir", "concurrent-builds", "concurrent-downloads", "concurrent-installs",
+    "http-proxy", "https-proxy", "no-proxy", "keyring-provider", "native-tls", "system-certs", "offline",
+})  # fmt: skip
+
+_USER_INFO = re.compile(r"//[^/@\s\"]*@")
+
+
+@contextmanager
+def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]:
+    """Yield the environment for a call of uv.
+
+    Args:
+        folder: where it runs; a uv.toml or pyproject.toml there counts, none of a parent.
+        requirements: what it gets to read: options in it that uv takes from its command line alone are put into the
+            environment, as are variables that it names.
+    """
+    given = environment(prefixes=("UV_",), names=variables(requirements))
+    env = {name: value for name, value in given.items() if not name.startswith("UV_") or _is_kept(name)}
+    env |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    if re.search(r"(?m)^--pre$", requirements):
+        env["UV_PRERELEASE"] = "allow"
+    if hosts := re.findall(r"(?m)^--trusted-host[ =](\S+)", requirements):
+        env["UV_INSECURE_HOST"] = " ".join(filter(None, [env.get("UV_INSECURE_HOST"), *hosts]))
+    if "UV_CACHE_DIR" not in env and not env.get("HOME") and (caches := env.get("XDG_CACHE_HOME")):
+        env["UV_CACHE_DIR"] = str(Path(caches, "uv"))  # without a home, uv's cache would be in the current folder
+    settings = _file_settings(given, folder, _DECIDING_KEYS | _REACHING_KEYS)
+    if not settings:
+        yield {**env, "UV_NO_CONFIG": "1"}
+        return
+    import tomli_w  # rarely needed
+
+    with tempfile.NamedTemporaryFile("w", prefix="bentoship-uv-", suffix=".toml") as file:  # for this user's eyes alone
+        file.write(tomli_w.dumps(settings))
+        file.flush()
+        yield {**env, "UV_CONFIG_FILE": file.name}
+
+
+def lock_settings() -> str:
+    """Return a hash over all that the environment and the user's files of settings say of what a lock gets.
+
+    Passwords are no part of it: they change more often than what is behind them.
+    """
+    given = environment(prefixes=("UV_",))
+    told = [f"{name}={_USER_INFO.sub('//', given[name])}" for name in sorted(given.keys() & _DECIDING)]
+    files = [_file_of(entry) for name in _FILES for entry in given.get(name, "").split()]
+    included = [one for file in files if file for one in with_includes(file) if one.is_file()]
+    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in included]
+    settings = _file_settings(given, None, _DECIDING_KEYS)
+    told += [*contents, _USER_INFO.sub("//", json.dumps(settings, sort_keys=True, default=str)) if settings else ""]
+    return hashlib.sha256(os.fsencode("\0".join(told))).hexdigest() if any(told) else ""
+
+
+def _is_kept(name: str) -> bool:
+    return name in _DECIDING or name in _REACHING or bool(_CREDENTIALS.fullmatch(name))
+
+
+def _file_of(entry: str) -> Path | None:
+    """Return the file that a path or an address stands for; None for one elsewhere."""
+    parts = urlsplit(entry)
+    return Path(unquote(parts.path)) if parts.scheme in {"", "file"} else None
+
+
+def _file_settings(env: Mapping[str, str], folder: Path | None, keys: frozenset[str]) -> dict[str, Any]:
+    """Return those settings with some keys that uv would find in its files, the nearest file's first.
+
+    Raises: PackagesError when a file of settings is not TOML.
+    """
+    found: dict[str, Any] = {}
+    for file in _settings_files(env, folder):
+        settings = _kept(_read(file), keys, file.parent)
+        pip = {**settings.pop("pip", {})}
+        _add(found, settings)
+        if pip:
+            _add(found.setdefault("pip", {}), pip)
+    return found
+
+
+def _add(found: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add settings of a farther file: lists grow, anything else stays."""
+    for key, value in more.items():
+        if isinstance(value, list):
+            found[key] = [*found.get(key, []), *value]
+        else:
+            found.setdefault(key, value)
+
+
+def _settings_files(env: Mapping[str, str], folder: Path | None) -> Iterator[Path]:
+    """Yield the files of settings that uv reads (docs.astral.sh/uv/concepts/configuration-files), nearest first."""
+    if env.get("UV_CONFIG_FILE"):
+        yield Path(env["UV_CONFIG_FILE"])
+        return
+    if env.get("UV_NO_CONFIG", "").lower() in {"1", "true", "yes", "on", "y", "t"}:
+        return
+    own = [env.get("XDG_CONFIG_HOME") or str(home(env) / ".config")]
+    system = [*env.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":"), "/etc"]
+    near = [folder / "uv.toml", folder / "pyproject.toml"] if folder else []
+    for places in (near, [Path(one, "uv", "uv.toml") for one in own], [Path(one, "uv", "uv.toml") for one in system]):
+        if file := next((place for place in places if place.is_file()), None):
+            yield file
+
+
+def _read(file: Path) -> dict[str, Any]:
+    import tomllib  # rarely needed
+
+    try:
+        content = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise PackagesError(f"Read uv's settings in {file}", str(error), "Fix it, or set UV_NO_CONFIG=1.") from error
+    return content.get("tool", {}).get("uv", {}) if file.name == "pyproject.toml" else content
+
+
+def _kept(settings: Mapping[str, Any], keys: frozenset[str], folder: Path) -> dict[str, Any]:
+    """Return the settings with some keys; relative paths, which start at the folder of their file, made absolute."""
+    kept = {key: _absolute(key, value, folder) for key, value in settings.items() if key in keys}
+    if pip := settings.get("pip"):
+        inner = {key: _absolute(key, value, folder) for key, value in pip.items() if key in keys}
+        kept |= {"pip": inner} if inner else {}
+    return kept
+
+
+def _absolute(key: str, value: Any, folder: Path) -> Any:
+    if key == "index":
+        return [{**one, "url": _absolute("index-url", one["url"], folder)} if "url" in one else one for one in value]
+    if isinstance(value, list) and key in {"find-links", "extra-index-url"}:
+        return [_absolute(key, one, folder) for one in value]
+    is_path = key in {"find-links", "extra-index-url", "index-url", "cache-dir"} and ":/" not in str(value)
+    return str(folder.absolute() / value) if is_path else value
