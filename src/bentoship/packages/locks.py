@@ -156,6 +156,68 @@ def _loose_reference(bento: Path, target: Target, asked: list[str], kept: Path) 
 
 
 def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[str], kept: Path) -> list[str]:
+    limits = bento / "env" / "python" / CONSTRAINTS
+    others = [*map(bare, preferred)], [limits.read_text("utf-8")] if limits.is_file() else [], lock_settings()
+    key = key_of("lock", str(target), *asked, *(["others", repr(others)] if any(others) else []))
+    file = kept / f"{key}.json"
+    if isinstance(found := records.read(file), list):
+        return found
+    made = _compile(bento, target, asked, preferred, *selection(target))
+    records.keep(file, made)
+    return made
+
+
+def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Sequence[str], *options: str) -> list[str]:
+    """Return a lock of what is required, in the preferred versions where they satisfy it."""
+    with tempfile.TemporaryDirectory(prefix="bentoship-") as folder:
+        # Versions that stand in uv's output already are kept as long as they can be.
+        output = Path(folder, "requirements.txt")
+        output.write_text("\n".join(map(bare, preferred)), "utf-8")
+        args = ["pip", "compile", "-", "--no-header", "--no-annotate", "--no-emit-package", "uv"]
+        _uv(bento, asked, target, *args, *options, "--output-file", str(output))
+        return with_hashes(portable_lines(output.read_text("utf-8")), "\n".join(asked))
+
+
+def _failure(bento: Path, target: Target, error: PackagesError) -> str:
+    """Return why there is no lock for a target; raise again what is not caused by its packages."""
+    unsolved = _unsolved(error)
+    asked, own = _requirements(bento)
+    platform = ["--python-version", target.python, "--python-platform", target.uv_platform]
+    try:
+        # As BentoML locks: with packages that would have to be built, which are those to be named.
+        lines = _compile(bento, target, asked, own, *platform)
+    except PackagesError:
+        lines = own  # of some there is no source, either
+    return _missing_wheels(bento, Lock(target, tuple(lines))) or unsolved
+
+
+def _missing_wheels(bento: Path, lock: Lock) -> str:
+    """Return which packages of a lock have no wheel, in a sentence; empty when all have one."""
+    missing = _without_wheel(bento, lock.lines, lock.target)
+    return f"no wheel for {lock.target.platform} of {', '.join(missing)}" if missing else ""
+
+
+def _without_wheel(bento: Path, locked: Sequence[str], target: Target) -> list[str]:
+    """Return the lines without a wheel. uv names only the first, so the lock is halved until each line stands alone."""
+    try:
+        _uv(bento, locked, target, "pip", "compile", "-", "--no-deps", "--quiet", *selection(target))
+    except PackagesError as error:
+        _unsolved(error)
+        if len(locked) <= 1:
+            return list(locked)
+        half = len(locked) // 2
+        return [one for part in (locked[:half], locked[half:]) for one in _without_wheel(bento, part, target)]
+    return []
+
+
+def _unsolved(error: PackagesError) -> str:
+    """Return why uv found no lock, in its own words; raise any other failure again, such as that of the network."""
+    if "No solution found" not in error.why:
+        raise error
+    return error.why
+
+
+def _uv(bento: Path, requirements: Sequence[str], target: Target, *args: str) -> str:
     start, constraints = paths_start(bento), bento / "env" / "python" / CONSTRAINTS
     limits = [f"-c {os.path.relpath(constraints, start)}"] if constraints.is_file() else []
     source = "\n".join([*options_for_uv(bento), *limits, *requirements])

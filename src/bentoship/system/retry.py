@@ -47,7 +47,7 @@ class Clock:
         self._last = time.monotonic()
 
     def move(self, *, to: int) -> None:
-        """Count from now on, since bytes moved. Args: to: how many this attempt has moved so far."""
+        """Start counting anew, since bytes moved. Args: to: how many this attempt has moved so far."""
         self._last = time.monotonic()
         if to > self._farthest:
             self._farthest, self.idle, self.attempts = to, 0.0, 0
