@@ -38,17 +38,19 @@ def put_image(store: Store, *, sizes: tuple[int, ...] = (20_000, 3_000), seed: i
     return put_image_of(store, *contents)
 
 
-def put_image_of(store: Store, *contents: dict[str, bytes], settings: dict[str, str] | None = None) -> Descriptor:
+def put_image_of(
+    store: Store, *contents: dict[str, bytes] | bytes, settings: dict[str, str] | None = None
+) -> Descriptor:
     """Write an image of given files.
 
     Args:
         store: gets it.
-        contents: each layer's files, by their paths.
+        contents: each layer's files, by their paths, or its tar.
         settings: what the configuration says of containers, such as their `User`.
 
     Returns: the manifest's descriptor.
     """
-    tars = [_tar(files) for files in contents]
+    tars = [files if isinstance(files, bytes) else _tar(files) for files in contents]
     layers = [put(store, LAYER_TAR, tar) for tar in tars]
     config = {
         "architecture": "amd64",

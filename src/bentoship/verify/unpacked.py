@@ -67,9 +67,11 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
         pulled = Path(folder, "pulled")
         config = _unpack(image, LayoutStore(pulled), root)
         shutil.rmtree(pulled)
-        for name in ("dev/shm", "proc", "sys", "tmp"):
-            resolve(root, name).mkdir(parents=True, exist_ok=True)
-        resolve(root, "tmp").chmod(0o1777)
+        for name in ("dev", "dev/shm", "proc", "sys"):
+            _empty(root / name)
+        if not (root / "tmp").is_dir() or (root / "tmp").is_symlink():
+            _empty(root / "tmp")
+        (root / "tmp").chmod(0o1777)
         for name in ("etc/hosts", "etc/resolv.conf"):
             with suppress(OSError):
                 shutil.copyfile(Path("/", name), resolve(root, name))
@@ -77,6 +79,15 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
         env = {"PATH": DEFAULT_PATH, "HOME": user.home, **variables(config)}
         command = (*(config.get("Entrypoint") or []), *(config.get("Cmd") or []))
         yield System(root, tuple(map(str, command)), env, config.get("WorkingDir") or "/", user)
+
+
+def _empty(folder: Path) -> None:
+    """Put an empty folder in the place of whatever an image has there, such as a link to a folder of this machine."""
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
+    folder.mkdir()
 
 
 def _unpack(image: RemoteImage, layout: LayoutStore, root: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import CONFIG, MANIFEST, Descriptor
+from bentoship.image.layer import symlink, tar_stream
 from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
 from bentoship.verify.runner import RemoteImage
@@ -53,6 +54,20 @@ def test_the_user_is_looked_up_in_the_image(tmp_path: Path, named: str, user: Us
     root = put_image_of(store, files, settings={"User": named})
     with unpacked(image(tmp_path, root, store)) as system:
         assert system.user == user
+
+
+@pytest.mark.parametrize("name", ["dev", "dev/shm", "proc", "sys", "tmp"])
+def test_links_in_an_image_do_not_lead_to_this_machine(tmp_path: Path, name: str) -> None:
+    """What a container has in these places is made below the image's root, and nothing else changes."""
+    outside, store = tmp_path / "outside", LayoutStore(tmp_path / "store")
+    outside.mkdir(mode=0o755)
+    (outside / "file").touch()
+    root = put_image_of(store, b"".join(tar_stream([symlink(name, str(outside))])))
+    with unpacked(image(tmp_path, root, store)) as system:
+        assert (system.root / name).is_dir()
+        assert not (system.root / name).is_symlink()
+        assert outside.stat().st_mode & 0o7777 == 0o755
+        assert [path.name for path in outside.iterdir()] == ["file"]
 
 
 def test_a_damaged_image_is_told(tmp_path: Path) -> None:
