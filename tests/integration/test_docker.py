@@ -164,10 +164,11 @@ def test_the_steps_tell_what_they_do(built: Ways) -> None:
 def test_load_and_push_go_together(loaded: Ways) -> None:
     """`containerize --load push` makes the image once, loads it once, and pushes it."""
     assert REFERENCE.fullmatch(f"{loaded.reference}\n")
-    assert loaded.told.count(" layers\n") == 1
-    assert re.findall(r"^load .*", loaded.told, re.MULTILINE) == [
-        line for line in loaded.told.splitlines() if f"{loaded.name} is in Docker's engine" in line
-    ]
+    assert len(re.findall(r"^containerize +sha256:.* in \d+ layers$", loaded.told, re.MULTILINE)) == 1
+    # On a busy machine the progress is reported, too.
+    results = [line for line in re.findall(r"^load +(.*)", loaded.told, re.MULTILINE) if "sending layers" not in line]
+    assert len(results) == 1
+    assert f"{loaded.name} is in Docker's engine" in results[0]
 
 
 def test_docker_run_serves(engine: Engine, way: Ways) -> None:
