@@ -50,7 +50,6 @@ DIFFERENCES: dict[str, dict[str, str]] = {
         "./bento/env/docker/Dockerfile *": _NOT_READ,
         "./bento/env/python*": _FOR_BUILDING,
         "./bento/bento.yaml content": "its time and package index would change the digest",
-        "./bento/models/*/VERSION rights": _ANY_USER,
         ". rights": _ANY_USER,
         "./.bash_logout *": _SKELETON,
         "./.bashrc *": _SKELETON,

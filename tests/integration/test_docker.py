@@ -311,7 +311,7 @@ def believe(cache: Path, bento: Path) -> None:
     """Have a Bento in the store taken for what was built, which its files would tell otherwise."""
     for file in cache.glob("bentoship/bentos/*.json"):
         record = records.read(file)
-        if record["bento"]["path"] == str(bento):
+        if "bento" in record and record["bento"]["path"] == str(bento):  # there are records of other things, too
             records.keep(file, {**record, "state": stored_state(bento)})
 
 

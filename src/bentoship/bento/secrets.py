@@ -183,7 +183,7 @@ def _raise(found: Sequence[Finding]) -> None:
 
 def _library_rules(kept: Path) -> list[_Rule]:
     """Return the rules of the installed detect-secrets that search for the form of a secret, not for random text."""
-    file = kept / f"secret-rules-{_version()}.json"
+    file = kept / "rules" / f"detect-secrets-{_version()}.json"
     found = records.read(file)
     if found is None:
         from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
