@@ -17,6 +17,7 @@ from bentoship import bento
 from bentoship.bento.content import image_files
 from bentoship.errors import BentoError
 from tests.support.bento import HAS_STAGES, append, edit, lay, make_project, save_model
+from tests.support.slow import cases
 from tests.support.wheels import make_source
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -33,7 +34,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize(
+    "change", cases(CHANGES, "a new included file", "the service", "an included requirements file", "args")
+)
 def test_a_changed_input_gives_another_bento(tmp_path: Path, change: Callable[[Path], object]) -> None:
     """Whatever goes into a Bento, when it changes the Bento is rebuilt, under another version."""
     project = make_project(tmp_path / "project")
@@ -194,7 +197,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", ["src/service.py", "bento.yaml", "env/docker/entrypoint.sh"])
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("damage", cases(DAMAGES, "changed"))
 def test_a_damaged_bento_is_built_anew(tmp_path: Path, name: str, damage: Callable[[Path], object]) -> None:
     """Whatever file of it in the store is not as it was built; never is it packed."""
     project = make_project(tmp_path / "project")

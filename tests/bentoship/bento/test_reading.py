@@ -11,6 +11,7 @@ from bentoship import bento
 from bentoship.bento import BuildContext
 from bentoship.errors import BentoError
 from tests.support.bento import append, edit, make_project
+from tests.support.slow import cases
 
 READS = {
     "a file": ("open('extra/notes.txt').read()", lambda p: append(p / "extra" / "notes.txt", "more")),
@@ -57,7 +58,7 @@ def reader(folder: Path, expression: str) -> BuildContext:
     return project
 
 
-@pytest.mark.parametrize(("expression", "change"), READS.values(), ids=READS)
+@pytest.mark.parametrize(("expression", "change"), cases(READS, "a file", "a constraint", "a folder"))
 def test_what_the_import_reads_counts(tmp_path: Path, expression: str, change: Callable[[Path], object]) -> None:
     """When it changes, the service is imported again, though the Bento does not pack it."""
     project = reader(tmp_path / "project", expression)

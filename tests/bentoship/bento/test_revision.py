@@ -13,6 +13,7 @@ import pytest
 from bentoship import bento
 from bentoship.bento import Bento, BuildContext
 from tests.support.bento import BENTOML, BENTOML_VERSION, append, edit, make_project
+from tests.support.slow import cases
 
 HELPER = """\
 SIZE = 3
@@ -112,7 +113,7 @@ DECIDING: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("change", DECIDING.values(), ids=DECIDING)
+@pytest.mark.parametrize("change", cases(DECIDING, "what its import runs", "a requirement", "a mode"))
 def test_what_may_decide_is_imported(tmp_path: Path, change: Callable[[Path], object]) -> None:
     """Whatever it is that has changed beside the bodies of functions that the import does not run."""
     project = exact_project(tmp_path / "project")

@@ -118,6 +118,7 @@ def test_the_response_to_a_large_body_may_take_longer(
     put(store, LAYER_TAR, content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(3_000_000,), (1_100_000, 1_000_000, 900_000)], ids=["one blob", "three at once"])
 def test_what_moves_slowly_is_not_cut_off(
     limits: dict[str, float], layout: LayoutStore, shaky: RegistryStore, proxy: Proxy, sizes: tuple[int, ...]
