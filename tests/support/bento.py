@@ -8,6 +8,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 from bentoship.bento import BuildContext
 
 BENTOML = f"bentoml=={version('bentoml')}"
@@ -15,6 +17,8 @@ BENTOML = f"bentoml=={version('bentoml')}"
 
 BENTOML_VERSION = tuple(map(int, version("bentoml").split(".")[:3]))
 """The version of BentoML that is installed, since some of what it does depends on it: (1, 4, 39)."""
+
+needs_src_layout = pytest.mark.skipif(BENTOML_VERSION < (1, 4, 38), reason="this BentoML has no is_src_layout")
 
 HAS_STAGES = BENTOML_VERSION >= (1, 4, 32)
 """Whether BentoML knows variables that are set during the build only; before, it ignores their stage."""

@@ -16,7 +16,7 @@ import pytest
 from bentoship import bento
 from bentoship.bento.content import image_files
 from bentoship.errors import BentoError
-from tests.support.bento import HAS_STAGES, append, edit, lay, make_project, save_model
+from tests.support.bento import HAS_STAGES, append, edit, lay, make_project, needs_src_layout, save_model
 from tests.support.slow import cases
 from tests.support.wheels import make_source
 
@@ -153,6 +153,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
 
 
+@needs_src_layout
 def test_byte_code_is_kept_for_packages_alone(tmp_path: Path) -> None:
     """Not among the user's files, whose work tree is to stay as it is."""
     project = make_project(tmp_path / "project")

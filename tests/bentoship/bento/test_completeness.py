@@ -10,7 +10,7 @@ from bentoship import bento
 from bentoship.bento import BuildContext
 from bentoship.bento.completeness import is_optional
 from bentoship.errors import BentoError
-from tests.support.bento import edit, lay, make_project
+from tests.support.bento import edit, lay, make_project, needs_src_layout
 
 
 def with_module(
@@ -90,6 +90,7 @@ def test_links_are_packed_as_what_they_lead_to(tmp_path: Path) -> None:
     assert (bento.build(project).path / "src" / "helper.py").read_text("utf-8") == "SIZE = 4\n"
 
 
+@needs_src_layout
 def test_a_src_layout_has_to_be_declared(tmp_path: Path) -> None:
     """The image finds modules of src/ only then; a module that no layout would find is not meant."""
     project = with_module(tmp_path / "project", "src/", module="src/helper.py")
@@ -111,6 +112,7 @@ def test_a_service_may_add_a_folder_of_its_own_to_the_path(tmp_path: Path) -> No
     assert (bento.build(project).path / "src" / "lib" / "helper.py").is_file()
 
 
+@needs_src_layout
 def test_two_files_for_one_place_are_refused(tmp_path: Path) -> None:
     """As src/ is packed without its name, one would be lost."""
     project = with_module(tmp_path / "project", "helper.py", "src/", module="helper.py")
