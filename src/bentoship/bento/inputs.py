@@ -105,14 +105,23 @@ def input_key(inputs: Inputs, platform: str) -> str:
 
 
 def bentoml_version() -> str:
-    """Return BentoML's version, from the name of its .dist-info folder: importlib.metadata takes 10 ms to import."""
-    spec = find_spec("bentoml")
-    folders = Path(spec.origin).parents[1].glob("bentoml-*.dist-info") if spec and spec.origin else iter(())
+    """Return the version of the installed BentoML."""
+    return installed_version("bentoml")
+
+
+def installed_version(package: str) -> str:
+    """Return a package's version, from the name of its .dist-info folder: importlib.metadata takes 10 ms to import.
+
+    Args:
+        package: its name, which is also that of its module.
+    """
+    spec = find_spec(package)
+    folders = Path(spec.origin).parents[1].glob(f"{package}-*.dist-info") if spec and spec.origin else iter(())
     if folder := next(folders, None):
-        return folder.stem.removeprefix("bentoml-")
+        return folder.stem.removeprefix(f"{package}-")
     from importlib.metadata import version  # from a folder of sources
 
-    return version("bentoml")
+    return version(package)
 
 
 def check_bentoml() -> None:

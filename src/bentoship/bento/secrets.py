@@ -6,14 +6,14 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pathspec import PathSpec
 
 from bentoship.bento.content import image_files
-from bentoship.bento.packing import SECRETS_IGNORED
+from bentoship.bento.inputs import installed_version
+from bentoship.bento.packing import SECRETS_IGNORED, spec_of
 from bentoship.bento.values import BuildContext, Env
 from bentoship.errors import BentoError
 from bentoship.system import records
@@ -113,11 +113,11 @@ class Scanner:
     """
 
     def __init__(self, context: BuildContext) -> None:
-        self._allowed = _spec([*context.secrets_allowed, *_lines_of(context.folder / SECRETS_IGNORED)])
-        self._stores = _spec(_KEY_STORES)
+        self._allowed = spec_of([*context.secrets_allowed, *_lines_of(context.folder / SECRETS_IGNORED)])
+        self._stores = spec_of(list(_KEY_STORES))
         self._rules = [
             *_library_rules(context.records),
-            *(_Rule(k, re.compile(p), _spec(n.split()) if n else None) for k, p, n in _MORE),
+            *(_Rule(k, re.compile(p), spec_of(n.split()) if n else None) for k, p, n in _MORE),
         ]
 
     def refuse(self, bento: Path, envs: Iterable[Env]) -> None:
@@ -183,7 +183,7 @@ def _raise(found: Sequence[Finding]) -> None:
 
 def _library_rules(kept: Path) -> list[_Rule]:
     """Return the rules of the installed detect-secrets that search for the form of a secret, not for random text."""
-    file = kept / "rules" / f"detect-secrets-{_version()}.json"
+    file = kept / "rules" / f"detect-secrets-{installed_version('detect_secrets')}.json"
     found = records.read(file)
     if found is None:
         from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
@@ -198,13 +198,6 @@ def _library_rules(kept: Path) -> list[_Rule]:
         ]
         records.keep(file, found)
     return [_Rule(kind, re.compile(pattern, flags), None) for kind, pattern, flags in found]
-
-
-def _version() -> str:
-    """Return the version of detect-secrets without importing it, or importlib.metadata, which takes 10 ms."""
-    spec = find_spec("detect_secrets")
-    folders = Path(spec.origin).parents[1].glob("detect_secrets-*.dist-info") if spec and spec.origin else iter(())
-    return next((folder.stem for folder in folders), "unknown")
 
 
 def _is_harmless(rule: _Rule, match: re.Match[str]) -> bool:
@@ -231,10 +224,6 @@ def _text(content: bytes) -> str:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", errors="replace")
     return "" if b"\0" in content[:8192] else content.decode("latin-1")
-
-
-def _spec(patterns: Iterable[str]) -> PathSpec[Any]:
-    return PathSpec.from_lines("gitwildmatch", patterns)
 
 
 def _lines_of(file: Path) -> list[str]:
