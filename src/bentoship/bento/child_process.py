@@ -109,7 +109,7 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
     folder = context.folder.resolve()
     own = {"BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true", "UV_PYTHON": sys.executable}
     extra = {**own, "UV_OFFLINE": "1"} if offline else own
-    names = requirement_variables(context.folder, context.bentofile)
+    names = requirement_variables(context.folder, options)
     env = environment(prefixes=("UV_", "BENTOML_", "LC_"), names=names, extra=extra)
     with temporary_folder(context.scratch, "build-") as scratch:
         env["TMPDIR"] = str(scratch)  # what BentoML and uv leave there when they are killed goes with it

@@ -157,7 +157,7 @@ def read_inputs(project: Path, bentofile: Path) -> Inputs:
         {name: state for name, _, state in found},
         {name: stamped for name, stamped, _ in found},
         selection.notes,
-        _settings(project, bentofile),
+        _settings(project, options),
     )
 
 
@@ -169,27 +169,31 @@ def requirements_key(project: Path, bentofile: Path, platform: str) -> str:
         bentofile: its bentofile.yaml.
         platform: the platform that packages are locked for ("linux/amd64").
     """
-    python = read_bentofile(bentofile).get("python")
+    options = read_bentofile(bentofile)
+    python = options.get("python")
     files = sorted(set(named_files(project, python)))
     states = "".join(f"{_relative(file, project)}\0{file_state(file)}\n" for file in files)
-    settings = _settings(project, bentofile)
+    settings = _settings(project, options)
     tools = f"{BUILDER_VERSION}\0{bentoml_version()}\0{platform}\0{sys.version}\0{python}\0{settings}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
 
 
-def requirement_variables(project: Path, bentofile: Path, *, addresses: bool = True) -> set[str]:
+def requirement_variables(project: Path, options: Mapping[str, Any], *, addresses: bool = True) -> set[str]:
     """Return the names of the variables that a project's requirements refer to.
 
-    Args: as of `input_key`, and of `packages.requirements.variables`.
+    Args:
+        project: the build context.
+        options: the content of bentofile.yaml.
+        addresses: as for `packages.requirements.variables`.
     """
-    python = read_bentofile(bentofile).get("python")
+    python = options.get("python")
     texts = [str(python or ""), *map(text_of, named_files(project, python))]
     return {name for text in texts for name in variables(text, addresses=addresses)}
 
 
-def _settings(project: Path, bentofile: Path) -> str:
+def _settings(project: Path, options: Mapping[str, Any]) -> str:
     """Return what the environment says of packages, apart from their requirements; only to be hashed."""
-    names = requirement_variables(project, bentofile, addresses=False)
+    names = requirement_variables(project, options, addresses=False)
     known = environment(names=names) if names else {}
     return "\0".join([lock_settings(), *(f"{name}={known.get(name)}" for name in sorted(names))])
 
