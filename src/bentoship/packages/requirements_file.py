@@ -16,6 +16,7 @@ import pip_requirements_parser as pip
 
 from bentoship.packages.requirements import VARIABLE, decoded, hashed, variables
 from bentoship.system.process import environment
+from bentoship.system.urls import without_user_info
 
 _SECONDS = 60.0
 """How long a server may take to answer."""
@@ -223,6 +224,6 @@ def _reason(error: OSError, target: str) -> str:
 def _shown(place: str) -> str:
     """Return a file's path from the current folder, or an address without its password, for messages."""
     if "://" in place:
-        return re.sub(r"//[^/@]*@", "//", place)
+        return without_user_info(place)
     path, here = Path(place), Path.cwd()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else place

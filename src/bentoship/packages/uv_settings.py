@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from bentoship.errors import PackagesError
 from bentoship.packages.requirements import variables, with_includes
 from bentoship.system.process import environment, home
+from bentoship.system.urls import without_user_info
 
 # Where packages come from, and which of them may be taken (docs.astral.sh/uv/reference/environment).
 _DECIDING = frozenset({
@@ -46,8 +47,6 @@ _REACHING_KEYS = frozenset({
     "allow-insecure-host", "cache-dir", "concurrent-builds", "concurrent-downloads", "concurrent-installs",
     "http-proxy", "https-proxy", "no-proxy", "keyring-provider", "native-tls", "system-certs", "offline",
 })  # fmt: skip
-
-_USER_INFO = re.compile(r"//[^/@\s\"]*@")
 
 
 @contextmanager
@@ -86,13 +85,13 @@ def lock_settings() -> str:
     Passwords are no part of it: they change more often than what is behind them.
     """
     given = environment(prefixes=("UV_",))
-    told = [f"{name}={_USER_INFO.sub('//', given[name])}" for name in sorted(given.keys() & _DECIDING)]
+    stated = [f"{name}={without_user_info(given[name])}" for name in sorted(given.keys() & _DECIDING)]
     files = [_file_of(entry) for name in _FILES for entry in given.get(name, "").split()]
     included = [one for file in files if file for one in with_includes(file) if one.is_file()]
     contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in included]
     settings = _file_settings(given, None, _DECIDING_KEYS)
-    told += [*contents, _USER_INFO.sub("//", json.dumps(settings, sort_keys=True, default=str)) if settings else ""]
-    return hashlib.sha256(os.fsencode("\0".join(told))).hexdigest() if any(told) else ""
+    stated += [*contents, without_user_info(json.dumps(settings, sort_keys=True, default=str)) if settings else ""]
+    return hashlib.sha256(os.fsencode("\0".join(stated))).hexdigest() if any(stated) else ""
 
 
 def _is_kept(name: str) -> bool:
