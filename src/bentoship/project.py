@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, Unpack
 
 from bentoship import bento as bentos
 from bentoship.backend import Pushed
@@ -28,7 +28,7 @@ from bentoship.stores.transfer import Progress
 from bentoship.system.files import SharedFolder
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
-from bentoship.system.progress import State, StepReporter, Task
+from bentoship.system.progress import Details, StepReporter, Task
 
 R = TypeVar("R")
 
@@ -120,16 +120,7 @@ class Reporter(Protocol):
     def say(self, step: str, text: str) -> None:
         """Report a line about a step."""
 
-    def task(
-        self,
-        step: str,
-        title: str = "",
-        *,
-        total: int | None = None,
-        unit: str = "bytes",
-        measure: Callable[[], State] | None = None,
-        ended: Callable[[], bool] | None = None,
-    ) -> AbstractContextManager[Task]:
+    def task(self, step: str, title: str = "", **details: Unpack[Details]) -> AbstractContextManager[Task]:
         """Report a task of a step, which lasts as long as the block; without a title, the step itself.
 
         Args: as of `StepReporter.task`.
@@ -157,7 +148,7 @@ class _Step:
     def say(self, text: str) -> None:
         self.reporter.say(self.name, text)
 
-    def task(self, title: str, **details: Any) -> AbstractContextManager[Task]:
+    def task(self, title: str, **details: Unpack[Details]) -> AbstractContextManager[Task]:
         return self.reporter.task(self.name, title, **details)
 
 

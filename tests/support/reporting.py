@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Unpack
 
-from bentoship.system.progress import Counter, State
+from bentoship.system.progress import Counter, Details, State, counter_of
 
 
 class Told:
@@ -29,17 +30,10 @@ class Told:
         self.said.append(text)
 
     @contextmanager
-    def task(
-        self,
-        title: str,
-        *,
-        total: int | None = None,
-        unit: str = "bytes",
-        measure: Callable[[], State] | None = None,
-        ended: Callable[[], bool] | None = None,
-    ) -> Iterator[Counter]:
+    def task(self, title: str, **details: Unpack[Details]) -> Iterator[Counter]:
         """Keep how far a task has come when its block ends."""
-        counter, number = Counter(State(title, 0, total, unit)), len(self.tasks)
+        counter, number = counter_of(title, details), len(self.tasks)
+        measure, ended = details.get("measure"), details.get("ended")
         self.titles.append(title)
         self.tasks.append(counter.state)
         self.over.append(None)

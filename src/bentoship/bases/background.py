@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, Unpack
 
 from bentoship.bases.debian import DebianSource
 from bentoship.errors import BaseImageError, BentoshipError
 from bentoship.layers.cache import LayerCache
 from bentoship.system.parallel import repeating
 from bentoship.system.process import Completed, background, environment
-from bentoship.system.progress import SILENT, Counter, State, StepReporter
+from bentoship.system.progress import SILENT, Counter, Details, State, StepReporter, counter_of
 
 _PAUSE = 0.2
 """Seconds between two lines on its progress; they cost next to nothing."""
@@ -74,17 +74,9 @@ class _Writer:
     def say(self, text: str) -> None: ...
 
     @contextmanager
-    def task(
-        self,
-        title: str,
-        *,
-        total: int | None = None,
-        unit: str = "bytes",
-        measure: Callable[[], State] | None = None,
-        ended: Callable[[], bool] | None = None,
-    ) -> Iterator[Counter]:
+    def task(self, title: str, **details: Unpack[Details]) -> Iterator[Counter]:
         """Write the progress of a task as long as the block lasts."""
-        counter = Counter(State(title, 0, total, unit))
+        counter, measure = counter_of(title, details), details.get("measure")
 
         def write() -> None:
             line = json.dumps(asdict(measure() if measure else counter.state))

@@ -6,14 +6,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO, Unpack
 
 from bentoship.commands.rows import Row
 from bentoship.image.descriptor import CONFIG, INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from bentoship.project import Published
 from bentoship.system import process
 from bentoship.system.parallel import repeating
-from bentoship.system.progress import Counter, State
+from bentoship.system.progress import Counter, Details, counter_of
 from bentoship.system.text import amount, printable, size
 
 if TYPE_CHECKING:
@@ -158,18 +158,10 @@ class Terminal:
             self._view.say(step, text)
 
     @contextmanager
-    def task(
-        self,
-        step: str,
-        title: str = "",
-        *,
-        total: int | None = None,
-        unit: str = "bytes",
-        measure: Callable[[], State] | None = None,
-        ended: Callable[[], bool] | None = None,
-    ) -> Iterator[Counter]:
+    def task(self, step: str, title: str = "", **details: Unpack[Details]) -> Iterator[Counter]:
         """Show that a task of a step is in progress, or the step itself; print how long a long task took."""
-        row = Row(step, 1 if title else 0, Counter(State(title, 0, total, unit)), measure, ended)
+        ended = details.get("ended")
+        row = Row(step, 1 if title else 0, counter_of(title, details), details.get("measure"), ended)
         self._add(row)
         try:
             yield row.counter
@@ -269,7 +261,7 @@ class Transfer:
         count = sum(descriptor.size for descriptor in missing)
         with self._lock:
             if self._whole is None and count:
-                self._whole = Row(self._step, 1, Counter(State("sending layers")))
+                self._whole = Row(self._step, 1, Counter("sending layers"))
                 self._add(self._whole)
             if self._whole:
                 self._whole.counter.expect(count)
@@ -280,7 +272,7 @@ class Transfer:
             part = self._parts.get(descriptor.digest)
             if part is None:
                 title = self._titles.get(descriptor.digest) or f"{_kind(descriptor)} {descriptor.hex[:12]}"
-                part = Row(self._step, 2, Counter(State(title, 0, descriptor.size)))
+                part = Row(self._step, 2, Counter(title, descriptor.size))
                 self._parts[descriptor.digest] = part
                 self._add(part)
             part.counter.advance(count)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from bentoship.errors import BentoshipError
 from bentoship.project import Project, Published, Reporter, Run, Transfer, begin
 from bentoship.settings import Settings
 from bentoship.stores.transfer import SilentProgress
-from bentoship.system.progress import SILENT, Task
+from bentoship.system.progress import SILENT, Details, Task
 
 if TYPE_CHECKING:
     from bentoship.publishing.planning import Plan
@@ -67,7 +67,7 @@ class _Silent:
 
     def say(self, step: str, text: str) -> None: ...
 
-    def task(self, step: str, title: str = "", **details: Any) -> AbstractContextManager[Task]:
+    def task(self, step: str, title: str = "", **_: Unpack[Details]) -> AbstractContextManager[Task]:
         """Return a task whose progress is dropped."""
         return SILENT.task(title)
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol, TypedDict, Unpack
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,23 @@ class State:
     unit: str = "bytes"
 
 
+class Details(TypedDict, total=False):
+    """What is known of a task besides its title.
+
+    Keys:
+        total: how much there is to do; None where that is unknown, or not known yet.
+        unit: as in `State`.
+        measure: returns the progress, instead of its receiver; called now and then, from another thread.
+        ended: returns whether work in the background has succeeded, which may be before the end of the block; None for
+            work that ends with the block.
+    """
+
+    total: int | None
+    unit: str
+    measure: Callable[[], State] | None
+    ended: Callable[[], bool] | None
+
+
 class Task(Protocol):
     """A receiver of a task's progress, called from several threads at once."""
 
@@ -42,24 +59,12 @@ class StepReporter(Protocol):
     def say(self, text: str) -> None:
         """Report a sentence."""
 
-    def task(
-        self,
-        title: str,
-        *,
-        total: int | None = None,
-        unit: str = "bytes",
-        measure: Callable[[], State] | None = None,
-        ended: Callable[[], bool] | None = None,
-    ) -> AbstractContextManager[Task]:
+    def task(self, title: str, **details: Unpack[Details]) -> AbstractContextManager[Task]:
         """Report a task, which lasts as long as the block, and return the receiver of its progress.
 
         Args:
             title: what is being done; its first word ends in "ing".
-            total: how much there is to do; None where that is unknown, or not known yet.
-            unit: as in `State`.
-            measure: returns the progress, instead of the receiver; called now and then, from another thread.
-            ended: returns whether work in the background has succeeded, which may be before the end of the block; None
-                for work that ends with the block.
+            details: what else is known of it.
         """
 
 
@@ -68,9 +73,9 @@ class Silent:
 
     def say(self, text: str) -> None: ...
 
-    def task(self, title: str, **_: Any) -> AbstractContextManager[Task]:
+    def task(self, title: str, **_: Unpack[Details]) -> AbstractContextManager[Task]:
         """Return a task whose progress is dropped."""
-        return nullcontext(Counter(State(title)))
+        return nullcontext(Counter(title))
 
 
 SILENT = Silent()
@@ -80,11 +85,13 @@ class Counter:
     """A task that counts.
 
     Args:
-        state: its progress at the beginning.
+        title: what is being done.
+        total: how much there is to do, as in `State`.
+        unit: as in `State`.
     """
 
-    def __init__(self, state: State) -> None:
-        self.state = state
+    def __init__(self, title: str, total: int | None = None, unit: str = "bytes") -> None:
+        self.state = State(title, 0, total, unit)
         self._lock = threading.Lock()
 
     def expect(self, count: int) -> None:
@@ -96,3 +103,8 @@ class Counter:
         """Add to what is done; a negative count for what has to be done again."""
         with self._lock:
             self.state = replace(self.state, done=self.state.done + count)
+
+
+def counter_of(title: str, details: Details) -> Counter:
+    """Return a counter for a task."""
+    return Counter(title, details.get("total"), details.get("unit", "bytes"))

@@ -308,7 +308,7 @@ def test_how_long_it_takes_yet_is_told_by_the_phase(monkeypatch: pytest.MonkeyPa
     """What goes slowly at first may be quick afterwards; nothing is told before a moment has passed."""
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    row = Row("containerize", 1, Counter(State("assembling a base")))
+    row = Row("containerize", 1, Counter("assembling a base"))
     assert row.seconds_left(State("downloading", 0, 1_000_000)) is None
     now[0] += 60
     assert row.seconds_left(State("downloading", 600_000, 1_000_000)) == pytest.approx(40)
