@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from bentoship import bento
 from bentoship.bento.content import image_files
 from bentoship.errors import BentoError
-from tests.support.bento import HAS_STAGES, append, edit, lay, make_project, needs_src_layout, save_model
+from tests.support.bento import HAS_STAGES, append, edit, lay, make_project, needs_src_layout
 from tests.support.slow import cases
 from tests.support.wheels import make_source
 
@@ -166,19 +165,6 @@ def test_byte_code_is_kept_for_packages_alone(tmp_path: Path) -> None:
     assert not list(project.folder.rglob("__pycache__"))
 
 
-def test_a_newer_model_gives_another_bento(tmp_path: Path) -> None:
-    """`latest` is asked for again each time, and which model is packed is known."""
-    project = make_project(tmp_path / "project", model=True)
-    save_model(project.bentoml_home, "one")
-    before = bento.build(project)
-    assert [model.tag for model in before.models] == ["echo_model:one"]
-    assert bento.up_to_date(project) == before.__class__(**{**vars(before), "fresh": False})
-    save_model(project.bentoml_home, "two")
-    after = bento.build(project)
-    assert [model.tag for model in after.models] == ["echo_model:two"]
-    assert after.version != before.version
-
-
 def test_the_version_is_the_content(tmp_path: Path) -> None:
     """The same sources in another folder and another store give the same version, and a damaged Bento is mended."""
     first = bento.build(make_project(tmp_path / "a" / "project"))
@@ -287,13 +273,6 @@ def test_a_service_that_does_not_import_is_reported(tmp_path: Path, line: str, p
     assert list((project.bentoml_home / "bentos").glob("*/*/bento.yaml")) == []
 
 
-def test_a_missing_model_is_reported(tmp_path: Path) -> None:
-    """Which one, and how to bring it."""
-    project = make_project(tmp_path / "project", model=True)
-    with pytest.raises(BentoError, match=r"echo_model(.|\n)*model/"):
-        bento.build(project)
-
-
 def test_the_service_sees_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that imports it gets an allow-list of the environment."""
     monkeypatch.setenv("REGISTRY_PASSWORD", "secret")
@@ -371,18 +350,6 @@ def test_a_projects_readme_is_its_own(tmp_path: Path) -> None:
         assert not (built.path / "src" / "README.md").exists()
 
 
-def test_models_of_a_parent_come_with_the_project(tmp_path: Path) -> None:
-    """Those of the nearest model/ that has any, up to the Git root."""
-    project = make_project(tmp_path / "root" / "echo")
-    (tmp_path / "root" / ".git").mkdir()
-    lay(
-        tmp_path, "model/above.bentomodel", "root/model/b.bentomodel", "root/model/a.bentomodel", "root/echo/model/x.py"
-    )
-    assert [path.name for path in project.exported_models] == ["a.bentomodel", "b.bentomodel"]
-    lay(project.folder, "model/own.bentomodel")
-    assert project.exported_models == [project.folder / "model" / "own.bentomodel"]
-
-
 def test_a_name_that_is_no_text_is_packed(tmp_path: Path) -> None:
     """File names are bytes; they need not be UTF-8."""
     project = make_project(tmp_path / "project")
@@ -409,17 +376,3 @@ def test_what_else_is_in_the_store_does_not_matter(tmp_path: Path) -> None:
     assert built.fresh
     assert (project.store / "echo" / "latest").read_text("utf-8") == built.version
     assert sorted(path for path in project.store.glob("*/*") if path.is_dir()) == sorted([*broken, built.path])
-
-
-def test_an_archive_that_is_no_exported_model_is_named(tmp_path: Path) -> None:
-    """One that is damaged, and one without the file that tells which model it is; nothing after it is left out."""
-    project = make_project(tmp_path / "project")
-    archive = project.folder / "model" / "broken.bentomodel"
-    archive.parent.mkdir()
-    archive.write_bytes(b"no archive")
-    with pytest.raises(BentoError, match=r"broken\.bentomodel is no exported model \(file could not be opened"):
-        bento.build(project)
-    with tarfile.open(archive, "w:gz") as members:
-        members.add(project.folder / "more.txt", "more.txt")
-    with pytest.raises(BentoError, match=r"broken\.bentomodel is no exported model \(it has no model\.yaml\)"):
-        bento.build(project)

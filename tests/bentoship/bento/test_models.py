@@ -14,6 +14,7 @@ import pytest
 
 from bentoship import bento
 from bentoship.bento.models import Models
+from bentoship.errors import BentoError
 from tests.support.bento import lay, make_project, save_model
 
 TAG = "echo_model:one"
@@ -202,3 +203,49 @@ def test_a_bento_is_up_to_date_only_with_its_whole_models(archive: Path, tmp_pat
     assert again.version == first.version
     assert weights.read_text("utf-8") == "weights"
     assert bento.up_to_date(project)
+
+
+def test_a_newer_model_gives_another_bento(tmp_path: Path) -> None:
+    """`latest` is asked for again each time, and which model is packed is known."""
+    project = make_project(tmp_path / "project", model=True)
+    save_model(project.bentoml_home, "one")
+    before = bento.build(project)
+    assert [model.tag for model in before.models] == ["echo_model:one"]
+    assert bento.up_to_date(project) == before.__class__(**{**vars(before), "fresh": False})
+    save_model(project.bentoml_home, "two")
+    after = bento.build(project)
+    assert [model.tag for model in after.models] == ["echo_model:two"]
+    assert after.version != before.version
+
+
+def test_a_missing_model_is_reported(tmp_path: Path) -> None:
+    """Which one, and how to bring it."""
+    project = make_project(tmp_path / "project", model=True)
+    with pytest.raises(BentoError, match=r"echo_model(.|\n)*model/"):
+        bento.build(project)
+
+
+def test_models_of_a_parent_come_with_the_project(tmp_path: Path) -> None:
+    """Those of the nearest model/ that has any, up to the Git root."""
+    project = make_project(tmp_path / "root" / "echo")
+    (tmp_path / "root" / ".git").mkdir()
+    lay(
+        tmp_path, "model/above.bentomodel", "root/model/b.bentomodel", "root/model/a.bentomodel", "root/echo/model/x.py"
+    )
+    assert [path.name for path in project.exported_models] == ["a.bentomodel", "b.bentomodel"]
+    lay(project.folder, "model/own.bentomodel")
+    assert project.exported_models == [project.folder / "model" / "own.bentomodel"]
+
+
+def test_an_archive_that_is_no_exported_model_is_named(tmp_path: Path) -> None:
+    """One that is damaged, and one without the file that tells which model it is; nothing after it is left out."""
+    project = make_project(tmp_path / "project")
+    archive = project.folder / "model" / "broken.bentomodel"
+    archive.parent.mkdir()
+    archive.write_bytes(b"no archive")
+    with pytest.raises(BentoError, match=r"broken\.bentomodel is no exported model \(file could not be opened"):
+        bento.build(project)
+    with tarfile.open(archive, "w:gz") as members:
+        members.add(project.folder / "more.txt", "more.txt")
+    with pytest.raises(BentoError, match=r"broken\.bentomodel is no exported model \(it has no model\.yaml\)"):
+        bento.build(project)

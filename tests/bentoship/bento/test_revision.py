@@ -12,7 +12,7 @@ import pytest
 
 from bentoship import bento
 from bentoship.bento import Bento, BuildContext
-from tests.support.bento import BENTOML, BENTOML_VERSION, append, edit, make_project
+from tests.support.bento import BENTOML, append, edit, make_project, needs_src_layout
 from tests.support.slow import cases
 
 HELPER = """\
@@ -66,7 +66,7 @@ def test_where_its_description_stays_the_service_is_not_imported(tmp_path: Path)
     assert begun == ["two"]
 
 
-@pytest.mark.skipif(BENTOML_VERSION < (1, 4, 38), reason="BentoML has no is_src_layout before 1.4.38")
+@needs_src_layout
 def test_a_module_of_a_src_layout_is_found_in_the_bento(tmp_path: Path) -> None:
     """BentoML then packs what is below src/ beside the service."""
     project = exact_project(tmp_path / "project")
