@@ -17,7 +17,7 @@ from typing import Any
 
 import bentoml
 import yaml
-from _bentoml_sdk import images  # type: ignore[import-untyped]
+from _bentoml_sdk import images  # type: ignore[import-untyped]  # it has no py.typed
 from bentoml._internal import configuration
 from bentoml._internal.bento import BentoStore, build_config
 from bentoml._internal.bento.build_config import BentoPathSpec

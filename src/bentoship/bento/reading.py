@@ -83,6 +83,7 @@ class Reading:
     def _absolute(path: object) -> str:
         """Return an absolute path. Raises TypeError for a file descriptor."""
         # Of what links lead to, the state knows; resolving them would take longer.
+        # Anything else that is audited raises TypeError, as said above. A text is quicker than a path.
         return os.path.abspath(os.fsdecode("." if path is None else path))  # type: ignore[arg-type]  # noqa: PTH100
 
 

@@ -14,7 +14,7 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 """Seconds; longer only where a server asks for it (Retry-After)."""
 
-TOLD_AFTER = 3
+REPORTED_AFTER = 3
 """Attempts, or seconds that a server asks for, after which a user should know what is being waited for."""
 
 Policy = Callable[[BentoshipError, int, float], float | None]
@@ -35,7 +35,7 @@ class Clock:
     """Measures for how long nothing has moved, over all attempts at one thing.
 
     Time in which bytes move does not count, so that a slow link is not a broken one. Only what gets farther than every
-    attempt before starts the count anew, so that a server that always breaks off at the same place does not.
+    attempt before resets the count, so that a server that always breaks off at the same place does not.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Clock:
         self._last = time.monotonic()
 
     def move(self, *, to: int) -> None:
-        """Start counting anew, since bytes moved. Args: to: how many this attempt has moved so far."""
+        """Record that bytes moved, and reset the count if they got farther. Args: to: how many this attempt moved."""
         self._last = time.monotonic()
         if to > self._farthest:
             self._farthest, self.idle, self.attempts = to, 0.0, 0
@@ -95,7 +95,7 @@ def persist(
         left = patience - clock.idle
         if left <= 0 or error.retry_after > left or (error.retries is not None and next(limited) > error.retries):
             return None
-        if clock.attempts >= TOLD_AFTER or error.retry_after >= TOLD_AFTER:
+        if clock.attempts >= REPORTED_AFTER or error.retry_after >= REPORTED_AFTER:
             tell(error, left)
         longest = min(FIRST_PAUSE * 2 ** (clock.attempts - 1), LONGEST_PAUSE)
         # Random, so that parallel requests do not retry all at once.
