@@ -178,6 +178,7 @@ def variables(text: str, *, addresses: bool = True) -> set[str]:
 
 
 def text_of(file: Path) -> str:
+    """Return the text of a file; empty when it cannot be read."""
     try:
         return decoded(file.read_bytes())
     except (OSError, ValueError, LookupError):
