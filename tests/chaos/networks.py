@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import itertools
 import random
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +22,7 @@ from bentoship.stores.token import Session
 from bentoship.stores.transfer import Options, copy
 from bentoship.system import retry
 from tests.support import proxy as proxies
+from tests.support import registry as registries
 from tests.support.images import put_image
 from tests.support.proxy import Fault, Request
 
@@ -165,3 +169,22 @@ def pushes(network: Network, folder: Path, *, count: int, sizes: Sequence[int]) 
                 failures.append(str(error))
             moved += proxy.moved
     return Outcome(count, count - len(failures), moved, needed * count, time.monotonic() - began, failures)
+
+
+def report(options: argparse.Namespace) -> None:
+    """Push through bad networks, and print what became of it."""
+    print(f"\nnetworks: time limits x {options.scale:g}")
+    print(f"{'network':<37} {'pushes':>6} {'succeeded':>9} {'bytes':>6} {'seconds':>7}")
+    images = {"the example's 13 layers": EXAMPLE, "8 layers of 5 MB": EQUAL}
+    for share, (name, sizes) in itertools.product(options.share or (0.2, 0.3), images.items()):
+        with (
+            tempfile.TemporaryDirectory(prefix="chaos-") as folder,
+            time_scaled(options.scale) as patience,
+            registries.running(Path(folder, "registry")) as registry,
+        ):
+            network = Network(registry.host, share, options.seed, patience)
+            outcome = pushes(network, Path(folder, "image"), count=options.pushes, sizes=sizes)
+        figures = f"{outcome.tried:>6} {outcome.succeeded:>9} {outcome.ratio:>6.3f} {outcome.seconds:>7.0f}"
+        print(f"{f'{share:.0%} spoiled, {name}':<37} {figures}", flush=True)
+        for failure in outcome.failures:
+            print(f"  {failure}", flush=True)
