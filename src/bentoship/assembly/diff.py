@@ -1,7 +1,6 @@
 """Why a planned image differs from the one published last: which files, packages and settings changed."""
 
 import filecmp
-import gzip
 import hashlib
 import re
 import tarfile
@@ -10,19 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import Any, Literal, cast
 
 from bentoship.assembly.config import BENTO_PATH, base_of, models_of, own_settings, packages_of
 from bentoship.assembly.plan import PlannedImage
 from bentoship.bento import Model
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
-from bentoship.image.layer import CHUNK, Estimate, Kind, Layer
+from bentoship.image.layer import Estimate, Kind, Layer
 from bentoship.image.manifest import Image
 from bentoship.image.platforms import with_owners
 from bentoship.packages.requirements import canonical_name
 from bentoship.stores import Source
 from bentoship.stores.graph import read_images
+from bentoship.stores.unpacking import Plain
 
 
 @dataclass(frozen=True)
@@ -238,9 +238,9 @@ def _listed(layer: Descriptor, blobs: Source) -> Iterator[tuple[str, Thing]]:
     """Yield the files and links of a layer. Raises StoreError when it is missing or damaged."""
     try:
         with blobs.open(layer) as content:
-            plain = gzip.GzipFile(fileobj=cast("IO[bytes]", content))
-            with tarfile.open(fileobj=plain, mode="r|", bufsize=CHUNK, encoding="utf-8") as tar:
-                for member in tar:
+            plain = Plain(layer, content)
+            with plain.tar() as tar:
+                for member in plain.members(tar):
                     if not member.isdir():
                         file = tar.extractfile(member) if member.isreg() else None
                         digest = (

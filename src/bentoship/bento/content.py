@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from bentoship.packages.requirements import portable_lines
+from bentoship.system.documents import read_yaml
 from bentoship.system.files import write_whole
 from bentoship.system.urls import without_user_info
 
@@ -35,7 +36,7 @@ def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | 
     """
     paths = {path.relative_to(bento).as_posix(): path for path in sorted(bento.rglob("*")) if path.is_file()}
     files: dict[str, Path | bytes] = {name: path for name, path in paths.items() if not f"{name}/".startswith(LEFT_OUT)}
-    info = yaml.safe_load((bento / "bento.yaml").read_text("utf-8"))
+    info = read_yaml(bento / "bento.yaml", yaml.SafeLoader)
     version = info["version"] if version is None else version
     files["bento.yaml"] = _normalised(info, version)
     if "README.md" in files:
@@ -63,7 +64,7 @@ def store_by_content(bento: Path, store: Path) -> Path:
     version = content_version(bento)
     info, readme = bento / "bento.yaml", bento / "README.md"
     text = info.read_text("utf-8")
-    readme.write_bytes(retitle(readme.read_bytes(), yaml.safe_load(text)["version"], version))
+    readme.write_bytes(retitle(readme.read_bytes(), read_yaml(info, yaml.SafeLoader)["version"], version))
     # In quotes: sixteen digits would be a number to YAML.
     for key, value in {"version": version, "creation_time": datetime.now(UTC).isoformat()}.items():
         text = re.sub(rf"(?m)^{key}: .*$", f"{key}: '{value}'", text, count=1)

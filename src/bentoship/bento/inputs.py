@@ -16,6 +16,7 @@ from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, SECRETS_IGNORED,
 from bentoship.errors import BentoError
 from bentoship.packages.requirements import text_of, variables, with_includes
 from bentoship.packages.uv_settings import lock_settings
+from bentoship.system.documents import read_yaml
 from bentoship.system.process import environment
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
@@ -60,11 +61,13 @@ def read_bentofile(path: Path) -> dict[str, Any]:
     """Return bentofile.yaml as a mapping. Raises BentoError when it is missing, not YAML, or not a mapping."""
     doing = f"Read {path.name}"
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = read_yaml(path, yaml.SafeLoader)
     except FileNotFoundError:
         hint = f"Create it; `service: module:Class` is the least that a {path.name} needs."
         raise BentoError(doing, f"there is none in {path.parent}", hint) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise BentoError(doing, error.strerror or str(error)) from error
+    except ValueError as error:
         raise BentoError(doing, str(error)) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -207,7 +210,7 @@ def named_files(project: Path, options: object) -> Iterator[Path]:
             yield from named_files(project, value)
     elif isinstance(options, str) and options and len(options) < 1024 and "\n" not in options:
         file = project / options.removeprefix("file:").strip()
-        if file.is_file():
+        if os.path.isfile(file):  # noqa: PTH113  # unlike Path.is_file, also for a text too long for a name
             yield from with_includes(file) if file.suffix in {".txt", ".in"} else (file,)
 
 

@@ -17,12 +17,17 @@ import yaml
 
 from bentoship.bento.content import file_stats
 from bentoship.system import records
+from bentoship.system.documents import read_yaml
 from bentoship.system.files import file_lock, temporary_folder, write_whole
+from bentoship.system.tars import Member
 
 _NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*")
 """What a model's name and version may be (tag_regex in bentoml/_internal/tag.py)."""
 
 _POINTER = b"version https://git-lfs"
+
+_SMALL, _RATIO = 1 << 32, 100
+"""The bytes that a model's files may have together, and how many times the size of its archive."""
 
 
 @dataclass(frozen=True)
@@ -172,32 +177,39 @@ def _extract(archive: Path, folder: Path) -> Exported:
     """Unpack a model, as BentoML does: contents without modes, and what links lead to. Raises those of _DAMAGED."""
     folder.mkdir()
     digests = {}
-    with tarfile.open(archive) as members:
-        for member in members:
+    with tarfile.open(archive, tarinfo=Member) as opened:
+        left = max(_SMALL, _RATIO * archive.stat().st_size)
+        for member in opened:
+            left -= member.size
+            if left < 0:
+                raise tarfile.TarError(f"its files have more than {_RATIO} times its size")
             name = str(PurePosixPath(member.name))
             if name.startswith("/") or ".." in name.split("/"):
                 raise tarfile.TarError(f"it has a file outside of the model, {name}")
             place = folder / name
             if member.isdir():
                 place.mkdir(parents=True, exist_ok=True)
-            elif content := _content(members, member):
+            elif content := _content(opened, member):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with content, place.open("wb") as file:
                     shutil.copyfileobj(content, file, 1 << 20)
                 digests[name] = _digest(place)
     if "model.yaml" not in digests:
         raise tarfile.TarError("it has no model.yaml")
-    info = yaml.safe_load((folder / "model.yaml").read_text("utf-8"))
+    try:
+        info = read_yaml(folder / "model.yaml", yaml.SafeLoader)
+    except (OSError, ValueError) as error:
+        raise tarfile.TarError(f"its model.yaml: {getattr(error, 'strerror', None) or error}") from error
     name, version = (str(info.get(key)) if isinstance(info, dict) else "" for key in ("name", "version"))
     if not _NAME.fullmatch(name) or not _NAME.fullmatch(version):
         raise tarfile.TarError("its model.yaml names no model")
     return Exported(name, version, digests)
 
 
-def _content(members: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes] | None:
     try:
-        return members.extractfile(member)
-    except KeyError as error:
+        return archive.extractfile(member)
+    except (KeyError, RecursionError) as error:  # links that lead nowhere, or to each other
         raise tarfile.TarError(f"what {member.name} leads to is not in it") from error
 
 
@@ -213,7 +225,7 @@ def _refuse_another(new: Path, place: Path, tag: str) -> None:
 
 def _created(model: Path) -> datetime:
     """Return when a model was saved. Raises OSError, YAMLError, or ValueError when its model.yaml does not say so."""
-    info: Any = yaml.safe_load((model / "model.yaml").read_text("utf-8"))
+    info: Any = read_yaml(model / "model.yaml", yaml.SafeLoader)
     created = info.get("creation_time") if isinstance(info, dict) else None
     return created if isinstance(created, datetime) else datetime.fromisoformat(str(created))
 

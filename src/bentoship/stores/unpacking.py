@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -12,6 +12,7 @@ from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import CHUNK, Layer
 from bentoship.stores import Reader, Store
 from bentoship.system.rootfs import extract
+from bentoship.system.tars import Member
 
 # Docker's names for the same types (Docker's image manifest v2, schema 2).
 LAYER_TYPES = {
@@ -40,37 +41,53 @@ def unpack(layers: Sequence[Layer], store: Store, folder: Path) -> None:
     """
     for layer in layers:
         with store.open(layer.descriptor) as content:
-            plain = _Hashed(
-                layer.descriptor,
-                gzip.GzipFile(fileobj=cast("IO[bytes]", content))
-                if LAYER_TYPES[layer.descriptor.media_type] == LAYER_GZIP
-                else content,
-            )
-            with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|", bufsize=CHUNK, encoding="utf-8") as tar:
-                extract(tar, folder, whiteouts=True)
+            plain = Plain(layer.descriptor, content)
+            with plain.tar() as tar:
+                extract(tar, folder, members=plain.members(tar), whiteouts=True)
             while plain.read(CHUNK):  # the padding of the archive is part of its digest
                 pass
             if plain.digest != layer.diff_id:
                 raise StoreError(f"Unpack {layer.descriptor.digest}", f"its content is {plain.digest}")
 
 
-class _Hashed:
-    """A stream with the content of a layer that computes its digest, and ends in an error where a layer has no end."""
+class Plain:
+    """The content of a layer, decompressed; it computes its digest, and raises StoreError where a layer has no end.
 
-    def __init__(self, layer: Descriptor, stream: Reader) -> None:
+    Args:
+        layer: the layer; its type is one of LAYER_TYPES.
+        content: its blob.
+    """
+
+    def __init__(self, layer: Descriptor, content: Reader) -> None:
+        is_gzip = LAYER_TYPES.get(layer.media_type) != LAYER_TAR
+        self._stream = gzip.GzipFile(fileobj=cast("IO[bytes]", content)) if is_gzip else content
         self._layer = layer
-        self._stream = stream
         self._hash = hashlib.sha256()
-        self._left = max(_SMALL, _RATIO * layer.size)
+        self._most = self._left = max(_SMALL, _RATIO * layer.size)
+
+    def tar(self) -> tarfile.TarFile:
+        """Return its members as a stream. Raises OSError, EOFError, tarfile.TarError or zlib.error, also later."""
+        stream = cast("IO[bytes]", self)
+        return tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK, encoding="utf-8", tarinfo=Member)
+
+    def members(self, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+        """Yield the members of `tar`. Raises StoreError when they have too many bytes."""
+        for member in tar:
+            if member.issparse():  # it has more bytes than what is stored of it
+                self._count(member.size)
+            yield member
 
     def read(self, size: int = -1, /) -> bytes:
         piece = self._stream.read(size)
-        self._left -= len(piece)
-        if self._left < 0:
-            why = f"{self._layer.size} bytes are more than {max(_SMALL, _RATIO * self._layer.size)} bytes unpacked"
-            raise StoreError(f"Unpack {self._layer.digest}", why)
+        self._count(len(piece))
         self._hash.update(piece)
         return piece
+
+    def _count(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            why = f"{self._layer.size} bytes are more than {self._most} bytes unpacked"
+            raise StoreError(f"Unpack {self._layer.digest}", why)
 
     @property
     def digest(self) -> str:

@@ -54,6 +54,7 @@ def extract(
     """
     target = _Target(root)
     for member in tar if members is None else members:
+        tar.members = []  # type: ignore[attr-defined]  # it would keep all of them, of which a small archive can have millions
         path = PurePosixPath("/", member.name)
         if ".." in path.parts:
             raise tarfile.TarError(f"{member.name} is outside the archive")

@@ -14,6 +14,7 @@ import yaml
 from urllib3.filepost import encode_multipart_formdata
 
 from bentoship.errors import VerifyError
+from bentoship.system.documents import read_yaml
 from bentoship.system.git import nearest
 
 _TIMEOUT = 120.0
@@ -103,7 +104,7 @@ def read_sample(file: Path) -> Sample:
     Raises: VerifyError when it cannot be read or parsed.
     """
     try:
-        content = yaml.safe_load(file.read_text("utf-8"))
+        content = read_yaml(file, yaml.SafeLoader)
         if not isinstance(content, dict) or not str(content.get("path", "")).startswith("/"):
             raise ValueError("it needs a path that begins with /, such as /predict")
         if unknown := sorted(map(str, set(content) - _KEYS)):

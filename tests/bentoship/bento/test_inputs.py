@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.bento import inputs
-from bentoship.bento.inputs import SUPPORTED_BENTOML, check_bentoml, input_key, read_inputs, wanted_base
+from bentoship.bento.inputs import SUPPORTED_BENTOML, check_bentoml, input_key, read_bentofile, read_inputs, wanted_base
 from bentoship.errors import BentoError
 from tests.support.bento import lay
 from tests.support.site import ROOT
@@ -30,6 +30,31 @@ def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, base: tuple[str,
     """Its image and its Python; the Python that runs where it does not say."""
     (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
     assert wanted_base(tmp_path / "bentofile.yaml") == base
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a: [", "not YAML: line 1"),
+        ("- a", "holds no settings"),
+        ("a: &a [*a]", "repeats itself without an end"),
+        ("a: " + "[" * 2000, "nested more than 100 deep"),
+        ("#" * (2 << 20), "larger than 1.0 MB"),
+        ("a: !!bool x", "not of its type"),
+    ],
+)
+def test_a_bentofile_that_is_none_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    """By its name, with what is wrong."""
+    (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
+    with pytest.raises(BentoError, match=f"Read bentofile.yaml: .*{why}"):
+        read_bentofile(tmp_path / "bentofile.yaml")
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "x/" * 500, "a\\0b", "\\ud800", "~nobody/x", "/dev/zero"])
+def test_a_text_that_is_no_file_name_is_a_text(tmp_path: Path, text: str) -> None:
+    """A description need not be short enough for one."""
+    (tmp_path / "bentofile.yaml").write_text(f'service: a:A\ndescription: "{text}"\n', "utf-8")
+    key(tmp_path)
 
 
 def key(folder: Path, platform: str = "linux/amd64") -> str:

@@ -15,6 +15,7 @@ import pytest
 from bentoship import bento
 from bentoship.bento.models import Models
 from bentoship.errors import BentoError
+from tests.support.archives import sparse_tar
 from tests.support.bento import lay, make_project, save_model
 
 TAG = "echo_model:one"
@@ -131,6 +132,15 @@ def outside(file: Path) -> None:
         members.addfile(tarfile.TarInfo("../outside"))
 
 
+def linked(file: Path) -> None:
+    """Make an archive with links that lead to each other."""
+    with tarfile.open(file, "w") as members:
+        for name, target in {"a": "b", "b": "a"}.items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            members.addfile(member)
+
+
 WRONG: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "no archive": (lambda file, _: file.write_bytes(b"notes"), "file could not be opened"),
     "nothing": (lambda file, _: file.touch(), ""),
@@ -140,6 +150,14 @@ WRONG: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "no description": (lambda file, _: packed(file, model_yaml="text"), r"its model\.yaml names no model"),
     "no name": (lambda file, _: packed(file, model_yaml="{name: ../x, version: a}"), r"its model\.yaml names no model"),
     "no YAML": (lambda file, _: packed(file, model_yaml="{"), ""),
+    "a bomb of aliases": (
+        lambda file, _: packed(file, model_yaml="a: &a [" + "b, " * 50_000 + "]\nc: [*a, *a]"),
+        "values",
+    ),
+    "nested deeply": (lambda file, _: packed(file, model_yaml="- " * 400_000), r"model\.yaml: it is nested more"),
+    "a large description": (lambda file, _: packed(file, model_yaml="#" * (2 << 20)), r"larger than 1\.0 MB"),
+    "links in a circle": (lambda file, _: linked(file), "what a leads to is not in it"),
+    "zeros without an end": (lambda file, _: file.write_bytes(sparse_tar("a")), "more than 100 times its size"),
     "outside": (lambda file, _: outside(file), "it has a file outside of the model"),
     "a pointer": (
         lambda file, _: file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"),

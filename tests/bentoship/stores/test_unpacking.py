@@ -13,6 +13,7 @@ from bentoship.image.layer import Entry, Layer, tar_stream
 from bentoship.stores import unpacking
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.unpacking import unpack
+from tests.support.archives import sparse_tar
 
 
 def stored(store: LayoutStore, plain: bytes) -> Layer:
@@ -39,3 +40,11 @@ def test_a_layer_that_hardly_ends_is_refused(tmp_path: Path, monkeypatch: pytest
     bomb = b"".join(tar_stream([Entry("a", content=bytes(2 << 20))]))
     with pytest.raises(StoreError, match="more than 1048576 bytes unpacked"):
         unpack([stored(store, bomb)], store, folder)
+
+
+def test_a_sparse_file_counts_whole(tmp_path: Path) -> None:
+    """A header can claim exabytes of which nothing is stored."""
+    store, folder = LayoutStore(tmp_path / "store"), tmp_path / "files"
+    folder.mkdir()
+    with pytest.raises(StoreError, match="bytes unpacked"):
+        unpack([stored(store, sparse_tar("a"))], store, folder)

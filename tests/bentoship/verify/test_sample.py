@@ -48,6 +48,8 @@ def test_json_is_sent_as_such(tmp_path: Path) -> None:
         ("path: /x\njson: 1\nform: {a: b}", "only one"),
         ("path: [", "YAML|flow|parsing"),
         ("path: /x\nfiles: 3", "items|attribute"),
+        ("path: /x\njson: &a [*a]", "without an end"),
+        ("path: /x\njson: " + "[" * 1000, "nested more than"),
     ],
 )
 def test_a_mistake_is_told(tmp_path: Path, text: str, message: str) -> None:
