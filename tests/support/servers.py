@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -69,6 +69,52 @@ def answering(
             context.load_cert_chain(tls / "certificate.pem", tls / "key.pem")
             server.socket = context.wrap_socket(server.socket, server_side=True)
         told = Answering(f"127.0.0.1:{server.server_port}", [])
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield told
+        finally:
+            server.shutdown()
+
+
+@dataclass
+class Endless:
+    """A server whose answers do not end. Args: host: its "HOST:PORT"; sent: how many bytes it got rid of."""
+
+    host: str
+    sent: int = 0
+
+
+@contextmanager
+def endless(status: int, headers: dict[str, str], *, of: bytes = b"a", ping: bool = True) -> Iterator[Endless]:
+    """A server that answers all requests with bytes until the connection ends.
+
+    Args:
+        status: of its answers.
+        headers: of them.
+        of: what they consist of.
+        ping: whether GET /v2/ is answered like that, too; with 200 and nothing otherwise.
+    """
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None: ...
+
+        def do_GET(self) -> None:
+            is_ping = self.path == "/v2/" and not ping
+            self.send_response(200 if is_ping else status)
+            for key, value in ({"Content-Length": "0"} if is_ping else headers).items():
+                self.send_header(key, value)
+            self.end_headers()
+            if not is_ping and self.command != "HEAD":
+                with suppress(OSError):
+                    while True:
+                        self.wfile.write(of * (65536 // len(of)))
+                        told.sent += 65536
+
+        do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - the server looks for these names
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        told = Endless(f"127.0.0.1:{server.server_port}")
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         try:
             yield told

@@ -20,6 +20,7 @@ MANIFEST_TYPES = frozenset({MANIFEST, DOCKER_MANIFEST})
 INDEX_TYPES = frozenset({INDEX, DOCKER_MANIFEST_LIST})
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_MAX_SIZE = 1 << 63  # an int64 (descriptor.md)
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,11 @@ class Descriptor:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Descriptor:
         """Read a descriptor from a manifest's JSON. Raises KeyError, TypeError or ValueError when it is not one."""
-        digest, size = str(data["digest"]), int(data["size"])
+        digest, size = str(data["digest"]), data["size"]
         if not _DIGEST.fullmatch(digest):  # it names a file of ours
             raise ValueError(f"{digest[:80]!r} is not a SHA-256 digest")
-        if size < 0:
-            raise ValueError(f"{size} is not a size")
+        if type(size) is not int or not 0 <= size < _MAX_SIZE:
+            raise ValueError(f"{str(size)[:80]} is not a size")
         return cls(str(data["mediaType"]), digest, size)
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,6 +7,11 @@ from typing import Any
 def parse_json(content: str | bytes) -> Any:
     """Return the value of a JSON document. Raises ValueError when it is not JSON, or is nested too deeply to read."""
     try:
-        return json.loads(content)
+        return json.loads(content, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _refuse(constant: str) -> None:
+    # Python reads NaN and Infinity, which JSON does not have and no number of ours may be.
+    raise ValueError(f"it has {constant} in place of a number")

@@ -18,8 +18,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from bentoship.errors import RegistryError, causes
 from bentoship.stores import Reader
-from bentoship.system.network import Network, is_loopback, redacted
+from bentoship.stores.bodies import Exchange, read_whole
+from bentoship.system.network import Network, is_loopback, origin, redacted
 from bentoship.system.retry import persist
+from bentoship.system.urls import without_user_info
 
 CONNECT_TIMEOUT = 10.0
 """Seconds within which a connection has to be made, TLS included."""
@@ -106,6 +108,7 @@ class Http:
 
         Raises: RegistryError when there is no response.
         """
+        _check(doing, url)
         timeout = READ_TIMEOUT if timeout is None else timeout
         length = len(body) if isinstance(body, bytes) else int(headers.get("Content-Length", 0))
         limits = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout + length / STORE_SPEED)
@@ -134,14 +137,16 @@ class Http:
         headers: Mapping[str, str],
         body: bytes | None = None,
         timeout: float | None = None,
-    ) -> urllib3.BaseHTTPResponse:
-        """Send a request and return its response with the body in `data`. Args, raises: as for `request`."""
+    ) -> Exchange:
+        """Send a request and return its response with the body. Args: as for `request`.
+
+        Raises: RegistryError when there is no response, or a long one.
+        """
         answer = self.request(doing, method, url, headers, body, timeout)
         try:
-            answer.data  # noqa: B018 - reads and caches it
+            return read_whole(doing, answer)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise no_answer(doing, url, error) from error
-        return answer
 
     def proxy(self, url: str) -> str | None:
         """Return the URL of the proxy for a URL; None when it is reached directly, as loopback is."""
@@ -294,6 +299,14 @@ def _proxy_manager(proxy: str, options: dict[str, Any]) -> urllib3.PoolManager:
         why = "only http:// and https:// proxies are supported"
         hint = "Correct what names it: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY."
         raise RegistryError(f"Use the proxy {redacted(proxy)}", why, hint) from error
+
+
+def _check(doing: str, url: str) -> None:
+    """Raise RegistryError for a URL, which a server may have named, that is none."""
+    try:
+        origin(url)
+    except ValueError as error:
+        raise RegistryError(doing, f"{without_user_info(url)} is not a valid URL ({error})") from error
 
 
 _STATUS_LINE = b"HTTP/"

@@ -14,6 +14,7 @@ from bentoship.image.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 from bentoship.image.reference import DOCKER_HUB, ImageReference
 from bentoship.stores import Advance, Reader
 from bentoship.stores.answers import DOUBTS, TEMPORARY, refusal
+from bentoship.stores.bodies import finish
 from bentoship.stores.download import Download, Small
 from bentoship.stores.graph import MAX_MANIFEST, is_manifest, media_type, read_manifest
 from bentoship.stores.http import BLOCK, no_answer
@@ -25,6 +26,7 @@ from bentoship.system.network import is_loopback, origin
 _MANIFESTS = MANIFEST_TYPES | INDEX_TYPES
 _ACCEPT = ", ".join(sorted(_MANIFESTS))
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_SIZE = re.compile(r"[1-9][0-9]{0,17}")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _NO_HEAD = frozenset({400, 401, 403, 405, 500, 501})
@@ -89,7 +91,7 @@ class RegistryStore:
                     raise refusal(doing, self._host, response, self._login.asking)
                 return response
 
-            self._http.persist(attempt).drain_conn()
+            finish(self._http.persist(attempt))
 
     def exists(self, descriptor: Descriptor) -> bool:
         """Return whether the registry has the content, by its length at least.
@@ -143,7 +145,7 @@ class RegistryStore:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size)}
         body = _Counted(content, descriptor, doing, advance)
         response = self._call(doing, "PUT", url, headers, body, expect=_TAKEN | _REDIRECTS)
-        response.drain_conn()
+        finish(response)
         if response.status in _REDIRECTS:
             # The content can be read only once: the next attempt sends it to where this one was led.
             self._moved[descriptor.digest] = self._location(doing, response)
@@ -171,7 +173,7 @@ class RegistryStore:
             if error.status is None or error.temporary:
                 raise
             return False
-        response.drain_conn()
+        finish(response)
         return response.status == 201
 
     def resolve(self, name: str) -> Descriptor:
@@ -182,7 +184,7 @@ class RegistryStore:
         kind, digest, size = (
             headers.get(key, "") for key in ("Content-Type", "Docker-Content-Digest", "Content-Length")
         )
-        if kind in _MANIFESTS and _DIGEST.fullmatch(digest) and size.isdecimal() and int(size):
+        if kind in _MANIFESTS and _DIGEST.fullmatch(digest) and _SIZE.fullmatch(size):
             found = Descriptor(kind, digest, int(size))
         else:
             found = self._http.persist(lambda: self._read_to_resolve(doing, path))
@@ -215,13 +217,13 @@ class RegistryStore:
         if Descriptor.of(descriptor.media_type, content) != descriptor:
             raise StoreError(doing, "its content does not match its digest and size")
         url, headers = f"/v2/{self._path}/manifests/{name}", {"Content-Type": descriptor.media_type}
-        self._call(doing, "PUT", url, headers, content, expect=_TAKEN).drain_conn()
+        finish(self._call(doing, "PUT", url, headers, content, expect=_TAKEN))
 
     def _head(self, doing: str, path: str) -> Mapping[str, str] | None:
         """Return the headers of a HEAD request; None when there is no such content."""
         headers = {"Accept": _ACCEPT}
         response = self._call(doing, "HEAD", path, headers, expect={200, 404} | _NO_HEAD)
-        response.drain_conn()
+        finish(response)
         if response.status in _NO_HEAD:
             response = self._call(doing, "GET", path, headers, expect={200, 404})
             response.close()
@@ -230,7 +232,7 @@ class RegistryStore:
     def _begin_upload(self, doing: str, descriptor: Descriptor) -> str:
         """Begin to upload a blob. Returns: where to send it, the registry's Location with the digest added."""
         started = self._call(doing, "POST", f"/v2/{self._path}/blobs/uploads/", {}, expect=_TAKEN)
-        started.drain_conn()
+        finish(started)
         parts = urlsplit(self._location(doing, started))
         query = [part for part in parts.query.split("&") if part and not part.startswith("digest=")]
         return urlunsplit(parts._replace(query="&".join([*query, f"digest={quote(descriptor.digest)}"])))
@@ -301,7 +303,7 @@ class RegistryStore:
                 return response
             else:
                 break
-            response.drain_conn()
+            finish(response)
         raise refusal(doing, self._host, response, self._login.asking)
 
 

@@ -17,6 +17,7 @@ import urllib3
 from bentoship.errors import RegistryError
 from bentoship.image.document import parse_json
 from bentoship.stores.answers import TEMPORARY, refusal
+from bentoship.stores.bodies import finish
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.http import Http, no_answer
 from bentoship.system.network import Network, is_loopback, origin, redacted
@@ -125,7 +126,7 @@ class Login:
         # For others, the request to the repository will give a better reason.
         if response.status in TEMPORARY:
             raise refusal(doing, self._host, response, None)
-        response.drain_conn()
+        finish(response)
         if response.status == 404:
             raise RegistryError(
                 doing, f"{self._host} is not a registry (HTTP 404 at /v2/)", "Check the host name.", status=404
@@ -147,7 +148,11 @@ class Login:
         doing = f"Log in to {self._host}"
         if not challenge.realm:
             raise RegistryError(doing, f"{self._host} asks for a token but names no token server", "Tell who runs it.")
-        realm = urljoin(f"{self._base}/v2/", challenge.realm)
+        try:
+            realm = urljoin(f"{self._base}/v2/", challenge.realm)
+            origin(realm)
+        except ValueError as error:
+            raise RegistryError(doing, f"{self._host} names a token server by an invalid URL ({error})") from error
         if credentials:
             self._check_realm(doing, realm)
         service = {"service": challenge.service} if challenge.service else {}
@@ -159,7 +164,7 @@ class Login:
             response = self._http.request(doing, "POST", realm, headers, body)
             if response.status not in _NO_OAUTH:
                 return self._parsed(doing, realm, response)
-            response.drain_conn()
+            finish(response)
             credentials = replace(credentials, password=credentials.identity_token)
         query = urlencode([*service.items(), *(("scope", part) for part in scope.split())])
         url = f"{realm}{'&' if '?' in realm else '?'}{query}"
@@ -179,7 +184,7 @@ class Login:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RegistryError(doing, "the token server's response holds no token") from error
         finally:
-            response.drain_conn()
+            finish(response)
         return f"Bearer {token}", time.monotonic() + _lifetime(document.get("expires_in")) * _SPENT
 
     def _check_realm(self, doing: str, realm: str) -> None:

@@ -6,14 +6,16 @@ import base64
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from bentoship.errors import RegistryError
-from bentoship.image.descriptor import LAYER_TAR, Descriptor
+from bentoship.errors import RegistryError, StoreError
+from bentoship.image.descriptor import LAYER_TAR, MANIFEST, Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores import http
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.system import retry
@@ -21,8 +23,10 @@ from bentoship.system.network import Network
 from tests.support.forwarding import forwarding
 from tests.support.images import noise, put
 from tests.support.proxy import Fault, Proxy
-from tests.support.registry import Registry, make_certificate, needs_openssl, refused
-from tests.support.servers import answering
+from tests.support.registry import PASSWORD, USER, Registry, make_certificate, needs_openssl, refused
+from tests.support.servers import answering, endless
+
+ALICE = Credentials(USER, PASSWORD)
 
 
 def test_nobody_listening_is_told() -> None:
@@ -231,6 +235,49 @@ def test_an_exchange_ends_with_all_of_the_answer() -> None:
         with pytest.raises(RegistryError, match="stopped responding"):
             client.exchange("Ask", "GET", f"http://127.0.0.1:{silent.getsockname()[1]}/", {}, timeout=0.2)
     assert 0.2 <= time.monotonic() - began < 10
+
+
+ENDLESS = {
+    "ping": (401, {"WWW-Authenticate": "Basic"}, True),
+    "errors": (500, {}, False),
+    "pages": (404, {"Content-Type": "text/html"}, False),
+    "refusals": (401, {"WWW-Authenticate": "Basic"}, False),
+    "manifests": (200, {"Content-Type": MANIFEST}, False),
+    "large manifests": (200, {"Content-Type": MANIFEST, "Content-Length": str(1 << 40)}, False),
+    "redirects": (307, {"Location": "/v2/"}, False),
+}
+
+
+@pytest.mark.parametrize(("status", "headers", "ping"), ENDLESS.values(), ids=ENDLESS)
+def test_a_response_without_an_end_is_not_read_to_it(status: int, headers: dict[str, str], ping: bool) -> None:
+    """Whatever it is for; what waits in the buffers of two sockets is sent nevertheless."""
+    with endless(status, headers, ping=ping) as server:
+        store = RegistryStore(ImageReference(server.host, "acme/tool"), ALICE)
+        with suppress(StoreError):
+            store.resolve("latest")
+        with suppress(StoreError), store.open(Descriptor(MANIFEST, f"sha256:{'0' * 64}", 1000)) as content:
+            content.read(1 << 20)
+        client = http.Http(Network())
+        with pytest.raises(RegistryError, match="larger than"):
+            client.exchange("Ask", "GET", f"http://{server.host}/", {})
+        assert server.sent < 64 << 20
+
+
+def test_a_token_without_an_end_is_none() -> None:
+    """A megabyte of one is read."""
+    with endless(200, {}) as server:
+        challenge = f'Bearer realm="http://{server.host}/token",service="x"'
+        with answering(401, {"WWW-Authenticate": challenge}) as registry:
+            error = refused(RegistryStore(ImageReference(registry.host, "acme/tool"), push=True))
+        assert "holds no token" in error.why
+        assert server.sent < 64 << 20
+
+
+@pytest.mark.parametrize("realm", ["http://[", "http://a:b/", "file:///etc/passwd", "http://\\u0000", "x" * 10_000])
+def test_a_token_server_at_no_address_is_refused(realm: str) -> None:
+    """With one error."""
+    with answering(401, {"WWW-Authenticate": f'Bearer realm="{realm}"'}) as registry:
+        refused(RegistryStore(ImageReference(registry.host, "acme/tool"), push=True))
 
 
 def test_connections_are_kept_but_not_when_they_lay_idle(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
