@@ -5,6 +5,7 @@ import platform
 import re
 import struct
 import sys
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from uv import find_uv_bin
@@ -15,7 +16,8 @@ from bentoship.layers.bytecode import Interpreter
 from bentoship.system import process
 from bentoship.system.rootfs import resolve
 
-_PT_INTERP = 3
+_PT_INTERP, _LONGEST = 3, 4096
+"""The kind of a program's header that names its loader, and the bytes that the path there may have."""
 
 # Set by us alone, since what a base holds is a stranger's: no password, no proxy, no home.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
@@ -111,7 +113,7 @@ def _own(rootfs: Path, python: PurePosixPath) -> Interpreter:
 
 def _loader(executable: Path) -> str:
     """Return the loader that a 64-bit program names (man 5 elf, PT_INTERP)."""
-    with executable.open("rb") as stream:
+    with executable.open("rb") as stream, suppress(struct.error, ValueError, OverflowError):
         head = stream.read(64)
         if head[:6] == b"\x7fELF\2\1":
             (table,) = struct.unpack_from("<Q", head, 32)
@@ -121,7 +123,7 @@ def _loader(executable: Path) -> str:
                 kind, _, offset, _, _, length = struct.unpack("<IIQQQQ", stream.read(40))
                 if kind == _PT_INTERP:
                     stream.seek(offset)
-                    return stream.read(length).rstrip(b"\0").decode()
+                    return stream.read(min(length, _LONGEST)).rstrip(b"\0").decode()
     raise BaseImageError(f"Run {executable.name} of the base", "it is not a 64-bit ELF program with a loader")
 
 

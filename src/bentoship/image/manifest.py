@@ -45,6 +45,7 @@ class Image:
     def parse(cls, manifest: bytes, config: bytes) -> Image:
         """Parse an image's documents. Raises KeyError, TypeError, AttributeError or ValueError when invalid."""
         document, settings = parse_json(manifest), parse_json(config)
+        _check_texts(document.get("annotations"), settings)
         titles = _titles(settings.get("history") or [], len(document["layers"]))
         layers = (
             Layer(Descriptor.from_dict(entry), str(diff_id), title, (entry.get("annotations") or {}).get(KIND, "base"))
@@ -66,6 +67,26 @@ class Image:
     def settings(self) -> dict[str, Any]:
         """Return the settings for the image's containers: User, Env, Entrypoint, Labels, …"""
         return parse_json(self.config).get("config") or {}
+
+
+def _check_texts(annotations: Any, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError where an image says something in another form than texts (OCI image spec, config.md)."""
+    own = settings.get("config") or {}
+    mappings = [annotations, own.get("Labels"), own.get("ExposedPorts"), own.get("Volumes")]
+    lists = [own.get(name) for name in ("Env", "Entrypoint", "Cmd")]
+    texts = [own.get(name) for name in ("User", "WorkingDir")]
+    if wrong := [one for one in mappings if not isinstance(one, Mapping | None)]:
+        raise ValueError(f"{_start_of(wrong[0])} is not an object")
+    if wrong := [one for one in lists if not isinstance(one, list | None)]:
+        raise ValueError(f"{_start_of(wrong[0])} is not a list")
+    texts += [text for one in lists for text in one or ()]
+    texts += [text for one in mappings[:2] for text in (one or {}).values()]
+    if wrong := [one for one in texts if not isinstance(one, str | None)]:
+        raise ValueError(f"{_start_of(wrong[0])} is not a text")
+
+
+def _start_of(value: object) -> str:
+    return repr(value)[:80]
 
 
 def variables(settings: Mapping[str, Any]) -> dict[str, str]:

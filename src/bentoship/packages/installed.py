@@ -19,9 +19,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from bentoship.errors import PackagesError
 from bentoship.image.layer import Entry, size_of, tree
 from bentoship.packages.requirements import canonical_name
 from bentoship.packages.target import VENV, Target
+from bentoship.system.documents import LIST, read_text
 
 _COMPILED = re.compile(r"(^|/)__pycache__/[^/]+\.pyc(\.\d+)?$")
 
@@ -119,11 +121,13 @@ def faulty_files(installed: Path) -> dict[str, str]:
 def _is_as_recorded(file: Path, digest: str, size: str) -> bool:
     """Return whether a file has the size and the digest of its row, "sha256=…", as far as these are given."""
     try:
+        if not file.is_file():  # a device would not end
+            return not size and not digest and _COMPILED.search(file.name) is not None
         if size and file.stat().st_size != int(size):
             return False
         algorithm, _, expected = digest.partition("=")
         if not expected or algorithm not in hashlib.algorithms_guaranteed:
-            return file.is_file() or _COMPILED.search(file.name) is not None
+            return True
         with file.open("rb") as stream:
             content = hashlib.file_digest(stream, algorithm).digest()
     except (OSError, ValueError):
@@ -144,7 +148,11 @@ def _identity(record: Path) -> tuple[str, str]:
 def _rows(installed: Path, record: Path) -> dict[str, tuple[str, str]]:
     """Return the digests and sizes that a RECORD lists, as texts, by the files' paths below the prefix."""
     folder = record.parent.parent.relative_to(installed).as_posix()
-    rows = csv.reader(io.StringIO(record.read_text("utf-8")))
+    try:
+        rows = list(csv.reader(io.StringIO(read_text(record, LIST))))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        why = f"its RECORD cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise PackagesError(f"Install {record.parent.name.removesuffix('.dist-info')}", why) from error
     filled = ([*row, "", ""] for row in rows if row)
     return {posixpath.normpath(f"{folder}/{name}"): (digest, size) for name, digest, size, *_ in filled}
 
@@ -174,9 +182,10 @@ def _placed(entry: Entry, target: Target) -> Entry:
 
 def _script(file: Path) -> Path | bytes:
     """Return a console script with the image's interpreter in its first line instead of this machine's."""
+    with file.open("rb") as stream:
+        if stream.read(2) != b"#!":
+            return file
     content = file.read_bytes()
-    if not content.startswith(b"#!"):
-        return file
     if content.startswith(b"#!/bin/sh\n'''exec'"):  # a path that is too long, or has a space
         _, _, body = content.partition(b"\n' '''\n")
     else:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+from bentoship.system.documents import LIST, read_bytes
+
 LOCK_PLATFORM = "linux/amd64"
 """What a Bento is locked for whatever it is published for: an image must not depend on which others are made."""
 
@@ -33,7 +35,7 @@ _CODING = re.compile(rb"\A(?:.*\n)?#.*?coding[:=]\s*([-\w.]+)")
 def decoded(data: bytes) -> str:
     """Return the text of a requirements file: by its mark (Windows' editors and shells), its PEP 263 line, or UTF-8.
 
-    Raises: UnicodeDecodeError, or LookupError for an unknown encoding.
+    Raises: UnicodeError, or LookupError for an unknown encoding.
     """
     for mark, encoding in _MARKS.items():
         if data.startswith(mark):
@@ -180,6 +182,6 @@ def variables(text: str, *, addresses: bool = True) -> set[str]:
 def text_of(file: Path) -> str:
     """Return the text of a file; empty when it cannot be read."""
     try:
-        return decoded(file.read_bytes())
+        return decoded(read_bytes(file, LIST))
     except (OSError, ValueError, LookupError):
         return ""

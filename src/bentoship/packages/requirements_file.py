@@ -15,7 +15,9 @@ from typing import Any
 import pip_requirements_parser as pip
 
 from bentoship.packages.requirements import VARIABLE, decoded, hashed, variables
+from bentoship.system.documents import LIST, read_bytes
 from bentoship.system.process import environment
+from bentoship.system.text import size
 from bentoship.system.urls import without_user_info
 
 _SECONDS = 60.0
@@ -194,8 +196,8 @@ def _is_address(place: str) -> bool:
 def _content(place: str) -> str:
     """Return the text of a file or an address. Raises RequirementsError, or OSError when it cannot be had."""
     try:
-        return decoded(_downloaded(place) if _is_address(place) else Path(place).read_bytes())
-    except (UnicodeDecodeError, LookupError) as error:
+        return decoded(_downloaded(place) if _is_address(place) else read_bytes(Path(place), LIST))
+    except (UnicodeError, LookupError) as error:
         raise RequirementsError(f"{_shown(place)}: {error}; save it as UTF-8") from error
 
 
@@ -209,8 +211,10 @@ def _downloaded(address: str) -> bytes:
         secret = base64.b64encode(urllib.parse.unquote(user_info).encode()).decode()
         request.add_header("Authorization", f"Basic {secret}")
     with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
-        content: bytes = answer.read()
-        return content
+        content: bytes = answer.read(LIST + 1)
+    if len(content) > LIST:
+        raise RequirementsError(f"{_shown(address)}: it is larger than {size(LIST)}")
+    return content
 
 
 def _reason(error: OSError, target: str) -> str:

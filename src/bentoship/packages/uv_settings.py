@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from bentoship.errors import PackagesError
 from bentoship.packages.requirements import variables, with_includes
+from bentoship.system.documents import read_text
 from bentoship.system.process import environment, home
 from bentoship.system.urls import without_user_info
 
@@ -111,11 +112,15 @@ def _file_settings(env: Mapping[str, str], folder: Path | None, keys: frozenset[
     """
     found: dict[str, Any] = {}
     for file in _settings_files(env, folder):
-        settings = _kept(_read(file), keys, file.parent)
-        pip = {**settings.pop("pip", {})}
-        _add(found, settings)
-        if pip:
-            _add(found.setdefault("pip", {}), pip)
+        try:
+            settings = _kept(_read(file), keys, file.parent)
+            pip = {**settings.pop("pip", {})}
+            _add(found, settings)
+            if pip:
+                _add(found.setdefault("pip", {}), pip)
+        except (AttributeError, TypeError) as error:
+            why = f"a value is not of its type ({error})"
+            raise PackagesError(f"Read uv's settings in {file}", why, "Fix it, or set UV_NO_CONFIG=1.") from error
     return found
 
 
@@ -147,8 +152,8 @@ def _read(file: Path) -> dict[str, Any]:
     import tomllib  # rarely needed
 
     try:
-        content = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        content = tomllib.loads(read_text(file))
+    except (OSError, ValueError, RecursionError) as error:
         raise PackagesError(f"Read uv's settings in {file}", str(error), "Fix it, or set UV_NO_CONFIG=1.") from error
     return content.get("tool", {}).get("uv", {}) if file.name == "pyproject.toml" else content
 

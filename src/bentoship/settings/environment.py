@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bentoship.errors import SettingsError
 from bentoship.settings.given import PREFIX
+from bentoship.system.documents import read_bytes
 from bentoship.system.git import nearest
 from bentoship.system.process import located
 
@@ -37,9 +38,13 @@ def read(folder: Path) -> dict[str, str]:
 
     doing = f"Read {shown(file, folder)}"
     try:
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(file).decode("utf-8-sig")
+    except OSError as error:
+        raise SettingsError(doing, error.strerror or str(error), "It has to be a text file in UTF-8.") from error
+    except UnicodeDecodeError as error:
         raise SettingsError(doing, str(error), "It has to be a text file in UTF-8.") from error
+    if "\0" in text:
+        raise SettingsError(doing, "it has a NUL byte, which no variable can hold", "Remove it.")
     broken = [f"line {binding.original.line}" for binding in parse_stream(io.StringIO(text)) if binding.error]
     if broken:
         raise SettingsError(doing, f"not of the form NAME=value: {', '.join(broken)}", "Fix or remove it.")

@@ -1,7 +1,6 @@
 """Accounts for registries, as stored by docker login and podman login."""
 
 import base64
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.errors import ProcessError, SettingsError
+from bentoship.image.document import parse_json
 from bentoship.image.reference import DOCKER_HUB
 from bentoship.stores.docker_config import LOGINS, config_file
 from bentoship.system import process
+from bentoship.system.documents import read_text
 
 _HUB_KEY = "https://index.docker.io/v1/"
 """Docker Hub's key in Docker's configuration."""
@@ -84,19 +85,21 @@ def _files(env: Mapping[str, str]) -> Iterator[Path]:
 
 def _in_file(file: Path, host: str, path: str, env: Mapping[str, str]) -> Credentials | None:
     try:
-        return _in_document(str(file), file.read_text("utf-8"), host, path, env)
+        return _in_document(str(file), read_text(file), host, path, env)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         why = error.strerror or str(error)
         raise SettingsError(f"Read the registry accounts in {file}", why, "Make it readable.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"Read the registry accounts in {file}", "it is not UTF-8", _FIX) from error
 
 
 def _in_document(source: str, text: str, host: str, path: str, env: Mapping[str, str]) -> Credentials | None:
     """Return the account in a configuration. Args: source: its name, for errors; text: its JSON."""
     doing = f"Read the registry accounts in {source}"
     try:
-        document = json.loads(text) if text.strip() else {}  # Docker takes an empty file for an empty configuration
+        document = parse_json(text) if text.strip() else {}  # Docker takes an empty file for an empty configuration
         auths, helpers = dict(document.get("auths") or {}), dict(document.get("credHelpers") or {})
         helper = next((helpers[key] for key in _keys(host, path) if helpers.get(key)), document.get("credsStore"))
     except (ValueError, TypeError, AttributeError) as error:
@@ -156,7 +159,7 @@ def _from_helper(name: str, host: str, env: Mapping[str, str], source: str) -> C
             return None
         raise ProcessError(doing, message or f"exit code {done.code}", hint)
     try:
-        answer = json.loads(done.stdout)
+        answer = parse_json(done.stdout)
         user, secret = str(answer["Username"]), str(answer["Secret"])
     except (ValueError, KeyError, TypeError) as error:
         raise ProcessError(doing, "its output is not that of a credential helper", hint) from error

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.errors import SettingsError
+from bentoship.image.document import parse_json
 from bentoship.system import process
+from bentoship.system.documents import read_text
 from bentoship.system.files import file_lock
 
 LOGINS = {"gcloud": "gcloud auth login", "gcr": "docker-credential-gcr gcr-login"}
@@ -69,14 +71,14 @@ def name_helper(host: str, helper: str, *, env: Mapping[str, str] | None = None)
 def _read(file: Path) -> str:
     """Return the file's text; empty when there is no file, which Docker treats alike."""
     try:
-        return file.read_text("utf-8")
+        return read_text(file)
     except FileNotFoundError:
         return ""
 
 
 def _with(text: str, host: str, helper: str) -> bytes | None:
     """Return a configuration with the helper added for the host; None when it is there already. Raises ValueError."""
-    document = _mapping(json.loads(text) if text.strip() else {}, "the document")
+    document = _mapping(parse_json(text) if text.strip() else {}, "the document")
     helpers = _mapping(document.get("credHelpers") or {}, "credHelpers")
     if helpers.get(host) == helper:
         return None

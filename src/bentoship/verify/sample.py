@@ -1,5 +1,6 @@
 """A service's sample request and its expected response."""
 
+import errno
 import json
 import math
 import mimetypes
@@ -8,16 +9,19 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 from urllib3.filepost import encode_multipart_formdata
 
 from bentoship.errors import VerifyError
-from bentoship.system.documents import read_yaml
+from bentoship.system.documents import read_bytes, read_yaml
 from bentoship.system.git import nearest
+from bentoship.system.text import size
 
 _TIMEOUT = 120.0
+_MOST = 64 << 20
+"""The bytes that a response or a file of a request may have."""
 _KEYS = {"path", "method", "headers", "json", "form", "files", "status", "answer"}
 _NOTHING = object()
 
@@ -35,7 +39,7 @@ class Answer:
         text = self.body.decode("utf-8", "replace")
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
 
 
@@ -60,7 +64,7 @@ class Sample:
     expected: Any = ...
 
     def send(self, address: str) -> Answer:
-        """Send the request to the service at an address. Raises OSError when there is no response."""
+        """Send the request to the service at an address. Raises OSError when there is no response, or a large one."""
         request = urllib.request.Request(
             address + self.path, self.body, {"Accept": "*/*", **self.headers}, method=self.method
         )
@@ -68,10 +72,10 @@ class Sample:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=_TIMEOUT) as response:
-                return Answer(response.status, response.read())
+                return Answer(response.status, _body_of(response))
         except urllib.error.HTTPError as error:
             with error:
-                return Answer(error.code, error.read())
+                return Answer(error.code, _body_of(error))
 
     def check(self, answer: Answer) -> None:
         """Raise VerifyError, with both, when the response differs from the expected one."""
@@ -81,6 +85,13 @@ class Sample:
                 f"Check the response to {self.method} {self.path}",
                 f"it is {answer.status} {shown(answer.content)} instead of {expected}",
             )
+
+
+def _body_of(response: IO[bytes]) -> bytes:
+    body = response.read(_MOST + 1)
+    if len(body) > _MOST:
+        raise OSError(errno.EFBIG, f"it is larger than {size(_MOST)}")
+    return body
 
 
 def project_sample(project: Path, named: Path | None) -> Sample | None:
@@ -138,7 +149,7 @@ def _body(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], byt
     fields: list[tuple[str, Any]] = [(str(name), str(value)) for name, value in form.items()]
     for name, value in files.items():
         media_type = mimetypes.guess_type(str(value))[0] or "application/octet-stream"
-        fields.append((str(name), (Path(value).name, (folder / value).read_bytes(), media_type)))
+        fields.append((str(name), (Path(value).name, read_bytes(folder / value, _MOST), media_type)))
     body, content_type = encode_multipart_formdata(fields)
     return {"Content-Type": content_type}, body
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from bentoship.errors import BentoshipError, CloudError, RegistryError
+from bentoship.image.document import parse_json
 from bentoship.providers.google.account import Account
 from bentoship.providers.google.failures import ApiError, Caller, foreign, refusal, unreached
 from bentoship.stores.http import Http
@@ -103,7 +104,7 @@ class Apis:
         except RegistryError as error:
             raise unreached(doing, error, self.caller, local=is_loopback(urlsplit(url).netloc)) from error
         try:
-            document = json.loads(answer.data)
+            document = parse_json(answer.data)
         except ValueError:
             document = None
         if answer.status == HTTPStatus.OK and isinstance(document, dict):
