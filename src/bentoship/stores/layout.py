@@ -181,9 +181,10 @@ class LayoutStore:
             entries: list[dict[str, Any]] = parse_json(self._index.read_bytes())["manifests"]
             for entry in entries:
                 Descriptor.from_dict(entry)
+                _name(entry)
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"Read {self._index}", str(error), "Remove the folder; it will be rebuilt.") from error
         return entries
 

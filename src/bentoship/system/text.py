@@ -27,12 +27,12 @@ def printable(text: str) -> str:
     """Return a text as it may be printed: without passwords in URLs, and with control characters shown as escapes.
 
     A registry's message or a file's name could otherwise move the cursor of a terminal, or change its title. Line ends
-    and tabs stay.
+    and tabs stay. Bytes of a name that are not UTF-8 (os.fsdecode), which no stream takes, are shown as escapes, too.
     """
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), without_user_info(text))
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def counted(number: int, noun: str) -> str:

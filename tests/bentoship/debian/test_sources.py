@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import strategies as st
 
 from bentoship.debian.sources import os_release, own_sources
+from tests.support.fuzzing import fuzz, texts
 
 BOOKWORM = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -104,3 +106,21 @@ def test_os_release_is_read_without_quotes(tmp_path: Path) -> None:
     (tmp_path / "os-release").write_text("ID=debian\nPRETTY_NAME=\"Debian 12\"\n\nNAME='Debian'\n")
     assert os_release(tmp_path / "os-release") == {"ID": "debian", "PRETTY_NAME": "Debian 12", "NAME": "Debian"}
     assert os_release(tmp_path / "none") == {}
+
+
+FIELDS = st.sampled_from(
+    ["Types: deb", "URIs: http://m/d", "Suites: bookworm", "Components: main", " more", "#", "", " ."]
+)
+
+
+@fuzz(st.lists(FIELDS | texts("deb :[]=\n#,bookworm main http://m "), max_size=8).map("\n".join))
+def test_any_list_of_sources_is_read(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    """In both forms; what is kept is a stanza with lines of known fields."""
+    etc = tmp_path_factory.getbasetemp() / "fuzzed-apt"
+    (etc / "sources.list.d").mkdir(parents=True, exist_ok=True)
+    (etc / "sources.list").write_text(text, "utf-8", newline="")
+    (etc / "sources.list.d" / "a.sources").write_text(text, "utf-8", newline="")
+    (etc / "os-release").write_text(text, "utf-8", newline="")
+    os_release(etc / "os-release")
+    kept = own_sources(BOOKWORM, etc)
+    assert not kept or kept.startswith("types: deb\n")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bentoship.errors import InvalidReferenceError
+from bentoship.errors import BentoshipError, InvalidReferenceError
 from bentoship.image.reference import ImageReference
+from tests.support.fuzzing import fuzz, texts
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
@@ -81,3 +82,13 @@ def test_a_wrong_tag_is_refused_wherever_it_comes_from() -> None:
     """Values are checked when they are made, not only when they are read."""
     with pytest.raises(InvalidReferenceError):
         ImageReference("ghcr.io", "acme/tool").with_tag("no tag")
+
+
+@fuzz(texts("abcXY019.-_/:@[]sha256 "), examples=200)
+def test_any_text_is_a_name_or_a_mistake(text: str) -> None:
+    """And what is a name is the same name when it is written out."""
+    try:
+        parsed = ImageReference.parse(text)
+    except BentoshipError:
+        return
+    assert ImageReference.parse(str(parsed)) == parsed

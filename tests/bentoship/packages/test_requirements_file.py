@@ -6,12 +6,16 @@ import functools
 import http.server
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import pip_requirements_parser as pip
 import pytest
+from hypothesis import strategies as st
 
-from bentoship.packages.requirements import with_includes
+from bentoship.packages.requirements import text_of, with_includes
 from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
+from tests.support.fuzzing import fuzz, texts
 
 
 def read(folder: Path, **files: str | bytes) -> list[str]:
@@ -130,3 +134,47 @@ def test_errors_name_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_files_that_include_each_other_end(tmp_path: Path) -> None:
     """Each is read once in a row."""
     assert read(tmp_path, other="-r requirements.txt\nsix\n", requirements="-r other.txt\nidna\n") == ["six", "idna"]
+
+
+LINES = st.sampled_from(
+    [
+        "six",
+        "idna==3.1",
+        "a[b]>=1 ; python_version > '3'",
+        "# x",
+        "\\",
+        "--hash=sha256:0f",
+        "--pre",
+        "-e .",
+        "-i http://h",
+    ]
+)
+
+
+@fuzz(st.lists(LINES | texts("-= \\#'\"[];@:/.${}AB"), max_size=5).map("\n".join))
+def test_any_file_is_read_as_pip_reads_it(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    """Or refused with the line."""
+    folder = tmp_path_factory.getbasetemp() / "fuzzed-requirements"
+    folder.mkdir(exist_ok=True)
+    file = folder / "requirements.txt"
+    file.write_bytes(text.encode("utf-8"))
+    try:
+        lines = flattened(file).splitlines()
+    except RequirementsError:
+        return
+    # pip goes on after a comment that ends in a backslash, and leaves variables that are not set as they are.
+    if "\\" not in text and "$" not in text:
+        parsed = pip.RequirementsFile.from_file(str(file))
+        names = [one.name for one in parsed.requirements if one.name and not one.is_editable]
+        ours = [pip.build_install_req(line).name for line in lines if not line.startswith("-")]
+        assert [name for name in ours if name] == names
+
+
+@fuzz(st.binary(max_size=60) | texts("# coding: zipundefined idna\n").map(str.encode))
+def test_any_bytes_are_a_text_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """Whatever encoding they claim to have."""
+    file = tmp_path_factory.getbasetemp() / "fuzzed.txt"
+    file.write_bytes(content)
+    with suppress(RequirementsError):
+        flattened(file)
+    text_of(file)

@@ -6,9 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
+from bentoship.errors import SettingsError
 from bentoship.settings import environment
 from bentoship.system import process
+from tests.support.fuzzing import fuzz, texts
 
 
 def test_the_file_reaches_what_reads_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,3 +89,17 @@ def test_a_file_may_have_any_name(tmp_path: Path) -> None:
     assert not environment.names_a_file(str(file))
     file.touch()
     assert environment.names_a_file(str(file))
+
+
+@fuzz(texts("AB=\"'\\\n\r\t #${}:-export \0é"), examples=200)
+def test_any_file_is_read_as_dotenv_reads_it(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    """Or refused: what dotenv passes over with a warning, and what no variable can hold."""
+    folder = tmp_path_factory.getbasetemp() / "fuzzed-env"
+    folder.mkdir(exist_ok=True)
+    (folder / ".env").write_text(text, "utf-8", newline="")
+    try:
+        found = environment.read(folder)
+    except SettingsError:
+        return
+    assert found == {name: value or "" for name, value in dotenv_values(folder / ".env", encoding="utf-8").items()}
+    assert all("\0" not in name + value and name for name, value in found.items())

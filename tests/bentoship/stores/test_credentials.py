@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from bentoship.errors import ProcessError, SettingsError
 from bentoship.stores.credentials import Credentials, find_credentials
+from tests.support.fuzzing import ANY, fuzz, near, texts
 
 
 class Home:
@@ -273,3 +275,21 @@ def test_a_file_that_is_not_understood_is_told(home: Home, document: Any) -> Non
     assert str(file) in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 2
+
+
+ENTRY = {"auth": "YTpi", "username": "a", "password": "b", "identitytoken": "c", "registrytoken": "d"}
+
+
+@fuzz(
+    near({"auths": {"h": ENTRY, "https://h/v2/": ENTRY}, "credHelpers": {"h": "x"}, "credsStore": "y"})
+    | ANY
+    | texts("{}[]")
+)
+def test_any_configuration_has_an_account_or_is_damaged(
+    tmp_path_factory: pytest.TempPathFactory, document: Any
+) -> None:
+    """Or none, or a helper that is missing."""
+    home = Home(tmp_path_factory.getbasetemp() / "fuzzed-home")
+    home.docker(document)
+    with suppress(SettingsError, ProcessError):
+        home.find("h", "a/b")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
+from typing import Any
 
 import pytest
+from hypothesis import strategies as st
 
 from bentoship.errors import StoreError
-from bentoship.image.descriptor import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor
+from bentoship.image.descriptor import CONFIG, INDEX, LAYER_GZIP, LAYER_TAR, MANIFEST, Descriptor
 from bentoship.image.layer import Layer
-from bentoship.image.manifest import Image, image_of, index_of
-from bentoship.stores.graph import read_image, read_images
+from bentoship.image.manifest import Image, image_of, index_of, variables
+from bentoship.stores.graph import below, children, manifests_of, media_type, read_image, read_images
 from bentoship.stores.layout import LayoutStore
+from tests.support.fuzzing import ANY, fuzz, near
 from tests.support.images import put
 
 LAYER = Layer(Descriptor(LAYER_GZIP, f"sha256:{1:064x}", 100), f"sha256:{2:064x}", "source echo:one", "source")
@@ -56,3 +60,48 @@ def test_an_index_that_is_none_is_told(layout: LayoutStore) -> None:
     root = put(layout, INDEX, b'{"manifests": [{"platform": {"os": "linux"}}]}')
     with pytest.raises(StoreError, match="the image is damaged"):
         read_images(layout, root)
+
+
+DIGEST = {"digest": f"sha256:{'0' * 64}", "size": 3, "mediaType": LAYER_TAR, "annotations": {"a": "b"}}
+MANIFEST_LIKE = near({"mediaType": MANIFEST, "config": DIGEST, "layers": [DIGEST, DIGEST], "annotations": {"a": "b"}})
+INDEX_LIKE = near({"manifests": [{**DIGEST, "platform": {"os": "linux", "architecture": "amd64", "variant": "v8"}}]})
+CONFIG_LIKE = near(
+    {
+        "os": "linux",
+        "architecture": "amd64",
+        "config": {"Env": ["A=b"], "Labels": {"a": "b"}, "User": "a", "Cmd": ["b"], "WorkingDir": "/"},
+        "rootfs": {"diff_ids": ["sha256:1", "sha256:2"]},
+        "history": [{"created_by": "a", "comment": "b"}, {"empty_layer": True}],
+    }
+)
+
+
+@fuzz(MANIFEST_LIKE, CONFIG_LIKE, examples=200)
+def test_any_image_is_one_or_damaged(tmp_path_factory: pytest.TempPathFactory, manifest: Any, config: Any) -> None:
+    """And what is read of one can be used as it is."""
+    layout = LayoutStore(tmp_path_factory.getbasetemp() / "fuzzed")
+    if isinstance(manifest, dict) and manifest.get("config") == DIGEST:
+        manifest["config"] = put(layout, CONFIG, json.dumps(config).encode()).to_dict()
+    root = put(layout, MANIFEST, json.dumps(manifest).encode())
+    try:
+        image = read_image(layout, root)
+    except StoreError:
+        return
+    assert all(map(str.isprintable, variables(image.settings))) or image.settings
+    assert "/".join((image.platform, *(layer.title + layer.kind for layer in image.layers), *image.annotations))
+    assert "".join(image.settings.get("Labels") or {}) == "".join(image.settings.get("Labels") or {})
+    assert image.descriptor.digest == root.digest
+
+
+@fuzz(MANIFEST_LIKE | INDEX_LIKE | ANY, st.sampled_from([MANIFEST, INDEX]), examples=200)
+def test_any_document_has_parts_or_is_damaged(
+    tmp_path_factory: pytest.TempPathFactory, document: Any, kind: str
+) -> None:
+    """By whatever name it goes."""
+    layout = LayoutStore(tmp_path_factory.getbasetemp() / "fuzzed")
+    content = json.dumps(document).encode()
+    root = put(layout, kind, content)
+    media_type(content)
+    for read in (children, lambda _: manifests_of(layout, root), lambda _: list(below(layout, root))):
+        with suppress(StoreError):
+            read(content)

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from bentoship.errors import StoreError
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.stores.graph import children, read_manifest
 from bentoship.stores.layout import LayoutStore
+from tests.support.fuzzing import fuzz, near
 from tests.support.images import put, put_image, put_index
 
 
@@ -315,3 +318,14 @@ def test_skopeo_reads_the_layout(tmp_path: Path) -> None:
     ).stdout
     assert json.loads(shown)["Digest"] == image.digest
     assert json.loads(shown)["Layers"] == [part.digest for part in children(read_manifest(layout, image))[1:]]
+
+
+@fuzz(near({"manifests": [{"digest": f"sha256:{'0' * 64}", "size": 1, "mediaType": "a", "annotations": {"a": "b"}}]}))
+def test_any_index_is_read_or_damaged(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
+    """With the way out."""
+    layout = LayoutStore(tmp_path_factory.getbasetemp() / "fuzzed")
+    layout.folder.mkdir(exist_ok=True)
+    (layout.folder / "index.json").write_text(json.dumps(document), "utf-8")
+    for action in (layout.tags, layout.prune, lambda: layout.prune(()), lambda: layout.resolve("a")):
+        with suppress(StoreError):
+            action()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import strategies as st
 
 from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR, MANIFEST, Descriptor
@@ -15,6 +17,7 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Challenge
 from tests.support import proxy as proxies
 from tests.support import registry as registries
+from tests.support.fuzzing import fuzz, texts
 from tests.support.images import put, put_image
 from tests.support.proxy import Fault, Proxy
 from tests.support.registry import PASSWORD, USER, Registry, needs_openssl, refused
@@ -185,3 +188,27 @@ def test_authorization_stays_with_its_host(guarded: Registry) -> None:
             assert stream.read() == content
         assert "Authorization" in next(r for r in proxy.requests if "/blobs/" in r.path).headers
         assert "Authorization" not in elsewhere.asked[-1]
+
+
+@fuzz(texts('Bearer basic=,"\\\\ realm service scope'), examples=200)
+def test_any_header_is_a_challenge(header: str) -> None:
+    """Or says nothing."""
+    found = Challenge.parse(header)
+    assert found.scheme in {"", "basic", "bearer"}
+
+
+@fuzz(st.tuples(*[st.text(st.characters(max_codepoint=255, exclude_categories=["Cc"]), min_size=1)] * 3))
+def test_a_challenge_is_read_as_it_was_written(values: tuple[str, str, str]) -> None:
+    """Whatever is in its quotes."""
+    names = ("realm", "service", "scope")
+    quoted = (re.sub(r'(["\\])', r"\\\1", value) for value in values)
+    header = "Bearer " + ",".join(f'{name}="{text}"' for name, text in zip(names, quoted, strict=True))
+    assert Challenge.parse(header) == Challenge("bearer", *values)
+
+
+@pytest.mark.parametrize("header", ["Bearer " + "a=" * 30_000, "bearer " * 9_000, "Bearer " + "a" * 60_000])
+def test_a_long_challenge_is_soon_read(header: str) -> None:
+    """A header may have 64 kB."""
+    began = time.monotonic()
+    Challenge.parse(header)
+    assert time.monotonic() - began < 5

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import strategies as st
 
 from bentoship.system.documents import DOCUMENT, read_bytes, read_text, read_yaml
+from tests.support.fuzzing import fuzz, texts
 
 LOADERS = {"in Python": yaml.SafeLoader, "in C": getattr(yaml, "CSafeLoader", yaml.SafeLoader)}
 
@@ -66,3 +69,18 @@ def test_what_is_too_large_is_not_read(tmp_path: Path) -> None:
     if sys.platform.startswith("linux"):
         with pytest.raises(OSError, match="larger than"):
             read_bytes(Path("/dev/zero"))
+
+
+PARTS = st.sampled_from(
+    ["a: ", "- ", "&a ", "*a", "<<: ", "!!int ", "!!timestamp ", "!!set ", "!!omap ", "{", "}", "\n", "? "]
+)
+
+
+@fuzz(st.lists(PARTS | texts("[]{}:,-&*!|>'\"%@` \n"), max_size=8).map("".join))
+def test_any_text_is_yaml_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    """In Python as in C."""
+    file = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
+    file.write_text(text, "utf-8")
+    for loader in LOADERS.values():
+        with suppress(ValueError, yaml.YAMLError):
+            read_yaml(file, loader)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import strategies as st
 
 from bentoship.image.layer import Entry, folder, symlink, tar_stream
 from bentoship.system.rootfs import extract, resolve
+from tests.support.fuzzing import fuzz
 
 
 def unpack(root: Path, *entries: Entry, whiteouts: bool = False) -> None:
@@ -141,3 +145,90 @@ def test_a_whiteout_of_no_name_is_refused(tmp_path: Path, name: str) -> None:
         unpack(root, Entry(name), whiteouts=True)
     assert (tmp_path / "other" / "file").exists()
     assert (root / "a" / "file").exists()
+
+
+NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", ".wh.a", ".wh..wh..opq", ".wh..", ""]), min_size=1, max_size=4)
+KINDS = st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+TARGETS = st.sampled_from(["a", "b/c", "..", "../..", "/", "/a", "../../outside", "."])
+LAYER = st.lists(st.tuples(NAMES.map("/".join), KINDS, TARGETS), max_size=8)
+
+
+@fuzz(st.lists(LAYER, min_size=1, max_size=3))
+def test_nothing_that_layers_say_reaches_outside(
+    tmp_path_factory: pytest.TempPathFactory, layers: list[list[tuple[str, bytes, str]]]
+) -> None:
+    """Links to elsewhere, whiteouts, names with dots: what lies beside the folder stays as it is."""
+    around = tmp_path_factory.getbasetemp() / "fuzzed-root"
+    shutil.rmtree(around, ignore_errors=True)
+    root = around / "root"
+    root.mkdir(parents=True)
+    (around / "outside").mkdir()
+    (around / "outside" / "a").write_bytes(b"kept")
+    for layer in layers:
+        with suppress(OSError, tarfile.TarError), tarfile.open(fileobj=io.BytesIO(packed(layer)), mode="r|") as tar:
+            extract(tar, root, whiteouts=True)
+    assert sorted(path.relative_to(around).as_posix() for path in around.glob("[!r]*")) == ["outside"]
+    assert [(path.name, path.read_bytes()) for path in (around / "outside").iterdir()] == [("a", b"kept")]
+
+
+def packed(layer: list[tuple[str, bytes, str]]) -> bytes:
+    """Return the tar of members with these names, kinds and targets of links; a file holds its name."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, kind, target in layer:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            member.size = len(name) if kind == tarfile.REGTYPE else 0
+            tar.addfile(member, io.BytesIO(name.encode()))
+    return stream.getvalue()
+
+
+PLAIN = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3).map("/".join)
+STEPS = st.lists(st.tuples(PLAIN, st.sampled_from(["file", "folder", "whiteout", "opaque"])), max_size=8)
+
+
+@fuzz(st.lists(STEPS, min_size=1, max_size=4))
+def test_layers_come_to_what_the_spec_says(
+    tmp_path_factory: pytest.TempPathFactory, layers: list[list[tuple[str, str]]]
+) -> None:
+    """Compared with a model: a mapping of paths, of which whiteouts take what lower layers have put there."""
+    root = tmp_path_factory.getbasetemp() / "fuzzed-layers"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    known: dict[str, str] = {}
+    for steps in layers:
+        written: dict[str, str] = {}
+        gone: list[str] = []
+        members: list[tuple[str, bytes, str]] = []
+        for path, what in steps:
+            folders = {path[: end + 1].rstrip("/") for end, letter in enumerate(path) if letter == "/"}
+            if any(written.get(one) == "file" for one in folders) or (what != "opaque" and path in written):
+                continue  # no tar has a file in a file, or something twice
+            if what in ("file", "folder") and any(one.startswith(f"{path}/") for one in written):
+                continue  # a folder comes before what is in it
+            parent, _, name = path.rpartition("/")
+            written |= dict.fromkeys(folders - written.keys(), "folder")
+            members += [(one, tarfile.DIRTYPE, "") for one in sorted(folders)]
+            if what == "opaque":
+                written.setdefault(path, "folder")
+                if written[path] == "folder":
+                    members += [(path, tarfile.DIRTYPE, ""), (f"{path}/.wh..wh..opq", tarfile.REGTYPE, "")]
+                    gone.append(f"{path}/")
+            elif what == "whiteout":
+                members.append((f"{parent}/.wh.{name}".lstrip("/"), tarfile.REGTYPE, ""))
+                gone.append(path)
+            else:
+                written[path] = what
+                members.append((path, tarfile.REGTYPE if what == "file" else tarfile.DIRTYPE, ""))
+        with tarfile.open(fileobj=io.BytesIO(packed(members)), mode="r|") as tar:
+            extract(tar, root, whiteouts=True)
+        covered = [*gone, *(path for path, what in written.items() if what == "file" or known.get(path) == "file")]
+        kept = {path: what for path, what in known.items() if not any(_is_within(path, one) for one in covered)}
+        known = {**kept, **written}
+    found = {path.relative_to(root).as_posix(): "folder" if path.is_dir() else "file" for path in root.rglob("*")}
+    assert found == known
+
+
+def _is_within(path: str, place: str) -> bool:
+    """Return whether a path is a place or in it; only the latter where that ends in a slash."""
+    return path == place or path.startswith(f"{place.rstrip('/')}/")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from bentoship.system.text import amount, counted, duration, printable, size
+from tests.support.fuzzing import fuzz, texts
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,12 @@ def test_what_is_printed_has_no_control_characters_and_no_passwords() -> None:
     """A name or a server's message can neither move the cursor nor show a password."""
     text = "a\x1b[2Jb\rc\x9b\u202ed\te\nhttps://ann:pw@host/x"
     assert printable(text) == "a\\x1b[2Jb\\rc\\x9b\\u202ed\te\nhttps://host/x"
+
+
+@fuzz(texts("\x1b[31m\r\n\t\x9b\u202e\udcff\u2028a"), examples=200)
+def test_what_is_printed_moves_no_cursor(text: str) -> None:
+    """And can be written in any encoding that a terminal has; it stays as it is the second time."""
+    shown = printable(text)
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]", shown)
+    shown.encode("utf-8")
+    assert printable(shown) == shown

@@ -1,8 +1,10 @@
 """Addresses without users and passwords."""
 
 import pytest
+from hypothesis import strategies as st
 
 from bentoship.system.urls import without_user_info
+from tests.support.fuzzing import fuzz, texts
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,16 @@ from bentoship.system.urls import without_user_info
 def test_user_and_password_are_removed(text: str, expected: str) -> None:
     """Of each URL in a text, and nothing else."""
     assert without_user_info(text) == expected
+
+
+PASSWORDS = st.text(st.characters(exclude_characters="/?#'\"`<>", exclude_categories=["Z", "C"]), min_size=9)
+
+
+@fuzz(
+    texts("ab @:/'\" "), st.sampled_from(["https", "git+https", "ssh", "HTTP"]), st.sampled_from(["", "u"]), PASSWORDS
+)
+def test_a_password_in_an_address_never_stays(before: str, scheme: str, user: str, password: str) -> None:
+    """Whatever is around it."""
+    text = f"{before} {scheme}://{user}:{password}@host/path {before}"
+    assert without_user_info(text).count(password) < text.count(password)
+    assert without_user_info(without_user_info(text)) == without_user_info(text)
