@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bentoship.commands.rows import Row
 from bentoship.system.progress import State
-from bentoship.system.text import amount, duration, printable
+from bentoship.system.text import amount, duration, on_one_line, printable
 
 HEIGHT = 8
 """Lines at most."""
@@ -72,7 +72,7 @@ class Block:
     def _line(self, row: Row) -> RenderableType:
         """Return the line of a row: its title, how much of it is done, and the time it takes."""
         state = row.state
-        title = Text("  " * row.depth + printable(state.title)) if row.depth else Text(row.step, "cyan")
+        title = Text("  " * row.depth + on_one_line(state.title)) if row.depth else Text(row.step, "cyan")
         cells = self._cells(row, state)
         line = Table.grid(expand=True, padding=(0, 2, 0, 0))
         line.add_column(no_wrap=True, overflow=self._overflow, ratio=1)

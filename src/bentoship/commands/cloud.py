@@ -1,7 +1,5 @@
 """Lists of what Google Cloud has (services, projects, locations), as tables or JSON, and the state of its registry."""
 
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +33,7 @@ def show(folder: Path, what: str, *, as_json: bool = False) -> None:
     with console.Terminal().task(what):
         rows: list[dict[str, str]] = getattr(lists, what)()
     if as_json:
-        console.result(json.dumps(rows, indent=2, ensure_ascii=False))
+        console.result_as_json(rows)
     else:
         _print(rows)
     if what == "locations" and settings.location and settings.location not in {row["location"] for row in rows}:
@@ -55,6 +53,5 @@ def _print(rows: Sequence[dict[str, str]]) -> None:
         return
     heads = [key for key in rows[0] if any(row[key] for row in rows)]
     lines = [[key.upper() for key in heads], *([row[key] for key in heads] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), file=sys.stdout)
+    for line in console.columns(lines):
+        console.result(line)

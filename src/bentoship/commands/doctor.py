@@ -1,6 +1,5 @@
 """Checking that this machine is ready to publish, within seconds and without starting or changing anything."""
 
-import json
 import sys
 import threading
 import time
@@ -38,7 +37,7 @@ def show(findings: Sequence[Finding], *, as_json: bool = False) -> bool:
     ready = not any(finding.stops_publish for finding in findings)
     if as_json:
         document = {"ready_to_publish": ready, "findings": [asdict(finding) for finding in findings]}
-        console.result(json.dumps(document, indent=2, ensure_ascii=False))
+        console.result_as_json(document)
         return ready
     for finding in findings:
         console.say(finding.subject, f"{finding.state:<8} {finding.text}", to=sys.stdout)

@@ -1,12 +1,11 @@
 """What publish would do, printed before anything is published."""
 
-import json
 from contextlib import closing
 from pathlib import Path
 
 from bentoship.commands.report import document
 from bentoship.commands.report import show as show_plan
-from bentoship.commands.terminal import Terminal, result
+from bentoship.commands.terminal import Terminal, result_as_json
 from bentoship.project import Run, begin, once
 from bentoship.publishing.planning import planned
 
@@ -24,7 +23,7 @@ def show(folder: Path, *, why: bool = False, as_json: bool = False) -> None:
     with closing(begin(folder, Terminal())) as run:
         plan = planned(run, why=why)
     if as_json:
-        result(json.dumps(document(plan), indent=2, ensure_ascii=False))
+        result_as_json(document(plan))
     else:
         show_plan(plan)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,8 @@ from bentoship.project import Published
 from bentoship.system import process
 from bentoship.system.parallel import repeating
 from bentoship.system.progress import Counter, Details, counter_of
-from bentoship.system.text import amount, printable, size
+from bentoship.system.text import amount, on_one_line, printable, size
+from bentoship.system.urls import without_user_info
 
 if TYPE_CHECKING:
     from bentoship.commands.block import Block
@@ -48,13 +50,21 @@ def result(text: str) -> None:
     print(printable(text), flush=True)
 
 
+def result_as_json(value: object) -> None:
+    """Print a value as JSON; what may not be printed as it is, by JSON's own escapes."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    result(text if printable(text) == without_user_info(text) else json.dumps(value, indent=2))
+
+
 def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:
     """Print rows in columns, below the words of a step."""
-    for line in _columns(rows):
+    for line in columns(rows):
         say("", line, to=to)
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines, each cell as wide as the widest in its column."""
+    rows = [list(map(on_one_line, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -191,7 +201,7 @@ class Terminal:
 
     def pushed(self, image: Published) -> None:
         """Print what became of each layer, and the image's names."""
-        for line in _columns([(size(layer.size), layer.outcome, layer.title) for layer in image.pushed.layers]):
+        for line in columns([(size(layer.size), layer.outcome, layer.title) for layer in image.pushed.layers]):
             self.say("", line)
         for line in (image.pushed.line, *map(str, image.tags)):
             self.say("push", line)

@@ -313,6 +313,8 @@ def _popen(
     """Start a program in its own session. Raises ProcessError when it cannot be started."""
     try:
         return subprocess.Popen(list(map(str, args)), env=dict(env), cwd=cwd, start_new_session=True, **options)
+    except ValueError as error:  # a NUL byte
+        raise ProcessError(f"Run {args[0]}", str(error)) from error
     except OSError as error:
         own = error.filename == str(args[0])  # else it may be the folder to run in
         why = error.strerror if own and error.strerror else str(error)

@@ -32,6 +32,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), without_user_info(text))
 
 
+def on_one_line(text: str) -> str:
+    """Return a text as it may be printed in a cell of a table, with its line ends and tabs as escapes, too."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

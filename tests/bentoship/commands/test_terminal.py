@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import sys
 import time
 from collections.abc import Callable
 
@@ -12,9 +14,10 @@ import pytest
 from bentoship.commands import terminal as console
 from bentoship.commands.block import HEIGHT
 from bentoship.commands.rows import Row
-from bentoship.commands.terminal import Terminal
+from bentoship.commands.terminal import Terminal, result_as_json, table
 from bentoship.image.descriptor import LAYER_GZIP, MANIFEST, Descriptor
 from bentoship.system.progress import Counter, State
+from bentoship.system.text import printable
 from tests.support.screen import Screen
 
 BLOB = Descriptor(LAYER_GZIP, f"sha256:{0:064x}", 2_000_000)
@@ -317,3 +320,21 @@ def test_how_long_it_takes_yet_is_told_by_the_phase(monkeypatch: pytest.MonkeyPa
     assert row.seconds_left(State("unpacking", 10, 50, "packages")) is None
     now[0] += 9
     assert row.seconds_left(State("unpacking", 20, 50, "packages")) == pytest.approx(15)
+
+
+def test_what_is_shown_of_a_stranger_stays_in_its_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """A layer's title or a platform's name can neither begin a line nor move the cursor."""
+    table([("1 kB", "RUN a\nError: b\x1b[2J"), ("20.0 kB", "c\td")], to=sys.stdout)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in lines] == ["1 kB     RUN a\\nError: b\\x1b[2J", "20.0 kB  c\\td"]
+
+
+def test_json_stays_json_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """What may not be printed is escaped as JSON does."""
+    for value in ({"name": "größe"}, {"name": "a\x9b\u202e\udcff\n"}):
+        result_as_json(value)
+        out = capsys.readouterr().out
+        assert json.loads(out) == value
+        assert printable(out) == out
+    result_as_json("größe")
+    assert "größe" in capsys.readouterr().out
