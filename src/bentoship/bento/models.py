@@ -1,5 +1,6 @@
 """Models in BentoML's store: imported from a project's archives, whole or not at all, and compared with those."""
 
+import errno
 import hashlib
 import lzma
 import os
@@ -71,7 +72,7 @@ class Models:
             except _AnotherError as another:
                 wrong.append(f"{archive.name} is not imported: {another}")
             except _DAMAGED as error:
-                if isinstance(error, OSError) and error.errno:  # of the disk, not of what is on it
+                if isinstance(error, OSError) and error.errno and error.errno not in _OF_NAMES:  # of the disk
                     raise
                 wrong.append(f"{archive.name} is no exported model ({_why(archive, error)}")
         if wrong:
@@ -160,6 +161,10 @@ _DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, ValueError, 
 """What reading an archive may raise that is none, or is damaged."""
 
 
+_OF_NAMES = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL})
+"""The errors of names in an archive that no folder can have, or that are both a file and a folder."""
+
+
 class _AnotherError(Exception):
     """The store has another model by the same tag."""
 
@@ -169,7 +174,8 @@ def _why(archive: Path, error: Exception) -> str:
     with archive.open("rb") as stream:
         if stream.read(len(_POINTER)) == _POINTER:
             return "it is a pointer of Git LFS): fetch it with `git lfs pull`"
-    reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(":")
+    said = getattr(error, "strerror", None) or str(error)
+    reason = next(iter(said.splitlines()), type(error).__name__).rstrip(":")
     return f"{reason}): export it again (`bentoml models export NAME:VERSION model/`), or remove it"
 
 

@@ -132,6 +132,13 @@ def outside(file: Path) -> None:
         members.addfile(tarfile.TarInfo("../outside"))
 
 
+def named(file: Path, *names: str) -> None:
+    """Make an archive with files of these names."""
+    with tarfile.open(file, "w") as members:
+        for name in names:
+            members.addfile(tarfile.TarInfo(name))
+
+
 def linked(file: Path) -> None:
     """Make an archive with links that lead to each other."""
     with tarfile.open(file, "w") as members:
@@ -158,6 +165,8 @@ WRONG: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "a large description": (lambda file, _: packed(file, model_yaml="#" * (2 << 20)), r"larger than 1\.0 MB"),
     "links in a circle": (lambda file, _: linked(file), "what a leads to is not in it"),
     "zeros without an end": (lambda file, _: file.write_bytes(sparse_tar("a")), "more than 100 times its size"),
+    "a long name": (lambda file, _: named(file, "a" * 5000), "File name too long"),
+    "a file in a file": (lambda file, _: named(file, "a", "a/b"), "Not a directory|File exists"),
     "outside": (lambda file, _: outside(file), "it has a file outside of the model"),
     "a pointer": (
         lambda file, _: file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"),
