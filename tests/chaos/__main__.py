@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import random
 
-from tests.chaos import networks
+from tests.chaos import hostile, networks
 
-SECTIONS = {"networks": networks.report}
+SECTIONS = {"networks": networks.report, "hostile": hostile.report}
 """What can be tried, by name: functions that take the options and print their part."""
 
 
