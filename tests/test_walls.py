@@ -47,6 +47,8 @@ TOOLS = {
     "docker": "bentoship.docker",
     "google": "bentoship.providers.google",
     "atexit": "",
+    # A killed process leaves its folders behind for ever.
+    "tempfile": "bentoship.system bentoship.stores.docker_config celestial_bodies",
     "grpc": "",  # what Google's clients bring along takes longer to import than a publish does
     "requests": "bentoship.docker",
     "urllib3": "bentoship.stores bentoship.docker bentoship.verify.sample",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import random
 
-from tests.chaos import hostile, networks
+from tests.chaos import hostile, kills, networks
 
-SECTIONS = {"networks": networks.report, "hostile": hostile.report}
+SECTIONS = {"networks": networks.report, "kills": kills.report, "hostile": hostile.report}
 """What can be tried, by name: functions that take the options and print their part."""
 
 
@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("section", nargs="*", help=f"of {', '.join(SECTIONS)}; all by default")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 20), help="of all chances")
     parser.add_argument("--pushes", type=int, default=100, help="how many of each kind")
+    parser.add_argument("--kills", type=int, default=200, help="how many publishes are killed")
     parser.add_argument("--scale", type=float, default=0.1, help="of all time limits, pauses and patience")
     parser.add_argument("--share", type=float, action="append", help="of requests that are spoiled; 0.2 and 0.3")
     options = parser.parse_args()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -128,7 +127,7 @@ class DirectBackend:
         self._write(image.descriptor, image.manifest)
 
     def _write(self, descriptor: Descriptor, content: bytes) -> Descriptor:
-        self.place.layout.write(descriptor, io.BytesIO(content), lambda _: None)
+        self.place.layout.put(descriptor, content)
         return descriptor
 
     def plan(self, bento: Bento) -> dict[str, PlannedImage]:

@@ -50,8 +50,10 @@ class Facts:
     @classmethod
     def read(cls, file: Path) -> Facts | None:
         """Return the facts that a file holds; None when it is missing or damaged."""
-        data = records.read(file)
-        return cls(PurePosixPath(data["python"]), data["glibc"], data["release"], data["users"]) if data else None
+        return records.read_as(
+            file,
+            lambda data: cls(PurePosixPath(data["python"]), data["glibc"], data["release"], {**data["users"]}),
+        )
 
     def keep(self, file: Path) -> None:
         """Write them to a file."""

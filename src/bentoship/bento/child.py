@@ -4,6 +4,7 @@ One process per build: a second build in the same one would pack the first one's
 by its argument and answers into a file, because the service may print whatever it likes while it is imported.
 """
 
+import errno
 import json
 import os
 import sys
@@ -132,6 +133,8 @@ def _failure_of(error: BaseException, project: Path) -> Failure:
         return error.failure
     while isinstance(error, BaseExceptionGroup):  # such as cattrs raises for a bentofile.yaml with unknown keys
         error = error.exceptions[-1]
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return Failure(FailureKind.OTHER, f"{error.filename}: {error.strerror}")
     failure = bentoml_adapter.failure_of(error)
     # BentoML wraps what a service's module raises. The deepest error that comes from the user's files is the one to
     # mend; what comes from nowhere in them, BentoML's own words tell better than its cause.

@@ -13,7 +13,7 @@ import yaml
 
 from bentoship.packages.requirements import portable_lines
 from bentoship.system.documents import read_yaml
-from bentoship.system.files import write_whole
+from bentoship.system.files import file_lock, temporary_folder, write_whole
 from bentoship.system.urls import without_user_info
 
 # A time says when, not what; BentoML reads it back, so there must be one.
@@ -70,11 +70,18 @@ def store_by_content(bento: Path, store: Path) -> Path:
         text = re.sub(rf"(?m)^{key}: .*$", f"{key}: '{value}'", text, count=1)
     info.write_text(text, "utf-8")
     path = store / bento.parent.name / version
-    # What is there already has the same content, but is perhaps damaged since.
-    shutil.rmtree(path, ignore_errors=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(bento, path)
-    write_whole(path.with_name("latest"), version.encode())
+    own = store.parent / "bentoship"
+    # Several caches may have one store. What is there already has the same content, unless it was damaged since, and
+    # another run may be reading it.
+    with file_lock(own / "store.lock"):
+        if not path.is_dir() or stored_state(path) != stored_state(bento):
+            with temporary_folder(own, "bento-", wait=True) as folder:  # on the disk of the store
+                shutil.move(bento, folder / "new")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if os.path.lexists(path):
+                    path.rename(folder / "old")
+                (folder / "new").rename(path)
+        write_whole(path.with_name("latest"), version.encode())
     return path
 
 

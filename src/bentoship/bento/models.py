@@ -89,9 +89,9 @@ class Models:
         record = self._kept / f"model-{records.key_of(str(path))}.json"
         saved = hashlib.sha256((path / "model.yaml").read_bytes()).hexdigest()
         sizes = {name: size for name, (size, _) in file_stats(path).items()}
-        before = records.read(record) or {}
-        if before.get("saved") == saved:
-            for name, size in before["sizes"].items():
+        before = records.read_as(record, lambda data: {**data["sizes"]} if data["saved"] == saved else {})
+        if before:
+            for name, size in before.items():
                 if sizes.get(name) != size:
                     found = "missing" if name not in sizes else f"{sizes[name]} bytes long"
                     why = f"{name} of the model {tag} in the Bento store is {found}; it had {size} bytes"
@@ -107,11 +107,12 @@ class Models:
         info = archive.stat()
         key = records.key_of(str(archive), str(info.st_size), str(info.st_mtime_ns))
         record = self._kept / f"exported-{key}.json"
-        if (data := records.read(record)) and self._is_whole(exported := Exported(**data)):
-            self.digests[exported.tag] = exported.digests
+        known = records.read_as(record, lambda data: Exported(data["name"], data["version"], {**data["digests"]}))
+        if known and self._is_whole(known):
+            self.digests[known.tag] = known.digests
             return None
         own = self._home / "bentoship"  # on the same disk as the store
-        with file_lock(own / "import.lock"), temporary_folder(own, "import-") as folder:
+        with file_lock(own / "import.lock"), temporary_folder(own, "import-", wait=True) as folder:
             exported = _extract(archive, folder / "new")
             records.keep(record, asdict(exported))
             self.digests[exported.tag] = exported.digests
@@ -122,7 +123,6 @@ class Models:
                 _put(folder / "new", place, folder / "old")
             self._note_latest(exported)
             records.keep(self._whole(exported), {"digests": dict(exported.digests), "stats": file_stats(place)})
-            shutil.rmtree(folder, ignore_errors=True)  # the build process does not wait for the thread that would do it
         return exported.tag if is_new else None
 
     def _place(self, exported: Exported) -> Path:
@@ -134,9 +134,9 @@ class Models:
 
     def _is_whole(self, exported: Exported) -> bool:
         """Return whether no file was written since the model was the same as in its archive."""
-        known = records.read(self._whole(exported)) or {}
+        known = records.read_as(self._whole(exported), lambda data: (data["digests"], data["stats"]))
         stats = {name: list(values) for name, values in file_stats(self._place(exported)).items()}
-        return known.get("digests") == exported.digests and known.get("stats") == stats
+        return known == (exported.digests, stats)
 
     def _is_same(self, exported: Exported, place: Path) -> bool:
         """Return whether the files of a model have the content that they have in its archive."""

@@ -35,16 +35,19 @@ def described_bento(context: BuildContext, record: Path) -> dict[str, Any] | Non
 
     What its service reads on import has to be unchanged, too.
     """
-    try:
-        data = records.read(record)
+
+    def unchanged(data: Mapping[str, Any]) -> dict[str, Any] | None:
         description: dict[str, Any] = data["bento"]
         bento = Bento.from_description(description)
         latest = {name: _latest_model(context, name) for name in data["latest"]}
         same = latest == data["latest"] and stored_state(bento.path) == data["state"]
         same = same and all(state_of(context.folder, name) == state for name, state in description["read"].items())
-    except (OSError, ValueError, KeyError, TypeError):  # no record, or one of another version
+        return description if same and all(map(_is_unchanged, description["models"])) else None
+
+    try:
+        return records.read_as(record, unchanged)
+    except OSError:  # the Bento is being replaced
         return None
-    return description if same and all(map(_is_unchanged, description["models"])) else None
 
 
 def keep(context: BuildContext, inputs: Inputs, description: Mapping[str, Any]) -> None:
@@ -59,7 +62,7 @@ def _latest_model(context: BuildContext, name: str) -> str:
     """Return the version of NAME:latest, and the state of the project's own models, which may not be imported yet."""
     try:
         stored = (context.bentoml_home / "models" / name / "latest").read_text("utf-8").strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         stored = ""
     exported = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in context.exported_models]
     return " ".join([stored, *exported])

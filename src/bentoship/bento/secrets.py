@@ -184,20 +184,25 @@ def _raise(found: Sequence[Finding]) -> None:
 def _library_rules(kept: Path) -> list[_Rule]:
     """Return the rules of the installed detect-secrets that search for the form of a secret, not for random text."""
     file = kept / "rules" / f"detect-secrets-{installed_version('detect_secrets')}.json"
-    found = records.read(file)
-    if found is None:
+    found = records.read_as(file, _rules)
+    if not found:
         from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
         from detect_secrets.plugins.base import RegexBasedDetector
 
         detectors: Mapping[str, Any] = get_mapping_from_secret_type_to_class()
-        found = [
+        patterns = [
             [kind, pattern.pattern, pattern.flags & ~re.UNICODE]
             for kind, detector in sorted(detectors.items())
             if issubclass(detector, RegexBasedDetector) and kind not in _LEFT_OUT
             for pattern in detector.denylist
         ]
-        records.keep(file, found)
-    return [_Rule(kind, re.compile(pattern, flags), None) for kind, pattern, flags in found]
+        records.keep(file, patterns)
+        found = _rules(patterns)
+    return found
+
+
+def _rules(patterns: Iterable[Sequence[Any]]) -> list[_Rule]:
+    return [_Rule(kind, re.compile(pattern, flags), None) for kind, pattern, flags in patterns]
 
 
 def _is_harmless(rule: _Rule, match: re.Match[str]) -> bool:

@@ -7,9 +7,8 @@ import itertools
 import json
 import os
 import re
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
@@ -19,7 +18,7 @@ from urllib.parse import unquote
 from bentoship.debian.sources import os_release, own_sources
 from bentoship.errors import BaseImageError, BentoshipError, ProcessError
 from bentoship.system import process, records, retry
-from bentoship.system.files import file_lock
+from bentoship.system.files import PARTIAL, file_lock, temporary_folder
 from bentoship.system.progress import SILENT, State, StepReporter
 
 _FRESH_FOR = 24 * 3600.0
@@ -103,12 +102,18 @@ class Apt:
             state.update(self.reporter)
             question = json.dumps([sorted(names), dependencies, _PRINTED.pattern])
             known = state.folder / f"answer-{hashlib.sha256(question.encode()).hexdigest()}.json"
-            answer = records.read(known) if known.is_file() and known.stat().st_mtime >= state.updated else None
-            if answer is None:
+            is_young = known.is_file() and known.stat().st_mtime >= state.updated
+            packages = records.read_as(known, self._packages) if is_young else None
+            if not packages:
                 command = ["install", "--yes"] if dependencies else ["download"]
                 printed = state.apt_get(f"Look up {' '.join(names)}", *command, "--print-uris", *sorted(names))
                 answer = sorted((match.groupdict() for match in _PRINTED.finditer(printed)), key=itemgetter("name"))
                 records.keep(known, answer)
+                packages = self._packages(answer)
+        return packages
+
+    def _packages(self, answer: Sequence[Mapping[str, str]]) -> list[DebPackage]:
+        """Return the packages of what apt has printed, as `_PRINTED` reads it."""
         return [
             DebPackage(
                 unquote(line["name"]),
@@ -142,7 +147,7 @@ class Apt:
         """
         debs = self.folder / "debs"
         debs.mkdir(parents=True, exist_ok=True)
-        with file_lock(self.folder / "lock"), tempfile.TemporaryDirectory(dir=debs, prefix=".partial-") as partial:
+        with file_lock(self.folder / "lock"), temporary_folder(debs, PARTIAL) as partial:
             missing = [package for package in packages if not _is_whole(package)]
             if not missing:
                 return
@@ -150,13 +155,13 @@ class Apt:
             title, total = "downloading Debian packages", sum(package.size for package in missing)
             try:
                 with self.reporter.task(title, measure=lambda: State(title, _size(partial), total)):
-                    retry.retry(lambda: _download(state, missing, Path(partial)), _pause)
+                    retry.retry(lambda: _download(state, missing, partial), _pause)
             except BaseImageError:
                 # A package may have been replaced since the lists were made: the next run refreshes them.
                 state.outdate()
                 raise
             for package in missing:
-                Path(partial, package.path.name).replace(package.path)
+                (partial / package.path.name).replace(package.path)
                 if not _is_whole(package):
                     why = f"{package.path.name} does not match the package list"
                     raise BaseImageError(f"Download {package.name}", why)
@@ -245,9 +250,12 @@ class _State:
         return self._run(doing, "apt-get", *args, cwd=cwd)
 
     def _run(self, doing: str, program: str, *args: str, cwd: Path | None = None) -> str:
-        env = process.environment(extra={"APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C"})
         try:
-            done = process.run([program, "--quiet=2", *args], env=env, cwd=cwd, check=False)
+            with temporary_folder(self.folder, "tmp-") as folder:  # apt has files there while it checks a signature
+                env = process.environment(
+                    extra={"APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C", "TMPDIR": str(folder)}
+                )
+                done = process.run([program, "--quiet=2", *args], env=env, cwd=cwd, check=False)
         except ProcessError as error:
             raise BaseImageError(doing, f"{program}: {error.why}", WITHOUT_APT) from error
         # Before apt 2.1.14 a list that could not be fetched is only a warning.
@@ -303,7 +311,7 @@ def _pause(error: BentoshipError, attempt: int, elapsed: float) -> float | None:
     return None if attempt == _ATTEMPTS or _FINAL.search(error.why) else retry.FIRST_PAUSE * 2 ** (attempt - 1)
 
 
-def _size(folder: str) -> int:
+def _size(folder: Path) -> int:
     """Return the bytes of the files in a folder, of which some may be renamed at this moment."""
     size = 0
     with os.scandir(folder) as entries:

@@ -3,7 +3,6 @@
 import re
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from bentoship.bento import Bento
 from bentoship.docker.build_output import BuildOutput
 from bentoship.docker.connection import Engine
 from bentoship.errors import ProcessError
+from bentoship.system.files import OWN, temporary_folder
 from bentoship.system.process import environment, run, stream
 
 
@@ -61,21 +61,22 @@ def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> Non
         parent.mkdir(parents=True, exist_ok=True)
     # BentoML accepts a template only below its working directory, and not in a hidden folder, as caches are.
     template = (bento.path / "env" / "docker" / "Dockerfile.template").exists()
+    place = (None, OWN) if template else (options.scratch, "build-")
     with (
-        tempfile.TemporaryDirectory(prefix="build-", dir=None if template else options.scratch) as folder,
+        temporary_folder(*place, wait=True) as folder,
         log.open("w", encoding="utf-8") as file,
     ):
         output = BuildOutput(file, options.tell)
         builder = f"the classic builder, because {classic}," if classic else "BuildKit"
         options.tell(f"with {builder} at {engine.endpoint.host}")
-        env |= _variables(options, folder, "0" if classic else "1")
+        env |= _variables(options, str(folder), "0" if classic else "1")
         platform = [] if options.platform == engine.platform else ["--opt", f"platform={options.platform}"]
         # The classic builder would keep the container of a failed step.
         removal = ["--opt", "force-rm"] if classic else []
         command = [sys.executable, "-P", "-m", "bentoml", "containerize", bento.tag, "--image-tag", name]
         command += ["--backend", "docker", *platform, *removal]
         try:
-            if stream(command, env=env, cwd=Path(folder) if template else None, on_line=output.add) != 0:
+            if stream(command, env=env, cwd=folder if template else None, on_line=output.add) != 0:
                 raise output.error(bento.tag, engine.endpoint.host)
         except BaseException:
             _remove_last(engine, output.intermediate_images)

@@ -35,11 +35,8 @@ class LayerCache:
             key: over all that they are made of.
             stream: gives the tar of a layer of which no blob is kept.
         """
-        try:
-            layers = tuple(from_record(one, stream) for one in records.read(self._record(key)))
-        except (ValueError, KeyError, TypeError):  # none, or of another version
-            return None
-        return layers if all(map(self.has, layers)) else None
+        layers = records.read_as(self._record(key), lambda data: tuple(from_record(one, stream) for one in data))
+        return layers if layers and all(map(self.has, layers)) else None
 
     def has(self, layer: Layer) -> bool:
         """Return whether a layer's blob exists in its full size, or can be made from its files."""

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bentoship.system.files import PARTIAL, remove_abandoned
+
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 
 
@@ -74,9 +76,8 @@ def trim(folder: Path, limit: int, needed: Collection[str] = ()) -> int:
     stamp = folder / ".limit"
     if not _has_changed(folder, stamp, limit):
         return 0
-    for entry in _entries(folder):
-        if entry.name.startswith("."):
-            Path(entry.path).unlink()
+    for place in filter(Path.is_dir, _places(folder)):
+        remove_abandoned(place, PARTIAL)
     removed = excess(cached_files(folder), limit, needed)
     for file in removed:
         file.path.unlink()
@@ -101,7 +102,7 @@ def forget(folder: Path, names: Collection[str]) -> None:
 def _has_changed(folder: Path, stamp: Path, limit: int) -> bool:
     try:
         last = stamp.stat().st_mtime_ns
-        return stamp.read_text("utf-8") != str(limit) or any(
+        return stamp.read_bytes() != str(limit).encode() or any(
             place.stat().st_mtime_ns > last for place in _places(folder) if place.is_dir()
         )
     except FileNotFoundError:

@@ -1,7 +1,6 @@
 """Locks: every package of an image with its exact version, for each platform, and whether each has a wheel there."""
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from bentoship.packages.requirements import (
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import lock_settings
 from bentoship.system import records
+from bentoship.system.files import OWN, temporary_folder
 from bentoship.system.records import key_of
 
 
@@ -160,7 +160,7 @@ def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[st
     others = [*map(bare, preferred)], [limits.read_text("utf-8")] if limits.is_file() else [], lock_settings()
     key = key_of("lock", str(target), *asked, *(["others", repr(others)] if any(others) else []))
     file = kept / f"{key}.json"
-    if isinstance(found := records.read(file), list):
+    if found := records.read_as(file, lambda data: [*map(str.__str__, data)]):
         return found
     made = _compile(bento, target, asked, preferred, *selection(target))
     records.keep(file, made)
@@ -169,7 +169,7 @@ def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[st
 
 def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Sequence[str], *options: str) -> list[str]:
     """Return a lock of what is required, in the preferred versions where they satisfy it."""
-    with tempfile.TemporaryDirectory(prefix="bentoship-") as folder:
+    with temporary_folder(None, OWN) as folder:
         # Versions that stand in uv's output already are kept as long as they can be.
         output = Path(folder, "requirements.txt")
         output.write_text("\n".join(map(bare, preferred)), "utf-8")

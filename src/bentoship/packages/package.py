@@ -1,9 +1,10 @@
 """A package that was made for an image: found again by what it was made of."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bentoship.bases import Base
 from bentoship.image.layer import Layer
@@ -107,15 +108,16 @@ class Job:
     def find(self, line: str) -> Package | None:
         """Return the package of a lock's line; None unless it was made before and still exists."""
         key = self.key(line)
-        try:
-            data = records.read(self.folder / f"{key}.json")
+
+        def package(data: Mapping[str, Any]) -> Package:
             layer = from_record(data["layer"]) if data["layer"] else None
             segment = Segment(self.folder / f"{key}.gz", **data["segment"]) if data["segment"] else None
-            found = Package(data["name"], data["version"], data["size"], frozenset(data["paths"]), layer, segment)
-        except (ValueError, KeyError, TypeError):  # none, or of another version
+            return Package(data["name"], data["version"], data["size"], frozenset(data["paths"]), layer, segment)
+
+        found = records.read_as(self.folder / f"{key}.json", package)
+        if not found or (found.layer and not self.cache.has(found.layer)):
             return None
-        whole = (layer is None or self.cache.has(layer)) and (segment is None or segment.is_there)
-        return found if whole else None
+        return found if found.segment is None or found.segment.is_there else None
 
     def keep(
         self, line: str, installed: Distribution | None, advance: Callable[[int], None] = lambda _: None

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from bentoship.errors import PackagesError
 from bentoship.packages.requirements import variables, with_includes
 from bentoship.system.documents import read_text
+from bentoship.system.files import OWN, temporary_folder
 from bentoship.system.process import environment, home
 from bentoship.system.urls import without_user_info
 
@@ -74,10 +74,14 @@ def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]
         return
     import tomli_w  # rarely needed
 
-    with tempfile.NamedTemporaryFile("w", prefix="bentoship-uv-", suffix=".toml") as file:  # for this user's eyes alone
-        file.write(tomli_w.dumps(settings))
-        file.flush()
-        yield {**env, "UV_CONFIG_FILE": file.name}
+    with temporary_folder(None, OWN) as own:  # for this user's eyes alone
+        file = own / "uv.toml"
+        file.touch(0o600)
+        file.write_text(tomli_w.dumps(settings), "utf-8")
+        try:
+            yield {**env, "UV_CONFIG_FILE": str(file)}
+        finally:
+            file.unlink()
 
 
 def lock_settings() -> str:

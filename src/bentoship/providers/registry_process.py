@@ -169,7 +169,8 @@ class RegistryProcess:
 
     def _state(self) -> _State | None:
         try:
-            return _State(**json.loads((self._folder / "state.json").read_bytes()))
+            state = _State(**json.loads((self._folder / "state.json").read_bytes()))
+            return _State(int(state.port), int(state.pid), str(state.identity), str(state.mark))
         except (OSError, ValueError, TypeError):
             return self._recovered()
 

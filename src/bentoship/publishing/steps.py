@@ -22,7 +22,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once, step
 from bentoship.stores import Store
 from bentoship.stores.graph import read_image
-from bentoship.system.files import file_lock, temporary_folder
+from bentoship.system.files import OWN, file_lock, remove_abandoned, temporary_folder
 
 if TYPE_CHECKING:
     from bentoship.assembly.plan import PlannedImage, Unplanned
@@ -93,7 +93,7 @@ def build(run: Run) -> Bento:
 def preview(run: Run, step: str) -> Iterator[Bento]:
     """Build a Bento outside of the Bento store, as long as the block lasts. Args: step: the one that needs it."""
     with temporary_folder(run.project.settings.scratch, f"{step}-") as folder:
-        bento = bentos.preview(run.project.build_context, folder)
+        bento = bentos.preview(run.project.build_context, folder / "bentos")
         _report_imports(run, step, bento)
         yield bento
 
@@ -225,6 +225,7 @@ def _containerize(run: Run, bento: Bento) -> Built:
             image = backend(run).containerize(bento)
     finally:
         run.close()  # nothing else needs a base that is still being made in the background
+        _remove_leftovers(run)
     if run.project.settings.backend == "direct":
         _clear_up(run, image)
     return image
@@ -238,6 +239,13 @@ def _alone_with(run: Run, step: str, repository: str) -> Iterator[None]:
         with run.reporter.task(step, f"waiting for another run with {repository}"):
             stack.enter_context(file_lock(run.project.settings.cache / "locks" / name))
         yield
+
+
+def _remove_leftovers(run: Run) -> None:
+    """Remove the temporary folders of killed runs, whichever step they belonged to."""
+    for folder, prefix in ((run.project.settings.scratch, ""), (None, OWN)):
+        with suppress(OSError):  # there may be no such folder
+            remove_abandoned(folder, prefix)
 
 
 def _clear_up(run: Run, image: Built) -> None:

@@ -28,8 +28,8 @@ class History:
 
     def speed(self, host: str) -> float | None:
         """Return the speed, in bytes per second, of the last large enough push to a registry; None before any."""
-        speed = records.read(self._file("speeds", host))
-        return float(speed) if isinstance(speed, int | float) and speed > 0 else None
+        speed = records.read_as(self._file("speeds", host), float)
+        return speed if speed and speed > 0 else None
 
     def last_push(self, repository: ImageReference) -> ImageReference | None:
         """Return the image last pushed from this machine to a repository; None before any."""
@@ -73,8 +73,11 @@ class History:
             records.keep(self._file("speeds", repository.host), sent / seconds)
 
     def _blobs(self, host: str) -> dict[str, list[str]]:
-        digests = records.read(self._file("blobs", host))
-        return digests if isinstance(digests, dict) and all(isinstance(d, list) for d in digests.values()) else {}
+        found = records.read_as(
+            self._file("blobs", host),
+            lambda data: {path: [*map(str.__str__, digests)] for path, digests in data.items()},
+        )
+        return found or {}
 
     def _file(self, kind: str, name: str) -> Path:
         return self.folder / kind / f"{key_of(name)}.json"

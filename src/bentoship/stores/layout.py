@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import secrets
-import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,10 @@ from bentoship.image.layer import CHUNK, Stream
 from bentoship.stores import Advance, Reader
 from bentoship.stores.graph import MAX_MANIFEST, below, children, is_manifest, media_type, read_manifest
 from bentoship.stores.verified import Verified
-from bentoship.system.files import file_lock, is_present, write_whole
+from bentoship.system.files import file_lock, is_present, linked_file, unfinished_file, write_whole
 
 _NAME = "org.opencontainers.image.ref.name"
+_MARKER = b'{"imageLayoutVersion": "1.0.0"}\n'
 _ABANDONED = 3600.0
 """Seconds; an unfinished file that has not been written to for this long is abandoned."""
 
@@ -63,12 +62,19 @@ class LayoutStore:
         """Store the content, completely or not at all. Raises StoreError, also when digest or size differ."""
         doing = f"Write {descriptor.digest} to {self.folder}"
         verified = Verified(content, descriptor, doing)
-        with self._unfinished(doing) as path:
-            with path.open("xb") as stream:
-                while piece := verified.read(CHUNK):
-                    stream.write(piece)
-                    advance(len(piece))
+
+        def pieces() -> Iterator[bytes]:
+            while piece := verified.read(CHUNK):
+                yield piece
+                advance(len(piece))
+
+        with _of_store(doing), unfinished_file(self._blobs, pieces()) as path:
             path.replace(self.path(descriptor))
+
+    def put(self, descriptor: Descriptor, content: bytes) -> None:
+        """Store a small content, unless it is there unchanged; the caller vouches for the digest. Raises StoreError."""
+        with _of_store(f"Write {descriptor.digest} to {self.folder}"):
+            write_whole(self.path(descriptor), content, synced=False)  # it is compared each time
 
     def adopt(self, path: Path, descriptor: Descriptor) -> None:
         """Add a local file to the store, as a hard link where possible, else as a copy.
@@ -80,15 +86,19 @@ class LayoutStore:
         Raises: StoreError when it cannot be read or written, or its size differs.
         """
         doing = f"Add {path} to {self.folder}"
-        with self._unfinished(doing) as name:
+        with _of_store(doing):
             if path.stat().st_size != descriptor.size:
                 raise StoreError(doing, f"{path.stat().st_size} bytes instead of {descriptor.size}")
-            try:
-                name.hardlink_to(path)
-            except OSError:  # another device, or a file system without hard links
-                shutil.copyfile(path, name)
-            # When both names are already the same file this does nothing, and the new name is removed later: rename(2).
-            name.replace(self.path(descriptor))
+            self._blobs.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as stack:
+                try:
+                    name = stack.enter_context(linked_file(self._blobs, path))
+                except OSError:  # another device, or a file system without hard links
+                    content = stack.enter_context(path.open("rb"))
+                    pieces = iter(lambda: content.read(CHUNK), b"")
+                    name = stack.enter_context(unfinished_file(self._blobs, pieces))
+                # When both are already the same file this does nothing, and the new name is removed: rename(2).
+                name.replace(self.path(descriptor))
 
     def resolve(self, name: str) -> Descriptor:
         """Return the descriptor of a tag or digest. Raises StoreError when there is none."""
@@ -115,7 +125,10 @@ class LayoutStore:
                     raise StoreError(
                         f'Tag {descriptor.digest} as "{tag}" in {self.folder}', f"{part.digest} is missing"
                     )
-            kept = [entry for entry in self._entries() if _name(entry) != tag]
+            try:
+                kept = [entry for entry in self._entries() if _name(entry) != tag]
+            except StoreError:  # what it was damaged by is unknown; the image that matters gets its tag again
+                kept = []
             self._write_index([*kept, {**descriptor.to_dict(), "annotations": {_NAME: tag}}])
 
     def tags(self) -> dict[str, Descriptor]:
@@ -168,8 +181,8 @@ class LayoutStore:
             with file_lock(self.folder / ".lock"):
                 self._blobs.mkdir(parents=True, exist_ok=True)
                 marker = self.folder / "oci-layout"
-                if not marker.exists():
-                    write_whole(marker, b'{"imageLayoutVersion": "1.0.0"}\n')
+                if not marker.is_file() or marker.read_bytes() != _MARKER:
+                    write_whole(marker, _MARKER)
                 if not self._index.exists():
                     self._write_index([])
                 yield
@@ -194,18 +207,14 @@ class LayoutStore:
         content = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
         write_whole(self._index, content)
 
-    @contextmanager
-    def _unfinished(self, doing: str) -> Iterator[Path]:
-        """Yield the path of a temporary file for the block to write and move into place; it is removed unless moved."""
-        path = self._blobs / f".partial-{secrets.token_hex(8)}"
-        try:
-            self._blobs.mkdir(parents=True, exist_ok=True)
-            try:
-                yield path
-            finally:
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(doing, error.strerror or str(error)) from error
+
+@contextmanager
+def _of_store(doing: str) -> Iterator[None]:
+    """Raise a StoreError for an OSError in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(doing, error.strerror or str(error)) from error
 
 
 class _Pieces:

@@ -1,13 +1,16 @@
 """Files and folders that several processes may use at once."""
 
+import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
+import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -33,73 +36,168 @@ def is_present(path: Path, size: int) -> bool:
     return info.st_size == size
 
 
+PARTIAL = ".partial-"
+"""The beginning of the names of files that are not complete yet."""
+
+OWN = "bentoship-"
+"""The beginning of the names of our folders where others have theirs, too."""
+
+
 @contextmanager
-def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
+def temporary_folder(parent: Path | None, prefix: str, *, wait: bool = False) -> Iterator[Path]:
     """Create a folder that is removed soon after the block, and remove those that killed processes left behind.
 
     Args:
-        parent: the folder to create it in, created if missing.
+        parent: the folder to create it in, created if missing; None for the system's folder for temporary files.
         prefix: the beginning of its name.
+        wait: whether the block ends only when the folder is removed.
     """
+    place = parent or Path(tempfile.gettempdir())
+    place.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        with file_lock(parent / "lock"):
-            for leftover in parent.glob(f"{prefix}*"):
-                _remove_unless_held(leftover)
-            folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
-            _hold(folder, stack)
+        remove_abandoned(place, prefix)
+        folder = _held(stack, lambda: tempfile.mkdtemp(prefix=prefix, dir=place))
         try:
             yield Path(folder)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # the system does not say which disk is full
+                error.filename = error.filename or str(place)
+            raise
         finally:
             # Removing thousands of files takes a while; only the end of the process waits for it.
             hold = stack.pop_all()
+            removing = threading.Thread(target=_remove, args=(folder, hold))
             try:
-                threading.Thread(target=_remove, args=(folder, hold)).start()
+                removing.start()
             except RuntimeError:  # no more threads can be started
-                _remove(folder, hold)
+                removing.run()
+            else:
+                removing.join(None if wait else 0)
+
+
+def remove_tree(folder: Path | str) -> None:
+    """Remove a folder with all that is in it, as far as possible, also below folders that may not be written to."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if Path(folder).is_dir() and not Path(folder).is_symlink():
+        for below, names, _ in os.walk(folder):
+            for path in (Path(below, name) for name in names):
+                with suppress(OSError):
+                    path.chmod(0o700) if not path.is_symlink() else None
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(folder: Path | str, hold: ExitStack) -> None:
     """Remove a folder, then release its lock."""
     with hold:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
-def _remove_unless_held(folder: Path) -> None:
-    """Remove a folder if the process that made it has ended."""
-    with ExitStack() as stack, suppress(OSError):
-        _hold(folder, stack)
-        shutil.rmtree(folder, ignore_errors=True)
+def remove_abandoned(folder: Path | None, prefix: str) -> None:
+    """Remove what processes that have ended left in a folder under temporary names.
+
+    Args: as of `temporary_folder`.
+    """
+    with os.scandir(folder or tempfile.gettempdir()) as entries:
+        left = [entry.path for entry in entries if entry.name.startswith(prefix)]
+    for path in left:
+        with ExitStack() as stack, suppress(OSError):  # another process holds it, or has just moved or removed it
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_uid != os.geteuid():
+                continue
+            remove_tree(path) if stat.S_ISDIR(os.fstat(descriptor).st_mode) else Path(path).unlink()
 
 
-def _hold(folder: Path | str, stack: ExitStack) -> None:
-    """Lock a folder until the stack is closed or this process ends. Raises OSError when another process holds it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    stack.callback(os.close, descriptor)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _held(stack: ExitStack, make: Callable[[], str]) -> str:
+    """Make a file or folder and lock it until the stack is closed or this process ends; return its path.
+
+    Args:
+        stack: closes what holds the lock.
+        make: makes it, and returns its path, another one each time.
+    """
+    while True:
+        path = make()
+        with ExitStack() as attempt, suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_RDONLY)
+            attempt.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Another process may have taken it for abandoned before it was locked.
+            if os.path.samestat(os.stat(path), os.fstat(descriptor)):  # noqa: PTH116
+                stack.enter_context(attempt.pop_all())
+                return path
 
 
 @contextmanager
-def partial_file(folder: Path, pieces: Iterable[bytes]) -> Iterator[tuple[Path, str, int]]:
+def unfinished_file(folder: Path, pieces: Iterable[bytes], *, synced: bool = True) -> Iterator[Path]:
     """Write a file under a temporary name, for the block to move into place; it is removed unless moved.
+
+    Files that killed processes left in the folder are removed.
 
     Args:
         folder: the folder to create it in, created if missing.
         pieces: its content.
-
-    Yields: the file, the digest of its content ("sha256:…"), and its size in bytes.
+        synced: whether it is on the disk before the block, so that it survives a loss of power.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".partial-{os.getpid()}-{threading.get_ident()}"
-    digest, size = hashlib.sha256(), 0
-    try:
+    with ExitStack() as stack:
+        remove_abandoned(folder, PARTIAL)
+        partial = Path(_held(stack, lambda: _new_file(folder)))
+        stack.callback(partial.unlink, missing_ok=True)
         with writing(folder), partial.open("wb") as stream:
             for piece in pieces:
                 stream.write(piece)
-                digest.update(piece)
-                size += len(piece)
+            if synced:
+                stream.flush()
+                os.fsync(stream.fileno())
+        yield partial
+
+
+def _new_file(folder: Path) -> str:
+    path = folder / f"{PARTIAL}{secrets.token_hex(8)}"
+    path.touch(exist_ok=False)
+    return str(path)
+
+
+@contextmanager
+def linked_file(folder: Path, path: Path) -> Iterator[Path]:
+    """Make a second name of a file, for the block to move into place; it is removed unless moved.
+
+    Args:
+        folder: the folder to create it in.
+        path: the file.
+
+    Raises: OSError where there are no links, such as from one disk to another.
+    """
+    name = folder / f"{PARTIAL}{secrets.token_hex(8)}"
+    with path.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)  # that of all its names, this one among them: it is not abandoned
+        try:
+            name.hardlink_to(path)
+            yield name
+        finally:
+            name.unlink(missing_ok=True)
+
+
+@contextmanager
+def partial_file(folder: Path, pieces: Iterable[bytes]) -> Iterator[tuple[Path, str, int]]:
+    """Write a file under a temporary name as `unfinished_file` does, and compute its digest meanwhile.
+
+    It is not synced, which would take long for a layer: what has another size or digest is made again.
+
+    Yields: the file, the digest of its content ("sha256:…"), and its size in bytes.
+    """
+    digest, size = hashlib.sha256(), 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal size
+        for piece in pieces:
+            digest.update(piece)
+            size += len(piece)
+            yield piece
+
+    with unfinished_file(folder, counted(), synced=False) as partial:
         yield partial, f"sha256:{digest.hexdigest()}", size
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -112,15 +210,20 @@ def writing(place: Path) -> Iterator[None]:
         raise
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file atomically: readers see either the old or the new content."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
-    try:
-        with writing(path):
-            partial.write_bytes(content)
+def write_whole(path: Path, content: bytes, *, synced: bool = True) -> None:
+    """Write a file atomically: readers see either the old or the new content.
+
+    Args:
+        path: the file.
+        content: what is to be in it.
+        synced: whether that holds after a loss of power, too; not for a file that readers check by a digest.
+    """
+    with suppress(OSError):
+        if path.read_bytes() == content:  # as for most files of a run in which little has changed
+            os.utime(path)
+            return
+    with writing(path), unfinished_file(path.parent, [content], synced=synced) as partial:
         partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class SharedFolder:

@@ -2,13 +2,11 @@
 
 import hashlib
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bentoship.system.files import file_lock, write_whole
+from bentoship.system.files import PARTIAL, file_lock, remove_tree, temporary_folder, write_whole
 
 
 def make_once(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -21,17 +19,11 @@ def make_once(folder: Path, fill: Callable[[Path], None]) -> None:
     with file_lock(folder.parent / "lock"):
         if is_as_made(folder):
             return
-        shutil.rmtree(folder, ignore_errors=True)
-        for abandoned in folder.parent.glob(".partial-*"):  # by a killed run: no other can be writing under the lock
-            shutil.rmtree(abandoned)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
-        try:
+        remove_tree(folder)
+        with temporary_folder(folder.parent, PARTIAL) as partial:
             fill(partial)
             write_whole(_record(folder), _state(partial).encode())
             partial.rename(folder)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
 
 
 def is_as_made(folder: Path) -> bool:

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bentoship.system.files import write_whole
+
+Value = TypeVar("Value")
 
 
 def keep(file: Path, value: Any) -> None:
     """Write a JSON value to a file, completely or not at all; its folder is created."""
     content = json.dumps(value)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, f"{_digest(content)}\n{content}".encode())
+    # There are a hundred of them in a first publish; one that a loss of power has torn counts as missing.
+    write_whole(file, f"{_digest(content)}\n{content}".encode(), synced=False)
 
 
 def read(file: Path) -> Any:
@@ -22,6 +26,19 @@ def read(file: Path) -> Any:
     except (OSError, UnicodeDecodeError):
         return None
     return json.loads(content) if digest == _digest(content) else None
+
+
+def read_as(file: Path, make: Callable[[Any], Value]) -> Value | None:
+    """Return what a function makes of the value kept in a file; None when it is missing, damaged or of another kind.
+
+    Args:
+        file: the file.
+        make: called with the value; what it raises for one of another shape counts as missing.
+    """
+    try:
+        return make(read(file))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def key_of(*parts: str) -> str:

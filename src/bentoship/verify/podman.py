@@ -7,7 +7,6 @@ import json
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from bentoship.stores.credentials import Credentials
 from bentoship.system import process
+from bentoship.system.files import temporary_folder
 from bentoship.verify.linux import peak_memory
 from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
 
@@ -89,8 +89,7 @@ def _podman(*arguments: str | Path, check: bool = True) -> process.Completed:
 
 def _pull(image: RemoteImage) -> None:
     """Pull with the account of the image, which podman itself may not have. Raises ProcessError."""
-    image.scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="verify-", dir=image.scratch) as folder:
+    with temporary_folder(image.scratch, "verify-", wait=True) as folder:
         account = []
         if image.credentials:
             file = Path(folder, "auth.json")  # in a folder that only this user may enter

@@ -2,7 +2,6 @@
 
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from bentoship.stores.graph import read_image
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import copy
 from bentoship.stores.unpacking import LAYER_TYPES, unpack
+from bentoship.system.files import temporary_folder
 from bentoship.system.rootfs import resolve
 from bentoship.verify.runner import RemoteImage
 
@@ -60,8 +60,7 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
         StoreError: it cannot be pulled, or is damaged.
         NotVerifiedError: a layer cannot be unpacked here.
     """
-    image.scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="verify-", dir=image.scratch) as folder:
+    with temporary_folder(image.scratch, "verify-", wait=True) as folder:
         root = Path(folder, "root")
         root.mkdir()
         pulled = Path(folder, "pulled")

@@ -8,6 +8,8 @@ import pytest
 
 from bentoship.bases.facts import Facts
 from bentoship.errors import BaseImageError
+from bentoship.system import records
+from tests.support.shapes import SHAPES
 
 PYTHON = PurePosixPath("/usr/bin/python3.11")
 
@@ -55,6 +57,13 @@ def test_what_is_damaged_counts_as_none(tmp_path: Path, content: bytes | None) -
     """It is made again from the files."""
     if content is not None:
         (tmp_path / "facts").write_bytes(content)
+    assert Facts.read(tmp_path / "facts") is None
+
+
+@pytest.mark.parametrize("value", SHAPES)
+def test_what_has_another_shape_counts_as_none(tmp_path: Path, value: object) -> None:
+    """As another version may have kept it."""
+    records.keep(tmp_path / "facts", value)
     assert Facts.read(tmp_path / "facts") is None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,22 @@ def test_a_bento_is_stored_under_the_version_of_its_content(folder: Path, tmp_pa
     assert content_version(stored) == version
     assert not building.exists()
     assert not (stored / "damaged").exists()
+
+
+def test_a_bento_that_is_stored_already_stays_for_those_who_read_it(folder: Path, tmp_path: Path) -> None:
+    """Two caches may have one store; only one that differs, or was damaged, is replaced."""
+    copies = [tmp_path / name / "echo" / "building" for name in "abcd"]
+    for copy in copies:
+        shutil.copytree(folder, copy)
+    first = store_by_content(copies.pop(), tmp_path / "store")
+    reading = first.stat()
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(store_by_content, copies[:2], [tmp_path / "store"] * 2)) == [first, first]
+    assert first.stat().st_ino == reading.st_ino
+    (first / "src" / "service.py").unlink()
+    assert store_by_content(copies[2], tmp_path / "store") == first
+    assert (first / "src" / "service.py").exists()
+    assert [path.name for path in (tmp_path / "bentoship").iterdir()] == ["store.lock"]
 
 
 def test_the_version_does_not_know_when_and_from_where(folder: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ import pytest
 from bentoship import bento
 from bentoship.bento.models import Models
 from bentoship.errors import BentoError
+from bentoship.system import records
 from tests.support.archives import sparse_tar
 from tests.support.bento import lay, make_project, save_model
+from tests.support.shapes import SHAPES
 
 TAG = "echo_model:one"
 
@@ -60,6 +63,48 @@ def test_an_archive_is_imported_once_as_bentoml_does(archive: Path, tmp_path: Pa
     assert bentoml(tmp_path / "home", "print(bentoml.models.get('echo_model').tag)") == f"{TAG}\n"
     # A model that BentoML has imported is not imported again.
     assert Models(tmp_path / "other", tmp_path / "others").import_all([archive]) == []
+
+
+def test_two_caches_with_one_store_import_a_model_once(archive: Path, tmp_path: Path) -> None:
+    """Such as those of two clones of a project that publish at once: the others find it."""
+    clones = [tmp_path / name for name in "abcd"]
+    for clone in clones:
+        lay(clone, "notes.txt")
+        shutil.copy(archive, clone)
+
+    def imported(clone: Path) -> list[str]:
+        return Models(tmp_path / "home", clone / "records").import_all([clone / archive.name])
+
+    with ThreadPoolExecutor(len(clones)) as pool:
+        assert sorted(pool.map(imported, clones)) == [[], [], [], [TAG]]
+    assert sorted(path.name for path in stored(tmp_path).iterdir()) == ["model.yaml", "weights.bin"]
+    assert [path.name for path in (tmp_path / "home" / "bentoship").iterdir()] == ["import.lock"]
+
+
+def test_what_a_killed_import_left_is_removed(archive: Path, tmp_path: Path) -> None:
+    """By the next import, whatever process has the id of the killed one by then."""
+    left = tmp_path / "home" / "bentoship" / "import-left"
+    lay(left, "new/weights.bin")
+    models(tmp_path).import_all([archive])
+    assert not left.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk takes root to be mounted")
+def test_a_full_disk_is_named(archive: Path, tmp_path: Path) -> None:
+    """Nothing of the model is left, and with more room it is imported."""
+    home = tmp_path / "home"
+    home.mkdir()
+    packed(tmp_path / "big.bentomodel", model_yaml="{name: big, version: a}", weights_bin="0" * 200_000)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", home], check=True)
+    try:
+        with pytest.raises(OSError, match="No space left") as full:
+            models(tmp_path).import_all([tmp_path / "big.bentomodel"])
+        assert str(full.value.filename).startswith(str(home))
+        assert not (home / "models").exists()
+        subprocess.run(["mount", "-o", "remount,size=1m", home], check=True)
+        assert models(tmp_path).import_all([tmp_path / "big.bentomodel"]) == ["big:a"]
+    finally:
+        subprocess.run(["umount", home], check=True)
 
 
 def empty(folder: Path) -> None:
@@ -213,6 +258,23 @@ def test_a_file_of_a_model_without_an_archive_may_not_get_lost(tmp_path: Path) -
     shutil.rmtree(stored(tmp_path))
     save_model(tmp_path / "home", "one", "others")
     models(tmp_path).check(TAG, stored(tmp_path))
+
+
+def test_a_record_of_another_shape_counts_for_nothing(archive: Path, tmp_path: Path) -> None:
+    """The archive is compared again, and what another model was is noted again."""
+    models(tmp_path).import_all([archive])
+    own = stored(tmp_path).parent / "own"
+    shutil.copytree(stored(tmp_path), own)
+    models(tmp_path).check("echo_model:own", own)
+    files = list((tmp_path / "records").iterdir())
+    assert len(files) == 3
+    before = {file: records.read(file) for file in files}
+    for value in (*SHAPES, {"saved": 1}, {"digests": 1}, {"sizes": None}):
+        for file in files:
+            records.keep(file, value)
+        assert models(tmp_path).import_all([archive]) == []
+        models(tmp_path).check("echo_model:own", own)
+        assert {file: records.read(file) for file in files} == before
 
 
 def test_a_bento_is_up_to_date_only_with_its_whole_models(archive: Path, tmp_path: Path) -> None:

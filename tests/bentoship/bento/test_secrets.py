@@ -13,7 +13,9 @@ from bentoship.bento.packing import SECRETS_IGNORED
 from bentoship.bento.secrets import Finding, Scanner
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
+from bentoship.system import records
 from tests.support.bento import append, make_project
+from tests.support.shapes import SHAPES
 
 KEY = "AKIA" + "Q3EGRIZ7N5WVTB2D"
 PEM = "-----BEGIN {}PRIVATE KEY-----\nMIIEvQ\n-----END {}PRIVATE KEY-----\n"
@@ -25,6 +27,15 @@ def context(tmp_path: Path) -> BuildContext:
     """A project without files, and where its builds are recorded."""
     (tmp_path / "project").mkdir()
     return BuildContext(tmp_path / "project", tmp_path / "records", tmp_path / "home")
+
+
+def test_rules_of_another_shape_are_made_again(context: BuildContext) -> None:
+    """Without rules nothing would be found."""
+    Scanner(context)
+    (file,) = (context.records / "rules").iterdir()
+    for value in SHAPES:
+        records.keep(file, value)
+        assert Scanner(context).search("aws.py", f"KEY = '{KEY}'".encode())
 
 
 @pytest.mark.parametrize(

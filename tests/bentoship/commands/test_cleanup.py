@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -39,6 +41,35 @@ def test_what_can_be_made_again_goes(run: Run, capsys: pytest.CaptureFixture[str
     assert not run.project.layout.exists()
     assert "removed 12 B" in capsys.readouterr().err
     assert {path.name for path in run.layers.folder.iterdir()} == {".gate", ".users"}
+
+
+def test_what_is_removed_is_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each place with its bytes; what has a second name elsewhere frees nothing, and a link is left alone."""
+    cache = run.project.settings.cache
+    (cache / "linked").symlink_to(run.project.folder)
+    (cache / "bases" / "second").hardlink_to(cache / "history" / "published" / "one.json")
+    (cache / "file").write_text("12345", "utf-8")
+    clean(run)
+    lines = capsys.readouterr().err.splitlines()
+    for size, place in ((4, run.layers.folder / "blobs"), (4, cache / "bases"), (5, cache / "file")):
+        assert f"clean           removed {size} B in {place}" in lines
+    assert f"clean           skipped {cache / 'linked'}: it is a symbolic link" in lines
+    assert lines[-1].startswith("clean           removed 17 B;")
+    assert (run.project.folder / "cache").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_what_cannot_be_removed_is_skipped(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """By name and with why, as an error; all else goes, and counts."""
+    place = run.project.settings.cache / "bases"
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+    try:
+        with pytest.raises(BentoshipError, match=f"skipped {place}: Device or resource busy"):
+            clean(run)
+    finally:
+        subprocess.run(["umount", place], check=True)
+    assert (place / "debian" / "etc").exists()
+    assert "removed 8 B;" in capsys.readouterr().err
 
 
 def test_nothing_goes_under_the_hands_of_another_run(run: Run) -> None:

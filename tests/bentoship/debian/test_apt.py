@@ -21,7 +21,7 @@ import pytest
 from bentoship.debian import apt
 from bentoship.debian.apt import Apt
 from bentoship.errors import BaseImageError
-from bentoship.system import retry
+from bentoship.system import records, retry
 from bentoship.system.progress import State
 from tests.support import proxy as proxies
 from tests.support.cache import kept, needs_apt, of_run
@@ -35,6 +35,21 @@ pytestmark = needs_apt
 def folder() -> Path:
     """A folder whose lists are fresh mostly."""
     return kept() / "apt"
+
+
+def test_an_answer_of_another_shape_is_asked_for_again(folder: Path, tmp_path: Path) -> None:
+    """An empty one would be a base without packages."""
+    before = Apt(folder).resolve(["netbase"], architecture="amd64", dependencies=False)
+    for file in (*folder.glob("amd64-*/apt.conf"), *folder.glob("amd64-*/updated")):
+        (tmp_path / file.parent.name).mkdir(exist_ok=True)
+        shutil.copy2(file, tmp_path / file.parent.name)  # its configuration names the lists of the other folder
+    values: tuple[object, ...] = ([], {}, [{}])
+    for value in values:
+        for answer in tmp_path.glob("*/answer-*.json"):
+            records.keep(answer, value)
+        found = Apt(tmp_path).resolve(["netbase"], architecture="amd64", dependencies=False)
+        assert [package.sha256 for package in found] == [package.sha256 for package in before]
+    assert len(list(tmp_path.glob("*/answer-*.json"))) == 1
 
 
 @pytest.fixture

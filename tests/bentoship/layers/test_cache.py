@@ -15,6 +15,7 @@ from bentoship.image.layer import Entry, Layer, tar_stream
 from bentoship.layers.cache import LayerCache, measured
 from bentoship.system import records
 from bentoship.system.records import key_of
+from tests.support.shapes import SHAPES
 
 ENTRIES = [Entry("etc/motd", content=b"hello")]
 
@@ -74,12 +75,13 @@ def test_a_blob_that_is_cut_short_is_made_again(tmp_path: Path) -> None:
     assert cache.blob(layer.descriptor).stat().st_size == layer.descriptor.size
 
 
-@pytest.mark.parametrize("record", [None, {}, [1], [{"format": 99}], "text"])
+@pytest.mark.parametrize("record", [*SHAPES, [{"format": 99}]])
 def test_a_record_that_says_nothing_is_none(tmp_path: Path, record: object) -> None:
     """One of another version is as if it was not there."""
     cache = LayerCache(tmp_path)
     (layer,) = cache.make("key", lambda: [cache.write(ENTRIES, "test", "source")])
     records.keep(tmp_path / "keys" / "key.json", record)
+    assert cache.find("key") is None
     assert cache.make("key", lambda: [cache.write(ENTRIES, "test", "source")]) == (layer,)
     assert cache.find("key") == (layer,)
 

@@ -11,6 +11,7 @@ import pytest
 from bentoship.errors import PackagesError
 from bentoship.packages.locks import Lock, check_wheels, download_sizes, resolve
 from bentoship.packages.target import Target
+from bentoship.system import records
 from tests.support.servers import answering
 from tests.support.wheels import make_requirements, make_source, make_wheel
 
@@ -47,6 +48,18 @@ def test_a_loose_bento_gets_a_lock_that_is_kept(tmp_path: Path, wheels: Path) ->
     make_wheel(wheels, "below", "2.0")
     assert lock(bento, AMD, tmp_path / "locks") == ["below==1.0", "top==1.0"]
     assert lock(bento, AMD, tmp_path / "other") == ["below==2.0", "top==1.0"]
+
+
+def test_a_lock_of_another_shape_is_made_again(tmp_path: Path, wheels: Path) -> None:
+    """An empty one would make an image without packages."""
+    make_wheel(wheels, "top")
+    bento = make_requirements(tmp_path / "bento", wheels, "top==1.0", locked=False)
+    made = lock(bento, AMD, tmp_path / "locks")
+    (kept,) = (tmp_path / "locks").iterdir()
+    values: tuple[object, ...] = ([], {}, None, [1])
+    for value in values:
+        records.keep(kept, value)
+        assert lock(bento, AMD, tmp_path / "locks") == made
 
 
 @pytest.mark.parametrize("damage", [b"", b'["below==1.0"', b"null", b'{"format": 99}', b"\xff"])

@@ -8,6 +8,8 @@ import pytest
 
 from bentoship.image.reference import ImageReference
 from bentoship.stores.history import History
+from bentoship.system import records
+from tests.support.shapes import SHAPES
 
 ONE = ImageReference("localhost:5000", "team/one")
 OTHER = ImageReference("localhost:5000", "team/" + "other/" * 30 + "x")
@@ -53,6 +55,18 @@ def test_who_has_a_blob_is_known(history: History) -> None:
     history.keep_push(ONE, DIGEST, [BLOB], 1, 1.0)
     assert history.paths_by_blob(OTHER) == {BLOB: ONE.path}
     assert history.paths_by_blob(ONE) == history.paths_by_blob(elsewhere) == {}
+
+
+@pytest.mark.parametrize("value", [value for value in SHAPES if value != 1])
+def test_records_of_another_shape_are_ignored(history: History, value: object) -> None:
+    """They are written again by the next push."""
+    history.keep_push(ONE, DIGEST, [BLOB], 4_000_000, 2.0)
+    for file in history.folder.rglob("*.json"):
+        records.keep(file, value)
+    assert (history.speed(ONE.host), history.last_push(ONE), history.paths_by_blob(OTHER)) == (None, None, {})
+    assert not {one for one in history.all_published() if one.startswith("sha256:")}
+    history.keep_push(ONE, DIGEST, [BLOB], 4_000_000, 2.0)
+    assert (history.speed(ONE.host), history.paths_by_blob(OTHER)) == (2_000_000, {BLOB: ONE.path})
 
 
 @pytest.mark.parametrize(("sent", "seconds"), [(999_999, 0.1), (5_000_000, 0.0)])

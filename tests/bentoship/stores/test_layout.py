@@ -296,6 +296,53 @@ def test_a_damaged_index_is_told(layout: LayoutStore) -> None:
         layout.tags()
 
 
+SHAPES = (
+    "", "{", "[]", "{}", "null", "\0\xff", '{"manifests": null}', '{"manifests": [null]}', '{"manifests": [{}]}',
+    '{"manifests": {"a": 1}}', "[" * 100_000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("content", SHAPES, ids=range(len(SHAPES)))
+def test_a_damaged_index_is_written_again(layout: LayoutStore, content: str) -> None:
+    """With the image that is tagged next, whatever is in its place; until then it is an error, not a traceback."""
+    image = put_image(layout)
+    layout.tag(image, "v1")
+    for name in ("index.json", "oci-layout"):
+        (layout.folder / name).write_text(content, "latin-1")
+    with pytest.raises(StoreError, match=r"index\.json"):
+        layout.resolve("v1")
+    with pytest.raises(StoreError, match=r"index\.json"):
+        layout.prune()
+    layout.tag(image, "v2")
+    assert layout.tags() == {"v2": image}
+    assert json.loads((layout.folder / "oci-layout").read_bytes()) == {"imageLayoutVersion": "1.0.0"}
+
+
+def test_an_entry_with_strange_annotations_is_an_error(layout: LayoutStore) -> None:
+    """By the file's name."""
+    image = put_image(layout)
+    layout.tag(image, "v1")
+    document = {"manifests": [{**image.to_dict(), "annotations": ["v1"]}]}
+    (layout.folder / "index.json").write_text(json.dumps(document), "utf-8")
+    with pytest.raises(StoreError, match=r"index\.json"):
+        layout.tags()
+
+
+def test_a_file_that_is_being_written_stays_and_an_abandoned_one_goes(layout: LayoutStore) -> None:
+    """Whatever its age: the process that writes it holds it."""
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            put(layout, LAYER_TAR, b"other")
+            assert len([name for name in blobs(layout) if name.startswith(".")]) == 1
+            return super().read(size)
+
+    put(layout, LAYER_TAR, b"first")
+    (layout.folder / "blobs" / "sha256" / ".partial-left").touch()
+    layout.write(Descriptor.of(LAYER_TAR, b"content"), Slow(b"content"), lambda _: None)
+    assert len(blobs(layout)) == 3
+
+
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
     """As an error of the store, not of the system."""
     (tmp_path / "file").touch()

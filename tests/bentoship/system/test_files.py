@@ -11,7 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.system.files import SharedFolder, file_lock, is_present, temporary_folder, write_whole, writing
+from bentoship.system.files import (
+    PARTIAL,
+    SharedFolder,
+    file_lock,
+    is_present,
+    linked_file,
+    remove_abandoned,
+    remove_tree,
+    temporary_folder,
+    write_whole,
+    writing,
+)
 
 HOLDS = """\
 import sys
@@ -78,6 +89,94 @@ def test_a_temporary_folder_outlives_nobody(tmp_path: Path) -> None:
         assert ours.is_dir()
 
 
+WRITES = """\
+import sys
+from pathlib import Path
+from bentoship.system.files import unfinished_file
+def pieces():
+    yield b"half"
+    print("begun", flush=True)
+    sys.stdin.read()
+with unfinished_file(Path(sys.argv[1]), pieces()) as file:
+    file.replace(Path(sys.argv[1], "theirs"))
+"""
+
+
+def test_an_unfinished_file_outlives_nobody(tmp_path: Path) -> None:
+    """The next to write in the folder removes it, whatever process has its id now; never while it is written."""
+    src = str(Path(__file__).parents[3] / "src")
+    args = [sys.executable, "-c", WRITES, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with (
+        subprocess.Popen(args, **pipes, env={"PYTHONPATH": src}, text=True) as killed,  # type: ignore[call-overload]
+        subprocess.Popen(args, **pipes, env={"PYTHONPATH": src}, text=True) as other,  # type: ignore[call-overload]
+    ):
+        assert (killed.stdout.readline(), other.stdout.readline()) == ("begun\n", "begun\n")
+        write_whole(tmp_path / "ours", b"")
+        assert len(list(tmp_path.glob(".*"))) == 2
+        killed.kill()
+        killed.wait()
+        write_whole(tmp_path / "ours", b"more")
+        assert len(list(tmp_path.glob(".*"))) == 1
+        other.communicate("")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ours", "theirs"]
+
+
+def test_a_second_name_is_not_abandoned_while_it_is_used(tmp_path: Path) -> None:
+    """Though its content was written long ago; a killed process leaves a name that the next removes."""
+    (tmp_path / "file").touch()
+    with linked_file(tmp_path, tmp_path / "file") as name:
+        remove_abandoned(tmp_path, PARTIAL)
+        assert name.exists()
+    assert not name.exists()
+    name.hardlink_to(tmp_path / "file")
+    remove_abandoned(tmp_path, PARTIAL)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_what_is_not_ours_to_remove_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """A link is not followed, and what is another user's may be in use by one that we do not see."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "file").touch()
+    place = tmp_path / "bentoship-1"
+    if kind == "link":
+        place.symlink_to(tmp_path / "theirs")
+    else:
+        place.mkdir() if kind == "folder" else place.touch()
+        monkeypatch.setattr(os, "geteuid", lambda: place.stat().st_uid + 1)
+    remove_abandoned(tmp_path, "bentoship-")
+    assert os.path.lexists(place)
+    assert (tmp_path / "theirs" / "file").exists()
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a loss of power there is the old content or the new one."""
+    synced: list[tuple[int, bool]] = []
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_size, (tmp_path / "file").exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_whole(tmp_path / "file", b"content")
+    assert synced == [(7, False)]
+    os.utime(tmp_path / "file", (1, 1))
+    write_whole(tmp_path / "file", b"content")
+    assert len(synced) == 1
+    assert (tmp_path / "file").stat().st_mtime > 1  # what is the same is as new as if it had been written
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_folders_that_may_not_be_written_to_are_removed(tmp_path: Path) -> None:
+    """Such as an image has."""
+    (tmp_path / "folder" / "below" / "more").mkdir(parents=True)
+    (tmp_path / "folder" / "below").chmod(0o500)
+    remove_tree(tmp_path / "folder")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_is_written_whole(tmp_path: Path) -> None:
     """What was there is replaced, and nothing else is left in the folder."""
     write_whole(tmp_path / "file", b"one")
@@ -86,6 +185,16 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_is_named_by_the_folder_that_is_filled(tmp_path: Path) -> None:
+    """The system does not say which one it is; an error that is not the disk's stays as it is."""
+    with pytest.raises(OSError, match="No space left") as full, temporary_folder(tmp_path, "part-"):
+        Path("/dev/full").write_bytes(b"content")
+    assert full.value.filename == str(tmp_path)
+    with pytest.raises(ConnectionResetError) as reset, temporary_folder(tmp_path, "part-"):
+        raise ConnectionResetError(104, "Connection reset by peer")
+    assert reset.value.filename is None
+
+
 def test_threads_write_the_same_file_at_once(tmp_path: Path) -> None:
     """As two publications in one process do: each succeeds, and one of their contents is there."""
     path, contents = tmp_path / "file", [bytes([number]) * 10_000 for number in range(8)]
