@@ -65,21 +65,54 @@ class _Project(Argument):
         self.given.append(value)
 
 
+class _Setting(Argument):
+    """An option of every task that stands for a setting, and wins over it.
+
+    Args:
+        setting: the name of the setting, which gets all values that are given, with commas between.
+        details: as of invoke's Argument.
+    """
+
+    def __init__(self, setting: str, **details: Any) -> None:
+        super().__init__(**details)
+        self.raw_value = None  # as of _Project
+        self._setting = f"BENTOSHIP_{setting}"  # which wins over the name alone
+        self._given: list[str] = []
+
+    def set_value(self, value: Any, cast: bool = True) -> None:
+        """Take a value, and set it in the environment, where all settings are read."""
+        from bentoship.system import process
+
+        super().set_value(value, cast)
+        self._given.append(value)
+        process.put(self._setting, ",".join(self._given))
+
+
 class _Task(Task[Any]):
-    """A task of invoke's with the option --project."""
+    """A task of invoke's with the options that all tasks have."""
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """Return the options of the task's function, and --project."""
+        """Return the options of the task's function, and those of all tasks."""
         text = "a project's folder, in place of the current one; may be given several times"
-        return [*super().get_arguments(ignore_unknown_help), _Project(names=("project",), kind=list, help=text)]
+        return [
+            *super().get_arguments(ignore_unknown_help),
+            _Project(names=("project",), kind=list, help=text),
+            _Setting("BENTOFILE", names=("bentofile",), help="the file that configures the build, as BENTOFILE does"),
+            _Setting("BENTO", names=("bento",), help="a Bento that is built already, as BENTO does"),
+            _Setting("BENTO_SERVICE", names=("service",), help="the service, module:Class, as BENTO_SERVICE does"),
+            _Setting("BENTO_ARGS", names=("arg",), kind=list, help="name=value for the service; repeatable"),
+        ]
 
-    def __call__(self, *args: Any, project: Sequence[str] = (), **options: Any) -> Any:
-        """Run the task; its function does not see the projects, which `do` and `show` go through."""
-        return super().__call__(*args, **options)
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Run the task; its function does not see the options of all tasks."""
+        own = {name: value for name, value in options.items() if name not in _OF_ALL}
+        return super().__call__(*args, **own)
 
+
+_OF_ALL = ("project", "bentofile", "service", "arg", "bento")
 
 task = functools.partial(invoke_task, klass=_Task)
-"""Make a task of a function, as invoke's own decorator does, with the option --project."""
+"""Make a task of a function, as invoke's own decorator does, with the options that all tasks have."""
 
 
 class Stopped(SystemExit):
@@ -253,7 +286,9 @@ def name_folders(words: Sequence[str], collection: Collection) -> list[str]:
     folders: list[str] = []
     others: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
-        is_value = before in ("--project", "--config", "-f") or word.startswith("-") or word in names
+        is_value = (
+            before in (*(f"--{name}" for name in _OF_ALL), "--config", "-f") or word.startswith("-") or word in names
+        )
         # A path to nowhere is a folder's name misspelt, unless it may be an option's value.
         is_path = "/" in word and not before.startswith("-")
         is_folder = bool(word) and (is_path or Path(word).is_dir())

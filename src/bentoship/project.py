@@ -38,7 +38,7 @@ class Project:
     """A project and its settings.
 
     Args:
-        folder: where bentofile.yaml is.
+        folder: where `bentoml build` would be run.
         settings: what the user has set.
     """
 
@@ -57,7 +57,16 @@ class Project:
         # Docker installs the Bento's own lock; without it each platform gets one that follows it.
         platform = settings.platforms[0] if settings.backend == "docker" else bentos.LOCK_PLATFORM
         return bentos.BuildContext(
-            self.folder, settings.cache / "bentos", settings.bentoml_home, platform, settings.secrets_allowed
+            self.folder,
+            settings.cache / "bentos",
+            settings.bentoml_home,
+            platform,
+            secrets_allowed=settings.secrets_allowed,
+            bentofile=settings.bentofile,
+            service=settings.service,
+            bento=settings.bento,
+            variables=settings.build_env,
+            arguments=settings.arguments,
         )
 
     def image_name(self, bento: Bento) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -164,3 +165,21 @@ def test_a_mistake_ends_with_one_message(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_options_stand_for_settings(tmp_path: Path) -> None:
+    """On any task they win over the environment; one that is given several times is a list."""
+    (tmp_path / "service.py").write_text("", "utf-8")
+    code = (
+        "import os, sys\n"
+        "from invoke.collection import Collection\n"
+        "from invoke.program import Program\n"
+        "from bentoship import invoke_adapter\n"
+        "@invoke_adapter.task\n"
+        "def shown(context):\n"
+        "    print(os.environ['BENTOSHIP_BENTO_SERVICE'], os.environ['BENTOSHIP_BENTO_ARGS'])\n"
+        "Program(namespace=Collection(shown)).run(['x', 'shown', '--service', 'a:A', '--arg', 'b=1', '--arg', 'c=2'])\n"
+    )
+    env = {**os.environ, "BENTO_SERVICE": "z:Z", "BENTOSHIP_BENTO_SERVICE": "y:Y"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.stdout == "a:A b=1,c=2\n", done.stderr

@@ -134,7 +134,7 @@ def source_layer(bento: Bento, cache: LayerCache, reporter: StepReporter = SILEN
         with reporter.task(f"compressing {title}", total=size_of(entries)) as task:
             return [cache.write(entries, title, "source", task.advance)]
 
-    return cache.make(key_of("source", RECIPE, bento.tag), made)
+    return cache.make(key_of("source", RECIPE, bento.tag, *([bento.content] if bento.content else [])), made)
 
 
 def _source(bento: Bento) -> list[Entry]:

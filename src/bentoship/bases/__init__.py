@@ -75,13 +75,13 @@ class BaseSource(Protocol):
         """Return the base for a platform, made or pulled unless it exists. Raises BaseImageError."""
 
 
-def choose_base(setting: str, bentofile: str, python: str, *, has_apt: bool) -> str:
+def choose_base(setting: str, bentofile: str, python: str, *, has_debian: bool) -> str:
     """Return which base a Bento gets: "debian", or the name of an image; by a rule, not by what is reachable.
 
     Args:
         setting: BASE_IMAGE; empty when unset.
         bentofile: what the Bento asks for; empty when it does not.
         python: the Bento's Python, such as "3.11".
-        has_apt: whether this host can assemble Debian's packages.
+        has_debian: whether this host can assemble Debian's packages with that Python.
     """
-    return setting or bentofile or (DEBIAN if has_apt else f"python:{python}-slim")
+    return setting or bentofile or (DEBIAN if has_debian else f"python:{python}-slim")

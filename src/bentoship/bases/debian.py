@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from bentoship.bases import Base, Outline
 from bentoship.bases.facts import Facts
 from bentoship.debian.apt import Apt, DebPackage
-from bentoship.debian.sources import os_release
+from bentoship.debian.sources import os_release, release_with
 from bentoship.errors import BaseImageError
 from bentoship.image.layer import Estimate, size_of
 from bentoship.image.platforms import ARCHITECTURES, DEFAULT_PATH
@@ -37,6 +38,11 @@ PACKAGES = (
 
 LEFT_OUT = frozenset({"debconf", "dpkg", "libdebconfclient0", "libmd0", "openssl", "perl-base"})
 """What only the scripts that install or configure packages need, which are not run."""
+
+
+def is_offered(python: str) -> bool:
+    """Return whether this host can get the packages of a release with a Python, such as "3.11"."""
+    return shutil.which("apt-get") is not None and bool(release_with(python, os_release()))
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,8 @@ class DebianSource:
         return self._plan(platform).base(self.layers)
 
     def _plan(self, platform: str) -> _Plan:
-        return _plan(Apt(self.cache / "apt", self.reporter), self.python, platform, self.cache)
+        apt = Apt(self.cache / "apt", self.reporter, release_with(self.python, os_release()))
+        return _plan(apt, self.python, platform, self.cache)
 
 
 @dataclass(frozen=True)
@@ -202,5 +209,6 @@ def _check_python(debs: Sequence[DebPackage], python: str) -> None:
         raise BaseImageError(
             f"Assemble a base with Python {python}",
             f"Debian's packages here have Python {offered}",
-            f'Set docker.python_version: "{offered}" in bentofile.yaml, or BASE_IMAGE=python:{python}-slim.',
+            f"Set the Bento's Python to {offered} (docker.python_version, or that of its Image), or "
+            f"BASE_IMAGE=python:{python}-slim.",
         )

@@ -44,7 +44,8 @@ def find_python(rootfs: Path, version: str, path_env: str) -> PurePosixPath:
     raise BaseImageError(
         f"Find Python {version} in the base",
         f"it has {', '.join(others) or 'no Python'}",
-        f"Set docker.python_version in bentofile.yaml, or BASE_IMAGE=python:{version}-slim.",
+        "Set another Python for the Bento (docker.python_version, or that of its Image), or "
+        f"BASE_IMAGE=python:{version}-slim.",
     )
 
 

@@ -5,10 +5,12 @@ No other module imports bentoml, since that takes most of a second and reads the
 
 import json
 import os
+import platform
 import re
+import shutil
 import subprocess
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -31,6 +33,7 @@ from cattrs.errors import ForbiddenExtraKeysError
 from uv import find_uv_bin
 
 from bentoship.bento.child_process import Failure, FailureKind
+from bentoship.bento.values import BuildContext
 from bentoship.errors import causes
 from bentoship.image.platforms import ARCHITECTURES
 from bentoship.packages.requirements import CONSTRAINTS, text_of, with_all_hashes, with_includes
@@ -146,16 +149,15 @@ def leave_out(names: Collection[str]) -> None:
     BentoPathSpec.includes = includes_others  # type: ignore[method-assign]  # a hook
 
 
-def build(options: Mapping[str, Any], project: Path, scratch: Path, platform: str) -> Path:
+def build(options: Mapping[str, Any], context: BuildContext, scratch: Path) -> Path:
     """Build a Bento into a separate store; the project becomes the working directory.
 
     In the user's store, BentoML would fail if there were another Bento that it cannot read.
 
     Args:
-        options: the content of bentofile.yaml.
-        project: the build context.
+        options: as of a bentofile.yaml.
+        context: what it is built from.
         scratch: a folder for that store, and for what BentoML leaves behind when a build fails.
-        platform: the platform for which packages are locked ("linux/amd64").
 
     Returns: the Bento's folder, NAME/VERSION in that store. Raises: whatever BentoML raises (see `failure_of`).
     """
@@ -163,15 +165,39 @@ def build(options: Mapping[str, Any], project: Path, scratch: Path, platform: st
     store, bentofile = scratch / "bentos", scratch / "bentofile.yaml"
     store.mkdir()
     bentofile.write_text(yaml.safe_dump(options, sort_keys=False), "utf-8")
-    os.chdir(project)
+    os.chdir(context.folder)
+    arguments: Any = {"args": dict(context.arguments)} if context.arguments else {}
     bento = bentoml.bentos.build_bentofile(
         str(bentofile),
         version="building",
-        build_ctx=str(project),
-        platform=LOCK_PLATFORMS[platform],
+        build_ctx=str(context.folder),
+        platform=LOCK_PLATFORMS[context.platform],
         _bento_store=BentoStore(store),
+        **arguments,
     )
     return Path(bento.path)
+
+
+def take(context: BuildContext, scratch: Path, store: Path) -> Path:
+    """Return the folder of a Bento that is built already; an exported one is put into a store, its models into theirs.
+
+    Args:
+        context: names it.
+        scratch: a folder for what is unpacked.
+        store: the store for an exported one.
+
+    Raises: whatever BentoML raises (see `failure_of`).
+    """
+    file = context.folder / context.bento
+    if not file.is_file():
+        return Path(bentoml.bentos.get(context.bento).path)
+    (scratch / "bentos").mkdir()
+    bento = bentoml.bentos.import_bento(str(file), _bento_store=BentoStore(scratch / "bentos"))
+    place = store / bento.tag.path()
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(bento.path, place)
+    return place
 
 
 def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,11 +205,13 @@ def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         path: the Bento's folder.
-        options: the content of its bentofile.yaml.
+        options: of its Configuration.
     """
     bento = bentoml.Bento.from_path(str(path))
     info: Any = bento.info
     image = getattr(info, "image", None)
+    first = None if image else info.docker  # BentoML's first format
+    variables = (first and first.env) or {}
     models = [bentoml.models.get(m.tag) for m in info.all_models if m.registry == "bentoml"]
     return {
         "name": bento.tag.name,
@@ -198,12 +226,20 @@ def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
             }
             for model in models
         ],
-        "python_version": image.python_version if image else "",
-        "base_image": (options.get("docker") or {}).get("base_image") or _chosen_base(image),
-        "envs": [{"name": e.name, "value": e.value, "stage": _stage(e)} for e in info.envs],
+        "python_version": _minor((image or info.docker).python_version or platform.python_version()),
+        "base_image": (options.get("docker") or {}).get("base_image") or _chosen_base(image, first),
+        "envs": [
+            *({"name": name, "value": value or "", "stage": "all"} for name, value in variables.items()),
+            *({"name": e.name, "value": e.value, "stage": _stage(e)} for e in info.envs),
+        ],
         "labels": {str(k): str(v) for k, v in info.labels.items()},
         "needs_dockerfile": _needs_dockerfile(info, image),
     }
+
+
+def _minor(version: str) -> str:
+    """Return the minor version of Python: of "3.11.9", which an Image may ask for, "3.11"."""
+    return ".".join(version.split(".")[:2])
 
 
 def _stage(variable: Any) -> str:
@@ -211,24 +247,46 @@ def _stage(variable: Any) -> str:
     return str(getattr(variable, "stage", "all"))
 
 
-def _chosen_base(image: Any) -> str:
-    """Return the base image that the Bento asks for; empty where BentoML only filled in its default."""
+def _chosen_base(image: Any, first: Any) -> str:
+    """Return the base image that the Bento asks for; empty where BentoML only filled in its default.
+
+    Args:
+        image: of the second format; None in the first one.
+        first: what the first format has in its place.
+    """
+    if first:
+        return first.base_image or ""
     default = f"python:{image.python_version}-slim" if image else ""
     return "" if not image or image.base_image == default else str(image.base_image)
 
 
 def _needs_dockerfile(info: Any, image: Any) -> list[str]:
     """Return every reason why a Bento cannot be assembled from layers, as phrases."""
-    if image is None:
-        return ["conda, docker.cuda_version, docker.dockerfile_template or python.wheels (BentoML's first format)"]
-    # BentoML puts each distribution's own install command first; it prepares pip, which is not used here.
-    defaults = {str(data["default_install_command"]) for data in CONTAINER_METADATA.values()}
     return [
-        *(f"runs `{c}` (system_packages, setup_script or run)" for c in image.commands if c not in defaults),
-        *(f"runs `{command}` after the packages" for command in image.post_commands),
+        *(_commands(image) if image else _only_in_first_format(info)),
         *(f"the variable {e.name} of stage build" for e in info.envs if _stage(e) == "build"),
         *(f"the model {m.tag} of {m.registry}" for m in info.all_models if m.registry != "bentoml"),
     ]
+
+
+def _commands(image: Any) -> Iterator[str]:
+    # BentoML puts each distribution's own install command first; it prepares pip, which is not used here.
+    defaults = {str(data["default_install_command"]) for data in CONTAINER_METADATA.values()}
+    yield from (f"runs `{c}` (system_packages, setup_script or run)" for c in image.commands if c not in defaults)
+    yield from (f"runs `{command}` after the packages" for command in image.post_commands)
+
+
+def _only_in_first_format(info: Any) -> Iterator[str]:
+    """Yield what needs a Dockerfile in BentoML's first format: that of services of before 1.2, and of these options."""
+    wanted = {
+        "conda": not info.conda.is_empty(),
+        "docker.cuda_version": info.docker.cuda_version,
+        "docker.dockerfile_template": info.docker.dockerfile_template,
+        "docker.setup_script": info.docker.setup_script,
+        "docker.system_packages": info.docker.system_packages,
+        "python.wheels": info.python.wheels,
+    }
+    yield from (name for name, value in wanted.items() if value)
 
 
 ASKED_BENTOCLOUD = " and failed to fetch from remote"

@@ -10,7 +10,7 @@ from bentoship.bento.records import closed_marker, described_bento, keep, last_r
 from bentoship.bento.revision import revise
 from bentoship.bento.values import Bento, BuildContext
 from bentoship.errors import BentoError
-from bentoship.packages.requirements import is_closed
+from bentoship.packages.requirements import is_closed, requirements_of
 from bentoship.system.files import file_lock
 
 _ATTEMPTS = 3
@@ -18,7 +18,7 @@ _ATTEMPTS = 3
 
 def up_to_date(context: BuildContext) -> Bento | None:
     """Return the Bento of the current sources and models if the store has it, else None. Raises BentoError."""
-    inputs = read_inputs(context.folder, context.bentofile)
+    inputs = read_inputs(context)
     description = _recorded(context, inputs)
     return Bento.from_description(description, notes=inputs.notes) if description else None
 
@@ -34,7 +34,7 @@ def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) ->
         BentoError: there is an error in the bentofile, the service, a model or the lock.
     """
     with file_lock(context.records / "build.lock"):
-        inputs = read_inputs(context.folder, context.bentofile)
+        inputs = read_inputs(context)
         if description := _recorded(context, inputs):
             return Bento.from_description(description, notes=inputs.notes)
         inputs, description = _build(context, inputs, context.store, begin)
@@ -51,7 +51,7 @@ def preview(context: BuildContext, store: Path) -> Bento:
 
     Raises: BentoError as `build` does.
     """
-    inputs = read_inputs(context.folder, context.bentofile)
+    inputs = read_inputs(context)
     if description := _recorded(context, inputs):
         return Bento.from_description(description, notes=inputs.notes)
     inputs, description = _build(context, inputs, store, lambda: None)
@@ -66,6 +66,10 @@ def _build(
     context: BuildContext, inputs: Inputs, store: Path, begin: Callable[[], None]
 ) -> tuple[Inputs, dict[str, Any]]:
     """Build the Bento, again if a file changes meanwhile; return what it was built from, and its description."""
+    from bentoship.bento.child_process import build_in_child  # not needed when it is up to date
+
+    if context.bento:
+        return inputs, {**build_in_child(context, store), "files": inputs.states}
     begun = False
     for _ in range(_ATTEMPTS):
         description = _revise_last(context, inputs, store)
@@ -74,7 +78,7 @@ def _build(
                 begin()
             begun = True
             description = _build_all(context, store)
-        after = read_inputs(context.folder, context.bentofile)
+        after = read_inputs(context)
         # What the import of the service writes is packed as it is afterwards.
         changed = {*inputs.changed(after), *description["changed"]} - {*description["written"]}
         inputs = after
@@ -96,7 +100,7 @@ def _revise_last(context: BuildContext, inputs: Inputs, store: Path) -> dict[str
 
 def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:
     """Build the Bento in a child process; a fully pinned lock is not resolved again."""
-    from bentoship.bento.child_process import LockError, build_in_child  # not needed when it is up to date
+    from bentoship.bento.child_process import LockError, build_in_child
 
     closed = closed_marker(context)
     if closed.is_file():
@@ -113,8 +117,7 @@ def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:
 
 
 def _is_closed(description: Mapping[str, Any]) -> bool:
-    folder = Path(description["path"], "env", "python")
     try:
-        return is_closed(*((folder / f"requirements.{kind}").read_text("utf-8") for kind in ("in", "txt")))
+        return is_closed(*requirements_of(Path(description["path"])))
     except FileNotFoundError:
         return False

@@ -18,9 +18,9 @@ from typing import Any
 from bentoship.bento import bentoml_adapter
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.completeness import IncompleteError, Modules, complete
-from bentoship.bento.content import file_stats, store_by_content
+from bentoship.bento.configuration import named_files, read_configuration
+from bentoship.bento.content import content_version, file_stats, store_by_content
 from bentoship.bento.description import fingerprint, trace_calls
-from bentoship.bento.inputs import named_files, read_bentofile
 from bentoship.bento.models import Models
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, select
 from bentoship.bento.reading import Reading
@@ -37,18 +37,22 @@ def main(context: Mapping[str, Any], scratch: str, store: str) -> None:
     """Build a Bento, and write {"bento": …}, {"error": …} or {"failure": …} to answer.json in a folder.
 
     Args:
-        context: the arguments of a BuildContext.
+        context: a BuildContext as JSON has it.
         scratch: the folder for the answer, and for what BentoML leaves.
         store: the folder that the Bento is put below.
     """
-    folder, records, bentoml_home = (Path(context[name]) for name in ("folder", "records", "bentoml_home"))
-    project = BuildContext(folder, records, bentoml_home, context["platform"], tuple(context["secrets_allowed"]))
+    project = BuildContext.from_json(context)
+    folder = project.folder
     bentoml_adapter.leave_no_byte_code(lambda path: _is_own(path, folder))
     bentoml_adapter.parse_yaml_in_c()
     named = bentoml_adapter.follow_includes()
     bentoml_adapter.call_uv_our_way()
     try:
-        answer: dict[str, Any] = {"bento": _build(project, named, Path(scratch), Path(store))}
+        answer: dict[str, Any] = {
+            "bento": _take(project, Path(scratch), Path(store))
+            if project.bento
+            else _build(project, named, Path(scratch), Path(store))
+        }
     except BentoError as error:
         answer = {"error": [error.doing, error.why, error.hint]}
     except BaseException as error:  # a service may raise anything when it is imported, SystemExit too
@@ -63,7 +67,8 @@ def main(context: Mapping[str, Any], scratch: str, store: str) -> None:
 def _build(context: BuildContext, named: Collection[Path], scratch: Path, store: Path) -> dict[str, Any]:
     models = Models(context.bentoml_home, context.records)
     imported = models.import_all(context.exported_models)
-    options = read_bentofile(context.bentofile)
+    configuration = read_configuration(context)
+    options = configuration.options
     guarded = {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
     selection = select(context.folder, options)
     bentoml_adapter.leave_out(selection.withheld)
@@ -74,31 +79,56 @@ def _build(context: BuildContext, named: Collection[Path], scratch: Path, store:
     )
     modules = Modules(context.folder, lambda file: _is_own(file, context.folder))
     with trace_calls() as called:
-        built = bentoml_adapter.build(guarded, context.folder, scratch, context.platform)
+        built = bentoml_adapter.build(guarded, context, scratch)
     complete(built, context.folder, selection, options)
     modules.check(built, selection, options)
-    own = {context.bentofile, *named, *named_files(context.folder, options)}
+    own = {context.folder / "bentofile.yaml", *named, *named_files(context.folder, options)}
+    own |= {configuration.file} if configuration.file else set()
     _remove_user_info(
         built / "src", [file.relative_to(context.folder) for file in own if _is_own(str(file), context.folder)]
     )
     description = bentoml_adapter.describe(built, options)
     Scanner(context).refuse(built, [Env(**env) for env in description["envs"]])
     stored = store_by_content(built, store)
-    description |= {"version": stored.name, "path": str(stored)}
-    for model in description["models"]:
-        tag, path = f"{model['name']}:{model['version']}", Path(model["path"])
-        model["digests"] = models.digests.get(tag, {})
-        if not model["digests"]:
-            models.check(tag, path)
-        model["stats"] = file_stats(path)
     return {
         **description,
+        "version": stored.name,
+        "path": str(stored),
+        "models": [_checked(model, models) for model in description["models"]],
         "imported_models": imported,
         "modules": _modules(called, context.folder),
         "read": reading.states(but=selection.packed),
         "changed": reading.changed(),
         "written": reading.written,
     }
+
+
+def _take(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
+    """Return the description of a Bento that is built already, and is packed as it is."""
+    models = Models(context.bentoml_home, context.records)
+    imported = models.import_all(context.exported_models)
+    path = bentoml_adapter.take(context, scratch, store)
+    description = bentoml_adapter.describe(path, {})
+    Scanner(context).refuse(path, [Env(**env) for env in description["envs"]])
+    return {
+        **description,
+        "content": content_version(path),
+        "models": [_checked(model, models) for model in description["models"]],
+        "imported_models": imported,
+        "modules": {},
+        "read": {},
+        "changed": [],
+        "written": [],
+    }
+
+
+def _checked(model: dict[str, Any], models: Models) -> dict[str, Any]:
+    """Return the description of a model with what its files have to be."""
+    tag, path = f"{model['name']}:{model['version']}", Path(model["path"])
+    digests = models.digests.get(tag, {})
+    if not digests:
+        models.check(tag, path)
+    return {**model, "digests": digests, "stats": file_stats(path)}
 
 
 def _remove_user_info(sources: Path, names: Iterable[Path]) -> None:

@@ -3,20 +3,15 @@
 import json
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.inputs import (
-    bentoml_version,
-    check_bentoml,
-    is_src_layout,
-    read_bentofile,
-    requirement_variables,
-)
+from bentoship.bento.configuration import import_variables, is_src_layout, read_configuration, requirement_variables
 from bentoship.bento.values import BuildContext
+from bentoship.bento.versions import bentoml_version, check_bentoml
 from bentoship.errors import BentoError
 from bentoship.system.files import temporary_folder
 from bentoship.system.process import environment, run
@@ -58,10 +53,10 @@ class Failure:
     message: str
 
 
-_SRC_LAYOUT = "Set `python: {is_src_layout: true}` in bentofile.yaml, which puts the content of src/ where it is found."
+_SRC_LAYOUT = "Set python.is_src_layout to true in {place}, which puts the content of src/ where it is found."
 
 _DOING_AND_HINT = {
-    FailureKind.UNKNOWN_KEY: ("Read bentofile.yaml", "Correct or remove it."),
+    FailureKind.UNKNOWN_KEY: ("Read {place}", "Correct or remove it."),
     FailureKind.MISSING_MODEL: (
         "Build the Bento",
         "Export it into model/ (`bentoml models export NAME:VERSION model/`), or import it into the Bento store.",
@@ -69,7 +64,7 @@ _DOING_AND_HINT = {
     FailureKind.SERVICE: ("Build the Bento", "The service must import without errors."),
     FailureKind.NOT_PACKED: (
         "Build the Bento",
-        "Check include and exclude in bentofile.yaml: the image needs it, too.",
+        "Check include and exclude in {place}: the image needs it, too.",
     ),
     FailureKind.LAYOUT: ("Build the Bento", _SRC_LAYOUT),
     FailureKind.OTHER: ("Build the Bento", ""),
@@ -105,12 +100,12 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
         BentoError: it cannot be built for another reason, such as a BentoML that is not supported.
     """
     check_bentoml()
-    options = read_bentofile(context.bentofile)
-    folder = context.folder.resolve()
+    configuration = read_configuration(context)
+    options, folder = configuration.options, context.folder.resolve()
     own = {"BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true", "UV_PYTHON": sys.executable}
-    extra = {**own, "UV_OFFLINE": "1"} if offline else own
+    extra = {**import_variables(context, options), **own, **({"UV_OFFLINE": "1"} if offline else {})}
     names = requirement_variables(context.folder, options)
-    env = environment(prefixes=("UV_", "BENTOML_", "LC_"), names=names, extra=extra)
+    env = environment(prefixes=("UV_", "BENTOML_", "LC_", "HF_"), names=names, extra=extra)
     with temporary_folder(context.scratch, "build-") as scratch:
         env["TMPDIR"] = str(scratch)  # what BentoML and uv leave there when they are killed goes with it
         order = {
@@ -118,17 +113,11 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
             # which does not allow a folder with a colon.
             "source": [str(folder / "src")] if is_src_layout(options) else [],
             "publisher": str(Path(__file__).parents[2]),
-            "context": {
-                "folder": str(folder),
-                "records": str(context.records),
-                "bentoml_home": str(context.bentoml_home),
-                "platform": context.platform,
-                "secrets_allowed": context.secrets_allowed,
-            },
+            "context": asdict(replace(context, folder=folder)),
             "scratch": str(scratch),
             "store": str(store.absolute()),
         }
-        done = run([sys.executable, "-P", "-c", _CHILD, json.dumps(order)], env=env, check=False)
+        done = run([sys.executable, "-P", "-c", _CHILD, json.dumps(order, default=str)], env=env, check=False)
         answer = Path(scratch, "answer.json")
         if not answer.is_file():
             raise BentoError("Build the Bento", f"the process that imports the service ended with {done.last_lines}")
@@ -137,7 +126,7 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
         raise BentoError(*result["error"])
     if "failure" in result:
         failure = _with_layout(Failure(**result["failure"]), folder)
-        raise _error_from(failure, done.stderr, context.platform)
+        raise _error_from(failure, done.stderr, context.platform, configuration.place)
     return dict(result["bento"])
 
 
@@ -150,16 +139,17 @@ def _with_layout(failure: Failure, project: Path) -> Failure:
     return Failure(FailureKind.LAYOUT, failure.message) if is_there else failure
 
 
-def _error_from(failure: Failure, stderr: str, platform: str) -> BentoError:
+def _error_from(failure: Failure, stderr: str, platform: str, place: str) -> BentoError:
+    """Return an error that says what to do. Args: place: where the user configures the Bento."""
     if failure.kind == FailureKind.LOCK:
         why = _uv_complaint(stderr) or failure.message.splitlines()[0]
         hint = "Check its requirements and the network."
         if _IN_SCRATCH.search(why):
-            hint = "A file that the requirements name must also be included in bentofile.yaml."
+            hint = f"A file that the requirements name must also be included in {place}."
         if other := _required_bentoml(why, bentoml_version()):
             hint = f"It must be the BentoML that bentoship runs with: `uvx --with 'bentoml{other}' bentoship publish`."
         return LockError(f"Lock the Bento's Python packages for {platform}", _IN_SCRATCH.sub("", why), hint)
-    doing, hint = _DOING_AND_HINT[failure.kind]
+    doing, hint = (text.format(place=place) for text in _DOING_AND_HINT[failure.kind])
     return BentoError(doing, failure.message, hint)
 
 

@@ -12,9 +12,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from bentoship.bento.child_process import Failure, FailureKind
-from bentoship.bento.inputs import is_src_layout
+from bentoship.bento.configuration import is_src_layout
 from bentoship.bento.packing import Selection, spec_of
-from bentoship.packages.requirements import canonical_name, portable_lines
+from bentoship.packages.requirements import canonical_name, portable_lines, requirements_of
 
 
 class IncompleteError(Exception):
@@ -144,8 +144,7 @@ def _is_installed(file: str) -> bool:
 
 def _locked(bento: Path) -> set[str]:
     """Return the names of the packages that a Bento's image has."""
-    lock = bento / "env" / "python" / "requirements.txt"
-    return set(map(canonical_name, portable_lines(lock.read_text("utf-8")))) if lock.is_file() else set()
+    return set(map(canonical_name, portable_lines(requirements_of(bento)[1])))
 
 
 def _packages_at(folder: Path) -> Iterable[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from bentoship.packages.requirements import portable_lines
-from bentoship.system.documents import read_yaml
+from bentoship.system.documents import LIST, read_yaml
 from bentoship.system.files import file_lock, temporary_folder, write_whole
 from bentoship.system.urls import without_user_info
 
@@ -36,7 +36,7 @@ def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | 
     """
     paths = {path.relative_to(bento).as_posix(): path for path in sorted(bento.rglob("*")) if path.is_file()}
     files: dict[str, Path | bytes] = {name: path for name, path in paths.items() if not f"{name}/".startswith(LEFT_OUT)}
-    info = read_yaml(bento / "bento.yaml", yaml.SafeLoader)
+    info = read_yaml(bento / "bento.yaml", yaml.SafeLoader, LIST)
     version = info["version"] if version is None else version
     files["bento.yaml"] = _normalised(info, version)
     if "README.md" in files:
@@ -64,7 +64,7 @@ def store_by_content(bento: Path, store: Path) -> Path:
     version = content_version(bento)
     info, readme = bento / "bento.yaml", bento / "README.md"
     text = info.read_text("utf-8")
-    readme.write_bytes(retitle(readme.read_bytes(), read_yaml(info, yaml.SafeLoader)["version"], version))
+    readme.write_bytes(retitle(readme.read_bytes(), read_yaml(info, yaml.SafeLoader, LIST)["version"], version))
     # In quotes: sixteen digits would be a number to YAML.
     for key, value in {"version": version, "creation_time": datetime.now(UTC).isoformat()}.items():
         text = re.sub(rf"(?m)^{key}: .*$", f"{key}: '{value}'", text, count=1)
@@ -113,6 +113,8 @@ def retitle(readme: bytes, former: str, version: str) -> bytes:
 
 def _normalised(info: Mapping[str, Any], version: str) -> bytes:
     info = {**info, "creation_time": EPOCH, "version": version}
+    if "python" in info:  # BentoML's first format
+        info["python"] = yaml.safe_load(without_user_info(yaml.safe_dump(info["python"])))
     if "image" in info:
         required = portable_lines(info["image"].get("python_requirements", ""))
         lines = (f"{without_user_info(line)}\n" for line in required)

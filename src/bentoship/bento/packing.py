@@ -72,7 +72,7 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
 
     Args:
         project: the build context.
-        options: the content of bentofile.yaml.
+        options: of its Configuration.
     """
     found = walk(project, NEVER_WALKED)
     names = found.names

@@ -21,13 +21,13 @@ def record_of(context: BuildContext, inputs: Inputs) -> Path:
 
 def last_record(context: BuildContext) -> Path:
     """Return the file of the record of the last build with this BentoML and requirements, which need not exist."""
-    key = requirements_key(context.folder, context.bentofile, context.platform)
+    key = requirements_key(context)
     return context.records / f"last-{records.key_of(str(context), key)}.json"
 
 
 def closed_marker(context: BuildContext) -> Path:
     """Return the marker file that exists if these requirements are fully pinned, so that only one lock is possible."""
-    return context.records / f"closed-{requirements_key(context.folder, context.bentofile, context.platform)}"
+    return context.records / f"closed-{requirements_key(context)}"
 
 
 def described_bento(context: BuildContext, record: Path) -> dict[str, Any] | None:

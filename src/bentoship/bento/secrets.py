@@ -12,9 +12,9 @@ from typing import Any
 from pathspec import PathSpec
 
 from bentoship.bento.content import image_files
-from bentoship.bento.inputs import installed_version
 from bentoship.bento.packing import SECRETS_IGNORED, spec_of
 from bentoship.bento.values import BuildContext, Env
+from bentoship.bento.versions import installed_version
 from bentoship.errors import BentoError
 from bentoship.system import records
 
@@ -174,8 +174,8 @@ def _raise(found: Sequence[Finding]) -> None:
     if found:
         shown = "; ".join(map(str, found[:5])) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
         hint = (
-            "Everyone who can pull the image could read it. Leave the file out (`exclude` in bentofile.yaml, or "
-            "a .bentoignore), or set the variable when the container starts.\nIf it is no secret, name the file in "
+            "Everyone who can pull the image could read it. Leave the file out (`exclude` or .bentoignore), or set the "
+            "variable when the container starts.\nIf it is no secret, name the file in "
             f"SECRETS_ALLOWED or in {SECRETS_IGNORED}, or end the line with `# {_INLINE}`."
         )
         raise BentoError("Check for secrets", f"the image would hold {shown}", hint)

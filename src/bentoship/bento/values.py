@@ -58,7 +58,7 @@ class Bento:
         name: its name.
         version: its version, a hash of its content.
         path: its folder in the store.
-        python_version: the version of Python to run it, "3.11"; empty for BentoML's first format.
+        python_version: the version of Python to run it, "3.11".
         base_image: the base image that its bentofile names; empty when it names none.
         models: the models that it packs.
         envs: the environment variables to set.
@@ -67,6 +67,7 @@ class Bento:
         fresh: whether it was just built.
         imported_models: the tags of the models that were imported into the model store for it.
         notes: sentences on what its bentofile includes by name and it does not pack.
+        content: a hash of what is packed, where the version is not that: somebody else has built it.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Bento:
     fresh: bool = False
     imported_models: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    content: str = ""
 
     @property
     def tag(self) -> str:
@@ -111,6 +113,7 @@ class Bento:
             fresh=fresh,
             imported_models=tuple(data["imported_models"]) if fresh else (),
             notes=notes,
+            content=data.get("content", ""),
         )
 
 
@@ -119,11 +122,17 @@ class BuildContext:
     """What a Bento is built from, and where builds are recorded.
 
     Args:
-        folder: the project, which contains bentofile.yaml.
+        folder: the project, which is the build context.
         records: the folder for the records of builds.
         bentoml_home: BentoML's home folder, with the stores of Bentos and models.
         platform: the platform for which packages are locked.
         secrets_allowed: patterns, as in .gitignore, of packed files that may hold what looks like a secret.
+        bentofile: the file that configures the build, by the name of a pyproject.toml or as a bentofile.yaml; None for
+            what BentoML finds in the folder.
+        service: the service to pack, "module:Class"; empty for the one that the configuration names.
+        bento: a Bento that is built already, by its tag or as an exported file; empty to build one.
+        variables: the names of variables of this environment that the service may read on its import.
+        arguments: the arguments of the service (bentoml.use_arguments), as pairs of name and value.
     """
 
     folder: Path
@@ -131,11 +140,23 @@ class BuildContext:
     bentoml_home: Path
     platform: str = LOCK_PLATFORM
     secrets_allowed: tuple[str, ...] = ()
+    bentofile: Path | None = None
+    service: str = ""
+    bento: str = ""
+    variables: tuple[str, ...] = ()
+    arguments: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def bentofile(self) -> Path:
-        """Return the path of bentofile.yaml."""
-        return self.folder / "bentofile.yaml"
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BuildContext:
+        """Return a context that `dataclasses.asdict` and JSON have taken apart."""
+        lists = {
+            "secrets_allowed": tuple(data["secrets_allowed"]),
+            "variables": tuple(data["variables"]),
+            "arguments": tuple((name, value) for name, value in data["arguments"]),
+        }
+        paths = {name: Path(data[name]) for name in ("folder", "records", "bentoml_home")}
+        bentofile = Path(data["bentofile"]) if data["bentofile"] else None
+        return cls(**{**data, **paths, **lists, "bentofile": bentofile})
 
     @property
     def scratch(self) -> Path:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from bentoship.bento import BuildContext
 from bentoship.commands import examination
 from bentoship.commands import terminal as console
 from bentoship.commands.examination import Finding
@@ -51,11 +52,12 @@ def examine(folder: Path) -> list[Finding]:
     """Return the findings of all checks, which run at once. Args: folder: the project's folder."""
     settings, found = _settings(folder)
     terminal = Terminal()
+    context = Project(folder, settings).build_context if settings else BuildContext(folder, folder, folder)
     looks: list[tuple[str, Look]] = [
         ("python", examination.python),
         ("bentoml", lambda: examination.package("bentoml")),
         ("uv", lambda: examination.package("uv")),
-        ("bentofile", lambda: examination.bentofile(folder)),
+        ("bentofile", lambda: examination.configuration(context)),
         ("git", examination.git),
         ("docker", lambda: examination.docker(settings)),
         ("podman", examination.podman),

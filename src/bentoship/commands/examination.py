@@ -12,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bentoship.bento.inputs import read_bentofile
+from bentoship.bento.configuration import read_configuration
+from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, EngineError, ProcessError
 from bentoship.settings import Settings
 from bentoship.system import process
@@ -58,13 +59,14 @@ def package(name: str) -> Finding:
         return Finding(name, "missing", f"not installed for {sys.executable}", hint, stops_publish=True)
 
 
-def bentofile(folder: Path) -> Finding:
-    """Check that bentofile.yaml is valid; the service is not imported."""
+def configuration(context: BuildContext) -> Finding:
+    """Check that what configures the Bento is valid; the service is not imported."""
     try:
-        service = read_bentofile(folder / "bentofile.yaml").get("service")
+        found = read_configuration(context)
     except BentoError as error:
         return Finding("bentofile", "problem", error.why, error.hint, stops_publish=True)
-    return Finding("bentofile", "ok", f"packs {service}")
+    source = found.file.name if found.file else "no file"
+    return Finding("bentofile", "ok", f"{source}, packs {found.options['service'] or 'service.py'}")
 
 
 def git() -> Finding:

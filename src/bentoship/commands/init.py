@@ -62,8 +62,8 @@ def init(folder: Path, *, github: bool, yes: bool) -> None:
         say("init", f"{own} already exists and is kept. To have these tasks beside its own, add to its end:")
         copyable(_AS_COLLECTION)
         say("init", "then `invoke ship.publish` publishes")
-    elif not (folder / "bentofile.yaml").exists():
-        say("init", "next: write a bentofile.yaml (docs.bentoml.com), then run `invoke publish`")
+    elif not any((folder / name).exists() for name in ("bentofile.yaml", "pyproject.toml", "service.py")):
+        say("init", "next: write a service.py (docs.bentoml.com), then run `invoke publish`")
     else:
         say("init", "next: run `invoke publish`; .env.example explains what can be set in .env")
 

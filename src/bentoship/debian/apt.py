@@ -78,11 +78,13 @@ class Apt:
 
     Args:
         folder: keeps lists, answers and .deb files.
+        release: the codename of the distribution's release; empty for the host's.
         reporter: receives the progress.
     """
 
     folder: Path
     reporter: StepReporter = field(default=SILENT, compare=False)
+    release: str = ""
 
     def resolve(
         self, names: Sequence[str], *, architecture: str | None = None, dependencies: bool = True
@@ -168,7 +170,7 @@ class Apt:
 
     def _state(self, architecture: str | None) -> _State:
         system = os_release()
-        sources = own_sources(system)
+        sources = own_sources(system, release=self.release)
         if not sources:
             name = system.get("PRETTY_NAME", "This system")
             raise BaseImageError("Find Debian's packages", f"{name} has no package source of its own", WITHOUT_APT)

@@ -10,6 +10,12 @@ OS_RELEASE = Path("/etc/os-release")
 Entry = Mapping[str, str]
 """A stanza of a `.sources` file (man sources.list): its fields' values by their names in small letters."""
 
+PYTHONS = {
+    "debian": {"3.9": "bullseye", "3.11": "bookworm", "3.13": "trixie"},
+    "ubuntu": {"3.8": "focal", "3.10": "jammy", "3.12": "noble"},
+}
+"""The release whose package python3 has a minor version of Python, by distribution (os-release's ID)."""
+
 # Names that move on to the next release; others use them, too, so they count only where a release's own name doesn't.
 _MOVING = frozenset({"stable", "testing", "unstable", "sid"})
 
@@ -28,7 +34,20 @@ def os_release(path: Path = OS_RELEASE) -> dict[str, str]:
     return {name: value.strip("\"'") for name, sign, value in lines if sign}
 
 
-def own_sources(system: Mapping[str, str], etc: Path = ETC_APT) -> str:
+def release_with(python: str, system: Mapping[str, str]) -> str:
+    """Return the release of a system's distribution that has a Python; its own one if that may be newer than is known.
+
+    Args:
+        python: its minor version, such as "3.11".
+        system: the host's os-release.
+
+    Returns: its codename; empty when none has it.
+    """
+    known, own = PYTHONS.get(system.get("ID", ""), {}), system.get("VERSION_CODENAME", "")
+    return known.get(python, "" if own in known.values() else own)
+
+
+def own_sources(system: Mapping[str, str], etc: Path = ETC_APT, *, release: str = "") -> str:
     """Return the distribution's own entries among a host's sources as the text of a `.sources` file; empty for none.
 
     An entry is its own when it is for this release, has the component main and is signed with the distribution's
@@ -37,15 +56,26 @@ def own_sources(system: Mapping[str, str], etc: Path = ETC_APT) -> str:
     Args:
         system: the host's os-release.
         etc: apt's configuration.
+        release: another release of the same distribution, which the same servers are taken for; empty for the host's.
     """
+    host = system.get("VERSION_CODENAME", "")
     codenames = {system.get(key, "") for key in ("VERSION_CODENAME", "UBUNTU_CODENAME", "DEBIAN_CODENAME")} - {""}
     distributions = [system.get("ID", ""), *system.get("ID_LIKE", "").split()]
     for releases in (codenames, _MOVING):
         entries = [own for entry in [*_from_lines(etc), *_from_stanzas(etc)] if (own := _own_part(entry, releases))]
         if entries:
             signed = [entry for entry in entries if _is_signed_by(entry, distributions)]
-            return "\n".join(_text(entry) for entry in signed or entries)
+            chosen = signed or entries
+            if release not in ("", host):
+                chosen = [_of_release(entry, release) for entry in chosen]
+            return "\n".join(_text(entry) for entry in chosen)
     return ""
+
+
+def _of_release(entry: Entry, release: str) -> Entry:
+    """Return an entry for another release, of which it takes main alone, as not all have the same components."""
+    suites = (release + suite.removeprefix(_release(suite)) for suite in entry["suites"].split())
+    return {**entry, "suites": " ".join(suites), "components": "main"}
 
 
 def _own_part(entry: Entry, releases: Collection[str]) -> Entry | None:

@@ -71,7 +71,7 @@ class BuildOutput:
         hint = f"See its output: {self._file.name}"
         if base := self._missing_base(step):
             doing = f"{doing} on {base}"
-            hint = f"Set docker.base_image in bentofile.yaml to an image that exists. {hint}"
+            hint = f"Set the Bento's base image (docker.base_image, or that of its Image) to one that exists. {hint}"
         elif _LOST.search(words):
             hint = f"The engine at {host} has stopped; see its log, and start it again. {hint}"
         elif "no space left" in words:

@@ -14,7 +14,14 @@ from uv import find_uv_bin
 
 from bentoship.errors import PackagesError
 from bentoship.packages.installed import clashing, faulty_files, module_folders
-from bentoship.packages.requirements import address_lines, canonical_name, hashes, local_file, paths_start
+from bentoship.packages.requirements import (
+    address_lines,
+    canonical_name,
+    hashes,
+    local_file,
+    paths_start,
+    requirements_of,
+)
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import calling_uv
 from bentoship.system.files import temporary_folder
@@ -54,9 +61,7 @@ def installing(
 
 def options_for_uv(bento: Path) -> list[str]:
     """Return the lines of a Bento's requirements that say where packages are downloaded, and which may be taken."""
-    folder = bento / "env" / "python"
-    files = (folder / "requirements.txt", folder / "requirements.in")
-    found = [line for file in files if file.is_file() for line in address_lines(file.read_text("utf-8"))]
+    found = [line for text in reversed(requirements_of(bento)) for line in address_lines(text)]
     # Constraints have shown their effect in a lock, and uv asks for all hashes or for none.
     return [line for line in dict.fromkeys(found) if not line.startswith(("-c", "--constraint", "--require-hashes"))]
 

@@ -18,6 +18,7 @@ from bentoship.packages.requirements import (
     lines,
     paths_start,
     portable_lines,
+    requirements_of,
     subject,
     with_hashes,
 )
@@ -78,8 +79,7 @@ def _check_hashes(bento: Path, lock: Lock, kept: Path) -> None:
 
     BentoML adds itself to the requirements, without a hash: what it alone depends on needs none.
     """
-    file = bento / "env" / "python" / "requirements.in"
-    text = file.read_text("utf-8") if file.is_file() else ""
+    text, _ = requirements_of(bento)
     if "--require-hashes" not in address_lines(text):
         return
     asked = [line for line in portable_lines(text) if hashes(line) or canonical_name(line) != "bentoml"]
@@ -119,10 +119,7 @@ def download_sizes(bento: Path, lines: Sequence[str], target: Target) -> dict[st
 
 def _requirements(bento: Path) -> tuple[list[str], list[str]]:
     """Return what a Bento asks for, and the lock that BentoML has made of it; empty where it has made none."""
-    folder = bento / "env" / "python"
-    file = folder / "requirements.in"
-    text = (folder / "requirements.txt").read_text("utf-8")
-    asked = file.read_text("utf-8") if file.is_file() else ""
+    asked, text = requirements_of(bento)
     wanted = portable_lines(text)
     # BentoML's lock says more than it was asked for: bentoml itself depends on others.
     grew = {*map(bare, lines(text))} > {*map(bare, lines(asked))} or _named(text) != _named(asked)

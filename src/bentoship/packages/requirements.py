@@ -135,6 +135,19 @@ def local_file(line: str, folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
+def requirements_of(bento: Path) -> tuple[str, str]:
+    """Return what a Bento requires as it was asked for, and as BentoML has written it, mostly as a lock.
+
+    In BentoML's first format, what was asked for has the name that its lock has in the second one
+    (PythonOptions.write_to_bento in bentoml/_internal/bento/build_config.py).
+    """
+    folder = bento / "env" / "python"
+    asked, written = (folder / f"requirements.{kind}" for kind in ("in", "txt"))
+    if (lock := folder / "requirements.lock.txt").is_file():
+        asked, written = written, lock
+    return asked.read_text("utf-8") if asked.is_file() else "", written.read_text("utf-8")
+
+
 def paths_start(bento: Path) -> Path:
     """Return the folder that the paths in a Bento's requirements start from.
 

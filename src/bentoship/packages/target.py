@@ -6,6 +6,9 @@ from bentoship.image.platforms import ARCHITECTURES
 
 VENV = "app/.venv"
 
+_UV_KNOWS = (17, 28, *range(31, 41))
+"""The minor versions of glibc that uv can lock and install for; what a lower one needs, a higher one runs."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -24,7 +27,8 @@ class Target:
     @property
     def uv_platform(self) -> str:
         """Return the platform's name in uv (`--python-platform`)."""
-        return f"{ARCHITECTURES[self.platform].machine}-manylinux_2_{self.glibc}"
+        known = max((minor for minor in _UV_KNOWS if minor <= self.glibc), default=self.glibc)
+        return f"{ARCHITECTURES[self.platform].machine}-manylinux_2_{known}"
 
     @property
     def site_packages(self) -> str:

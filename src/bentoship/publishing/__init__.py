@@ -23,7 +23,7 @@ def publish(folder: Path | str, settings: Settings | None = None, *, reporter: R
     """Publish a project's service as an image: build it, assemble the image, push it, and move its tags.
 
     Args:
-        folder: where bentofile.yaml is.
+        folder: where `bentoml build` would be run.
         settings: None for what `.env` and the environment set; `.env` is then exported to this process, for the SDKs
             that read it.
         reporter: receives what happens, as it happens; None for no reports.
@@ -44,7 +44,7 @@ def plan(
     """Return what `publish` would do with a project; nothing is stored, started or sent.
 
     Args:
-        folder: where bentofile.yaml is.
+        folder: where `bentoml build` would be run.
         settings: as of `publish`.
         why: whether to find what makes the image differ from the one that was published last.
         reporter: as of `publish`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.backend import Backend, Built, Pushed
 from bentoship.bases import DEBIAN, BaseSource, choose_base
 from bentoship.bento import Bento
-from bentoship.bento.inputs import wanted_base
+from bentoship.bento.configuration import wanted_base
 from bentoship.errors import DamagedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
@@ -82,7 +81,9 @@ def build(run: Run) -> Bento:
         say(note)
     models = ", ".join(model.tag for model in bento.models)
     how = "is up to date"
-    if bento.fresh:
+    if bento.fresh and bento.content:
+        how = "is packed as it was built"
+    elif bento.fresh:
         how = "is built" if imported else "is rebuilt incrementally: only function bodies changed"
     say(f"{bento.tag} {how}")
     say(f"packs {models}" if models else "packs no model")
@@ -166,11 +167,11 @@ def _load_into_engine(run: Run, store: Store, image: Descriptor, name: str) -> s
 
 def _base_source(run: Run, bento: Bento) -> BaseSource:
     """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
-    settings, python, reporter = run.project.settings, bento.python_version, run.reporter_of("containerize")
-    chosen = choose_base(settings.base_image, bento.base_image, python, has_apt=shutil.which("apt-get") is not None)
-    if chosen == DEBIAN:
-        from bentoship.bases.debian import DebianSource
+    from bentoship.bases.debian import DebianSource, is_offered
 
+    settings, python, reporter = run.project.settings, bento.python_version, run.reporter_of("containerize")
+    chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=is_offered(python))
+    if chosen == DEBIAN:
         begin = functools.partial(_debian_in_background, run, python)
         return DebianSource(settings.cache, python, run.layers, begin, reporter)
     from bentoship.bases.registry import RegistrySource
@@ -200,10 +201,12 @@ def _debian_in_background(run: Run, python: str, platform: str) -> Callable[[], 
 def prepare(run: Run) -> None:
     """Begin to make the base in the background, if there is none yet and the Bento will most likely need it."""
     settings = run.project.settings
-    if settings.backend != "direct" or any(settings.cache.glob("bases/debian-*")) or not shutil.which("apt-get"):
+    if settings.backend != "direct" or any(settings.cache.glob("bases/debian-*")):
         return
-    image, python = wanted_base(run.project.build_context.bentofile)
-    if choose_base(settings.base_image, image, python, has_apt=True) == DEBIAN:
+    from bentoship.bases.debian import is_offered  # not when there is a base
+
+    image, python = wanted_base(run.project.build_context)
+    if choose_base(settings.base_image, image, python, has_debian=is_offered(python)) == DEBIAN:
         for platform in settings.platforms:
             _debian_in_background(run, python, platform)
 

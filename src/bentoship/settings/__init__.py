@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ NAMES = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
+    "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV",
     "VERIFY_REQUEST", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
@@ -47,6 +49,11 @@ class Settings:
         cache: the folder for everything that can be made again.
         bentoml_home: BentoML's own folder.
         retry_seconds: the seconds for which a registry that fails is tried again while nothing moves; 0 for never.
+        bentofile: the file that configures the build; None for what BentoML finds in the project.
+        service: the service to pack, "module:Class"; "" for the one that the project names.
+        bento: a Bento that is built already, by its tag or as an exported file; "" to build one.
+        build_env: the names of variables that the service may read on its import, beside those that it declares.
+        arguments: the service's arguments (bentoml.use_arguments), as pairs of name and value.
     """
 
     registry: str | RegistryAddress
@@ -65,6 +72,11 @@ class Settings:
     cache: Path
     bentoml_home: Path
     retry_seconds: float = 180.0
+    bentofile: Path | None = None
+    service: str = ""
+    bento: str = ""
+    build_env: tuple[str, ...] = ()
+    arguments: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def load(cls, folder: Path | str) -> Settings:
@@ -98,7 +110,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
     warnings += google_settings.warnings(google, image_tags)
     base_image = read("BASE_IMAGE", "", parsers.base_image)
     if base_image and backend == "docker":
-        warnings.append("BASE_IMAGE has no effect with BACKEND=docker: set docker.base_image in bentofile.yaml")
+        warnings.append("BASE_IMAGE has no effect with BACKEND=docker: set the base image of the Bento")
     platforms = read("PLATFORMS", ("linux/amd64",), parsers.platforms)
     if len(platforms) > 1 and backend == "docker":
         given.mistakes.append(
@@ -121,6 +133,11 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         cache=_cache(given),
         bentoml_home=folder / (_path(given, "BENTOML_HOME") or _home() / "bentoml"),
         retry_seconds=read("RETRY_SECONDS", Settings.retry_seconds, parsers.seconds),
+        bentofile=read("BENTOFILE", None, functools.partial(parsers.file_in, folder)),
+        service=read("BENTO_SERVICE", "", parsers.service),
+        bento=read("BENTO", "", parsers.bento),
+        build_env=read("BUILD_ENV", (), parsers.listed),
+        arguments=read("BENTO_ARGS", (), parsers.arguments),
     )
     read("BENTOSHIP_DEBUG", False, parsers.flag)  # for its mistake alone: it counts before there are settings
     if given.mistakes:

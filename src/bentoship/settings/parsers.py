@@ -1,6 +1,7 @@
 """Parsers of the settings' values. Each raises ValueError with what is allowed, as in "has to be …"."""
 
 import re
+from pathlib import Path
 
 from bentoship.errors import InvalidReferenceError
 from bentoship.image.platforms import ARCHITECTURES
@@ -8,6 +9,8 @@ from bentoship.image.reference import ImageReference
 from bentoship.settings.address import RegistryAddress
 
 _PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_SERVICE = re.compile(r"[\w./-]+(?::\w+)?")
+_BENTO = re.compile(r"[\w.-]+(?::[\w.-]+)?|\S.*\.bento")
 _TAG = re.compile(r"^(\{version\}|\{commit\}|[A-Za-z0-9_])([A-Za-z0-9_.-]|\{version\}|\{commit\}){0,127}$")
 _UNITS = {"": 1, "B": 1} | {
     f"{prefix}{kind}": base**power
@@ -91,6 +94,35 @@ def backend(text: str) -> str:
     if text not in {"direct", "docker"}:
         raise ValueError("direct or docker")
     return text
+
+
+def file_in(folder: Path, text: str) -> Path:
+    """Return the path of a file that exists. Args: folder: where a relative path starts."""
+    if not (folder / text).is_file():
+        raise ValueError("a file that exists")
+    return folder / text
+
+
+def service(text: str) -> str:
+    """Return the name of a service, "module:Class", or of its module or file alone."""
+    if not _SERVICE.fullmatch(text):
+        raise ValueError("module:Class, such as service:Classifier")
+    return text
+
+
+def bento(text: str) -> str:
+    """Return the tag of a Bento, or the path of an exported one."""
+    if not _BENTO.fullmatch(text):
+        raise ValueError("the tag of a Bento such as name:version, or the path of an exported one")
+    return text
+
+
+def arguments(text: str) -> tuple[tuple[str, str], ...]:
+    """Return pairs of name and value: "size=small,count=3"."""
+    pairs = [part.partition("=") for part in listed(text)]
+    if not all(name.strip() and equals for name, equals, _ in pairs):
+        raise ValueError("name=value, or several separated by commas")
+    return tuple((name.strip(), value.strip()) for name, _, value in pairs)
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -43,19 +43,20 @@ def read_text(file: Path, most: int = DOCUMENT) -> str:
     return read_bytes(file, most).decode("utf-8")
 
 
-def read_yaml(file: Path, loader: Callable[[str], Loader]) -> Any:
+def read_yaml(file: Path, loader: Callable[[str], Loader], most: int = DOCUMENT) -> Any:
     """Return the value of a YAML document.
 
     Args:
         file: the document.
         loader: PyYAML's SafeLoader, which this folder does not import.
+        most: how many bytes it may have.
 
     Raises:
         OSError: it cannot be read, or is too large.
         ValueError: it is not UTF-8, is nested too deeply, or repeats itself too often by aliases.
         yaml.YAMLError: it is not YAML.
     """
-    text = read_text(file)
+    text = read_text(file, most)
     scanned = loader(text)
     try:
         _refuse_bomb(scanned)

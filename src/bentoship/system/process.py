@@ -102,6 +102,11 @@ def environment(
     return {**kept, **located(kept, Path.cwd), **(extra or {})}
 
 
+def put(name: str, value: str) -> None:
+    """Set a variable of this process's environment."""
+    os.environ[name] = value
+
+
 def located(env: Mapping[str, str], folder: Callable[[], Path]) -> dict[str, str]:
     """Return those variables of an environment that name files by relative paths, with these made absolute.
 

@@ -78,7 +78,7 @@ def test_a_lock_for_another_platform_is_not_taken(tmp_path: Path) -> None:
 def test_a_package_that_cannot_be_built_is_reported_without_a_traceback(tmp_path: Path) -> None:
     """The last line of it says what was wrong."""
     project = make_project(tmp_path / "project")
-    edit(project.bentofile, "  lock_packages: false\n", "")
+    edit(project.folder / "bentofile.yaml", "  lock_packages: false\n", "")
     files = {
         "PKG-INFO": "Metadata-Version: 2.1\nName: old\nVersion: 1.0\n",
         "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n',
@@ -95,7 +95,7 @@ def test_a_package_that_cannot_be_built_is_reported_without_a_traceback(tmp_path
 def test_a_lock_that_can_be_no_other_is_not_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where each package has its exact version, a change of the source needs no index; where one has none, it does."""
     project = make_project(tmp_path / "project")
-    edit(project.bentofile, "  lock_packages: false\n", "")
+    edit(project.folder / "bentofile.yaml", "  lock_packages: false\n", "")
     exact = bento.build(project).path / "env" / "python" / "requirements.txt"
     (project.folder / "requirements.txt").write_text(exact.read_text("utf-8"), "utf-8")
     before = bento.build(project)
@@ -124,7 +124,7 @@ def test_a_lock_that_can_be_no_other_is_not_asked_for_again(tmp_path: Path, monk
 def test_another_bentoml_than_the_one_that_builds_is_named(tmp_path: Path) -> None:
     """A project that requires it cannot be locked; the hint is the command that runs bentoship with it."""
     project = make_project(tmp_path / "project")
-    edit(project.bentofile, "  lock_packages: false\n", "")
+    edit(project.folder / "bentofile.yaml", "  lock_packages: false\n", "")
     (project.folder / "requirements.txt").write_text("bentoml==1.4.25\n", "utf-8")
     with pytest.raises(BentoError, match=r"bentoml==1\.4\.25") as caught:
         bento.build(project)
@@ -159,8 +159,8 @@ def test_byte_code_is_kept_for_packages_alone(tmp_path: Path) -> None:
     (project.folder / "src").mkdir()
     (project.folder / "src" / "own.py").touch()
     append(project.folder / "service.py", "import own")
-    edit(project.bentofile, "  - service.py\n", "  - service.py\n  - src/own.py\n")
-    edit(project.bentofile, "python:\n", "python:\n  is_src_layout: true\n")
+    edit(project.folder / "bentofile.yaml", "  - service.py\n", "  - service.py\n  - src/own.py\n")
+    edit(project.folder / "bentofile.yaml", "python:\n", "python:\n  is_src_layout: true\n")
     bento.build(project)
     assert not list(project.folder.rglob("__pycache__"))
 
@@ -231,7 +231,6 @@ def test_nothing_of_the_machine_is_packed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bentofile", "parts"),
     [
-        (None, ["Read bentofile.yaml", "there is none in"]),
         ("service: [", ["Read bentofile.yaml", "not YAML", "line 1"]),
         ("- a\n- b\n", ["Read bentofile.yaml", "no settings"]),
         ("service: service:Echo\nincluds: [a]\n", ["Read bentofile.yaml", "unknown key: includs"]),
@@ -240,12 +239,10 @@ def test_nothing_of_the_machine_is_packed(tmp_path: Path) -> None:
         ("service: absent:Echo\n", ["Build the Bento", "absent"]),
     ],
 )
-def test_a_wrong_bentofile_is_reported(tmp_path: Path, bentofile: str | None, parts: list[str]) -> None:
+def test_a_wrong_bentofile_is_reported(tmp_path: Path, bentofile: str, parts: list[str]) -> None:
     """What is wrong with it, in one to three lines."""
     project = make_project(tmp_path / "project")
-    project.bentofile.unlink()
-    if bentofile is not None:
-        project.bentofile.write_text(bentofile, "utf-8")
+    (project.folder / "bentofile.yaml").write_text(bentofile, "utf-8")
     with pytest.raises(BentoError) as caught:
         bento.build(project)
     assert all(part in str(caught.value) for part in parts), str(caught.value)
@@ -290,8 +287,10 @@ def test_what_needs_a_dockerfile_is_named(tmp_path: Path) -> None:
     """Every reason at once."""
     project = make_project(tmp_path / "project")
     (project.folder / "setup.sh").write_text("#!/bin/sh\n", "utf-8")
-    edit(project.bentofile, "docker:\n", "docker:\n  system_packages: [git]\n  setup_script: setup.sh\n")
-    append(project.bentofile, "envs:\n  - name: TOKEN\n    value: x\n    stage: build")
+    edit(
+        project.folder / "bentofile.yaml", "docker:\n", "docker:\n  system_packages: [git]\n  setup_script: setup.sh\n"
+    )
+    append(project.folder / "bentofile.yaml", "envs:\n  - name: TOKEN\n    value: x\n    stage: build")
     reasons = " ".join(bento.build(project).needs_dockerfile)
     assert "git" in reasons
     assert "script" in reasons
@@ -301,7 +300,7 @@ def test_what_needs_a_dockerfile_is_named(tmp_path: Path) -> None:
 def test_secrets_and_caches_are_never_packed(tmp_path: Path) -> None:
     """Whatever the bentofile includes, and it includes everything unless it says otherwise."""
     project = make_project(tmp_path / "project")
-    edit(project.bentofile, "include:\n  - service.py\n  - data/\n", "")
+    edit(project.folder / "bentofile.yaml", "include:\n  - service.py\n  - data/\n", "")
     planted = (".env", ".env.local", ".netrc", "id_rsa", ".git/config", ".bentoship/image/blob", ".dvc/cache/x")
     for name in (
         *planted,
@@ -325,7 +324,7 @@ def test_secrets_and_caches_are_never_packed(tmp_path: Path) -> None:
 def test_what_belongs_to_the_publisher_is_never_packed(tmp_path: Path) -> None:
     """Whether it is there or not, and whatever is in it, the Bento is the same, and up to date."""
     project = make_project(tmp_path / "project")
-    edit(project.bentofile, "include:\n  - service.py\n  - data/\n", "")
+    edit(project.folder / "bentofile.yaml", "include:\n  - service.py\n  - data/\n", "")
     for text in ("from invoke import task", "import bentoship.tasks"):
         for name in ("tasks.py", ".env", ".env.example", ".envrc", "data/.env.test", ".bentoship/image/blob"):
             (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -334,7 +333,7 @@ def test_what_belongs_to_the_publisher_is_never_packed(tmp_path: Path) -> None:
         assert built.fresh is (text == "from invoke import task")
     assert not [path for path in built.path.rglob("*") if path.name.startswith((".env", "tasks", ".bentoship"))]
     bare = make_project(tmp_path / "bare" / "project")
-    edit(bare.bentofile, "include:\n  - service.py\n  - data/\n", "")
+    edit(bare.folder / "bentofile.yaml", "include:\n  - service.py\n  - data/\n", "")
     assert bento.build(bare).version == built.version
 
 
@@ -361,7 +360,7 @@ def test_the_base_that_a_bentofile_names_is_known(tmp_path: Path) -> None:
     """Also when it is the one that BentoML would have filled in."""
     project = make_project(tmp_path / "project")
     assert bento.build(project).base_image == ""
-    edit(project.bentofile, "docker:\n", "docker:\n  base_image: python:3.11-slim\n")
+    edit(project.folder / "bentofile.yaml", "docker:\n", "docker:\n  base_image: python:3.11-slim\n")
     assert bento.build(project).base_image == "python:3.11-slim"
 
 

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 import yaml
 
+from bentoship.bento.configuration import read_configuration
 from bentoship.bento.content import retitle
-from bentoship.bento.inputs import read_bentofile
 from bentoship.bento.packing import NEVER_PACKED, select
-from tests.support.bento import BENTOML, BENTOML_VERSION, HAS_STAGES, append, edit, make_project, save_model
+from bentoship.bento.values import BuildContext
+from bentoship.packages.requirements import requirements_of
+from tests.support.bento import BENTOML, BENTOML_VERSION, HAS_STAGES, append, edit, lay, make_project, save_model
 from tests.support.site import ROOT
 
 PRELUDE = """\
@@ -29,6 +31,7 @@ from dataclasses import asdict
 from pathlib import Path
 import bentoml
 from bentoship.bento import bentoml_adapter as adapter
+from bentoship.bento.values import BuildContext
 """
 
 
@@ -46,7 +49,8 @@ def run_python(code: str, home: Path, *args: object) -> Any:
 BUILD = """\
 adapter.follow_includes()
 options = json.loads(sys.argv[1])
-path = adapter.build(options, Path(sys.argv[2]), Path(sys.argv[3]), "linux/amd64")
+scratch = Path(sys.argv[3])
+path = adapter.build(options, BuildContext(Path(sys.argv[2]), scratch, scratch), scratch)
 result = [str(path), adapter.describe(path, options)]
 """
 
@@ -68,13 +72,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("built")
     context = make_project(folder / "project", model=True)
     save_model(context.bentoml_home, "one")
-    edit(context.bentofile, "include:\n  - service.py\n  - data/\n", "")
-    append(context.bentofile, "envs: [{name: MODE, value: fast}, {name: TOKEN, stage: build}]\nlabels: {team: sky}")
+    edit(context.folder / "bentofile.yaml", "include:\n  - service.py\n  - data/\n", "")
+    append(
+        context.folder / "bentofile.yaml",
+        "envs: [{name: MODE, value: fast}, {name: TOKEN, stage: build}]\nlabels: {team: sky}",
+    )
     (context.folder / ".bentoignore").write_text("other.txt\n", "utf-8")
     (context.folder / "data" / "link.txt").symlink_to("words.txt")
     (context.folder / ".env").write_text("secret", "utf-8")
-    options = read_bentofile(context.bentofile)
-    options["exclude"] += NEVER_PACKED
+    found = read_configuration(context).options
+    options = {**found, "exclude": [*found["exclude"], *NEVER_PACKED]}
     scratch = folder / "scratch"
     scratch.mkdir()
     path, description = run_python(BUILD, context.bentoml_home, json.dumps(options), context.folder, scratch)
@@ -107,7 +114,7 @@ BentoBuildConfig.from_file(sys.argv[1])
 sys.setprofile(None)
 result = any(Path(file).parts[-2:] == ("yaml", "scanner.py") for file in files)
 """
-    assert run_python(code, project.bentoml_home, project.bentofile) is not hook
+    assert run_python(code, project.bentoml_home, (project.folder / "bentofile.yaml")) is not hook
 
 
 @pytest.mark.parametrize(("hook", "requirements"), [(False, "-r more.txt\n"), (True, "attrs>=25\n")])
@@ -135,8 +142,8 @@ def test_bentoml_locks_what_its_image_requires(tmp_path: Path, hook: bool, locks
     (project.folder / "limits.txt").write_text("attrs<26\n")
     text = f"-c limits.txt\nattrs --hash=sha256:{'0' * 64}\n"
     (project.folder / "requirements.txt").write_text(text if hook else text.partition("\n")[2])
-    edit(project.bentofile, "lock_packages: false", f"lock_packages: {locks}")
-    options = json.dumps(read_bentofile(project.bentofile))
+    edit(project.folder / "bentofile.yaml", "lock_packages: false", f"lock_packages: {locks}")
+    options = json.dumps(read_configuration(project).options)
     code = BUILD if hook else BUILD.replace("adapter.follow_includes()", "")
     path, _ = run_python(code, project.bentoml_home, options, project.folder, tmp_path / "scratch")
     folder = Path(path, "env", "python")
@@ -153,9 +160,9 @@ def test_bentoml_calls_uv_as_it_is_set_up(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "uv.toml").write_text("[pip]\ngenerate-hashes = true\n")
     monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
     project = make_project(tmp_path / "project")
-    edit(project.bentofile, "lock_packages: false", "lock_packages: true")
+    edit(project.folder / "bentofile.yaml", "lock_packages: false", "lock_packages: true")
     (tmp_path / "scratch").mkdir()
-    options = json.dumps(read_bentofile(project.bentofile))
+    options = json.dumps(read_configuration(project).options)
     code = f"adapter.call_uv_our_way()\n{BUILD}" if hook else BUILD
     path, _ = run_python(code, project.bentoml_home, options, project.folder, tmp_path / "scratch")
     assert ("--hash" in Path(path, "env", "python", "requirements.txt").read_text()) is not hook
@@ -169,7 +176,7 @@ def test_bentoml_asks_its_path_spec_what_to_pack(tmp_path: Path, hook: bool) -> 
     (project.folder / "data" / "cache").mkdir()
     (project.folder / "data" / "cache" / "wheel").touch()
     call = "adapter.leave_out({'service.py', 'data/words.txt', 'data/cache/'})" if hook else ""
-    options = json.dumps(read_bentofile(project.bentofile))
+    options = json.dumps(read_configuration(project).options)
     path, _ = run_python(f"{call}\n{BUILD}", project.bentoml_home, options, project.folder, tmp_path / "scratch")
     files = {file.relative_to(path).as_posix() for file in Path(path, "src").rglob("*") if file.is_file()}
     rest = {"src/bentofile.yaml", "src/data/other.txt"}
@@ -206,9 +213,9 @@ def test_bentoml_takes_a_folder_for_what_it_puts_together(tmp_path: Path, hook: 
     """It leaves there what it could not build, by a name that messages of uv are cleared of."""
     project = make_project(tmp_path / "project")
     (project.folder / "requirements.txt").write_text("a @ file:///no/such.whl\n", "utf-8")
-    edit(project.bentofile, "  lock_packages: false\n", "")
+    edit(project.folder / "bentofile.yaml", "  lock_packages: false\n", "")
     (tmp_path / "scratch").mkdir()
-    own = "adapter.build(json.loads(sys.argv[3]), Path(sys.argv[1]), Path(sys.argv[2]), 'linux/amd64')"
+    own = "adapter.build(json.loads(sys.argv[3]), BuildContext(*map(Path, (sys.argv[1], '', ''))), Path(sys.argv[2]))"
     code = f"""\
 os.chdir(sys.argv[1])
 try:
@@ -216,7 +223,7 @@ try:
 except bentoml.exceptions.BentoMLException as error:
     result = str(error)
 """
-    options = json.dumps(read_bentofile(project.bentofile))
+    options = json.dumps(read_configuration(project).options)
     result = run_python(code, tmp_path / "home", project.folder, tmp_path / "scratch", options)
     assert "lock" in result
     assert [path.parent for path in tmp_path.glob("**/bentoml_bento_echo*")] == [tmp_path / place]
@@ -225,7 +232,9 @@ except bentoml.exceptions.BentoMLException as error:
 def test_bentoml_packs_the_files_that_are_expected(built: Built) -> None:
     """Those that decide whether a Bento is up to date, and the bentofile, below src/; links stay links since 1.4.39."""
     files = {path.relative_to(built.path / "src").as_posix() for path in (built.path / "src").rglob("*")}
-    expected = select(built.project, read_bentofile(built.project / "bentofile.yaml")).packed
+    expected = select(
+        built.project, read_configuration(BuildContext(built.project, built.home, built.home)).options
+    ).packed
     assert files == {"bentofile.yaml", "data", *expected}
     assert {"data/words.txt", "service.py"} < files
     assert not files & {".env", "data/other.txt", "data/secret.txt"}
@@ -298,14 +307,54 @@ def test_bentoml_tells_which_models_are_of_other_registries(built: Built, tmp_pa
     assert [model["name"] for model in description["models"]] == ["echo_model"]
 
 
-def test_bentoml_has_a_first_format(tmp_path: Path) -> None:
-    """Of a Bento in it BentoML tells no image, so that it needs a Dockerfile."""
+@pytest.mark.parametrize(
+    ("options", "reasons"),
+    [
+        ({"docker": {"cuda_version": "12"}}, ["docker.cuda_version"]),
+        ({"docker": {"dockerfile_template": "Dockerfile.j2", "cuda_version": "12"}, "conda": {"channels": ["a"]}}, 3),
+    ],
+)
+def test_bentoml_has_a_first_format(tmp_path: Path, options: dict[str, Any], reasons: list[str] | int) -> None:
+    """It is for what no image in the second one says, which needs a Dockerfile and is named."""
     project = make_project(tmp_path / "project")
-    options = {**read_bentofile(project.bentofile), "docker": {"cuda_version": "12"}}
+    lay(project.folder, "Dockerfile.j2")
+    named = {"service": "service:Echo", "include": ["service.py"], **options}
     (tmp_path / "scratch").mkdir()
-    args = (json.dumps(options), project.folder, tmp_path / "scratch")
+    args = (json.dumps(named), project.folder, tmp_path / "scratch")
     _, description = run_python(BUILD, project.bentoml_home, *args)
-    assert [reason.partition(",")[0] for reason in description["needs_dockerfile"]] == ["conda"]
+    found = description["needs_dockerfile"]
+    assert (len(found) if isinstance(reasons, int) else found) == reasons
+
+
+LEGACY = """\
+import bentoml
+from bentoml.io import JSON
+
+svc = bentoml.legacy.Service("old_echo")
+
+@svc.api(input=JSON(), output=JSON())
+def echo(said: dict) -> dict:
+    return said
+"""
+
+
+@pytest.mark.parametrize("locks", [False, True])
+def test_a_service_of_before_1_2_is_described_in_full(tmp_path: Path, locks: bool) -> None:
+    """Its Python, its variables, and what it requires, which has other names beside its lock."""
+    project = make_project(tmp_path / "project")
+    (project.folder / "service.py").write_text(LEGACY, "utf-8")
+    python = {"packages": [BENTOML, "attrs>=25"], "lock_packages": locks}
+    docker = {"python_version": "3.10", "env": {"MODE": "fast"}}
+    options = {"service": "service:svc", "include": ["service.py"], "python": python, "docker": docker}
+    (tmp_path / "scratch").mkdir()
+    path, description = run_python(
+        BUILD, project.bentoml_home, json.dumps(options), project.folder, tmp_path / "scratch"
+    )
+    assert (description["name"], description["python_version"]) == ("old_echo", "3.10")
+    assert description["needs_dockerfile"] == []
+    assert description["envs"] == [{"name": "MODE", "value": "fast", "stage": "all"}]
+    asked, written = requirements_of(Path(path))
+    assert ("attrs>=25" in asked, "attrs==" in written) == (locks, locks)
 
 
 def test_packages_are_locked_for_what_bentoml_takes_by_default(tmp_path: Path) -> None:

@@ -21,7 +21,11 @@ def with_module(
     lay(folder, module)
     (folder / module).write_text("SIZE = 3\n", "utf-8")
     edit(folder / "service.py", "import bentoml\n", f"import bentoml\n{statement}\n")
-    edit(project.bentofile, "  - service.py\n", "".join(f"  - {pattern}\n" for pattern in ("service.py", *include)))
+    edit(
+        project.folder / "bentofile.yaml",
+        "  - service.py\n",
+        "".join(f"  - {pattern}\n" for pattern in ("service.py", *include)),
+    )
     return project
 
 
@@ -30,7 +34,7 @@ def test_a_module_that_is_imported_has_to_be_packed(tmp_path: Path, exclude: boo
     """Without it the image would not start, whether it is not included or excluded."""
     project = with_module(tmp_path / "project", *(["helper.py"] if exclude else []))
     if exclude:
-        edit(project.bentofile, "exclude:\n", "exclude:\n  - helper.py\n")
+        edit(project.folder / "bentofile.yaml", "exclude:\n", "exclude:\n  - helper.py\n")
     with pytest.raises(BentoError, match=r"helper\.py: imported with the service, but not packed") as caught:
         bento.build(project)
     assert "include" in caught.value.hint
@@ -53,7 +57,7 @@ def test_an_excluded_module_may_be_missing_where_that_is_expected(tmp_path: Path
     project = with_module(tmp_path / "project", statement=statement)
     with pytest.raises(BentoError, match=r"helper\.py: imported with the service, but not packed"):
         bento.build(project)
-    edit(project.bentofile, "exclude:\n", "exclude:\n  - helper.py\n")
+    edit(project.folder / "bentofile.yaml", "exclude:\n", "exclude:\n  - helper.py\n")
     assert not (bento.build(project).path / "src" / "helper.py").exists()
 
 
@@ -96,8 +100,8 @@ def test_a_src_layout_has_to_be_declared(tmp_path: Path) -> None:
     project = with_module(tmp_path / "project", "src/", module="src/helper.py")
     with pytest.raises(BentoError, match="No module named 'helper'") as caught:
         bento.build(project)
-    assert "is_src_layout: true" in caught.value.hint
-    edit(project.bentofile, "python:\n", "python:\n  is_src_layout: true\n")
+    assert "Set python.is_src_layout to true in bentofile.yaml" in caught.value.hint
+    edit(project.folder / "bentofile.yaml", "python:\n", "python:\n  is_src_layout: true\n")
     assert (bento.build(project).path / "src" / "helper.py").is_file()
     edit(project.folder / "service.py", "import helper", "import absent")
     with pytest.raises(BentoError, match="No module named 'absent'") as caught:
@@ -117,6 +121,6 @@ def test_two_files_for_one_place_are_refused(tmp_path: Path) -> None:
     """As src/ is packed without its name, one would be lost."""
     project = with_module(tmp_path / "project", "helper.py", "src/", module="helper.py")
     lay(project.folder, "src/helper.py")
-    edit(project.bentofile, "python:\n", "python:\n  is_src_layout: true\n")
+    edit(project.folder / "bentofile.yaml", "python:\n", "python:\n  is_src_layout: true\n")
     with pytest.raises(BentoError, match=r"helper\.py and src/helper\.py have the same place in the Bento"):
         bento.build(project)

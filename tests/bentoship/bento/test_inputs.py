@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.bento import inputs
-from bentoship.bento.inputs import SUPPORTED_BENTOML, check_bentoml, input_key, read_bentofile, read_inputs, wanted_base
+from bentoship.bento import versions
+from bentoship.bento.configuration import wanted_base
+from bentoship.bento.inputs import input_key, read_inputs
+from bentoship.bento.values import BuildContext
+from bentoship.bento.versions import SUPPORTED_BENTOML, check_bentoml
 from bentoship.errors import BentoError
 from tests.support.bento import lay
 from tests.support.site import ROOT
@@ -21,33 +24,15 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
     ("text", "base"),
     [
         ("service: s:S\n", ("", HERE)),
-        ("docker:\n  python_version: '3.10'\n", ("", "3.10")),
-        ("docker:\n  base_image: a/b:c\n", ("a/b:c", HERE)),
-        ("docker: nonsense\n", ("", HERE)),
+        ("service: s:S\ndocker:\n  python_version: '3.10'\n", ("", "3.10")),
+        ("service: s:S\ndocker:\n  base_image: a/b:c\n", ("a/b:c", HERE)),
+        ("service: s:S\ndocker: nonsense\n", ("", HERE)),
     ],
 )
 def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, base: tuple[str, str]) -> None:
     """Its image and its Python; the Python that runs where it does not say."""
     (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
-    assert wanted_base(tmp_path / "bentofile.yaml") == base
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("a: [", "not YAML: line 1"),
-        ("- a", "holds no settings"),
-        ("a: &a [*a]", "repeats itself without an end"),
-        ("a: " + "[" * 2000, "nested more than 100 deep"),
-        ("#" * (2 << 20), "larger than 1.0 MB"),
-        ("a: !!bool x", "not of its type"),
-    ],
-)
-def test_a_bentofile_that_is_none_is_refused(tmp_path: Path, text: str, why: str) -> None:
-    """By its name, with what is wrong."""
-    (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
-    with pytest.raises(BentoError, match=f"Read bentofile.yaml: .*{why}"):
-        read_bentofile(tmp_path / "bentofile.yaml")
+    assert wanted_base(BuildContext(tmp_path, tmp_path, tmp_path)) == base
 
 
 @pytest.mark.parametrize("text", ["x" * 300, "x/" * 500, "a\\0b", "\\ud800", "~nobody/x", "/dev/zero"])
@@ -59,7 +44,7 @@ def test_a_text_that_is_no_file_name_is_a_text(tmp_path: Path, text: str) -> Non
 
 def key(folder: Path, platform: str = "linux/amd64") -> str:
     """The key of a project."""
-    return input_key(read_inputs(folder, folder / "bentofile.yaml"), platform)
+    return input_key(read_inputs(BuildContext(folder, folder, folder)), platform)
 
 
 @pytest.fixture
@@ -138,7 +123,7 @@ def test_the_supported_bentoml_is_what_the_package_requires() -> None:
 )
 def test_which_bentoml_is_supported(monkeypatch: pytest.MonkeyPatch, version: str, supported: bool) -> None:
     """Those of the range; another one is named in the error."""
-    monkeypatch.setattr(inputs, "bentoml_version", lambda: version)
+    monkeypatch.setattr(versions, "bentoml_version", lambda: version)
     if supported:
         check_bentoml()
     else:

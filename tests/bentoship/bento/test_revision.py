@@ -72,8 +72,8 @@ def test_a_module_of_a_src_layout_is_found_in_the_bento(tmp_path: Path) -> None:
     project = exact_project(tmp_path / "project")
     (project.folder / "src").mkdir()
     (project.folder / "helper.py").rename(project.folder / "src" / "helper.py")
-    edit(project.bentofile, "python:\n", "python:\n  is_src_layout: true\n")
-    edit(project.bentofile, "  - helper.py\n", "  - src/\n")
+    edit(project.folder / "bentofile.yaml", "python:\n", "python:\n  is_src_layout: true\n")
+    edit(project.folder / "bentofile.yaml", "  - helper.py\n", "  - src/\n")
     bento.build(project)
     edit(project.folder / "src" / "helper.py", "return SIZE", "return SIZE + 1")
     begun: list[str] = []
@@ -85,7 +85,7 @@ def test_a_module_of_a_src_layout_is_found_in_the_bento(tmp_path: Path) -> None:
 def test_a_function_that_begins_to_import_tasks_takes_them_along(tmp_path: Path) -> None:
     """A tasks.py for invoke is packed as long as any function imports it, and is an input as long."""
     project = exact_project(tmp_path / "project")
-    edit(project.bentofile, "  - helper.py\n", "  - tasks.py\n  - helper.py\n")
+    edit(project.folder / "bentofile.yaml", "  - helper.py\n", "  - tasks.py\n  - helper.py\n")
     (project.folder / "tasks.py").write_text("import invoke\n", "utf-8")
     before = bento.build(project)
     assert not (before.path / "src" / "tasks.py").exists()

@@ -151,7 +151,7 @@ def test_a_secret_is_refused_before_the_bento_is_stored(tmp_path: Path) -> None:
 def test_a_variable_with_a_secret_is_refused(tmp_path: Path, variable: dict[str, str], found: str) -> None:
     """By its name or its value, which the image's configuration would show."""
     project = make_project(tmp_path / "echo")
-    append(project.bentofile, json.dumps({"envs": [variable]})[1:-1])
+    append(project.folder / "bentofile.yaml", json.dumps({"envs": [variable]})[1:-1])
     if not found:
         assert build(project)
         return

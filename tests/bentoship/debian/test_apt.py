@@ -106,7 +106,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         uri = f"http://127.0.0.1:{server.server_port}"
         entry = f"types: deb\nuris: {uri}\nsuites: stable\ncomponents: main\ntrusted: yes\n"
-        monkeypatch.setattr(apt, "own_sources", lambda _: entry)
+        monkeypatch.setattr(apt, "own_sources", lambda _, release: entry)
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         yield release
         server.shutdown()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from bentoship.debian.sources import os_release, own_sources
+from bentoship.debian.sources import os_release, own_sources, release_with
 from tests.support.fuzzing import fuzz, texts
 
 BOOKWORM = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
@@ -124,3 +124,36 @@ def test_any_list_of_sources_is_read(tmp_path_factory: pytest.TempPathFactory, t
     os_release(etc / "os-release")
     kept = own_sources(BOOKWORM, etc)
     assert not kept or kept.startswith("types: deb\n")
+
+
+def test_another_release_is_taken_from_the_same_servers(etc: Path) -> None:
+    """Its updates, too; of its components main alone, since not all releases have the same."""
+    suites = "bookworm bookworm-updates bookworm-security"
+    text = stanza(Suites=suites, Components="main non-free-firmware", Signed_By=KEYRING)
+    (etc / "sources.list.d" / "debian.sources").write_text(text)
+    assert own_sources(BOOKWORM, etc, release="trixie").splitlines() == [
+        "types: deb",
+        "uris: http://mirror/debian",
+        "suites: trixie trixie-updates trixie-security",
+        "components: main",
+        f"signed-by: {KEYRING}",
+    ]
+    assert own_sources(BOOKWORM, etc, release="bookworm") == own_sources(BOOKWORM, etc)
+
+
+@pytest.mark.parametrize(
+    ("system", "python", "release"),
+    [
+        (BOOKWORM, "3.11", "bookworm"),
+        (BOOKWORM, "3.13", "trixie"),
+        (BOOKWORM, "3.12", ""),
+        ({"ID": "debian", "VERSION_CODENAME": "duke"}, "3.13", "trixie"),
+        ({"ID": "debian", "VERSION_CODENAME": "duke"}, "3.16", "duke"),
+        ({"ID": "ubuntu", "VERSION_CODENAME": "noble"}, "3.10", "jammy"),
+        ({"ID": "other", "VERSION_CODENAME": "one"}, "3.11", "one"),
+        ({}, "3.11", ""),
+    ],
+)
+def test_the_release_follows_from_the_python(system: dict[str, str], python: str, release: str) -> None:
+    """On any host of a distribution it is the same; a release that is not known may have what no known one has."""
+    assert release_with(python, system) == release

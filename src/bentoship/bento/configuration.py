@@ -1,0 +1,180 @@
+"""What a project says of its Bento: in bentofile.yaml, in pyproject.toml, or in the code of its service alone."""
+
+import os
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bentoship.bento.values import BuildContext
+from bentoship.bento.versions import bentoml_version, numbers_of
+from bentoship.errors import BentoError
+from bentoship.packages.requirements import text_of, variables, with_includes
+from bentoship.system.documents import read_text, read_yaml
+from bentoship.system.process import environment
+
+_PYPROJECT = "pyproject.toml"
+_SERVICE = "service.py"
+"""What BentoML takes for the service where nothing names one (`load` in bentoml/_internal/service/loader.py)."""
+
+_FINDS_SRC = (1, 4, 38)
+"""The first BentoML that takes a src/ beside pyproject.toml for a src layout."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a project says of its Bento.
+
+    Args:
+        file: the file that says it; None where the service alone does.
+        options: what it says, as a bentofile.yaml would.
+    """
+
+    file: Path | None
+    options: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Return where the user changes it, for a sentence."""
+        if self.file is None:
+            return "a bentofile.yaml"
+        return f"[tool.bentoml.build] of {_PYPROJECT}" if self.file.name == _PYPROJECT else self.file.name
+
+
+def read_configuration(context: BuildContext) -> Configuration:
+    """Return what a project says of its Bento, found where `bentoml build` finds it, with the user's settings applied.
+
+    Raises: BentoError when there is none, it cannot be read, or it is neither YAML nor TOML.
+    """
+    if context.bento:
+        return Configuration(None, {"service": ""})
+    file = context.bentofile or next(filter(Path.is_file, _files(context.folder)), None)
+    if file is None:
+        options: dict[str, Any] = {}
+    else:
+        options = _read_pyproject(file) if file.name == _PYPROJECT else _read_yaml(file)
+    if context.service:
+        options["service"] = context.service
+    if not options.get("service"):
+        if not (context.folder / _SERVICE).is_file():
+            hint = f"Name it, as in `service: module:Class` in bentofile.yaml, or call its file {_SERVICE}."
+            raise BentoError("Find the service", _nothing_found(file, context.folder), hint)
+        options["service"] = ""
+    return Configuration(file, options)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield where BentoML looks (DEFAULT_BENTO_BUILD_FILES in bentoml/_internal/bento/bento.py)."""
+    yield folder / "bentofile.yaml"
+    yield folder / _PYPROJECT
+
+
+def _nothing_found(file: Path | None, folder: Path) -> str:
+    if file is None:
+        return f"there is neither a bentofile.yaml nor a {_PYPROJECT} nor a {_SERVICE} in {folder}"
+    return f"{file.name} names none, and there is no {_SERVICE} in {folder}"
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    doing = f"Read {file.name}"
+    try:
+        content = read_yaml(file, yaml.SafeLoader)
+    except (OSError, ValueError) as error:
+        raise BentoError(doing, _why(error)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise BentoError(doing, f"it is not YAML: {position}{getattr(error, 'problem', error)}") from error
+    if not isinstance(content, dict):
+        raise BentoError(doing, "it holds no settings; `service: module:Class` is the least it needs")
+    return content
+
+
+def _read_pyproject(file: Path) -> dict[str, Any]:
+    """Return the options in a pyproject.toml (BentoBuildConfig.from_pyproject in …/bento/build_config.py)."""
+    doing = f"Read {file.name}"
+    try:
+        content = tomllib.loads(read_text(file))
+        project = content.get("project", {})
+        options = dict(content.get("tool", {}).get("bentoml", {}).get("build", {}))
+        python = dict(options.get("python", {}))
+        packages = [*python.get("packages", []), *project.get("dependencies", [])]
+        name = project.get("name")
+    except tomllib.TOMLDecodeError as error:
+        raise BentoError(doing, f"it is not TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BentoError(doing, _why(error)) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BentoError(doing, f"[project] or [tool.bentoml.build] has another form: {error}") from error
+    if packages:
+        python["packages"] = packages
+    if (file.parent / "src").is_dir() and numbers_of(bentoml_version()) >= _FINDS_SRC:
+        python.setdefault("is_src_layout", True)
+    return {**({"name": name} if name else {}), **options, **({"python": python} if python else {})}
+
+
+def _why(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def is_src_layout(options: Mapping[str, Any]) -> bool:
+    """Return whether the content of src/ is packed above it. Args: options: of a Configuration."""
+    python = options.get("python")
+    return isinstance(python, dict) and bool(python.get("is_src_layout"))
+
+
+def wanted_base(context: BuildContext) -> tuple[str, str]:
+    """Return the base image that a configuration names, "" for none, and its Python version ("3.11"), by default ours.
+
+    A service may say otherwise, which only its import tells. Raises BentoError as `read_configuration` does.
+    """
+    docker = read_configuration(context).options.get("docker")
+    options = docker if isinstance(docker, dict) else {}
+    python = options.get("python_version") or f"{sys.version_info.major}.{sys.version_info.minor}"
+    return str(options.get("base_image") or ""), str(python)
+
+
+def named_files(project: Path, options: object) -> Iterator[Path]:
+    """Yield the files that options name (requirements, scripts, a description), and those that they include."""
+    if isinstance(options, Mapping):
+        options = [value for key, value in options.items() if key not in {"include", "exclude"}]
+    if isinstance(options, list):
+        for value in options:
+            yield from named_files(project, value)
+    elif isinstance(options, str) and options and len(options) < 1024 and "\n" not in options:
+        file = project / options.removeprefix("file:").strip()
+        if os.path.isfile(file):  # noqa: PTH113  # unlike Path.is_file, also for a text too long for a name
+            yield from with_includes(file) if file.suffix in {".txt", ".in"} else (file,)
+
+
+def import_variables(context: BuildContext, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables that a service may read on its import: those of `envs`, and those that the user names.
+
+    One with a value in `envs` has that value, as in a container; the others have that of this environment, if any.
+
+    Args:
+        context: what the Bento is built from.
+        options: of its Configuration.
+    """
+    envs = [env for env in options.get("envs") or [] if isinstance(env, Mapping) and "name" in env]
+    named = [*(str(env["name"]) for env in envs), *context.variables]
+    declared = {str(env["name"]): str(env["value"]) for env in envs if env.get("value")}
+    known = environment(names=named)
+    return {**{name: known[name] for name in named if name in known}, **declared}
+
+
+def requirement_variables(project: Path, options: Mapping[str, Any], *, addresses: bool = True) -> set[str]:
+    """Return the names of the variables that a project's requirements refer to.
+
+    Args:
+        project: the build context.
+        options: of its Configuration.
+        addresses: as for `packages.requirements.variables`.
+    """
+    python = options.get("python")
+    texts = [str(python or ""), *map(text_of, named_files(project, python))]
+    return {name for text in texts for name in variables(text, addresses=addresses)}
