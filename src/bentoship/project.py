@@ -25,7 +25,7 @@ from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.stores.transfer import Progress
-from bentoship.system.files import SharedFolder
+from bentoship.system.files import SharedFolder, close_folder
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
 from bentoship.system.progress import Details, StepReporter, Task
@@ -271,7 +271,10 @@ def begin(folder: Path, reporter: Reporter) -> Run:
     settings = load(folder)
     for warning in settings.warnings:
         reporter.say("settings", warning)
-    return Run(Project(folder, settings), reporter)
+    project = Project(folder, settings)
+    for place in (settings.cache, project.layout.parent):
+        close_folder(place)  # former versions left them open
+    return Run(project, reporter)
 
 
 def once(function: Callable[[Run], R]) -> Callable[[Run], R]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import random
 
-from tests.chaos import hostile, kills, networks
+from tests.chaos import hostile, kills, networks, secrets
 
-SECTIONS = {"networks": networks.report, "kills": kills.report, "hostile": hostile.report}
+SECTIONS = {
+    "networks": networks.report,
+    "kills": kills.report,
+    "secrets": secrets.report,
+    "hostile": hostile.report,
+}
 """What can be tried, by name: functions that take the options and print their part."""
 
 

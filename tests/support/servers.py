@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import http.server
 import json
 import re
@@ -21,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support import proxy as proxies
 from tests.support.proxy import Fault
 from tests.support.registry import PASSWORD, USER
+from tests.support.wheels import make_wheel
 
 
 @dataclass(frozen=True)
@@ -216,3 +218,30 @@ def registry_answering_bearer(server: TokenServer) -> Iterator[str]:
             Fault(".*", times=100, status=404),
         ]
         yield registry.host
+
+
+@contextmanager
+def private_index(folder: Path, password: str) -> Iterator[str]:
+    """A package index with the package toolx, for ann alone. Yields: its "HOST:PORT/simple"."""
+    wheel = make_wheel(folder / "simple" / "toolx", "toolx")
+    wheel.with_name("index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    wanted = f"Basic {base64.b64encode(f'ann:{password}'.encode()).decode()}"
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None: ...
+
+        def do_GET(self) -> None:
+            if self.headers["Authorization"] == wanted:
+                super().do_GET()
+            else:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="index"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield f"127.0.0.1:{server.server_port}/simple"
+        finally:
+            server.shutdown()

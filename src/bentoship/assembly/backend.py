@@ -23,6 +23,7 @@ from bentoship.packages.install import Staged, staging
 from bentoship.stores import Registry, Store, transfer
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import Progress
+from bentoship.system.files import private_folder
 from bentoship.system.progress import SILENT, StepReporter
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class DirectBackend:
     def containerize(self, bento: Bento) -> Built:
         """Assemble the image of a Bento, or an index of one per platform, and tag it in the layout by version."""
         check(bento)
-        self.place.scratch.mkdir(parents=True, exist_ok=True)
+        private_folder(self.place.scratch)
         source = self.source(bento)
         outlines = [_outline(source, platform) for platform in self.platforms]
         with self.reporter.task("locking packages"):

@@ -42,7 +42,7 @@ def debian_in_background(
     """
     order = {"cache": str(cache), "python": python, "platform": platform, "layers": str(layers.folder)}
     command = [sys.executable, "-P", "-c", _CHILD, str(Path(__file__).parents[2])]
-    env = environment(prefixes=("UV_",), extra={"PYTHONDONTWRITEBYTECODE": "1"})
+    env = environment(prefixes=("UV_PYTHON",), extra={"PYTHONDONTWRITEBYTECODE": "1"})
     title = f"assembling a base from Debian's packages for {platform}"
     with background(command, env=env, input=json.dumps(order)) as child:
 

@@ -143,7 +143,7 @@ def _host_python(version: str) -> str:
         return sys.executable
     done = process.run(
         [find_uv_bin(), "python", "find", "--no-project", version],
-        env=process.environment(prefixes=["UV_"]),
+        env=process.environment(prefixes=["UV_PYTHON"]),
         check=False,
     )
     if done.code != 0:

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -36,9 +35,10 @@ from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.values import BuildContext
 from bentoship.errors import causes
 from bentoship.image.platforms import ARCHITECTURES
-from bentoship.packages.requirements import CONSTRAINTS, text_of, with_all_hashes, with_includes
+from bentoship.packages.requirements import CONSTRAINTS, with_all_hashes, with_includes
 from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
-from bentoship.packages.uv_settings import calling_uv
+from bentoship.system.process import Completed
+from bentoship.system.urls import without_passwords
 
 # BentoML's DEFAULT_LOCK_PLATFORM, on every host: the lock must not depend on where it is made.
 LOCK_PLATFORMS = {name: f"{architecture.machine}-manylinux_2_36" for name, architecture in ARCHITECTURES.items()}
@@ -65,11 +65,18 @@ def parse_yaml_in_c() -> None:
     yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # type: ignore[misc]  # mypy takes it for a type
 
 
-def follow_includes() -> Collection[Path]:
+def follow_includes(
+    flatten: Callable[[Path], str] = flattened,
+    separate: Callable[[str, Path], tuple[str, str]] = with_constraints,
+) -> Collection[Path]:
     """Make BentoML read requirements by pip's rules, and keep their constraints and hashes beside its lock.
 
     It copies a file's text to another folder, where `-r more.txt` finds nothing, and its lock repeats no hash
-    (_bentoml_sdk/images.py).
+    (_bentoml_sdk/images.py). The passwords of indexes that uv knows from the environment are left out of the lock.
+
+    Args:
+        flatten: as `packages.requirements_file.flattened`.
+        separate: as `packages.requirements_file.with_constraints`.
 
     Returns: the files that are read so, which grow as the service names them.
     """
@@ -78,12 +85,12 @@ def follow_includes() -> Collection[Path]:
 
     def requirements_file(self: Any, file_path: str) -> Any:
         read.update(with_includes(Path(file_path).absolute()))
-        self.python_requirements += flattened(Path(file_path))
+        self.python_requirements += flatten(Path(file_path))
         self._after_pip_install = True
         return self
 
     def freeze_with_constraints(self: Any, bento_fs: Path, platform_: str | None = None) -> str:
-        asked, limits = with_constraints(self.python_requirements, Path.cwd())
+        asked, limits = separate(self.python_requirements, Path.cwd())
         self.python_requirements = asked
         if limits:
             folder = bento_fs / "env" / "python"
@@ -91,7 +98,7 @@ def follow_includes() -> Collection[Path]:
             (folder / CONSTRAINTS).write_text(limits, "utf-8")
             # Without a lock, BentoML would take what they limit for what is required.
             self.python_requirements += f"-c {CONSTRAINTS}\n" if self.lock_python_packages else ""
-        frozen = str(freeze(self, bento_fs, platform_))
+        frozen = without_passwords(str(freeze(self, bento_fs, platform_)))
         asked += limits  # which may have hashes, too
         return with_all_hashes(frozen, asked) if "--hash" in asked else frozen
 
@@ -100,35 +107,38 @@ def follow_includes() -> Collection[Path]:
     return read
 
 
-def call_uv_our_way() -> None:
+def call_uv_our_way(call: Callable[[Sequence[str], Path], Completed]) -> None:
     """Make BentoML call the uv that installs packages, too, with what counts of the user's settings of it.
 
     It calls the first one in PATH, with the whole environment.
+
+    Args:
+        call: runs a command of uv's in a folder.
     """
     configuration.get_uv_command = lambda: [find_uv_bin()]  # type: ignore[assignment]  # a hook
-    images.subprocess = build_config.subprocess = _UvCalls()  # type: ignore[assignment,attr-defined]  # a hook
+    images.subprocess = build_config.subprocess = _UvCalls(call)  # type: ignore[assignment,attr-defined]  # a hook
 
 
 class _UvCalls:
     """What BentoML's modules that lock packages use of subprocess, to call uv and nothing else."""
 
+    def __init__(self, call: Callable[[Sequence[str], Path], Completed]) -> None:
+        self._call = call
+
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
 
-    def check_call(self, command: Sequence[str], *, cwd: Path, **options: Any) -> int:
+    def check_call(self, command: Sequence[str], *, cwd: Path, **_: Any) -> int:
         """Run uv as `subprocess.check_call` does."""
-        with _uv_environment(command, cwd) as env:
-            return subprocess.check_call(command, cwd=cwd, env=env, **options)
+        self.check_output(command, cwd=cwd)
+        return 0
 
-    def check_output(self, command: Sequence[str], *, cwd: Path, **options: Any) -> Any:
+    def check_output(self, command: Sequence[str], *, cwd: Path, **_: Any) -> str:
         """Run uv as `subprocess.check_output` does."""
-        with _uv_environment(command, cwd) as env:
-            return subprocess.check_output(command, cwd=cwd, env=env, **options)
-
-
-def _uv_environment(command: Sequence[str], folder: Path) -> AbstractContextManager[dict[str, str]]:
-    files = (folder / word for word in command if word.endswith((".in", ".txt")) and not word.startswith("-"))
-    return calling_uv(folder, "".join(map(text_of, files)))
+        done = self._call(command, cwd)
+        if done.code:
+            raise CalledProcessError(done.code, command, done.stdout, done.stderr)
+        return done.stdout
 
 
 def leave_out(names: Collection[str]) -> None:

@@ -5,20 +5,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bentoship.bento.configuration import index_passwords, read_configuration
 from bentoship.bento.inputs import Inputs, read_inputs
 from bentoship.bento.records import closed_marker, described_bento, keep, last_record, record_of
 from bentoship.bento.revision import revise
 from bentoship.bento.values import Bento, BuildContext
 from bentoship.errors import BentoError
 from bentoship.packages.requirements import is_closed, requirements_of
-from bentoship.system.files import file_lock
+from bentoship.system.files import file_lock, write_whole
+from bentoship.system.process import hand_over
 
 _ATTEMPTS = 3
 
 
 def up_to_date(context: BuildContext) -> Bento | None:
     """Return the Bento of the current sources and models if the store has it, else None. Raises BentoError."""
-    inputs = read_inputs(context)
+    inputs = _inputs(context)
     description = _recorded(context, inputs)
     return Bento.from_description(description, notes=inputs.notes) if description else None
 
@@ -34,7 +36,7 @@ def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) ->
         BentoError: there is an error in the bentofile, the service, a model or the lock.
     """
     with file_lock(context.records / "build.lock"):
-        inputs = read_inputs(context)
+        inputs = _inputs(context)
         if description := _recorded(context, inputs):
             return Bento.from_description(description, notes=inputs.notes)
         inputs, description = _build(context, inputs, context.store, begin)
@@ -51,11 +53,17 @@ def preview(context: BuildContext, store: Path) -> Bento:
 
     Raises: BentoError as `build` does.
     """
-    inputs = read_inputs(context)
+    inputs = _inputs(context)
     if description := _recorded(context, inputs):
         return Bento.from_description(description, notes=inputs.notes)
     inputs, description = _build(context, inputs, store, lambda: None)
     return Bento.from_description(description, fresh=True, notes=inputs.notes)
+
+
+def _inputs(context: BuildContext) -> Inputs:
+    """Return the inputs, after handing over the passwords that their requirements hold. Raises BentoError."""
+    hand_over(index_passwords(context.folder, read_configuration(context).options))
+    return read_inputs(context)
 
 
 def _recorded(context: BuildContext, inputs: Inputs) -> dict[str, Any] | None:
@@ -78,7 +86,7 @@ def _build(
                 begin()
             begun = True
             description = _build_all(context, store)
-        after = read_inputs(context)
+        after = _inputs(context)
         # What the import of the service writes is packed as it is afterwards.
         changed = {*inputs.changed(after), *description["changed"]} - {*description["written"]}
         inputs = after
@@ -111,8 +119,7 @@ def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:
                 return description
     description = build_in_child(context, store)
     if _is_closed(description):
-        closed.parent.mkdir(parents=True, exist_ok=True)
-        closed.touch()
+        write_whole(closed, b"")
     return description
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import CodeType
@@ -23,11 +23,12 @@ from bentoship.bento.content import content_version, file_stats, store_by_conten
 from bentoship.bento.description import fingerprint, trace_calls
 from bentoship.bento.models import Models
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, select
+from bentoship.bento.questions import Asking
 from bentoship.bento.reading import Reading
 from bentoship.bento.secrets import Scanner
 from bentoship.bento.values import BuildContext, Env
 from bentoship.errors import BentoError, causes
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_passwords, without_user_info
 
 _FOREIGN = (NEVER_WALKED | {"site-packages"}) - {".git", "__pycache__"}
 """Names of folders in which nothing is the user's own; a service may read its version in .git."""
@@ -45,8 +46,9 @@ def main(context: Mapping[str, Any], scratch: str, store: str) -> None:
     folder = project.folder
     bentoml_adapter.leave_no_byte_code(lambda path: _is_own(path, folder))
     bentoml_adapter.parse_yaml_in_c()
-    named = bentoml_adapter.follow_includes()
-    bentoml_adapter.call_uv_our_way()
+    publisher = Asking()
+    named = bentoml_adapter.follow_includes(publisher.flattened, publisher.with_constraints)
+    bentoml_adapter.call_uv_our_way(publisher.call_uv)
     try:
         answer: dict[str, Any] = {
             "bento": _take(project, Path(scratch), Path(store))
@@ -84,9 +86,9 @@ def _build(context: BuildContext, named: Collection[Path], scratch: Path, store:
     modules.check(built, selection, options)
     own = {context.folder / "bentofile.yaml", *named, *named_files(context.folder, options)}
     own |= {configuration.file} if configuration.file else set()
-    _remove_user_info(
-        built / "src", [file.relative_to(context.folder) for file in own if _is_own(str(file), context.folder)]
-    )
+    names = [file.relative_to(context.folder) for file in own if _is_own(str(file), context.folder)]
+    _change([built / "src" / place for name in names for place in (name, name.name)], without_user_info)
+    _change((built / "env" / "python").glob("*.*"), without_passwords)
     description = bentoml_adapter.describe(built, options)
     Scanner(context).refuse(built, [Env(**env) for env in description["envs"]])
     stored = store_by_content(built, store)
@@ -131,14 +133,16 @@ def _checked(model: dict[str, Any], models: Models) -> dict[str, Any]:
     return {**model, "digests": digests, "stats": file_stats(path)}
 
 
-def _remove_user_info(sources: Path, names: Iterable[Path]) -> None:
-    """Remove passwords of package indexes from files of a Bento, where only those who install packages need them."""
-    for name in names:
-        for place in (sources / name, sources / name.name):  # BentoML packs the bentofile at the top
-            if place.is_file() and (text := place.read_bytes()) != (
-                clean := without_user_info(text.decode("latin-1")).encode("latin-1")
-            ):
-                place.write_bytes(clean)
+def _change(files: Iterable[Path], change: Callable[[str], str]) -> None:
+    """Update what files of a Bento say of package indexes, whose passwords only those need who install packages.
+
+    Args:
+        files: those that exist are changed; BentoML packs the bentofile at the top.
+        change: returns the new text.
+    """
+    for file in files:
+        if file.is_file() and (text := file.read_bytes().decode("latin-1")) != (clean := change(text)):
+            file.write_bytes(clean.encode("latin-1"))
 
 
 def _modules(called: Collection[CodeType], project: Path) -> dict[str, dict[str, Any]]:

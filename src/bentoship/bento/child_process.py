@@ -9,12 +9,13 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.configuration import import_variables, is_src_layout, read_configuration, requirement_variables
+from bentoship.bento.configuration import import_variables, is_src_layout, read_configuration
+from bentoship.bento.questions import answer
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, check_bentoml
 from bentoship.errors import BentoError
-from bentoship.system.files import temporary_folder
-from bentoship.system.process import environment, run
+from bentoship.system.files import private_folder, temporary_folder
+from bentoship.system.process import environment, for_foreign_code, run_answering
 
 # Garbage collection takes a tenth of the import, and the process ends soon after it.
 _CHILD = """\
@@ -102,12 +103,13 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
     check_bentoml()
     configuration = read_configuration(context)
     options, folder = configuration.options, context.folder.resolve()
-    own = {"BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true", "UV_PYTHON": sys.executable}
-    extra = {**import_variables(context, options), **own, **({"UV_OFFLINE": "1"} if offline else {})}
-    names = requirement_variables(context.folder, options)
-    env = environment(prefixes=("UV_", "BENTOML_", "LC_", "HF_"), names=names, extra=extra)
+    allowed = environment(prefixes=("BENTOML_", "HF_", "LC_"), extra=import_variables(context, options))
+    env = for_foreign_code(allowed)
+    private_folder(context.store)
     with temporary_folder(context.scratch, "build-") as scratch:
-        env["TMPDIR"] = str(scratch)  # what BentoML and uv leave there when they are killed goes with it
+        own = {"TMPDIR": str(scratch)}  # what BentoML and uv leave there when they are killed goes with it
+        env |= {**own, "BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true"}
+        own |= {"UV_PYTHON": sys.executable, **({"UV_OFFLINE": "1"} if offline else {})}
         order = {
             # For a service in a src layout, and for the publisher itself, whether installed or not. Not in PYTHONPATH,
             # which does not allow a folder with a colon.
@@ -117,11 +119,12 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
             "scratch": str(scratch),
             "store": str(store.absolute()),
         }
-        done = run([sys.executable, "-P", "-c", _CHILD, json.dumps(order, default=str)], env=env, check=False)
-        answer = Path(scratch, "answer.json")
-        if not answer.is_file():
+        command = [sys.executable, "-P", "-c", _CHILD, json.dumps(order, default=str)]
+        done = run_answering(command, env=env, answer=lambda question: answer(question, folder, own))
+        result_file = Path(scratch, "answer.json")
+        if not result_file.is_file():
             raise BentoError("Build the Bento", f"the process that imports the service ended with {done.last_lines}")
-        result = json.loads(answer.read_text("utf-8"))
+        result = json.loads(result_file.read_text("utf-8"))
     if "error" in result:
         raise BentoError(*result["error"])
     if "failure" in result:

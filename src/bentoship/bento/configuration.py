@@ -16,6 +16,7 @@ from bentoship.errors import BentoError
 from bentoship.packages.requirements import text_of, variables, with_includes
 from bentoship.system.documents import read_text, read_yaml
 from bentoship.system.process import environment
+from bentoship.system.urls import with_variables
 
 _PYPROJECT = "pyproject.toml"
 _SERVICE = "service.py"
@@ -175,6 +176,17 @@ def requirement_variables(project: Path, options: Mapping[str, Any], *, addresse
         options: of its Configuration.
         addresses: as for `packages.requirements.variables`.
     """
+    return {name for text in _requirements(project, options) for name in variables(text, addresses=addresses)}
+
+
+def index_passwords(project: Path, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables that stand in a Bento for users and passwords in its requirements, with their values.
+
+    Args: as of `requirement_variables`.
+    """
+    return {name: value for text in _requirements(project, options) for name, value in with_variables(text)[1].items()}
+
+
+def _requirements(project: Path, options: Mapping[str, Any]) -> list[str]:
     python = options.get("python")
-    texts = [str(python or ""), *map(text_of, named_files(project, python))]
-    return {name for text in texts for name in variables(text, addresses=addresses)}
+    return [str(python or ""), *map(text_of, named_files(project, python))]

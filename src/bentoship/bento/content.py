@@ -13,7 +13,7 @@ import yaml
 
 from bentoship.packages.requirements import portable_lines
 from bentoship.system.documents import LIST, read_yaml
-from bentoship.system.files import file_lock, temporary_folder, write_whole
+from bentoship.system.files import close_to_others, file_lock, private_folder, temporary_folder, write_whole
 from bentoship.system.urls import without_user_info
 
 # A time says when, not what; BentoML reads it back, so there must be one.
@@ -69,6 +69,7 @@ def store_by_content(bento: Path, store: Path) -> Path:
     for key, value in {"version": version, "creation_time": datetime.now(UTC).isoformat()}.items():
         text = re.sub(rf"(?m)^{key}: .*$", f"{key}: '{value}'", text, count=1)
     info.write_text(text, "utf-8")
+    close_to_others(bento)
     path = store / bento.parent.name / version
     own = store.parent / "bentoship"
     # Several caches may have one store. What is there already has the same content, unless it was damaged since, and
@@ -77,7 +78,7 @@ def store_by_content(bento: Path, store: Path) -> Path:
         if not path.is_dir() or stored_state(path) != stored_state(bento):
             with temporary_folder(own, "bento-", wait=True) as folder:  # on the disk of the store
                 shutil.move(bento, folder / "new")
-                path.parent.mkdir(parents=True, exist_ok=True)
+                private_folder(path.parent)
                 if os.path.lexists(path):
                     path.rename(folder / "old")
                 (folder / "new").rename(path)

@@ -19,7 +19,7 @@ import yaml
 from bentoship.bento.content import file_stats
 from bentoship.system import records
 from bentoship.system.documents import read_yaml
-from bentoship.system.files import file_lock, temporary_folder, write_whole
+from bentoship.system.files import close_to_others, file_lock, private_folder, temporary_folder, write_whole
 from bentoship.system.tars import Member
 
 _NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*")
@@ -238,7 +238,8 @@ def _created(model: Path) -> datetime:
 
 def _put(new: Path, place: Path, aside: Path) -> None:
     """Move a folder into place, and what is there out of the way."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(place.parent)
+    close_to_others(new)
     if os.path.lexists(place):
         place.rename(aside)
     new.rename(place)

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from bentoship.debian.sources import os_release, own_sources
 from bentoship.errors import BaseImageError, BentoshipError, ProcessError
 from bentoship.system import process, records, retry
-from bentoship.system.files import PARTIAL, file_lock, temporary_folder
+from bentoship.system.files import PARTIAL, file_lock, private_folder, temporary_folder, write_whole
 from bentoship.system.progress import SILENT, State, StepReporter
 
 _FRESH_FOR = 24 * 3600.0
@@ -148,7 +148,7 @@ class Apt:
             BaseImageError: apt can't download them.
         """
         debs = self.folder / "debs"
-        debs.mkdir(parents=True, exist_ok=True)
+        private_folder(debs)
         with file_lock(self.folder / "lock"), temporary_folder(debs, PARTIAL) as partial:
             missing = [package for package in packages if not _is_whole(package)]
             if not missing:
@@ -207,7 +207,7 @@ class _State:
         if 0 <= time.time() - self.updated < _FRESH_FOR:
             return
         for name in ("parts", "lists/partial", "cache/archives/partial"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+            private_folder(self.folder / name)
         texts = {
             "apt.conf": self._conf(),
             "parts/own.sources": self.sources,
@@ -215,7 +215,7 @@ class _State:
             "status": "",
         }
         for name, text in texts.items():
-            (self.folder / name).write_text(text, encoding="utf-8")
+            write_whole(self.folder / name, text.encode())  # an address in it may have a password
         doing = f"Refresh the lists of Debian's packages for {self.architecture}"
         try:
             # The next question makes apt's cache, in the same time.

@@ -4,8 +4,8 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from bentoship.bento import Bento
 from bentoship.docker.build_output import BuildOutput
 from bentoship.docker.connection import Engine
 from bentoship.errors import ProcessError
-from bentoship.system.files import OWN, temporary_folder
+from bentoship.system.files import OWN, open_private, private_folder, temporary_folder
 from bentoship.system.process import environment, run, stream
 
 
@@ -58,13 +58,14 @@ def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> Non
     classic = classic_builder_reason(engine, env)
     log = options.logs / f"containerize-{bento.name}.log"
     for parent in (options.logs, options.scratch):
-        parent.mkdir(parents=True, exist_ok=True)
+        private_folder(parent)
     # BentoML accepts a template only below its working directory, and not in a hidden folder, as caches are.
     template = (bento.path / "env" / "docker" / "Dockerfile.template").exists()
     place = (None, OWN) if template else (options.scratch, "build-")
     with (
+        _readable([bento.path, *(model.path for model in bento.models)]),
         temporary_folder(*place, wait=True) as folder,
-        log.open("w", encoding="utf-8") as file,
+        open_private(log, "w") as file,
     ):
         output = BuildOutput(file, options.tell)
         builder = f"the classic builder, because {classic}," if classic else "BuildKit"
@@ -81,6 +82,23 @@ def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> Non
         except BaseException:
             _remove_last(engine, output.intermediate_images)
             raise
+
+
+@contextmanager
+def _readable(folders: Iterable[Path]) -> Iterator[None]:
+    """Allow everyone to read what is in some folders during the block: an image keeps modes, and may run as any user.
+
+    The folders themselves stay closed, so no other user of this machine reaches what is in them.
+    """
+    inner = [path for folder in folders for path in folder.rglob("*") if not path.is_symlink()]
+    modes = {path: mode for path in inner if not (mode := path.stat().st_mode) & 0o004}
+    try:
+        for path, mode in modes.items():
+            path.chmod(mode | 0o044 | (mode & 0o100) >> 3 | (mode & 0o100) >> 6)
+        yield
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
 
 
 def classic_builder_reason(engine: Engine, env: Mapping[str, str]) -> str | None:

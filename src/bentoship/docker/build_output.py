@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from itertools import takewhile
-from typing import TextIO
+from typing import IO
 
 from bentoship.errors import EngineError
 
@@ -32,7 +32,7 @@ class BuildOutput:
         tell: called with each line of the builder.
     """
 
-    def __init__(self, file: TextIO, tell: Callable[[str], None]) -> None:
+    def __init__(self, file: IO[str], tell: Callable[[str], None]) -> None:
         self._file = file
         self._tell = tell
         self._builder: list[str] = []

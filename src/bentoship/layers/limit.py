@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentoship.system.files import PARTIAL, remove_abandoned
+from bentoship.system.files import PARTIAL, remove_abandoned, write_whole
 
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 
@@ -82,7 +82,7 @@ def trim(folder: Path, limit: int, needed: Collection[str] = ()) -> int:
     for file in removed:
         file.path.unlink()
     forget(folder, {file.path.stem for file in removed})
-    stamp.write_text(str(limit), "utf-8")
+    write_whole(stamp, str(limit).encode())
     return sum(file.size for file in removed)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bentoship.errors import BaseImageError, ProcessError, RegistryError
 from bentoship.system import process
+from bentoship.system.files import private_folder
 
 _NAMES = ("docker-registry", "registry")
 _FOLDER = Path("registry", "program")
@@ -49,7 +50,7 @@ def _unpack(cache_folder: Path) -> Path:
     [package] = Apt(cache_folder / "apt").download(["docker-registry"], dependencies=False)
     folder = cache_folder / _FOLDER
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    private_folder(folder)
     unpack(package.path, folder)
     program = cache_folder / _PROGRAM
     if not _is_distribution(program):

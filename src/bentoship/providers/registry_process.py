@@ -138,11 +138,11 @@ class RegistryProcess:
     def _launch(self, program: Path, port: int) -> None:
         config, log = self._folder / "config.yml", self._folder / "registry.log"
         mark = secrets.token_hex()
-        config.write_text(self._config(port, mark), "utf-8")
+        write_whole(config, self._config(port, mark).encode())
         log.unlink(missing_ok=True)
         # REGISTRY_* would override its settings: none is passed on. Version 3 would look for a trace collector.
         env = process.environment(extra={"OTEL_TRACES_EXPORTER": "none"})
-        pid = process.start_detached([program, "serve", config], env=env, log=log).pid
+        pid = process.start_detached([program, "serve", config], env=env, log=log, umask=0o077).pid
         state = _State(port, pid, identify(pid), mark)
         self._remember(state)
         _wait(lambda: _mark_at(port) == mark or not state.is_alive, _START_TIMEOUT)

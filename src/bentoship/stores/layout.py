@@ -16,7 +16,7 @@ from bentoship.image.layer import CHUNK, Stream
 from bentoship.stores import Advance, Reader
 from bentoship.stores.graph import MAX_MANIFEST, below, children, is_manifest, media_type, read_manifest
 from bentoship.stores.verified import Verified
-from bentoship.system.files import file_lock, is_present, linked_file, unfinished_file, write_whole
+from bentoship.system.files import file_lock, is_present, linked_file, private_folder, unfinished_file, write_whole
 
 _NAME = "org.opencontainers.image.ref.name"
 _MARKER = b'{"imageLayoutVersion": "1.0.0"}\n'
@@ -89,7 +89,7 @@ class LayoutStore:
         with _of_store(doing):
             if path.stat().st_size != descriptor.size:
                 raise StoreError(doing, f"{path.stat().st_size} bytes instead of {descriptor.size}")
-            self._blobs.mkdir(parents=True, exist_ok=True)
+            private_folder(self._blobs)
             with ExitStack() as stack:
                 try:
                     name = stack.enter_context(linked_file(self._blobs, path))
@@ -179,7 +179,7 @@ class LayoutStore:
         """Hold the lock on the index, which is created if necessary. Raises StoreError for an OSError in the block."""
         try:
             with file_lock(self.folder / ".lock"):
-                self._blobs.mkdir(parents=True, exist_ok=True)
+                private_folder(self._blobs)
                 marker = self.folder / "oci-layout"
                 if not marker.is_file() or marker.read_bytes() != _MARKER:
                     write_whole(marker, _MARKER)

@@ -13,13 +13,48 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
+
+
+def private_folder(folder: Path) -> Path:
+    """Create a folder and its parents, each for this user alone whatever the umask; return it. Others stay as they are.
+
+    What a folder holds need not be closed itself where others made it, such as packages and the systems of bases.
+    """
+    try:
+        folder.mkdir(0o700, exist_ok=True)
+    except FileNotFoundError:
+        private_folder(folder.parent)
+        folder.mkdir(0o700, exist_ok=True)
+    return folder
+
+
+def open_private(path: Path, mode: str) -> IO[Any]:
+    """Open a file; one that is created is for this user alone, whatever the umask."""
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+def close_to_others(folder: Path) -> None:
+    """Take all rights of others at a folder of ours, and at what is in it; executable files stay executable."""
+    for place, folders, names in os.walk(folder):
+        for path in (place, *(f"{place}/{name}" for name in [*folders, *names])):
+            if not os.path.islink(path):  # noqa: PTH114  # texts
+                os.chmod(path, os.stat(path).st_mode & 0o700)  # noqa: PTH101, PTH116
+
+
+def close_folder(folder: Path) -> None:
+    """Take the rights of others at a folder, so that they reach nothing in it; one of another user stays as it is."""
+    with suppress(OSError):
+        info = folder.stat()
+        if info.st_uid == os.geteuid() and info.st_mode & 0o077:
+            folder.chmod(0o700)
 
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
     """Hold a lock between processes, waiting for it first. The empty file stays: removing it would race."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
+    private_folder(path.parent)
+    with open_private(path, "a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -139,7 +174,7 @@ def unfinished_file(folder: Path, pieces: Iterable[bytes], *, synced: bool = Tru
         pieces: its content.
         synced: whether it is on the disk before the block, so that it survives a loss of power.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     with ExitStack() as stack:
         remove_abandoned(folder, PARTIAL)
         partial = Path(_held(stack, lambda: _new_file(folder)))
@@ -155,7 +190,7 @@ def unfinished_file(folder: Path, pieces: Iterable[bytes], *, synced: bool = Tru
 
 def _new_file(folder: Path) -> str:
     path = folder / f"{PARTIAL}{secrets.token_hex(8)}"
-    path.touch(exist_ok=False)
+    open_private(path, "x").close()
     return str(path)
 
 
@@ -211,7 +246,7 @@ def writing(place: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: bytes, *, synced: bool = True) -> None:
-    """Write a file atomically: readers see either the old or the new content.
+    """Write a file atomically, for this user alone: readers see either the old or the new content.
 
     Args:
         path: the file.
@@ -236,7 +271,7 @@ class SharedFolder:
     def __init__(self, folder: Path) -> None:
         self._gate = folder / ".gate"
         with file_lock(self._gate):
-            self._users = (folder / ".users").open("a")
+            self._users = open_private(folder / ".users", "a")
             fcntl.flock(self._users, fcntl.LOCK_SH)
 
     @contextmanager

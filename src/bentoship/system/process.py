@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from bentoship.errors import ProcessError
+from bentoship.system.files import open_private
+from bentoship.system.urls import without_user_info
 
-# What a program needs to run at all, to reach the network and to find its caches. Never a password.
+# What a program needs to run at all, to reach the network and to find its caches. No password but those of proxies.
 PASSED_ON = (
     "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
     "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
@@ -107,6 +109,11 @@ def put(name: str, value: str) -> None:
     os.environ[name] = value
 
 
+def for_foreign_code(env: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for code that is not the publisher's: its proxies without users and passwords."""
+    return {name: without_user_info(v) if name.lower().endswith("_proxy") else v for name, v in env.items()}
+
+
 def located(env: Mapping[str, str], folder: Callable[[], Path]) -> dict[str, str]:
     """Return those variables of an environment that name files by relative paths, with these made absolute.
 
@@ -148,6 +155,11 @@ def preset(name: str, value: str) -> None:
     """Set a variable for a library that reads it in this process, unless it is already set."""
     if not os.environ.get(name):
         os.environ[name] = value
+
+
+def hand_over(secrets: Mapping[str, str]) -> None:
+    """Set variables that requirements refer to, for the programs that get them by name."""
+    os.environ.update(secrets)
 
 
 def debugging() -> bool:
@@ -242,6 +254,29 @@ def background(
         yield Running(child, stdout, stderr)
 
 
+def run_answering(args: Sequence[str | Path], *, env: Mapping[str, str], answer: Callable[[str], str]) -> Completed:
+    """Run a program to its end, and answer its questions: each is a line on its stdout, each answer one on its stdin.
+
+    Args:
+        args: the program and its arguments.
+        env: its whole environment.
+        answer: returns the answer to a question, without a line end; empty for none.
+
+    Returns: its exit code and what it wrote to stderr. Raises: ProcessError when it is missing.
+    """
+    pipe = subprocess.PIPE
+    with (
+        tempfile.TemporaryFile() as complaints,
+        _running(args, env, None, stdin=pipe, stdout=pipe, stderr=complaints, text=True, errors="replace") as child,
+    ):
+        for question in child.stdout or ():
+            if (said := answer(question)) and child.stdin:
+                with contextlib.suppress(BrokenPipeError):  # it has ended meanwhile
+                    child.stdin.write(f"{said}\n")
+                    child.stdin.flush()
+        return Completed(child.wait(), "", _content(complaints))
+
+
 def stream(
     args: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None, on_line: Callable[[str], None]
 ) -> int:
@@ -262,13 +297,21 @@ def stream(
         return child.wait()
 
 
-def start_detached(args: Sequence[str | Path], *, env: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+def start_detached(
+    args: Sequence[str | Path], *, env: Mapping[str, str], log: Path, umask: int = -1
+) -> subprocess.Popen[bytes]:
     """Start a program that may outlive this one, with / as its working directory and its output appended to a file.
+
+    Args:
+        args: the program and its arguments.
+        env: its whole environment.
+        log: the file.
+        umask: its umask; this process's when -1.
 
     Raises: ProcessError when it cannot be started.
     """
-    with log.open("ab") as output:
-        return _popen(args, env, Path("/"), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    with open_private(log, "ab") as output:
+        return _popen(args, env, Path("/"), stdin=subprocess.DEVNULL, stdout=output, stderr=output, umask=umask)
 
 
 @contextlib.contextmanager

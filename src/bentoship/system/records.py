@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bentoship.system.files import write_whole
+from bentoship.system.files import private_folder, write_whole
 
 Value = TypeVar("Value")
 
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 def keep(file: Path, value: Any) -> None:
     """Write a JSON value to a file, completely or not at all; its folder is created."""
     content = json.dumps(value)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(file.parent)
     # There are a hundred of them in a first publish; one that a loss of power has torn counts as missing.
     write_whole(file, f"{_digest(content)}\n{content}".encode(), synced=False)
 

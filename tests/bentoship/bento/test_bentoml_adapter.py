@@ -163,7 +163,10 @@ def test_bentoml_calls_uv_as_it_is_set_up(tmp_path: Path, monkeypatch: pytest.Mo
     edit(project.folder / "bentofile.yaml", "lock_packages: false", "lock_packages: true")
     (tmp_path / "scratch").mkdir()
     options = json.dumps(read_configuration(project).options)
-    code = f"adapter.call_uv_our_way()\n{BUILD}" if hook else BUILD
+    called = (
+        "from bentoship.bento.questions import call_uv\nadapter.call_uv_our_way(lambda *args: call_uv(*args, {}))\n"
+    )
+    code = f"{called}{BUILD}" if hook else BUILD
     path, _ = run_python(code, project.bentoml_home, options, project.folder, tmp_path / "scratch")
     assert ("--hash" in Path(path, "env", "python", "requirements.txt").read_text()) is not hook
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bentoship.system import files, records
 from bentoship.system.files import (
     PARTIAL,
     SharedFolder,
@@ -23,6 +24,7 @@ from bentoship.system.files import (
     write_whole,
     writing,
 )
+from bentoship.system.folders import make_once
 
 HOLDS = """\
 import sys
@@ -305,3 +307,60 @@ def test_who_begins_to_use_a_folder_meanwhile_waits(tmp_path: Path) -> None:
         time.sleep(0.5)
         (tmp_path / "cleared").touch()
     assert process.communicate("")[0] == "cleared\n"
+
+
+@pytest.fixture(params=[0o000, 0o002, 0o077])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A umask of this process, which is in force during the test."""
+    before = os.umask(request.param)
+    yield int(request.param)
+    os.umask(before)
+
+
+def _open_to_others(folder: Path) -> list[str]:
+    return [str(path) for path in [folder, *folder.rglob("*")] if path.lstat().st_mode & 0o077]
+
+
+def test_what_is_written_is_for_this_user_alone(tmp_path: Path, umask: int) -> None:
+    """Whatever the umask: folders and their parents, locks, records, blobs, and temporary folders."""
+    cache = tmp_path / "cache"
+    with files.file_lock(cache / "locks" / "one"), files.temporary_folder(cache / "scratch", "x-") as folder:
+        files.write_whole(folder / "record", b"x")
+        records.keep(cache / "records" / "one.json", {})
+        shared = files.SharedFolder(cache / "shared")
+        with files.partial_file(cache / "blobs" / "sha256", [b"x"]) as (partial, _, _):
+            partial.replace(cache / "blobs" / "sha256" / "one")
+        make_once(cache / "bases" / "one", lambda made: (made / "etc").mkdir(0o700))
+        assert _open_to_others(cache) == []
+    del shared
+    assert os.umask(umask) == umask
+
+
+def test_what_others_made_is_closed_when_it_is_taken_over(tmp_path: Path, umask: int) -> None:
+    """Files stay executable, and what links lead to stays as it is."""
+    folder = tmp_path / "bento"
+    (folder / "src").mkdir(parents=True, mode=0o755)
+    (folder / "src" / "run.sh").touch(0o755)
+    (folder / "src" / "service.py").touch(0o644)
+    outside = tmp_path / "outside"
+    outside.touch()
+    outside.chmod(0o644)
+    (folder / "link").symlink_to(outside)
+    files.close_to_others(folder)
+    assert [path for path in _open_to_others(folder) if not path.endswith("link")] == []
+    assert [(folder / "src" / name).stat().st_mode & 0o777 for name in ("run.sh", "service.py")] == [
+        0o700 & ~umask,
+        0o600 & ~umask,
+    ]
+    assert outside.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_folder_from_before_is_closed(tmp_path: Path) -> None:
+    """Its content keeps its modes, since nobody else reaches it; a folder that is not there is no error."""
+    (tmp_path / "cache" / "inner").mkdir(parents=True)
+    for path in (tmp_path / "cache", tmp_path / "cache" / "inner"):
+        path.chmod(0o775)
+    files.close_folder(tmp_path / "cache")
+    files.close_folder(tmp_path / "absent")
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "cache" / "inner").stat().st_mode & 0o777 == 0o775

@@ -234,3 +234,29 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_program_gets_answers_to_its_questions() -> None:
+    """Each line that it writes is one; it may end without reading the answer, and what it complains of is kept."""
+    lines = [
+        "import sys",
+        "print('one', flush=True)",
+        "print(input(), file=sys.stderr)",
+        "print('quiet')",
+        "print('two')",
+    ]
+    script = "\n".join(lines)
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return "" if question == "quiet\n" else f"said {question.strip()}"
+
+    done = process.run_answering(python(script), env={}, answer=answer)
+    assert (done.code, done.stderr, asked) == (0, "said one\n", ["one\n", "quiet\n", "two\n"])
+
+
+def test_foreign_code_gets_no_passwords_of_proxies() -> None:
+    """Their addresses stay, and all else."""
+    env = {"HTTPS_PROXY": "http://ann:one@h:1", "no_proxy": "h", "URL": "http://ann:one@h"}
+    assert process.for_foreign_code(env) == {**env, "HTTPS_PROXY": "http://h:1"}

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import strategies as st
 
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import with_variables, without_passwords, without_user_info
 from tests.support.fuzzing import fuzz, texts
 
 
@@ -36,3 +36,21 @@ def test_a_password_in_an_address_never_stays(before: str, scheme: str, user: st
     text = f"{before} {scheme}://{user}:{password}@host/path {before}"
     assert without_user_info(text).count(password) < text.count(password)
     assert without_user_info(without_user_info(text)) == without_user_info(text)
+
+
+def test_passwords_are_replaced_by_variables() -> None:
+    """By the same ones whatever the password is; a variable stays, and so does what git and SSH get."""
+    text = "--index-url https://{}@h/simple\ntool @ https://ann:${{TOKEN}}@h/t.whl\nx @ git+https://{}@h/x\nssh://git@h/y\n"
+    found, values = with_variables(text.format("ann:one", "ann:two"))
+    again, others = with_variables(text.format("ann:three", "ann:two"))
+    assert found == again
+    assert (list(values.values()), list(others.values())) == (["ann:one"], ["ann:three"])
+    (name,) = values
+    assert found == text.format(f"${{{name}}}", "ann:two")
+    assert without_passwords(found) == found.replace("ann:two@", "")
+
+
+def test_a_variable_is_the_same_however_it_is_written() -> None:
+    """In a line of requirements, and in a list of bentofile.yaml."""
+    address = "https://ann:one@h/simple"
+    assert with_variables(f"-i {address}\n")[1] == with_variables(str({"index_url": address, "packages": []}))[1]

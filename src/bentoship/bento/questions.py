@@ -1,0 +1,101 @@
+"""What takes passwords to lock packages: the process that imports the service asks the publisher's to do it.
+
+So no password of a package index is in the memory or in the environment of the process that runs the user's code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bentoship.packages.requirements import text_of
+from bentoship.system.process import Completed, hand_over, run
+from bentoship.system.urls import with_variables
+
+
+class Asking:
+    """The asking side. It takes stdin and stdout, on which the user's code can neither read nor write from then on."""
+
+    def __init__(self) -> None:
+        self._answers = os.fdopen(os.dup(0), encoding="utf-8")
+        self._questions = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.dup2(2, 1)
+
+    def flattened(self, path: Path) -> str:
+        """Return what `packages.requirements_file.flattened` does. Raises RequirementsError."""
+        return str(self._ask("flattened", str(path.absolute())))
+
+    def with_constraints(self, text: str, folder: Path) -> tuple[str, str]:
+        """Return what `packages.requirements_file.with_constraints` does. Raises RequirementsError."""
+        plain, limits = self._ask("with_constraints", text, str(folder))
+        return plain, limits
+
+    def call_uv(self, command: Sequence[str], folder: Path) -> Completed:
+        """Return what uv did. Args: command: its command line; folder: where it runs."""
+        done = Completed(*self._ask("call_uv", list(command), str(folder)))
+        sys.stderr.write(done.stderr)
+        return done
+
+    def _ask(self, *question: object) -> Any:
+        self._questions.write(f"{json.dumps(question)}\n")
+        self._questions.flush()
+        answer = json.loads(self._answers.readline())
+        if "wrong" in answer:
+            from bentoship.packages.requirements_file import RequirementsError
+
+            raise RequirementsError(answer["wrong"])
+        return answer["right"]
+
+
+def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
+    """Return the answer to a line that the process has written; empty for what is no question.
+
+    Args:
+        question: the line.
+        project: the folder whose requirements they are.
+        env: variables to set for uv.
+    """
+    from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
+
+    try:
+        asked, *arguments = json.loads(question)
+        if asked == "flattened":
+            right: object = _with_variables(flattened(Path(arguments[0])))
+        elif asked == "with_constraints":
+            right = [*map(_with_variables, with_constraints(arguments[0], Path(arguments[1])))]
+        else:
+            command, folder = arguments
+            done = call_uv(command, Path(folder), env)
+            right = [done.code, done.stdout, done.stderr]
+    except (RequirementsError, FileNotFoundError) as error:
+        return json.dumps({"wrong": str(error).replace(f"{project}/", "")})
+    except (ValueError, TypeError):  # something that Python prints while it starts
+        return ""
+    return json.dumps({"right": right})
+
+
+def call_uv(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Completed:
+    """Run uv with what counts of the user's settings of it, and return what it did.
+
+    Args:
+        command: its command line, as BentoML has it.
+        folder: where it runs.
+        env: variables to set.
+    """
+    from bentoship.packages.uv_settings import calling_uv
+
+    files = (folder / word for word in command if word.endswith((".in", ".txt")) and not word.startswith("-"))
+    with calling_uv(folder, "".join(map(text_of, files))) as own:
+        return run(command, env={**own, **env}, cwd=folder, check=False)
+
+
+def _with_variables(requirements: str) -> str:
+    text, values = with_variables(requirements)
+    hand_over(values)
+    return text
