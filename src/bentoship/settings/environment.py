@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bentoship.errors import SettingsError
 from bentoship.settings.given import PREFIX
-from bentoship.system.documents import read_bytes
+from bentoship.system.documents import read_text
 from bentoship.system.git import nearest
 from bentoship.system.process import located
 
@@ -38,7 +38,7 @@ def read(folder: Path) -> dict[str, str]:
 
     doing = f"Read {shown(file, folder)}"
     try:
-        text = read_bytes(file).decode("utf-8-sig")
+        text = read_text(file, encoding="utf-8-sig")
     except OSError as error:
         raise SettingsError(doing, error.strerror or str(error), "It has to be a text file in UTF-8.") from error
     except UnicodeDecodeError as error:

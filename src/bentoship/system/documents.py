@@ -38,9 +38,17 @@ def read_bytes(file: Path, most: int = DOCUMENT) -> bytes:
     return content
 
 
-def read_text(file: Path, most: int = DOCUMENT) -> str:
-    """Return the text of a file in UTF-8. Raises UnicodeDecodeError, or OSError as `read_bytes` does."""
-    return read_bytes(file, most).decode("utf-8")
+def read_text(file: Path, most: int = DOCUMENT, *, encoding: str = "utf-8") -> str:
+    """Return the text of a file, with "\\n" for each line end, as Path.read_text does.
+
+    Args:
+        file: the file.
+        most: the bytes that it may have.
+        encoding: "utf-8-sig" to leave out a mark at its beginning.
+
+    Raises: UnicodeDecodeError, or OSError as `read_bytes` does.
+    """
+    return read_bytes(file, most).decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_yaml(file: Path, loader: Callable[[str], Loader], most: int = DOCUMENT) -> Any:

@@ -57,6 +57,13 @@ def test_yaml_is_read_as_pyyaml_does(tmp_path: Path, text: str, loader: type[yam
     assert read_yaml(tmp_path / "a.yaml", loader) == yaml.safe_load(text)
 
 
+def test_line_ends_are_those_of_python(tmp_path: Path) -> None:
+    """However a file has them."""
+    (tmp_path / "a").write_bytes("\ufeffa\r\nb\rc\n".encode())
+    assert read_text(tmp_path / "a", encoding="utf-8-sig") == "a\nb\nc\n"
+    assert read_text(tmp_path / "a") == (tmp_path / "a").read_text("utf-8")
+
+
 def test_what_is_too_large_is_not_read(tmp_path: Path) -> None:
     """Neither a file nor something without an end; the error names it."""
     file = tmp_path / "large"
