@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from bentoship.bases import Base
+from bentoship.bases.debian import DebianSource
+from bentoship.debian.apt import Apt
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.stores.layout import LayoutStore
@@ -16,6 +18,7 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from tests.support import proxy as proxies
 from tests.support import registry as registries
+from tests.support.cache import kept, of_run, with_packages
 from tests.support.synthetic import synthetic_base
 
 
@@ -73,3 +76,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(cache: Path) -> Base:
     """A small base for amd64, made without apt and without network; its layers lie in the cache folder."""
     return synthetic_base(cache / "bases", LayerCache(cache / "layers"))
+
+
+@pytest.fixture(scope="session")
+def debian(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Base:
+    """A whole system, made of Debian's packages once in a run of the tests: its programs run here."""
+    cache = with_packages(of_run(tmp_path_factory, worker_id))
+    python = {package.name: package.version for package in Apt(kept() / "apt").resolve(["python3"])}["python3"]
+    return DebianSource(cache, ".".join(python.split(".")[:2]), LayerCache(cache / "layers")).make("linux/amd64")

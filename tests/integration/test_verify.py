@@ -23,7 +23,7 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.verify.proof import verify
 from bentoship.verify.runner import RemoteImage
 from bentoship.verify.sample import Sample
-from bentoship.verify.unshare import NamespaceRunner
+from bentoship.verify.sandboxes import NamespaceRunner
 from tests.support.cache import needs_apt
 from tests.support.engines import output, require
 from tests.support.published import ROOT, Published
@@ -65,7 +65,7 @@ def bare(folder: Path) -> dict[str, str]:
     there: dict[str, Path] = {}
     for place in reversed(os.environ["PATH"].split(os.pathsep)):
         there |= {path.name: path for path in Path(place).glob("*")}
-    for name in there.keys() - {"docker", "podman"}:
+    for name in there.keys() - {"docker", "podman", "bwrap"}:
         (programs / name).symlink_to(there[name])
     return {"PATH": str(programs), "DOCKER_HOST": f"unix://{folder}/none.sock"}
 
@@ -141,6 +141,14 @@ def test_with_podman_alone(published: Published, tmp_path: Path) -> None:
     assert output("podman", "images", "--quiet", env=env) == ""
 
 
+def test_with_bubblewrap(published: Published, tmp_path: Path) -> None:
+    """By bubblewrap, where it is installed and no engine is there."""
+    require("bwrap")
+    settings = bare(tmp_path)
+    (tmp_path / "bin" / "bwrap").symlink_to(str(shutil.which("bwrap")))
+    assert_works(Place(settings).invoke(published, "verify"), published, "bubblewrap")
+
+
 def test_with_neither(published: Published, namespace: Place) -> None:
     """In a namespace, without any engine."""
     assert_works(namespace.invoke(published, "verify"), published, "a namespace")
@@ -150,8 +158,12 @@ def test_with_neither(published: Published, namespace: Place) -> None:
     ("kinds", "end"), [("user", "exit code 0"), ("user mnt pid", "could not end by itself without /proc")]
 )
 def test_in_a_chroot(published: Published, tmp_path: Path, forbidding: tuple[str, ...], kinds: str, end: str) -> None:
-    """Where users, or all, are forbidden to make namespaces, root does without."""
-    done = Place(bare(tmp_path), (*forbidding, kinds)).invoke(published, "verify")
+    """Where users, or all, are forbidden to make namespaces, root does without if it is allowed to."""
+    place = Place(bare(tmp_path), (*forbidding, kinds))
+    done = place.invoke(published, "verify")
+    assert (done.returncode, done.stdout) == (3, ""), done.stderr
+    assert "VERIFY_AS_ROOT=1" in done.stderr
+    done = place.invoke(published, "verify", VERIFY_AS_ROOT="1")
     assert_works(done, published, "a chroot")
     assert end in done.stderr
 
@@ -160,7 +172,7 @@ def test_where_nothing_is_allowed(published: Published, tmp_path: Path, forbiddi
     """Not verified: each reason, and an exit code of its own."""
     without_rights = ("setpriv", "--bounding-set", "-sys_chroot,-sys_admin")
     place = Place(bare(tmp_path), (*forbidding, "user", *_absolute(without_rights)))
-    done = place.invoke(published, "verify")
+    done = place.invoke(published, "verify", VERIFY_AS_ROOT="1")
     assert (done.returncode, done.stdout) == (3, ""), done.stderr
     error = done.stderr[done.stderr.index("Error: ") :]
     assert all(part in error for part in ("Not verified", "Docker", "podman", "namespace", "chroot"))

@@ -28,7 +28,8 @@ SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 """Where Debian's programs are, those for root, too, whatever else is installed."""
 
 _PROBES = {
-    "docker": "info", "podman": "info", "skopeo": "--version", "umoci": "--version", "qemu-aarch64-static": "--version",
+    "bwrap": "--version", "docker": "info", "podman": "info", "skopeo": "--version", "umoci": "--version",
+    "qemu-aarch64-static": "--version",
 }  # fmt: skip
 _TIMEOUT = 180.0
 _READY_TIMEOUT = 60.0

@@ -106,9 +106,12 @@ def _own(rootfs: Path, python: PurePosixPath) -> Interpreter:
     executable = rootfs.absolute() / python.relative_to("/")
     libraries = ":".join(str(folder) for folder in _library_folders(rootfs.absolute()))
     loader = str(resolve(rootfs.absolute(), _loader(executable)))
+    if os.geteuid() == 0:
+        rootfs.chmod(0o755)  # it runs as another user, which passes by the folders above
     return Interpreter(
         (loader, "--library-path", libraries, str(executable), "-s", "-S", "-W", "ignore"),
         {**_ENVIRONMENT, "PYTHONHOME": str(executable.parent.parent)},
+        rootfs.absolute(),
     )
 
 

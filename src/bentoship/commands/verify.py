@@ -10,7 +10,7 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
 from bentoship.publishing.steps import preview
-from bentoship.verify.choice import usable_runners
+from bentoship.verify.choice import all_runners, usable_runners
 from bentoship.verify.proof import verify as check
 from bentoship.verify.runner import RemoteImage
 from bentoship.verify.sample import project_sample
@@ -22,7 +22,9 @@ def verify(run: Run) -> None:
     run.reporter.say("auth", run.provider.login())
     bento = _described(run)
     repository = run.repository(bento)
-    root = run.registry(repository, push=False).resolve(run.project.tags(bento.version)[0])
+    tag = run.project.tags(bento.version)[0]
+    root = run.registry(repository, push=False).resolve(tag)
+    run.reporter.say("verify", f"verifying {root.digest}, which {repository.with_tag(tag)} stands for")
     reference = repository.with_digest(root.digest)
     _prove(run, reference, root)
     result(str(reference))
@@ -43,7 +45,8 @@ def _prove(run: Run, reference: ImageReference, root: Descriptor) -> None:
     sample = project_sample(run.project.folder, settings.verify_request)
     say = functools.partial(run.reporter.say, "verify")
     with run.reporter.task("verify"):
-        proof = check(image, usable_runners(tell=say), sample, say)
+        runners = usable_runners(all_runners(as_root=settings.verify_as_root), say)
+        proof = check(image, runners, sample, say)
     for line in proof.lines:
         say(line)
 

@@ -1,19 +1,20 @@
 """Compiles Python files to byte-code, the same to the byte in whichever interpreter of a minor version it runs.
 
-This runs in the interpreter of the image (Python 3.9 or later) as a script, so it imports the standard library alone.
-It reads JSON: pairs of a source file and the path that tracebacks shall show. It writes a letter after each.
+This runs in the interpreter of the image (Python 3.9 or later), so it imports the standard library alone; and it needs
+no file but those. It reads the path that tracebacks shall show, and a source, after the lengths of both (4 bytes each).
+It writes the name that .pyc files have of the interpreter, then for each source what such a file holds, or nothing,
+after its length; and a letter to stderr.
 """
 
 import sys
 
-sys.path.pop(0)  # this script's own folder, whose modules are no standard library
+sys.path.pop(0)  # the working directory, whose modules are no standard library
 
 import gc
 import importlib.util
-import json
 import marshal
+import struct
 from collections.abc import Sequence
-from pathlib import Path
 from types import CodeType
 from typing import Any
 
@@ -89,17 +90,19 @@ def compiled(source: bytes, shown_path: str) -> bytes:
 def main() -> None:
     """Compile what the input lists. Files that are no Python of this version are left alone, as compileall does."""
     gc.disable()  # nothing here goes round in circles, and it takes a quarter of the time
-    for path, shown_path in json.load(sys.stdin):
+    read, write = sys.stdin.buffer.read, sys.stdout.buffer.write
+    tag = str(sys.implementation.cache_tag).encode()
+    write(struct.pack("<I", len(tag)) + tag)
+    while head := read(8):
+        name_size, size = struct.unpack("<II", head)
+        shown_path, source = read(name_size).decode("utf-8", "surrogatepass"), read(size)
         try:
-            content = compiled(Path(path).read_bytes(), shown_path)
+            content = compiled(source, shown_path)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            pass
-        else:
-            target = Path(importlib.util.cache_from_source(path))
-            target.parent.mkdir(exist_ok=True)
-            target.write_bytes(content)
-        sys.stdout.write(".")
-        sys.stdout.flush()
+            content = b""
+        write(struct.pack("<I", len(content)) + content)
+        sys.stderr.write(".")
+        sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ NAMES = (
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
     "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV",
-    "VERIFY_REQUEST", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
+    "VERIFY_REQUEST", "VERIFY_AS_ROOT", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
 
@@ -54,6 +54,7 @@ class Settings:
         bento: a Bento that is built already, by its tag or as an exported file; "" to build one.
         build_env: the names of variables that the service may read on its import, beside those that it declares.
         arguments: the service's arguments (bentoml.use_arguments), as pairs of name and value.
+        verify_as_root: whether verify may run an image in a chroot, as root, where nothing better works.
     """
 
     registry: str | RegistryAddress
@@ -77,6 +78,7 @@ class Settings:
     bento: str = ""
     build_env: tuple[str, ...] = ()
     arguments: tuple[tuple[str, str], ...] = ()
+    verify_as_root: bool = False
 
     @classmethod
     def load(cls, folder: Path | str) -> Settings:
@@ -138,6 +140,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         bento=read("BENTO", "", parsers.bento),
         build_env=read("BUILD_ENV", (), parsers.listed),
         arguments=read("BENTO_ARGS", (), parsers.arguments),
+        verify_as_root=read("VERIFY_AS_ROOT", False, parsers.flag),
     )
     read("BENTOSHIP_DEBUG", False, parsers.flag)  # for its mistake alone: it counts before there are settings
     if given.mistakes:

@@ -88,7 +88,7 @@ def temporary_folder(parent: Path | None, prefix: str, *, wait: bool = False) ->
         wait: whether the block ends only when the folder is removed.
     """
     place = parent or Path(tempfile.gettempdir())
-    place.mkdir(parents=True, exist_ok=True)
+    private_folder(place)
     with ExitStack() as stack:
         remove_abandoned(place, prefix)
         folder = _held(stack, lambda: tempfile.mkdtemp(prefix=prefix, dir=place))

@@ -175,6 +175,7 @@ def run(
     check: bool = True,
     input: str | None = None,
     timeout: float | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run a program to its end and return its output.
 
@@ -185,13 +186,14 @@ def run(
         check: whether an exit code other than 0 is an error.
         input: its standard input; empty when None.
         timeout: seconds after which it is killed; None for never.
+        pass_fds: descriptors that it inherits.
 
     Raises:
         ProcessError: it is missing, did not end in time, or (with check) its exit code is not 0.
     """
     name, pipe = Path(args[0]).name, subprocess.PIPE
-    stdin = subprocess.DEVNULL if input is None else pipe
-    with _running(args, env, cwd, stdin=stdin, stdout=pipe, stderr=pipe, text=True, errors="replace") as child:
+    streams = {"stdin": subprocess.DEVNULL if input is None else pipe, "stdout": pipe, "stderr": pipe}
+    with _running(args, env, cwd, text=True, errors="replace", pass_fds=pass_fds, **streams) as child:
         try:
             stdout, stderr = child.communicate(input, timeout)
         except subprocess.TimeoutExpired as error:
@@ -204,10 +206,11 @@ def run(
 
 def run_together(
     args: Sequence[str | Path],
-    inputs: Sequence[str],
+    inputs: Sequence[str | bytes],
     *,
     env: Mapping[str, str],
     cwd: Path | None = None,
+    finish: Callable[[int, IO[bytes]], object] = lambda number, stdout: None,
     watching: Callable[[Sequence[Running]], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> None:
     """Run a program several times at once, each with its own input.
@@ -217,6 +220,7 @@ def run_together(
         inputs: what each reads.
         env: its whole environment.
         cwd: the folder that it runs in; ours when it is None.
+        finish: called with the number of each that has ended, from 0 on, and with what it has written to stdout.
         watching: called with all of them once they run; its block lasts until they have ended.
 
     Raises:
@@ -225,15 +229,21 @@ def run_together(
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(background(args, env=env, cwd=cwd, input=text)) for text in inputs]
         with watching(running):
-            for one in running:
-                done = one.wait()
-                if done.code:
-                    raise ProcessError(f"Run {Path(args[0]).name}", done.last_lines)
+            for number, one in enumerate(running):
+                if one.child.wait():
+                    raise ProcessError(f"Run {Path(args[0]).name}", one.wait().last_lines)
+                one.stdout.seek(0)
+                finish(number, one.stdout)
 
 
 @contextlib.contextmanager
 def background(
-    args: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None, input: str = ""
+    args: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    input: str | bytes = "",
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[Running]:
     """Run a program in the background; it is killed at the end of the block if it is still running.
 
@@ -242,15 +252,17 @@ def background(
         env: its whole environment.
         cwd: its working directory; this process's when None.
         input: its standard input.
+        pass_fds: descriptors that it inherits.
 
     Raises: ProcessError when it is missing.
     """
     with contextlib.ExitStack() as open_files:
         # Files, not pipes, which would fill up until someone waits for the program.
         stdin, stdout, stderr = (open_files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
-        stdin.write(input.encode())
+        stdin.write(input.encode() if isinstance(input, str) else input)
         stdin.seek(0)
-        child = open_files.enter_context(_running(args, env, cwd, stdin=stdin, stdout=stdout, stderr=stderr))
+        streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        child = open_files.enter_context(_running(args, env, cwd, pass_fds=pass_fds, **streams))
         yield Running(child, stdout, stderr)
 
 

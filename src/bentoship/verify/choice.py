@@ -7,15 +7,15 @@ from bentoship.errors import NotVerifiedError
 from bentoship.verify.docker import DockerRunner
 from bentoship.verify.podman import PodmanRunner
 from bentoship.verify.runner import Runner
-from bentoship.verify.unshare import ChrootRunner, NamespaceRunner
-
-RUNNERS: tuple[Runner, ...] = (DockerRunner(), PodmanRunner(), NamespaceRunner(), ChrootRunner())
-"""All runners, the best first."""
+from bentoship.verify.sandboxes import BubblewrapRunner, ChrootRunner, NamespaceRunner
 
 
-def usable_runners(
-    runners: Sequence[Runner] = RUNNERS, tell: Callable[[str], None] = lambda _: None
-) -> Sequence[Runner]:
+def all_runners(*, as_root: bool = False) -> tuple[Runner, ...]:
+    """Return all runners, the best first. Args: as_root: whether the user allows what only root can do."""
+    return DockerRunner(), PodmanRunner(), BubblewrapRunner(), NamespaceRunner(), ChrootRunner(as_root)
+
+
+def usable_runners(runners: Sequence[Runner], tell: Callable[[str], None] = lambda _: None) -> Sequence[Runner]:
     """Return the runners that can be used on this machine, the best first.
 
     Args:
@@ -28,7 +28,7 @@ def usable_runners(
     usable = [runner for runner, obstacle in obstacles if obstacle is None]
     reasons = "; ".join(obstacle for _, obstacle in takewhile(lambda pair: pair[1] is not None, obstacles) if obstacle)
     if not usable:
-        hint = "This says nothing about the image. Install Docker or podman to verify it here."
+        hint = "This says nothing about the image. Install Docker, podman or bubblewrap to verify it here."
         raise NotVerifiedError("Not verified", reasons, hint)
     if reasons:
         tell(reasons)

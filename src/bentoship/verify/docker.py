@@ -65,11 +65,13 @@ class DockerContainer:
         engine: the engine that runs it.
         container: the SDK's container object.
         address: the URL at which it listens.
+        caution: nothing.
     """
 
     engine: Engine
     container: Any
     address: str
+    caution: str = ""
 
     def ended(self) -> bool:
         """Return whether it has ended."""

@@ -4,46 +4,56 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 from bentoship.system import process
+from bentoship.system.sandbox import Abilities
 from bentoship.verify.runner import STOP_TIMEOUT, Memory
 
 
 class HostProcess:
-    """A service that runs as a process of this machine; a Running.
+    """A service that runs in a sandbox on this machine; a Running.
 
     Args:
-        command: the command that starts it.
-        port: the port on which it will listen.
-        log: the file for its output.
-        namespaced: whether the command gives it a process namespace. Then it is the command's only child, and has a
-            /proc, without which a service cannot find its own processes to end them.
-
-    Raises: ProcessError when it cannot be started.
+        running: the process beside the service, which ends as the service does.
+        address: the URL at which it will listen.
+        abilities: what the sandbox has. Without a /proc, a service cannot find its own processes to end them.
     """
 
-    def __init__(self, command: Sequence[str | Path], *, port: int, log: Path, namespaced: bool) -> None:
-        self.address = f"http://127.0.0.1:{port}"
-        self._log = log
-        self._namespaced = namespaced
-        self._process = process.start_detached(command, env=process.environment(), log=log)
+    def __init__(self, running: process.Running, address: str, abilities: Abilities) -> None:
+        self.address = address
+        self._running = running
+        self._process = running.child
+        self._abilities = abilities
+
+    @property
+    def caution(self) -> str:
+        """Return why an image that works elsewhere may not work here."""
+        if not self._abilities.network:
+            return ""
+        return "It has no network here: what downloads something when it starts can be verified with Docker or podman."
 
     def ended(self) -> bool:
         """Return whether it has ended."""
         return self._process.poll() is not None
 
     def log(self) -> str:
-        """Return its output so far."""
-        return self._log.read_text("utf-8", "replace")
+        """Return the end of its output so far."""
+        return _end(self._running.stdout) + _end(self._running.stderr)
 
     def memory(self) -> Memory | None:
         """Return the sum of the peak memory of its processes."""
-        return peak_memory(self._process.pid)
+        with suppress(psutil.Error):
+            beside = psutil.Process(self._process.pid)
+            # The forwarder is a copy of that, and no part of the service.
+            services = [child for child in beside.children() if child.cmdline() != beside.cmdline()]
+            peaks = [peak_memory(service.pid) for service in services]
+            return Memory(sum(peak.size for peak in peaks if peak), "at most") if any(peaks) else None
+        return None
 
     def stop(self) -> int | None:
         """Stop it.
@@ -51,26 +61,29 @@ class HostProcess:
         Returns: its exit code, or 128 plus the number of the signal that ended it; None when it could not end by itself
         for lack of a /proc.
         """
-        with suppress(psutil.NoSuchProcess):
-            started = psutil.Process(self._process.pid)
-            for service in started.children() if self._namespaced else [started]:
-                service.terminate()
+        self._process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             # Without a /proc, waiting longer does not help.
-            self._process.wait(STOP_TIMEOUT if self._namespaced else 3.0)
-        if not self._namespaced and not self.ended():
-            self.kill()
-            return None
+            self._process.wait(STOP_TIMEOUT if self._abilities.proc else 3.0)
+        by_itself = self.ended()
         self.kill()
-        code = self._process.returncode
+        if not by_itself and not self._abilities.proc:
+            return None
+        code = int(self._process.returncode)
         return code if code >= 0 else 128 - code
 
     def kill(self) -> None:
-        """Kill what is left of it."""
+        """Kill what is left of it, and wait until nothing is."""
         if self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self._process.send_signal(signal.SIGQUIT)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_TIMEOUT)
+
+
+def _end(file: IO[bytes]) -> str:
+    """Return the last 64 kB of a file, which may be as large as a program likes."""
+    size = os.fstat(file.fileno()).st_size
+    return os.pread(file.fileno(), 1 << 16, max(0, size - (1 << 16))).decode("utf-8", "replace")
 
 
 def free_port() -> int:

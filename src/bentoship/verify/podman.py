@@ -55,6 +55,7 @@ class PodmanContainer:
 
     name: str
     address: str
+    caution: str = ""
 
     def ended(self) -> bool:
         """Return whether it has ended."""

@@ -123,12 +123,14 @@ def _wait(running: Running) -> float:
     began = time.monotonic()
     while time.monotonic() - began < READY_TIMEOUT:
         if running.ended():
-            raise VerifyError("Start the service", f"it ended before it was ready: {_last_lines(running)}")
+            why = f"it ended before it was ready: {_last_lines(running)}"
+            raise VerifyError("Start the service", why, running.caution)
         with contextlib.suppress(OSError):
             if _READY.send(running.address).status == _READY.status:
                 return time.monotonic() - began
         time.sleep(0.1)
-    raise VerifyError("Start the service", f"it is not ready after {READY_TIMEOUT:.0f} s: {_last_lines(running)}")
+    why = f"it is not ready after {READY_TIMEOUT:.0f} s: {_last_lines(running)}"
+    raise VerifyError("Start the service", why, running.caution)
 
 
 def _last_lines(running: Running) -> str:

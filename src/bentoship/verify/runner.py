@@ -53,6 +53,10 @@ class Running(Protocol):
     def address(self) -> str:
         """Return the URL at which it listens, or will listen: "http://127.0.0.1:PORT"."""
 
+    @property
+    def caution(self) -> str:
+        """Return why an image that works elsewhere may not work in this runner, and what to do; empty for nothing."""
+
     def ended(self) -> bool:
         """Return whether it has ended."""
 

@@ -1,6 +1,8 @@
 """An image unpacked into a folder of this machine, ready to be started without an engine."""
 
+import os
 import shutil
+import stat
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,10 +20,10 @@ from bentoship.stores.transfer import copy
 from bentoship.stores.unpacking import LAYER_TYPES, unpack
 from bentoship.system.files import temporary_folder
 from bentoship.system.rootfs import resolve
+from bentoship.system.sandbox_root import DEVICES
 from bentoship.verify.runner import RemoteImage
 
-DEVICES = ("null", "zero", "full", "random", "urandom")
-"""The devices in /dev that programs rely on."""
+_HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost\n"
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,26 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
         if not (root / "tmp").is_dir() or (root / "tmp").is_symlink():
             _empty(root / "tmp")
         (root / "tmp").chmod(0o1777)
-        for name in ("etc/hosts", "etc/resolv.conf"):
+        # It has no network, and learns nothing of this machine's.
+        for name, content in (("etc/hosts", _HOSTS), ("etc/resolv.conf", "")):
             with suppress(OSError):
-                shutil.copyfile(Path("/", name), resolve(root, name))
+                resolve(root, name).write_text(content, "utf-8")
         user = _user(root, str(config.get("User") or ""))
         env = {"PATH": DEFAULT_PATH, "HOME": user.home, **variables(config)}
         command = (*(config.get("Entrypoint") or []), *(config.get("Cmd") or []))
         yield System(root, tuple(map(str, command)), env, config.get("WorkingDir") or "/", user)
+
+
+def make_devices(root: Path) -> None:
+    """Create device files where permitted, else empty files; programs can do without all but /dev/null."""
+    for name in DEVICES:
+        path = root / "dev" / name
+        try:
+            os.mknod(path, stat.S_IFCHR | 0o666, Path("/dev", name).stat().st_rdev)
+        except PermissionError:
+            path.touch()
+        path.chmod(0o666)
+    (root / "dev" / "shm").chmod(0o1777)
 
 
 def _empty(folder: Path) -> None:

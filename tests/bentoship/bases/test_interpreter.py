@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
@@ -120,3 +123,51 @@ def test_a_twin_of_the_same_version_compiles(base: Base, offered: str, tmp_path:
     says(tmp_path, f"usr/bin/python{offered}", f"{offered}.99")
     with pytest.raises(BaseImageError, match=rf"{offered}\.99"):
         compiler(tmp_path, python, version=offered, platform="linux/s390x", twin=base.rootfs)
+
+
+_ATTACKS = """
+import json, os, socket
+def tried(attack):
+    try:
+        attack()
+    except OSError:
+        return False
+    return True
+print(json.dumps({
+    "reads": tried(lambda: open(HOST_FILE)),
+    "writes": tried(lambda: open("/usr/bin/evil", "w")),
+    "connects": tried(lambda: socket.create_connection(("127.0.0.1", HOST_PORT), 5)),
+    "is root": os.getuid() == 0,
+}))
+"""
+
+
+@needs_apt
+@pytest.mark.parametrize("way", ["namespaces", "chroot"])
+def test_the_python_of_a_base_reaches_its_own_files_alone(base: Base, tmp_path: Path, way: str) -> None:
+    """It comes from strangers: it reads and writes nothing of this machine, and has no network."""
+    if way == "chroot" and os.geteuid() != 0:
+        pytest.skip("needs root")
+    python = base.compiler()
+    (tmp_path / "secret").touch()
+    with socket.create_server(("127.0.0.1", 0)) as host:
+        given = f"HOST_FILE, HOST_PORT = {str(tmp_path / 'secret')!r}, {host.getsockname()[1]}"
+        *command, spec = python.command(f"{given}\n{_ATTACKS}")
+        spec = json.dumps(json.loads(spec) | {"ways": [way]})
+        done = subprocess.run([*command, spec], cwd=python.root, env={}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    # Root of a user namespace is nobody outside.
+    assert found == {"reads": False, "writes": False, "connects": False, "is root": way == "namespaces"}
+
+
+@needs_apt
+def test_without_a_sandbox_the_python_of_a_base_has_no_rights(base: Base) -> None:
+    """Where nothing better works, it still has no capability and gets none."""
+    python = base.compiler()
+    *command, spec = python.command("print(open('/proc/self/status').read())")
+    spec = json.dumps(json.loads(spec) | {"ways": ["plain"]})
+    done = subprocess.run([*command, spec], cwd=python.root, env={}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "NoNewPrivs:\t1" in done.stdout
+    assert "CapEff:\t0000000000000000" in done.stdout

@@ -14,6 +14,7 @@ from types import CodeType
 import pytest
 from uv import find_uv_bin
 
+from bentoship.errors import ProcessError
 from bentoship.layers import bytecode_worker
 from bentoship.layers.bytecode import Batch, Interpreter, compile_trees
 from bentoship.system.progress import State
@@ -68,6 +69,15 @@ def test_each_file_counts(library: Path) -> None:
     files, told = tuple(library.rglob("*.py")), Told()
     compile_trees(HERE, [Batch(library, PurePosixPath("/app"), files)], jobs=2, title="compiling it", reporter=told)
     assert told.tasks == [State("compiling it", len(files), len(files), "files")]
+
+
+@pytest.mark.parametrize("written", ["", "no frame", r"\13\0\0\0../../evil-1", r"\12\0\0\0cpython-31\377\377\377\377"])
+def test_what_is_no_byte_code_is_refused(tmp_path: Path, written: str) -> None:
+    """A foreign interpreter may write what it likes: it never says which file is written."""
+    (tmp_path / "module.py").touch()
+    with pytest.raises(ProcessError, match="Compile Python files"):
+        compiled(tmp_path, python=Interpreter(("/bin/sh", "-c", f"printf '{written}'"), {"PATH": "/usr/bin:/bin"}))
+    assert [path.name for path in tmp_path.iterdir()] == ["module.py"]
 
 
 def code_of(content: bytes) -> CodeType:

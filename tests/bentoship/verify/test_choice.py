@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bentoship.errors import NotVerifiedError
-from bentoship.verify.choice import RUNNERS, usable_runners
+from bentoship.verify.choice import all_runners, usable_runners
 
 
 class Blocked:
@@ -24,7 +24,7 @@ class Blocked:
 
 def test_engines_come_first() -> None:
     """Without an engine, what needs no root comes before what does."""
-    assert [runner.name for runner in RUNNERS] == ["Docker", "podman", "a namespace", "a chroot"]
+    assert [runner.name for runner in all_runners()] == ["Docker", "podman", "bubblewrap", "a namespace", "a chroot"]
 
 
 def test_all_obstacles_are_told() -> None:
