@@ -84,7 +84,7 @@ def test_a_password_of_an_index_stays_with_the_publisher(
 
 
 def test_the_service_gets_what_is_named_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables that the bentofile lists, with the values that it gives, and Hugging Face's; proxies without their passwords."""
+    """Variables that the bentofile lists, with the values there, and Hugging Face's; proxies without passwords."""
     for name in ("HF_TOKEN", "NAMED", "OTHER", "UV_INDEX_ACME_PASSWORD"):
         monkeypatch.setenv(name, f"value of {name}")
     monkeypatch.setenv("no_proxy", "*")
