@@ -106,7 +106,8 @@ class Sandbox:
             "shared_memory": SHARED_MEMORY if self.system else 0,
             "seconds": self.seconds,
             "filter": base64.b64encode(deny_list()).decode(),
-            "bubblewrap": shutil.which("bwrap") if BUBBLEWRAP in self.ways else None,
+            # Whole, since a link to it may lie where the unprivileged user may not look.
+            "bubblewrap": os.path.realpath(shutil.which("bwrap") or "bwrap") if BUBBLEWRAP in self.ways else None,
             "listening": listening,
             "port": port,
             "report": report,
