@@ -151,6 +151,11 @@ def explain(error: Exception) -> str:
     return f"{what}\n{hint}" if hint else what
 
 
+def reason(error: Exception) -> str:
+    """Return why something failed: of an OSError the system's words alone, else the error's own."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def causes(error: BaseException) -> list[BaseException]:
     """Return an error and its causes, outermost to innermost.
 

@@ -85,7 +85,7 @@ class _Setting(Argument):
 
         super().set_value(value, cast)
         self._given.append(value)
-        process.put(self._setting, ",".join(self._given))
+        process.put({self._setting: ",".join(self._given)})
 
 
 class _Task(Task[Any]):

@@ -13,7 +13,7 @@ from bentoship.bento.values import Bento, BuildContext
 from bentoship.errors import BentoError
 from bentoship.packages.requirements import is_closed, requirements_of
 from bentoship.system.files import file_lock, write_whole
-from bentoship.system.process import hand_over
+from bentoship.system.process import put
 
 _ATTEMPTS = 3
 
@@ -61,8 +61,8 @@ def preview(context: BuildContext, store: Path) -> Bento:
 
 
 def _inputs(context: BuildContext) -> Inputs:
-    """Return the inputs, after handing over the passwords that their requirements hold. Raises BentoError."""
-    hand_over(index_passwords(context.folder, read_configuration(context).options))
+    """Return the inputs, after setting variables to the passwords in their requirements, for uv. Raises BentoError."""
+    put(index_passwords(context.folder, read_configuration(context).options))
     return read_inputs(context)
 
 

@@ -1,7 +1,7 @@
 """The process that imports the user's service and builds its Bento.
 
-One process per build: a second build in the same one would pack the first one's modules again. It is told what to do
-by its argument and answers into a file, because the service may print whatever it likes while it is imported.
+One process per build: a second build in the same one would pack the first one's modules again. Its
+argument says what to do. It answers into a file, because the service may print whatever it likes while it is imported.
 """
 
 import errno
@@ -171,7 +171,7 @@ def _failure_of(error: BaseException, project: Path) -> Failure:
         return Failure(FailureKind.OTHER, f"{error.filename}: {error.strerror}")
     failure = bentoml_adapter.failure_of(error)
     # BentoML wraps what a service's module raises. The deepest error that comes from the user's files is the one to
-    # mend; what comes from nowhere in them, BentoML's own words tell better than its cause.
+    # mend; for one that comes from nowhere in them, BentoML's own words say more than its cause.
     for cause in reversed(causes(error)):
         if position := _position(cause, project):
             words = cause.msg if isinstance(cause, SyntaxError) else str(cause)

@@ -12,7 +12,7 @@ import yaml
 
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, numbers_of
-from bentoship.errors import BentoError
+from bentoship.errors import BentoError, reason
 from bentoship.packages.requirements import text_of, variables, with_includes
 from bentoship.system.documents import read_text, read_yaml
 from bentoship.system.process import environment
@@ -85,7 +85,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         content = read_yaml(file, yaml.SafeLoader)
     except (OSError, ValueError) as error:
-        raise BentoError(doing, _why(error)) from error
+        raise BentoError(doing, reason(error)) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -108,7 +108,7 @@ def _read_pyproject(file: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise BentoError(doing, f"it is not TOML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BentoError(doing, _why(error)) from error
+        raise BentoError(doing, reason(error)) from error
     except (AttributeError, TypeError, ValueError) as error:
         raise BentoError(doing, f"[project] or [tool.bentoml.build] has another form: {error}") from error
     if packages:
@@ -116,10 +116,6 @@ def _read_pyproject(file: Path) -> dict[str, Any]:
     if (file.parent / "src").is_dir() and numbers_of(bentoml_version()) >= _FINDS_SRC:
         python.setdefault("is_src_layout", True)
     return {**({"name": name} if name else {}), **options, **({"python": python} if python else {})}
-
-
-def _why(error: OSError | ValueError) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def is_src_layout(options: Mapping[str, Any]) -> bool:
@@ -131,7 +127,7 @@ def is_src_layout(options: Mapping[str, Any]) -> bool:
 def wanted_base(context: BuildContext) -> tuple[str, str]:
     """Return the base image that a configuration names, "" for none, and its Python version ("3.11"), by default ours.
 
-    A service may say otherwise, which only its import tells. Raises BentoError as `read_configuration` does.
+    A service may say otherwise, which only its import shows. Raises BentoError as `read_configuration` does.
     """
     docker = read_configuration(context).options.get("docker")
     options = docker if isinstance(docker, dict) else {}

@@ -29,7 +29,7 @@ def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | 
 
     Args:
         bento: a Bento's folder.
-        version: put this in place of the version in bento.yaml; for telling what a Bento is before it has one.
+        version: put this in place of the version in bento.yaml; for a Bento that has none yet.
 
     Returns: files on this machine, and the bytes of bento.yaml and README.md, which are rewritten. Links that lead to a
     file are followed, since what they point at is not in the image; links that lead nowhere are left out.

@@ -17,6 +17,7 @@ from typing import IO, Any
 import yaml
 
 from bentoship.bento.content import file_stats
+from bentoship.errors import reason
 from bentoship.system import records
 from bentoship.system.documents import read_yaml
 from bentoship.system.files import close_to_others, file_lock, private_folder, temporary_folder, write_whole
@@ -174,9 +175,8 @@ def _why(archive: Path, error: Exception) -> str:
     with archive.open("rb") as stream:
         if stream.read(len(_POINTER)) == _POINTER:
             return "it is a pointer of Git LFS): fetch it with `git lfs pull`"
-    said = getattr(error, "strerror", None) or str(error)
-    reason = next(iter(said.splitlines()), type(error).__name__).rstrip(":")
-    return f"{reason}): export it again (`bentoml models export NAME:VERSION model/`), or remove it"
+    first = next(iter(reason(error).splitlines()), type(error).__name__).rstrip(":")
+    return f"{first}): export it again (`bentoml models export NAME:VERSION model/`), or remove it"
 
 
 def _extract(archive: Path, folder: Path) -> Exported:
@@ -205,7 +205,7 @@ def _extract(archive: Path, folder: Path) -> Exported:
     try:
         info = read_yaml(folder / "model.yaml", yaml.SafeLoader)
     except (OSError, ValueError) as error:
-        raise tarfile.TarError(f"its model.yaml: {getattr(error, 'strerror', None) or error}") from error
+        raise tarfile.TarError(f"its model.yaml: {reason(error)}") from error
     name, version = (str(info.get(key)) if isinstance(info, dict) else "" for key in ("name", "version"))
     if not _NAME.fullmatch(name) or not _NAME.fullmatch(version):
         raise tarfile.TarError("its model.yaml names no model")

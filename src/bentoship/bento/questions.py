@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.packages.requirements import text_of
-from bentoship.system.process import Completed, hand_over, run
+from bentoship.system.process import Completed, put, run
 from bentoship.system.urls import with_variables
 
 
 class Asking:
-    """The asking side. It takes stdin and stdout, on which the user's code can neither read nor write from then on."""
+    """The asking side, which takes stdin and stdout for itself: the user's code can use neither from then on."""
 
     def __init__(self) -> None:
         self._answers = os.fdopen(os.dup(0), encoding="utf-8")
@@ -37,7 +37,12 @@ class Asking:
         return plain, limits
 
     def call_uv(self, command: Sequence[str], folder: Path) -> Completed:
-        """Return what uv did. Args: command: its command line; folder: where it runs."""
+        """Have uv run a command, and return what it did.
+
+        Args:
+            command: its command line.
+            folder: where it runs.
+        """
         done = Completed(*self._ask("call_uv", list(command), str(folder)))
         sys.stderr.write(done.stderr)
         return done
@@ -97,5 +102,5 @@ def call_uv(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Com
 
 def _with_variables(requirements: str) -> str:
     text, values = with_variables(requirements)
-    hand_over(values)
+    put(values)  # for uv, which gets those that requirements refer to
     return text

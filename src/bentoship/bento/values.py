@@ -67,7 +67,7 @@ class Bento:
         fresh: whether it was just built.
         imported_models: the tags of the models that were imported into the model store for it.
         notes: sentences on what its bentofile includes by name and it does not pack.
-        content: a hash of what is packed, where the version is not that: somebody else has built it.
+        content: a hash of what is packed, for a Bento that was built elsewhere, whose version is no hash of it.
     """
 
     name: str

@@ -167,7 +167,7 @@ def _installed_alone(
         line: of its lock.
         target: what it has to run on.
         folder: to be made.
-        reporter: told what is wrong with it.
+        reporter: receives what is wrong with it.
         is_faulty: whether the cache is known to have another content.
     """
     if not is_faulty:

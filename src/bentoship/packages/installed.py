@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from bentoship.errors import PackagesError
+from bentoship.errors import PackagesError, reason
 from bentoship.image.layer import Entry, size_of, tree
 from bentoship.packages.requirements import canonical_name
 from bentoship.packages.target import VENV, Target
@@ -151,7 +151,7 @@ def _rows(installed: Path, record: Path) -> dict[str, tuple[str, str]]:
     try:
         rows = list(csv.reader(io.StringIO(read_text(record, LIST))))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        why = f"its RECORD cannot be read: {getattr(error, 'strerror', None) or error}"
+        why = f"its RECORD cannot be read: {reason(error)}"
         raise PackagesError(f"Install {record.parent.name.removesuffix('.dist-info')}", why) from error
     filled = ([*row, "", ""] for row in rows if row)
     return {posixpath.normpath(f"{folder}/{name}"): (digest, size) for name, digest, size, *_ in filled}

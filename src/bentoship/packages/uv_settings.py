@@ -37,7 +37,6 @@ _REACHING = frozenset({
     "UV_NO_HF_TOKEN", "UV_PYTHON", "UV_PYTHON_INSTALL_DIR",
 })  # fmt: skip
 _CREDENTIALS = re.compile(r"UV_INDEX_[A-Z0-9_]+_(USERNAME|PASSWORD)")
-_OWN = ("UV_NO_CONFIG", "UV_CONFIG_FILE")
 
 # The same, as files of settings call it (docs.astral.sh/uv/reference/settings), where "pip" is a table of its own.
 _DECIDING_KEYS = frozenset({

@@ -104,11 +104,6 @@ def environment(
     return {**kept, **located(kept, Path.cwd), **(extra or {})}
 
 
-def put(name: str, value: str) -> None:
-    """Set a variable of this process's environment."""
-    os.environ[name] = value
-
-
 def for_foreign_code(env: Mapping[str, str]) -> dict[str, str]:
     """Return an environment for code that is not the publisher's: its proxies without users and passwords."""
     return {name: without_user_info(v) if name.lower().endswith("_proxy") else v for name, v in env.items()}
@@ -157,9 +152,9 @@ def preset(name: str, value: str) -> None:
         os.environ[name] = value
 
 
-def hand_over(secrets: Mapping[str, str]) -> None:
-    """Set variables that requirements refer to, for the programs that get them by name."""
-    os.environ.update(secrets)
+def put(variables: Mapping[str, str]) -> None:
+    """Set variables of this process's environment."""
+    os.environ.update(variables)
 
 
 def debugging() -> bool:

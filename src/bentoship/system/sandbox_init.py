@@ -198,14 +198,14 @@ def watch(child: int, spec: dict[str, Any], beside: int) -> int:
     """
     deadline = time.monotonic() + spec["seconds"]
     while True:
-        told = signal.sigtimedwait(_SIGNALS, 0.2 if spec["gentle"] else 1.0)
+        received = signal.sigtimedwait(_SIGNALS, 0.2 if spec["gentle"] else 1.0)
         with suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
                 if found[0] == child:
                     code = os.waitstatus_to_exitcode(found[1])
                     return code if code >= 0 else 128 - code
-        if told and told.si_signo in (signal.SIGTERM, signal.SIGQUIT):
-            gently = told.si_signo == signal.SIGTERM and spec["gentle"]
+        if received and received.si_signo in (signal.SIGTERM, signal.SIGQUIT):
+            gently = received.si_signo == signal.SIGTERM and spec["gentle"]
             # Where bubblewrap is the child, it does not pass signals on to its own.
             below = [pid for pid in descendants(beside) if pid != child] if spec["bubblewrap"] else []
             os.kill(next(iter(below), child) if gently else child, signal.SIGTERM if gently else signal.SIGKILL)
@@ -230,9 +230,8 @@ def main() -> NoReturn:
         listening = spec["listening"]
         beside = 0 if listening is None else forward(listening, spec["port"], owner)
         if way == "namespaces":
-            linux.call(
-                "unshare", linux.NEWPID
-            )  # last: afterwards this process can have no threads, and no other children
+            # Last: afterwards this process can have no threads, and no other children.
+            linux.call("unshare", linux.NEWPID)
         alone = way == "namespaces" or (way == "chroot" and linux.NEWPID in linux.permitted([linux.NEWPID]))
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         child = os.fork()
