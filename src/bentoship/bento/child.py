@@ -1,7 +1,7 @@
 """The process that imports the user's service and builds its Bento.
 
-One process per build: a second build in the same one would pack the first one's modules again. Its
-argument says what to do. It answers into a file, because the service may print whatever it likes while it is imported.
+One process per build: a second build in the same one would pack the first one's modules again. Its argument
+says what to do. It answers into a file, because the service may print whatever it likes while it is imported.
 """
 
 import errno

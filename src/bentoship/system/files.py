@@ -35,7 +35,7 @@ def open_private(path: Path, mode: str) -> IO[Any]:
 
 
 def close_to_others(folder: Path) -> None:
-    """Take all rights of others at a folder of ours, and at what is in it; executable files stay executable."""
+    """Take other users' rights to a folder and everything in it; executable files stay executable."""
     for place, folders, names in os.walk(folder):
         for path in (place, *(f"{place}/{name}" for name in [*folders, *names])):
             if not os.path.islink(path):  # noqa: PTH114  # texts
@@ -43,7 +43,7 @@ def close_to_others(folder: Path) -> None:
 
 
 def close_folder(folder: Path) -> None:
-    """Take the rights of others at a folder, so that they reach nothing in it; one of another user stays as it is."""
+    """Take other users' rights to a folder, so that they reach nothing in it; another user's folder stays as it is."""
     with suppress(OSError):
         info = folder.stat()
         if info.st_uid == os.geteuid() and info.st_mode & 0o077:

@@ -88,7 +88,7 @@ class Sandbox:
         Args:
             listening: the descriptor of a listening socket, to pass on; its connections are forwarded into the sandbox.
             port: the port in the sandbox that they go to.
-            report: a descriptor, to pass on, to which it is written what the sandbox has.
+            report: a descriptor, to pass on, to which a description of what the sandbox has is written.
         """
         spec = {
             "command": self.command,
