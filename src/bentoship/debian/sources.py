@@ -35,7 +35,7 @@ def os_release(path: Path = OS_RELEASE) -> dict[str, str]:
 
 
 def release_with(python: str, system: Mapping[str, str]) -> str:
-    """Return the release of a system's distribution that has a Python; its own one if that may be newer than is known.
+    """Return the release of a system's distribution that has a Python, or the host's own if PYTHONS does not list that.
 
     Args:
         python: its minor version, such as "3.11".
@@ -56,7 +56,7 @@ def own_sources(system: Mapping[str, str], etc: Path = ETC_APT, *, release: str 
     Args:
         system: the host's os-release.
         etc: apt's configuration.
-        release: another release of the same distribution, which the same servers are taken for; empty for the host's.
+        release: another release of the same distribution, from the same servers; empty for the host's.
     """
     host = system.get("VERSION_CODENAME", "")
     codenames = {system.get(key, "") for key in ("VERSION_CODENAME", "UBUNTU_CODENAME", "DEBIAN_CODENAME")} - {""}

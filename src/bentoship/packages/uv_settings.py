@@ -73,7 +73,7 @@ def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]
         return
     import tomli_w  # rarely needed
 
-    with temporary_folder(None, OWN) as own:  # for this user's eyes alone
+    with temporary_folder(None, OWN) as own:  # it may have passwords
         file = own / "uv.toml"
         file.touch(0o600)
         file.write_text(tomli_w.dumps(settings), "utf-8")
