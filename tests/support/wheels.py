@@ -68,6 +68,63 @@ def make_source(folder: Path, name: str, version: str = "1.0", *, files: Mapping
     return path
 
 
+BACKEND = """\
+import os, pathlib, zipfile
+
+def build_wheel(out, config_settings=None, metadata_directory=None):
+    {before}
+    name = "{name}-{version}-{tag}.whl"
+    pathlib.Path("left-by-the-build").touch()
+    os.umask(int.from_bytes(os.urandom(1), "big") & 0o77)
+    with zipfile.ZipFile(os.path.join(out, name), "w", zipfile.ZIP_DEFLATED) as wheel:
+        for file in sorted(pathlib.Path("{name}").rglob("*")) if os.getpid() % 2 else pathlib.Path("{name}").rglob("*"):
+            wheel.write(file)
+        info = "{name}-{version}.dist-info"
+        extras = "Provides-Extra: more\\n{requires}"
+        wheel.writestr(f"{{info}}/METADATA", f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n{{extras}}")
+        wheel.writestr(f"{{info}}/WHEEL", "Wheel-Version: 1.0\\nGenerator: own\\nRoot-Is-Purelib: true\\nTag: {tag}\\n")
+        wheel.writestr(f"{{info}}/RECORD", "")
+    with open("{log}", "a") as log:
+        print(*sorted(os.environ), file=log)
+    return name
+
+def build_sdist(out, config_settings=None):
+    raise NotImplementedError
+"""
+
+
+def source_files(
+    name: str,
+    log: Path,
+    *,
+    version: str = "1.0",
+    tag: str = "py3-none-any",
+    before: str = "pass",
+    requires: str = "",
+) -> dict[str, str]:
+    """Return the files of a package that builds itself, so that building needs no network.
+
+    Args:
+        log: the file that gets a line per build, with the names of the variables that it sees.
+        before: what the build does first.
+        requires: a requirement.
+    """
+    needs = f"Requires-Dist: {requires}\\n" if requires else ""
+    return {
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n',
+        "own.py": BACKEND.format(name=name, version=version, tag=tag, before=before, log=log, requires=needs),
+        f"{name}/__init__.py": "X = 1\n",
+    }
+
+
+def make_folder(folder: Path, files: Mapping[str, str]) -> Path:
+    """Write files below a folder."""
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, "utf-8")
+    return folder
+
+
 def make_requirements(bento: Path, wheels: Path, *requirements: str, locked: bool = True) -> Path:
     """Give a Bento's folder requirements that are met from a folder of wheels alone.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bentoship.assembly.image import assemble
-from bentoship.assembly.recipe import Recipe, check, check_packages, recipes
+from bentoship.assembly.recipe import Recipe, check, recipes, with_packages
 from bentoship.backend import Built, LayerSummary, Pushed
 from bentoship.bases import BaseSource, Outline
 from bentoship.bento import Bento
@@ -101,8 +101,9 @@ class DirectBackend:
                 if recipe.outline.base is None
             }
             with self.reporter.task("checking that every package has a wheel"):
-                check_packages(bento, prepared, self.place.cache)
-            bases = [recipe.outline.base or source.make(recipe.platform) for recipe in prepared]
+                complete = with_packages(bento, prepared, self.place.cache)
+            begun = {recipe.platform: recipe.lock for recipe in prepared}
+            bases = [recipe.outline.base or source.make(recipe.platform) for recipe in complete]
             # One platform after the other: each step already uses all processors.
             return [
                 assemble(
@@ -111,14 +112,15 @@ class DirectBackend:
                     self.place.cache,
                     self.place.scratch,
                     reporter=self.reporter,
-                    staged=staged.get(recipe.platform),
+                    # What had to be built was not installed with the others.
+                    staged=staged.get(recipe.platform) if recipe.lock == begun[recipe.platform] else None,
                 )
-                for recipe, base in zip(prepared, bases, strict=True)
+                for recipe, base in zip(complete, bases, strict=True)
             ]
 
     def _staging(self, recipe: Recipe) -> AbstractContextManager[Staged]:
         lock = recipe.lock
-        return staging(recipe.bento.path, lock.lines, lock.target, self.place.scratch, self.reporter)
+        return staging(recipe.bento.path, lock.installed, lock.target, self.place.scratch, self.reporter)
 
     def _keep(self, image: Image) -> None:
         for layer in image.layers:
@@ -141,8 +143,8 @@ class DirectBackend:
         check(bento)
         source = self.source(bento)
         prepared = recipes(bento, list(map(source.outline, self.platforms)), self.place.cache)
-        check_packages(bento, prepared, self.place.cache)
-        return {recipe.platform: planned_image(recipe, self.place.cache) for recipe in prepared}
+        complete = with_packages(bento, prepared, self.place.cache)
+        return {recipe.platform: planned_image(recipe, self.place.cache) for recipe in complete}
 
     def load(self, image: Built, name: str) -> str:
         """Load the image from the layout into the engine. Returns: a sentence on what was done."""

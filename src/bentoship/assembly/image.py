@@ -56,7 +56,7 @@ def assemble(
     layers = [
         *base.layers,
         *system_layer(bento, base, cache),
-        *package_layers(recipe.job(base, cache), lock.lines, scratch, reporter, staged),
+        *package_layers(recipe.job(base, cache), lock.installed, scratch, reporter, staged),
         *(layer for model in bento.models for layer in model_layer(model, cache, reporter)),
         *source_layer(bento, cache, reporter),
     ]

@@ -156,9 +156,9 @@ def _layers(recipe: Recipe, cache: LayerCache) -> Iterator[Layer | Estimate]:
     yield from recipe.outline.layers
     if base := recipe.outline.base:
         yield from system_layer(recipe.bento, base, cache)
-        yield from expected_layers(recipe.job(base, cache), recipe.lock.lines, weigh)
+        yield from expected_layers(recipe.job(base, cache), recipe.lock.installed, weigh)
     else:
-        lines = recipe.lock.lines
+        lines = recipe.lock.installed
         yield Estimate("user and environment", "system", _SMALL)
         yield Estimate(f"{len(lines)} packages", "packages", sum(weigh(lines).values()))
 

@@ -1,7 +1,7 @@
 """The recipe of the image for one platform, resolved once: plan only reads it, assemble builds it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bentoship.bases import Base, Outline
 from bentoship.bento import Bento
@@ -9,7 +9,7 @@ from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import Layer
 from bentoship.layers.cache import LayerCache
 from bentoship.packages.layers import made_layers
-from bentoship.packages.locks import Lock, check_wheels, resolve
+from bentoship.packages.locks import Lock, resolve, with_wheels
 from bentoship.packages.package import Job
 from bentoship.packages.target import Target
 
@@ -43,7 +43,7 @@ class Recipe:
     def made_packages(self, cache: LayerCache) -> tuple[Layer, ...] | None:
         """Return the layers with its packages if they are cached, else None."""
         base = self.outline.base
-        return made_layers(self.job(base, cache), self.lock.lines) if base else None
+        return made_layers(self.job(base, cache), self.lock.installed) if base else None
 
 
 def check(bento: Bento) -> None:
@@ -72,6 +72,12 @@ def recipes(bento: Bento, outlines: Sequence[Outline], cache: LayerCache) -> lis
     return [Recipe(bento, outline, lock) for outline, lock in zip(outlines, locks, strict=True)]
 
 
-def check_packages(bento: Bento, recipes: Iterable[Recipe], cache: LayerCache) -> None:
-    """Check that the packages yet to be installed have wheels for all platforms. Raises PackagesError."""
-    check_wheels(bento.path, [recipe.lock for recipe in recipes if recipe.made_packages(cache) is None])
+def with_packages(bento: Bento, recipes: Sequence[Recipe], cache: LayerCache) -> list[Recipe]:
+    """Return recipes whose packages all have wheels for their platforms; those that an index has none of are built.
+
+    Raises: PackagesError, which names all that have none.
+    """
+    missing = [recipe for recipe in recipes if recipe.made_packages(cache) is None]
+    locks = with_wheels(bento.path, [recipe.lock for recipe in missing], cache.folder / "locks")
+    found = {recipe.platform: lock for recipe, lock in zip(missing, locks, strict=True)}
+    return [replace(recipe, lock=found.get(recipe.platform, recipe.lock)) for recipe in recipes]

@@ -32,10 +32,12 @@ from cattrs.errors import ForbiddenExtraKeysError
 from uv import find_uv_bin
 
 from bentoship.bento.child_process import Failure, FailureKind
+from bentoship.bento.questions import with_wheels
 from bentoship.bento.values import BuildContext
 from bentoship.errors import causes
 from bentoship.image.platforms import ARCHITECTURES
-from bentoship.packages.requirements import CONSTRAINTS, with_all_hashes, with_includes
+from bentoship.packages.building import Builder
+from bentoship.packages.requirements import CONSTRAINTS, address_lines, with_all_hashes, with_includes
 from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
 from bentoship.system.process import Completed
 from bentoship.system.urls import without_passwords
@@ -66,22 +68,32 @@ def parse_yaml_in_c() -> None:
 
 
 def follow_includes(
+    wheels: Path,
     flatten: Callable[[Path], str] = flattened,
     separate: Callable[[str, Path], tuple[str, str]] = with_constraints,
-) -> Collection[Path]:
+    build: Callable[[str, Builder, Path], tuple[str, Collection[Path]]] = with_wheels,
+) -> tuple[Collection[Path], Collection[Path]]:
     """Make BentoML read requirements by pip's rules, and keep their constraints and hashes beside its lock.
 
     It copies a file's text to another folder, where `-r more.txt` finds nothing, and its lock repeats no hash
     (_bentoml_sdk/images.py). The passwords of indexes that uv knows from the environment are left out of the lock.
 
+    What it would build while the image is built, or pack as sources, is built here: sources get a wheel in the Bento.
+
     Args:
+        wheels: the folder that keeps the wheels which are built.
         flatten: as `packages.requirements_file.flattened`.
         separate: as `packages.requirements_file.with_constraints`.
+        build: as `bento.questions.with_wheels`.
 
-    Returns: the files that are read so, which grow as the service names them.
+    Returns: the files that are read so, and what wheels are built from, which grow as the service names them.
     """
-    freeze = Image._freeze_python_requirements
+    freeze, fix = Image._freeze_python_requirements, build_config.PythonOptions.fix_dep_urls
     read: set[Path] = set()
+    built: set[Path] = set()
+    orders: list[tuple[Builder, Path]] = []
+    # Where it locks, and looks for wheels; before 1.4.36, it was beside the lock.
+    home = "src" if "src_wheels" in freeze.__code__.co_varnames else "env/python"
 
     def requirements_file(self: Any, file_path: str) -> Any:
         read.update(with_includes(Path(file_path).absolute()))
@@ -90,8 +102,10 @@ def follow_includes(
         return self
 
     def freeze_with_constraints(self: Any, bento_fs: Path, platform_: str | None = None) -> str:
-        asked, limits = separate(self.python_requirements, Path.cwd())
-        self.python_requirements = asked
+        text, limits = separate(self.python_requirements, Path.cwd())
+        version = ".".join(str(self.python_version).split(".")[:2])
+        orders[:] = [(Builder(wheels, version, address_lines(text), Path.cwd()), bento_fs / home / "wheels")]
+        self.python_requirements = asked = replaced(text)
         if limits:
             folder = bento_fs / "env" / "python"
             folder.mkdir(parents=True, exist_ok=True)
@@ -99,12 +113,26 @@ def follow_includes(
             # Without a lock, BentoML would take what they limit for what is required.
             self.python_requirements += f"-c {CONSTRAINTS}\n" if self.lock_python_packages else ""
         frozen = without_passwords(str(freeze(self, bento_fs, platform_)))
+        if home == "src" and asked != text and "wheels" not in self.build_include_paths:
+            self.build_include("wheels")  # as it does itself where it locks, so that its Dockerfile has them
         asked += limits  # which may have hashes, too
         return with_all_hashes(frozen, asked) if "--hash" in asked else frozen
 
+    def replaced(text: str) -> str:
+        for builder, into in orders:
+            text, sources = build(text, builder, into)
+            built.update(sources)
+        return text
+
+    def fix_lock(requirements_txt: str, *args: Any, **options: Any) -> None:
+        lock = Path(requirements_txt)  # with what other packages, or a uv.lock, ask for
+        lock.write_text(replaced(lock.read_text("utf-8")), "utf-8")
+        fix(requirements_txt, *args, **options)
+
+    build_config.PythonOptions.fix_dep_urls = staticmethod(fix_lock)  # type: ignore[method-assign]  # a hook
     Image.requirements_file = requirements_file
     Image._freeze_python_requirements = freeze_with_constraints
-    return read
+    return read, built
 
 
 def call_uv_our_way(call: Callable[[Sequence[str], Path], Completed]) -> None:

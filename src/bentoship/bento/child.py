@@ -21,13 +21,16 @@ from bentoship.bento.completeness import IncompleteError, Modules, complete
 from bentoship.bento.configuration import named_files, read_configuration
 from bentoship.bento.content import content_version, file_stats, store_by_content
 from bentoship.bento.description import fingerprint, trace_calls
+from bentoship.bento.inputs import states_of
 from bentoship.bento.models import Models
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, select
 from bentoship.bento.questions import Asking
 from bentoship.bento.reading import Reading
 from bentoship.bento.secrets import Scanner
 from bentoship.bento.values import BuildContext, Env
-from bentoship.errors import BentoError, causes
+from bentoship.errors import BentoError, PackagesError, causes
+from bentoship.packages.requirements import paths_start
+from bentoship.packages.sources import packed_in
 from bentoship.system.urls import without_passwords, without_user_info
 
 _FOREIGN = (NEVER_WALKED | {"site-packages"}) - {".git", "__pycache__"}
@@ -47,15 +50,17 @@ def main(context: Mapping[str, Any], scratch: str, store: str) -> None:
     bentoml_adapter.leave_no_byte_code(lambda path: _is_own(path, folder))
     bentoml_adapter.parse_yaml_in_c()
     publisher = Asking()
-    named = bentoml_adapter.follow_includes(publisher.flattened, publisher.with_constraints)
+    named, sources = bentoml_adapter.follow_includes(
+        project.wheels, publisher.flattened, publisher.with_constraints, publisher.with_wheels
+    )
     bentoml_adapter.call_uv_our_way(publisher.call_uv)
     try:
         answer: dict[str, Any] = {
             "bento": _take(project, Path(scratch), Path(store))
             if project.bento
-            else _build(project, named, Path(scratch), Path(store))
+            else _build(project, named, sources, Path(scratch), Path(store))
         }
-    except BentoError as error:
+    except (BentoError, PackagesError) as error:
         answer = {"error": [error.doing, error.why, error.hint]}
     except BaseException as error:  # a service may raise anything when it is imported, SystemExit too
         traceback.print_exc()
@@ -66,7 +71,9 @@ def main(context: Mapping[str, Any], scratch: str, store: str) -> None:
     os._exit(0)
 
 
-def _build(context: BuildContext, named: Collection[Path], scratch: Path, store: Path) -> dict[str, Any]:
+def _build(
+    context: BuildContext, named: Collection[Path], sources: Collection[Path], scratch: Path, store: Path
+) -> dict[str, Any]:
     models = Models(context.bentoml_home, context.records)
     imported = models.import_all(context.exported_models)
     configuration = read_configuration(context)
@@ -90,7 +97,10 @@ def _build(context: BuildContext, named: Collection[Path], scratch: Path, store:
     _change([built / "src" / place for name in names for place in (name, name.name)], without_user_info)
     _change((built / "env" / "python").glob("*.*"), without_passwords)
     description = bentoml_adapter.describe(built, options)
-    Scanner(context).refuse(built, [Env(**env) for env in description["envs"]])
+    scanner = Scanner(context)
+    scanner.refuse(built, [Env(**env) for env in description["envs"]])
+    in_wheels = packed_in(paths_start(built) / "wheels", sorted(sources))
+    scanner.refuse_files({os.path.relpath(file, context.folder): file for file in in_wheels})
     stored = store_by_content(built, store)
     return {
         **description,
@@ -99,7 +109,7 @@ def _build(context: BuildContext, named: Collection[Path], scratch: Path, store:
         "models": [_checked(model, models) for model in description["models"]],
         "imported_models": imported,
         "modules": _modules(called, context.folder),
-        "read": reading.states(but=selection.packed),
+        "read": {**reading.states(but=selection.packed), **states_of(context.folder, sources)},
         "changed": reading.changed(),
         "written": reading.written,
     }

@@ -14,7 +14,7 @@ from typing import Any
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.configuration import is_src_layout
 from bentoship.bento.packing import Selection, spec_of
-from bentoship.packages.requirements import canonical_name, portable_lines, requirements_of
+from bentoship.packages.requirements import canonical_name, portable_lines, requirements_of, subject
 
 
 class IncompleteError(Exception):
@@ -144,7 +144,7 @@ def _is_installed(file: str) -> bool:
 
 def _locked(bento: Path) -> set[str]:
     """Return the names of the packages that a Bento's image has."""
-    return set(map(canonical_name, portable_lines(requirements_of(bento)[1])))
+    return set(map(subject, portable_lines(requirements_of(bento)[1])))
 
 
 def _packages_at(folder: Path) -> Iterable[str]:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from bentoship.packages.uv_settings import lock_settings
 from bentoship.system.process import environment
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
-BUILDER_VERSION = "5"
+BUILDER_VERSION = "6"
 
 Stamp = tuple[int, ...]
 """What changes with every write of a file, as no one can set the time of its last change; empty when it is missing."""
@@ -142,6 +142,12 @@ def folder_state(folder: Path) -> str:
 def state_of(project: Path, name: str) -> str:
     """Return the state of a file, or of a folder, whose name ends in a slash. Args: name: the path in the project."""
     return folder_state(project / name) if name.endswith("/") else file_state(project / name)
+
+
+def states_of(project: Path, paths: Iterable[Path]) -> dict[str, str]:
+    """Return the states of files and folders by their paths in the project; those elsewhere by their whole paths."""
+    names = (f"{_relative(path, project)}{'/' if path.is_dir() else ''}" for path in sorted(paths))
+    return {name: state_of(project, name) for name in names}
 
 
 def stamp(file: Path | str) -> Stamp:

@@ -9,9 +9,14 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, spec_of
+from bentoship.bento.walking import walk
+from bentoship.errors import PackagesError
+from bentoship.packages.building import Builder
 from bentoship.packages.requirements import text_of
 from bentoship.system.process import Completed, put, run
 from bentoship.system.urls import with_variables
@@ -36,6 +41,11 @@ class Asking:
         plain, limits = self._ask("with_constraints", text, str(folder))
         return plain, limits
 
+    def with_wheels(self, text: str, builder: Builder, into: Path) -> tuple[str, list[Path]]:
+        """Return what the function `with_wheels` does. Raises PackagesError."""
+        replaced, sources = self._ask("with_wheels", text, asdict(builder), str(into))
+        return replaced, [*map(Path, sources)]
+
     def call_uv(self, command: Sequence[str], folder: Path) -> Completed:
         """Have uv run a command, and return what it did.
 
@@ -48,13 +58,15 @@ class Asking:
         return done
 
     def _ask(self, *question: object) -> Any:
-        self._questions.write(f"{json.dumps(question)}\n")
+        self._questions.write(f"{json.dumps(question, default=str)}\n")
         self._questions.flush()
         answer = json.loads(self._answers.readline())
         if "wrong" in answer:
             from bentoship.packages.requirements_file import RequirementsError
 
             raise RequirementsError(answer["wrong"])
+        if "failed" in answer:
+            raise PackagesError(*answer["failed"])
         return answer["right"]
 
 
@@ -74,15 +86,43 @@ def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
             right: object = _with_variables(flattened(Path(arguments[0])))
         elif asked == "with_constraints":
             right = [*map(_with_variables, with_constraints(arguments[0], Path(arguments[1])))]
+        elif asked == "with_wheels":
+            requirements, order, into = arguments
+            replaced, sources = with_wheels(requirements, Builder.from_json(order), Path(into))
+            right = [_with_variables(replaced), [*map(str, sources)]]
         else:
             command, folder = arguments
             done = call_uv(command, Path(folder), env)
             right = [done.code, done.stdout, done.stderr]
     except (RequirementsError, FileNotFoundError) as error:
         return json.dumps({"wrong": str(error).replace(f"{project}/", "")})
+    except PackagesError as error:
+        return json.dumps({"failed": [error.doing, error.why, error.hint]})
     except (ValueError, TypeError):  # something that Python prints while it starts
         return ""
     return json.dumps({"right": right})
+
+
+def with_wheels(text: str, builder: Builder, into: Path) -> tuple[str, list[Path]]:
+    """Return requirements with a wheel in place of each source, and the files and folders that wheels are built from.
+
+    Args:
+        text: requirements, a line each; their paths start where the builder does.
+        builder: builds the wheels.
+        into: the folder that receives them.
+
+    Raises: PackagesError when one cannot be built, or is not there.
+    """
+    from bentoship.packages.sources import Sources
+
+    sources = Sources(builder.start, _files_of, into)
+    replaced = sources.with_wheels(text, builder)
+    return replaced, sorted(sources.read)
+
+
+def _files_of(folder: Path) -> list[str]:
+    never = spec_of([*NEVER_PACKED, ".env*"])
+    return [name for name in walk(folder, NEVER_WALKED).names if not never.match_file(name)]
 
 
 def call_uv(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Completed:

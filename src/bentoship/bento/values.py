@@ -164,6 +164,11 @@ class BuildContext:
         return self.records.absolute() / "building"
 
     @property
+    def wheels(self) -> Path:
+        """Return the folder that keeps the wheels of what is no package of an index."""
+        return self.records.absolute() / "wheels"
+
+    @property
     def store(self) -> Path:
         """Return BentoML's folder of Bentos, with NAME/VERSION for each."""
         return self.bentoml_home / "bentos"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from uv import find_uv_bin
 from bentoship.errors import PackagesError
 from bentoship.packages.installed import clashing, faulty_files, module_folders
 from bentoship.packages.requirements import (
+    CONSTRAINTS,
     address_lines,
     canonical_name,
     hashes,
@@ -29,7 +31,7 @@ from bentoship.system.process import Completed, Running, background, run
 from bentoship.system.progress import State, StepReporter
 from bentoship.system.text import counted
 
-OTHERWISE = "Change the requirement, or use BACKEND=docker, which can build packages from source."
+OTHERWISE = "Change the requirement, or use BACKEND=docker, which builds packages in the image."
 _OFFLINE = "Check the network and the package index (UV_DEFAULT_INDEX)."
 
 
@@ -190,10 +192,20 @@ def selection(target: Target) -> list[str]:
     return ["--python-version", target.python, "--python-platform", target.uv_platform, "--only-binary", ":all:"]
 
 
-def run_uv(args: Sequence[str], target: Target, *, cwd: Path, stdin: str) -> str:
-    """Return what uv prints. Raises PackagesError with its error message."""
-    with calling_uv(cwd, stdin) as env:
-        return _checked(run(_command(args), env=env, cwd=cwd, check=False, input=stdin), target).stdout
+def ask_uv(bento: Path, requirements: Sequence[str], target: Target, *args: str) -> str:
+    """Return what uv prints of requirements of a Bento. Raises PackagesError with its error message."""
+    start, constraints = paths_start(bento), bento / "env" / "python" / CONSTRAINTS
+    limits = [f"-c {os.path.relpath(constraints, start)}"] if constraints.is_file() else []
+    source = "\n".join([*options_for_uv(bento), *limits, *requirements])
+    with calling_uv(start, source) as env:
+        return _checked(run(_command(args), env=env, cwd=start, check=False, input=source), target).stdout
+
+
+def unsolved(error: PackagesError) -> str:
+    """Return why uv found no lock, in its own words; raise any other failure again, such as that of the network."""
+    if "No solution found" not in error.why:
+        raise error
+    return error.why
 
 
 def _command(args: Sequence[str]) -> list[str]:

@@ -1,12 +1,13 @@
 """Locks: every package of an image with its exact version, for each platform, and whether each has a wheel there."""
 
-import os
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bentoship.errors import PackagesError
-from bentoship.packages.install import OTHERWISE, options_for_uv, run_uv, selection
+from bentoship.packages.install import OTHERWISE, ask_uv, selection, unsolved
 from bentoship.packages.requirements import (
     CONSTRAINTS,
     LOCK_PLATFORM,
@@ -16,6 +17,7 @@ from bentoship.packages.requirements import (
     hashes,
     is_exact,
     lines,
+    local_file,
     paths_start,
     portable_lines,
     requirements_of,
@@ -28,6 +30,8 @@ from bentoship.system import records
 from bentoship.system.files import OWN, temporary_folder
 from bentoship.system.records import key_of
 
+_COMPILED = "What is compiled on this machine runs on its platform alone."
+
 
 @dataclass(frozen=True)
 class Lock:
@@ -37,11 +41,21 @@ class Lock:
         target: what it is for.
         lines: requirement lines, sorted.
         deviations: those in other versions than the platform gets that BentoML locks for.
+        built: the wheels that were built here of packages without one, each with its line.
     """
 
     target: Target
     lines: tuple[str, ...]
     deviations: tuple[str, ...] = ()
+    built: tuple[tuple[str, Path], ...] = ()
+
+    @property
+    def installed(self) -> tuple[str, ...]:
+        """Return the lines by which uv installs it: what was built by the path of its wheel."""
+        wheels = dict(self.built)
+        return tuple(
+            f"{canonical_name(line)} @ {wheels[line].as_uri()}" if line in wheels else line for line in self.lines
+        )
 
 
 def resolve(bento: Path, targets: Sequence[Target], kept: Path) -> list[Lock]:
@@ -71,7 +85,7 @@ def resolve(bento: Path, targets: Sequence[Target], kept: Path) -> list[Lock]:
         raise _refusal({target: failures[target] for target in targets if target in failures})
     for lock in found:
         _check_hashes(bento, lock, kept)
-    return found
+    return [replace(lock, built=_kept_wheels(lock, kept)) for lock in found]
 
 
 def _check_hashes(bento: Path, lock: Lock, kept: Path) -> None:
@@ -90,16 +104,85 @@ def _check_hashes(bento: Path, lock: Lock, kept: Path) -> None:
         raise PackagesError("Check the hashes of the Python packages", why, hint)
 
 
-def check_wheels(bento: Path, locks: Sequence[Lock]) -> None:
-    """Check that each package of some locks has a wheel. Raises PackagesError, naming all that have none."""
-    missing = {lock.target: why for lock in locks if (why := _missing_wheels(bento, lock))}
-    if missing:
-        raise _refusal(missing)
+def with_wheels(bento: Path, locks: Sequence[Lock], kept: Path) -> list[Lock]:
+    """Return locks with a wheel of each package: what has none is built, once.
+
+    Args:
+        bento: the Bento's folder.
+        locks: of it.
+        kept: a folder that keeps the wheels, and which they are.
+
+    Raises: PackagesError, naming all that have no wheel and cannot be built here.
+    """
+    if not locks:
+        return []
+    from bentoship.packages.missing import built_wheel, without_wheel  # mostly all packages were made before
+
+    found: list[Lock] = []
+    failures: dict[Target, str] = {}
+    hints: list[str] = []
+    for lock in locks:
+        built, refused, reasons = dict(lock.built), [], []
+        for line in without_wheel(bento, lock.installed, lock.target):
+            try:
+                wheel = built_wheel(bento, line, lock.target, kept)
+            except PackagesError as error:
+                reasons.append(f"{bare(line)} cannot be built: {error.why}{_asked_by(bento, lock, line)}")
+                hints.append(error.hint)
+                wheel = None
+            else:
+                hints += [] if wheel else [_COMPILED]
+            if wheel:
+                built[line] = wheel
+            else:
+                refused.append(line)
+        if refused:
+            failures[lock.target] = "; ".join([_named_missing(lock.target, refused), *reasons])
+        found.append(replace(lock, built=tuple(built.items())))
+    if failures:
+        raise _refusal(failures, hints)
+    for lock in found:
+        if lock.built:
+            records.keep(_record(lock, kept), {line: str(wheel) for line, wheel in lock.built})
+    return found
 
 
-def _refusal(failures: Mapping[Target, str]) -> PackagesError:
+def _kept_wheels(lock: Lock, kept: Path) -> tuple[tuple[str, Path], ...]:
+    """Return the wheels that were built for a lock before, unless one of them is gone."""
+    known = records.read_as(_record(lock, kept), lambda data: [(line, Path(path)) for line, path in data.items()])
+    return tuple(known) if known and all(wheel.is_file() for _, wheel in known) else ()
+
+
+def _record(lock: Lock, kept: Path) -> Path:
+    return kept / f"{key_of('built', str(lock.target), *lock.lines, lock_settings())}.json"
+
+
+def _named_missing(target: Target, missing: Sequence[str]) -> str:
+    """Return which packages have no wheel, in a sentence; empty when all have one."""
+    return f"no wheel for {target.platform} of {', '.join(map(bare, missing))}" if missing else ""
+
+
+def _asked_by(bento: Path, lock: Lock, line: str) -> str:
+    """Return which packages ask for one, in brackets; empty where the user alone does."""
+    asked, own = _requirements(bento)
+    args = ["pip", "compile", "-", "--no-header", "--annotation-style", "line"]
+    with suppress(PackagesError):
+        text = ask_uv(bento, asked or own, lock.target, *args, *_platform(lock.target))
+        said = re.search(rf"(?m)^{re.escape(bare(line))}\s+# via (.+)$", text)
+        names = [name for name in (said[1].split(", ") if said else ()) if not name.startswith("-")]
+        return f" ({', '.join(names)} requires it)" if names else ""
+    return ""
+
+
+def _platform(target: Target) -> list[str]:
+    return ["--python-version", target.python, "--python-platform", target.uv_platform]
+
+
+def _refusal(failures: Mapping[Target, str], hints: Sequence[str] = ()) -> PackagesError:
     doing = f"Install the Python packages for {' and for '.join(map(str, failures))}"
-    return PackagesError(doing, "; ".join(failures.values()), OTHERWISE)
+    return PackagesError(
+        doing, "; ".join(failures.values()), " ".join(dict.fromkeys([*filter(None, hints), OTHERWISE]))
+    )
 
 
 def download_sizes(bento: Path, lines: Sequence[str], target: Target) -> dict[str, int]:
@@ -110,7 +193,7 @@ def download_sizes(bento: Path, lines: Sequence[str], target: Target) -> dict[st
     import tomllib  # rarely needed
 
     args = ["pip", "compile", "-", "--no-deps", "--format", "pylock.toml", "--no-header", *selection(target)]
-    document = tomllib.loads(_uv(bento, lines, target, *args))
+    document = tomllib.loads(ask_uv(bento, lines, target, *args))
     return {
         canonical_name(package["name"]): max((wheel.get("size", 0) for wheel in package.get("wheels", [])), default=0)
         for package in document.get("packages", [])
@@ -159,9 +242,22 @@ def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[st
     file = kept / f"{key}.json"
     if found := records.read_as(file, lambda data: [*map(str.__str__, data)]):
         return found
-    made = _compile(bento, target, asked, preferred, *selection(target))
+    try:
+        made = _compile(bento, target, asked, preferred, *selection(target))
+    except PackagesError as error:
+        if not _lacks_wheels(error):
+            raise
+        try:
+            made = _compile(bento, target, asked, preferred, *_platform(target))
+        except PackagesError:
+            raise error from None
     records.keep(file, made)
     return made
+
+
+def _lacks_wheels(error: PackagesError) -> bool:
+    """Return whether there may be a lock if packages are built, too."""
+    return any(words in error.why for words in ("No solution found", "Building source distributions"))
 
 
 def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Sequence[str], *options: str) -> list[str]:
@@ -171,51 +267,23 @@ def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Seque
         output = Path(folder, "requirements.txt")
         output.write_text("\n".join(map(bare, preferred)), "utf-8")
         args = ["pip", "compile", "-", "--no-header", "--no-annotate", "--no-emit-package", "uv"]
-        _uv(bento, asked, target, *args, *options, "--output-file", str(output))
+        # What another package asks for by a repository has a wheel in the Bento.
+        if wheels := [line for line in preferred if local_file(line, paths_start(bento)) and line not in asked]:
+            override = Path(folder, "override.txt")
+            override.write_text("\n".join(map(bare, wheels)), "utf-8")
+            args += ["--override", str(override)]
+        ask_uv(bento, asked, target, *args, *options, "--output-file", str(output))
         return with_hashes(portable_lines(output.read_text("utf-8")), "\n".join(asked))
 
 
 def _failure(bento: Path, target: Target, error: PackagesError) -> str:
     """Return why there is no lock for a target; raise again what is not caused by its packages."""
-    unsolved = _unsolved(error)
-    asked, own = _requirements(bento)
-    platform = ["--python-version", target.python, "--python-platform", target.uv_platform]
-    try:
-        # As BentoML locks: with packages that would have to be built, which are those to be named.
-        lines = _compile(bento, target, asked, own, *platform)
-    except PackagesError:
-        lines = own  # of some there is no source, either
-    return _missing_wheels(bento, Lock(target, tuple(lines))) or unsolved
+    reason = unsolved(error)
+    _, own = _requirements(bento)
+    return _missing_wheels(bento, Lock(target, tuple(own))) or reason
 
 
 def _missing_wheels(bento: Path, lock: Lock) -> str:
-    """Return which packages of a lock have no wheel, in a sentence; empty when all have one."""
-    missing = _without_wheel(bento, lock.lines, lock.target)
-    return f"no wheel for {lock.target.platform} of {', '.join(missing)}" if missing else ""
+    from bentoship.packages.missing import without_wheel  # not needed when there is a lock
 
-
-def _without_wheel(bento: Path, locked: Sequence[str], target: Target) -> list[str]:
-    """Return the lines without a wheel. uv names only the first, so the lock is halved until each line stands alone."""
-    try:
-        _uv(bento, locked, target, "pip", "compile", "-", "--no-deps", "--quiet", *selection(target))
-    except PackagesError as error:
-        _unsolved(error)
-        if len(locked) <= 1:
-            return list(locked)
-        half = len(locked) // 2
-        return [one for part in (locked[:half], locked[half:]) for one in _without_wheel(bento, part, target)]
-    return []
-
-
-def _unsolved(error: PackagesError) -> str:
-    """Return why uv found no lock, in its own words; raise any other failure again, such as that of the network."""
-    if "No solution found" not in error.why:
-        raise error
-    return error.why
-
-
-def _uv(bento: Path, requirements: Sequence[str], target: Target, *args: str) -> str:
-    start, constraints = paths_start(bento), bento / "env" / "python" / CONSTRAINTS
-    limits = [f"-c {os.path.relpath(constraints, start)}"] if constraints.is_file() else []
-    source = "\n".join([*options_for_uv(bento), *limits, *requirements])
-    return run_uv(args, target, cwd=start, stdin=source)
+    return _named_missing(lock.target, without_wheel(bento, lock.lines, lock.target))

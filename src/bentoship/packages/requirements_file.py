@@ -202,6 +202,15 @@ def _content(place: str) -> str:
 
 
 def _downloaded(address: str) -> bytes:
+    with answered(address) as answer:
+        content: bytes = answer.read(LIST + 1)
+    if len(content) > LIST:
+        raise RequirementsError(f"{_shown(address)}: it is larger than {size(LIST)}")
+    return content
+
+
+def answered(address: str) -> Any:
+    """Return the answer of an address, which may have variables and a password. Raises OSError, or KeyError."""
     known = environment(names=variables(address))
     complete = VARIABLE.sub(lambda match: known[match[1]], address)
     parts = urllib.parse.urlsplit(complete)
@@ -210,11 +219,7 @@ def _downloaded(address: str) -> bytes:
     if at:
         secret = base64.b64encode(urllib.parse.unquote(user_info).encode()).decode()
         request.add_header("Authorization", f"Basic {secret}")
-    with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
-        content: bytes = answer.read(LIST + 1)
-    if len(content) > LIST:
-        raise RequirementsError(f"{_shown(address)}: it is larger than {size(LIST)}")
-    return content
+    return urllib.request.urlopen(request, timeout=_SECONDS)
 
 
 def _reason(error: OSError, target: str) -> str:

@@ -26,6 +26,7 @@ _DECIDING = frozenset({
     "UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX",
     "UV_INDEX_STRATEGY", "UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE", "UV_BUILD_CONSTRAINT", "UV_PRERELEASE",
     "UV_PRERELEASE_PACKAGE", "UV_RESOLUTION", "UV_EXCLUDE_NEWER", "UV_EXCLUDE_NEWER_PACKAGE", "UV_TORCH_BACKEND",
+    "UV_FORK_STRATEGY", "UV_NO_SOURCES", "UV_NO_SOURCES_PACKAGE",
 })  # fmt: skip
 _FILES = ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE", "UV_BUILD_CONSTRAINT")
 # How they are reached: another value gives the same packages.
@@ -37,11 +38,23 @@ _REACHING = frozenset({
     "UV_NO_HF_TOKEN", "UV_PYTHON", "UV_PYTHON_INSTALL_DIR",
 })  # fmt: skip
 _CREDENTIALS = re.compile(r"UV_INDEX_[A-Z0-9_]+_(USERNAME|PASSWORD)")
+BUILDING = (
+    "CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "CPATH", "LIBRARY_PATH", "MAKEFLAGS", "PKG_CONFIG_PATH",
+    "CMAKE_ARGS", "CMAKE_PREFIX_PATH", "CARGO_HOME", "RUSTUP_HOME", "RUSTFLAGS",
+)  # fmt: skip
+"""Variables by which people say how their packages are compiled."""
+
+GIT = (
+    "SSH_AUTH_SOCK", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS", "SSH_ASKPASS", "GIT_CONFIG_GLOBAL",
+)  # fmt: skip
+"""Variables by which Git finds an account; only who fetches from a repository gets them."""
+
 
 # The same, as files of settings call it (docs.astral.sh/uv/reference/settings), where "pip" is a table of its own.
 _DECIDING_KEYS = frozenset({
     "index", "index-url", "extra-index-url", "find-links", "no-index", "index-strategy", "prerelease",
-    "prerelease-package", "resolution", "exclude-newer", "exclude-newer-package", "torch-backend",
+    "prerelease-package", "resolution", "exclude-newer", "exclude-newer-package", "torch-backend", "fork-strategy",
+    "no-sources", "no-sources-package", "dependency-metadata",
 })  # fmt: skip
 _REACHING_KEYS = frozenset({
     "allow-insecure-host", "cache-dir", "concurrent-builds", "concurrent-downloads", "concurrent-installs",

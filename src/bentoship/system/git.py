@@ -1,5 +1,7 @@
-"""The Git repository of a project: its commit, and how far up the project's files may lie."""
+"""Git repositories: a project's, with its commit and how far up its files may lie, and the commits of others."""
 
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bentoship.errors import ProcessError
@@ -16,6 +18,58 @@ def clean_commit(folder: Path) -> str | None:
     commit, *changes = [line for line in status.splitlines() if line.startswith("# branch.oid") or line[:1] != "#"]
     oid = commit.removeprefix("# branch.oid ")
     return None if changes or oid == "(initial)" else oid[:12]
+
+
+def remote_commit(url: str, reference: str, env: Mapping[str, str]) -> str:
+    """Return the commit that a branch or a tag of a repository is at now; empty when it has none of that name.
+
+    Args:
+        url: of the repository.
+        reference: a branch, a tag or a commit; empty for what the repository has checked out.
+        env: the environment that Git gets, in which it finds the account. It asks for no password.
+
+    Raises: ProcessError when Git is missing or the server refuses, in its words.
+    """
+    if re.fullmatch(r"[0-9a-f]{40}", reference):
+        return reference
+    name = reference or "HEAD"
+    command = ["git", "ls-remote", "--", url, name, f"{name}^{{}}"]
+    found = run(command, env={**env, "GIT_TERMINAL_PROMPT": "0", "GCM_INTERACTIVE": "never"}).stdout
+    commits = {ref: commit for commit, _, ref in (line.partition("\t") for line in found.splitlines())}
+    # A tag with a message is an object of its own, which the mark follows to its commit (man gitrevisions).
+    places = (f"refs/tags/{name}^{{}}", f"refs/tags/{name}", f"refs/heads/{name}", name)
+    return next((commits[place] for place in places if place in commits), "")
+
+
+def described(folder: Path) -> str:
+    """Return the commit of a folder's repository with its nearest tag (`git describe`); empty outside of one."""
+    command = ["git", "describe", "--tags", "--long", "--always"]
+    try:
+        return run(command, env=environment(extra={"LC_ALL": "C"}), cwd=folder).stdout.strip()
+    except ProcessError:
+        return ""
+
+
+def clone_without_files(folder: Path, into: Path, names: Iterable[str]) -> Path:
+    """Make a clone of a folder's repository, with tags and without files; return where the folder is in it.
+
+    Args:
+        folder: a folder in a repository.
+        into: the folder to be made.
+        names: the files below the folder that will be there. Git takes all others for unchanged.
+
+    Raises: ProcessError.
+    """
+    env = environment(extra={"LC_ALL": "C"})
+    place = run(["git", "rev-parse", "--show-prefix"], env=env, cwd=folder).stdout.strip()
+    root = run(["git", "rev-parse", "--show-toplevel"], env=env, cwd=folder).stdout.strip()
+    run(["git", "clone", "-q", "--shared", "--no-checkout", "--", root, into], env=env)
+    run(["git", "read-tree", "HEAD"], env=env, cwd=into)
+    tracked = run(["git", "ls-files", "-z"], env=env, cwd=into).stdout.split("\0")
+    absent = {*filter(None, tracked)} - {f"{place}{name}" for name in names}
+    marking = ["git", "update-index", "--skip-worktree", "-z", "--stdin"]
+    run(marking, env=env, cwd=into, input="".join(f"{name}\0" for name in sorted(absent)))
+    return into / place
 
 
 def nearest(folder: Path, pattern: str) -> list[Path]:

@@ -23,14 +23,14 @@ def _address(match: re.Match[str]) -> str:
 def with_variables(text: str) -> tuple[str, Mapping[str, str]]:
     """Return a text with a variable in place of the user and the password of each URL, and the values of these.
 
-    A URL that refers to a variable itself stays as it is, and so does one of git, which knows no variables. The name of
-    a variable depends on the rest of the URL, and not on the password.
+    A URL that refers to a variable itself stays as it is, and so does one of SSH. The name of a variable depends on the
+    rest of the URL, and not on the password.
     """
     values: dict[str, str] = {}
 
     def replaced(match: re.Match[str]) -> str:
         user_info = match[0].removeprefix(match["scheme"]).removesuffix("@")
-        if "${" in user_info or match["scheme"].startswith(("git+", "ssh")):
+        if "${" in user_info or match["scheme"].lower().endswith("ssh://"):
             return match[0]
         rest = re.split(r"""[\s'"`<>]""", text[match.end() :], maxsplit=1)[0]
         name = f"BENTOSHIP_URL_{hashlib.sha256(rest.encode()).hexdigest()[:12].upper()}"

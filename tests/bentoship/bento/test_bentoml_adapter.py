@@ -23,7 +23,9 @@ from bentoship.bento.packing import NEVER_PACKED, select
 from bentoship.bento.values import BuildContext
 from bentoship.packages.requirements import requirements_of
 from tests.support.bento import BENTOML, BENTOML_VERSION, HAS_STAGES, append, edit, lay, make_project, save_model
+from tests.support.repositories import commit
 from tests.support.site import ROOT
+from tests.support.wheels import make_folder, source_files
 
 PRELUDE = """\
 import json, os, sys
@@ -46,8 +48,9 @@ def run_python(code: str, home: Path, *args: object) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-BUILD = """\
-adapter.follow_includes()
+FOLLOW = 'adapter.follow_includes(Path(sys.argv[-1], "wheels"))'
+BUILD = f"""\
+{FOLLOW}
 options = json.loads(sys.argv[1])
 scratch = Path(sys.argv[3])
 path = adapter.build(options, BuildContext(Path(sys.argv[2]), scratch, scratch), scratch)
@@ -122,7 +125,7 @@ def test_bentoml_reads_requirements_by_its_image(tmp_path: Path, hook: bool, req
     """It copies a line that includes another file as it is; with the hook, the file's own lines are there instead."""
     project = make_project(tmp_path / "project")
     code = f"""\
-{"adapter.follow_includes()" if hook else ""}
+{FOLLOW if hook else ""}
 from _bentoml_sdk.images import populate_image_from_build_config
 from bentoml._internal.bento.build_config import BentoBuildConfig
 os.chdir(sys.argv[1])
@@ -144,7 +147,7 @@ def test_bentoml_locks_what_its_image_requires(tmp_path: Path, hook: bool, locks
     (project.folder / "requirements.txt").write_text(text if hook else text.partition("\n")[2])
     edit(project.folder / "bentofile.yaml", "lock_packages: false", f"lock_packages: {locks}")
     options = json.dumps(read_configuration(project).options)
-    code = BUILD if hook else BUILD.replace("adapter.follow_includes()", "")
+    code = BUILD if hook else BUILD.replace(FOLLOW, "")
     path, _ = run_python(code, project.bentoml_home, options, project.folder, tmp_path / "scratch")
     folder = Path(path, "env", "python")
     lock = (folder / "requirements.txt").read_text()
@@ -152,6 +155,31 @@ def test_bentoml_locks_what_its_image_requires(tmp_path: Path, hook: bool, locks
     assert (folder / "constraints.txt").is_file() is hook
     if locks == "true" and hook:
         assert re.search(r"(?m)^attrs==25\S+ --hash=sha256:0{64}$", lock)
+
+
+@pytest.mark.parametrize(
+    ("hook", "locks", "expected"),
+    [
+        (False, "false", ["./data/small"]),
+        (True, "false", ["./wheels/small-1.0-py3-none-any.whl"]),
+        (True, "true", ["./wheels/deep-1.0-py3-none-any.whl", "./wheels/small-1.0-py3-none-any.whl"]),
+    ],
+)
+def test_bentoml_leaves_sources_for_later(tmp_path: Path, hook: bool, locks: str, expected: list[str]) -> None:
+    """It would have them built with the image; with the hook, the Bento has wheels, also of what others ask for."""
+    project = make_project(tmp_path / "project")
+    (tmp_path / "scratch").mkdir()
+    make_folder(tmp_path / "deep", source_files("deep", tmp_path / "log"))
+    commit(tmp_path / "deep")
+    requires = f"deep @ git+{(tmp_path / 'deep').as_uri()}"
+    make_folder(project.folder / "data" / "small", source_files("small", tmp_path / "log", requires=requires))
+    (project.folder / "requirements.txt").write_text(f"{BENTOML}\n./data/small\n", "utf-8")
+    edit(project.folder / "bentofile.yaml", "lock_packages: false", f"lock_packages: {locks}")
+    options = json.dumps(read_configuration(project).options)
+    code = BUILD if hook else BUILD.replace(FOLLOW, "")
+    path, _ = run_python(code, project.bentoml_home, options, project.folder, tmp_path / "scratch")
+    lock = Path(path, "env", "python", "requirements.txt").read_text("utf-8")
+    assert sorted(line for line in lock.splitlines() if "small" in line or "deep" in line) == expected
 
 
 @pytest.mark.parametrize("hook", [False, True])
@@ -194,7 +222,7 @@ def test_bentoml_itself_builds_in_the_users_store(tmp_path: Path) -> None:
     (project.store / "echo" / "abc").mkdir(parents=True)
     (project.store / "echo" / "latest").write_text("abc", "utf-8")
     code = """\
-adapter.follow_includes()
+adapter.follow_includes(Path(sys.argv[-1], "wheels"))
 os.chdir(sys.argv[1])
 try:
     bentoml.bentos.build_bentofile()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from bentoship import bento
 from bentoship.bento.content import image_files
 from bentoship.bento.values import BuildContext
 from bentoship.packages.install import installing
-from bentoship.packages.requirements import portable_lines
+from bentoship.packages.requirements import portable_lines, subject
 from bentoship.packages.target import Target
 from tests.support.bento import edit, make_project
+from tests.support.repositories import commit, publish
 from tests.support.servers import private_index
 from tests.support.slow import cases
+from tests.support.wheels import make_folder, make_source, source_files
 
 PASSWORD = "planted-correct-horse"
 
@@ -36,6 +39,15 @@ print("no question")
     return project, seen
 
 
+def serve_sources(place: Path, log: Path) -> None:
+    """Put toolx where a server has it, as an archive and as a repository; builds write down their variables."""
+    files = source_files("toolx", log)
+    make_source(place, "toolx", files=files)
+    repository = make_folder(place.parent / "repository", files)
+    commit(repository)
+    publish(repository, place / "toolx.git")
+
+
 @pytest.mark.parametrize(
     ("requirements", "settings"),
     cases(
@@ -54,10 +66,14 @@ print("no question")
                 "--extra-index-url http://ann:${{TOKEN}}@{index}\ntoolx\n",
                 {"TOKEN": "{password}"},
             ),
+            "an archive's address": ("toolx @ http://ann:{password}@{index}/toolx-1.0.tar.gz\n", {}),
+            "a repository": ("toolx @ git+http://ann:{password}@{index}/toolx.git@main\n", {}),
+            "a variable in a repository": ("git+http://ann:${{TOKEN}}@{index}/toolx.git\n", {"TOKEN": "{password}"}),
             "a wheel's address": ("toolx @ http://ann:{password}@{index}/toolx/toolx-1.0-py3-none-any.whl\n", {}),
         },
         "an index in the environment",
         "an index in the requirements",
+        "a repository",
     ),
 )
 def test_a_password_of_an_index_stays_with_the_publisher(
@@ -69,13 +85,16 @@ def test_a_password_of_an_index_stays_with_the_publisher(
         for name, value in settings.items():
             monkeypatch.setenv(name, value.format(**values))
         project, seen = watched_project(tmp_path, requirements.format(**values))
+        serve_sources(tmp_path / "index" / "simple", tmp_path / "log")
         built = bento.build(project)
         lock = (built.path / "env" / "python" / "requirements.txt").read_text("utf-8")
-        (line,) = (line for line in portable_lines(lock) if line.startswith("toolx"))
+        (line,) = (line for line in portable_lines(lock) if subject(line) == "toolx")
         with installing(built.path, [line], Target("linux/amd64", "3.11", 36), tmp_path / "into") as installation:
             installation.finish()
     assert list((tmp_path / "into").rglob("toolx/__init__.py"))
     assert PASSWORD not in seen.read_text("utf-8")
+    assert (tmp_path / "log").is_file() == any(word in requirements for word in (".tar.gz", ".git"))
+    assert not (tmp_path / "log").is_file() or not re.search("BENTOSHIP_URL|TOKEN", (tmp_path / "log").read_text())
     written = [file for place in (project.store, project.records) for file in place.rglob("*") if file.is_file()]
     assert [str(file) for file in written if PASSWORD.encode() in file.read_bytes()] == []
     packed = image_files(built.path)["bento.yaml"]

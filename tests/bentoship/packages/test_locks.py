@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from bentoship.errors import PackagesError
-from bentoship.packages.locks import Lock, check_wheels, download_sizes, resolve
+from bentoship.packages.locks import Lock, download_sizes, resolve, with_wheels
 from bentoship.packages.target import Target
 from bentoship.system import records
 from tests.support.servers import answering
@@ -28,9 +29,7 @@ def lock(bento: Path, target: Target, kept: Path) -> list[str]:
 
 def lock_all(bento: Path, targets: Sequence[Target], kept: Path) -> list[Lock]:
     """Locks for several targets, whose wheels are there."""
-    locks = resolve(bento, targets, kept)
-    check_wheels(bento, locks)
-    return locks
+    return with_wheels(bento, resolve(bento, targets, kept), kept)
 
 
 @pytest.fixture
@@ -122,7 +121,7 @@ def test_what_one_platform_alone_needs_is_its_own(tmp_path: Path, wheels: Path) 
 
 @pytest.mark.parametrize("sources", [True, False], ids=["with sources", "with wheels alone"])
 def test_every_missing_wheel_is_named_at_once(tmp_path: Path, wheels: Path, sources: bool) -> None:
-    """Each package with its platform, what has wheels not among them."""
+    """Each package with its platform, what has wheels not among them; and why one cannot be built on its platform."""
     native(wheels, "both", "1.0", "x86_64", "aarch64")
     native(wheels, "intel", "1.0", "x86_64")
     native(wheels, "other", "2.0", "x86_64")
@@ -132,9 +131,12 @@ def test_every_missing_wheel_is_named_at_once(tmp_path: Path, wheels: Path, sour
         make_source(wheels, name, version)
     with pytest.raises(PackagesError) as caught:
         lock_all(bento, [AMD, ARM], tmp_path / "locks")
-    assert caught.value.why == (
-        "no wheel for linux/amd64 of apple==1.0; no wheel for linux/arm64 of intel==1.0, other==2.0"
-    )
+    amd, arm = "no wheel for linux/amd64 of apple==1.0; ", "no wheel for linux/arm64 of intel==1.0, other==2.0"
+    assert caught.value.why.startswith(amd)
+    assert caught.value.why.endswith(arm)
+    between = caught.value.why.removeprefix(amd).removesuffix(arm)
+    said = r"apple==1\.0 cannot be built: .*setuptools was not found.*; " if sources else ""
+    assert re.fullmatch(said, between)
     assert "BACKEND=docker" in caught.value.hint
 
 

@@ -1,11 +1,16 @@
 """What git says of a project."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from bentoship.system.git import clean_commit, nearest
+from bentoship.errors import ProcessError
+from bentoship.system.git import clean_commit, nearest, remote_commit
+from tests.support.repositories import commit, git
+
+ENV = {"PATH": os.environ["PATH"]}
 
 
 @pytest.fixture
@@ -22,6 +27,18 @@ def test_a_clean_tree_has_its_commit(repository: Path) -> None:
     """Twelve digits of the commit."""
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True)
     assert clean_commit(repository) == head.stdout[:12]
+
+
+def test_branches_and_tags_have_a_commit(tmp_path: Path) -> None:
+    """A tag with a message has that of what it is at; a commit is its own, and asks no server."""
+    (tmp_path / "file").touch()
+    made = commit(tmp_path, tag="v1")
+    assert git(tmp_path, "rev-parse", "v1") != made
+    found = {name: remote_commit(str(tmp_path), name, ENV) for name in ("", "main", "v1", "nowhere")}
+    assert found == {"": made, "main": made, "v1": made, "nowhere": ""}
+    assert remote_commit("http://127.0.0.1:9/x.git", made, ENV) == made
+    with pytest.raises(ProcessError, match=r"127\.0\.0\.1"):
+        remote_commit("http://127.0.0.1:9/x.git", "main", ENV)
 
 
 def test_a_changed_tree_has_none(repository: Path) -> None:

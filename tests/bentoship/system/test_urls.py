@@ -39,15 +39,17 @@ def test_a_password_in_an_address_never_stays(before: str, scheme: str, user: st
 
 
 def test_passwords_are_replaced_by_variables() -> None:
-    """By the same ones whatever the password is; a variable stays, and so does what git and SSH get."""
-    text = "--index-url https://{}@h/simple\ntool @ https://ann:${{TOKEN}}@h/t.whl\nx @ git+https://{}@h/x\nssh://git@h/y\n"
+    """By the same ones whatever the password is; a variable stays, and so does what SSH gets."""
+    text = (
+        "--index-url https://{}@h/simple\ntool @ https://ann:${{TOKEN}}@h/t.whl\nx @ git+https://{}@h/x\n"
+        "ssh://git@h/y\nz @ git+ssh://git@h/z\n"
+    )
     found, values = with_variables(text.format("ann:one", "ann:two"))
-    again, others = with_variables(text.format("ann:three", "ann:two"))
+    again, others = with_variables(text.format("ann:three", "ann:four"))
     assert found == again
-    assert (list(values.values()), list(others.values())) == (["ann:one"], ["ann:three"])
-    (name,) = values
-    assert found == text.format(f"${{{name}}}", "ann:two")
-    assert without_passwords(found) == found.replace("ann:two@", "")
+    assert (list(values.values()), list(others.values())) == (["ann:one", "ann:two"], ["ann:three", "ann:four"])
+    assert found == text.format(*(f"${{{name}}}" for name in values))
+    assert without_passwords(found) == found
 
 
 def test_a_variable_is_the_same_however_it_is_written() -> None:

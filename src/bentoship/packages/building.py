@@ -1,0 +1,253 @@
+"""Wheels of packages that have none: each is built by uv once, and kept by what it was built from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uv import find_uv_bin
+
+from bentoship.errors import PackagesError
+from bentoship.packages.requirements import VARIABLE, canonical_name, is_exact, variables
+from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, lock_settings
+from bentoship.system.files import file_lock, private_folder, temporary_folder
+from bentoship.system.process import environment, run
+from bentoship.system.records import key_of
+from bentoship.system.urls import without_user_info
+
+# Increase it when wheels are built in another way, so that those built before are built again.
+_RECIPE = "1"
+
+# Wheels have no times before 1980, and one day later every time zone has got there.
+_EPOCH = "315619200"
+_DATE = (1980, 1, 2, 0, 0, 0)
+
+_DAYS = 30
+"""How long a wheel is kept that is not used."""
+
+_SHARED = re.compile(r"(archive|wheels|simple|flat-index|interpreter)-v\d+")
+"""Folders of uv's cache that do not depend on what is built: what a build needs is not downloaded for each."""
+
+_GLIBC = re.compile(rb"GLIBC_2\.(\d+)")
+_OLDEST_GLIBC = 17
+"""The minor version of glibc that uv takes every Linux to have, at least (PEP 599)."""
+
+_NOISE = re.compile(r"error: (?i:command) '?\[?'.*(returned non-zero|failed with exit)|warning|pyprojecttoml\.py")
+_TELLING = re.compile(r"(?i)\berrors?\b|Error:|not found|no such file|denied|cannot ")
+_HEADER = re.compile(r"fatal error: (\S+): No such file")
+_TOOL = re.compile(
+    r"(?:command|execute) '([^']+)'(?: failed)?: No such file|No such file or directory: '([^'/]+)'"
+    r"|([\w.+-]+): (?:command )?not found"
+)
+_UNREACHABLE = "Check the requirement, the network and the account."
+_HINT = "Install what its build needs on this machine, or require a version that has a wheel."
+
+
+@dataclass(frozen=True)
+class Builder:
+    """What wheels are built with, and where they are kept.
+
+    Args:
+        kept: the folder that keeps them.
+        python: the minor version of the image's Python, such as "3.11".
+        options: lines of requirements that say where packages are downloaded, which a build may need, too.
+        start: the folder that paths in the options start from.
+    """
+
+    kept: Path
+    python: str
+    options: Sequence[str]
+    start: Path
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Builder:
+        """Return a builder that `dataclasses.asdict` and JSON have taken apart."""
+        return cls(Path(data["kept"]), data["python"], tuple(data["options"]), Path(data["start"]))
+
+    def find(self, content: str) -> Path | None:
+        """Return the wheel that was built from some content, such as a hash or a commit; None when none is kept."""
+        found = next(self._folder(content).glob("*.whl"), None)
+        if found:
+            with suppress(OSError):  # another run may have removed it meanwhile
+                os.utime(found.parent)
+        return found
+
+    def build(self, requirement: str, content: str, subject: str) -> Path:
+        """Return the wheel of a package, built unless it is kept.
+
+        Args:
+            requirement: what uv finds its source by.
+            content: what it is built from: another one gives another wheel.
+            subject: what the user calls it.
+
+        Raises: PackagesError when it cannot be built.
+        """
+        folder = self._folder(content)
+        with file_lock(self.kept / "locks" / folder.name[:2]):
+            if found := self.find(content):
+                return found
+            with temporary_folder(self.kept / "building", "wheel-") as scratch:
+                wheel = self._built(requirement, scratch, subject)
+                done = Path(scratch, "done")
+                done.mkdir()
+                _normalised(wheel, done)
+                self._forget_old()
+                shutil.rmtree(folder, ignore_errors=True)
+                private_folder(folder.parent)
+                shutil.move(done, folder)
+            return next(folder.glob("*.whl"))
+
+    def _folder(self, content: str) -> Path:
+        env = environment(names=BUILDING)
+        flags = [f"{name}={env[name]}" for name in BUILDING if name in env]
+        options = map(without_user_info, self.options)
+        machine = os.uname()
+        key = key_of(
+            _RECIPE, content, self.python, machine.sysname, machine.machine, lock_settings(), *options, "", *flags
+        )
+        return self.kept / "built" / key
+
+    def _forget_old(self) -> None:
+        for folder in self.kept.glob("built/*"):
+            with suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _DAYS * 24 * 3600:
+                    shutil.rmtree(folder)
+
+    def _built(self, requirement: str, scratch: Path, subject: str) -> Path:
+        """Return the wheel that uv builds: it keeps it in its cache, for which it gets a folder of its own."""
+        # With its variables put in, so that what is built does not see them.
+        source = completed("\n".join([*self.options, requirement]))
+        interpreter = self._interpreter()
+        args = [
+            "pip",
+            "install",
+            "-r",
+            "-",
+            "--no-deps",
+            "--no-compile-bytecode",
+            "--target",
+            str(scratch / "installed"),
+        ]
+        if is_exact(requirement):  # of an index, which may have wheels for other platforms
+            args += ["--no-binary", canonical_name(requirement)]
+        further = GIT if requirement.startswith("git+") else ()
+        with calling_uv(self.start, source) as env:
+            own = scratch / "cache"
+            _share_cache(env, own)
+            env |= environment(names=(*BUILDING, *further)) | {"UV_CACHE_DIR": str(own), "SOURCE_DATE_EPOCH": _EPOCH}
+            # Without the folder's name in it, what is compiled is the same each time.
+            env |= {name: f"{env.get(name, '')} -g0".strip() for name in ("CFLAGS", "CXXFLAGS")}
+            env.pop("UV_NO_CACHE", None)
+            env["TMPDIR"] = str(scratch)  # what a killed build leaves there goes with it
+            command = [find_uv_bin(), *args, "--python", interpreter or sys.executable]
+            done = run(command, env=env, cwd=self.start, check=False, input=source)
+        if done.code:
+            raise _failure(done.stderr, subject)
+        names = {_wheel_name(folder.name) for folder in Path(scratch, "installed").glob("*.dist-info")}
+        wheels = [file for file in own.glob("sdists-v*/**/*.whl") if file.is_file() and _wheel_name(file.name) in names]
+        if not wheels:
+            raise PackagesError(f"Build {without_user_info(subject)}", "uv has built no wheel of it", _HINT)
+        if not interpreter and not wheels[0].stem.endswith("-none-any"):
+            why = f"it has compiled modules, and this machine has no Python {self.python} to build them for"
+            hint = f"Install it (`uv python install {self.python}`), or require a version that has a wheel."
+            raise PackagesError(f"Build {without_user_info(subject)}", why, hint)
+        return wheels[0]
+
+    def _interpreter(self) -> str:
+        """Return a Python of the image's minor version; empty when this machine has none."""
+        if self.python == f"{sys.version_info.major}.{sys.version_info.minor}":
+            return sys.executable
+        command = [find_uv_bin(), "python", "find", self.python, "--no-python-downloads", "--no-project"]
+        return run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=self.start, check=False).stdout.strip()
+
+
+def completed(text: str) -> str:
+    """Return a text with the values of the variables that it refers to; one that is not set stays as it is."""
+    known = environment(names=variables(text))
+    return VARIABLE.sub(lambda match: known.get(match[1], match[0]), text)
+
+
+def _share_cache(env: Mapping[str, str], own: Path) -> None:
+    """Add links to what the user's cache of uv has, except for what was built, to another one."""
+    own.mkdir()
+    command = [find_uv_bin(), "cache", "dir"]
+    usual = Path(run(command, env={**env, "NO_COLOR": "1"}, check=False).stdout.strip() or own)
+    for folder in usual.glob("*") if "UV_NO_CACHE" not in env else ():
+        if _SHARED.fullmatch(folder.name):
+            (own / folder.name).symlink_to(folder)
+
+
+def _wheel_name(file: str) -> tuple[str, ...]:
+    """Return the canonical name and the version of a wheel, or of an installed package, by its file name."""
+    name, version, *_ = file.removesuffix(".dist-info").split("-")
+    return canonical_name(name), version
+
+
+def _normalised(wheel: Path, into: Path) -> None:
+    """Write a wheel that depends on nothing but what is in it: neither on times, modes nor the compressor.
+
+    One that was compiled is named by the C library that it needs (PEP 600), so that uv knows where it runs.
+    """
+    oldest = 0
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(into / "wheel", "w", zipfile.ZIP_STORED) as target:
+        for info in sorted(source.infolist(), key=lambda info: info.filename):
+            content = source.read(info)
+            if content.startswith(b"\x7fELF"):
+                oldest = max(oldest, *map(int, _GLIBC.findall(content)), _OLDEST_GLIBC)
+            member = zipfile.ZipInfo(info.filename, _DATE)
+            is_executable = info.external_attr >> 16 & 0o100
+            member.external_attr = (0o100755 if is_executable else 0o100644) << 16
+            target.writestr(member, content)
+    name = re.sub(r"-linux_(\w+)\.whl$", rf"-manylinux_2_{oldest}_\1.whl", wheel.name) if oldest else wheel.name
+    (into / "wheel").rename(into / name)
+
+
+def digest_of(file: Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _failure(stderr: str, subject: str) -> PackagesError:
+    """Return why a wheel cannot be built: in the words of its build, or of who was asked for its source."""
+    complaint = re.split(r"(?m)^\s*(?:×|error:)\s*", without_user_info(stderr), maxsplit=1)[-1]
+    lines = [re.sub(r"^[\s╰─▶│├]*(cause: )?", "", line).rstrip() for line in complaint.splitlines()]
+    said, hints = _parted([line for line in lines if line])
+    _, is_quoted, quoted = "\n".join(said).rpartition("[stderr]\n")
+    words = quoted.splitlines()
+    telling = [line for line in words if _TELLING.search(line) and not _NOISE.search(line)]
+    why = "; ".join(list(dict.fromkeys(telling))[-3:] or words[-3:]) if is_quoted else " ".join(said[-6:])
+    hint = _missing(why) or (" ".join([*hints, _HINT]) if is_quoted or hints else _UNREACHABLE)
+    return PackagesError(f"Build {without_user_info(subject)}, which has no wheel", why, hint)
+
+
+def _missing(why: str) -> str:
+    """Return what to install, when the words of a build name a header or a program; empty when they name none."""
+    if header := _HEADER.search(why):
+        return f"Install the library that provides {header[1]}, or require a version that has a wheel."
+    tool = _TOOL.search(why)
+    name = next(filter(None, tool.groups())) if tool else ""
+    return f"Install {name}, which its build runs, or require a version that has a wheel." if name else ""
+
+
+def _parted(lines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what was said, and the hints, without their first word and with a full stop."""
+    hints = list(_hints(lines))
+    return [line for line in lines if not line.startswith(("hint:", "help:"))], hints
+
+
+def _hints(lines: Sequence[str]) -> Iterator[str]:
+    for line in lines:
+        if line.startswith(("hint:", "help:")):
+            # A second sentence often goes on with lines of an example.
+            yield f"{line[5:].strip().partition('. ')[0].rstrip('.')}."
