@@ -88,9 +88,9 @@ def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> Non
 def _readable(folders: Iterable[Path]) -> Iterator[None]:
     """Allow everyone to read what is in some folders during the block: an image keeps modes, and may run as any user.
 
-    The folders themselves stay closed, so no other user of this machine reaches what is in them.
+    Where bentoship has created the folder above them, that is closed, so no other user of this machine reaches them.
     """
-    inner = [path for folder in folders for path in folder.rglob("*") if not path.is_symlink()]
+    inner = [path for folder in folders for path in (folder, *folder.rglob("*")) if not path.is_symlink()]
     modes = {path: mode for path in inner if not (mode := path.stat().st_mode) & 0o004}
     try:
         for path, mode in modes.items():
