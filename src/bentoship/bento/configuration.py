@@ -60,6 +60,8 @@ def read_configuration(context: BuildContext) -> Configuration:
         options = _read_pyproject(file) if file.name == _PYPROJECT else _read_yaml(file)
     if context.service:
         options["service"] = context.service
+    if (named := str(options.get("service") or "")) and ":" not in named:
+        _check_module(context.folder, named)
     if not options.get("service"):
         if not (context.folder / _SERVICE).is_file():
             hint = f"Name it, as in `service: module:Class` in bentofile.yaml, or call its file {_SERVICE}."
@@ -72,6 +74,18 @@ def _files(folder: Path) -> Iterator[Path]:
     """Yield where BentoML looks (DEFAULT_BENTO_BUILD_FILES in bentoml/_internal/bento/bento.py)."""
     yield folder / "bentofile.yaml"
     yield folder / _PYPROJECT
+
+
+def _check_module(folder: Path, name: str) -> None:
+    """Check that a service without a class is a module of the project: BentoML also takes a tag of its store.
+
+    Raises: BentoError.
+    """
+    module = name.removesuffix(".py").removeprefix("./").replace(".", "/")
+    ends = (".py", "/__init__.py")
+    if not any((folder / place / f"{module}{end}").is_file() for place in ("", "src") for end in ends):
+        hint = "Write it as module:Class, such as service:Classifier; --bento publishes a Bento that is built already."
+        raise BentoError("Find the service", f"{name} is no module of the project", hint)
 
 
 def _nothing_found(file: Path | None, folder: Path) -> str:

@@ -10,7 +10,7 @@ from bentoship.settings.address import RegistryAddress
 
 _PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _SERVICE = re.compile(r"[\w./-]+(?::\w+)?")
-_BENTO = re.compile(r"[\w.-]+(?::[\w.-]+)?|\S.*\.bento")
+_TAG_OF_BENTO = re.compile(r"(?!.*\.bento$)[\w.-]+(?::[\w.-]+)?")
 _TAG = re.compile(r"^(\{version\}|\{commit\}|[A-Za-z0-9_])([A-Za-z0-9_.-]|\{version\}|\{commit\}){0,127}$")
 _UNITS = {"": 1, "B": 1} | {
     f"{prefix}{kind}": base**power
@@ -110,10 +110,10 @@ def service(text: str) -> str:
     return text
 
 
-def bento(text: str) -> str:
-    """Return the tag of a Bento, or the path of an exported one."""
-    if not _BENTO.fullmatch(text):
-        raise ValueError("the tag of a Bento such as name:version, or the path of an exported one")
+def bento(folder: Path, text: str) -> str:
+    """Return the tag of a Bento, or the path of an exported one. Args: folder: where a relative path starts."""
+    if not _TAG_OF_BENTO.fullmatch(text) and not (folder / text).is_file():
+        raise ValueError("the tag of a Bento such as name:version, or the path of an exported one that exists")
     return text
 
 

@@ -26,7 +26,7 @@ def bubblewrap(spec: dict[str, Any], program: bytes) -> tuple[list[str], int]:
     command += ["--ro-bind" if spec["read_only"] else "--bind", "/tmp", "/"]
     if spec["shared_memory"]:
         command += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777"]
-        command += ["--size", str(spec["shared_memory"]), "--tmpfs", "/dev/shm"]
+        command += ["--size", str(spec["shared_memory"]), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     reading, writing = os.pipe()  # it holds 64 kB
     os.write(writing, program)
     os.close(writing)

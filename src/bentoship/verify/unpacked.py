@@ -1,6 +1,7 @@
 """An image unpacked into a folder of this machine, ready to be started without an engine."""
 
 import os
+import re
 import shutil
 import stat
 import tarfile
@@ -22,6 +23,9 @@ from bentoship.system.files import temporary_folder
 from bentoship.system.rootfs import resolve
 from bentoship.system.sandbox_root import DEVICES
 from bentoship.verify.runner import RemoteImage
+
+_HIGHEST_ID = (1 << 31) - 1
+"""The highest user or group that engines take."""
 
 _HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost\n"
 
@@ -121,16 +125,27 @@ def _unpack(image: RemoteImage, layout: LayoutStore, root: Path) -> dict[str, An
 
 
 def _user(root: Path, named: str) -> User:
-    """Return the user that an image names as NAME or ID, with an optional :GROUP, looked up in its /etc/passwd."""
+    """Return the user that an image names as NAME or ID, with an optional :GROUP, looked up in its /etc/passwd.
+
+    Raises: NotVerifiedError when there is no such user or group.
+    """
     name, _, group = named.partition(":")
     lines = _table(root, "passwd")
     entry = next((line for line in lines if name in (line[0], line[2])), None) if name else None
-    uid = int(entry[2]) if entry else int(name) if name.isdecimal() else 0
-    gid = int(entry[3]) if entry else 0
+    uid = _id(entry[2] if entry else name or "0", named)
+    gid = _id(entry[3], named) if entry else 0
     if group:
         known = next((line for line in _table(root, "group") if group in (line[0], line[2])), None)
-        gid = int(known[2]) if known else int(group) if group.isdecimal() else gid
+        gid = _id(known[2] if known else group, named)
     return User(uid, gid, entry[5] if entry else "/root" if uid == 0 else "/")
+
+
+def _id(text: str, named: str) -> int:
+    """Return the number of a user or group. Args: text: the number; named: the user that the image names."""
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > _HIGHEST_ID:
+        why = f"its user is {named!r}, which is neither in its /etc/passwd nor a number from 0 to {_HIGHEST_ID}"
+        raise NotVerifiedError("Start the image", why, "Change USER where the base image is made.")
+    return int(text)
 
 
 def _table(root: Path, name: str) -> list[list[str]]:

@@ -96,6 +96,7 @@ def test_a_src_folder_beside_pyproject_is_a_src_layout(tmp_path: Path) -> None:
     [
         ({}, ["Find the service", "neither a bentofile.yaml nor a pyproject.toml nor a service.py"]),
         ({"bentofile": "include: ['*.py']\n"}, ["Find the service", "bentofile.yaml names none"]),
+        ({"bentofile": "service: Echo\n", "service": ""}, ["Find the service", "Echo is no module", "module:Class"]),
         ({"pyproject": "[project]\nname = 'sky'\n"}, ["Find the service", "pyproject.toml names none"]),
         ({"pyproject": "a =\n"}, ["Read pyproject.toml", "not TOML", "line 1"]),
         ({"pyproject": "project = 1\n"}, ["Read pyproject.toml", "[project] or [tool.bentoml.build] has another form"]),
@@ -106,6 +107,16 @@ def test_a_wrong_one_is_reported(tmp_path: Path, files: dict[str, str], parts: l
     with pytest.raises(BentoError) as caught:
         read_configuration(make(tmp_path / "project", **files))
     assert all(part in str(caught.value) for part in parts), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["service", "service.py", "./service.py", "inner.service", "inner/service.py", "inner"]
+)
+def test_a_service_may_be_a_module_alone(tmp_path: Path, name: str) -> None:
+    """Of the project: BentoML would also take a Bento of that name from its store."""
+    project = make(tmp_path / "project", bentofile=f"service: {name}\n", service="")
+    lay(project.folder, "src/inner/__init__.py", "src/inner/service.py")
+    assert read_configuration(project).options["service"] == name
 
 
 def test_what_is_set_wins(tmp_path: Path) -> None:

@@ -103,3 +103,19 @@ def test_an_answer_is_asked_for_and_compared() -> None:
         Sample("/x", expected="fine").check(answer)
     with pytest.raises(VerifyError, match=r"instead of 200$"):
         Sample("/x").check(answer)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """It could lead to anything that this machine reaches, with the request's headers."""
+    with answering(200, body=b"secret") as other, answering(302, {"Location": f"http://{other.host}/"}) as server:
+        assert Sample("/x").send(f"http://{server.host}").status == 302
+        assert other.asked == []
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Content-Length": "100"}, {f"X-{n}": "x" for n in range(200)}, {"X": "x" * 70_000}]
+)
+def test_half_a_response_is_none(headers: dict[str, str]) -> None:
+    """Nor is one that is no HTTP, as of a service that speaks something else."""
+    with answering(200, headers, b"fine") as server, pytest.raises(OSError, match="."):
+        Sample("/x").send(f"http://{server.host}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.errors import StoreError
+from bentoship.errors import NotVerifiedError, StoreError
 from bentoship.image.descriptor import CONFIG, MANIFEST, Descriptor
 from bentoship.image.layer import symlink, tar_stream
 from bentoship.image.reference import ImageReference
@@ -54,6 +54,15 @@ def test_the_user_is_looked_up_in_the_image(tmp_path: Path, named: str, user: Us
     root = put_image_of(store, files, settings={"User": named})
     with unpacked(image(tmp_path, root, store)) as system:
         assert system.user == user
+
+
+@pytest.mark.parametrize("named", ["nosuch", "-5", "99999999999", "broken", "bentoml:nosuch", "²"])
+def test_a_user_that_is_none_is_refused(tmp_path: Path, named: str) -> None:
+    """As by engines, in place of running as another user."""
+    store = LayoutStore(tmp_path / "store")
+    root = put_image_of(store, {"etc/passwd": PASSWD + b"broken:x:abc:1::/:/bin/sh\n"}, settings={"User": named})
+    with pytest.raises(NotVerifiedError, match=named.partition(":")[0]), unpacked(image(tmp_path, root, store)):
+        pass
 
 
 @pytest.mark.parametrize("name", ["dev", "dev/shm", "proc", "sys", "tmp"])
