@@ -61,6 +61,8 @@ def package(name: str) -> Finding:
 
 def configuration(context: BuildContext) -> Finding:
     """Check that what configures the Bento is valid; the service is not imported."""
+    if context.bento:
+        return Finding("bentofile", "ok", f"not read: the Bento {context.bento} is built already")
     try:
         found = read_configuration(context)
     except BentoError as error:
