@@ -14,13 +14,17 @@ import pytest
 from tests.chaos import kills
 from tests.support import registry as registries
 from tests.support.cache import needs_apt, of_run, with_packages
+from tests.support.slow import cases
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux gives orphans another parent")
 
 
 @needs_apt
+@pytest.mark.parametrize(
+    "killed", cases({"one": ["model"], "some": ["model", "changed line", "unchanged", "changed line"]}, "one")
+)
 def test_the_next_publish_after_a_kill_is_as_if_nothing_had_been(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str, killed: list[str]
 ) -> None:
     """The same image, no process and no byte more. It takes a while, since real publishes are killed."""
     (tmp_path / "begin").mkdir()
@@ -30,10 +34,11 @@ def test_the_next_publish_after_a_kill_is_as_if_nothing_had_been(
     (cache / "bases").symlink_to(shared)
     with registries.running(tmp_path / "registry") as registry:
         lab = kills.Lab(tmp_path / "lab", registry.host, uv_cache=Path.home() / ".cache" / "uv", cache=cache)
-        lab.prepare("model", "changed line")
+        lab.prepare(*dict.fromkeys(killed))
         seed = time.monotonic_ns() % 1000
-        outcome = kills.kills(lab, ["model", "model", "changed line"], random.Random(seed))
-        assert (outcome.kills, outcome.failures, outcome.same, outcome.orphans) == (3, [], 3, []), seed
+        outcome = kills.kills(lab, killed, random.Random(seed))
+        count = len(killed)
+        assert (outcome.kills, outcome.failures, outcome.same, outcome.orphans) == (count, [], count, []), seed
         left = lab.site.cache / "bentoship" / "scratch" / "verify-left"
         left.mkdir()
         lab.publish("after")

@@ -18,7 +18,7 @@ from tests.support.repositories import commit, publish, serving
 from tests.support.site import Site, echo_site
 from tests.support.wheels import make_folder, make_source, source_files
 
-pytestmark = needs_apt
+pytestmark = [needs_apt, pytest.mark.slow]
 
 NAMES = ("beside", "editable", "packed", "repository", "listed")
 """A folder, an editable one, an archive, a Git repository, and one of which an index has the source alone."""
