@@ -99,7 +99,7 @@ def _build(
 
 def _revise_last(context: BuildContext, inputs: Inputs, store: Path) -> dict[str, Any] | None:
     """Rebuild the last Bento incrementally, without importing the service; None when a full build is needed."""
-    previous = described_bento(context, last_record(context))
+    previous = described_bento(context, last_record(context, inputs))
     # Requirements that are not fully pinned have to be resolved again.
     if previous is None or not _is_closed(previous):
         return None

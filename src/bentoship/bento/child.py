@@ -82,10 +82,7 @@ def _build(
     selection = select(context.folder, options)
     bentoml_adapter.leave_out(selection.withheld)
     stores = (context.bentoml_home, context.records)
-    reading = Reading(
-        context.folder,
-        lambda file: _is_own(file, context.folder) and not any(map(Path(file).is_relative_to, stores)),
-    )
+    reading = Reading(context.folder, lambda file: _is_own(file, context.folder), stores)
     modules = Modules(context.folder, lambda file: _is_own(file, context.folder))
     with trace_calls() as called:
         built = bentoml_adapter.build(guarded, context, scratch)

@@ -9,13 +9,13 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.configuration import import_variables, is_src_layout, read_configuration
+from bentoship.bento.configuration import import_environment, is_src_layout, read_configuration
 from bentoship.bento.questions import answer
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, check_bentoml
 from bentoship.errors import BentoError
 from bentoship.system.files import private_folder, temporary_folder
-from bentoship.system.process import environment, for_foreign_code, run_answering
+from bentoship.system.process import for_foreign_code, run_answering
 
 # Garbage collection takes a tenth of the import, and the process ends soon after it.
 _CHILD = """\
@@ -103,8 +103,7 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
     check_bentoml()
     configuration = read_configuration(context)
     options, folder = configuration.options, context.folder.resolve()
-    allowed = environment(prefixes=("BENTOML_", "HF_", "LC_"), extra=import_variables(context, options))
-    env = for_foreign_code(allowed)
+    env = for_foreign_code(import_environment(context, options))
     private_folder(context.store)
     with temporary_folder(context.scratch, "build-") as scratch:
         own = {"TMPDIR": str(scratch)}  # what BentoML and uv leave there when they are killed goes with it

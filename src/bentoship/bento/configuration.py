@@ -1,6 +1,7 @@
 """What a project says of its Bento: in bentofile.yaml, in pyproject.toml, or in the code of its service alone."""
 
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,13 @@ _SERVICE = "service.py"
 
 _FINDS_SRC = (1, 4, 38)
 """The first BentoML that takes a src/ beside pyproject.toml for a src layout."""
+
+
+_PREFIXES = ("BENTOML_", "HF_", "LC_")
+"""Variables for libraries, which the import gets without being named."""
+
+# Tokens are renewed, and places differ between machines, without another result.
+_CHANGING = re.compile("TOKEN|PASSW|SECRET|KEY|CREDENTIAL|_(HOME|CACHE|DIR|PATH)$")
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,21 @@ def import_variables(context: BuildContext, options: Mapping[str, Any]) -> dict[
     declared = {str(env["name"]): str(env["value"]) for env in envs if env.get("value")}
     known = environment(names=named)
     return {**{name: known[name] for name in named if name in known}, **declared}
+
+
+def import_environment(context: BuildContext, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables of the process that imports a service. Args: as of `import_variables`."""
+    return environment(prefixes=_PREFIXES, extra=import_variables(context, options))
+
+
+def deciding_variables(context: BuildContext, options: Mapping[str, Any]) -> dict[str, str]:
+    """Return those variables of the import that may decide its result: no credentials, and no places of a machine.
+
+    Args: as of `import_variables`, which are all among them.
+    """
+    given = import_environment(context, options)
+    implied = [name for name in given if name.startswith((*_PREFIXES, "LANG", "TZ")) and not _CHANGING.search(name)]
+    return {**{name: given[name] for name in sorted(implied)}, **import_variables(context, options)}
 
 
 def requirement_variables(project: Path, options: Mapping[str, Any], *, addresses: bool = True) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.configuration import import_variables, named_files, read_configuration, requirement_variables
+from bentoship.bento.configuration import deciding_variables, named_files, read_configuration, requirement_variables
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, SECRETS_IGNORED, select
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version
@@ -31,7 +31,7 @@ class Inputs:
         states: the state of each.
         stamps: the stamp of each, which changes even if the file gets its former content back.
         notes: sentences on what include names and is not packed.
-        settings: what the environment says of packages; only to be hashed.
+        settings: what the environment says of packages, and what the import gets beside files; only to be hashed.
     """
 
     states: Mapping[str, str]
@@ -56,8 +56,8 @@ def input_key(inputs: Inputs, platform: str) -> str:
         platform: the platform that packages are locked for ("linux/amd64").
     """
     states = "".join(f"{name}\0{state}\n" for name, state in inputs.states.items())
-    tools = f"{BUILDER_VERSION}\0{NEVER_PACKED}\0{bentoml_version()}\0{platform}\0{inputs.settings}\n"
-    return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
+    tools = (BUILDER_VERSION, NEVER_PACKED, bentoml_version(), sys.version_info[:2], platform, inputs.settings)
+    return hashlib.sha256(os.fsencode(f"{tools}\n{states}")).hexdigest()
 
 
 def read_inputs(context: BuildContext) -> Inputs:
@@ -86,7 +86,7 @@ def read_inputs(context: BuildContext) -> Inputs:
         {name: state for name, _, state in found},
         {name: stamped for name, stamped, _ in found},
         selection.notes,
-        repr((_settings(project, options), context.service, context.arguments, import_variables(context, options))),
+        repr((_settings(project, options), context.service, context.arguments, deciding_variables(context, options))),
     )
 
 
@@ -141,7 +141,10 @@ def folder_state(folder: Path) -> str:
 
 def state_of(project: Path, name: str) -> str:
     """Return the state of a file, or of a folder, whose name ends in a slash. Args: name: the path in the project."""
-    return folder_state(project / name) if name.endswith("/") else file_state(project / name)
+    try:
+        return folder_state(project / name) if name.endswith("/") else file_state(project / name)
+    except PermissionError:
+        return "unreadable"
 
 
 def states_of(project: Path, paths: Iterable[Path]) -> dict[str, str]:

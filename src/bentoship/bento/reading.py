@@ -1,16 +1,23 @@
-"""What of a project the import of its service reads, noticed by an audit hook (PEP 578), in the build process."""
+"""What the import of a service reads, in its project and beside it, noticed by an audit hook (PEP 578)."""
 
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 from bentoship.bento.inputs import Stamp, folder_state, stamp, state_of
+from bentoship.system.process import environment
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_EMPTYING = os.O_TRUNC | os.O_EXCL
+"""What opens an empty file, though it may be for reading, too."""
 _LIBRARY = str(Path(os.__file__).parent)
+_SYSTEM = (
+    "/usr", "/etc", "/proc", "/sys", "/dev", "/bin", "/lib", "/lib64", "/run", "/tmp", "/var/cache", "/var/tmp",
+)  # fmt: skip
+"""Where nothing is the user's own, unless the project is there."""
 
 
 class Reading:
@@ -19,35 +26,48 @@ class Reading:
     Files that an extension module opens by itself are not noticed.
 
     Args:
-        project: the project, whose files count.
+        project: the project.
         is_own: returns whether a file in it is one of the user's.
+        stores: folders whose files do not count. Those of the system, of Python and of caches do not, either.
     """
 
-    def __init__(self, project: Path, is_own: Callable[[str], bool]) -> None:
+    def __init__(self, project: Path, is_own: Callable[[str], bool], stores: Collection[Path]) -> None:
         self._project = project
         self._is_own = is_own
+        places = {*map(Path, (*_SYSTEM, sys.prefix, sys.base_prefix)), *_caches(), *stores}
+        around = (f"{place}/" for place in places if not project.is_relative_to(place))
+        self._foreign = (*around, f"{_LIBRARY}/", f"{Path(__file__).parents[1]}/")
         self._seen: dict[str, Stamp | str] = {}
         self._written: set[str] = set()
         sys.addaudithook(self._note)
 
     @property
     def written(self) -> list[str]:
-        """Return the files that were opened for writing, by their paths in the project, sorted."""
+        """Return the files that were opened for writing, by their paths from the project, sorted."""
         return sorted(map(self._relative, self._written))
 
     def states(self, *, but: Collection[str]) -> dict[str, str]:
-        """Return the states of what was read and not written, by path in the project; folders end in a slash.
+        """Return the states of what was read, by path from the project; folders end in a slash.
+
+        What was written first is a result of the import. What was read first counts as it was left.
 
         Args:
             but: the files whose states are known anyway.
         """
-        names = {self._relative(path) for path in self._seen.keys() - self._written}
-        return {name: state_of(self._project, name) for name in sorted(names.difference(but))}
+        names = {self._relative(path): path for path in self._seen}
+        unsettled = {path for path in self._changing() if not self._is_inside(path)}
+        return {
+            name: "unsettled" if names[name] in unsettled else state_of(self._project, name)
+            for name in sorted(names.keys() - but)
+        }
 
     def changed(self) -> list[str]:
-        """Return what is not as it was when it was first read, by path in the project."""
-        seen = {path: before for path, before in self._seen.items() if path not in self._written}
-        return sorted(self._relative(path) for path, before in seen.items() if _now(path) != before)
+        """Return what of the project is not as it was when it was first read, by path in it."""
+        return sorted(map(self._relative, filter(self._is_inside, self._changing())))
+
+    def _changing(self) -> Iterator[str]:
+        seen = ((path, before) for path, before in self._seen.items() if path not in self._written)
+        return (path for path, before in seen if _now(path) != before)
 
     def _relative(self, path: str) -> str:
         return os.path.relpath(path, self._project) + ("/" if path.endswith("/") else "")
@@ -65,16 +85,22 @@ class Reading:
                 self._remember(f"{self._absolute(arguments[0])}/")
 
     def _opened(self, path: object, flags: object) -> None:
-        if isinstance(flags, int) and flags & _WRITING:
-            if self._is_inside(written := self._absolute(path)):
-                self._written.add(written)
-        else:
-            self._remember(self._absolute(path))
+        file, how = self._absolute(path), flags if isinstance(flags, int) else 0
+        if how & os.O_ACCMODE != os.O_WRONLY and not how & _EMPTYING:
+            self._remember(file)
+        if how & _WRITING and not file.startswith(self._foreign):
+            self._written.add(file)
 
     def _remember(self, path: str) -> None:
         known = path in self._seen or path in self._written or "/__pycache__/" in path
-        if not known and self._is_inside(path) and self._is_own(path):
+        if not known and not path.startswith(self._foreign) and self._counts(path):
             self._seen[path] = _now(path)
+
+    def _counts(self, path: str) -> bool:
+        if self._is_inside(path):
+            return self._is_own(path)
+        folders = self._relative(path).split("/")[:-1]
+        return not any(name == "site-packages" or (name[:1] == "." and name != "..") for name in folders)
 
     def _is_inside(self, path: str) -> bool:
         return path.startswith(f"{self._project}/")
@@ -85,6 +111,13 @@ class Reading:
         # Of what links lead to, the state knows; resolving them would take longer.
         # Anything else that is audited raises TypeError, as said above. A text is quicker than a path.
         return os.path.abspath(os.fsdecode("." if path is None else path))  # type: ignore[arg-type]  # noqa: PTH100
+
+
+def _caches() -> Iterator[Path]:
+    """Yield the folders that variables name in which libraries keep what they get or make."""
+    for name, value in environment(prefixes=("HF_", "BENTOML_")).items():
+        if name == "TMPDIR" or name.endswith(("_HOME", "_CACHE", "_DIR")):
+            yield Path(value).absolute()
 
 
 def _now(path: str) -> Stamp | str:

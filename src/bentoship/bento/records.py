@@ -19,10 +19,13 @@ def record_of(context: BuildContext, inputs: Inputs) -> Path:
     return context.records / f"{key}-{store[:16]}.json"
 
 
-def last_record(context: BuildContext) -> Path:
-    """Return the file of the record of the last build with this BentoML and requirements, which need not exist."""
-    key = requirements_key(context)
-    return context.records / f"last-{records.key_of(str(context), key)}.json"
+def last_record(context: BuildContext, inputs: Inputs) -> Path:
+    """Return the file of the record of the last build with this BentoML, requirements, service and variables.
+
+    It need not exist.
+    """
+    key = records.key_of(str(context), requirements_key(context), inputs.settings)
+    return context.records / f"last-{key}.json"
 
 
 def closed_marker(context: BuildContext) -> Path:
@@ -54,7 +57,7 @@ def keep(context: BuildContext, inputs: Inputs, description: Mapping[str, Any]) 
     """Write the record of a Bento that was just built, as that of its inputs and as that of the last build."""
     latest = {model["name"]: _latest_model(context, model["name"]) for model in description["models"]}
     state = stored_state(Path(description["path"]))
-    for file in (record_of(context, inputs), last_record(context)):
+    for file in (record_of(context, inputs), last_record(context, inputs)):
         records.keep(file, {"bento": description, "latest": latest, "state": state})
 
 

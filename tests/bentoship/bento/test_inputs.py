@@ -131,6 +131,24 @@ def test_which_bentoml_is_supported(monkeypatch: pytest.MonkeyPatch, version: st
             check_bentoml()
 
 
+def test_what_the_import_gets_counts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of libraries and of the language; no token, and no place of this machine."""
+    keys = [key(project)]
+    values = {"HF_ENDPOINT": "https://hub", "BENTOML_DEBUG": "1", "LC_TIME": "de", "TZ": "Asia/Tokyo"}
+    for name, value in {**values, "HF_TOKEN": "s3cr3t", "HF_HOME": "/data/hf", "TERM": "dumb", "OTHER": "x"}.items():
+        monkeypatch.setenv(name, value)
+        keys.append(key(project))
+    assert len(set(keys[:5])) == 5
+    assert len(set(keys[4:])) == 1
+
+
+def test_each_python_has_bentos_of_its_own(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image gets the Python that runs, where nothing names another."""
+    before = key(project)
+    monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+    assert key(project) != before
+
+
 def test_what_cannot_be_packed_is_refused(project: Path) -> None:
     """All of it at once, before the service is imported."""
     (project / "link.py").symlink_to("nowhere.py")

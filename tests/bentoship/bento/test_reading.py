@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ READS = {
         "os.read(os.open('extra/notes.txt', os.O_RDONLY), 9)",
         lambda p: append(p / "extra" / "notes.txt", "more"),
     ),
+    "a file that it updates": (
+        "open('extra/notes.txt', 'r+').read()",
+        lambda p: append(p / "extra" / "notes.txt", "2"),
+    ),
+    "a file that it writes then": (
+        "open('extra/notes.txt').read() and open('extra/notes.txt', 'w').write('1')",
+        lambda p: append(p / "extra" / "notes.txt", "more"),
+    ),
     "a file that is missing": ("Path('absent').exists() and 0 or opened()", lambda p: append(p / "absent", "there")),
     "a file that is a link": ("open('link').read()", lambda p: append(p / "extra" / "notes.txt", "more")),
     "a database": (
@@ -28,6 +37,11 @@ READS = {
     "a constraint": (
         "bentoml.images.Image().requirements_file('extra/reqs.txt')",
         lambda p: append(p / "extra" / "limits.txt", "idna<4"),
+    ),
+    "a file beside the project": ("open('../shared.txt').read()", lambda p: append(p.parent / "shared.txt", "more")),
+    "a file elsewhere": (
+        "open(Path(__file__).parents[1] / 'other' / 'new.txt') if os.listdir('../other') else opened()",
+        lambda p: append(p.parent / "other" / "new.txt", "more"),
     ),
     "a folder": ("sorted(Path('extra').glob('*.txt'))", lambda p: append(p / "extra" / "new.txt", "new")),
     "a tree": ("list(os.walk('extra'))", lambda p: append(p / "extra" / "new.txt", "new")),
@@ -50,6 +64,8 @@ def reader(folder: Path, expression: str) -> BuildContext:
     for name in ("extra/notes.txt", ".git/HEAD"):
         (folder / name).parent.mkdir()
         append(folder / name, "first")
+    append(folder.parent / "shared.txt", "first")
+    (folder.parent / "other").mkdir(exist_ok=True)
     (folder / "link").symlink_to("extra/notes.txt")
     append(folder / "extra" / "reqs.txt", "-c limits.txt")
     append(folder / "extra" / "limits.txt", "idna<5")
@@ -69,6 +85,18 @@ def test_what_the_import_reads_counts(tmp_path: Path, expression: str, change: C
     assert bento.up_to_date(project) is None
     assert bento.build(project).fresh
     assert bento.up_to_date(project)
+
+
+def test_checkouts_have_files_beside_them_of_their_own(tmp_path: Path) -> None:
+    """One cache for both does not give the second the first one's Bento."""
+    projects = [reader(tmp_path / name / "project", "open('../shared.txt').read()") for name in ("one", "two")]
+    append(tmp_path / "two" / "shared.txt", "second")
+    one, two = (
+        replace(project, records=tmp_path / "records", bentoml_home=tmp_path / "bentoml-home") for project in projects
+    )
+    bento.build(one)
+    assert bento.up_to_date(one)
+    assert bento.up_to_date(two) is None
 
 
 def test_what_the_import_writes_does_not_count(tmp_path: Path) -> None:

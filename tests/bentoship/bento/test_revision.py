@@ -139,6 +139,18 @@ def test_a_bento_by_another_bentoml_is_no_start(tmp_path: Path, monkeypatch: pyt
     assert begun == ["yes"]
 
 
+def test_a_bento_by_other_variables_is_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The import may describe the same service in another way."""
+    project = replace(exact_project(tmp_path / "project"), variables=("TEAM",))
+    edit(project.folder / "service.py", "import bentoml\n", "import bentoml, os\n")
+    edit(project.folder / "service.py", "@bentoml.service\n", "@bentoml.service(labels={'team': os.environ['TEAM']})\n")
+    monkeypatch.setenv("TEAM", "stars")
+    bento.build(project)
+    monkeypatch.setenv("TEAM", "moons")
+    edit(project.folder / "service.py", "return text", "return text + '!'")
+    assert bento.build(project).labels == (("team", "moons"),)
+
+
 def test_a_changed_bento_in_the_store_is_no_start(tmp_path: Path) -> None:
     """A file that is not as it was built is rebuilt, with all the others."""
     project = exact_project(tmp_path / "project")
