@@ -3,6 +3,7 @@
 No other module imports bentoml, since that takes most of a second and reads the environment.
 """
 
+import errno
 import json
 import os
 import platform
@@ -32,9 +33,10 @@ from cattrs.errors import ForbiddenExtraKeysError
 from uv import find_uv_bin
 
 from bentoship.bento.child_process import Failure, FailureKind
+from bentoship.bento.content import content_version
 from bentoship.bento.questions import with_wheels
 from bentoship.bento.values import BuildContext
-from bentoship.errors import causes
+from bentoship.errors import BentoError, causes, reason
 from bentoship.image.platforms import ARCHITECTURES
 from bentoship.packages.building import Builder
 from bentoship.packages.requirements import CONSTRAINTS, address_lines, with_all_hashes, with_includes
@@ -224,18 +226,42 @@ def take(context: BuildContext, scratch: Path, store: Path) -> Path:
         scratch: a folder for what is unpacked.
         store: the store for an exported one.
 
-    Raises: whatever BentoML raises (see `failure_of`).
+    Raises:
+        BentoError: the file is no exported Bento, or the store has another one by its tag.
+        Exception: whatever BentoML raises (see `failure_of`).
     """
     file = context.folder / context.bento
     if not file.is_file():
         return Path(bentoml.bentos.get(context.bento).path)
     (scratch / "bentos").mkdir()
-    bento = bentoml.bentos.import_bento(str(file), _bento_store=BentoStore(scratch / "bentos"))
+    bento, content = _imported(file, BentoStore(scratch / "bentos"))
+    kept = context.store / bento.tag.path()
+    if kept.is_dir():
+        if content_version(kept) != content:
+            why = f"it holds another {bento.tag} than the Bento store has in {kept}"
+            hint = f"Delete that one (`bentoml delete {bento.tag}`), or publish it by its tag: `BENTO={bento.tag}`."
+            raise BentoError(f"Take the Bento in {context.bento}", why, hint)
+        return kept
     place = store / bento.tag.path()
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(bento.path, place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(bento.path, place)
     return place
+
+
+def _imported(file: Path, store: BentoStore) -> tuple[bentoml.Bento, str]:
+    """Return the Bento in an exported file, and its `content_version`.
+
+    Raises: BentoError for a file that holds none or is damaged, for which BentoML and its libraries have no one type.
+    """
+    try:
+        bento = bentoml.bentos.import_bento(str(file), _bento_store=store)
+        return bento, content_version(Path(bento.path))
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        why = f"it is no exported Bento, or it is damaged ({type(error).__name__}: {reason(error)})"
+        hint = f"Export it again: `bentoml export NAME:VERSION {file.name}`."
+        raise BentoError(f"Read {file.name}", why, hint) from error
 
 
 def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from typing import Any
 from bentoship.bento import bentoml_adapter
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.completeness import IncompleteError, Modules, complete
-from bentoship.bento.configuration import named_files, read_configuration
-from bentoship.bento.content import content_version, file_stats, store_by_content
+from bentoship.bento.configuration import check_variable, named_files, read_configuration
+from bentoship.bento.content import content_version, file_stats, store_by_content, wrong_links
 from bentoship.bento.description import fingerprint, trace_calls
 from bentoship.bento.inputs import states_of
 from bentoship.bento.models import Models
@@ -95,7 +95,7 @@ def _build(
     _change((built / "env" / "python").glob("*.*"), without_passwords)
     description = bentoml_adapter.describe(built, options)
     scanner = Scanner(context)
-    scanner.refuse(built, [Env(**env) for env in description["envs"]])
+    scanner.refuse(built, _variables(description))
     in_wheels = packed_in(paths_start(built) / "wheels", sorted(sources))
     scanner.refuse_files({os.path.relpath(file, context.folder): file for file in in_wheels})
     stored = store_by_content(built, store)
@@ -117,8 +117,11 @@ def _take(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
     models = Models(context.bentoml_home, context.records)
     imported = models.import_all(context.exported_models)
     path = bentoml_adapter.take(context, scratch, store)
+    if wrong := list(wrong_links(path)):
+        hint = "Build it again with copies in place of links."
+        raise BentoError(f"Pack the Bento {context.bento}", "; ".join(wrong), hint)
     description = bentoml_adapter.describe(path, {})
-    Scanner(context).refuse(path, [Env(**env) for env in description["envs"]])
+    Scanner(context).refuse(path, _variables(description))
     return {
         **description,
         "content": content_version(path),
@@ -129,6 +132,14 @@ def _take(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
         "changed": [],
         "written": [],
     }
+
+
+def _variables(description: Mapping[str, Any]) -> list[Env]:
+    """Return the variables of a description. Raises BentoError for one that no process can have."""
+    variables = [Env(**env) for env in description["envs"]]
+    for variable in variables:
+        check_variable(variable.name, variable.value)
+    return variables
 
 
 def _checked(model: dict[str, Any], models: Models) -> dict[str, Any]:

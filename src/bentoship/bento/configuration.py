@@ -1,5 +1,6 @@
 """What a project says of its Bento: in bentofile.yaml, in pyproject.toml, or in the code of its service alone."""
 
+import json
 import os
 import re
 import sys
@@ -22,6 +23,14 @@ from bentoship.system.urls import with_variables
 _PYPROJECT = "pyproject.toml"
 _SERVICE = "service.py"
 """What BentoML takes for the service where nothing names one (`load` in bentoml/_internal/service/loader.py)."""
+
+_LISTS = {
+    "": ("include", "exclude", "models", "envs"),
+    "python": ("packages", "wheels"),
+    "docker": ("system_packages",),
+    "conda": ("channels", "dependencies", "pip"),
+}
+"""The options that are lists to BentoML, by their sections (…/bento/build_config.py); others may be texts as well."""
 
 _FINDS_SRC = (1, 4, 38)
 """The first BentoML that takes a src/ beside pyproject.toml for a src layout."""
@@ -114,6 +123,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         raise BentoError(doing, f"it is not YAML: {position}{getattr(error, 'problem', error)}") from error
     if not isinstance(content, dict):
         raise BentoError(doing, "it holds no settings; `service: module:Class` is the least it needs")
+    _check_lists(doing, content)
     return content
 
 
@@ -124,6 +134,8 @@ def _read_pyproject(file: Path) -> dict[str, Any]:
         content = tomllib.loads(read_text(file))
         project = content.get("project", {})
         options = dict(content.get("tool", {}).get("bentoml", {}).get("build", {}))
+        _check_lists(doing, options)
+        _check_list(doing, "project.dependencies", project.get("dependencies"))
         python = dict(options.get("python", {}))
         packages = [*python.get("packages", []), *project.get("dependencies", [])]
         name = project.get("name")
@@ -138,6 +150,21 @@ def _read_pyproject(file: Path) -> dict[str, Any]:
     if (file.parent / "src").is_dir() and numbers_of(bentoml_version()) >= _FINDS_SRC:
         python.setdefault("is_src_layout", True)
     return {**({"name": name} if name else {}), **options, **({"python": python} if python else {})}
+
+
+def _check_lists(doing: str, options: Mapping[str, Any]) -> None:
+    """Raise BentoError for an option that has something else in place of a list."""
+    for section, names in _LISTS.items():
+        values = options.get(section) if section else options
+        if isinstance(values, Mapping):
+            for name in names:
+                _check_list(doing, f"{section}.{name}".lstrip("."), values.get(name))
+
+
+def _check_list(doing: str, key: str, value: object) -> None:
+    if value is not None and not isinstance(value, list):
+        example = f"[{json.dumps(value, ensure_ascii=False)}]" if isinstance(value, str) else "a list"
+        raise BentoError(doing, f"{key} is no list, but {value!r}", f"Write {example}.")
 
 
 def is_src_layout(options: Mapping[str, Any]) -> bool:
@@ -178,8 +205,12 @@ def import_variables(context: BuildContext, options: Mapping[str, Any]) -> dict[
     Args:
         context: what the Bento is built from.
         options: of its Configuration.
+
+    Raises: BentoError as `check_variable` does.
     """
     envs = [env for env in options.get("envs") or [] if isinstance(env, Mapping) and "name" in env]
+    for env in envs:
+        check_variable(str(env["name"]), str(env.get("value") or ""))
     named = [*(str(env["name"]) for env in envs), *context.variables]
     declared = {str(env["name"]): str(env["value"]) for env in envs if env.get("value")}
     known = environment(names=named)
@@ -199,6 +230,15 @@ def deciding_variables(context: BuildContext, options: Mapping[str, Any]) -> dic
     given = import_environment(context, options)
     implied = [name for name in given if name.startswith((*_PREFIXES, "LANG", "TZ")) and not _CHANGING.search(name)]
     return {**{name: given[name] for name in sorted(implied)}, **import_variables(context, options)}
+
+
+def check_variable(name: str, value: str) -> None:
+    """Raise BentoError for a variable that no process can have."""
+    if not name or re.search(r"[=\x00-\x1f\x7f]", name):
+        hint = "Its value belongs in `value`." if "=" in name else "Correct it in `envs`."
+        raise BentoError("Set the Bento's variables", f"{name!r} cannot be a variable's name", hint)
+    if "\0" in value:
+        raise BentoError("Set the Bento's variables", f"the value of {name} has a NUL", "Correct it in `envs`.")
 
 
 def requirement_variables(project: Path, options: Mapping[str, Any], *, addresses: bool = True) -> set[str]:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,21 @@ def image_files(bento: Path, *, version: str | None = None) -> dict[str, Path | 
     if "README.md" in files:
         files["README.md"] = retitle((bento / "README.md").read_bytes(), info["version"], version)
     return files
+
+
+def wrong_links(bento: Path) -> Iterator[str]:
+    """Yield why links in a Bento, by their paths in it, cannot be packed: they lead out of it, or nowhere."""
+    root = os.path.realpath(bento)
+    for folder, folders, names in os.walk(root):
+        for path in sorted(os.path.join(folder, name) for name in (*folders, *names)):  # noqa: PTH118  # texts
+            name = os.path.relpath(path, root)
+            if not os.path.islink(path) or f"{name}/".startswith(LEFT_OUT):  # noqa: PTH114
+                continue
+            target = os.path.realpath(path)
+            if not os.path.exists(target):  # noqa: PTH110
+                yield f"{name} is a link that leads to no file ({os.readlink(path)})"  # noqa: PTH115
+            elif not f"{target}/".startswith(f"{root}/"):
+                yield f"{name} is a link that leads out of the Bento ({target})"
 
 
 def content_version(bento: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.bento.configuration import deciding_variables, named_files, read_configuration, requirement_variables
-from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, SECRETS_IGNORED, select
+from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, SECRETS_IGNORED, select, wrong_links
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version
 from bentoship.errors import BentoError
@@ -71,14 +71,17 @@ def read_inputs(context: BuildContext) -> Inputs:
     project, configuration = context.folder, read_configuration(context)
     options = configuration.options
     selection = select(project, options)
-    if selection.wrong:
-        hint = f"Correct include or exclude in {configuration.place}, or put a copy in place of a link."
-        raise BentoError("Pack the project's files", "; ".join(selection.wrong), hint)
-    files = {*named_files(project, options)}
+    # BentoML packs the project's README.md when the bentofile has no description.
+    readme = {project / "README.md"} if not options.get("description") else set()
+    # Of the files that python names it packs what they require, not the files.
+    copied = {*readme, *named_files(project, {**options, "python": None})}
+    links = _links(project, copied) - selection.linked
+    if wrong := [*selection.wrong, *wrong_links(project, links)]:
+        hint = f"Correct {configuration.place}, or put a copy in place of a link."
+        raise BentoError("Pack the project's files", "; ".join(wrong), hint)
+    files = {*readme, *named_files(project, options)}
     files |= {configuration.file.resolve()} if configuration.file else set()
     files |= {project / name for name in (*selection.packed, *selection.ignore_files)}
-    # BentoML packs the project's README.md when the bentofile has no description.
-    files |= {project / "README.md"} if not options.get("description") else set()
     files |= {ignored for ignored in [project / SECRETS_IGNORED] if ignored.is_file()}
     # The stamp first: what is written while its state is read has another one later.
     found = [(_relative(file, project), stamp(file), file_state(file)) for file in sorted(files)]
@@ -88,6 +91,13 @@ def read_inputs(context: BuildContext) -> Inputs:
         selection.notes,
         repr((_settings(project, options), context.service, context.arguments, deciding_variables(context, options))),
     )
+
+
+def _links(project: Path, files: Iterable[Path]) -> set[str]:
+    """Return those files of a project that are links, or in a folder that is one, by their paths in it."""
+    root = os.path.realpath(project)
+    names = {os.path.relpath(file, project) for file in files if os.path.lexists(file)}
+    return {n for n in names if not n.startswith("../") and os.path.realpath(f"{root}/{n}") != f"{root}/{n}"}
 
 
 def _inputs_of_built(context: BuildContext) -> Inputs:

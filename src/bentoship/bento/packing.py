@@ -101,17 +101,17 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
         packed.remove(_TASKS)
     linked = frozenset(found.linked.intersection(packed))
     folders = [name for name in found.unfollowed if _names(patterns, name) and not is_left_out(f"{name}/x")]
-    wrong = (*_wrong_patterns(patterns, names, {*chosen}), *_wrong_links(project, linked, folders))
+    wrong = (*_wrong_patterns(patterns, names, {*chosen}), *wrong_links(project, linked, folders))
     notes = tuple(_notes(project, patterns, names, packed))
     return Selection(tuple(packed), linked, frozenset(withheld), ignore_files, notes, wrong)
 
 
-def _wrong_links(project: Path, files: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
+def wrong_links(project: Path, files: Iterable[str], folders: Iterable[str] = ()) -> Iterator[str]:
     """Yield why links are not followed.
 
     Args:
         project: the build context.
-        files: the packed files that are links, or in a folder that is one.
+        files: the files to pack that are links, or in a folder that is one.
         folders: the included folders that are links and lead out of the project, or around in a circle.
     """
     root = os.path.realpath(project)

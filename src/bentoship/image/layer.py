@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from bentoship.errors import BentoshipError
 from bentoship.image.descriptor import Descriptor
 
 MTIME = 315_619_200
@@ -183,6 +184,7 @@ def members(entries: Iterable[Entry], *, parents: bool = True) -> Iterator[bytes
     """Yield a part of a tar: entries, sorted, in pieces of at most 1 MiB.
 
     Raises:
+        BentoshipError: a name begins with .wh., which deletes another (OCI image spec, layer.md, "Whiteouts").
         ValueError: a path is given twice.
         OSError: a file becomes shorter while it is read, or has another digest than it has to have.
 
@@ -194,6 +196,9 @@ def members(entries: Iterable[Entry], *, parents: bool = True) -> Iterator[bytes
     for entry in entries:
         if entry.path in by_path:
             raise ValueError(f"{entry.path} is in the layer twice")
+        if "/.wh." in f"/{entry.path}":
+            why = f"{entry.path}: a name that begins with .wh. deletes other files of an image"
+            raise BentoshipError("Write a layer", why, "Rename it, or leave it out.")
         by_path[entry.path] = entry
     if parents:
         by_path |= {path: folder(path) for path in folders_of(by_path) - by_path.keys()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from bentoship import bento
-from bentoship.bento.configuration import read_configuration
+from bentoship.bento.configuration import import_variables, read_configuration
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
 from tests.support.bento import BENTOML, lay, needs_src_layout
@@ -204,3 +205,52 @@ def test_a_bentofile_that_is_none_is_refused(tmp_path: Path, text: str, why: str
     (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
     with pytest.raises(BentoError, match=f"Read bentofile.yaml: .*{why}"):
         read_configuration(BuildContext(tmp_path, tmp_path, tmp_path))
+
+
+LISTS = [
+    *("include", "exclude", "models", "envs", "python.packages", "python.wheels", "docker.system_packages"),
+    *("conda.channels", "conda.dependencies", "conda.pip", "project.dependencies"),
+]
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_a_text_in_place_of_a_list_is_refused(tmp_path: Path, key: str) -> None:
+    """By its key, rather than taken letter by letter."""
+    section, _, name = key.rpartition(".")
+    table = "project" if section == "project" else f"tool.bentoml.build.{section}".rstrip(".")
+    (tmp_path / "pyproject.toml").write_text(f"[{table}]\n{name} = 'data/'\n", "utf-8")
+    (tmp_path / "service.py").touch()
+    context = BuildContext(tmp_path, tmp_path, tmp_path)
+    with pytest.raises(BentoError, match=f"Read pyproject.toml: {key} is no list, but 'data/'"):
+        read_configuration(context)
+    if section != "project":
+        text = f"{section}: {{{name}: data/}}" if section else f"{name}: data/"
+        (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
+        with pytest.raises(BentoError, match=rf"Read bentofile.yaml: {key} is no list.*\nWrite \[\"data/\"\]"):
+            read_configuration(context)
+
+
+def test_what_may_be_a_text_stays_one(tmp_path: Path) -> None:
+    """BentoML takes one index for a list of one; nothing at all is an empty list."""
+    text = "service: a:A\ninclude:\npython: {extra_index_url: https://h/, find_links: https://h/, trusted_host: h}\n"
+    (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
+    assert read_configuration(BuildContext(tmp_path, tmp_path, tmp_path)).options["include"] is None
+
+
+@pytest.mark.parametrize("name", ["A=B", "A\nB", "A\0", ""])
+def test_a_name_that_no_variable_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    """Rather than by the system when the service is to be imported; so is a value with a NUL."""
+    context = BuildContext(tmp_path, tmp_path, tmp_path)
+    with pytest.raises(BentoError, match=re.escape(f"{name!r} cannot be a variable's name")):
+        import_variables(context, {"envs": [{"name": name, "value": "c"}]})
+    with pytest.raises(BentoError, match="the value of A has a NUL"):
+        import_variables(context, {"envs": [{"name": "A", "value": "\0"}]})
+    assert import_variables(context, {"envs": [{"name": "A", "value": "b=c\nd"}]}) == {"A": "b=c\nd"}
+
+
+def test_a_variable_of_a_service_is_checked_as_well(tmp_path: Path) -> None:
+    """Its code may name what the configuration does not."""
+    service = "import bentoml\n\n@bentoml.service(envs=[{'name': 'A=B', 'value': 'c'}])\nclass Echo:\n    pass\n"
+    text = f"service: service:Echo\npython: {{packages: ['{BENTOML}'], lock_packages: false}}\n"
+    with pytest.raises(BentoError, match="'A=B' cannot be a variable's name"):
+        bento.build(make(tmp_path / "project", service=service, bentofile=text))

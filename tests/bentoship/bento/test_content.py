@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bentoship.bento.content import content_version, image_files, retitle, store_by_content
+from bentoship.bento.content import content_version, image_files, retitle, store_by_content, wrong_links
 from tests.support.synthetic import laid_out
 
 
@@ -23,6 +23,20 @@ def test_serving_needs_the_source_the_entrypoint_and_the_readme(folder: Path) ->
     """What serving does not read is left out."""
     needed = {"README.md", "bento.yaml", "env/docker/entrypoint.sh", "src/service.py", "src/run.sh"}
     assert set(image_files(folder)) == needed
+
+
+def test_links_that_lead_out_of_a_bento_or_nowhere_are_wrong(folder: Path, tmp_path: Path) -> None:
+    """One that stays inside is not, nor one among what is not packed."""
+    (folder / "apis").mkdir(exist_ok=True)
+    links = {"inside.py": "service.py", "../apis/out": "/etc/hosts", "out": "/etc/hosts", "gone": "no", "own": "own"}
+    for name, target in {**links, "folder": str(tmp_path), "up": ".."}.items():
+        (folder / "src" / name).symlink_to(target)
+    assert list(wrong_links(folder)) == [
+        f"src/folder is a link that leads out of the Bento ({tmp_path})",
+        "src/gone is a link that leads to no file (no)",
+        "src/out is a link that leads out of the Bento (/etc/hosts)",
+        "src/own is a link that leads to no file (own)",
+    ]
 
 
 @pytest.mark.parametrize(

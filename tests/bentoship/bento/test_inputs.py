@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -156,6 +157,49 @@ def test_what_cannot_be_packed_is_refused(project: Path) -> None:
     with pytest.raises(BentoError, match=r"link\.py is a link .*; other\.py is a link") as caught:
         key(project)
     assert "copy" in caught.value.hint
+
+
+COPIED = {
+    "a README": ("README.md", ""),
+    "a description": ("notes/about.md", "description: 'file: ./notes/about.md'\n"),
+    "a setup script": ("setup.sh", "docker: {setup_script: setup.sh}\n"),
+    "a template": ("Dockerfile.j2", "docker: {dockerfile_template: Dockerfile.j2}\n"),
+    "an environment of conda": ("env.yml", "conda: {environment_yml: env.yml}\n"),
+}
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("../outside.md", "a link that leads out of the project"),
+        (".env", "a link to .env, which is never packed"),
+        ("notes.txt", ""),
+    ],
+)
+@pytest.mark.parametrize(("name", "option"), COPIED.values(), ids=COPIED)
+def test_a_link_that_bentoml_packs_by_itself_is_one(
+    project: Path, name: str, option: str, target: str, why: str
+) -> None:
+    """Whatever include says: the README, and files that options name are packed as well."""
+    lay(project, ".env", "../outside.md")
+    (project / "bentofile.yaml").write_text(f"service: a:A\ninclude: ['*.py']\n{option}", "utf-8")
+    (project / name).parent.mkdir(exist_ok=True)
+    (project / name).unlink(missing_ok=True)
+    (project / name).symlink_to(project / target)
+    if not why:
+        key(project)
+        return
+    with pytest.raises(BentoError, match=re.escape(f"{name} is {why}")):
+        key(project)
+
+
+def test_a_file_that_is_named_outside_of_the_project_is_no_link(project: Path) -> None:
+    """Its path says where it is; nor is one in a project that lies behind a link."""
+    lay(project, "../outside.md", "README.md")
+    (project / "bentofile.yaml").write_text("service: a:A\ndescription: 'file: ../outside.md'\n", "utf-8")
+    key(project)
+    (project.parent / "linked").symlink_to(project)
+    key(project.parent / "linked")
 
 
 def test_what_the_environment_says_of_packages_counts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

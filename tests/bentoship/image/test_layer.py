@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bentoship.errors import BentoshipError
 from bentoship.image.layer import MTIME, Entry, folder, symlink, tar_stream, tree
 
 
@@ -65,6 +66,14 @@ def test_a_path_twice_is_refused() -> None:
     """Which of two entries wins must not be left to a reader."""
     with pytest.raises(ValueError, match="twice"):
         list(tar_stream([folder("a"), Entry("a")]))
+
+
+@pytest.mark.parametrize("name", [".wh.a", "opt/.wh..wh..opq", "opt/.wh.folder/a"])
+def test_a_name_that_would_delete_is_refused(name: str) -> None:
+    """An engine takes it for a whiteout; one that has the letters elsewhere is an ordinary name."""
+    with pytest.raises(BentoshipError, match=f"{name}: a name that begins with .wh. deletes"):
+        list(tar_stream([Entry(name)]))
+    assert [member.name for member in read([Entry("a.wh.b"), Entry(".why")])] == [".why", "a.wh.b"]
 
 
 def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:
