@@ -175,17 +175,24 @@ def leave_out(names: Collection[str]) -> None:
     """Have BentoML leave files out of Bentos that it would pack.
 
     `exclude` would do that, too, but BentoML packs it in bentofile.yaml (Bento.create in
-    bentoml/_internal/bento/bento.py): a Bento would then depend on files that it does not have.
+    bentoml/_internal/bento/bento.py): a Bento would then depend on files that it does not have. Each .bentoignore is
+    among what decides on the names, so BentoML does not read it: it fails at UTF-16, and misses the first line after a
+    byte order mark.
 
     Args:
         names: the files' paths in the project; those of folders end in a slash.
     """
     includes, folders = BentoPathSpec.includes, tuple(name for name in names if name.endswith("/"))
+    init = BentoPathSpec.__init__
+
+    def init_without_ignore_files(self: BentoPathSpec, include: Any, exclude: Any, ctx_dir: str = ".") -> None:
+        init(self, include, exclude, ctx_dir, recurse_ignore_filename="no file has this name")
 
     def includes_others(self: BentoPathSpec, path: str) -> bool:
         name = path.removeprefix("./")
         return name not in names and not name.startswith(folders) and includes(self, path)
 
+    BentoPathSpec.__init__ = init_without_ignore_files  # type: ignore[method-assign,assignment]  # a hook
     BentoPathSpec.includes = includes_others  # type: ignore[method-assign]  # a hook
 
 

@@ -95,7 +95,7 @@ def _build(
     _change((built / "env" / "python").glob("*.*"), without_passwords)
     description = bentoml_adapter.describe(built, options)
     scanner = Scanner(context)
-    scanner.refuse(built, _variables(description))
+    scanner.refuse(built, _variables(description), description["labels"])
     in_wheels = packed_in(paths_start(built) / "wheels", sorted(sources))
     scanner.refuse_files({os.path.relpath(file, context.folder): file for file in in_wheels})
     stored = store_by_content(built, store)
@@ -121,7 +121,7 @@ def _take(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
         hint = "Build it again with copies in place of links."
         raise BentoError(f"Pack the Bento {context.bento}", "; ".join(wrong), hint)
     description = bentoml_adapter.describe(path, {})
-    Scanner(context).refuse(path, _variables(description))
+    Scanner(context).refuse(path, _variables(description), description["labels"])
     return {
         **description,
         "content": content_version(path),

@@ -11,6 +11,8 @@ from typing import Any
 from pathspec import PathSpec
 
 from bentoship.bento.walking import walk
+from bentoship.errors import BentoError
+from bentoship.packages.requirements import decoded
 
 CREDENTIALS = (
     ".aws/", ".docker/", ".env", ".env.*", ".git-credentials", ".gnupg/", ".kube/", ".netrc", "_netrc", ".pypirc",
@@ -50,7 +52,8 @@ class Selection:
     Args:
         packed: the files that the Bento packs, sorted.
         linked: those of them that are links, or in a folder that is one; the files that they lead to are packed.
-        withheld: the files that BentoML would pack, but that belong to the publisher; folders end in a slash.
+        withheld: the files that BentoML must leave out though they are included and not excluded: those that belong to
+            the publisher, and those that a .bentoignore names; folders end in a slash.
         ignore_files: all `.bentoignore`.
         notes: sentences on what include names and is not packed.
         wrong: sentences on why the Bento cannot be packed so; empty when it can.
@@ -73,6 +76,8 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
     Args:
         project: the build context.
         options: of its Configuration.
+
+    Raises: BentoError when a .bentoignore cannot be read.
     """
     found = walk(project, NEVER_WALKED)
     names = found.names
@@ -80,10 +85,7 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
     patterns = [str(pattern) for pattern in options.get("include") or ["*"]]
     include = spec_of(patterns)
     exclude = spec_of([*(options.get("exclude") or []), *NEVER_PACKED])
-    ignores = {
-        name.removesuffix(_IGNORE): spec_of((project / name).read_text("utf-8", errors="replace").splitlines())
-        for name in ignore_files
-    }
+    ignores = {name.removesuffix(_IGNORE): spec_of(_text_of(project, name).splitlines()) for name in ignore_files}
 
     def is_ignored(name: str) -> bool:
         specs = ((at, spec) for at, spec in ignores.items() if name.startswith(at))
@@ -92,8 +94,10 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
     def is_left_out(name: str) -> bool:
         return exclude.match_file(name) or is_ignored(name)
 
-    chosen = [n for n in names if include.match_file(n) and not is_left_out(n)]
+    included = [n for n in names if include.match_file(n) and not exclude.match_file(n)]
+    chosen = [n for n in included if not is_ignored(n)]
     withheld = found.caches | {name for name in chosen if any(part.startswith(".env") for part in name.split("/"))}
+    withheld |= {*included}.difference(chosen)
     withheld |= {SECRETS_IGNORED} & set(chosen)
     packed = [name for name in chosen if name not in withheld]
     if _TASKS in packed and _is_for_the_publisher(project, str(options.get("service") or ""), packed):
@@ -104,6 +108,14 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
     wrong = (*_wrong_patterns(patterns, names, {*chosen}), *wrong_links(project, linked, folders))
     notes = tuple(_notes(project, patterns, names, packed))
     return Selection(tuple(packed), linked, frozenset(withheld), ignore_files, notes, wrong)
+
+
+def _text_of(project: Path, name: str) -> str:
+    """Return the text of a .bentoignore, in the encodings that requirements may have. Raises BentoError."""
+    try:
+        return decoded((project / name).read_bytes())
+    except (OSError, UnicodeError, LookupError) as error:
+        raise BentoError("Pack the project's files", f"{name} cannot be read: {error}", "Save it as UTF-8.") from error
 
 
 def wrong_links(project: Path, files: Iterable[str], folders: Iterable[str] = ()) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pathspec import PathSpec
 
+from bentoship.bento import secret_forms
 from bentoship.bento.content import image_files
 from bentoship.bento.packing import SECRETS_IGNORED, spec_of
 from bentoship.bento.values import BuildContext, Env
@@ -31,47 +32,14 @@ _LEFT_OUT = frozenset(
 
 _BASIC_AUTH = "Basic Auth Credentials"
 
-# What detect-secrets 1.5 lacks: the kind, what matches, and the names of the files in which it does.
-_MORE = (
-    ("Hugging Face token", r"\bhf_[A-Za-z0-9]{30,}", ""),
-    ("Google API key", r"\bAIza[0-9A-Za-z_-]{35}", ""),
-    ("Google refresh token", r'"refresh_token"\s*:\s*"[^"]{16,}"', ""),
-    ("GitHub Token", r"\bgithub_pat_[A-Za-z0-9_]{50,}", ""),
-    ("Anthropic API key", r"\bsk-ant-[A-Za-z0-9_-]{20,}", ""),
-    ("OpenAI Token", r"\bsk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,}", ""),
-    ("Vault token", r"\bhv[sbr]\.[A-Za-z0-9_-]{20,}", ""),
-    ("AWS Access Key", r"(?i)\baws_secret_access_key\s*[=:]\s*['\"]?[0-9a-z/+]{40}(?![0-9a-z/+])", ""),
-    ("Private Key", r"BEGIN ENCRYPTED PRIVATE KEY|BEGIN PRIVATE KEY BLOCK", ""),
-    ("npm credentials", r"(?m)^(?:.*:)?_(?:authToken|auth|password)[ \t]*=[ \t]*(?!\$\{)\S{8,}", ".npmrc"),
-    ("password hash", r"(?m)^[^:\s]+:(?:\$[0-9a-z]+\$|\{[A-Z0-9]+\})\S+", "*htpasswd*"),
-    ("Docker login", r'"(?:auth|identitytoken)"\s*:\s*"[^"]{8,}"', ".dockercfg *docker*.json config.json"),
-    ("Kubernetes credentials", r"(?m)^\s*(?:- )?(?:client-key-data|token|password):[ \t]*\S{8,}", "*kubeconfig*"),
-    ("Vault token", r"\A\s*\S{20,}\s*\Z", ".vault-token"),
-    ("PostgreSQL password", r"(?m)^[^#\s:][^:]*:[^:]*:[^:]*:[^:]*:\S+", ".pgpass"),
-    (
-        "secret variable",
-        r"(?im)^\s*(?:export\s+)?\w*(?:passw(?:or)?d|secret|token|api_?key|access_?key|private_?key|credentials?)(?:_\w+)?"
-        r"[ \t]*=[ \t]*['\"]?(?![$<{'\"\s#])\S{4,}",
-        "*.env .envrc",
-    ),
-    (
-        "Terraform secret",
-        r'(?i)"\w*(?:password|secret|token|private_?key|access_?key)\w*"\s*:\s*"[^"]{4,}"',
-        "*.tfstate *.tfstate.* *.tfvars.json",
-    ),
-)  # fmt: skip
-
-_KEY_STORES = ("*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk")
-"""The names of files that hold private keys in a binary form."""
-
-_SECRET_NAME = re.compile(
-    r"(?i)(?:^|_)(?:passw(?:or)?d|secret|token|api_?key|access_?key|private_?key|credentials)(?:_|$)"
-)
-
-_PLACEHOLDER = re.compile(r"(?i)[<{$%*].*|\\?\*+|x+|\.+|pass|passwd|password|secret|token|pw|pwd|your\S*|changeme")
-
 _LONG = 4000
 """Characters. A longer line is searched in pieces, since some rules take the square of its length."""
+
+_MOST_BINARY = 4 << 20
+"""Bytes of a binary file that are searched."""
+
+_DER = ("*.der", "*.key", "*.p8", "*.pk8")
+"""The names of files that may be a private key in DER."""
 
 _OVERLAP = 400
 """Characters that two pieces of a line have in common; longer than what a rule needs to see."""
@@ -114,32 +82,36 @@ class Scanner:
 
     def __init__(self, context: BuildContext) -> None:
         self._allowed = spec_of([*context.secrets_allowed, *_lines_of(context.folder / SECRETS_IGNORED)])
-        self._stores = spec_of(list(_KEY_STORES))
+        self._stores = spec_of(list(secret_forms.KEY_STORES))
+        self._der = spec_of(list(_DER))
         self._rules = [
             *_library_rules(context.records),
-            *(_Rule(k, re.compile(p), spec_of(n.split()) if n else None) for k, p, n in _MORE),
+            *(_Rule(k, re.compile(p), spec_of(n.split()) if n else None) for k, p, n in secret_forms.RULES),
         ]
 
-    def refuse(self, bento: Path, envs: Iterable[Env]) -> None:
-        """Raise BentoError if there is a secret in what an image gets from a Bento, or in its variables.
+    def refuse(self, bento: Path, envs: Iterable[Env], labels: Mapping[str, str]) -> None:
+        """Raise BentoError if there is a secret in what an image gets from a Bento, or in its variables and labels.
 
         Args:
             bento: the Bento's folder.
             envs: the variables that the image will have.
+            labels: the Bento's labels.
         """
         found = [
             finding
             for name, content in image_files(bento, version="").items()
             for finding in self.search(name.removeprefix("src/"), content)
         ]
-        _raise([*found, *self._in_variables(envs)])
+        found += [one for env in envs for one in self._in_value("variable", env.name, env.value)]
+        found += [one for name, value in labels.items() for one in self._in_value("label", name, value)]
+        _raise(found)
 
     def refuse_files(self, files: Mapping[str, Path]) -> None:
         """Raise BentoError if there is a secret in a file. Args: files: by their names in the project."""
         _raise([finding for name, file in files.items() for finding in self.search(name, file)])
 
     def search(self, name: str, content: Path | bytes) -> list[Finding]:
-        """Return what is found in a file. Binary files are not searched, but known by their names.
+        """Return what is found in a file. Of a binary file, only what has a fixed form.
 
         Args:
             name: its path in the project.
@@ -149,25 +121,39 @@ class Scanner:
             return []
         if self._stores.match_file(name):
             return [Finding(name, 0, "key store")]
-        text = _text(content if isinstance(content, bytes) else content.read_bytes())
+        data = content if isinstance(content, bytes) else content.read_bytes()
+        text = _text(data)
+        found = {Finding(name, 0, kind) for kind in self._in_binary(name, data, is_binary=text is None)}
         rules = [rule for rule in self._rules if rule.applies_to(name)]
-        found = {
-            Finding(name, first + piece.count("\n", 0, match.start()), rule.kind)
-            for first, piece in _pieces(text)
-            for rule in rules
-            for match in rule.pattern.finditer(piece)
-            if not _is_harmless(rule, match)
-        }
+        found |= {Finding(name, line, kind) for line, kind in _matches(rules, text or "")}
         return sorted(found, key=lambda finding: (finding.line, finding.kind))
 
-    def _in_variables(self, envs: Iterable[Env]) -> Iterator[Finding]:
-        for env in envs:
-            if not env.value or _PLACEHOLDER.fullmatch(env.value):
-                continue
-            if kinds := [finding.kind for finding in self.search("", env.value.encode())]:
-                yield Finding(f"the variable {env.name}", 0, kinds[0])
-            elif _SECRET_NAME.search(env.name):
-                yield Finding(f"the variable {env.name}", 0, "a value under the name of a secret")
+    def _in_binary(self, name: str, data: bytes, *, is_binary: bool) -> Iterator[str]:
+        """Yield the kinds of secrets in a binary file: fixed forms, keys, and the names in an archive.
+
+        Args:
+            name: as for `search`.
+            data: what is in it. A key in DER and an archive may look like a text.
+            is_binary: whether it is none for certain.
+        """
+        if secret_forms.MODELS.match_file(name):
+            return
+        if self._der.match_file(name) and secret_forms.is_der_key(data):
+            yield "Private Key"
+        yield from (f"an archive with {member}" for member in secret_forms.secrets_in_archive(data))
+        if is_binary:
+            text = data[:_MOST_BINARY].decode("latin-1")
+            yield from (kind for _, kind in _matches([r for r in self._rules if r.kind in secret_forms.FIXED], text))
+            yield from ["Private Key"] if secret_forms.PEM_KEY.search(text) else []
+
+    def _in_value(self, what: str, name: str, value: str) -> Iterator[Finding]:
+        """Yield what is found in a variable or a label."""
+        if not value or secret_forms.is_placeholder(value):
+            return
+        if kinds := [finding.kind for finding in self.search("", value.encode())]:
+            yield Finding(f"the {what} {name}", 0, kinds[0])
+        elif secret_forms.is_secret(name, value):
+            yield Finding(f"the {what} {name}", 0, "a value under the name of a secret")
 
 
 def _raise(found: Sequence[Finding]) -> None:
@@ -208,10 +194,24 @@ def _rules(patterns: Iterable[Sequence[Any]]) -> list[_Rule]:
 def _is_harmless(rule: _Rule, match: re.Match[str]) -> bool:
     """Return whether a match is a placeholder, or is allowed by a comment in its line."""
     end = match.string.find("\n", match.end())
-    line = match.string[match.string.rfind("\n", 0, match.start()) + 1 : end if end >= 0 else None]
+    line = match.string[match.string.rfind("\n", 0, _start(match)) + 1 : end if end >= 0 else None]
     if _INLINE in line:
         return True
-    return rule.kind == _BASIC_AUTH and bool(_PLACEHOLDER.fullmatch(match[1]))
+    value = match[1] if rule.kind == _BASIC_AUTH else match.groupdict().get("value") or ""
+    return secret_forms.is_placeholder(value.partition(" #")[0].strip(" \t'\""))
+
+
+def _matches(rules: Sequence[_Rule], text: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and the kind of what is found in a text."""
+    for first, piece in _pieces(text):
+        for rule in rules:
+            for match in rule.pattern.finditer(piece):
+                if not _is_harmless(rule, match):
+                    yield first + piece.count("\n", 0, _start(match)), rule.kind
+
+
+def _start(match: re.Match[str]) -> int:
+    return match.start("at" if "at" in match.re.groupindex else 0)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
@@ -224,11 +224,17 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
             yield number, line[start : start + _LONG]
 
 
-def _text(content: bytes) -> str:
-    """Return the text of a file, in whichever encoding; empty for a binary file."""
+def _text(content: bytes) -> str | None:
+    """Return the text of a file, in whichever encoding; None for a binary file."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", errors="replace")
-    return "" if b"\0" in content[:8192] else content.decode("latin-1")
+    head = content[:8192]
+    if b"\0" not in head:
+        return content.decode("latin-1")
+    for encoding, zeros, others in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
+        if zeros.count(0) > 0.8 * len(zeros) and not others.count(0):
+            return content.decode(encoding, errors="replace")
+    return None
 
 
 def _lines_of(file: Path) -> list[str]:

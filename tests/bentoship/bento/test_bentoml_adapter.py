@@ -201,8 +201,12 @@ def test_bentoml_calls_uv_as_it_is_set_up(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("hook", [False, True])
 def test_bentoml_asks_its_path_spec_what_to_pack(tmp_path: Path, hook: bool) -> None:
-    """Of a file beside the service and of one in a folder; with the hook, those that are named are left out."""
+    """Of a file beside the service and of one in a folder; with the hook, those that are named are left out.
+
+    With the hook, a .bentoignore that BentoML cannot read does no harm.
+    """
     project = make_project(tmp_path / "project")
+    (project.folder / ".bentoignore").write_text("service.py\n" if hook else "", "utf-16" if hook else "utf-8")
     (tmp_path / "scratch").mkdir()
     (project.folder / "data" / "cache").mkdir()
     (project.folder / "data" / "cache" / "wheel").touch()

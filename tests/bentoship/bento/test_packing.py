@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.bento.packing import select
+from bentoship.errors import BentoError
 from tests.support.bento import lay
 
 
@@ -31,6 +32,24 @@ def test_the_files_are_those_that_bentoml_packs(
         (tmp_path / "sub" / ".bentoignore").write_text(ignore, "utf-8")
         options = {**options, "exclude": [".bentoignore"]}
     assert set(select(tmp_path, options).packed) == packed
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_ignore_files_have_the_encodings_of_requirements(tmp_path: Path, encoding: str) -> None:
+    """The first line counts after a mark, too; BentoML, which would miss it, must leave out the same files."""
+    lay(tmp_path, "a.py", "key.txt", "other.txt", "über.txt")
+    (tmp_path / ".bentoignore").write_text("key.txt\r\nüber.txt\r\n", encoding)
+    selection = select(tmp_path, {"include": ["*.py", "*.txt"]})
+    assert selection.packed == ("a.py", "other.txt")
+    assert selection.withheld == {"key.txt", "über.txt"}
+
+
+def test_an_ignore_file_in_an_unknown_encoding_is_an_error(tmp_path: Path) -> None:
+    """By its name, since what it leaves out would be packed."""
+    lay(tmp_path, "sub/a.py")
+    (tmp_path / "sub" / ".bentoignore").write_bytes(b"\xfcber.txt\n")
+    with pytest.raises(BentoError, match=r"sub/\.bentoignore cannot be read: .*utf-8"):
+        select(tmp_path, {})
 
 
 @pytest.mark.parametrize("name", [".env", ".env.example", ".env.local", ".envrc", "sub/.env-prod", ".envs/django"])

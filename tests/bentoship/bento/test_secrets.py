@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from bentoship.bento.build import build
 from bentoship.bento.packing import SECRETS_IGNORED
 from bentoship.bento.secrets import Finding, Scanner
-from bentoship.bento.values import BuildContext
+from bentoship.bento.values import BuildContext, Env
 from bentoship.errors import BentoError
 from bentoship.system import records
 from tests.support.bento import append, make_project
@@ -66,6 +69,22 @@ def test_rules_of_another_shape_are_made_again(context: BuildContext) -> None:
         ("maps.js", "key=AIza" + LETTERS[:35], 1),
         ("db.py", "URL = 'postgres://ann:correct-horse@db.example.com/shop'", 1),
         ("store.p12", "\0\1\2", 0),
+        ("any.yaml", "apiVersion: v1\nusers:\n- name: ann\n  user:\n    token: " + LETTERS, 5),
+        ("any.yaml", "users:\n- user:\n    client-key-data: LS0tLS1CRUdJTg==\n", 3),
+        ("any.json", json.dumps({"auths": {"a.example": {}, "b.example": {"auth": "YW5uOmNvcnJlY3Q="}}}), 1),
+        ("shop.yaml", "apiVersion: v1\nkind: Secret\nmetadata:\n  name: x\ndata:\n  key: Y29ycmVjdA==\n", 6),
+        ("shop.yml", "data:\n  key: Y29ycmVjdA==\nkind: Secret\n", 2),
+        ("my.cnf", "[client]\nuser = ann\npassword = correct-horse\n", 3),
+        ("app.properties", "# of the shop\nspring.datasource.password=$correct-horse\n", 2),
+        ("app.toml", "[db]\npassword = 'correct-horse'  # of the shop\n", 2),
+        ("settings.py", "DEBUG = True\nSECRET_KEY = 'django-insecure-" + LETTERS + "'\n", 2),
+        ("notes.txt", "\nAGE-SECRET-KEY-1" + LETTERS.upper() + "QPZRY9X8GF2TVDW0S3", 2),
+        ("blob.py", "URL = 'https://a.example/b?sv=2022-11-02&sp=r&sig=" + LETTERS + "xy%2F%3D'", 1),
+        ("blob.py", "URL = 'https://a.example/b?X-Amz-Date=1&X-Amz-Signature=" + "0af1" * 16 + "'", 1),
+        ("db.py", "URL = 'postgres://ann:%40correct-horse@db.example.com/shop'", 1),
+        ("prod.env", "DB_PASS=$correct-horse\n", 1),
+        ("model.dat", f"\0\1{KEY}\0", 0),
+        ("program", "\0" + PEM.format("", "").replace("MIIEvQ", LETTERS * 2), 0),
     ],
 )
 def test_a_secret_is_found_by_what_is_in_a_file(context: BuildContext, name: str, text: str, line: int) -> None:
@@ -88,6 +107,15 @@ def test_a_secret_is_found_by_what_is_in_a_file(context: BuildContext, name: str
         ("random.txt", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 dGhpcyBpcyByYW5kb20gdGV4dA=="),
         ("model.onnx", f"\0{KEY}"),
         ("config.yaml", "envs:\n- name: HF_TOKEN\nsecret_name: shop-db\n"),
+        ("any.yaml", "users:\n- name: ann\n  password: {{ password }}\ntoken: correct-horse\n"),
+        ("shop.yaml", "kind: Secret\nstringData:\n  key: ${KEY}\n---\nkind: ConfigMap\ndata:\n  key: correct-horse\n"),
+        ("my.cnf", "password = ${DB_PASSWORD}\npassword =\npasswords = correct-horse\n# password = correct-horse\n"),
+        ("settings.py", "SECRET_KEY = os.environ['SECRET_KEY']\nSECRET_KEY = '${A_SECRET_KEY_OF_2_SHOPS}'\n"),
+        (
+            "prod.env",
+            "DB_PASSWORD=%DB_PASSWORD%\nAPI_TOKEN=$API_TOKEN\nUSE_TOKEN=true\nDB_PASS='<password of the db>'\n",
+        ),
+        ("program", "\0" + PEM.format("", "").replace("\n", "\0")),
     ],
 )
 def test_what_is_no_secret_is_let_pass(context: BuildContext, name: str, text: str) -> None:
@@ -100,6 +128,47 @@ def test_text_in_utf_16_is_searched(context: BuildContext) -> None:
     assert Scanner(context).search("keys.txt", f"one\n{KEY}".encode("utf-16")) == [
         Finding("keys.txt", 2, "AWS Access Key")
     ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_text_in_utf_16_needs_no_mark(context: BuildContext, encoding: str) -> None:
+    """Its zeros say what it is."""
+    assert Scanner(context).search("keys.txt", f"one\n{KEY}".encode(encoding)) == [
+        Finding("keys.txt", 2, "AWS Access Key")
+    ]
+
+
+@pytest.mark.parametrize("algorithm", ["rsa", "ec", "ed25519"])
+@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+def test_a_private_key_in_der_is_found(context: BuildContext, algorithm: str, form: PrivateFormat) -> None:
+    """By its form, in files with the names of keys; a public key is none."""
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+    if algorithm == "rsa":
+        key = rsa.generate_private_key(65537, 1024)  # fast
+    elif algorithm == "ec":
+        key = ec.generate_private_key(ec.SECP256R1())
+    else:
+        key, form = ed25519.Ed25519PrivateKey.generate(), PrivateFormat.PKCS8
+    private = key.private_bytes(Encoding.DER, form, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert Scanner(context).search("tls/server.key", private) == [Finding("tls/server.key", 0, "Private Key")]
+    assert Scanner(context).search("server.der", private)
+    assert not Scanner(context).search("server.der", public)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz", "tar"])
+def test_the_names_in_an_archive_are_read(context: BuildContext, tmp_path: Path, kind: str) -> None:
+    """What usually holds secrets is named; a damaged archive and a template are let pass."""
+    name = f"app.{kind}"
+    for member in (".env", ".env.example"):
+        folder = tmp_path / f"of{member}"
+        (folder / "app").mkdir(parents=True)
+        (folder / "app" / member).write_text("A=1\n", "utf-8")
+        form = {"zip": "zip", "tar": "tar", "tar.gz": "gztar", "tar.xz": "xztar"}[kind]
+        packed = Path(shutil.make_archive(str(folder), form, folder)).read_bytes()
+        found = Scanner(context).search(name, packed)
+        assert [one.kind.endswith("app/.env") for one in found] == ([True] if member == ".env" else [])
+        Scanner(context).search(name, packed[: len(packed) // 2])
 
 
 def test_long_lines_are_searched_as_a_whole(context: BuildContext) -> None:
@@ -158,3 +227,43 @@ def test_a_variable_with_a_secret_is_refused(tmp_path: Path, variable: dict[str,
     with pytest.raises(BentoError, match=found) as caught:
         build(project)
     assert "correct-horse" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("PGPASSWORD", "correct-horse", True),
+        ("MYSQL_PWD", "correct-horse", True),
+        ("DB_PASS", "correct-horse", True),
+        ("api_token", "correct-horse", True),
+        ("deploy_password", "correct-horse", True),
+        ("DB_PASSWORD", "$correct-horse", True),
+        ("DB_PASSWORD", "%correct", True),
+        ("DB_PASSWORD", "<correct", True),
+        ("OPENAI_KEY", LETTERS, True),
+        ("DB_PASSWORD", "$PASSWORD", False),
+        ("DB_PASSWORD", "${PASSWORD}", False),
+        ("DB_PASSWORD", "%PASSWORD%", False),
+        ("DB_PASSWORD", "<your password>", False),
+        ("DB_PASSWORD", "{{ password }}", False),
+        ("DB_PASSWORD", "***", False),
+        ("PRIMARY_KEY", "customer_number_2", False),
+        ("CACHE_KEY", "resnet50-imagenet-v2-preprocessing", False),
+        ("PWD", "/srv/app", False),
+        ("BYPASS", "correct-horse", False),
+        ("MODEL_KEY", "/models/0123456789abcdefghij", False),
+    ],
+)
+def test_names_and_values_of_secrets_are_known(context: BuildContext, name: str, value: str, found: bool) -> None:
+    """In variables and labels alike, unless the value as a whole stands for another."""
+    info = "name: echo\nversion: ''\n"
+    bento = context.folder / "bento"
+    bento.mkdir(parents=True)
+    (bento / "bento.yaml").write_text(info, "utf-8")
+    scanner = Scanner(context)
+    for what, envs, labels in (("variable", [Env(name, value, "all")], {}), ("label", [], {name: value})):
+        if found:
+            with pytest.raises(BentoError, match=f"the {what} {name}: a value under the name of a secret"):
+                scanner.refuse(bento, envs, labels)
+        else:
+            scanner.refuse(bento, envs, labels)
