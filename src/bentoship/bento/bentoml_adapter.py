@@ -79,7 +79,6 @@ def follow_includes(
 
     It copies a file's text to another folder, where `-r more.txt` finds nothing, and its lock repeats no hash
     (_bentoml_sdk/images.py). The passwords of indexes that uv knows from the environment are left out of the lock.
-
     What it would build while the image is built, or pack as sources, is built here: sources get a wheel in the Bento.
 
     Args:
@@ -91,8 +90,7 @@ def follow_includes(
     Returns: the files that are read so, and what wheels are built from, which grow as the service names them.
     """
     freeze, fix = Image._freeze_python_requirements, build_config.PythonOptions.fix_dep_urls
-    read: set[Path] = set()
-    built: set[Path] = set()
+    read, built = set[Path](), set[Path]()
     orders: list[tuple[Builder, Path]] = []
     # Where it locks, and looks for wheels; before 1.4.36, it was beside the lock.
     home = "src" if "src_wheels" in freeze.__code__.co_varnames else "env/python"
@@ -233,9 +231,7 @@ def take(context: BuildContext, scratch: Path, store: Path) -> Path:
         scratch: a folder for what is unpacked.
         store: the store for an exported one.
 
-    Raises:
-        BentoError: the file is no exported Bento, or the store has another one by its tag.
-        Exception: whatever BentoML raises (see `failure_of`).
+    Raises: BentoError for a file that is no exported Bento, or another than the store has; and what BentoML raises.
     """
     file = context.folder / context.bento
     if not file.is_file():
