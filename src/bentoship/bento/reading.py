@@ -34,7 +34,8 @@ class Reading:
     def __init__(self, project: Path, is_own: Callable[[str], bool], stores: Collection[Path]) -> None:
         self._project = project
         self._is_own = is_own
-        places = {*map(Path, (*_SYSTEM, sys.prefix, sys.base_prefix)), *_caches(), *stores}
+        named = {*map(Path, (*_SYSTEM, sys.prefix, sys.base_prefix)), *_caches(), *stores}
+        places = named | {place.resolve() for place in named}  # a cache may be a link to another disk
         around = (f"{place}/" for place in places if not project.is_relative_to(place))
         self._foreign = (*around, f"{_LIBRARY}/", f"{Path(__file__).parents[1]}/")
         self._seen: dict[str, Stamp | str] = {}

@@ -162,13 +162,13 @@ def size_of(entries: Iterable[Entry]) -> int:
     )
 
 
-def tar_stream(entries: Iterable[Entry]) -> Iterator[bytes]:
+def tar_stream(entries: Iterable[Entry], *, whiteouts: bool = False) -> Iterator[bytes]:
     """Yield the tar of a layer, in pieces of at most 1 MiB: entries sorted, parent folders added, times fixed.
 
-    Raises: as `members` does.
+    Args, raises: as `members`.
     """
     total = 0
-    for piece in members(entries):
+    for piece in members(entries, whiteouts=whiteouts):
         total += len(piece)
         yield piece
     yield end_of_tar(total)
@@ -180,7 +180,7 @@ def end_of_tar(size: int) -> bytes:
     return b"\0" * (end + -(size + end) % tarfile.RECORDSIZE)
 
 
-def members(entries: Iterable[Entry], *, parents: bool = True) -> Iterator[bytes]:
+def members(entries: Iterable[Entry], *, parents: bool = True, whiteouts: bool = False) -> Iterator[bytes]:
     """Yield a part of a tar: entries, sorted, in pieces of at most 1 MiB.
 
     Raises:
@@ -191,12 +191,13 @@ def members(entries: Iterable[Entry], *, parents: bool = True) -> Iterator[bytes
     Args:
         entries: files, folders and links.
         parents: whether to add the folders that contain them.
+        whiteouts: whether the layer may delete files of others.
     """
     by_path: dict[str, Entry] = {}
     for entry in entries:
         if entry.path in by_path:
             raise ValueError(f"{entry.path} is in the layer twice")
-        if "/.wh." in f"/{entry.path}":
+        if not whiteouts and "/.wh." in f"/{entry.path}":
             why = f"{entry.path}: a name that begins with .wh. deletes other files of an image"
             raise BentoshipError("Write a layer", why, "Rename it, or leave it out.")
         by_path[entry.path] = entry

@@ -66,7 +66,7 @@ def push(
     **config: Any,
 ) -> Descriptor:
     """Put an image into a registry, made of layers with these entries."""
-    tars = [b"".join(tar_stream(layer)) for layer in layers]
+    tars = [b"".join(tar_stream(layer, whiteouts=True)) for layer in layers]
     blobs = [tar if layer_type == LAYER_TAR else gzip.compress(tar, mtime=0) for tar in tars]
     system, architecture = platform.split("/")
     diff_ids = [f"sha256:{hashlib.sha256(tar + b'x' * wrong_diff_id).hexdigest()}" for tar in tars]

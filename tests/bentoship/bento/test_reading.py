@@ -99,6 +99,16 @@ def test_checkouts_have_files_beside_them_of_their_own(tmp_path: Path) -> None:
     assert bento.up_to_date(two) is None
 
 
+def test_a_cache_may_be_a_link(tmp_path: Path) -> None:
+    """What BentoML reads in it is not the user's."""
+    project = reader(tmp_path / "project", "0")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    linked = replace(project, records=tmp_path / "link" / "records")
+    bento.build(linked)
+    assert bento.up_to_date(linked)
+
+
 def test_what_the_import_writes_does_not_count(tmp_path: Path) -> None:
     """Its own log, which is packed as it is after the import, is no reason to build again."""
     project = reader(tmp_path / "project", "open('data/log.txt', 'a').write('imported')")

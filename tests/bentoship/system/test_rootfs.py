@@ -17,7 +17,7 @@ from tests.support.fuzzing import fuzz
 
 
 def unpack(root: Path, *entries: Entry, whiteouts: bool = False) -> None:
-    with tarfile.open(fileobj=io.BytesIO(b"".join(tar_stream(entries))), mode="r|") as tar:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(tar_stream(entries, whiteouts=True))), mode="r|") as tar:
         extract(tar, root, whiteouts=whiteouts)
 
 
