@@ -14,15 +14,13 @@ import pytest
 from tests.chaos import kills
 from tests.support import registry as registries
 from tests.support.cache import needs_apt, of_run, with_packages
-from tests.support.slow import cases
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux gives orphans another parent")
 
 
 @needs_apt
-@pytest.mark.parametrize(
-    "killed", cases({"one": ["model"], "some": ["model", "changed line", "unchanged", "changed line"]}, "one")
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [["model"], ["model", "changed line", "unchanged", "changed line"]])
 def test_the_next_publish_after_a_kill_is_as_if_nothing_had_been(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, worker_id: str, killed: list[str]
 ) -> None:
