@@ -71,7 +71,6 @@ def serve_sources(place: Path, log: Path) -> None:
             "a variable in a repository": ("git+http://ann:${{TOKEN}}@{index}/toolx.git\n", {"TOKEN": "{password}"}),
             "a wheel's address": ("toolx @ http://ann:{password}@{index}/toolx/toolx-1.0-py3-none-any.whl\n", {}),
         },
-        "an index in the environment",
         "an index in the requirements",
         "a repository",
     ),

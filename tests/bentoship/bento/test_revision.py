@@ -113,7 +113,7 @@ DECIDING: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("change", cases(DECIDING, "what its import runs", "a requirement", "a mode"))
+@pytest.mark.parametrize("change", cases(DECIDING, "what its import runs", "a requirement"))
 def test_what_may_decide_is_imported(tmp_path: Path, change: Callable[[Path], object]) -> None:
     """Whatever it is that has changed beside the bodies of functions that the import does not run."""
     project = exact_project(tmp_path / "project")
