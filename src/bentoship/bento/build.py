@@ -62,8 +62,9 @@ def preview(context: BuildContext, store: Path) -> Bento:
 
 def _inputs(context: BuildContext) -> Inputs:
     """Return the inputs, after setting variables to the passwords in their requirements, for uv. Raises BentoError."""
-    put(index_passwords(context.folder, read_configuration(context).options))
-    return read_inputs(context)
+    configuration = read_configuration(context)
+    put(index_passwords(context.folder, configuration.options))
+    return read_inputs(context, configuration)
 
 
 def _recorded(context: BuildContext, inputs: Inputs) -> dict[str, Any] | None:

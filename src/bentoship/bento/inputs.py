@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.configuration import deciding_variables, named_files, read_configuration, requirement_variables
+from bentoship.bento.configuration import (
+    Configuration,
+    deciding_variables,
+    named_files,
+    read_configuration,
+    requirement_variables,
+)
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, SECRETS_IGNORED, select, wrong_links
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version
@@ -60,16 +66,16 @@ def input_key(inputs: Inputs, platform: str) -> str:
     return hashlib.sha256(os.fsencode(f"{tools}\n{states}")).hexdigest()
 
 
-def read_inputs(context: BuildContext) -> Inputs:
+def read_inputs(context: BuildContext, configuration: Configuration) -> Inputs:
     """Return the files that go into a Bento, as they are now. Raises BentoError.
 
     Args:
         context: what it is built from.
+        configuration: what the project says of it.
     """
     if context.bento:
         return _inputs_of_built(context)
-    project, configuration = context.folder, read_configuration(context)
-    options = configuration.options
+    project, options = context.folder, configuration.options
     selection = select(project, options)
     # BentoML packs the project's README.md when the bentofile has no description.
     readme = {project / "README.md"} if not options.get("description") else set()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.bento import versions
-from bentoship.bento.configuration import wanted_base
+from bentoship.bento.configuration import read_configuration, wanted_base
 from bentoship.bento.inputs import input_key, read_inputs
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import SUPPORTED_BENTOML, check_bentoml
@@ -45,7 +45,8 @@ def test_a_text_that_is_no_file_name_is_a_text(tmp_path: Path, text: str) -> Non
 
 def key(folder: Path, platform: str = "linux/amd64") -> str:
     """The key of a project."""
-    return input_key(read_inputs(BuildContext(folder, folder, folder)), platform)
+    context = BuildContext(folder, folder, folder)
+    return input_key(read_inputs(context, read_configuration(context)), platform)
 
 
 @pytest.fixture
