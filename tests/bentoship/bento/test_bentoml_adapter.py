@@ -6,10 +6,7 @@ Every program here is a process of its own, since the hooks change Python and Be
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,40 +19,10 @@ from bentoship.bento.content import retitle
 from bentoship.bento.packing import NEVER_PACKED, select
 from bentoship.bento.values import BuildContext
 from bentoship.packages.requirements import requirements_of
+from tests.support.adapter import BUILD, FOLLOW, run_python
 from tests.support.bento import BENTOML, BENTOML_VERSION, HAS_STAGES, append, edit, lay, make_project, save_model
 from tests.support.repositories import commit
-from tests.support.site import ROOT
 from tests.support.wheels import make_folder, source_files
-
-PRELUDE = """\
-import json, os, sys
-from dataclasses import asdict
-from pathlib import Path
-import bentoml
-from bentoship.bento import bentoml_adapter as adapter
-from bentoship.bento.values import BuildContext
-"""
-
-
-def run_python(code: str, home: Path, *args: object) -> Any:
-    """Run a program that has the adapter, and return the value that it leaves in `result`; it ends as a child does."""
-    end = "\nprint(json.dumps(result), flush=True)\nos._exit(0)\n"
-    env = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "true", "PYTHONPATH": str(ROOT / "src")}
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    program = [sys.executable, "-c", PRELUDE + code + end, *map(str, args)]
-    done = subprocess.run(program, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-FOLLOW = 'adapter.follow_includes(Path(sys.argv[-1], "wheels"))'
-BUILD = f"""\
-{FOLLOW}
-options = json.loads(sys.argv[1])
-scratch = Path(sys.argv[3])
-path = adapter.build(options, BuildContext(Path(sys.argv[2]), scratch, scratch), scratch)
-result = [str(path), adapter.describe(path, options)]
-"""
 
 
 @dataclass(frozen=True)
@@ -397,80 +364,3 @@ def test_packages_are_locked_for_what_bentoml_takes_by_default(tmp_path: Path) -
     code = "from bentoml._internal.configuration import DEFAULT_LOCK_PLATFORM as result"
     expected = run_python(code, tmp_path)
     assert run_python("result = adapter.LOCK_PLATFORMS", tmp_path)["linux/amd64"] == expected
-
-
-FAILURES = {
-    "an unknown key": (
-        "BentoBuildConfig.load({'service': 'a:b', 'includs': []})",
-        ("unknown key", "unknown key: includs"),
-    ),
-    "an unknown key of docker": (
-        "BentoBuildConfig.load({'docker': {'distr': 'debian'}})",
-        ("unknown key", "unknown key in its section docker: distr"),
-    ),
-    "an unknown key of python": (
-        "BentoBuildConfig.load({'python': {'pakages': []}})",
-        ("unknown key", "unknown key in its section python: pakages"),
-    ),
-    "a model that a service declares": (
-        "bentoml.models.BentoModel('a:b').to_info()",
-        ("missing model", "Model a:b could not be found locally"),
-    ),
-    "a model that a service loads": (
-        "bentoml.models.BentoModel('a:b').resolve()",
-        ("missing model", "Model a:b could not be found locally"),
-    ),
-    "a model that is asked for": ("bentoml.models.get('a:b')", ("missing model", "Model 'a:b' is not found in")),
-    "the latest model": ("bentoml.models.get('a')", ("missing model", "no Models with name 'a' exist in")),
-    "a Bento": ("bentoml.bentos.get('a:b')", ("other", "Bento 'a:b' is not found in")),
-    "a model that is there": (
-        "for _ in range(2):\n with bentoml.models.create('c:d'): pass",
-        ("other", "Item 'c:d' already exists"),
-    ),
-    "a lock": (
-        "Image(python_requirements='a @ file:///no/such.whl')._freeze_python_requirements(Path(sys.argv[1]))",
-        ("lock", "Failed to lock PyPI packages"),
-    ),
-    "a lock in the first format": (
-        "PythonOptions(packages=['a @ file:///no/such.whl']).with_defaults().write_to_bento(Path(sys.argv[1]), '.')",
-        ("lock", "Failed to lock PyPI packages"),
-    ),
-    "a module that is not there": (
-        "import_service('absent:Echo', working_dir=sys.argv[1])",
-        ("service", "ModuleNotFoundError: No module named 'absent'"),
-    ),
-    "a service that is not there": (
-        "import_service('json:Echo', working_dir=sys.argv[1])",
-        ("service", "AttributeError: module 'json' has no attribute 'Echo'"),
-    ),
-}
-
-
-@pytest.fixture(scope="module")
-def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """What the adapter makes of each of them, all in one process."""
-    folder = tmp_path_factory.mktemp("failures")
-    (folder / "src").mkdir()
-    code = """\
-from _bentoml_sdk.images import Image
-from bentoml._internal.bento.build_config import BentoBuildConfig, PythonOptions
-from bentoml._internal.service.loader import import_service
-result = {}
-for name, statement in json.loads(sys.argv[2]).items():
-    try:
-        exec(statement)
-    except Exception as error:
-        while isinstance(error, ExceptionGroup):
-            error = error.exceptions[-1]
-        result[name] = asdict(adapter.failure_of(error))
-"""
-    statements = json.dumps({name: statement for name, (statement, _) in FAILURES.items()})
-    return dict(run_python(code, folder / "home", folder, statements))
-
-
-@pytest.mark.parametrize("name", FAILURES)
-def test_bentoml_raises_what_tells_the_kind_of_failure(failures: dict[str, dict[str, str]], name: str) -> None:
-    """By the type of the error, or of what has raised it."""
-    kind, message = FAILURES[name][1]
-    assert failures[name]["kind"] == kind
-    assert failures[name]["message"].startswith(message)

@@ -1,0 +1,40 @@
+"""Folders that a project requires as packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bentoship import bento
+from bentoship.errors import BentoError
+from tests.support.bento import append, make_project
+from tests.support.wheels import make_folder, source_files
+
+
+def test_a_folder_that_is_required_is_an_input(tmp_path: Path) -> None:
+    """Wherever it is: what changes there makes another Bento, whose image gets a wheel of it."""
+    project = make_project(tmp_path / "project")
+    make_folder(tmp_path / "shared", source_files("small", tmp_path / "log"))
+    append(project.folder / "requirements.txt", "-e ../shared")
+    before = bento.build(project)
+    assert not bento.build(project).fresh
+    assert (before.path / "src" / "wheels" / "small-1.0-py3-none-any.whl").is_file()
+    append(tmp_path / "shared" / "small" / "__init__.py", "X = 2")
+    after = bento.build(project)
+    (tmp_path / "shared" / "small" / "new.py").touch()
+    assert len({before.version, after.version, bento.build(project).version}) == 3
+    lock = (after.path / "env" / "python" / "requirements.txt").read_text("utf-8")
+    assert "./wheels/small-1.0-py3-none-any.whl\n" in lock
+    assert str(tmp_path) not in lock
+
+
+def test_a_secret_in_a_wheel_of_a_folder_is_found(tmp_path: Path) -> None:
+    """The image would hold it, though the Bento has it in an archive; what the wheel leaves out does not matter."""
+    project = make_project(tmp_path / "project")
+    key = "-----BEGIN RSA PRIVATE" + " KEY-----\n"
+    files = source_files("small", tmp_path / "log") | {"tests/key.txt": f"{key}.", "small/key.txt": key}
+    make_folder(tmp_path / "shared", files)
+    append(project.folder / "requirements.txt", "../shared")
+    with pytest.raises(BentoError, match=r"would hold \.\./shared/small/key\.txt, line 1: Private Key\n"):
+        bento.build(project)
