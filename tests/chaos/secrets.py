@@ -9,8 +9,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bentoship.providers.local import LocalRegistry
+from bentoship.system.parallel import repeating
 from tests.support import proxy as proxies
 from tests.support import registry as registries
 from tests.support.bento import edit
@@ -101,27 +100,19 @@ def watching(found: Found, mark: bytes) -> Iterator[None]:
         found: takes what is found.
         mark: stands in the environment of the processes.
     """
-    ended = threading.Event()
 
     def look() -> None:
-        while not ended.is_set():
-            for folder in Path("/proc").glob("[0-9]*"):
-                try:
-                    command, env = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
-                except OSError:  # it has ended, or is another user's
-                    continue
-                found.search("command lines", repr(command[:60]), command)
-                if mark in env and any(name in command for name in _RUNS_FOREIGN_CODE):
-                    found.search("environments of foreign code", repr(command[:60]), env)
-            time.sleep(0.05)
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                command, env = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
+            except OSError:  # it has ended, or is another user's
+                continue
+            found.search("command lines", repr(command[:60]), command)
+            if mark in env and any(name in command for name in _RUNS_FOREIGN_CODE):
+                found.search("environments of foreign code", repr(command[:60]), env)
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    with repeating(look, 0.05):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @dataclass(frozen=True)
