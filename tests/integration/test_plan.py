@@ -42,6 +42,7 @@ def change(site: Site) -> None:
 
 def source_changes(told: dict[str, Any]) -> dict[str, str]:
     """What happened to the files of the source, apart from those that hold the version."""
+    assert not told["why"]["note"]
     (difference,) = told["why"]["differences"]
     assert difference["title"] == next(one["title"] for one in told["layers"] if one["title"].startswith("source "))
     return {one["name"]: one["change"] for one in difference["changes"] if one["name"].startswith("src/")}

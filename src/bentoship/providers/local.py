@@ -41,8 +41,11 @@ class LocalRegistry:
         return f"The local registry at {self.start()} needs no account."
 
     def repository(self, image_name: str) -> ImageReference:
-        """Return the image's repository, at the port where the registry is running or would be started."""
-        port = self._port or self._started or self.running() or self._process.free_port()
+        """Return the image's repository, at the port where the registry is, was last, or would be started.
+
+        The last port counts even while another program has it: what was published is known by its reference.
+        """
+        port = self._port or self._started or self._process.last_port() or self._process.free_port()
         return ImageReference(f"localhost:{port}", f"bentoship/{image_name}")
 
     def credentials(self) -> Credentials | None:

@@ -65,10 +65,15 @@ class RegistryProcess:
         state = self._state()
         return state.port if state and state.is_alive and _mark_at(state.port) == state.mark else None
 
+    def last_port(self) -> int | None:
+        """Return the port of the last start; None before any."""
+        state = self._state()
+        return state.port if state else None
+
     def free_port(self) -> int:
         """Return the port of the last start if it is free, else the first free one. Raises RegistryError."""
-        state = self._state()
-        if port := next(filter(is_free, [*([state.port] if state else []), *PORTS]), 0):
+        last = self.last_port()
+        if port := next(filter(is_free, [*([last] if last else []), *PORTS]), 0):
             return port
         raise RegistryError(
             DOING,

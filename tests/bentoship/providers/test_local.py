@@ -179,6 +179,15 @@ def test_it_moves_when_its_port_was_taken_meanwhile(cache: Path, taken: int) -> 
     assert registry.notice == ""
 
 
+def test_the_last_port_names_the_images_of_a_stopped_registry(cache: Path, taken: int) -> None:
+    """Even while another program has it, since what was published last is known by that name."""
+    LocalRegistry(cache).start()
+    LocalRegistry(cache).stop()
+    file = cache / "registry" / "state.json"
+    file.write_text(json.dumps({**state(cache), "port": taken}))
+    assert LocalRegistry(cache).repository("x").host == f"localhost:{taken}"
+
+
 def test_it_moves_to_a_given_port(cache: Path) -> None:
     """And leaves the old one."""
     old = LocalRegistry(cache)
