@@ -18,6 +18,7 @@ from tests.support.dockerd import bentoml_base
 from tests.support.engines import Engine, docker, require
 from tests.support.published import Published
 from tests.support.shared import shared
+from tests.support.slow import cases
 
 pytestmark = needs_apt
 
@@ -148,12 +149,16 @@ def test_the_answers(both: Both) -> None:
 
 @pytest.mark.parametrize(
     ("options", "arguments", "port"),
-    [
-        pytest.param(("--env", "PORT=4001"), (), 4001, id="PORT"),
-        pytest.param(("--env", "BENTOML_PORT=4002"), (), 4002, id="BENTOML_PORT"),
-        pytest.param((), ("serve", "--port", "4003"), 4003, id="serve"),
-        pytest.param((), ("--port", "4004", "--api-workers", "2"), 4004, id="options alone"),
-    ],
+    cases(
+        {
+            "PORT": (("--env", "PORT=4001"), (), 4001),
+            "BENTOML_PORT": (("--env", "BENTOML_PORT=4002"), (), 4002),
+            "serve": ((), ("serve", "--port", "4003"), 4003),
+            "options alone": ((), ("--port", "4004", "--api-workers", "2"), 4004),
+        },
+        "PORT",
+        "options alone",
+    ),
 )
 def test_the_arguments_of_serving(both: Both, options: tuple[str, ...], arguments: tuple[str, ...], port: int) -> None:
     """It listens where it is told to, by the same processes, and `docker stop` ends it alike."""
@@ -186,7 +191,12 @@ def test_other_programs(both: Both, arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("signal", "code"), [("TERM", "0"), ("INT", "0"), ("QUIT", "0"), ("HUP", "0"), ("KILL", "137")]
+    ("signal", "code"),
+    cases(
+        {name: (name, "137" if name == "KILL" else "0") for name in ("TERM", "INT", "QUIT", "HUP", "KILL")},
+        "TERM",
+        "KILL",
+    ),
 )
 def test_signals(both: Both, signal: str, code: str) -> None:
     """Whoever ends a container gets the same; but for KILL the request that it is at gets its answer first."""

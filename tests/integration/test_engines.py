@@ -21,6 +21,7 @@ from celestial_bodies.sample import draw
 from tests.support.cache import needs_apt
 from tests.support.engines import Container, Engine, output, require
 from tests.support.published import MARK, Published
+from tests.support.slow import cases
 
 pytestmark = needs_apt
 
@@ -138,14 +139,19 @@ def test_it_runs_as_its_own_user(container: Container) -> None:
 
 @pytest.mark.parametrize(
     ("options", "arguments", "port"),
-    [
-        pytest.param((), (), 3000, id="as it is"),
-        pytest.param(("--user", "5000"), (), 3000, id="as another user"),
-        pytest.param(HARDENED, (), 3000, id="without any right"),
-        pytest.param(("--read-only", "--tmpfs", "/tmp"), (), 3000, id="on a read-only system"),
-        pytest.param(("--env", "PORT=4001"), (), 4001, id="at the port that PORT says"),
-        pytest.param((), ("serve", "--port", "4000"), 4000, id="with arguments"),
-    ],
+    cases(
+        {
+            "as it is": ((), (), 3000),
+            "as another user": (("--user", "5000"), (), 3000),
+            "without any right": (HARDENED, (), 3000),
+            "on a read-only system": (("--read-only", "--tmpfs", "/tmp"), (), 3000),
+            "at the port that PORT says": (("--env", "PORT=4001"), (), 4001),
+            "with arguments": ((), ("serve", "--port", "4000"), 4000),
+        },
+        "as it is",
+        "without any right",
+        "with arguments",
+    ),
 )
 def test_it_serves_and_stops(
     engine: Engine, published: Published, options: tuple[str, ...], arguments: tuple[str, ...], port: int

@@ -281,6 +281,7 @@ print(platform.machine(), service.inner().echo("hello"))
 """
 
 
+@pytest.mark.slow  # the next one needs that, too
 def test_the_service_loads_on_arm64(arm64: System) -> None:
     """Python and the packages' programs run there."""
     assert emulation.run_python(arm64, _LOADS).splitlines()[-1] == "aarch64 hello"

@@ -19,6 +19,7 @@ from tests.support.forwarding import Forwarder, forwarding
 from tests.support.registry import PASSWORD, USER, needs_openssl
 from tests.support.servers import TokenServer, token_server
 from tests.support.site import Site, echo_site
+from tests.support.slow import cases
 
 pytestmark = needs_apt
 
@@ -96,7 +97,9 @@ def first(tmp_path: Path) -> Site:
     return echo_site(tmp_path / "site", tmp_path / "cache")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "how", cases({how.name: how for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}, "SIGHUP")
+)
 def test_a_signal_leaves_nothing_in_the_background(first: Site, how: signal.Signals) -> None:
     """Neither the process that makes a base nor any that it has started; a terminal that is closed stops it, too."""
     running = first.start("containerize")

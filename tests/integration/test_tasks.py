@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.cache import needs_apt
 from tests.support.site import ROOT, Site, echo_site
+from tests.support.slow import cases
 
 pytestmark = needs_apt
 
@@ -125,9 +126,20 @@ def test_the_registry_runs_on_and_stops(tmp_path: Path, cache: Path) -> None:
     assert (again.stdout, "sent 0 B" in again.stderr) == (first.stdout, True)
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("after", ["build", "containerize", "push"])
-def test_a_signal_ends_it_cleanly(site: Site, how: signal.Signals, code: int, after: str) -> None:
+@pytest.mark.parametrize(
+    ("after", "how", "code"),
+    cases(
+        {
+            f"{name} in {after}": (after, how, code)
+            for name, how, code in (("SIGINT", signal.SIGINT, 130), ("SIGTERM", signal.SIGTERM, 143))
+            for after in ("build", "containerize", "push")
+        },
+        "SIGINT in build",
+        "SIGTERM in containerize",
+        "SIGINT in push",
+    ),
+)
+def test_a_signal_ends_it_cleanly(site: Site, after: str, how: signal.Signals, code: int) -> None:
     """Ctrl-C and SIGTERM end publish at once, without a traceback, and the next run ends well."""
     (site.folder / "data" / "large.bin").write_bytes(b"".join(bytes([i % 251]) * 4099 for i in range(9000)))
     running = site.start("publish")

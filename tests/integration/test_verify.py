@@ -231,7 +231,9 @@ def _publish_broken(published: Published) -> None:
     store.tag(Descriptor.of(MANIFEST, document), "broken")
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_leaves_nothing(published: Published, namespace: Place, how: signal.Signals, code: int) -> None:
     """Whether it was being unpacked or ran already."""
     running = published.start("verify", prefix=namespace.prefix, **namespace.settings)
