@@ -14,6 +14,7 @@ from bentoship.errors import BentoError
 from bentoship.packages.requirements import is_closed, requirements_of
 from bentoship.system.files import file_lock, write_whole
 from bentoship.system.process import put
+from bentoship.system.records import key_of
 
 _ATTEMPTS = 3
 
@@ -35,13 +36,19 @@ def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) ->
     Raises:
         BentoError: there is an error in the bentofile, the service, a model or the lock.
     """
-    with file_lock(context.records / "build.lock"):
+    with file_lock(_lock(context)):
         inputs = _inputs(context)
         if description := _recorded(context, inputs):
             return Bento.from_description(description, notes=inputs.notes)
         inputs, description = _build(context, inputs, context.store, begin)
         keep(context, inputs, description)
     return Bento.from_description(description, fresh=True, notes=inputs.notes)
+
+
+def _lock(context: BuildContext) -> Path:
+    """Return the file by which builds of a project wait for each other; all that take a Bento have one."""
+    name = "" if context.bento else key_of(str(context.folder.resolve()))[:16]
+    return context.records / "locks" / f"build{name}"
 
 
 def preview(context: BuildContext, store: Path) -> Bento:
