@@ -21,7 +21,10 @@ from bentoship.system.process import environment
 from bentoship.system.urls import with_variables
 
 _PYPROJECT = "pyproject.toml"
-_SERVICE = "service.py"
+CONFIGURATIONS = ("bentofile.yaml", _PYPROJECT)
+"""The files that BentoML looks for, in this order (DEFAULT_BENTO_BUILD_FILES in bentoml/_internal/bento/bento.py)."""
+
+SERVICE_FILE = "service.py"
 """What BentoML takes for the service where nothing names one (`load` in bentoml/_internal/service/loader.py)."""
 
 _LISTS = {
@@ -70,7 +73,7 @@ def read_configuration(context: BuildContext) -> Configuration:
     """
     if context.bento:
         return Configuration(None, {"service": ""})
-    file = context.bentofile or next(filter(Path.is_file, _files(context.folder)), None)
+    file = context.bentofile or next(filter(Path.is_file, map(context.folder.joinpath, CONFIGURATIONS)), None)
     if file is None:
         options: dict[str, Any] = {}
     else:
@@ -80,17 +83,11 @@ def read_configuration(context: BuildContext) -> Configuration:
     if (named := str(options.get("service") or "")) and ":" not in named:
         _check_module(context.folder, named)
     if not options.get("service"):
-        if not (context.folder / _SERVICE).is_file():
-            hint = f"Name it, as in `service: module:Class` in bentofile.yaml, or call its file {_SERVICE}."
+        if not (context.folder / SERVICE_FILE).is_file():
+            hint = f"Name it, as in `service: module:Class` in bentofile.yaml, or call its file {SERVICE_FILE}."
             raise BentoError("Find the service", _nothing_found(file, context.folder), hint)
         options["service"] = ""
     return Configuration(file, options)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield where BentoML looks (DEFAULT_BENTO_BUILD_FILES in bentoml/_internal/bento/bento.py)."""
-    yield folder / "bentofile.yaml"
-    yield folder / _PYPROJECT
 
 
 def _check_module(folder: Path, name: str) -> None:
@@ -98,17 +95,28 @@ def _check_module(folder: Path, name: str) -> None:
 
     Raises: BentoError.
     """
-    module = name.removesuffix(".py").removeprefix("./").replace(".", "/")
-    ends = (".py", "/__init__.py")
-    if not any((folder / place / f"{module}{end}").is_file() for place in ("", "src") for end in ends):
+    if not service_file(folder, name):
         hint = "Write it as module:Class, such as service:Classifier; --bento publishes a Bento that is built already."
         raise BentoError("Find the service", f"{name} is no module of the project", hint)
 
 
+def service_file(folder: Path, service: str) -> Path | None:
+    """Return the file of a service; None where there is none.
+
+    Args:
+        folder: the project.
+        service: as its configuration names it, "module:Class" or "module"; empty for the default.
+    """
+    module = service.partition(":")[0].removesuffix(".py").removeprefix("./").replace(".", "/") or SERVICE_FILE[:-3]
+    ends = (".py", "/__init__.py")
+    files = (folder / place / f"{module}{end}" for place in ("", "src") for end in ends)
+    return next(filter(Path.is_file, files), None)
+
+
 def _nothing_found(file: Path | None, folder: Path) -> str:
     if file is None:
-        return f"there is neither a bentofile.yaml nor a {_PYPROJECT} nor a {_SERVICE} in {folder}"
-    return f"{file.name} names none, and there is no {_SERVICE} in {folder}"
+        return f"there is neither a bentofile.yaml nor a {_PYPROJECT} nor a {SERVICE_FILE} in {folder}"
+    return f"{file.name} names none, and there is no {SERVICE_FILE} in {folder}"
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
