@@ -94,13 +94,13 @@ def locations(context: Context, json: bool = False) -> None:
     show(context, lambda folder: commands.cloud.show(folder, "locations", as_json=json))
 
 
-@task
+@task(at_once=False)
 def stop_registry(context: Context) -> None:
     """Stop the local registry and keep its images."""
     do(context, commands.cleanup.stop_registry)
 
 
-@task
+@task(at_once=False)
 def clean(context: Context) -> None:
     """Remove caches and this project's images, but nothing that was published."""
     do(context, commands.cleanup.clean)

@@ -69,13 +69,13 @@ class Project:
             arguments=settings.arguments,
         )
 
-    def image_name(self, bento: Bento) -> str:
-        """Return the image's name, in a registry as in an engine."""
-        return self.settings.image_name or bento.name.replace("_", "-")
+    def image_name(self, bento: str) -> str:
+        """Return the image's name, in a registry as in an engine. Args: bento: the Bento's name."""
+        return self.settings.image_name or bento.replace("_", "-")
 
     def local_name(self, bento: Bento) -> str:
         """Return the image's name and tag in this machine's Docker engine."""
-        return f"{self.image_name(bento)}:latest"
+        return f"{self.image_name(bento.name)}:latest"
 
     def tags(self, version: str) -> tuple[str, ...]:
         """Return the image's tags: IMAGE_TAGS with the Bento's version and the commit filled in.
@@ -221,7 +221,7 @@ class Run:
 
     def repository(self, bento: Bento) -> ImageReference:
         """Return where the image of a Bento goes."""
-        return self.provider.repository(self.project.image_name(bento))
+        return self.provider.repository(self.project.image_name(bento.name))
 
     def registry(self, repository: ImageReference, *, push: bool) -> RegistryStore:
         """Return the repository that the image goes to, with the provider's account."""

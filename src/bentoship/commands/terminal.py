@@ -27,12 +27,19 @@ SOON = 0.5
 """Seconds. What takes less is not shown, since it would only flicker."""
 
 
-def say(step: str, text: str, *, to: TextIO | None = None) -> None:
-    """Print a line about a step: on stderr, unless it is the result of the command."""
+def say(step: str, text: str, *, to: TextIO | None = None, width: int = _WIDTH) -> None:
+    """Print a line about a step: on stderr, unless it is the result of the command.
+
+    Args:
+        step: its name.
+        text: what to print about it.
+        to: the stream; None for stderr.
+        width: of the column with the name.
+    """
     stream = to or sys.stderr
     # Python has no stream for one that was closed before it started, and would print on stdout instead.
     if stream is not None:
-        label = f"{step:<{_WIDTH}}"
+        label = f"{step:<{width}}"
         if step and is_terminal(stream) and not process.environment(names=["NO_COLOR"]).get("NO_COLOR"):
             label = f"\x1b[36m{label}\x1b[0m"
         stream.write(f"{label} {printable(text)}\n")
