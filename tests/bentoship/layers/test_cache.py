@@ -129,7 +129,6 @@ def test_keys_tell_parts_apart() -> None:
 
 def test_layers_are_made_of_layers(tmp_path: Path) -> None:
     """A key waits for no other one, however alike they are: it could be one that waits for it."""
-    cache = LayerCache(tmp_path)
     code = (
         "import pathlib, sys\n"
         "from bentoship.layers.cache import LayerCache\n"

@@ -8,6 +8,7 @@ import random
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -107,6 +108,18 @@ def test_only_what_changed_is_installed(job: Job, tmp_path: Path) -> None:
     assert compressed.total
     assert compressed.done >= compressed.total
     assert layers == made(elsewhere(job, tmp_path), lines, tmp_path)[0]
+
+
+def test_two_runs_make_a_package_once(job: Job, tmp_path: Path) -> None:
+    """If locks of two projects have it, whichever is first; both get all of theirs."""
+    make_wheel(tmp_path / "wheels", "more")
+    with ThreadPoolExecutor(2) as pool:
+        (layers, told), (others, told_others) = pool.map(
+            lambda lines: made(job, lines, tmp_path), [LINES, [*LINES, "more==1.0"]]
+        )
+    titles = [title for title in (*told.titles, *told_others.titles) if title.startswith("compressing")]
+    assert sum(int(title.split()[1]) for title in titles) == 4
+    assert (len(layers), len(others)) == (1, 1)
 
 
 def test_what_is_to_come_is_known_before_it_is_made(job: Job, tmp_path: Path) -> None:
