@@ -133,19 +133,21 @@ def _settings(parts: Sequence[_Part]) -> list[tuple[_Part, Settings]]:
 
 def _refuse_same_images(settings: Sequence[tuple[_Part, Settings]]) -> None:
     """Raise SettingsError when one project's image would replace another's, as far as their files say it."""
-    owners: dict[object, _Part] = {}
+    owners: dict[tuple[str, object, str], list[str]] = {}
     for part, own in settings:
         project = Project(part.folder, own)
-        try:
+        with contextlib.suppress(BentoshipError):  # its own process reports it
             name = project.image_name(own.image_name or name_without_import(project.build_context))
-        except BentoshipError:
-            continue  # as its own process reports
-        place = own.google.host if own.registry == "google" else str(own.registry)
-        other = owners.setdefault((place, own.local_registry_port, name), part)
-        if name and other is not part:
-            why = f"both images would be {name} in the registry {place}, and one would replace the other"
-            hint = "Set another IMAGE_NAME in the .env of one of them, or another name in its configuration."
-            raise SettingsError(f"Publish {other.name} and {part.name}", why, hint)
+            place = own.google.host if own.registry == "google" else str(own.registry)
+            owners.setdefault((place, own.local_registry_port, name), []).append(part.name)
+    same = [
+        f"{', '.join(names)} would each be {name} in the registry {place}, and one would replace the other"
+        for (place, _, name), names in owners.items()
+        if name and len(names) > 1
+    ]
+    if same:
+        hint = "Set another IMAGE_NAME in the .env of each, or another name in its configuration."
+        raise SettingsError("Name the images", "; ".join(same), hint, mistakes=same)
 
 
 def _run_all(parts: Sequence[_Part], command: Callable[[Path], Sequence[str]]) -> None:

@@ -140,7 +140,7 @@ def test_two_projects_with_one_image_are_refused(
     def attempt(task: str) -> int:
         return several.run(task, folders, running("print(name)"), as_json=False)
 
-    with pytest.raises(SettingsError, match=r"Publish one and two: both images would be echo in the registry local"):
+    with pytest.raises(SettingsError, match=r"Name the images: one, two would each be echo in the registry local, "):
         attempt("publish")
     assert capsys.readouterr() == ("", "")
     assert attempt("doctor") == 0
@@ -149,5 +149,5 @@ def test_two_projects_with_one_image_are_refused(
     (here / "two" / ".env").write_text("IMAGE_NAME=another\n", "utf-8")
     assert attempt("publish") == 0
     monkeypatch.setenv("IMAGE_NAME", "both")
-    with pytest.raises(SettingsError, match=r"both images would be both"):
+    with pytest.raises(SettingsError, match=r"one, two would each be both"):
         attempt("plan")
