@@ -66,6 +66,7 @@ class Project:
             service=settings.service,
             bento=settings.bento,
             variables=settings.build_env,
+            python=settings.build_python,
             arguments=settings.arguments,
         )
 

@@ -1,6 +1,6 @@
 """All uses of BentoML's internals, in the build process; tests/…/test_bentoml_adapter.py has a test for each hook.
 
-No other module imports bentoml, since that takes most of a second and reads the environment.
+But for `bento.specification`, no other module imports bentoml: that takes most of a second and reads the environment.
 """
 
 import errno
@@ -30,7 +30,6 @@ from bentoml.exceptions import BentoMLException, ImportServiceError, InvalidArgu
 from bentoml.images import Image
 from bentoml.models import BentoModel
 from cattrs.errors import ForbiddenExtraKeysError
-from uv import find_uv_bin
 
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.content import content_version
@@ -135,15 +134,17 @@ def follow_includes(
     return read, built
 
 
-def call_uv_our_way(call: Callable[[Sequence[str], Path], Completed]) -> None:
+def call_uv_our_way(call: Callable[[Sequence[str], Path], Completed], python: str = "") -> None:
     """Make BentoML call the uv that installs packages, too, with what counts of the user's settings of it.
 
     It calls the first one in PATH, with the whole environment.
 
     Args:
-        call: runs a command of uv's in a folder.
+        call: runs a command of uv's, wherever that is, in a folder.
+        python: the version of Python that uv locks for unless it gets another one; empty for that of this process.
     """
-    configuration.get_uv_command = lambda: [find_uv_bin()]  # type: ignore[assignment]  # a hook
+    images.DEFAULT_PYTHON_VERSION = python or images.DEFAULT_PYTHON_VERSION
+    configuration.get_uv_command = lambda: ["uv"]  # type: ignore[assignment]  # a hook
     images.subprocess = build_config.subprocess = _UvCalls(call)  # type: ignore[assignment,attr-defined]  # a hook
 
 

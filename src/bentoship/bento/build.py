@@ -109,16 +109,17 @@ def _revise_last(context: BuildContext, inputs: Inputs, store: Path) -> dict[str
 
 def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:
     """Build the Bento in a child process; a fully pinned lock is not resolved again."""
-    from bentoship.bento.child_process import LockError, build_in_child
+    from bentoship.bento.child_process import LockError
+    from bentoship.bento.importing import build_where_it_imports
 
     closed = closed_marker(context)
     if closed.is_file():
         # The packages downloaded for the lock may be gone, and a service may add requirements of its own.
         with contextlib.suppress(LockError):
-            description = build_in_child(context, store, offline=True)
+            description = build_where_it_imports(context, store, offline=True)
             if _is_closed(description):
                 return description
-    description = build_in_child(context, store)
+    description = build_where_it_imports(context, store)
     if _is_closed(description):
         write_whole(closed, b"")
     return description

@@ -43,7 +43,8 @@ def revise(
             shutil.copyfile(project / name, copy / place)
         Scanner(context).refuse_files({name: copy / place for name, place in places.items()})
         path = store_by_content(copy, store)
-    return {**previous, "version": path.name, "path": str(path), "changed": [], "written": [], "imported_models": []}
+    fresh = {"changed": [], "written": [], "imported_models": [], "environment": ""}
+    return {**previous, **fresh, "version": path.name, "path": str(path)}
 
 
 def _keeps_description(project: Path, name: str, previous: Mapping[str, Any], files: Mapping[str, str]) -> bool:

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uv import find_uv_bin
-
 from bentoship.errors import PackagesError
 from bentoship.packages.requirements import VARIABLE, canonical_name, is_exact, variables
-from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, lock_settings
+from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, lock_settings, uv_program
 from bentoship.system.files import file_lock, private_folder, temporary_folder
 from bentoship.system.process import environment, run
 from bentoship.system.records import key_of
@@ -127,7 +125,7 @@ class Builder:
         """Return the wheel that uv builds: it keeps it in its cache, for which it gets a folder of its own."""
         # With its variables put in, so that what is built does not see them.
         source = completed("\n".join([*self.options, requirement]))
-        interpreter = self._interpreter()
+        interpreter = interpreter_of(self.python, self.start)
         args = [
             "pip",
             "install",
@@ -149,7 +147,7 @@ class Builder:
             env |= {name: f"{env.get(name, '')} -g0".strip() for name in ("CFLAGS", "CXXFLAGS")}
             env.pop("UV_NO_CACHE", None)
             env["TMPDIR"] = str(scratch)  # what a killed build leaves there goes with it
-            command = [find_uv_bin(), *args, "--python", interpreter or sys.executable]
+            command = [uv_program(), *args, "--python", interpreter or sys.executable]
             done = run(command, env=env, cwd=self.start, check=False, input=source)
         if done.code:
             raise _failure(done.stderr, subject)
@@ -163,12 +161,18 @@ class Builder:
             raise PackagesError(f"Build {without_user_info(subject)}", why, hint)
         return wheels[0]
 
-    def _interpreter(self) -> str:
-        """Return a Python of the image's minor version; empty when this machine has none."""
-        if self.python == f"{sys.version_info.major}.{sys.version_info.minor}":
-            return sys.executable
-        command = [find_uv_bin(), "python", "find", self.python, "--no-python-downloads", "--no-project"]
-        return run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=self.start, check=False).stdout.strip()
+
+def interpreter_of(python: str, folder: Path) -> str:
+    """Return the path of a Python that uv finds on this machine; empty when there is none.
+
+    Args:
+        python: its minor version, such as "3.11"; the running Python is taken where it has that.
+        folder: where uv looks from.
+    """
+    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    command = [uv_program(), "python", "find", python, "--no-python-downloads", "--no-project"]
+    return run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=folder, check=False).stdout.strip()
 
 
 def completed(text: str) -> str:
@@ -180,7 +184,7 @@ def completed(text: str) -> str:
 def _share_cache(env: Mapping[str, str], own: Path) -> None:
     """Add links to what the user's cache of uv has, except for what was built, to another one."""
     own.mkdir()
-    command = [find_uv_bin(), "cache", "dir"]
+    command = [uv_program(), "cache", "dir"]
     usual = Path(run(command, env={**env, "NO_COLOR": "1"}, check=False).stdout.strip() or own)
     for folder in usual.glob("*") if "UV_NO_CACHE" not in env else ():
         if _SHARED.fullmatch(folder.name):

@@ -11,8 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from uv import find_uv_bin
-
 from bentoship.errors import PackagesError
 from bentoship.packages.installed import clashing, faulty_files, module_folders
 from bentoship.packages.requirements import (
@@ -25,7 +23,7 @@ from bentoship.packages.requirements import (
     requirements_of,
 )
 from bentoship.packages.target import Target
-from bentoship.packages.uv_settings import calling_uv
+from bentoship.packages.uv_settings import calling_uv, uv_program
 from bentoship.system.files import temporary_folder
 from bentoship.system.process import Completed, Running, background, run
 from bentoship.system.progress import State, StepReporter
@@ -59,6 +57,24 @@ def installing(
         background(_command([*args, *selection(target)]), env=env, cwd=start, input=source) as uv,
     ):
         yield Installation(uv, target, into, len(locked))
+
+
+def install_for(bento: Path, locked: Sequence[str], target: Target, python: Path) -> None:
+    """Install a lock into the virtual environment of a Python of this machine.
+
+    Args:
+        bento: as for `installing`.
+        locked: requirement lines.
+        target: what they were locked for, which is this machine.
+        python: the environment's program.
+
+    Raises: PackagesError when one has no wheel, or cannot be downloaded.
+    """
+    source, start = "\n".join([*options_for_uv(bento), *locked]), paths_start(bento)
+    command = [uv_program(), "pip", "install", "-r", "-", "--python", str(python), "--no-deps", "--no-compile-bytecode"]
+    command += ["--require-hashes"] if locked and all(map(hashes, locked)) else []
+    with calling_uv(start, source) as env:
+        _checked(run([*command, "--only-binary", ":all:"], env=env, cwd=start, check=False, input=source), target)
 
 
 def options_for_uv(bento: Path) -> list[str]:
@@ -209,7 +225,7 @@ def unsolved(error: PackagesError) -> str:
 
 
 def _command(args: Sequence[str]) -> list[str]:
-    return [find_uv_bin(), *args, "--python", sys.executable]
+    return [uv_program(), *args, "--python", sys.executable]
 
 
 def _checked(done: Completed, target: Target) -> Completed:

@@ -88,6 +88,25 @@ def resolve(bento: Path, targets: Sequence[Target], kept: Path) -> list[Lock]:
     return [replace(lock, built=_kept_wheels(lock, kept)) for lock in found]
 
 
+def lock_here(bento: Path, target: Target, kept: Path, *, python: str) -> Lock:
+    """Return the lock of a Bento for this machine: the image's own where that fits.
+
+    Args:
+        bento: the Bento's folder.
+        target: this machine, with the Python that is to run.
+        kept: as for `resolve`.
+        python: the image's Python, for which the Bento's own lock was made.
+
+    Raises: PackagesError.
+    """
+    if target.python == python:
+        (lock,) = resolve(bento, [target], kept)
+    else:
+        asked, own = _requirements(bento)
+        lock = Lock(target, tuple(_made_once(bento, target, asked, own, kept)))
+    return replace(lock, built=_kept_wheels(lock, kept))
+
+
 def _check_hashes(bento: Path, lock: Lock, kept: Path) -> None:
     """Check that what was asked for with --require-hashes has them, and what it depends on. Raises PackagesError.
 

@@ -62,6 +62,13 @@ _REACHING_KEYS = frozenset({
 })  # fmt: skip
 
 
+def uv_program() -> str:
+    """Return the path of uv, which an environment of a service's own packages need not have."""
+    from uv import find_uv_bin
+
+    return find_uv_bin()
+
+
 @contextmanager
 def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]:
     """Yield the environment for a call of uv.

@@ -79,6 +79,8 @@ def build(run: Run) -> Bento:
     _report_imports(run, "build", bento)
     for note in bento.notes:
         say(note)
+    if bento.environment:
+        say(f"imported the service in {bento.environment}")
     models = ", ".join(model.tag for model in bento.models)
     how = "is up to date"
     if bento.fresh and bento.content:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bentoship.errors import SettingsError
 from bentoship.settings import environment, parsers
@@ -19,7 +20,7 @@ NAMES = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
-    "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV",
+    "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV", "BUILD_PYTHON",
     "VERIFY_REQUEST", "VERIFY_AS_ROOT", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
@@ -53,6 +54,7 @@ class Settings:
         service: the service to pack, "module:Class"; "" for the one that the project names.
         bento: a Bento that is built already, by its tag or as an exported file; "" to build one.
         build_env: the names of variables that the service may read on its import, beside those that it declares.
+        build_python: which Python imports the service, as of a BuildContext.
         arguments: the service's arguments (bentoml.use_arguments), as pairs of name and value.
         verify_as_root: whether verify may run an image in a chroot, as root, where nothing better works.
     """
@@ -77,6 +79,7 @@ class Settings:
     service: str = ""
     bento: str = ""
     build_env: tuple[str, ...] = ()
+    build_python: Literal["auto", "host", "own"] = "auto"
     arguments: tuple[tuple[str, str], ...] = ()
     verify_as_root: bool = False
 
@@ -139,6 +142,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         service=read("BENTO_SERVICE", "", parsers.service),
         bento=read("BENTO", "", functools.partial(parsers.bento, folder)),
         build_env=read("BUILD_ENV", (), parsers.listed),
+        build_python=read("BUILD_PYTHON", Settings.build_python, parsers.build_python),
         arguments=read("BENTO_ARGS", (), parsers.arguments),
         verify_as_root=read("VERIFY_AS_ROOT", False, parsers.flag),
     )

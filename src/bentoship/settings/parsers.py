@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 
 from bentoship.errors import InvalidReferenceError
 from bentoship.image.platforms import ARCHITECTURES
@@ -94,6 +95,13 @@ def backend(text: str) -> str:
     if text not in {"direct", "docker"}:
         raise ValueError("direct or docker")
     return text
+
+
+def build_python(text: str) -> Literal["auto", "host", "own"]:
+    """Return which Python imports the service: "auto", "host" or "own"."""
+    if text not in {"auto", "host", "own"}:
+        raise ValueError("auto, host or own")
+    return text  # type: ignore[return-value]  # it is one of them
 
 
 def file_in(folder: Path, text: str) -> Path:
