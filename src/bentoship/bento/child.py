@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 from bentoship.bento import bentoml_adapter
@@ -57,7 +57,7 @@ class _Order:
     missing: Missing
 
 
-def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "", specify: str = "") -> None:
+def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "", part: str = "") -> None:
     """Build a Bento, and write {"bento": …}, {"error": …} or {"failure": …} to answer.json in a folder.
 
     Args:
@@ -65,8 +65,8 @@ def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "",
         scratch: the folder for the answer, and for what BentoML leaves.
         store: the folder that the Bento is put below.
         python: as of `bentoml_adapter.call_uv_our_way`.
-        specify: "with bentoml" or "without bentoml" for a Bento of what the image asks for alone, and of the BentoML of
-            this process or none; empty for a whole one.
+        part: "image" for a Bento of what the service's image asks for alone, "image and bentoml" for one that requires
+            this process's BentoML as well, "import" for the import of the service alone; empty for a whole Bento.
     """
     project = BuildContext.from_json(context)
     folder = project.folder
@@ -81,11 +81,10 @@ def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "",
     )
     bentoml_adapter.call_uv_our_way(publisher.call_uv, python)
     try:
-        if project.bento:
-            bento = _take(order)
+        if part:
+            answer: dict[str, Any] = {"bento": _part(order, part)}
         else:
-            bento = _specify(order, specify) if specify else _build(order, named, sources)
-        answer: dict[str, Any] = {"bento": bento}
+            answer = {"bento": _take(order) if project.bento else _build(order, named, sources)}
     except (BentoError, PackagesError) as error:
         answer = {"error": [error.doing, error.why, error.hint]}
     except BaseException as error:  # a service may raise anything when it is imported, SystemExit too
@@ -106,16 +105,22 @@ def _configured(context: BuildContext) -> tuple[Configuration, Selection, dict[s
     return configuration, selection, {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
 
 
-def _specify(order: _Order, how: str) -> dict[str, Any]:
-    """Return where a Bento is that asks for what the service's image does, and the Python of that."""
-    from bentoship.bento.specification import build_image_alone  # mostly everything is installed
+def _part(order: _Order, part: str) -> dict[str, Any]:
+    """Return the description of a Bento that asks for what the service's image does, or nothing if it is imported."""
+    from bentoship.bento.specification import ImportedError, build_image_alone, import_alone  # mostly not needed
 
     context = order.context
-    Models(context.bentoml_home, context.records).import_all(context.exported_models)
     configuration, _, options = _configured(context)
-    order.missing.stand_in()
-    build_image_alone(adds_bentoml=how == "with bentoml")
-    built = bentoml_adapter.build({**options, "models": []}, context, order.scratch)
+    if part == "import":
+        import_alone()
+    else:
+        Models(context.bentoml_home, context.records).import_all(context.exported_models)
+        order.missing.stand_in()
+        build_image_alone(adds_bentoml=part == "image and bentoml")
+    try:
+        built = bentoml_adapter.build({**options, "models": []}, context, order.scratch)
+    except ImportedError:
+        return {}
     description = bentoml_adapter.describe(built, configuration.options)
     place = order.store / "specified"
     shutil.move(built, place)
@@ -257,15 +262,34 @@ def _with_missing(failure: Failure, error: BaseException, order: _Order) -> Fail
     for cause in found:
         if isinstance(cause, ImportError) and not _has_module(folder, (cause.name or "").partition(".")[0]):
             return replace(failure, missing=cause.name or str(cause))
-        if isinstance(cause, NameError | AttributeError | TypeError) and order.missing.names:
-            return replace(failure, missing=order.missing.names[0])
+        if isinstance(cause, NameError | AttributeError | TypeError):
+            names = [*order.missing.names, *_namespace(getattr(cause, "obj", None))]
+            return replace(failure, missing=names[0]) if names else failure
     return failure
 
 
+def _namespace(obj: object) -> list[str]:
+    """Return the name of a folder that Python takes for a package, as it has the name of one that is not installed."""
+    is_folder = isinstance(obj, ModuleType) and hasattr(obj, "__path__") and not getattr(obj, "__file__", None)
+    return [str(vars(obj)["__name__"])] if is_folder else []
+
+
 def _has_module(project: Path, name: str) -> bool:
-    """Return whether a project has a module. Args: name: its first name; empty for none."""
-    places = (project / place / f"{name}{end}" for place in ("", "src") for end in ("", ".py"))
-    return bool(name) and any(place.exists() for place in places)
+    """Return whether a project has a module; a folder of data, or with the sources of a package, is none.
+
+    Args:
+        project: the build context.
+        name: its first name; empty for none.
+    """
+    places = [project / place / name for place in ("", "src")] if name else []
+    return any(place.with_name(f"{name}.py").is_file() or _has_modules(place) for place in places)
+
+
+def _has_modules(folder: Path) -> bool:
+    names = {path.name for path in folder.glob("*.*")}
+    if names & {"pyproject.toml", "setup.py"}:
+        return "__init__.py" in names
+    return any(name.endswith(".py") for name in names)
 
 
 def _position(error: BaseException, project: Path) -> str:

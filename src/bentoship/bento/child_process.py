@@ -83,6 +83,9 @@ _DOING_AND_HINT = {
     FailureKind.OTHER: ("Build the Bento", ""),
 }
 
+# The loader's words for a library of the system that a package needs.
+_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
+
 # The temporary folder in which BentoML builds a Bento, as it appears in uv's messages.
 _IN_SCRATCH = re.compile(r"(?:file://)?/\S*/bentoml_bento_[^/]+/(?:src/)?")
 
@@ -106,6 +109,10 @@ class LockError(BentoError):
     def __init__(self, doing: str, why: str, hint: str = "", *, bentoml: str = "") -> None:
         super().__init__(doing, why, hint)
         self.bentoml = bentoml
+
+
+class MissingModelError(BentoError):
+    """A model is not in the store."""
 
 
 class MissingPackageError(BentoError):
@@ -141,7 +148,17 @@ def specify_in_child(context: BuildContext, store: Path, *, adds_bentoml: bool) 
 
     Raises: BentoError as `build_in_child` does.
     """
-    return _in_child(context, store, specify="with bentoml" if adds_bentoml else "without bentoml")
+    return _in_child(context, store, part="image and bentoml" if adds_bentoml else "image")
+
+
+def import_in_child(context: BuildContext, *, environment: Environment | None) -> None:
+    """Import a service in a child process, and build nothing.
+
+    Args: as of `build_in_child`.
+
+    Raises: MissingModelError, MissingPackageError, or BentoError for another reason why it cannot be imported.
+    """
+    _in_child(context, context.store, environment=environment, part="import")
 
 
 def _in_child(
@@ -149,13 +166,14 @@ def _in_child(
     store: Path,
     offline: bool = False,
     environment: Environment | None = None,
-    specify: str = "",
+    part: str = "",
 ) -> dict[str, Any]:
     check_bentoml(environment.bentoml if environment else "")
     configuration = read_configuration(context)
     options, folder = configuration.options, context.folder.resolve()
     env = for_foreign_code(import_environment(context, options))
-    private_folder(context.store)
+    if part != "import":
+        private_folder(context.store)
     with temporary_folder(context.scratch, "build-") as scratch:
         own = {"TMPDIR": str(scratch)}  # what BentoML and uv leave there when they are killed goes with it
         env |= _variables(environment, env)
@@ -168,7 +186,7 @@ def _in_child(
             "publisher": str(Path(__file__).parents[2]),
             "alone": environment is not None,
             "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-            "specify": specify,
+            "part": part,
             "context": asdict(replace(context, folder=folder)),
             "scratch": str(scratch),
             "store": str(store.absolute()),
@@ -225,12 +243,14 @@ class _Place:
 
     def hint(self, failure: Failure) -> str:
         """Return what to do about a service that cannot be imported."""
+        if library := _LIBRARY.search(failure.message):
+            return f"Install {library[1]} on this machine, where the service is imported."
         if self.environment is None:
             own = f"It was imported with the packages of {sys.executable}"
             if failure.missing:
                 return f"{own}: install {failure.missing} there, or leave BUILD_PYTHON unset."
             return f"The service must import without errors. {own}."
-        if failure.missing:
+        if failure.missing and not failure.message.startswith("ImportError"):
             return f"Add the package with {failure.missing} to its requirements; it was imported in {self.environment}."
         return f"The service must import without errors; it was imported in {self.environment}."
 
@@ -250,7 +270,9 @@ def _error_from(failure: Failure, stderr: str, platform: str, place: _Place) -> 
     if failure.kind == FailureKind.SERVICE:
         kind = MissingPackageError if failure.missing else BentoError
         return kind(doing, failure.message, place.hint(failure))
-    return BentoError(doing, failure.message, hint)
+    return (MissingModelError if failure.kind == FailureKind.MISSING_MODEL else BentoError)(
+        doing, failure.message, hint
+    )
 
 
 def _required_bentoml(why: str, own: str) -> str:

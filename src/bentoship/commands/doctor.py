@@ -66,6 +66,7 @@ def examine(folder: Path) -> list[Finding]:
         # What fails is reported, not waited for.
         run = Run(Project(folder, replace(settings, retry_seconds=0.0)), terminal)
         looks += [
+            ("service", lambda: examination.service(context)),
             ("apt", lambda: examination.apt(settings.base_image)),
             ("disk", lambda: examination.space(settings.cache)),
             ("cache", lambda: examination.cache(run.layers.size, settings.cache_limit)),

@@ -60,7 +60,7 @@ def package(name: str) -> Finding:
 
 
 def configuration(context: BuildContext) -> Finding:
-    """Check that what configures the Bento is valid; the service is not imported."""
+    """Check that what configures the Bento is valid."""
     if context.bento:
         return Finding("bentofile", "ok", f"not read: the Bento {context.bento} is built already")
     try:
@@ -69,6 +69,25 @@ def configuration(context: BuildContext) -> Finding:
         return Finding("bentofile", "problem", error.why, error.hint, stops_publish=True)
     source = found.file.name if found.file else "no file"
     return Finding("bentofile", "ok", f"{source}, packs {found.options['service'] or 'service.py'}")
+
+
+def service(context: BuildContext) -> Iterator[Finding]:
+    """Check that the service can be imported; yield nothing for one that is not configured, which is said already."""
+    from bentoship.bento.child_process import MissingModelError
+    from bentoship.bento.importing import check_import
+
+    if context.bento or configuration(context).stops_publish:
+        return
+    try:
+        where = check_import(context)
+    except BentoError as error:
+        if isinstance(error, MissingModelError) and context.exported_models:
+            yield Finding("service", "ok", f"not imported: publish imports its models before ({error.why})")
+        else:
+            yield Finding("service", "problem", error.why, error.hint, stops_publish=True)
+        return
+    later = "not imported: packages are not installed here; publish imports it in an environment of its requirements"
+    yield Finding("service", "ok", f"imported in {where}" if where else later)
 
 
 def git() -> Finding:

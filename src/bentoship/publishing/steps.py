@@ -79,8 +79,6 @@ def build(run: Run) -> Bento:
     _report_imports(run, "build", bento)
     for note in bento.notes:
         say(note)
-    if bento.environment:
-        say(f"imported the service in {bento.environment}")
     models = ", ".join(model.tag for model in bento.models)
     how = "is up to date"
     if bento.fresh and bento.content:
@@ -104,6 +102,8 @@ def preview(run: Run, step: str) -> Iterator[Bento]:
 def _report_imports(run: Run, step: str, bento: Bento) -> None:
     for tag in bento.imported_models:
         run.reporter.say(step, f"imported the model {tag} into the Bento store")
+    if bento.environment:
+        run.reporter.say(step, f"imported the service in {bento.environment}")
 
 
 @once

@@ -123,12 +123,12 @@ def test_a_lock_that_can_be_no_other_is_not_asked_for_again(tmp_path: Path, monk
 
 
 def test_another_bentoml_than_the_one_that_builds_is_named(tmp_path: Path) -> None:
-    """A project that requires it cannot be locked; the hint is the command that runs bentoship with it."""
+    """With the host's packages, a project that requires it cannot be locked; the hint is the command that uses it."""
     project = make_project(tmp_path / "project")
     edit(project.folder / "bentofile.yaml", "  lock_packages: false\n", "")
     (project.folder / "requirements.txt").write_text("bentoml==1.4.25\n", "utf-8")
     with pytest.raises(BentoError, match=r"bentoml==1\.4\.25") as caught:
-        bento.build(project)
+        bento.build(replace(project, python="host"))
     assert "`uvx --with 'bentoml==1.4.25' bentoship publish`" in caught.value.hint
 
 

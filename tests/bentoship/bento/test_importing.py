@@ -12,11 +12,12 @@ import pytest
 
 from bentoship import bento
 from bentoship.bento.child_process import MissingPackageError, specify_in_child
+from bentoship.bento.importing import check_import
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import check_bentoml
 from bentoship.errors import BentoError
 from bentoship.packages.building import interpreter_of
-from tests.support.bento import BENTOML, BENTOML_VERSION, edit
+from tests.support.bento import BENTOML, BENTOML_VERSION, edit, lay
 from tests.support.slow import cases
 from tests.support.wheels import make_wheel
 
@@ -93,6 +94,45 @@ def test_a_service_is_imported_with_the_packages_that_it_asks_for(
     again = bento.build(project.context)
     assert (again.environment, again.fresh) == (first.environment, True)
     assert json.loads(project.seen.read_text("utf-8"))[0] == prefix
+
+
+BESIDE = {
+    "a folder of data": ("toolx/data.txt", "from toolx import shout"),
+    "a folder of data, and a name of the package": ("toolx/data.txt", "import toolx; toolx.shout('a')"),
+    "the sources of a package": ("toolx/pyproject.toml", "from toolx import shout"),
+    "names that are caught": ("data.txt", "with bentoml.importing():\n    from toolx import shout\nshout('a')"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "code"), BESIDE.values(), ids=BESIDE)
+def test_what_lies_beside_the_service_is_no_package(project: Project, file: str, code: str) -> None:
+    """Whatever else the missing package shows itself by."""
+    lay(project.context.folder, file)
+    edit(project.service, "import toolx", code)
+    assert bento.build(project.context).environment
+
+
+@pytest.mark.slow
+def test_a_library_of_the_system_is_named(project: Project) -> None:
+    """An environment has none."""
+    edit(
+        project.service, "import toolx", "raise ImportError('libX.so.1: cannot open shared object file: No such file')"
+    )
+    with pytest.raises(BentoError) as caught:
+        bento.build(project.context)
+    assert "Install libX.so.1 on this machine" in caught.value.hint
+
+
+def test_doctor_imports_where_a_build_would(project: Project) -> None:
+    """But makes no environment, and leaves nothing."""
+    assert check_import(project.context) == ""
+    edit(project.service, "import toolx", "toolx = None")
+    assert check_import(project.context) == f"the environment of {sys.executable}"
+    edit(project.service, "toolx = None", "toolx = Nothing")
+    with pytest.raises(BentoError, match=r"NameError: name 'Nothing' is not defined \(service.py, line 3\)"):
+        check_import(project.context)
+    assert not project.context.bentoml_home.exists()
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ USES = {
     "def f(a: absent.A | None) -> absent.B[int, 3]: ...",
     "pydantic's": "import absent, pydantic\nclass M(pydantic.BaseModel):\n    a: absent.A\n    b: list[absent.B] = []\n"
     "M.model_json_schema()",
-    "a call": "import absent\nx = absent.load('a', b=absent.C).eval()[0].to(absent.device('cpu' if absent.ok() else ''))",
+    "a call": "import absent\nx = absent.load('a', b=absent.C)[0].to(absent.device('cpu' if absent.ok() else ''))",
     "a context": "import absent\nwith absent.no_grad() as y: y.z = 1; y['a'] = 2",
     "arithmetic": "import absent\nx = -(absent.A * 2 + 1) / (3 - absent.B) @ absent.C\n"
     "y = range(absent.N), absent.N > 3, int(absent.N)",
@@ -46,7 +46,7 @@ def missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Missing
 def imported(folder: Path, code: str) -> Any:
     """A module of the user's."""
     module = ModuleType("users")
-    exec(compile(code, folder / "users.py", "exec"), module.__dict__)
+    exec(compile(code, folder / "users.py", "exec", dont_inherit=True), module.__dict__)
     return module
 
 
