@@ -14,6 +14,7 @@ from bentoship.errors import BentoError
 from bentoship.packages.requirements import is_closed, requirements_of
 from bentoship.system.files import file_lock, write_whole
 from bentoship.system.process import put
+from bentoship.system.progress import SILENT, StepReporter
 
 _ATTEMPTS = 3
 
@@ -25,12 +26,13 @@ def up_to_date(context: BuildContext) -> Bento | None:
     return Bento.from_description(description, notes=inputs.notes) if description else None
 
 
-def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) -> Bento:
+def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None, reporter: StepReporter = SILENT) -> Bento:
     """Return the Bento of a project, after building it unless the one in the store is up to date.
 
     Args:
         context: what it is built from.
         begin: called before a full build, which takes a while.
+        reporter: receives the progress of packages that are installed to import the service.
 
     Raises:
         BentoError: there is an error in the bentofile, the service, a model or the lock.
@@ -39,7 +41,7 @@ def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) ->
         inputs = _inputs(context)
         if description := _recorded(context, inputs):
             return Bento.from_description(description, notes=inputs.notes)
-        inputs, description = _build(context, inputs, context.store, begin)
+        inputs, description = _build(context, inputs, context.store, begin, reporter)
         keep(context, inputs, description)
     return Bento.from_description(description, fresh=True, notes=inputs.notes)
 
@@ -56,7 +58,7 @@ def preview(context: BuildContext, store: Path) -> Bento:
     inputs = _inputs(context)
     if description := _recorded(context, inputs):
         return Bento.from_description(description, notes=inputs.notes)
-    inputs, description = _build(context, inputs, store, lambda: None)
+    inputs, description = _build(context, inputs, store, lambda: None, SILENT)
     return Bento.from_description(description, fresh=True, notes=inputs.notes)
 
 
@@ -72,7 +74,7 @@ def _recorded(context: BuildContext, inputs: Inputs) -> dict[str, Any] | None:
 
 
 def _build(
-    context: BuildContext, inputs: Inputs, store: Path, begin: Callable[[], None]
+    context: BuildContext, inputs: Inputs, store: Path, begin: Callable[[], None], reporter: StepReporter
 ) -> tuple[Inputs, dict[str, Any]]:
     """Build the Bento, again if a file changes meanwhile; return what it was built from, and its description."""
     from bentoship.bento.child_process import build_in_child  # not needed when it is up to date
@@ -86,7 +88,7 @@ def _build(
             if not begun:
                 begin()
             begun = True
-            description = _build_all(context, store)
+            description = _build_all(context, store, reporter)
         after = _inputs(context)
         # What the import of the service writes is packed as it is afterwards.
         changed = {*inputs.changed(after), *description["changed"]} - {*description["written"]}
@@ -107,7 +109,7 @@ def _revise_last(context: BuildContext, inputs: Inputs, store: Path) -> dict[str
     return revise(context, previous, inputs.states, store)
 
 
-def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:
+def _build_all(context: BuildContext, store: Path, reporter: StepReporter) -> dict[str, Any]:
     """Build the Bento in a child process; a fully pinned lock is not resolved again."""
     from bentoship.bento.child_process import LockError
     from bentoship.bento.importing import build_where_it_imports
@@ -116,10 +118,10 @@ def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:
     if closed.is_file():
         # The packages downloaded for the lock may be gone, and a service may add requirements of its own.
         with contextlib.suppress(LockError):
-            description = build_where_it_imports(context, store, offline=True)
+            description = build_where_it_imports(context, store, offline=True, reporter=reporter)
             if _is_closed(description):
                 return description
-    description = build_where_it_imports(context, store)
+    description = build_where_it_imports(context, store, reporter=reporter)
     if _is_closed(description):
         write_whole(closed, b"")
     return description

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +21,30 @@ from bentoship.packages.environment import Environment, environment_of
 from bentoship.packages.requirements import portable_lines, requirements_of
 from bentoship.system import records
 from bentoship.system.files import OWN, temporary_folder
+from bentoship.system.progress import SILENT, StepReporter
 
 _ATTEMPTS = 2
 """How often an environment is made: what the service asks for may depend on its packages, or on the day."""
 
 
-def build_where_it_imports(context: BuildContext, store: Path, *, offline: bool = False) -> dict[str, Any]:
+def build_where_it_imports(
+    context: BuildContext, store: Path, *, offline: bool = False, reporter: StepReporter = SILENT
+) -> dict[str, Any]:
     """Build a Bento with the packages that its service needs to be imported, and return its description.
 
-    Args: as of `child_process.build_in_child`.
+    Args:
+        context, store, offline: as of `child_process.build_in_child`.
+        reporter: receives the progress of an environment that is made.
 
     Raises: PackagesError when these cannot be had, and BentoError as `build_in_child` does.
     """
     if context.python == "host" or context.bento:
         return build_in_child(context, store, offline=offline)
+    making = _Making(context, reporter)
     if known := _known(context):
         environment, requirements = known
         try:
-            return _build_in(context, store, environment, requirements, offline=offline)
+            return making.build(store, environment, requirements, offline=offline)
         except MissingPackageError:
             pass  # the service may require more than it did
     adds_bentoml = True
@@ -53,8 +59,7 @@ def build_where_it_imports(context: BuildContext, store: Path, *, offline: bool 
             adds_bentoml = False
     with temporary_folder(context.scratch, "specified-") as folder:
         specified = _specified(context, folder, adds_bentoml=adds_bentoml)
-        environment = _environment(context, specified)
-        return _build_in(context, store, environment, _requirements(specified), offline=offline)
+        return making.build(store, making.environment(specified), _requirements(specified), offline=offline)
 
 
 def check_import(context: BuildContext) -> str:
@@ -94,31 +99,40 @@ def _specified(context: BuildContext, folder: Path, *, adds_bentoml: bool) -> di
     return specify_in_child(context, folder, adds_bentoml=False)
 
 
-def _build_in(
-    context: BuildContext, store: Path, environment: Environment, requirements: str, *, offline: bool
-) -> dict[str, Any]:
-    """Build a Bento in an environment, and again in another one if it requires something else than that has.
+@dataclass(frozen=True)
+class _Making:
+    """How Bentos are built in environments.
 
     Args:
-        context: what it is built from.
-        store: the store to put it into.
-        environment: the environment.
-        requirements: those that the environment was made for.
-        offline: whether to lock packages without access to the index.
+        context: what a Bento is built from.
+        reporter: receives the progress of an environment that is made.
     """
-    for _ in range(_ATTEMPTS):
-        description = build_in_child(context, store, offline=offline, environment=environment)
-        if _requirements(description) == requirements:
-            break
-        environment, requirements = _environment(context, description), _requirements(description)
-    known = {**asdict(environment), "folder": str(environment.folder)}
-    records.keep(_record(context), {"environment": known, "requirements": requirements})
-    return description
 
+    context: BuildContext
+    reporter: StepReporter
 
-def _environment(context: BuildContext, description: Mapping[str, Any]) -> Environment:
-    python = description["python_version"]
-    return environment_of(Path(description["path"]), python, context.environments, context.locks)
+    def build(self, store: Path, environment: Environment, requirements: str, *, offline: bool) -> dict[str, Any]:
+        """Build a Bento in an environment, and again in another one if it requires something else than that has.
+
+        Args:
+            store: the store to put it into.
+            environment: the environment.
+            requirements: those that the environment was made for.
+            offline: whether to lock packages without access to the index.
+        """
+        for _ in range(_ATTEMPTS):
+            description = build_in_child(self.context, store, offline=offline, environment=environment)
+            if _requirements(description) == requirements:
+                break
+            environment, requirements = self.environment(description), _requirements(description)
+        known = {**asdict(environment), "folder": str(environment.folder)}
+        records.keep(_record(self.context), {"environment": known, "requirements": requirements})
+        return description
+
+    def environment(self, description: Mapping[str, Any]) -> Environment:
+        """Return the environment for a Bento. Args: description: of the Bento."""
+        kept, locks = self.context.environments, self.context.locks
+        return environment_of(Path(description["path"]), description["python_version"], kept, locks, self.reporter)
 
 
 def _requirements(description: Mapping[str, Any]) -> str:

@@ -102,7 +102,7 @@ class _Maker(Loader):
 
 
 class Missing(MetaPathFinder):
-    """The last of the finders: it gets what is not installed.
+    """The last of the finders, which gets what is not installed; the first one where it stands in.
 
     Args:
         is_own: returns whether a file is one of the user's: what others ask for may be missing.
@@ -117,8 +117,9 @@ class Missing(MetaPathFinder):
         """The modules that were not found, though the user's files import them."""
 
     def stand_in(self) -> None:
-        """Return a stand-in for each of them from now on."""
+        """Return a stand-in for each of them from now on, and for what only a folder of the user's seems to be."""
         self._stands_in = True
+        sys.meta_path[:] = [self, *(finder for finder in sys.meta_path if finder is not self)]
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -128,8 +129,15 @@ class Missing(MetaPathFinder):
         is_part = bool(parent) and isinstance(getattr(sys.modules.get(parent), "__loader__", None), _Maker)
         if not is_part and (self._has_module(fullname.partition(".")[0]) or not self._is_wanted()):
             return None
+        if self._stands_in and self._is_installed(fullname, path, target):
+            return None
         self.names.append(fullname)
         return ModuleSpec(fullname, _Maker(), is_package=True) if self._stands_in else None
+
+    def _is_installed(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> bool:
+        """Return whether another finder has a module; a folder without modules has no origin (PEP 420)."""
+        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
+        return any(spec.origin for spec in specs if spec)
 
     def _is_wanted(self) -> bool:
         """Return whether a file of the user's imports what is being looked for."""

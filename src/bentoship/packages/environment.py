@@ -22,6 +22,7 @@ from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import calling_uv, lock_settings, uv_program
 from bentoship.system.files import file_lock, private_folder, temporary_folder
 from bentoship.system.process import run
+from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.records import key_of
 from bentoship.system.text import counted
 
@@ -76,7 +77,7 @@ class Environment:
         return f"an environment of Python {self.python}, {why}, with {packages}"
 
 
-def environment_of(bento: Path, python: str, kept: Path, locks: Path) -> Environment:
+def environment_of(bento: Path, python: str, kept: Path, locks: Path, reporter: StepReporter = SILENT) -> Environment:
     """Return the environment with the packages of a Bento, which is made unless it is kept.
 
     Args:
@@ -84,6 +85,7 @@ def environment_of(bento: Path, python: str, kept: Path, locks: Path) -> Environ
         python: the minor version of its image's Python. Where this machine has none, the running one is taken.
         kept: a folder that keeps environments.
         locks: a folder that keeps locks.
+        reporter: receives the progress.
 
     Raises: PackagesError when a package cannot be locked or installed for this machine.
     """
@@ -100,7 +102,7 @@ def environment_of(bento: Path, python: str, kept: Path, locks: Path) -> Environ
         with temporary_folder(kept / "making", "environment-") as scratch:
             made = scratch / "made"
             _make(program or sys.executable, made)
-            install_for(bento, complete.installed, lock.target, made / "bin" / "python")
+            install_for(bento, complete.installed, lock.target, made, reporter)
             _forget_old(kept)
             shutil.rmtree(found.folder, ignore_errors=True)
             private_folder(kept)

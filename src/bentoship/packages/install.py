@@ -26,7 +26,7 @@ from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import calling_uv, uv_program
 from bentoship.system.files import temporary_folder
 from bentoship.system.process import Completed, Running, background, run
-from bentoship.system.progress import State, StepReporter
+from bentoship.system.progress import SILENT, State, StepReporter
 from bentoship.system.text import counted
 
 OTHERWISE = "Change the requirement, or use BACKEND=docker, which builds packages in the image."
@@ -59,22 +59,29 @@ def installing(
         yield Installation(uv, target, into, len(locked))
 
 
-def install_for(bento: Path, locked: Sequence[str], target: Target, python: Path) -> None:
-    """Install a lock into the virtual environment of a Python of this machine.
+def install_for(
+    bento: Path, locked: Sequence[str], target: Target, environment: Path, reporter: StepReporter = SILENT
+) -> None:
+    """Install a lock into a virtual environment of this machine.
 
     Args:
         bento: as for `installing`.
         locked: requirement lines.
         target: what they were locked for, which is this machine.
-        python: the environment's program.
+        environment: its folder.
+        reporter: receives the progress.
 
     Raises: PackagesError when one has no wheel, or cannot be downloaded.
     """
     source, start = "\n".join([*options_for_uv(bento), *locked]), paths_start(bento)
-    command = [uv_program(), "pip", "install", "-r", "-", "--python", str(python), "--no-deps", "--no-compile-bytecode"]
+    command = [uv_program(), "pip", "install", "-r", "-", "--python", str(environment / "bin" / "python"), "--no-deps"]
+    command += ["--no-compile-bytecode", "--only-binary", ":all:"]
     command += ["--require-hashes"] if locked and all(map(hashes, locked)) else []
-    with calling_uv(start, source) as env:
-        _checked(run([*command, "--only-binary", ":all:"], env=env, cwd=start, check=False, input=source), target)
+    with calling_uv(start, source) as env, background(command, env=env, cwd=start, input=source) as uv:
+        installation = Installation(uv, target, environment, len(locked))
+        title = f"installing {counted(len(locked), 'package')} to import the service"
+        with reporter.task(title, measure=installation.state, ended=installation.has_ended):
+            installation.finish()
 
 
 def options_for_uv(bento: Path) -> list[str]:
@@ -109,7 +116,9 @@ class Installation:
         """Return how far uv has come."""
         from bentoship.packages.uv_output import install_state  # mostly nothing is installed
 
-        return install_state(self.uv.complaints, module_folders(self.into)[0], self.number)
+        modules = self.into / "lib" / f"python{self.target.python}" / "site-packages"  # of a virtual environment
+        place = modules if modules.is_dir() else module_folders(self.into)[0]
+        return install_state(self.uv.complaints, place, self.number)
 
     def has_ended(self) -> bool:
         """Return whether they are installed."""

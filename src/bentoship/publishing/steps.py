@@ -75,7 +75,7 @@ def build(run: Run) -> Bento:
             imported.append("the service")
             stack.enter_context(run.reporter.task("build", "importing the service and locking its packages"))
 
-        bento = bentos.build(run.project.build_context, begin=begin)
+        bento = bentos.build(run.project.build_context, begin=begin, reporter=run.reporter_of("build"))
     _report_imports(run, "build", bento)
     for note in bento.notes:
         say(note)

@@ -82,6 +82,17 @@ def test_what_others_look_for_stays_missing(missing: Missing) -> None:
     assert missing.names == []
 
 
+def test_a_folder_of_data_is_no_package(tmp_path: Path, missing: Missing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python takes one for a package that is not installed; what is installed stays as it is."""
+    (tmp_path / "absent").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    missing.stand_in()
+    module = imported(tmp_path, "import absent, wave, sys\nx = absent.load()")
+    assert module.x
+    assert module.wave.open
+    assert missing.names == ["absent"]
+
+
 def test_what_is_missing_is_noted_where_nothing_stands_in(tmp_path: Path, missing: Missing) -> None:
     """Also where the user's file catches the error."""
     imported(tmp_path, "try:\n    import absent.part\nexcept ImportError: pass")
