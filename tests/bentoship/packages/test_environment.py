@@ -74,7 +74,7 @@ def test_what_has_no_wheel_is_built_for_it(tmp_path: Path) -> None:
 
 
 def test_an_environment_that_cannot_be_made_leaves_none(bento: Path, tmp_path: Path) -> None:
-    """Neither a part of it: the next run begins again."""
+    """Nor a part of one: the next run begins again."""
     make_wheel(tmp_path / "wheels", "broken").write_bytes(b"no archive")
     broken = make_requirements(tmp_path / "broken", tmp_path / "wheels", "broken==1.0")
     with pytest.raises(PackagesError, match="broken"):
@@ -84,7 +84,7 @@ def test_an_environment_that_cannot_be_made_leaves_none(bento: Path, tmp_path: P
 
 
 def test_one_whose_python_is_gone_is_made_again(bento: Path) -> None:
-    """Whoever upgrades Python removes the former one, to which its link leads."""
+    """An upgrade of Python removes the former one, to which its link leads."""
     environment = made(bento)
     environment.program.unlink()
     environment.program.symlink_to("/no/such/python")
