@@ -34,6 +34,7 @@ PLANTED = {
             *("a key in place of its path", "Docker's configuration", "DOCKER_AUTH_CONFIG", "podman's accounts"),
             *("a refused account", "UV_INDEX", "UV_INDEX_ACME_PASSWORD", "PIP_INDEX_URL", "the requirements"),
             *("REGISTRY", "BASE_IMAGE", "GCP_API_ENDPOINT", "a proxy", "a git remote", ".netrc"),
+            "a signed URL",
         ]
     )
 }
@@ -137,16 +138,17 @@ def lab(folder: Path) -> Iterator[Lab]:
         registry = stack.enter_context(registries.running(folder / "registry", password=True))
         proxy = stack.enter_context(proxies.before(registry.host))
         index = stack.enter_context(private_index(folder / "index", PLANTED["UV_INDEX"]))
+        signed = stack.enter_context(private_index(folder / "signed", PLANTED["a signed URL"]))
         cache = folder / "state" / "cache"
         (cache / "bentoship").mkdir(parents=True)
         with_packages(cache / "bentoship")
         site = echo_site(folder / "site", cache)
-        _plant(site, proxy.host)
+        _plant(site, proxy.host, signed.removesuffix("simple"))
         yield Lab(replace(site, settings=_settings(folder, site, proxy.host, index)), registry, proxy)
 
 
-def _plant(site: Site, registry: str) -> None:
-    """Put secrets into the files of a user."""
+def _plant(site: Site, registry: str, signed: str) -> None:
+    """Put secrets into the files of a user. Args: signed: where a wheel is for who has the token of its URL."""
     docker = {"auths": {"other.invalid": {"username": "ann", "password": PLANTED["Docker's configuration"]}}}
     texts = {
         site.home / ".docker" / "config.json": json.dumps({**docker, "credHelpers": {registry: "planted"}}),
@@ -166,7 +168,8 @@ def _plant(site: Site, registry: str) -> None:
     edit(site.folder / "bentofile.yaml", "lock_packages: false", "lock_packages: true")
     requirements = site.folder / "requirements.txt"
     address = f"--find-links https://ann:{PLANTED['the requirements']}@links.invalid/"
-    requirements.write_text(f"{requirements.read_text()}toolx\n# {address}\n")
+    wheel = f"tooly @ http://{signed}signed/tooly-1.0-py3-none-any.whl?token={PLANTED['a signed URL']}"
+    requirements.write_text(f"{requirements.read_text()}toolx\n# {address}\n{wheel}\n")
 
 
 def _settings(folder: Path, site: Site, registry: str, index: str) -> dict[str, str]:
@@ -210,7 +213,8 @@ def _refused_account(lab: Lab) -> dict[str, str]:
 def _unresolved(lab: Lab) -> dict[str, str]:
     requirements = lab.site.folder / "requirements.txt"
     requirements.write_text(
-        f"--extra-index-url http://ann:{PLANTED['the requirements']}@127.0.0.1:9/simple\ntoolx==77\n"
+        f"--extra-index-url http://ann:{PLANTED['the requirements']}@127.0.0.1:9/simple\n"
+        f"--find-links http://127.0.0.1:9/?sp=r&sig={PLANTED['a signed URL']}\ntoolx==77\n"
     )
     return {"UV_HTTP_RETRIES": "0"}
 

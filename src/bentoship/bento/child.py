@@ -31,7 +31,7 @@ from bentoship.bento.values import BuildContext, Env
 from bentoship.errors import BentoError, PackagesError, causes
 from bentoship.packages.requirements import paths_start
 from bentoship.packages.sources import packed_in
-from bentoship.system.urls import without_passwords, without_user_info
+from bentoship.system.urls import without_passwords, without_secrets
 
 _FOREIGN = (NEVER_WALKED | {"site-packages"}) - {".git", "__pycache__"}
 """Names of folders in which nothing is the user's own; a service may read its version in .git."""
@@ -91,7 +91,7 @@ def _build(
     own = {context.folder / "bentofile.yaml", *named, *named_files(context.folder, options)}
     own |= {configuration.file} if configuration.file else set()
     names = [file.relative_to(context.folder) for file in own if _is_own(str(file), context.folder)]
-    _change([built / "src" / place for name in names for place in (name, name.name)], without_user_info)
+    _change([built / "src" / place for name in names for place in (name, name.name)], without_secrets)
     _change((built / "env" / "python").glob("*.*"), without_passwords)
     description = bentoml_adapter.describe(built, options)
     scanner = Scanner(context)

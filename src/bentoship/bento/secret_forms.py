@@ -38,6 +38,12 @@ RULES = (
         r"|\bX-(?:Amz|Goog)-Signature=[0-9a-f]{64}",
         "",
     ),
+    (
+        "token in a URL",
+        r"://[^\s'\"`<>?#]+[?#](?:[^\s'\"`<>#]*&)?(?:\w+[_-])?(?:token|password|secret|sig|signature|api_?key)="
+        r"(?P<value>(?=[^\s&]*\d)[\w.~%+/=-]{12,})",
+        "",
+    ),
     ("Kubernetes credentials", r"(?m)^[ \t]*(?:- )?client-key-data:[ \t]*['\"]?[A-Za-z0-9+/=]{8,}", ""),
     (
         "Kubernetes credentials",

@@ -16,7 +16,7 @@ from bentoship.system import process
 from bentoship.system.parallel import repeating
 from bentoship.system.progress import Counter, Details, counter_of
 from bentoship.system.text import amount, on_one_line, printable, size
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 if TYPE_CHECKING:
     from bentoship.commands.block import Block
@@ -53,7 +53,7 @@ def result(text: str) -> None:
 def result_as_json(value: object) -> None:
     """Print a value as JSON; what may not be printed as it is, by JSON's own escapes."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    result(text if printable(text) == without_user_info(text) else json.dumps(value, indent=2))
+    result(text if printable(text) == without_secrets(text) else json.dumps(value, indent=2))
 
 
 def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:

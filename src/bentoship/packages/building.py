@@ -23,7 +23,7 @@ from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, lock_setti
 from bentoship.system.files import file_lock, private_folder, temporary_folder
 from bentoship.system.process import environment, run
 from bentoship.system.records import key_of
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 # Increase it when wheels are built in another way, so that those built before are built again.
 _RECIPE = "1"
@@ -110,7 +110,7 @@ class Builder:
     def _folder(self, content: str) -> Path:
         env = environment(names=BUILDING)
         flags = [f"{name}={env[name]}" for name in BUILDING if name in env]
-        options = map(without_user_info, self.options)
+        options = map(without_secrets, self.options)
         machine = os.uname()
         key = key_of(
             _RECIPE, content, self.python, machine.sysname, machine.machine, lock_settings(), *options, "", *flags
@@ -156,11 +156,11 @@ class Builder:
         names = {_wheel_name(folder.name) for folder in Path(scratch, "installed").glob("*.dist-info")}
         wheels = [file for file in own.glob("sdists-v*/**/*.whl") if file.is_file() and _wheel_name(file.name) in names]
         if not wheels:
-            raise PackagesError(f"Build {without_user_info(subject)}", "uv has built no wheel of it", _HINT)
+            raise PackagesError(f"Build {without_secrets(subject)}", "uv has built no wheel of it", _HINT)
         if not interpreter and not wheels[0].stem.endswith("-none-any"):
             why = f"it has compiled modules, and this machine has no Python {self.python} to build them for"
             hint = f"Install it (`uv python install {self.python}`), or require a version that has a wheel."
-            raise PackagesError(f"Build {without_user_info(subject)}", why, hint)
+            raise PackagesError(f"Build {without_secrets(subject)}", why, hint)
         return wheels[0]
 
     def _interpreter(self) -> str:
@@ -220,7 +220,7 @@ def digest_of(file: Path) -> str:
 
 def _failure(stderr: str, subject: str) -> PackagesError:
     """Return why a wheel cannot be built: in the words of its build, or of who was asked for its source."""
-    complaint = re.split(r"(?m)^\s*(?:×|error:)\s*", without_user_info(stderr), maxsplit=1)[-1]
+    complaint = re.split(r"(?m)^\s*(?:×|error:)\s*", without_secrets(stderr), maxsplit=1)[-1]
     lines = [re.sub(r"^[\s╰─▶│├]*(cause: )?", "", line).rstrip() for line in complaint.splitlines()]
     said, hints = _parted([line for line in lines if line])
     _, is_quoted, quoted = "\n".join(said).rpartition("[stderr]\n")
@@ -228,7 +228,7 @@ def _failure(stderr: str, subject: str) -> PackagesError:
     telling = [line for line in words if _TELLING.search(line) and not _NOISE.search(line)]
     why = "; ".join(list(dict.fromkeys(telling))[-3:] or words[-3:]) if is_quoted else " ".join(said[-6:])
     hint = _missing(why) or (" ".join([*hints, _HINT]) if is_quoted or hints else _UNREACHABLE)
-    return PackagesError(f"Build {without_user_info(subject)}, which has no wheel", why, hint)
+    return PackagesError(f"Build {without_secrets(subject)}, which has no wheel", why, hint)
 
 
 def _missing(why: str) -> str:

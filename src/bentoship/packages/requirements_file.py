@@ -18,7 +18,7 @@ from bentoship.packages.requirements import VARIABLE, decoded, hashed, variables
 from bentoship.system.documents import LIST, read_bytes
 from bentoship.system.process import environment
 from bentoship.system.text import size
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 _SECONDS = 60.0
 """How long a server may take to answer."""
@@ -233,6 +233,6 @@ def _reason(error: OSError, target: str) -> str:
 def _shown(place: str) -> str:
     """Return a file's path from the current folder, or an address without its password, for messages."""
     if "://" in place:
-        return without_user_info(place)
+        return without_secrets(place)
     path, here = Path(place), Path.cwd()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else place

@@ -19,7 +19,7 @@ from bentoship.packages.requirements import variables, with_includes
 from bentoship.system.documents import read_text
 from bentoship.system.files import OWN, temporary_folder
 from bentoship.system.process import environment, home
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 # Where packages come from, and which of them may be taken (docs.astral.sh/uv/reference/environment).
 _DECIDING = frozenset({
@@ -102,12 +102,12 @@ def lock_settings() -> str:
     Passwords are no part of it: they change more often than what is behind them.
     """
     given = environment(prefixes=("UV_",))
-    stated = [f"{name}={without_user_info(given[name])}" for name in sorted(given.keys() & _DECIDING)]
+    stated = [f"{name}={without_secrets(given[name])}" for name in sorted(given.keys() & _DECIDING)]
     files = [_file_of(entry) for name in _FILES for entry in given.get(name, "").split()]
     included = [one for file in files if file for one in with_includes(file) if one.is_file()]
     contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in included]
     settings = _file_settings(given, None, _DECIDING_KEYS)
-    stated += [*contents, without_user_info(json.dumps(settings, sort_keys=True, default=str)) if settings else ""]
+    stated += [*contents, without_secrets(json.dumps(settings, sort_keys=True, default=str)) if settings else ""]
     return hashlib.sha256(os.fsencode("\0".join(stated))).hexdigest() if any(stated) else ""
 
 
