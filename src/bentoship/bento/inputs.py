@@ -19,6 +19,7 @@ from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, SECRETS_IGNORED,
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version
 from bentoship.errors import BentoError
+from bentoship.packages.folders import listing
 from bentoship.packages.uv_settings import lock_settings
 from bentoship.system.process import environment
 
@@ -156,8 +157,15 @@ def folder_state(folder: Path) -> str:
 
 
 def state_of(project: Path, name: str) -> str:
-    """Return the state of a file, or of a folder, whose name ends in a slash. Args: name: the path in the project."""
+    """Return the state of a file or a folder.
+
+    Args:
+        project: the project.
+        name: a path in it, with a slash for the names in a folder, and with "/*" for its files, by size and time.
+    """
     try:
+        if name.endswith("/*"):
+            return listing([project / name.removesuffix("/*")])
         return folder_state(project / name) if name.endswith("/") else file_state(project / name)
     except PermissionError:
         return "unreadable"

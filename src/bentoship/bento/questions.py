@@ -17,7 +17,7 @@ from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, spec_of
 from bentoship.bento.walking import walk
 from bentoship.errors import PackagesError
 from bentoship.packages.building import Builder
-from bentoship.packages.requirements import text_of
+from bentoship.packages.requirements import address_lines, text_of
 from bentoship.system.process import Completed, put, run
 from bentoship.system.urls import with_variables
 
@@ -104,7 +104,9 @@ def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
 
 
 def with_wheels(text: str, builder: Builder, into: Path) -> tuple[str, list[Path]]:
-    """Return requirements with a wheel in place of each source, and the files and folders that wheels are built from.
+    """Return requirements with a wheel in place of each source, and the files and folders that decide what comes.
+
+    Wheels are built from these, or found in them ("FOLDER/*", as of `bento.inputs.state_of`).
 
     Args:
         text: requirements, a line each; their paths start where the builder does.
@@ -113,11 +115,13 @@ def with_wheels(text: str, builder: Builder, into: Path) -> tuple[str, list[Path
 
     Raises: PackagesError when one cannot be built, or is not there.
     """
+    from bentoship.packages.folders import named_in
     from bentoship.packages.sources import Sources
 
     sources = Sources(builder.start, _files_of, into)
     replaced = sources.with_wheels(text, builder)
-    return replaced, sorted(sources.read)
+    found_in = {folder / "*" for folder in named_in(builder.options, builder.start)}
+    return replaced, sorted(sources.read | found_in)
 
 
 def _files_of(folder: Path) -> list[str]:
@@ -133,11 +137,14 @@ def call_uv(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Com
         folder: where it runs.
         env: variables to set.
     """
-    from bentoship.packages.uv_settings import calling_uv
+    from bentoship.packages.folders import refreshing
+    from bentoship.packages.uv_settings import calling_uv, local_folders
 
     files = (folder / word for word in command if word.endswith((".in", ".txt")) and not word.startswith("-"))
-    with calling_uv(folder, "".join(map(text_of, files))) as own:
-        return run(command, env={**own, **env}, cwd=folder, check=False)
+    text = "".join(map(text_of, files))
+    again = refreshing(local_folders(address_lines(text), folder)) if "compile" in command else []
+    with calling_uv(folder, text) as own:
+        return run([*command, *again], env={**own, **env}, cwd=folder, check=False)
 
 
 def _with_variables(requirements: str) -> str:

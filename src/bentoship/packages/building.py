@@ -18,8 +18,9 @@ from typing import Any
 from uv import find_uv_bin
 
 from bentoship.errors import PackagesError
+from bentoship.packages.folders import listing, named_in, refreshing
 from bentoship.packages.requirements import VARIABLE, canonical_name, is_exact, variables
-from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, lock_settings
+from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, local_folders, lock_settings
 from bentoship.system.files import file_lock, private_folder, temporary_folder
 from bentoship.system.process import environment, run
 from bentoship.system.records import key_of
@@ -110,7 +111,7 @@ class Builder:
     def _folder(self, content: str) -> Path:
         env = environment(names=BUILDING)
         flags = [f"{name}={env[name]}" for name in BUILDING if name in env]
-        options = map(without_secrets, self.options)
+        options = [*map(without_secrets, self.options), listing(named_in(self.options, self.start))]
         machine = os.uname()
         key = key_of(
             _RECIPE, content, self.python, machine.sysname, machine.machine, lock_settings(), *options, "", *flags
@@ -140,6 +141,7 @@ class Builder:
         ]
         if is_exact(requirement):  # of an index, which may have wheels for other platforms
             args += ["--no-binary", canonical_name(requirement)]
+        args += refreshing(local_folders(self.options, self.start))
         further = GIT if requirement.startswith("git+") else ()
         with calling_uv(self.start, source) as env:
             own = scratch / "cache"

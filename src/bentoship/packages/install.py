@@ -14,6 +14,7 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from bentoship.errors import PackagesError
+from bentoship.packages.folders import refreshing
 from bentoship.packages.installed import clashing, faulty_files, module_folders
 from bentoship.packages.requirements import (
     CONSTRAINTS,
@@ -25,7 +26,7 @@ from bentoship.packages.requirements import (
     requirements_of,
 )
 from bentoship.packages.target import Target
-from bentoship.packages.uv_settings import calling_uv
+from bentoship.packages.uv_settings import calling_uv, local_folders
 from bentoship.system.files import temporary_folder
 from bentoship.system.process import Completed, Running, background, run
 from bentoship.system.progress import State, StepReporter
@@ -54,6 +55,7 @@ def installing(
     args += [] if cached else ["--no-cache"]
     module_folders(into)[0].mkdir(parents=True)
     start = paths_start(bento)
+    args += refreshing(local_folders(options_for_uv(bento), start))
     with (
         calling_uv(start, source) as env,
         background(_command([*args, *selection(target)]), env=env, cwd=start, input=source) as uv,
@@ -196,7 +198,10 @@ def ask_uv(bento: Path, requirements: Sequence[str], target: Target, *args: str)
     """Return what uv prints of requirements of a Bento. Raises PackagesError with its error message."""
     start, constraints = paths_start(bento), bento / "env" / "python" / CONSTRAINTS
     limits = [f"-c {os.path.relpath(constraints, start)}"] if constraints.is_file() else []
-    source = "\n".join([*options_for_uv(bento), *limits, *requirements])
+    options = options_for_uv(bento)
+    source = "\n".join([*options, *limits, *requirements])
+    if "compile" in args:  # a dry run that reads again does not compare a wheel with its platform
+        args = (*args, *refreshing(local_folders(options, start)))
     with calling_uv(start, source) as env:
         return _checked(run(_command(args), env=env, cwd=start, check=False, input=source), target).stdout
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bentoship.errors import PackagesError
-from bentoship.packages.install import OTHERWISE, ask_uv, selection, unsolved
+from bentoship.packages.folders import listing, named_in
+from bentoship.packages.install import OTHERWISE, ask_uv, options_for_uv, selection, unsolved
 from bentoship.packages.requirements import (
     CONSTRAINTS,
     LOCK_PLATFORM,
@@ -237,7 +238,9 @@ def _loose_reference(bento: Path, target: Target, asked: list[str], kept: Path) 
 
 def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[str], kept: Path) -> list[str]:
     limits = bento / "env" / "python" / CONSTRAINTS
-    others = [*map(bare, preferred)], [limits.read_text("utf-8")] if limits.is_file() else [], lock_settings()
+    found_in = listing(named_in(options_for_uv(bento), paths_start(bento)))
+    texts = [limits.read_text("utf-8")] if limits.is_file() else []
+    others = [*map(bare, preferred)], texts, lock_settings(), *([found_in] if found_in else [])
     key = key_of("lock", str(target), *asked, *(["others", repr(others)] if any(others) else []))
     file = kept / f"{key}.json"
     if found := records.read_as(file, lambda data: [*map(str.__str__, data)]):

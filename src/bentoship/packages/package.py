@@ -1,5 +1,6 @@
 """A package that was made for an image: found again by what it was made of."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,9 +11,12 @@ from bentoship.bases import Base
 from bentoship.image.layer import Layer
 from bentoship.layers.cache import LayerCache, from_record, to_record
 from bentoship.layers.segments import Segment, write_segment
+from bentoship.packages.folders import states_of
+from bentoship.packages.install import options_for_uv
 from bentoship.packages.installed import Distribution
 from bentoship.packages.requirements import local_file, paths_start
 from bentoship.packages.target import Target
+from bentoship.packages.uv_settings import local_folders
 from bentoship.system import records
 from bentoship.system.records import key_of
 
@@ -103,7 +107,13 @@ class Job:
         below = [layer.diff_id for layer in self.base.layers]
         paths = (local_file(line, paths_start(self.bento)) for line in lines)
         files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path]
+        files += [state for line in lines for state in states_of(line, self._folders)]
         return key_of("packages", RECIPE, str(self.target), *below, *lines, *files)
+
+    @functools.cached_property
+    def _folders(self) -> list[Path]:
+        """Return the folders of this machine that packages may come from, in which another may get the same name."""
+        return local_folders(options_for_uv(self.bento), paths_start(self.bento))
 
     def find(self, line: str) -> Package | None:
         """Return the package of a lock's line; None unless it was made before and still exists."""

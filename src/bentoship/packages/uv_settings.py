@@ -8,13 +8,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from bentoship.errors import PackagesError
+from bentoship.packages.folders import file_of, folders_of, listing, named_in
 from bentoship.packages.requirements import variables, with_includes
 from bentoship.system.documents import read_text
 from bentoship.system.files import OWN, temporary_folder
@@ -29,6 +29,7 @@ _DECIDING = frozenset({
     "UV_FORK_STRATEGY", "UV_NO_SOURCES", "UV_NO_SOURCES_PACKAGE",
 })  # fmt: skip
 _FILES = ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE", "UV_BUILD_CONSTRAINT")
+_INDEXES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
 # How they are reached: another value gives the same packages.
 _REACHING = frozenset({
     "UV_CACHE_DIR", "UV_NO_CACHE", "UV_OFFLINE", "UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR", "UV_GITHUB_TOKEN",
@@ -103,22 +104,43 @@ def lock_settings() -> str:
     """
     given = environment(prefixes=("UV_",))
     stated = [f"{name}={without_secrets(given[name])}" for name in sorted(given.keys() & _DECIDING)]
-    files = [_file_of(entry) for name in _FILES for entry in given.get(name, "").split()]
+    files = [file_of(entry) for name in _FILES for entry in given.get(name, "").split()]
     included = [one for file in files if file for one in with_includes(file) if one.is_file()]
     contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in included]
     settings = _file_settings(given, None, _DECIDING_KEYS)
     stated += [*contents, without_secrets(json.dumps(settings, sort_keys=True, default=str)) if settings else ""]
+    stated.append(listing(_folders(given, settings)))
     return hashlib.sha256(os.fsencode("\0".join(stated))).hexdigest() if any(stated) else ""
+
+
+def local_folders(options: Iterable[str], start: Path) -> list[Path]:
+    """Return the folders of this machine that packages come from.
+
+    Args:
+        options: lines of requirements, which name some beside the environment and the user's files of settings.
+        start: the folder that paths in them start from.
+    """
+    given = environment(prefixes=("UV_",))
+    return [*named_in(options, start), *_folders(given, _file_settings(given, None, _DECIDING_KEYS))]
+
+
+def _folders(given: Mapping[str, str], settings: Mapping[str, Any]) -> list[Path]:
+    links, indexes = given.get("UV_FIND_LINKS", "").split(","), [e for n in _INDEXES for e in given.get(n, "").split()]
+    for table in (settings, settings.get("pip", {})):
+        links += table.get("find-links", [])
+        indexes += [*(one.get("url", "") for one in table.get("index", [])), *table.get("extra-index-url", [])]
+        indexes += [table.get("index-url", "")]
+    plain = [re.sub(r"^[\w.-]+=", "", entry) for entry in indexes]  # an index may have a name ("internal=/index")
+    return [
+        folder
+        for entries, is_index in ((links, False), (plain, True))
+        for entry in entries
+        for folder in (folders_of(entry, Path.cwd(), is_index=is_index) if entry else ())
+    ]
 
 
 def _is_kept(name: str) -> bool:
     return name in _DECIDING or name in _REACHING or bool(_CREDENTIALS.fullmatch(name))
-
-
-def _file_of(entry: str) -> Path | None:
-    """Return the file that a path or an address stands for; None for one elsewhere."""
-    parts = urlsplit(entry)
-    return Path(unquote(parts.path)) if parts.scheme in {"", "file"} else None
 
 
 def _file_settings(env: Mapping[str, str], folder: Path | None, keys: frozenset[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from bentoship.bento import versions
 from bentoship.bento.configuration import read_configuration, wanted_base
-from bentoship.bento.inputs import input_key, read_inputs
+from bentoship.bento.inputs import input_key, read_inputs, state_of, states_of
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import SUPPORTED_BENTOML, check_bentoml
 from bentoship.errors import BentoError
@@ -201,6 +201,17 @@ def test_a_file_that_is_named_outside_of_the_project_is_no_link(project: Path) -
     key(project)
     (project.parent / "linked").symlink_to(project)
     key(project.parent / "linked")
+
+
+def test_the_state_of_a_folders_files(tmp_path: Path) -> None:
+    """Another size, time or name of one counts; for the folder itself, names alone."""
+    states = []
+    for content in ("one", "other"):
+        lay(tmp_path, "wheels/a").joinpath("wheels", "a").write_text(content)
+        states.append((state_of(tmp_path, "wheels/"), state_of(tmp_path, "wheels/*")))
+    assert states[0][0] == states[1][0]
+    assert states[0][1] != states[1][1]
+    assert list(states_of(tmp_path, [tmp_path / "wheels" / "*"])) == ["wheels/*"]
 
 
 def test_what_the_environment_says_of_packages_counts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,6 +227,17 @@ def test_a_wheel_of_the_project_is_known_by_its_content(job: Job, tmp_path: Path
     assert found == [b"'first'\n", b"'second'\n"]
 
 
+def test_a_wheel_of_a_folder_is_known_by_its_file(job: Job, tmp_path: Path) -> None:
+    """Another one of the same version is installed, though uv has kept the former; the others stay."""
+    made(job, LINES, tmp_path)
+    make_wheel(tmp_path / "wheels", "other", files={"other.py": "changed = True\n"})
+    again = replace(job)
+    assert made_layers(again, LINES) is None
+    (layer,), told = made(again, LINES, tmp_path)
+    assert told.titles[0] == f"installing 1 package for {job.target.platform}"
+    assert members(job, layer)[f"{job.target.site_packages}/other.py"] == b"changed = True\n"
+
+
 def test_a_package_stays_in_its_layer(tmp_path: Path) -> None:
     """Its name alone decides, so that an update, or one more package, changes one layer."""
     segment = Segment(tmp_path, "sha256:0", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -86,6 +87,30 @@ def test_files_start_where_we_are_called(tmp_path: Path, monkeypatch: pytest.Mon
     before = lock_settings()
     Path("limits.txt").write_text("six<1.16\n")
     assert lock_settings() != before
+
+
+@pytest.mark.parametrize(
+    "text", ['find-links = ["wheels"]', '[[index]]\nurl = "wheels"', '[pip]\nextra-index-url = ["wheels"]', ""]
+)
+@pytest.mark.parametrize("name", ["UV_FIND_LINKS", "UV_INDEX", "UV_DEFAULT_INDEX"])
+def test_what_is_in_folders_of_packages_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    """By name, size and time; of an index, also what is in the folders of its packages."""
+    folder = tmp_path / "wheels" / ("" if name == "UV_FIND_LINKS" or "find" in text else "tool")
+    folder.mkdir(parents=True)
+    if text:
+        monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+        (tmp_path / "uv.toml").write_text(text)
+    else:
+        monkeypatch.setenv(name, f"acme={tmp_path}/wheels" if name == "UV_INDEX" else f"{tmp_path}/wheels")
+    keys = [lock_settings()]
+    for content in ("one", "one", "other one"):
+        (folder / "tool-1.0-py3-none-any.whl").write_text(content)
+        os.utime(folder / "tool-1.0-py3-none-any.whl", (1, 1))
+        keys.append(lock_settings())
+    assert keys[1] == keys[2]
+    assert len(set(keys)) == 3
 
 
 @pytest.mark.parametrize("by", ["user", "variable", "uv.toml", "pyproject.toml"])
