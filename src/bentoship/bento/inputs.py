@@ -20,7 +20,7 @@ from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version
 from bentoship.errors import BentoError
 from bentoship.packages.folders import listing
-from bentoship.packages.uv_settings import lock_settings
+from bentoship.packages.uv_settings import format_options, lock_settings
 from bentoship.system.process import environment
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
@@ -134,7 +134,7 @@ def _settings(project: Path, options: Mapping[str, Any]) -> str:
     """Return what the environment says of packages, apart from their requirements; only to be hashed."""
     names = requirement_variables(project, options, addresses=False)
     known = environment(names=names) if names else {}
-    return "\0".join([lock_settings(), *(f"{name}={known.get(name)}" for name in sorted(names))])
+    return "\0".join([lock_settings(), *format_options(), *(f"{name}={known.get(name)}" for name in sorted(names))])
 
 
 def file_state(file: Path) -> str:

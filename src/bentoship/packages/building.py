@@ -127,7 +127,10 @@ class Builder:
     def _built(self, requirement: str, scratch: Path, subject: str) -> Path:
         """Return the wheel that uv builds: it keeps it in its cache, for which it gets a folder of its own."""
         # With its variables put in, so that what is built does not see them.
-        source = completed("\n".join([*self.options, requirement]))
+        is_named = is_exact(requirement)  # of an index, which may have wheels for other platforms
+        # What is named by its place is no package of an index, which options for these do not mean.
+        options = [line for line in self.options if is_named or not line.startswith("--only-binary")]
+        source = completed("\n".join([*options, requirement]))
         interpreter = self._interpreter()
         args = [
             "pip",
@@ -139,7 +142,7 @@ class Builder:
             "--target",
             str(scratch / "installed"),
         ]
-        if is_exact(requirement):  # of an index, which may have wheels for other platforms
+        if is_named:
             args += ["--no-binary", canonical_name(requirement)]
         args += refreshing(local_folders(self.options, self.start))
         further = GIT if requirement.startswith("git+") else ()

@@ -49,13 +49,15 @@ def installing(
         into: an empty folder.
         cached: whether uv may take them from its cache.
     """
-    source = "\n".join([*options_for_uv(bento), *locked])
+    # What is to be built has been, and its wheel stands in the lock.
+    options = [line for line in options_for_uv(bento) if not line.startswith("--no-binary")]
+    source = "\n".join([*options, *locked])
     args = ["pip", "install", "-r", "-", "--prefix", str(into), "--no-deps", "--no-compile-bytecode"]
     args += ["--require-hashes"] if locked and all(map(hashes, locked)) else []
     args += [] if cached else ["--no-cache"]
     module_folders(into)[0].mkdir(parents=True)
     start = paths_start(bento)
-    args += refreshing(local_folders(options_for_uv(bento), start))
+    args += refreshing(local_folders(options, start))
     with (
         calling_uv(start, source) as env,
         background(_command([*args, *selection(target)]), env=env, cwd=start, input=source) as uv,

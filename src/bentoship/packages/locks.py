@@ -14,6 +14,7 @@ from bentoship.packages.requirements import (
     LOCK_PLATFORM,
     address_lines,
     bare,
+    built_names,
     canonical_name,
     hashes,
     is_exact,
@@ -86,7 +87,7 @@ def resolve(bento: Path, targets: Sequence[Target], kept: Path) -> list[Lock]:
         raise _refusal({target: failures[target] for target in targets if target in failures})
     for lock in found:
         _check_hashes(bento, lock, kept)
-    return [replace(lock, built=_kept_wheels(lock, kept)) for lock in found]
+    return [replace(lock, built=_kept_wheels(_record(bento, lock, kept))) for lock in found]
 
 
 def _check_hashes(bento: Path, lock: Lock, kept: Path) -> None:
@@ -121,10 +122,12 @@ def with_wheels(bento: Path, locks: Sequence[Lock], kept: Path) -> list[Lock]:
 
     found: list[Lock] = []
     failures: dict[Target, str] = {}
+    names = built_names(options_for_uv(bento))
     hints: list[str] = []
     for lock in locks:
         built, refused, reasons = dict(lock.built), [], []
-        for line in without_wheel(bento, lock.installed, lock.target):
+        named = [line for line in lock.installed if canonical_name(line) in names and "@" not in line]
+        for line in dict.fromkeys([*named, *without_wheel(bento, lock.installed, lock.target)]):
             try:
                 wheel = built_wheel(bento, line, lock.target, kept)
             except PackagesError as error:
@@ -144,18 +147,19 @@ def with_wheels(bento: Path, locks: Sequence[Lock], kept: Path) -> list[Lock]:
         raise _refusal(failures, hints)
     for lock in found:
         if lock.built:
-            records.keep(_record(lock, kept), {line: str(wheel) for line, wheel in lock.built})
+            records.keep(_record(bento, lock, kept), {line: str(wheel) for line, wheel in lock.built})
     return found
 
 
-def _kept_wheels(lock: Lock, kept: Path) -> tuple[tuple[str, Path], ...]:
+def _kept_wheels(record: Path) -> tuple[tuple[str, Path], ...]:
     """Return the wheels that were built for a lock before, unless one of them is gone."""
-    known = records.read_as(_record(lock, kept), lambda data: [(line, Path(path)) for line, path in data.items()])
+    known = records.read_as(record, lambda data: [(line, Path(path)) for line, path in data.items()])
     return tuple(known) if known and all(wheel.is_file() for _, wheel in known) else ()
 
 
-def _record(lock: Lock, kept: Path) -> Path:
-    return kept / f"{key_of('built', str(lock.target), *lock.lines, lock_settings())}.json"
+def _record(bento: Path, lock: Lock, kept: Path) -> Path:
+    names = sorted(built_names(options_for_uv(bento)))
+    return kept / f"{key_of('built', str(lock.target), *lock.lines, lock_settings(), *names)}.json"
 
 
 def _named_missing(target: Target, missing: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from bentoship.layers.segments import Segment, write_segment
 from bentoship.packages.folders import states_of
 from bentoship.packages.install import options_for_uv
 from bentoship.packages.installed import Distribution
-from bentoship.packages.requirements import local_file, paths_start
+from bentoship.packages.requirements import built_names, canonical_name, local_file, paths_start
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import local_folders
 from bentoship.system import records
@@ -107,8 +107,14 @@ class Job:
         below = [layer.diff_id for layer in self.base.layers]
         paths = (local_file(line, paths_start(self.bento)) for line in lines)
         files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path]
+        files += ["built" for line in lines if canonical_name(line) in self._built and "@" not in line]
         files += [state for line in lines for state in states_of(line, self._folders)]
         return key_of("packages", RECIPE, str(self.target), *below, *lines, *files)
+
+    @functools.cached_property
+    def _built(self) -> set[str]:
+        """Return the names of packages whose wheels are not taken; one that was built is a file in the lock."""
+        return built_names(options_for_uv(self.bento))
 
     @functools.cached_property
     def _folders(self) -> list[Path]:

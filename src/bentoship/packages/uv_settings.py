@@ -63,6 +63,10 @@ _REACHING_KEYS = frozenset({
 })  # fmt: skip
 
 
+_FORMAT_KEYS = frozenset({"no-binary", "no-binary-package", "no-build", "no-build-package", "only-binary"})
+_TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
+
+
 @contextmanager
 def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]:
     """Yield the environment for a call of uv.
@@ -111,6 +115,23 @@ def lock_settings() -> str:
     stated += [*contents, without_secrets(json.dumps(settings, sort_keys=True, default=str)) if settings else ""]
     stated.append(listing(_folders(given, settings)))
     return hashlib.sha256(os.fsencode("\0".join(stated))).hexdigest() if any(stated) else ""
+
+
+def format_options() -> list[str]:
+    """Return what the environment and the user's files of settings say of wheels and sources, as lines of requirements.
+
+    uv reads it for its other commands, and in its table "pip" for those that are used here.
+    """
+    given = environment(prefixes=("UV_NO_BINARY", "UV_NO_BUILD", "UV_CONFIG_FILE", "UV_NO_CONFIG"))
+    settings = _file_settings(given, None, _FORMAT_KEYS)
+    pip, found = settings.get("pip", {}), []
+    for option, name in (("--no-binary", "no-binary"), ("--only-binary", "no-build")):
+        variable = f"UV_{name}".upper().replace("-", "_")
+        packages = [*given.get(f"{variable}_PACKAGE", "").split(), *settings.get(f"{name}-package", [])]
+        if given.get(variable, "").lower() in _TRUE or settings.get(name):
+            packages.append(":all:")
+        found += [f"{option} {package}" for package in [*packages, *pip.get(option[2:], [])]]
+    return found
 
 
 def local_folders(options: Iterable[str], start: Path) -> list[Path]:
@@ -176,7 +197,7 @@ def _settings_files(env: Mapping[str, str], folder: Path | None) -> Iterator[Pat
     if env.get("UV_CONFIG_FILE"):
         yield Path(env["UV_CONFIG_FILE"])
         return
-    if env.get("UV_NO_CONFIG", "").lower() in {"1", "true", "yes", "on", "y", "t"}:
+    if env.get("UV_NO_CONFIG", "").lower() in _TRUE:
         return
     own = [env.get("XDG_CONFIG_HOME") or str(home(env) / ".config")]
     system = [*env.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":"), "/etc"]

@@ -218,8 +218,14 @@ def test_what_the_environment_says_of_packages_counts(project: Path, monkeypatch
     """Settings of uv that decide which packages come, and variables in requirements; tokens do not."""
     (project / "requirements.txt").write_text("six==${SIX}\n--index-url https://u:${TOKEN}@h/simple\n")
     keys = [key(project)]
-    for name, value in {"UV_PRERELEASE": "allow", "SIX": "1.17.0", "UV_LINK_MODE": "copy", "TOKEN": "s3cr3t"}.items():
+    for name, value in {
+        "UV_NO_BUILD": "1",
+        "UV_PRERELEASE": "allow",
+        "SIX": "1.17.0",
+        "UV_LINK_MODE": "copy",
+        "TOKEN": "s3cr3t",
+    }.items():
         monkeypatch.setenv(name, value)
         keys.append(key(project))
-    assert len(set(keys[:3])) == 3
-    assert len(set(keys[2:])) == 1
+    assert len(set(keys[:4])) == 4
+    assert len(set(keys[3:])) == 1

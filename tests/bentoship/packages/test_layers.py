@@ -23,6 +23,7 @@ from bentoship.packages.package import Job, Package
 from bentoship.packages.target import Target
 from bentoship.system import records
 from bentoship.system.progress import State
+from tests.support.bento import append
 from tests.support.reporting import Told
 from tests.support.synthetic import PYTHON
 from tests.support.wheels import make_requirements, make_wheel
@@ -236,6 +237,15 @@ def test_a_wheel_of_a_folder_is_known_by_its_file(job: Job, tmp_path: Path) -> N
     (layer,), told = made(again, LINES, tmp_path)
     assert told.titles[0] == f"installing 1 package for {job.target.platform}"
     assert members(job, layer)[f"{job.target.site_packages}/other.py"] == b"changed = True\n"
+
+
+def test_what_was_made_of_a_wheel_is_not_taken_for_what_is_built(job: Job, tmp_path: Path) -> None:
+    """It may have another content."""
+    made(job, LINES, tmp_path)
+    append(job.bento / "env" / "python" / "requirements.in", "--no-binary other")
+    again = replace(job)
+    assert [bool(again.find(line)) for line in LINES] == [True, False, True]
+    assert made_layers(again, LINES) is None
 
 
 def test_a_package_stays_in_its_layer(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.packages.uv_settings import calling_uv, lock_settings
+from bentoship.packages.uv_settings import calling_uv, format_options, lock_settings
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +111,28 @@ def test_what_is_in_folders_of_packages_counts(
         keys.append(lock_settings())
     assert keys[1] == keys[2]
     assert len(set(keys)) == 3
+
+
+@pytest.mark.parametrize(
+    ("env", "text", "lines"),
+    [
+        ({}, "", []),
+        ({"UV_NO_BINARY_PACKAGE": "a b"}, "", ["--no-binary a", "--no-binary b"]),
+        ({"UV_NO_BUILD_PACKAGE": "c"}, "", ["--only-binary c"]),
+        ({"UV_NO_BUILD": "1", "UV_NO_BINARY": "0"}, "", ["--only-binary :all:"]),
+        ({"UV_NO_BINARY": "true"}, "no-build-package = ['c']", ["--no-binary :all:", "--only-binary c"]),
+        ({}, "no-binary-package = ['a']\n[pip]\nonly-binary = ['c']", ["--no-binary a", "--only-binary c"]),
+    ],
+)  # fmt: skip
+def test_what_uv_is_set_to_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], text: str, lines: list[str]
+) -> None:
+    """By variables and in files of settings, in the form that requirements have."""
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    (tmp_path / "uv.toml").write_text(text)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert format_options() == lines
 
 
 @pytest.mark.parametrize("by", ["user", "variable", "uv.toml", "pyproject.toml"])
