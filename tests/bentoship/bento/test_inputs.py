@@ -203,6 +203,15 @@ def test_a_file_that_is_named_outside_of_the_project_is_no_link(project: Path) -
     key(project.parent / "linked")
 
 
+def test_the_state_of_a_project(tmp_path: Path) -> None:
+    """All files of it but those of caches."""
+    states = [state_of(tmp_path, "**")]
+    for name in ("a/b", ".venv/c"):
+        lay(tmp_path, name)
+        states.append(state_of(tmp_path, "**"))
+    assert states[0] != states[1] == states[2]
+
+
 def test_the_state_of_a_folders_files(tmp_path: Path) -> None:
     """Another size, time or name of one counts; for the folder itself, names alone."""
     states = []

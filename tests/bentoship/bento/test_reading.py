@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +48,10 @@ READS = {
     ),
     "a folder": ("sorted(Path('extra').glob('*.txt'))", lambda p: append(p / "extra" / "new.txt", "new")),
     "a tree": ("list(os.walk('extra'))", lambda p: append(p / "extra" / "new.txt", "new")),
+    "a file that a program reads": (
+        "__import__('subprocess').run(['cat', 'extra/notes.txt'])",
+        lambda p: append(p / "extra" / "notes.txt", "more"),
+    ),
     "a commit": ("open('.git/HEAD').read()", lambda p: append(p / ".git" / "HEAD", "other")),
 }
 """What a service does when it is imported, and a change of what it has read; none of it is packed."""
@@ -85,6 +92,37 @@ def test_what_the_import_reads_counts(tmp_path: Path, expression: str, change: C
     assert bento.up_to_date(project) is None
     assert bento.build(project).fresh
     assert bento.up_to_date(project)
+
+
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("import subprocess; subprocess.run(['true'])", True),
+        ("import os; os.system('true')", True),
+        ("import os; os.waitpid(os.fork() or os._exit(0), 0)", True),
+        ("import tool; tool.run()", True),
+        ("import tool", False),
+        ("import subprocess", False),
+    ],
+)
+def test_once_the_users_code_starts_a_program_all_files_count(tmp_path: Path, line: str, counts: bool) -> None:
+    """By themselves or by a package, unless it does so when it is imported, to look for its libraries."""
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "own.py").write_text(line, "utf-8")
+    tool = "import subprocess\ndef run():\n    subprocess.run(['true'])\nrun()\n"
+    (tmp_path / "tool.py").write_text(tool, "utf-8")
+    script = """\
+import json, sys
+from pathlib import Path
+from bentoship.bento.reading import Reading
+sys.path[:0] = ["project", "."]
+reading = Reading(Path("project").absolute(), lambda file: "/project/" in file, [])
+import own
+print(json.dumps(reading.states(but=[])))
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert ("**" in json.loads(done.stdout)) is counts
 
 
 def test_checkouts_have_files_beside_them_of_their_own(tmp_path: Path) -> None:
