@@ -8,6 +8,7 @@ from typing import Any
 from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint
 from bentoship.bento.inputs import file_state
+from bentoship.bento.lazy_imports import unpacked_modules
 from bentoship.bento.secrets import Scanner
 from bentoship.bento.values import BuildContext
 from bentoship.system.files import temporary_folder
@@ -31,6 +32,8 @@ def revise(
     former = previous["files"]
     changed = [name for name in files.keys() | former.keys() if files.get(name) != former.get(name)]
     if not changed or not all(_keeps_description(project, name, previous, files) for name in changed):
+        return None
+    if unpacked_modules(project, [name for name in changed if name.endswith(".py")], files.keys(), ["", "src"]):
         return None
     bento = Path(previous["path"])
     places = {name: place for name in changed if (place := _packed_path(bento, name, former[name]))}

@@ -48,10 +48,6 @@ READS = {
     ),
     "a folder": ("sorted(Path('extra').glob('*.txt'))", lambda p: append(p / "extra" / "new.txt", "new")),
     "a tree": ("list(os.walk('extra'))", lambda p: append(p / "extra" / "new.txt", "new")),
-    "a file that a program reads": (
-        "__import__('subprocess').run(['cat', 'extra/notes.txt'])",
-        lambda p: append(p / "extra" / "notes.txt", "more"),
-    ),
     "a commit": ("open('.git/HEAD').read()", lambda p: append(p / ".git" / "HEAD", "other")),
 }
 """What a service does when it is imported, and a change of what it has read; none of it is packed."""
@@ -123,6 +119,16 @@ print(json.dumps(reading.states(but=[])))
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
     assert ("**" in json.loads(done.stdout)) is counts
+
+
+@pytest.mark.slow
+def test_what_a_program_of_the_service_reads_counts(tmp_path: Path) -> None:
+    """As may do any file of the project, so that the Bento is built again."""
+    project = reader(tmp_path / "project", "__import__('subprocess').run(['cat', 'extra/notes.txt'])")
+    bento.build(project)
+    assert bento.up_to_date(project)
+    append(project.folder / "extra" / "notes.txt", "more")
+    assert bento.up_to_date(project) is None
 
 
 def test_checkouts_have_files_beside_them_of_their_own(tmp_path: Path) -> None:
