@@ -30,7 +30,8 @@ def unpacked_modules(
     waiting = dict.fromkeys(imported, False)
     seen: set[str] = set()
     found: dict[str, str] = {}
-    elsewhere = [place for place in sys.path if place and Path(place).resolve() not in {project / r for r in roots}]
+    own = {(project / root).resolve() for root in roots}
+    elsewhere = [place for place in sys.path if place and Path(place).resolve() not in own]
     while waiting:
         file, is_whole = waiting.popitem()
         seen.add(file)
