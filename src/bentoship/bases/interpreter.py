@@ -127,7 +127,7 @@ def _loader(executable: Path) -> str:
                 kind, _, offset, _, _, length = struct.unpack("<IIQQQQ", stream.read(40))
                 if kind == _PT_INTERP:
                     stream.seek(offset)
-                    return stream.read(min(length, _LONGEST)).rstrip(b"\0").decode()
+                    return os.fsdecode(stream.read(min(length, _LONGEST)).partition(b"\0")[0])
     raise BaseImageError(f"Run {executable.name} of the base", "it is not a 64-bit ELF program with a loader")
 
 

@@ -1,7 +1,8 @@
 """Starts a program in a sandbox, and stays beside it: forwards connections, watches its limits, and ends with it.
 
-`sandbox.py` runs this as a script (`python -I -S`) with the root file system as its working directory, and describes
-the sandbox in JSON. It imports the standard library alone, and all at once: later its user may not read it any more.
+`sandbox.py` runs this as a script (`python -I -S`) with the root file system as its working directory. Its input begins
+with the sandbox in JSON, whose length is its argument; the rest is the program's. It imports the standard library
+alone, and all at once: later its user may not read it any more.
 """
 
 import base64
@@ -132,7 +133,10 @@ def start(spec: dict[str, Any], way: str, network: bool) -> NoReturn:
         if spec["command"]:
             run(spec, way)
     except OSError as error:
-        print(" ".join(filter(None, (error.filename, error.strerror or str(error)))), file=sys.stderr, flush=True)
+        print(": ".join(filter(None, (error.filename, error.strerror or str(error)))), file=sys.stderr, flush=True)
+        os._exit(126)
+    except ValueError as error:  # a NUL byte
+        print(error, file=sys.stderr, flush=True)
         os._exit(126)
     os._exit(0)
 
@@ -219,9 +223,17 @@ def watch(child: int, spec: dict[str, Any], beside: int) -> int:
             deadline = math.inf
 
 
+def read_specification(length: int) -> dict[str, Any]:
+    """Return the sandbox that the input begins with, and read no byte more, since the rest is the program's."""
+    content = b""
+    while len(content) < length and (piece := os.read(0, length - len(content))):
+        content += piece
+    return dict(json.loads(content))
+
+
 def main() -> NoReturn:
-    """Start the program that the first argument describes, and end as it does."""
-    spec = json.loads(sys.argv[1])
+    """Start the program that the input describes, and end as it does."""
+    spec = read_specification(int(sys.argv[1]))
     try:
         way, network = enter(spec)
         if network:
