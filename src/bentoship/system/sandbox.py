@@ -105,7 +105,7 @@ class Sandbox:
             "gentle": self.gentle,
             "memory": self.memory,
             "limits": dict(self.limits),
-            "shared_memory": SHARED_MEMORY if self.system else 0,
+            "shared_memory": min(SHARED_MEMORY, self.memory or SHARED_MEMORY) if self.system else 0,
             "seconds": self.seconds,
             "filter": base64.b64encode(deny_list()).decode(),
             # Whole, since a link to it may lie where the unprivileged user may not look.

@@ -26,6 +26,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 from bentoship.system import linux
 from bentoship.system.sandbox_bubblewrap import bubblewrap
 from bentoship.system.sandbox_forward import forward, raise_loopback
+from bentoship.system.sandbox_memory import excess
 from bentoship.system.sandbox_rights import become, give_up_rights, limit
 from bentoship.system.sandbox_root import make_root
 
@@ -174,22 +175,6 @@ def descendants(beside: int) -> list[int]:
     return found[1:]
 
 
-def exceeds(memory: int, pids: Sequence[int]) -> bool:
-    """Return whether processes use more memory, in bytes; what they share counts once."""
-    page = resource.getpagesize()
-    resident = {}
-    for pid in pids:
-        with suppress(OSError):
-            resident[pid] = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * page
-    if sum(resident.values()) <= memory:
-        return False
-    for pid in resident:
-        with suppress(OSError, IndexError):  # one that is not to be looked into counts whole
-            shares = Path(f"/proc/{pid}/smaps_rollup").read_bytes().partition(b"Pss:")[2]
-            resident[pid] = int(shares.split()[0]) * 1024
-    return sum(resident.values()) > memory
-
-
 def watch(child: int, spec: dict[str, Any], beside: int) -> int:
     """Wait until a program has ended, or end it at a limit.
 
@@ -214,8 +199,8 @@ def watch(child: int, spec: dict[str, Any], beside: int) -> int:
             below = [pid for pid in descendants(beside) if pid != child] if spec["bubblewrap"] else []
             os.kill(next(iter(below), child) if gently else child, signal.SIGTERM if gently else signal.SIGKILL)
         why = f"ran for more than {spec['seconds']} s" if time.monotonic() > deadline else ""
-        if spec["memory"] and exceeds(spec["memory"], descendants(beside)):
-            why = f"used more than {spec['memory'] / 1e6:.0f} MB of memory"
+        if spec["memory"]:
+            why = excess(spec["memory"], descendants(beside), spec["shared_memory"]) or why
         if why:
             print(f"\nended by bentoship: it {why}", file=sys.stderr, flush=True)
             os.kill(child, signal.SIGKILL)
