@@ -73,10 +73,12 @@ class _Setting(Argument):
         details: as of invoke's Argument.
     """
 
+    all_given: ClassVar[dict[str, str]] = {}
+
     def __init__(self, setting: str, **details: Any) -> None:
         super().__init__(**details)
         self.raw_value = None  # as of _Project
-        self._setting = f"BENTOSHIP_{setting}"  # which wins over the name alone
+        self._setting = setting
         self._given: list[str] = []
 
     def set_value(self, value: Any, cast: bool = True) -> None:
@@ -85,7 +87,10 @@ class _Setting(Argument):
 
         super().set_value(value, cast)
         self._given.append(value)
-        process.put({self._setting: ",".join(self._given)})
+        self.all_given[self._setting] = self.names[0]
+        # Under the name that wins over the setting alone; messages name the option.
+        options = ",".join(f"{setting}=--{name}" for setting, name in self.all_given.items())
+        process.put({f"BENTOSHIP_{self._setting}": ",".join(self._given), "BENTOSHIP_OPTIONS": options})
 
 
 class _Task(Task[Any]):

@@ -178,8 +178,9 @@ def test_options_stand_for_settings(tmp_path: Path) -> None:
         "@invoke_adapter.task\n"
         "def shown(context):\n"
         "    print(os.environ['BENTOSHIP_BENTO_SERVICE'], os.environ['BENTOSHIP_BENTO_ARGS'])\n"
+        "    print(os.environ['BENTOSHIP_OPTIONS'])\n"
         "Program(namespace=Collection(shown)).run(['x', 'shown', '--service', 'a:A', '--arg', 'b=1', '--arg', 'c=2'])\n"
     )
     env = {**os.environ, "BENTO_SERVICE": "z:Z", "BENTOSHIP_BENTO_SERVICE": "y:Y"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
-    assert done.stdout == "a:A b=1,c=2\n", done.stderr
+    assert done.stdout == "a:A b=1,c=2\nBENTO_SERVICE=--service,BENTO_ARGS=--arg\n", done.stderr

@@ -83,6 +83,9 @@ _TRACEBACK = re.compile(
     r"(?m)^(?P<quoted>[ \t]+)Traceback \(most recent call last\):\n(?:(?P=quoted)[ \t]+.*\n|[ \t]*\n)+"
 )
 
+# BentoML's own words for it, without a place in the user's files (getattr in bentoml/_internal/service/loader.py).
+_NO_CLASS = re.compile(r"AttributeError: module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'")
+
 
 class LockError(BentoError):
     """The Bento's packages cannot be locked."""
@@ -128,6 +131,10 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
         raise BentoError(*result["error"])
     if "failure" in result:
         failure = _with_layout(Failure(**result["failure"]), folder)
+        place = "--service or BENTO_SERVICE" if context.service else f"service in {configuration.place}"
+        if named := _NO_CLASS.fullmatch(failure.message):
+            why = f"the module {named['module']} has no {named['name']}"
+            raise BentoError("Find the service", why, f"Correct {place}: it names module:Class.")
         raise _error_from(failure, done.stderr, context.platform, configuration.place)
     return dict(result["bento"])
 

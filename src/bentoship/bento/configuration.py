@@ -17,6 +17,7 @@ from bentoship.bento.versions import bentoml_version, numbers_of
 from bentoship.errors import BentoError, reason
 from bentoship.packages.requirements import text_of, variables, with_includes
 from bentoship.system.documents import read_text, read_yaml
+from bentoship.system.modules import has_module
 from bentoship.system.process import environment
 from bentoship.system.urls import with_variables
 
@@ -98,9 +99,7 @@ def _check_module(folder: Path, name: str) -> None:
 
     Raises: BentoError.
     """
-    module = name.removesuffix(".py").removeprefix("./").replace(".", "/")
-    ends = (".py", "/__init__.py")
-    if not any((folder / place / f"{module}{end}").is_file() for place in ("", "src") for end in ends):
+    if not has_module(folder, name):
         hint = "Write it as module:Class, such as service:Classifier; --bento publishes a Bento that is built already."
         raise BentoError("Find the service", f"{name} is no module of the project", hint)
 

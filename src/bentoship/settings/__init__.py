@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bentoship.errors import SettingsError
 from bentoship.settings import environment, parsers
@@ -135,11 +136,8 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         cache=_cache(given),
         bentoml_home=folder / (_path(given, "BENTOML_HOME") or _home() / "bentoml"),
         retry_seconds=read("RETRY_SECONDS", Settings.retry_seconds, parsers.seconds),
-        bentofile=read("BENTOFILE", None, functools.partial(parsers.file_in, folder)),
-        service=read("BENTO_SERVICE", "", parsers.service),
-        bento=read("BENTO", "", functools.partial(parsers.bento, folder)),
-        build_env=read("BUILD_ENV", (), parsers.listed),
-        arguments=read("BENTO_ARGS", (), parsers.arguments),
+        build_env=read("BUILD_ENV", (), parsers.variables),
+        **_origin(given, folder),
         verify_as_root=read("VERIFY_AS_ROOT", False, parsers.flag),
     )
     read("BENTOSHIP_DEBUG", False, parsers.flag)  # for its mistake alone: it counts before there are settings
@@ -148,10 +146,29 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
     return settings
 
 
+def _origin(given: Given, folder: Path) -> dict[str, Any]:
+    """Return where the Bento comes from: one that is built already, or what builds one, whichever is set in the
+    stronger place."""
+    builders: dict[str, tuple[str, Callable[[str], Any]]] = {
+        "BENTOFILE": ("bentofile", functools.partial(parsers.file_in, folder)),
+        "BENTO_SERVICE": ("service", functools.partial(parsers.service, folder)),
+        "BENTO_ARGS": ("arguments", parsers.arguments),
+    }
+    built, strongest = given.strength("BENTO"), max(map(given.strength, builders))
+    if built == strongest > 0:
+        others = ", ".join(given.name(name) for name in builders if given.strength(name) == built)
+        why = f"names a Bento that is built already, for which {others} can have no effect"
+        given.refuse("BENTO", f"{why}: leave out one or the other")
+    if built > strongest:
+        return {"bento": given.read("BENTO", "", functools.partial(parsers.bento, folder))}
+    return {field: given.read(name, getattr(Settings, field), parse) for name, (field, parse) in builders.items()}
+
+
 def _error(folder: Path, given: Given) -> SettingsError:
     """Return an error that lists all mistakes, with where the settings were read from."""
     file = environment.find(folder)
-    sources = f"{environment.shown(file, folder)} and the environment" if file else "the environment"
+    places = [environment.shown(file, folder)] if file else []
+    sources = " and ".join([*places, "the environment", *(["the command line"] if given.options else [])])
     hint = "bentoship's .env.example explains each one."
     implied = given.value("GCP_PROJECT_ID") and not given.text("REGISTRY")
     if implied and any(mistake.startswith("GCP_") for mistake in given.mistakes):

@@ -20,7 +20,7 @@ def test_podman_is_tried_before_it_pulls(
     require("podman")
     (tmp_path / "containers.conf").write_text(f"[containers]\ndefault_ulimits = [{limits}]\n")
     (tmp_path / "storage.conf").write_text(
-        f'[storage]\ndriver="overlay"\ngraphroot="{tmp_path}/root"\nrunroot="{tmp_path}/run"\n'
+        f'[storage]\ndriver="vfs"\ngraphroot="{tmp_path}/root"\nrunroot="{tmp_path}/run"\n'
     )
     monkeypatch.setenv("CONTAINERS_CONF", str(tmp_path / "containers.conf"))
     monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(tmp_path / "storage.conf"))

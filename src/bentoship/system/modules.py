@@ -1,0 +1,23 @@
+"""Python modules by their names, without importing them."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def has_module(folder: Path, name: str) -> bool:
+    """Return whether a project has a module, in its folder or in src/, as BentoML looks for one.
+
+    Args:
+        folder: the project.
+        name: the module's name or the path of its file: "package.service", "./package/service.py".
+    """
+    module = name.removesuffix(".py").removeprefix("./")
+    module = module if "/" in module else module.replace(".", "/")
+    ends = (".py", "/__init__.py")
+    return any((folder / place / f"{module}{end}").is_file() for place in ("", "src") for end in ends)
+
+
+def is_installed(name: str) -> bool:
+    """Return whether the package that a dotted name begins with is installed in this environment."""
+    top = name.partition(".")[0]
+    return top.isidentifier() and find_spec(top) is not None
