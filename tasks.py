@@ -52,7 +52,11 @@ def push(context: Context) -> None:
     do(context, commands.publish.push)
 
 
-@task(pre=[create_registry, push], default=True, help={"verify": "then run the image and check its answer"})
+@task(
+    pre=[invoke_adapter.check, create_registry, push],
+    default=True,
+    help={"verify": "then run the image and check its answer"},
+)
 def publish(context: Context, verify: bool = False) -> None:
     """Build the image and push it to the registry."""
     do(context, commands.verify.publish_verified if verify else commands.publish.publish)

@@ -36,7 +36,7 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 # There are few reference cycles here, and searching for them takes a tenth of a short run.
 gc.disable()
 
-__all__ = ["Context", "do", "main", "prepare", "show", "task"]
+__all__ = ["Context", "check", "do", "main", "prepare", "show", "task"]
 
 _STOPPING = [signal.SIGINT, signal.SIGTERM]
 if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has us go on after the terminal is closed
@@ -172,6 +172,13 @@ def show(context: Context, report: Callable[[Path], bool | None]) -> None:
             good = [report(folder) is not False for folder in _folders(context)]
         if not all(good):
             raise Exit(code=1)
+
+
+@task
+def check(context: Context) -> None:
+    """Check that there is something to publish."""
+    if not context.config.run.dry:
+        do(context, commands.publish.check)
 
 
 @task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -13,7 +14,7 @@ from typing import Any, Protocol, TypeVar, Unpack
 from bentoship import bento as bentos
 from bentoship.backend import Pushed
 from bentoship.bento import Bento
-from bentoship.errors import SettingsError
+from bentoship.errors import BentoshipError, SettingsError, reason
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.providers import Provider
@@ -25,12 +26,14 @@ from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.stores.transfer import Progress
-from bentoship.system.files import SharedFolder, close_folder
+from bentoship.system.files import SharedFolder, close_folder, unwritable
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
 from bentoship.system.progress import Details, StepReporter, Task
 
 R = TypeVar("R")
+
+_UNWRITABLE = re.compile("Read-only file system|Permission denied|Not a directory|File exists")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,15 @@ class Project:
     def layout(self) -> Path:
         """Return the folder of the OCI image layout with this project's images."""
         return self.folder / ".bentoship" / "image"
+
+    @property
+    def places(self) -> tuple[tuple[Path, str], ...]:
+        """Return the folders that are written to, each with what to do where that is not possible."""
+        return (
+            (self.settings.cache, "Make it writable, or set XDG_CACHE_HOME to another folder."),
+            (self.settings.bentoml_home, "Make it writable, or set BENTOML_HOME to another folder."),
+            (self.layout.parent, "Make the project's folder writable, or publish a copy of it: images are kept there."),
+        )
 
     @property
     def build_context(self) -> bentos.BuildContext:
@@ -277,6 +289,14 @@ def begin(folder: Path, reporter: Reporter) -> Run:
     return Run(project, reporter)
 
 
+def _hint(project: Project, said: str) -> str:
+    """Return what to do about a folder that cannot be written to, if an error says that it is one; else nothing."""
+    if not _UNWRITABLE.search(said):
+        return ""
+    found = (hint for folder, hint in project.places if unwritable(folder) or f"{folder}/" in said)
+    return next(found, "")
+
+
 def once(function: Callable[[Run], R]) -> Callable[[Run], R]:
     """Call a function once in a run; later calls return the same result."""
 
@@ -295,7 +315,14 @@ def step(function: Callable[[Run], R]) -> Callable[[Run], R]:
     def timed(run: Run) -> R:
         began, inner = time.monotonic(), sum(run.seconds.values())
         with run.reporter.task(name):
-            made = function(run)
+            try:
+                made = function(run)
+            except (OSError, BentoshipError) as error:
+                if hint := _hint(run.project, str(error)):
+                    if isinstance(error, OSError):
+                        raise BentoshipError(f"Write {error.filename}", reason(error), hint) from error
+                    error.hint = hint
+                raise
         run.seconds[name] = time.monotonic() - began - (sum(run.seconds.values()) - inner)
         return made
 

@@ -184,3 +184,11 @@ def test_options_stand_for_settings(tmp_path: Path) -> None:
     env = {**os.environ, "BENTO_SERVICE": "z:Z", "BENTOSHIP_BENTO_SERVICE": "y:Y"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert done.stdout == "a:A b=1,c=2\nBENTO_SERVICE=--service,BENTO_ARGS=--arg\n", done.stderr
+
+
+def test_nothing_is_started_where_there_is_nothing_to_publish(tmp_path: Path) -> None:
+    """An empty folder is noticed before the local registry is started for it."""
+    done = program(tmp_path, "publish")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Find the service: ")
+    assert "create-registry" not in done.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.commands.terminal import Terminal
-from bentoship.errors import SettingsError
+from bentoship.errors import BentoshipError, SettingsError
 from bentoship.project import Project, Run, begin, once, step
 from bentoship.settings import load
 
@@ -136,3 +136,28 @@ def test_a_run_begins_with_its_settings(tmp_path: Path, monkeypatch: pytest.Monk
     assert begin(tmp_path, Listening()).project.folder == tmp_path
     assert told == [("settings", "Unknown setting BASE_IMGE; did you mean BASE_IMAGE?")]
     assert os.environ["DOCKER_HOST"] == "tcp://file"
+
+
+@pytest.mark.parametrize(
+    ("place", "setting"), [("cache", "XDG_CACHE_HOME"), ("bentoml", "BENTOML_HOME"), (".bentoship", "project's folder")]
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_place_that_cannot_be_written_to_is_explained(
+    project: Project, place: str, setting: str, wrapped: bool
+) -> None:
+    """By the setting that moves it, whatever step failed there, and in whatever words."""
+    project = replace(project, settings=replace(project.settings, bentoml_home=project.folder / "bentoml"))
+    (project.folder / place).touch()
+
+    @step
+    def fails(run: Run) -> None:
+        try:
+            (project.folder / place / "below").mkdir()
+        except OSError as error:
+            if wrapped:
+                raise BentoshipError("Do it", f"{error.filename}: {error.strerror}", "Try again.") from error
+            raise
+
+    with closing(Run(project, Terminal())) as run, pytest.raises(BentoshipError, match="Not a directory") as caught:
+        fails(run)
+    assert setting in caught.value.hint

@@ -134,7 +134,7 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
         place = "--service or BENTO_SERVICE" if context.service else f"service in {configuration.place}"
         if named := _NO_CLASS.fullmatch(failure.message):
             why = f"the module {named['module']} has no {named['name']}"
-            raise BentoError("Find the service", why, f"Correct {place}: it names module:Class.")
+            raise BentoError("Build the Bento", why, f"Correct {place}: it names module:Class.")
         raise _error_from(failure, done.stderr, context.platform, configuration.place)
     return dict(result["bento"])
 
@@ -155,6 +155,8 @@ def _error_from(failure: Failure, stderr: str, platform: str, place: str) -> Ben
         hint = "Check its requirements and the network."
         if _IN_SCRATCH.search(why):
             hint = f"A file that the requirements name must also be included in {place}."
+        if re.search("Read-only file system|Permission denied", why):
+            hint = "Set UV_CACHE_DIR to a writable folder."
         if other := _required_bentoml(why, bentoml_version()):
             hint = f"It must be the BentoML that bentoship runs with: `uvx --with 'bentoml{other}' bentoship publish`."
         return LockError(f"Lock the Bento's Python packages for {platform}", _IN_SCRATCH.sub("", why), hint)

@@ -17,7 +17,7 @@ from bentoship.bento.versions import bentoml_version, numbers_of
 from bentoship.errors import BentoError, reason
 from bentoship.packages.requirements import text_of, variables, with_includes
 from bentoship.system.documents import read_text, read_yaml
-from bentoship.system.modules import has_module
+from bentoship.system.modules import has_module, is_installed
 from bentoship.system.process import environment
 from bentoship.system.urls import with_variables
 
@@ -88,18 +88,44 @@ def read_configuration(context: BuildContext) -> Configuration:
     return Configuration(file, options)
 
 
+def check_configuration(context: BuildContext) -> Configuration:
+    """Return what `read_configuration` does, after checking that what is to be imported or packed exists at all.
+
+    Raises: BentoError as `read_configuration` does, or for a module or a Bento that is missing.
+    """
+    configuration = read_configuration(context)
+    if context.bento:
+        _check_built(context)
+    elif named := configuration.options["service"]:
+        _check_module(context.folder, str(named))
+    return configuration
+
+
 def _files(folder: Path) -> Iterator[Path]:
     """Yield where BentoML looks (DEFAULT_BENTO_BUILD_FILES in bentoml/_internal/bento/bento.py)."""
     yield folder / "bentofile.yaml"
     yield folder / _PYPROJECT
 
 
-def _check_module(folder: Path, name: str) -> None:
-    """Check that a service without a class is a module of the project: BentoML also takes a tag of its store.
+def _check_built(context: BuildContext) -> None:
+    """Check that a Bento that is built already exists, as BentoML finds it: by the beginning of its version.
 
     Raises: BentoError.
     """
-    if not has_module(folder, name):
+    name, _, version = context.bento.lower().partition(":")
+    known = (context.store / name).glob(f"{version.removeprefix('latest')}*") if "/" not in name else iter(())
+    if not (context.folder / context.bento).is_file() and not any(known):
+        hint = "`bentoml list` shows those that are; BENTOML_HOME names another store."
+        raise BentoError(f"Find the Bento {context.bento}", f"it is not in the Bento store {context.store}", hint)
+
+
+def _check_module(folder: Path, service: str) -> None:
+    """Check that a service's module exists. One without a class has to be the project's: BentoML also takes a tag.
+
+    Raises: BentoError.
+    """
+    name = service.partition(":")[0]
+    if not has_module(folder, name) and not (":" in service and is_installed(name)):
         hint = "Write it as module:Class, such as service:Classifier; --bento publishes a Bento that is built already."
         raise BentoError("Find the service", f"{name} is no module of the project", hint)
 

@@ -68,6 +68,7 @@ def examine(folder: Path) -> list[Finding]:
         looks += [
             ("apt", lambda: examination.apt(settings.base_image)),
             ("disk", lambda: examination.space(settings.cache)),
+            ("folders", lambda: examination.folders(run.project)),
             ("cache", lambda: examination.cache(run.layers.size, settings.cache_limit)),
             *([("registry", lambda: _local_registry(run))] if settings.registry == "local" else _remote(run)),
         ]

@@ -14,7 +14,7 @@ from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.backend import Backend, Built, Pushed
 from bentoship.bases import DEBIAN, BaseSource, choose_base
 from bentoship.bento import Bento
-from bentoship.bento.configuration import wanted_base
+from bentoship.bento.configuration import check_configuration, wanted_base
 from bentoship.errors import DamagedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
@@ -34,6 +34,7 @@ _RECENT = 3600.0
 
 def publish(run: Run) -> Published:
     """Run every step, from the service to an image in the registry."""
+    check(run)
     enable_api(run)
     create_registry(run)
     auth(run)
@@ -42,6 +43,12 @@ def publish(run: Run) -> Published:
     containerize(run)
     tag(run)
     return push(run)
+
+
+@once
+def check(run: Run) -> None:
+    """Check that there is something to publish, before anything is created or started. Raises BentoError."""
+    check_configuration(run.project.build_context)
 
 
 @step

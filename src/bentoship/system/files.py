@@ -78,6 +78,14 @@ OWN = "bentoship-"
 """The beginning of the names of our folders where others have theirs, too."""
 
 
+def unwritable(folder: Path) -> str:
+    """Return why nothing can be written to a folder, which may have to be created; empty when something can."""
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        return f"{there} is no folder"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} is not writable"
+
+
 @contextmanager
 def temporary_folder(parent: Path | None, prefix: str, *, wait: bool = False) -> Iterator[Path]:
     """Create a folder that is removed soon after the block, and remove those that killed processes left behind.

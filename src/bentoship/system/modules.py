@@ -1,5 +1,6 @@
 """Python modules by their names, without importing them."""
 
+from importlib.machinery import all_suffixes
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +14,7 @@ def has_module(folder: Path, name: str) -> bool:
     """
     module = name.removesuffix(".py").removeprefix("./")
     module = module if "/" in module else module.replace(".", "/")
-    ends = (".py", "/__init__.py")
+    ends = (*all_suffixes(), "/__init__.py")
     return any((folder / place / f"{module}{end}").is_file() for place in ("", "src") for end in ends)
 
 
