@@ -293,8 +293,9 @@ def _hint(project: Project, said: str) -> str:
     """Return what to do about a folder that cannot be written to, if an error says that it is one; else nothing."""
     if not _UNWRITABLE.search(said):
         return ""
-    found = (hint for folder, hint in project.places if unwritable(folder) or f"{folder}/" in said)
-    return next(found, "")
+    closed = [hint for folder, hint in project.places if unwritable(folder)]
+    named = [hint for folder, hint in project.places if f"{folder}/" in said]  # what is below it may be closed
+    return next(iter([*closed, *named]), "")
 
 
 def once(function: Callable[[Run], R]) -> Callable[[Run], R]:

@@ -145,7 +145,7 @@ def test_a_run_begins_with_its_settings(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_place_that_cannot_be_written_to_is_explained(
     project: Project, place: str, setting: str, wrapped: bool
 ) -> None:
-    """By the setting that moves it, whatever step failed there, and in whatever words."""
+    """By the setting that moves it, whatever step failed there, in whatever words, and whatever else they name."""
     project = replace(project, settings=replace(project.settings, bentoml_home=project.folder / "bentoml"))
     (project.folder / place).touch()
 
@@ -155,7 +155,7 @@ def test_a_place_that_cannot_be_written_to_is_explained(
             (project.folder / place / "below").mkdir()
         except OSError as error:
             if wrapped:
-                raise BentoshipError("Do it", f"{error.filename}: {error.strerror}", "Try again.") from error
+                raise BentoshipError(f"Copy {project.settings.cache}/a", f"{error.filename}: {error.strerror}", "Try again.") from error
             raise
 
     with closing(Run(project, Terminal())) as run, pytest.raises(BentoshipError, match="Not a directory") as caught:

@@ -116,7 +116,7 @@ def _check_built(context: BuildContext) -> None:
     known = (context.store / name).glob(f"{version.removeprefix('latest')}*") if "/" not in name else iter(())
     if not (context.folder / context.bento).is_file() and not any(known):
         hint = "`bentoml list` shows those that are; BENTOML_HOME names another store."
-        raise BentoError(f"Find the Bento {context.bento}", f"it is not in the Bento store {context.store}", hint)
+        raise BentoError("Find the Bento", f"{context.bento} is not in the Bento store {context.store}", hint)
 
 
 def _check_module(folder: Path, service: str) -> None:

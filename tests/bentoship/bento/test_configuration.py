@@ -131,7 +131,7 @@ def test_a_service_whose_module_is_missing_is_refused(tmp_path: Path) -> None:
 def test_a_bento_that_is_built_has_to_exist(tmp_path: Path, tag: str) -> None:
     """In the Bento store, found as BentoML finds it."""
     project = replace(make(tmp_path / "project", service=""), bento=tag)
-    with pytest.raises(BentoError, match=f"Find the Bento {tag}: it is not in the Bento store .*bentos"):
+    with pytest.raises(BentoError, match=f"Find the Bento: {tag} is not in the Bento store .*bentos"):
         check_configuration(project)
     (project.store / "stars" / "1234").mkdir(parents=True)
     assert check_configuration(project).file is None

@@ -169,7 +169,7 @@ def test_a_silent_registry_does_not_hold_it_up(site: Site) -> None:
 def test_what_the_settings_point_to_has_to_exist(site: Site) -> None:
     """A Bento that is built already, the module of the service, and the request that verify sends."""
     built = examine(site, code=1, BENTO="absent:1")["bentofile"]
-    assert "not in the Bento store" in built["text"]
+    assert "absent:1 is not in the Bento store" in built["text"]
     assert "BENTO_SERVICE is 'absent:X'" in examine(site, code=1, BENTO_SERVICE="absent:X")["settings"]["text"]
     request = examine(site, code=0, VERIFY_REQUEST="absent.yaml")["folders"]
     assert "no such file" in request["text"]
