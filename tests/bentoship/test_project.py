@@ -155,7 +155,8 @@ def test_a_place_that_cannot_be_written_to_is_explained(
             (project.folder / place / "below").mkdir()
         except OSError as error:
             if wrapped:
-                raise BentoshipError(f"Copy {project.settings.cache}/a", f"{error.filename}: {error.strerror}", "Try again.") from error
+                why = f"{error.filename}: {error.strerror}"
+                raise BentoshipError(f"Copy {project.settings.cache}/a", why, "Try again.") from error
             raise
 
     with closing(Run(project, Terminal())) as run, pytest.raises(BentoshipError, match="Not a directory") as caught:
