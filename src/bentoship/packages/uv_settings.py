@@ -73,7 +73,8 @@ def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]
     """
     given = environment(prefixes=("UV_",), names=variables(requirements))
     env = {name: value for name, value in given.items() if not name.startswith("UV_") or _is_kept(name)}
-    env |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    # To lock for a Python that is not here, uv would fetch it first; any other one does as well.
+    env |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
     if re.search(r"(?m)^--pre$", requirements):
         env["UV_PRERELEASE"] = "allow"
     if hosts := re.findall(r"(?m)^--trusted-host[ =](\S+)", requirements):

@@ -6,8 +6,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from bentoship.packages.uv_settings import calling_uv, lock_settings
+from bentoship.system.process import run
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +54,18 @@ def test_where_packages_come_from_is(
     with calling_uv(tmp_path) as env:
         assert env[name] == value
     assert (lock_settings() != before) is decides
+
+
+def test_no_python_is_fetched_to_lock_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any other one does as well, and its server may be out of reach: uv says so, and goes on at once."""
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "automatic")
+    command = [find_uv_bin(), "pip", "compile", "-", "--python-version", "3.15", "--no-index"]
+    with calling_uv(tmp_path) as env:
+        env["HTTPS_PROXY"] = "http://127.0.0.1:9"
+        done = run(command, env=env, cwd=tmp_path, check=False, input="")
+    assert done.code == 0
+    assert "3.15 is not available" in done.stderr
+    assert "download" not in done.stderr
 
 
 def test_a_password_is_no_part_of_what_a_lock_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
