@@ -219,7 +219,7 @@ def _for_a_reader() -> Iterator[None]:
 
 
 def _folders(context: Context) -> list[Path]:
-    """Return the projects' folders: the given ones, else the one where invoke found tasks.py, else the current one.
+    """Return the projects' folders: the given ones, else the one that is set for where invoke found tasks.py.
 
     Raises: BentoshipError when a given one is not a folder, such as "" of a variable that a script has not set.
     """
@@ -228,8 +228,11 @@ def _folders(context: Context) -> list[Path]:
         from bentoship.errors import BentoshipError
 
         raise BentoshipError("Open the project", f"there is no folder {', '.join(wrong)}")
-    found = str(context.config._project_prefix or Path.cwd())
-    return list(dict.fromkeys(Path(text).resolve() for text in _Project.given or [found]))
+    if _Project.given:
+        return list(dict.fromkeys(Path(text).resolve() for text in _Project.given))
+    from bentoship.project import named_folder
+
+    return [named_folder(Path(context.config._project_prefix or Path.cwd()))]
 
 
 class _Runs:

@@ -18,14 +18,14 @@ from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.providers import Provider
 from bentoship.providers.generic import GenericProvider
-from bentoship.settings import Settings, environment, load
+from bentoship.settings import Settings, environment, load, project_folder
 from bentoship.settings.address import RegistryAddress
 from bentoship.stores.history import History
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.stores.transfer import Progress
-from bentoship.system.files import SharedFolder, close_folder
+from bentoship.system.files import SharedFolder, close_folder, write_whole
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
 from bentoship.system.progress import Details, StepReporter, Task
@@ -49,6 +49,10 @@ class Project:
     def layout(self) -> Path:
         """Return the folder of the OCI image layout with this project's images."""
         return self.folder / ".bentoship" / "image"
+
+    def hide_layout(self) -> None:
+        """Have Git ignore the layout: it is no change of the project's, and `git add .` must not take it."""
+        write_whole(self.layout.parent / ".gitignore", b"*\n")
 
     @property
     def build_context(self) -> bentos.BuildContext:
@@ -260,6 +264,11 @@ class Run:
         """End the work in the background."""
         self._begun.clear()
         self._background.close()
+
+
+def named_folder(folder: Path) -> Path:
+    """Return the absolute path of the project that a folder's settings name, or of the folder. Raises SettingsError."""
+    return project_folder(folder).resolve()
 
 
 def begin(folder: Path, reporter: Reporter) -> Run:

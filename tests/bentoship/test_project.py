@@ -16,6 +16,7 @@ from bentoship.commands.terminal import Terminal
 from bentoship.errors import SettingsError
 from bentoship.project import Project, Run, begin, once, step
 from bentoship.settings import load
+from tests.support.repositories import commit, git
 
 
 @pytest.fixture
@@ -37,6 +38,15 @@ def test_a_tag_for_the_commit_needs_one(project: Project) -> None:
     alone = Project(project.folder, replace(project.settings, image_tags=("{commit}",)))
     with pytest.raises(SettingsError, match=r"IMAGE_TAGS is \{commit\}"):
         alone.tags("1a2b")
+
+
+def test_what_is_kept_in_the_project_is_no_change(project: Project) -> None:
+    """Of its Git repository, which need not ignore it by itself."""
+    (project.folder / "service.py").touch()
+    head = commit(project.folder)
+    project.hide_layout()
+    assert project.tags("1a2b") == ("latest", "1a2b", head[:12])
+    assert git(project.folder, "status", "--porcelain") == ""
 
 
 def test_tags_that_are_the_same_are_one(project: Project) -> None:

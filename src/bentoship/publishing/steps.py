@@ -223,13 +223,16 @@ def containerize(run: Run) -> Built:
 
 
 def _containerize(run: Run, bento: Bento) -> Built:
+    is_direct = run.project.settings.backend == "direct"
+    if is_direct:
+        run.project.hide_layout()
     try:
         with _alone_with(run, "containerize", run.repository(bento).repository):
             image = backend(run).containerize(bento)
     finally:
         run.close()  # nothing else needs a base that is still being made in the background
         _remove_leftovers(run)
-    if run.project.settings.backend == "direct":
+    if is_direct:
         _clear_up(run, image)
     return image
 

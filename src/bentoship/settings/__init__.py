@@ -19,7 +19,7 @@ NAMES = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
-    "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV",
+    "BENTO_PROJECT", "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV",
     "VERIFY_REQUEST", "VERIFY_AS_ROOT", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
@@ -142,10 +142,26 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         arguments=read("BENTO_ARGS", (), parsers.arguments),
         verify_as_root=read("VERIFY_AS_ROOT", False, parsers.flag),
     )
-    read("BENTOSHIP_DEBUG", False, parsers.flag)  # for its mistake alone: it counts before there are settings
+    # For their mistakes alone: they count before there are settings.
+    read("BENTOSHIP_DEBUG", False, parsers.flag)
+    read("BENTO_PROJECT", folder, parsers.folder)
     if given.mistakes:
         raise _error(folder, given)
     return settings
+
+
+def project_folder(folder: Path, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the project that the settings of a folder name; where they name none, the folder.
+
+    Args: as of `load`, which reads the settings of that project.
+
+    Raises: SettingsError when they name something else.
+    """
+    given = Given(environ, environment.read(folder))
+    found = given.read("BENTO_PROJECT", folder, parsers.folder)
+    if given.mistakes:
+        raise _error(folder, given)
+    return found
 
 
 def _error(folder: Path, given: Given) -> SettingsError:

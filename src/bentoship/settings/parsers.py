@@ -103,6 +103,13 @@ def file_in(folder: Path, text: str) -> Path:
     return folder / text
 
 
+def folder(text: str) -> Path:
+    """Return the path of a folder that exists; a relative one starts at the current folder."""
+    if not Path(text).is_dir():
+        raise ValueError("a folder that exists")
+    return Path(text)
+
+
 def service(text: str) -> str:
     """Return the name of a service, "module:Class", or of its module or file alone."""
     if not _SERVICE.fullmatch(text):

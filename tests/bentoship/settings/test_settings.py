@@ -142,6 +142,17 @@ def test_what_a_backend_does_not_honour_is_told(tmp_path: Path) -> None:
     assert found.warnings == ("BASE_IMAGE has no effect with BACKEND=docker: set the base image of the Bento",)
 
 
+def test_a_project_is_named_beside_its_root(tmp_path: Path) -> None:
+    """By a path that starts at `.env`; what is no folder is refused. Without the setting it is the root itself."""
+    (tmp_path / "src").mkdir()
+    environ = {"HOME": str(tmp_path)}
+    assert settings.project_folder(tmp_path, environ) == tmp_path
+    (tmp_path / ".env").write_text("BENTO_PROJECT=src\n", "utf-8")
+    assert settings.project_folder(tmp_path, environ) == tmp_path / "src"
+    with pytest.raises(SettingsError, match="BENTO_PROJECT is 'sources', but has to be a folder that exists"):
+        settings.project_folder(tmp_path, {**environ, "BENTO_PROJECT": "sources"})
+
+
 def test_a_google_project_makes_google_the_registry(tmp_path: Path) -> None:
     """Its address is put together as the chapter does by hand."""
     named = {"GCP_CONTAINER_REGISTRY_NAME": "reg", "GCP_CONTAINER_REGISTRY_LOCATION": "europe-west6"}
