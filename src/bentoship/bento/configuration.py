@@ -36,6 +36,8 @@ _FINDS_SRC = (1, 4, 38)
 """The first BentoML that takes a src/ beside pyproject.toml for a src layout."""
 
 
+_OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
 _PREFIXES = ("BENTOML_", "HF_", "LC_")
 """Variables for libraries, which the import gets without being named."""
 
@@ -180,8 +182,29 @@ def wanted_base(context: BuildContext) -> tuple[str, str]:
     """
     docker = read_configuration(context).options.get("docker")
     options = docker if isinstance(docker, dict) else {}
-    python = options.get("python_version") or f"{sys.version_info.major}.{sys.version_info.minor}"
+    python = options.get("python_version") or _OWN_PYTHON
     return str(options.get("base_image") or ""), str(python)
+
+
+def python_option(context: BuildContext) -> str:
+    """Return where the user says which Python a Bento has. Raises BentoError as `read_configuration` does."""
+    if context.bento:
+        return "docker.python_version, where the Bento is built,"
+    configuration = read_configuration(context)
+    return f"docker.python_version in {configuration.place}" if configuration.file else "python_version of its Image"
+
+
+def python_wish(context: BuildContext, python: str) -> str:
+    """Return why a Bento has a Python, such as "the Bento wants Python 3.13 (python_version of its Image)".
+
+    A file wins over the Image in the service. Raises BentoError as `read_configuration` does.
+    """
+    docker = read_configuration(context).options.get("docker")
+    if isinstance(docker, dict) and docker.get("python_version"):
+        return f"the Bento wants Python {python} ({python_option(context)})"
+    if context.bento or python == _OWN_PYTHON:
+        return f"the Bento is built with Python {python}"
+    return f"the Bento wants Python {python} (python_version of its Image)"
 
 
 def named_files(project: Path, options: object) -> Iterator[Path]:

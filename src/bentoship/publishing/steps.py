@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from bentoship import bento as bentos
 from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.backend import Backend, Built, Pushed
-from bentoship.bases import DEBIAN, BaseSource, choose_base
+from bentoship.bases import DEBIAN, BaseSource, choose_base, reason_for_base
 from bentoship.bento import Bento
-from bentoship.bento.configuration import wanted_base
+from bentoship.bento.configuration import python_option, python_wish, wanted_base
 from bentoship.errors import DamagedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
@@ -167,17 +167,40 @@ def _load_into_engine(run: Run, store: Store, image: Descriptor, name: str) -> s
 
 def _base_source(run: Run, bento: Bento) -> BaseSource:
     """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
-    from bentoship.bases.debian import DebianSource, is_offered
+    from bentoship.bases.debian import DebianSource, is_offered, otherwise
 
     settings, python, reporter = run.project.settings, bento.python_version, run.reporter_of("containerize")
+    option = python_option(run.project.build_context)
     chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=is_offered(python))
     if chosen == DEBIAN:
         begin = functools.partial(_debian_in_background, run, python)
-        return DebianSource(settings.cache, python, run.layers, begin, reporter)
+        return DebianSource(settings.cache, python, run.layers, begin, reporter, option)
     from bentoship.bases.registry import RegistrySource
 
     image = ImageReference.parse(chosen)
-    return RegistrySource(image, python, run.base_registry(image), settings.cache, run.layer_layout, reporter)
+    return RegistrySource(
+        image,
+        python,
+        run.base_registry(image),
+        settings.cache,
+        run.layer_layout,
+        reporter,
+        otherwise(python, option),
+        option,
+    )
+
+
+def base_reason(run: Run, bento: Bento) -> str:
+    """Return which base the image of a Bento gets, and why, in words; empty where BentoML chooses it."""
+    from bentoship.bases.debian import title
+
+    settings, python = run.project.settings, bento.python_version
+    if settings.backend == "docker":
+        return ""
+    wish = python_wish(run.project.build_context, python)
+    debian = title(python)
+    chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=bool(debian))
+    return reason_for_base(settings.base_image, bento.base_image, wish, debian=debian, chosen=chosen)
 
 
 def _debian_in_background(run: Run, python: str, platform: str) -> Callable[[], None]:

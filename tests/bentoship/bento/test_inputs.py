@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.bento import versions
-from bentoship.bento.configuration import read_configuration, wanted_base
+from bentoship.bento.configuration import python_option, python_wish, read_configuration, wanted_base
 from bentoship.bento.inputs import input_key, read_inputs
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import SUPPORTED_BENTOML, check_bentoml
@@ -34,6 +34,35 @@ def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, base: tuple[str,
     """Its image and its Python; the Python that runs where it does not say."""
     (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
     assert wanted_base(BuildContext(tmp_path, tmp_path, tmp_path)) == base
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "option", "wish"),
+    [
+        ("bentofile.yaml", "service: s:S\n", "docker.python_version in bentofile.yaml", "python_version of its Image"),
+        (
+            "bentofile.yaml",
+            "service: s:S\ndocker: {python_version: '3.9'}\n",
+            "docker.python_version in bentofile.yaml",
+            "",
+        ),
+        (
+            "pyproject.toml",
+            "[tool.bentoml.build]\nservice = 's:S'\ndocker.python_version = '3.9'\n",
+            "docker.python_version in [tool.bentoml.build] of pyproject.toml",
+            "",
+        ),
+        ("service.py", "", "python_version of its Image", ""),
+    ],
+)
+def test_where_a_python_is_asked_for(tmp_path: Path, name: str, text: str, option: str, wish: str) -> None:
+    """In the words of the project's own configuration; one that no file names is the Image's, or the builder's."""
+    (tmp_path / name).write_text(text, "utf-8")
+    context = BuildContext(tmp_path, tmp_path, tmp_path)
+    assert python_option(context) == option
+    assert python_wish(context, "3.9") == f"the Bento wants Python 3.9 ({wish or option})"
+    if wish:
+        assert python_wish(context, HERE) == f"the Bento is built with Python {HERE}"
 
 
 @pytest.mark.parametrize("text", ["x" * 300, "x/" * 500, "a\\0b", "\\ud800", "~nobody/x", "/dev/zero"])
