@@ -14,6 +14,7 @@ from bentoship.bento.questions import answer
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, check_bentoml
 from bentoship.errors import BentoError
+from bentoship.packages.uv_output import conflict
 from bentoship.system.files import private_folder, temporary_folder
 from bentoship.system.process import for_foreign_code, run_answering
 
@@ -150,9 +151,16 @@ def _error_from(failure: Failure, stderr: str, platform: str, place: str) -> Ben
             hint = f"A file that the requirements name must also be included in {place}."
         if other := _required_bentoml(why, bentoml_version()):
             hint = f"It must be the BentoML that bentoship runs with: `uvx --with 'bentoml{other}' bentoship publish`."
-        return LockError(f"Lock the Bento's Python packages for {platform}", _IN_SCRATCH.sub("", why), hint)
+        doing = f"Lock the Bento's Python packages for {platform}{_python_of(stderr)}"
+        return LockError(doing, _IN_SCRATCH.sub("", conflict(why)), hint)
     doing, hint = (text.format(place=place) for text in _DOING_AND_HINT[failure.kind])
     return BentoError(doing, failure.message, hint)
+
+
+def _python_of(stderr: str) -> str:
+    """Return for which Python packages were locked, by uv's command in BentoML's traceback: by default ours."""
+    found = re.search(r"'--python-version', '([\d.]+)'", stderr)
+    return f", Python {found[1] if found else f'{sys.version_info.major}.{sys.version_info.minor}'}"
 
 
 def _required_bentoml(why: str, own: str) -> str:

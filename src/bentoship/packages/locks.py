@@ -280,7 +280,9 @@ def _failure(bento: Path, target: Target, error: PackagesError) -> str:
     """Return why there is no lock for a target; raise again what is not caused by its packages."""
     reason = unsolved(error)
     _, own = _requirements(bento)
-    return _missing_wheels(bento, Lock(target, tuple(own))) or reason
+    from bentoship.packages.uv_output import conflict  # not needed when there is a lock
+
+    return _missing_wheels(bento, Lock(target, tuple(own))) or conflict(reason)
 
 
 def _missing_wheels(bento: Path, lock: Lock) -> str:
