@@ -1,8 +1,10 @@
 """A package that was made for an image: found again by what it was made of."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,16 @@ from bentoship.bases import Base
 from bentoship.image.layer import Layer
 from bentoship.layers.cache import LayerCache, from_record, to_record
 from bentoship.layers.segments import Segment, write_segment
+from bentoship.packages.install import options_for_uv
 from bentoship.packages.installed import Distribution
 from bentoship.packages.requirements import local_file, paths_start
 from bentoship.packages.target import Target
+from bentoship.packages.uv_settings import lock_settings
 from bentoship.system import records
 from bentoship.system.records import key_of
+from bentoship.system.urls import without_user_info
+
+_FROM = re.compile(r"(--index-url|-i|--extra-index-url|--find-links|-f|--no-index)\b")
 
 # Increase it when the same packages give other layers, so that existing ones are rebuilt.
 RECIPE = "5"
@@ -99,11 +106,21 @@ class Job:
         return self.cache.folder / "packages"
 
     def key(self, *lines: str) -> str:
-        """Return the key of what is made of lines of a lock. The base is part of it: its Python makes the byte-code."""
+        """Return the key of what is made of lines of a lock.
+
+        The base is part of it, as its Python makes the byte-code, and so are the indexes: each may have another package
+        by the same name and version.
+        """
         below = [layer.diff_id for layer in self.base.layers]
         paths = (local_file(line, paths_start(self.bento)) for line in lines)
         files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path]
-        return key_of("packages", RECIPE, str(self.target), *below, *lines, *files)
+        return key_of("packages", RECIPE, str(self.target), *below, *lines, *files, *self._indexes)
+
+    @cached_property
+    def _indexes(self) -> list[str]:
+        """Return what says where its packages come from, without passwords."""
+        options = map(without_user_info, options_for_uv(self.bento))
+        return [*sorted(filter(_FROM.match, options)), lock_settings()]
 
     def find(self, line: str) -> Package | None:
         """Return the package of a lock's line; None unless it was made before and still exists."""

@@ -19,11 +19,13 @@ from bentoship.image.layer import Estimate, Layer
 from bentoship.layers.cache import LayerCache
 from bentoship.layers.segments import Segment
 from bentoship.packages.layers import expected_layers, made_layers, package_layers, shared
+from bentoship.packages.locks import resolve
 from bentoship.packages.package import Job, Package
 from bentoship.packages.target import Target
 from bentoship.system import records
 from bentoship.system.progress import State
 from tests.support.reporting import Told
+from tests.support.repositories import serving
 from tests.support.synthetic import PYTHON
 from tests.support.wheels import make_requirements, make_wheel
 
@@ -237,3 +239,41 @@ def test_a_package_stays_in_its_layer(tmp_path: Path) -> None:
     homes = [{p.name: title for title, part in parts.items() for p in part} for parts in (one, other)]
     assert homes[0].items() <= homes[1].items()
     assert all(sum(p.size for p in part) > 5_000_000 for part in one.values())
+
+
+def test_another_index_has_another_package(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the same name and version, or a local version: what is locked comes from there, whatever was made before."""
+    for index, versions in {"plain": ["1.0"], "cpu": ["1.0+cpu"], "own": ["1.0"]}.items():
+        for version in versions:
+            files = {"tool/__init__.py": f"INDEX = '{index}'\n"}
+            make_wheel(tmp_path / "served" / index / "tool", "tool", version, files=files)
+    bento = make_requirements(tmp_path / "bento", tmp_path, "tool")
+    for file in (bento / "env" / "python").iterdir():
+        file.write_text("tool\n", "utf-8")
+    target = Target("linux/amd64", PYTHON, base.facts.glibc)
+    cache = LayerCache(tmp_path / "cache")
+    found = []
+    with serving(tmp_path / "served") as host:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://{host}/plain")
+        for other in ("", "cpu", "own", ""):
+            monkeypatch.setenv("UV_INDEX", f"http://{host}/{other}" if other else "")
+            (lock,) = resolve(bento, [target], cache.folder / "locks")
+            job = Job(bento, base, target, cache)
+            (layer,), _ = made(job, lock.lines, tmp_path)
+            module = members(job, layer)[f"{target.site_packages}/tool/__init__.py"]
+            found.append((lock.lines, module.decode().split("'")[1]))
+    plain = (("tool==1.0",), "plain")
+    assert found == [plain, (("tool==1.0+cpu",), "cpu"), (("tool==1.0",), "own"), plain]
+
+
+def test_the_password_of_an_index_is_no_difference(job: Job) -> None:
+    """Who asks an index does not decide what it has; which one it is does."""
+
+    def key(*options: str) -> str:
+        asked = job.bento / "env" / "python" / "requirements.in"
+        asked.write_text("".join(f"{line}\n" for line in options), "utf-8")
+        return replace(job).key("tool==1.0")
+
+    one, other = (key(f"--extra-index-url https://me:{word}@h/simple") for word in ("one", "other"))
+    assert one == other
+    assert one != key()
