@@ -52,7 +52,11 @@ def push(context: Context) -> None:
     do(context, commands.publish.push)
 
 
-@task(pre=[create_registry, push], default=True, help={"verify": "then run the image and check its answer"})
+@task(
+    pre=[invoke_adapter.check, create_registry, push],
+    default=True,
+    help={"verify": "then run the image and check its answer"},
+)
 def publish(context: Context, verify: bool = False) -> None:
     """Build the image and push it to the registry."""
     do(context, commands.verify.publish_verified if verify else commands.publish.publish)
@@ -94,13 +98,13 @@ def locations(context: Context, json: bool = False) -> None:
     show(context, lambda folder: commands.cloud.show(folder, "locations", as_json=json))
 
 
-@task
+@task(at_once=False)
 def stop_registry(context: Context) -> None:
     """Stop the local registry and keep its images."""
     do(context, commands.cleanup.stop_registry)
 
 
-@task
+@task(at_once=False)
 def clean(context: Context) -> None:
     """Remove caches and this project's images, but nothing that was published."""
     do(context, commands.cleanup.clean)

@@ -43,7 +43,9 @@ UNITS = {
 
 TOOLS = {
     "invoke": "tasks bentoship.tasks bentoship.invoke_adapter",
-    "bentoml _bentoml_sdk _bentoml_impl cattrs": "bentoship.bento.bentoml_adapter celestial_bodies",
+    "bentoml _bentoml_sdk _bentoml_impl cattrs": (
+        "bentoship.bento.bentoml_adapter bentoship.bento.specification celestial_bodies"
+    ),
     "docker": "bentoship.docker",
     "google": "bentoship.providers.google",
     "atexit": "",

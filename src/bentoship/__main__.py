@@ -4,7 +4,7 @@ from bentoship import commands, invoke_adapter, tasks
 from bentoship.invoke_adapter import Context, show, task
 
 
-@task(help={"github": "also write .github/workflows/publish.yaml", "yes": "do not ask"})
+@task(at_once=False, help={"github": "also write .github/workflows/publish.yaml", "yes": "do not ask"})
 def init(context: Context, github: bool = False, yes: bool = False) -> None:
     """Set a project up to publish with invoke."""
     show(context, lambda folder: commands.init.init(folder, github=github, yes=yes))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import gc
+import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +37,7 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 # There are few reference cycles here, and searching for them takes a tenth of a short run.
 gc.disable()
 
-__all__ = ["Context", "do", "main", "prepare", "show", "task"]
+__all__ = ["Context", "check", "do", "main", "prepare", "show", "task"]
 
 _STOPPING = [signal.SIGINT, signal.SIGTERM]
 if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has us go on after the terminal is closed
@@ -52,8 +53,9 @@ class _Project(Argument):
 
     given: ClassVar[list[str]] = []
 
-    def __init__(self, **details: Any) -> None:
-        super().__init__(**details)
+    def __init__(self) -> None:
+        text = "a project's folder, in place of the current one; may be given several times"
+        super().__init__(names=("project",), kind=list, help=text)
         self.raw_value = None  # for a list invoke has [], and would take the option without a value for given
 
     def __repr__(self) -> str:
@@ -65,6 +67,21 @@ class _Project(Argument):
         self.given.append(value)
 
 
+class _All(Argument):
+    """The option --all of every task, which counts for the whole command line, as --project does."""
+
+    given: ClassVar[list[str]] = []
+
+    def __init__(self) -> None:
+        text = "every folder with a service, in the current folder (or those of --project) and below"
+        super().__init__(names=("all",), kind=bool, default=False, help=text)
+
+    def set_value(self, value: Any, cast: bool = True) -> None:
+        """Record that it was given."""
+        super().set_value(value, cast)
+        self.given.append("--all")
+
+
 class _Setting(Argument):
     """An option of every task that stands for a setting, and wins over it.
 
@@ -73,10 +90,12 @@ class _Setting(Argument):
         details: as of invoke's Argument.
     """
 
+    all_given: ClassVar[dict[str, str]] = {}
+
     def __init__(self, setting: str, **details: Any) -> None:
         super().__init__(**details)
         self.raw_value = None  # as of _Project
-        self._setting = f"BENTOSHIP_{setting}"  # which wins over the name alone
+        self._setting = setting
         self._given: list[str] = []
 
     def set_value(self, value: Any, cast: bool = True) -> None:
@@ -85,18 +104,48 @@ class _Setting(Argument):
 
         super().set_value(value, cast)
         self._given.append(value)
-        process.put({self._setting: ",".join(self._given)})
+        self.all_given[self._setting] = self.names[0]
+        # Under the name that wins over the setting alone; messages name the option.
+        options = ",".join(f"{setting}=--{name}" for setting, name in self.all_given.items())
+        process.put({f"BENTOSHIP_{self._setting}": ",".join(self._given), "BENTOSHIP_OPTIONS": options})
 
 
 class _Task(Task[Any]):
-    """A task of invoke's with the options that all tasks have."""
+    """A task of invoke's with the options that all tasks have.
+
+    For several projects it is run in a process for each, side by side.
+
+    Args:
+        body: its function.
+        at_once: whether it may run for several projects at once; else it runs in this process, for one after the other.
+        details: as of invoke's Task.
+    """
+
+    def __init__(self, body: Callable[..., Any], *, at_once: bool = True, **details: Any) -> None:
+        self._at_once = at_once
+        self._pre: list[Any] = []
+        super().__init__(body, **details)
+
+    @property
+    def is_split(self) -> bool:
+        """Return whether the command line names several projects, for each of which the task has a process."""
+        return self._at_once and (bool(_All.given) or len(_Project.given) > 1)
+
+    @property
+    def pre(self) -> Any:
+        """Return the tasks that run before it; where it is split its processes run them."""
+        return [] if self.is_split else self._pre
+
+    @pre.setter
+    def pre(self, tasks: Any) -> None:
+        self._pre = tasks
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the options of the task's function, and those of all tasks."""
-        text = "a project's folder, in place of the current one; may be given several times"
         return [
             *super().get_arguments(ignore_unknown_help),
-            _Project(names=("project",), kind=list, help=text),
+            _Project(),
+            _All(),
             _Setting("BENTOFILE", names=("bentofile",), help="the file that configures the build, as BENTOFILE does"),
             _Setting("BENTO", names=("bento",), help="a Bento that is built already, as BENTO does"),
             _Setting("BENTO_SERVICE", names=("service",), help="the service, module:Class, as BENTO_SERVICE does"),
@@ -105,11 +154,12 @@ class _Task(Task[Any]):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the task; its function does not see the options of all tasks."""
-        own = {name: value for name, value in options.items() if name not in _OF_ALL}
-        return super().__call__(*args, **own)
+        own = {name: value for name, value in options.items() if name not in (*_OF_ALL, "all")}
+        return _split(self, args[0], own) if self.is_split else super().__call__(*args, **own)
 
 
 _OF_ALL = ("project", "bentofile", "service", "arg", "bento")
+"""The options of all tasks that have a value."""
 
 task = functools.partial(invoke_task, klass=_Task)
 """Make a task of a function, as invoke's own decorator does, with the options that all tasks have."""
@@ -170,10 +220,65 @@ def show(context: Context, report: Callable[[Path], bool | None]) -> None:
 
 
 @task
+def check(context: Context) -> None:
+    """Check that there is something to publish."""
+    if not context.config.run.dry:
+        do(context, commands.publish.check)
+
+
+@task
 def prepare(context: Context) -> None:
     """Begin to make the base image in the background while the Bento is built."""
     if not context.config.run.dry:
         do(context, commands.publish.prepare)
+
+
+# The process of a task for one of several projects. The task's module may be anyone's tasks.py, as invoke has found it.
+_PART = """\
+import json, sys
+from importlib import import_module
+order = json.loads(sys.argv[1])
+sys.path[:] = order["path"]
+from bentoship.invoke_adapter import run_part
+run_part(getattr(import_module(order["module"]), order["task"]), order["words"])
+"""
+
+
+def _split(task: _Task, context: Context, options: Mapping[str, Any]) -> None:
+    """Run a task in a process for each project; exit with another code than 0 unless all succeed.
+
+    Args:
+        task: the task.
+        context: of the task.
+        options: its own options.
+    """
+    words = [word for name, value in options.items() if value for word in _as_words(name, value)]
+
+    def command(folder: Path) -> list[str]:
+        line = [*(["--dry"] if context.config.run.dry else []), _PART_NAME, *words, "--project", str(folder)]
+        order = {"path": sys.path, "module": task.__module__, "task": task.__name__, "words": line}
+        return [sys.executable, "-P", "-c", _PART, json.dumps(order)]
+
+    with _cleanly(context), _for_a_reader():
+        is_json = bool(options.get("json"))
+        if code := commands.several.run(task.__name__, _folders(context), command, as_json=is_json):
+            raise Exit(code=code)
+
+
+def _as_words(name: str, value: Any) -> list[str]:
+    """Return an option as words of a command line."""
+    option = f"--{name.replace('_', '-')}"
+    return [option] if value is True else [f"{option}={one}" for one in (value if isinstance(value, list) else [value])]
+
+
+_PART_NAME = "part"
+
+
+def run_part(task: Task[Any], words: Sequence[str]) -> None:
+    """Run a task for one of several projects, as the program `bentoship` would. Args: words: its command line."""
+    collection = Collection()
+    collection.add_task(task, _PART_NAME)
+    Program(version("bentoship"), collection, name="bentoship", binary="bentoship").run(["bentoship", *words])
 
 
 @contextmanager
@@ -219,7 +324,9 @@ def _for_a_reader() -> Iterator[None]:
 
 
 def _folders(context: Context) -> list[Path]:
-    """Return the projects' folders: the given ones, else the one where invoke found tasks.py, else the current one.
+    """Return the projects' folders: the given ones, else the one that is set for where invoke found tasks.py.
+
+    With --all, they are those with a service in the given ones, else in the current one, and below.
 
     Raises: BentoshipError when a given one is not a folder, such as "" of a variable that a script has not set.
     """
@@ -228,8 +335,13 @@ def _folders(context: Context) -> list[Path]:
         from bentoship.errors import BentoshipError
 
         raise BentoshipError("Open the project", f"there is no folder {', '.join(wrong)}")
-    found = str(context.config._project_prefix or Path.cwd())
-    return list(dict.fromkeys(Path(text).resolve() for text in _Project.given or [found]))
+    if _All.given:
+        return commands.several.find([Path(text) for text in _Project.given or ["."]])
+    if _Project.given:
+        return list(dict.fromkeys(Path(text).resolve() for text in _Project.given))
+    from bentoship.project import named_folder
+
+    return [named_folder(Path(context.config._project_prefix or Path.cwd()))]
 
 
 class _Runs:
@@ -272,27 +384,7 @@ def main(tasks: ModuleType, *own: Task[Any]) -> None:
     collection = Collection.from_module(tasks)
     for one in own:
         collection.add_task(one)
-    arguments = [*sys.argv[:1], *name_folders(sys.argv[1:], collection)]
-    with _for_a_reader():
-        Program(version("bentoship"), collection, name="bentoship", binary="bentoship").run(arguments)
-
-
-def name_folders(words: Sequence[str], collection: Collection) -> list[str]:
-    """Return a command line in which the words that name folders and no task are values of --project.
-
-    invoke has no positional arguments that may be left out or repeated.
-    """
     names = {name for primary, aliases in collection.task_names.items() for name in (primary, *aliases)}
-    folders: list[str] = []
-    others: list[str] = []
-    for before, word in zip(["", *words], words, strict=False):
-        is_value = (
-            before in (*(f"--{name}" for name in _OF_ALL), "--config", "-f") or word.startswith("-") or word in names
-        )
-        # A path to nowhere is a folder's name misspelt, unless it may be an option's value.
-        is_path = "/" in word and not before.startswith("-")
-        is_folder = bool(word) and (is_path or Path(word).is_dir())
-        (folders if is_folder and not is_value else others).append(word)
-    if folders and not names & set(others):
-        others.append(str(collection.default))
-    return [*others, *(part for folder in folders for part in ("--project", folder))]
+    words = commands.words.name_folders(sys.argv[1:], names, _OF_ALL, str(collection.default))
+    with _for_a_reader():
+        Program(version("bentoship"), collection, name="bentoship", binary="bentoship").run([*sys.argv[:1], *words])

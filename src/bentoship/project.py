@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, Unpack
@@ -13,24 +14,26 @@ from typing import Any, Protocol, TypeVar, Unpack
 from bentoship import bento as bentos
 from bentoship.backend import Pushed
 from bentoship.bento import Bento
-from bentoship.errors import SettingsError
+from bentoship.errors import BentoshipError, SettingsError, reason
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.providers import Provider
 from bentoship.providers.generic import GenericProvider
-from bentoship.settings import Settings, environment, load
+from bentoship.settings import Settings, environment, load, project_folder
 from bentoship.settings.address import RegistryAddress
 from bentoship.stores.history import History
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.stores.transfer import Progress
-from bentoship.system.files import SharedFolder, close_folder
+from bentoship.system.files import SharedFolder, close_folder, unwritable, write_whole
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
 from bentoship.system.progress import Details, StepReporter, Task
 
 R = TypeVar("R")
+
+_UNWRITABLE = re.compile("Read-only file system|Permission denied|Not a directory|File exists")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,19 @@ class Project:
         """Return the folder of the OCI image layout with this project's images."""
         return self.folder / ".bentoship" / "image"
 
+    def hide_layout(self) -> None:
+        """Have Git ignore the layout: it is no change of the project's, and `git add .` must not take it."""
+        write_whole(self.layout.parent / ".gitignore", b"*\n")
+
+    @property
+    def places(self) -> tuple[tuple[Path, str], ...]:
+        """Return the folders that are written to, each with what to do where that is not possible."""
+        return (
+            (self.settings.cache, "Make it writable, or set XDG_CACHE_HOME to another folder."),
+            (self.settings.bentoml_home, "Make it writable, or set BENTOML_HOME to another folder."),
+            (self.layout.parent, "Make the project's folder writable, or publish a copy of it: images are kept there."),
+        )
+
     @property
     def build_context(self) -> bentos.BuildContext:
         """Return what its Bento is built from."""
@@ -66,16 +82,17 @@ class Project:
             service=settings.service,
             bento=settings.bento,
             variables=settings.build_env,
+            python=settings.build_python,
             arguments=settings.arguments,
         )
 
-    def image_name(self, bento: Bento) -> str:
-        """Return the image's name, in a registry as in an engine."""
-        return self.settings.image_name or bento.name.replace("_", "-")
+    def image_name(self, bento: str) -> str:
+        """Return the image's name, in a registry as in an engine. Args: bento: the Bento's name."""
+        return self.settings.image_name or bento.replace("_", "-")
 
     def local_name(self, bento: Bento) -> str:
         """Return the image's name and tag in this machine's Docker engine."""
-        return f"{self.image_name(bento)}:latest"
+        return f"{self.image_name(bento.name)}:latest"
 
     def tags(self, version: str) -> tuple[str, ...]:
         """Return the image's tags: IMAGE_TAGS with the Bento's version and the commit filled in.
@@ -221,7 +238,7 @@ class Run:
 
     def repository(self, bento: Bento) -> ImageReference:
         """Return where the image of a Bento goes."""
-        return self.provider.repository(self.project.image_name(bento))
+        return self.provider.repository(self.project.image_name(bento.name))
 
     def registry(self, repository: ImageReference, *, push: bool) -> RegistryStore:
         """Return the repository that the image goes to, with the provider's account."""
@@ -262,6 +279,13 @@ class Run:
         self._background.close()
 
 
+def named_folder(folder: Path) -> Path:
+    """Return the absolute path of the project that a folder's settings name, or of the folder."""
+    with suppress(SettingsError):  # loading the settings raises it again, where a task can report it
+        folder = project_folder(folder)
+    return folder.resolve()
+
+
 def begin(folder: Path, reporter: Reporter) -> Run:
     """Begin a run in a project's folder: read its settings, and export them for SDKs and child processes.
 
@@ -275,6 +299,15 @@ def begin(folder: Path, reporter: Reporter) -> Run:
     for place in (settings.cache, project.layout.parent):
         close_folder(place)  # former versions left them open
     return Run(project, reporter)
+
+
+def _hint(project: Project, said: str) -> str:
+    """Return what to do about a folder that cannot be written to, if an error says that it is one; else nothing."""
+    if not _UNWRITABLE.search(said):
+        return ""
+    closed = [hint for folder, hint in project.places if unwritable(folder)]
+    named = [hint for folder, hint in project.places if f"{folder}/" in said]  # what is below it may be closed
+    return next(iter([*closed, *named]), "")
 
 
 def once(function: Callable[[Run], R]) -> Callable[[Run], R]:
@@ -295,7 +328,14 @@ def step(function: Callable[[Run], R]) -> Callable[[Run], R]:
     def timed(run: Run) -> R:
         began, inner = time.monotonic(), sum(run.seconds.values())
         with run.reporter.task(name):
-            made = function(run)
+            try:
+                made = function(run)
+            except (OSError, BentoshipError) as error:
+                if hint := _hint(run.project, str(error)):
+                    if isinstance(error, OSError):
+                        raise BentoshipError(f"Write {error.filename}", reason(error), hint) from error
+                    error.hint = hint
+                raise
         run.seconds[name] = time.monotonic() - began - (sum(run.seconds.values()) - inner)
         return made
 

@@ -11,11 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from invoke.collection import Collection
 
 import bentoship
-from bentoship import tasks
-from bentoship.invoke_adapter import name_folders
 from tests.support.site import Site, abandon, echo_site
 
 OWN_TASKS = """\
@@ -50,35 +47,6 @@ def program(folder: Path, *words: str, env: Mapping[str, str] | None = None) -> 
     )
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("", ""),
-        ("publish", "publish"),
-        ("one", "publish --project one"),
-        ("publish one two", "publish --project one --project two"),
-        ("plan one --why", "plan --why --project one"),
-        ("--dry one", "--dry publish --project one"),
-        ("build push one", "build push --project one"),
-        ("publish --project one", "publish --project one"),
-        ("plan ./plan", "plan --project ./plan"),
-        ("plan plan", "plan plan"),
-        ("publish missing", "publish missing"),
-        ("publish ./missing", "publish --project ./missing"),
-        ("--root ./missing publish", "--root ./missing publish"),
-        ("--config one publish", "--config one publish"),
-    ],
-)
-def test_words_that_name_folders_are_projects(
-    words: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Unless they name a task, or are the value of an option; alone they are published."""
-    for name in ("one", "two", "plan"):
-        (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert name_folders(words.split(), Collection.from_module(tasks)) == expected.split()
-
-
 def test_the_program_says_its_version_and_lists_the_tasks(tmp_path: Path) -> None:
     """The version is that of the installed package; `init` is the program's own, and the rest are the tasks'."""
     assert program(tmp_path, "--version").stdout == f"bentoship {bentoship.__version__}\n"
@@ -110,15 +78,14 @@ def test_a_closed_stream_stays_closed_to_files(tmp_path: Path) -> None:
 
 
 def test_a_project_is_named_from_anywhere(site: Site, tmp_path: Path) -> None:
-    """By the program and by invoke; pre-tasks are for the same projects, and each project gets its own plan."""
+    """By the program and by invoke; pre-tasks are for the same projects, and the plans of several are one list."""
     other = tmp_path / "other"
     shutil.copytree(site.folder, other)
     (other / ".env").write_text("IMAGE_NAME=another\n", "utf-8")
     done = program(tmp_path, "plan", str(site.folder), "other", "--json", env=site.env)
     assert done.returncode == 0, done.stderr
-    plans = done.stdout.replace("}\n{", "}\0{").split("\0")
-    names = [json.loads(plan)["reference"].rpartition("/")[2] for plan in plans]
-    assert names == ["echo", "another"]
+    plans = [(plan["project"], plan["reference"].rpartition("/")[2]) for plan in json.loads(done.stdout)]
+    assert plans == [("site/project", "echo"), ("other", "another")]
     dry = site.invoke("--dry", "build", "--project", str(other))
     assert (dry.returncode, dry.stdout.count("/another")) == (0, 1), dry.stderr
 
@@ -147,6 +114,46 @@ def test_the_current_folder_is_the_project(site: Site) -> None:
     assert inside.returncode == 1
     assert "bentofile.yaml" in inside.stderr
     assert site.below("data").invoke("plan").returncode == 0
+
+
+def test_all_services_are_projects(site: Site, tmp_path: Path) -> None:
+    """Those in some folders and below are listed first; each has its own settings, and none at all is an error."""
+    shutil.copytree(site.folder, tmp_path / "more" / "wrong")
+    (tmp_path / "more" / "wrong" / ".env").write_text("BACKEND=magic\n", "utf-8")
+    done = program(tmp_path / "more", "enable-api", "--all", "../site", ".", env=site.env)
+    assert (done.returncode, done.stdout) == (1, "")
+    listed = "projects        2 folders with a service\n                ../site/project\n                wrong\n"
+    assert done.stderr.startswith(listed)
+    assert "../site/project enable-api      The local registry has nothing to enable.\n" in done.stderr
+    assert "wrong           Error: Read the settings from .env and the environment: BACKEND is 'magic'" in done.stderr
+    nothing = program(site.home, "build", "--all", env=site.env)
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert nothing.stderr.startswith("Error: Find the projects: no folder in . has a BentoML service\n")
+
+
+def test_anyones_tasks_run_for_several_projects(site: Site, tmp_path: Path) -> None:
+    """As they are in the project's own tasks.py, with their pre-tasks and options; what does not allow it, in turn."""
+    tasks = (
+        "import os\n"
+        "from bentoship.invoke_adapter import show, task\n"
+        "@task\n"
+        "def before(context):\n"
+        "    print('before', end=' ')\n"
+        "@task(pre=[before])\n"
+        "def place(context, mark='', loud=False):\n"
+        "    show(context, lambda folder: print(mark, loud, folder.name, os.environ['BENTOSHIP_BENTO']))\n"
+        "@task(at_once=False)\n"
+        "def process(context):\n"
+        "    show(context, lambda folder: print(os.getpid() == int(os.environ['PARENT'])))\n"
+    )
+    (site.folder / "tasks.py").write_text(tasks, "utf-8")
+    words = ["--project", "data", "--project", str(tmp_path), "--bento", "x:1"]
+    done = site.invoke("place", "--mark", "a b", "--loud", *words)
+    assert done.stdout == f"before a b True data x:1\nbefore a b True {tmp_path.name} x:1\n", done.stderr
+    script = "import os, sys; os.environ['PARENT'] = str(os.getpid()); from invoke import main; main.program.run()"
+    command = [sys.executable, "-c", script, "process", *words]
+    alone = subprocess.run(command, cwd=site.folder, env=site.env, capture_output=True, text=True, check=True)
+    assert alone.stdout == "True\nTrue\n"
 
 
 def test_tasks_stand_beside_a_projects_own(site: Site) -> None:
@@ -178,8 +185,17 @@ def test_options_stand_for_settings(tmp_path: Path) -> None:
         "@invoke_adapter.task\n"
         "def shown(context):\n"
         "    print(os.environ['BENTOSHIP_BENTO_SERVICE'], os.environ['BENTOSHIP_BENTO_ARGS'])\n"
+        "    print(os.environ['BENTOSHIP_OPTIONS'])\n"
         "Program(namespace=Collection(shown)).run(['x', 'shown', '--service', 'a:A', '--arg', 'b=1', '--arg', 'c=2'])\n"
     )
     env = {**os.environ, "BENTO_SERVICE": "z:Z", "BENTOSHIP_BENTO_SERVICE": "y:Y"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
-    assert done.stdout == "a:A b=1,c=2\n", done.stderr
+    assert done.stdout == "a:A b=1,c=2\nBENTO_SERVICE=--service,BENTO_ARGS=--arg\n", done.stderr
+
+
+def test_nothing_is_started_where_there_is_nothing_to_publish(tmp_path: Path) -> None:
+    """An empty folder is noticed before the local registry is started for it."""
+    done = program(tmp_path, "publish")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Find the service: ")
+    assert "create-registry" not in done.stderr

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from bentoship.commands.terminal import Terminal
-from bentoship.errors import SettingsError
+from bentoship.errors import BentoshipError, SettingsError
 from bentoship.project import Project, Run, begin, once, step
 from bentoship.settings import load
+from tests.support.repositories import commit, git
 
 
 @pytest.fixture
@@ -37,6 +38,15 @@ def test_a_tag_for_the_commit_needs_one(project: Project) -> None:
     alone = Project(project.folder, replace(project.settings, image_tags=("{commit}",)))
     with pytest.raises(SettingsError, match=r"IMAGE_TAGS is \{commit\}"):
         alone.tags("1a2b")
+
+
+def test_what_is_kept_in_the_project_is_no_change(project: Project) -> None:
+    """Of its Git repository, which need not ignore it by itself."""
+    (project.folder / "service.py").touch()
+    head = commit(project.folder)
+    project.hide_layout()
+    assert project.tags("1a2b") == ("latest", "1a2b", head[:12])
+    assert git(project.folder, "status", "--porcelain") == ""
 
 
 def test_tags_that_are_the_same_are_one(project: Project) -> None:
@@ -136,3 +146,29 @@ def test_a_run_begins_with_its_settings(tmp_path: Path, monkeypatch: pytest.Monk
     assert begin(tmp_path, Listening()).project.folder == tmp_path
     assert told == [("settings", "Unknown setting BASE_IMGE; did you mean BASE_IMAGE?")]
     assert os.environ["DOCKER_HOST"] == "tcp://file"
+
+
+@pytest.mark.parametrize(
+    ("place", "setting"), [("cache", "XDG_CACHE_HOME"), ("bentoml", "BENTOML_HOME"), (".bentoship", "project's folder")]
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_place_that_cannot_be_written_to_is_explained(
+    project: Project, place: str, setting: str, wrapped: bool
+) -> None:
+    """By the setting that moves it, whatever step failed there, in whatever words, and whatever else they name."""
+    project = replace(project, settings=replace(project.settings, bentoml_home=project.folder / "bentoml"))
+    (project.folder / place).touch()
+
+    @step
+    def fails(run: Run) -> None:
+        try:
+            (project.folder / place / "below").mkdir()
+        except OSError as error:
+            if wrapped:
+                why = f"{error.filename}: {error.strerror}"
+                raise BentoshipError(f"Copy {project.settings.cache}/a", why, "Try again.") from error
+            raise
+
+    with closing(Run(project, Terminal())) as run, pytest.raises(BentoshipError, match="Not a directory") as caught:
+        fails(run)
+    assert setting in caught.value.hint

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import random
 
-from tests.chaos import hostile, kills, networks, secrets
+from tests.chaos import hostile, kills, networks, others, secrets
 
 SECTIONS = {
     "networks": networks.report,
+    "others": others.report,
     "kills": kills.report,
     "secrets": secrets.report,
     "hostile": hostile.report,

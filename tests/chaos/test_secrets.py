@@ -11,7 +11,7 @@ from tests.chaos import secrets
 from tests.support.cache import needs_apt
 from tests.support.slow import cases
 
-EXITS = {name: int(name != "success") for name in secrets.CASES}
+EXITS = {name: int(name not in secrets.SUCCEEDING) for name in secrets.CASES}
 
 
 @needs_apt

@@ -24,8 +24,9 @@ from bentoship.image.descriptor import INDEX, MANIFEST, Descriptor
 from bentoship.image.platforms import manifests_by_platform
 from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
+from bentoship.verify.container import System
 from bentoship.verify.runner import RemoteImage
-from bentoship.verify.unpacked import System, unpacked
+from bentoship.verify.unpacked import unpacked
 from tests.support import emulation
 from tests.support.cache import needs_apt
 from tests.support.elf import AMD64, ARM64, machine_of

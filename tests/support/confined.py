@@ -45,14 +45,14 @@ class Starter:
     def run(self, box: Sandbox) -> subprocess.CompletedProcess[str]:
         """Run a sandbox to its end, with a variable and a descriptor that are not for it."""
         owner = sandbox.unprivileged_id() if self.user is None else None
-        _, *options, _, spec = replace(box, ways=(self.way,), owner=owner).arguments()
+        (_, *options, _, length), described = replace(box, ways=(self.way,), owner=owner).start()
         init = self.source / "bentoship" / "system" / "sandbox_init.py"
         with open(os.devnull) as not_for_it:  # noqa: PTH123
             return subprocess.run(
-                [self.python, *options, str(init), spec],
+                [self.python, *options, str(init), length],
                 cwd=box.root,
                 env={"NOT_FOR_IT": "1"},
-                stdin=subprocess.DEVNULL,
+                input=described,
                 capture_output=True,
                 text=True,
                 timeout=60,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bentoship.verify.container import System
 from bentoship.verify.linux import free_port
-from bentoship.verify.unpacked import System
 from tests.support.engines import require
 
 EMULATOR = "qemu-aarch64-static"

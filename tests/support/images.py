@@ -7,6 +7,7 @@ import io
 import json
 import random
 import tarfile
+from collections.abc import Mapping
 
 from bentoship.image.descriptor import CONFIG, INDEX, LAYER_TAR, MANIFEST, Descriptor
 from bentoship.stores import Store
@@ -39,7 +40,7 @@ def put_image(store: Store, *, sizes: tuple[int, ...] = (20_000, 3_000), seed: i
 
 
 def put_image_of(
-    store: Store, *contents: dict[str, bytes] | bytes, settings: dict[str, str] | None = None
+    store: Store, *contents: dict[str, bytes] | bytes, settings: Mapping[str, object] | None = None
 ) -> Descriptor:
     """Write an image of given files.
 

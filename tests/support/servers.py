@@ -222,16 +222,21 @@ def registry_answering_bearer(server: TokenServer) -> Iterator[str]:
 
 @contextmanager
 def private_index(folder: Path, password: str) -> Iterator[str]:
-    """A package index with the package toolx, for ann alone. Yields: its "HOST:PORT/simple"."""
+    """A package index with the package toolx, for ann and for who has the password as `token` in a query alone.
+
+    Beside it is signed/tooly-1.0-py3-none-any.whl. Yields: its "HOST:PORT/simple".
+    """
     wheel = make_wheel(folder / "simple" / "toolx", "toolx")
     wheel.with_name("index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    make_wheel(folder / "signed", "tooly")
     wanted = f"Basic {base64.b64encode(f'ann:{password}'.encode()).decode()}"
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None: ...
 
         def do_GET(self) -> None:
-            if self.headers["Authorization"] == wanted:
+            asked = parse_qs(urlsplit(self.path).query).get("token")
+            if self.headers["Authorization"] == wanted or asked == [password]:
                 super().do_GET()
             else:
                 self.send_response(401)

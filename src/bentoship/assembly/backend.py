@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bentoship.assembly.image import assemble
 from bentoship.assembly.recipe import Recipe, check, recipes, with_packages
+from bentoship.assembly.sending import Sending
 from bentoship.backend import Built, LayerSummary, Pushed
 from bentoship.bases import BaseSource, Outline
 from bentoship.bento import Bento
@@ -166,15 +167,17 @@ class DirectBackend:
         store = self._store(image)
         root = store.resolve(image.digest)
         registry, holders = self.registry(references[0]), self.holders(references[0])
+        sending = Sending(self.place.cache.folder, references[0])
+        shared = {layer.digest for layer in image.layers}  # with other images, unlike a configuration
 
         def mount(blob: Descriptor) -> bool:
-            return blob.digest in holders and registry.mount(blob, holders[blob.digest])
+            place = holders.get(blob.digest) or (blob.digest in shared and sending.sent_to(blob))
+            return bool(place and registry.mount(blob, place))
 
         tags = [reference.tag or "latest" for reference in references]
         try:
-            outcomes = transfer.copy(
-                store, registry, root, tags=tags, options=transfer.Options(whole=True), progress=progress, mount=mount
-            )
+            options = transfer.Options(whole=True, turn=sending.turn)
+            outcomes = transfer.copy(store, registry, root, tags=tags, options=options, progress=progress, mount=mount)
         except RegistryError:
             raise
         except StoreError as error:

@@ -13,7 +13,7 @@ from bentoship.bento import Bento
 from bentoship.image.manifest import Image, variables
 from bentoship.image.platforms import DEFAULT_PATH
 from bentoship.packages.target import VENV
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 USER, UID = "bentoml", 1034
 HOME = f"home/{USER}"
@@ -47,7 +47,7 @@ def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]
         **(base.config.get("Labels") or {}),
         **dict(bento.labels),
         _BASE: json.dumps(base.origin, sort_keys=True, separators=(",", ":")),
-        _PACKAGES: json.dumps([without_user_info(line) for line in lines], separators=(",", ":"), ensure_ascii=False),
+        _PACKAGES: json.dumps([without_secrets(line) for line in lines], separators=(",", ":"), ensure_ascii=False),
     }
     return {
         **{key: base.config[key] for key in ("Healthcheck", "Volumes", "StopSignal", "Shell") if key in base.config},

@@ -85,3 +85,22 @@ def choose_base(setting: str, bentofile: str, python: str, *, has_debian: bool) 
         has_debian: whether this host can assemble Debian's packages with that Python.
     """
     return setting or bentofile or (DEBIAN if has_debian else f"python:{python}-slim")
+
+
+def reason_for_base(setting: str, bentofile: str, wish: str, *, debian: str, chosen: str) -> str:
+    """Return which base a Bento gets, and why, in words.
+
+    Args:
+        setting, bentofile: as of `choose_base`.
+        wish: what asks for its Python, such as "the Bento wants Python 3.11".
+        debian: the release that has that Python, such as "Debian 12 (bookworm) with Python 3.11"; empty for none.
+        chosen: what `choose_base` returns.
+    """
+    shown = (debian or "Debian's packages") if chosen == DEBIAN else chosen
+    if setting:
+        return f"{shown}, as BASE_IMAGE says"
+    if bentofile:
+        return f"{shown}, as the Bento says"
+    return (
+        f"{shown}, since {wish}" if debian else f"{shown}, since {wish}, for which this machine has no Debian packages"
+    )

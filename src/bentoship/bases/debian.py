@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bentoship.bases import Base, Outline
 from bentoship.bases.facts import Facts
 from bentoship.debian.apt import Apt, DebPackage
-from bentoship.debian.sources import os_release, release_with
+from bentoship.debian.sources import known_pythons, os_release, release_title, release_with
 from bentoship.errors import BaseImageError
 from bentoship.image.layer import Estimate, size_of
 from bentoship.image.platforms import ARCHITECTURES, DEFAULT_PATH
@@ -45,6 +45,25 @@ def is_offered(python: str) -> bool:
     return shutil.which("apt-get") is not None and bool(release_with(python, os_release()))
 
 
+def title(python: str) -> str:
+    """Return the release that has a Python: "Debian 13 (trixie) with Python 3.13"; empty where none is offered."""
+    system = os_release()
+    return f"{release_title(release_with(python, system), system)} with Python {python}" if is_offered(python) else ""
+
+
+def otherwise(python: str, option: str) -> str:
+    """Return how a Bento gets a base without a registry, in a sentence; empty where it gets none.
+
+    Args:
+        python: its Python, such as "3.12".
+        option: where the user sets that.
+    """
+    if is_offered(python):
+        return "Set BASE_IMAGE=debian to assemble the base from Debian's packages, without a registry."
+    offered = known_pythons(os_release()) if shutil.which("apt-get") else []
+    return f"Without a registry, this machine has Python {', '.join(offered)}: set {option}." if offered else ""
+
+
 @dataclass(frozen=True)
 class DebianSource:
     """Makes bases from the packages of this host's distribution; rebuilds them only when those have changed.
@@ -56,6 +75,7 @@ class DebianSource:
         begin: begins to make the base for a platform in another process, and returns what waits for its end; None for
             making it in this one.
         reporter: receives the progress.
+        option: where the user sets the Bento's Python, for errors.
     """
 
     cache: Path
@@ -63,6 +83,7 @@ class DebianSource:
     layers: LayerCache
     begin: Callable[[str], Callable[[], None]] | None = None
     reporter: StepReporter = field(default=SILENT, compare=False)
+    option: str = field(default="docker.python_version", compare=False)
 
     def outline(self, platform: str) -> Outline:
         """Return the base if it exists, else what can be known from its packages.
@@ -86,7 +107,7 @@ class DebianSource:
 
     def _plan(self, platform: str) -> _Plan:
         apt = Apt(self.cache / "apt", self.reporter, release_with(self.python, os_release()))
-        return _plan(apt, self.python, platform, self.cache)
+        return _plan(apt, self.python, platform, self.cache, self.option)
 
 
 @dataclass(frozen=True)
@@ -190,7 +211,7 @@ class _Plan:
         return compiler(rootfs, python, version=self.python, platform=self.platform, twin=twin)
 
 
-def _plan(apt: Apt, python: str, platform: str, cache: Path) -> _Plan:
+def _plan(apt: Apt, python: str, platform: str, cache: Path, option: str = "") -> _Plan:
     architecture = ARCHITECTURES.get(platform)
     if architecture is None:
         raise BaseImageError(
@@ -199,16 +220,15 @@ def _plan(apt: Apt, python: str, platform: str, cache: Path) -> _Plan:
             "Change PLATFORMS.",
         )
     debs = [deb for deb in apt.resolve(PACKAGES, architecture=architecture.debian) if deb.name not in LEFT_OUT]
-    _check_python(debs, python)
+    _check_python(debs, python, option)
     return _Plan(apt, debs, python, platform, cache)
 
 
-def _check_python(debs: Sequence[DebPackage], python: str) -> None:
+def _check_python(debs: Sequence[DebPackage], python: str, option: str) -> None:
     offered = ".".join(next(deb.version for deb in debs if deb.name == "python3").split(".")[:2])
     if offered != python:
         raise BaseImageError(
             f"Assemble a base with Python {python}",
             f"Debian's packages here have Python {offered}",
-            f"Set the Bento's Python to {offered} (docker.python_version, or that of its Image), or "
-            f"BASE_IMAGE=python:{python}-slim.",
+            f"Set {option} to {offered}, or BASE_IMAGE=python:{python}-slim.",
         )

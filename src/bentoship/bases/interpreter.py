@@ -23,13 +23,14 @@ _PT_INTERP, _LONGEST = 3, 4096
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0"}
 
 
-def find_python(rootfs: Path, version: str, path_env: str) -> PurePosixPath:
+def find_python(rootfs: Path, version: str, path_env: str, option: str = "docker.python_version") -> PurePosixPath:
     """Return where the Python of a minor version is in an image, links resolved.
 
     Args:
         rootfs: the image's files.
         version: such as "3.11".
         path_env: the PATH of the image.
+        option: where the user sets the Bento's Python.
 
     Raises:
         BaseImageError: it has none; the message names the versions that it has.
@@ -44,8 +45,7 @@ def find_python(rootfs: Path, version: str, path_env: str) -> PurePosixPath:
     raise BaseImageError(
         f"Find Python {version} in the base",
         f"it has {', '.join(others) or 'no Python'}",
-        "Set another Python for the Bento (docker.python_version, or that of its Image), or "
-        f"BASE_IMAGE=python:{version}-slim.",
+        f"Set {option} to another one, or BASE_IMAGE=python:{version}-slim.",
     )
 
 
@@ -127,7 +127,7 @@ def _loader(executable: Path) -> str:
                 kind, _, offset, _, _, length = struct.unpack("<IIQQQQ", stream.read(40))
                 if kind == _PT_INTERP:
                     stream.seek(offset)
-                    return stream.read(min(length, _LONGEST)).rstrip(b"\0").decode()
+                    return os.fsdecode(stream.read(min(length, _LONGEST)).partition(b"\0")[0])
     raise BaseImageError(f"Run {executable.name} of the base", "it is not a 64-bit ELF program with a loader")
 
 

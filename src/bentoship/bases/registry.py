@@ -33,8 +33,6 @@ from bentoship.system.rootfs import resolve
 _DAMAGES = (OSError, EOFError, tarfile.TarError, zlib.error)
 """What layers raise that cannot be unpacked, beside StoreError."""
 
-_OTHERWISE = "Set BASE_IMAGE=debian to assemble the base from Debian's packages, without a registry."
-
 
 @dataclass(frozen=True)
 class RegistrySource:
@@ -50,6 +48,8 @@ class RegistrySource:
         cache: keeps the system's files in `bases`.
         layout: gets what is pulled.
         reporter: receives the progress, and advice to pin a tag.
+        otherwise: what else the user can do, for errors.
+        option: where the user sets the Bento's Python, for errors.
     """
 
     image: ImageReference
@@ -58,6 +58,8 @@ class RegistrySource:
     cache: Path
     layout: Layout
     reporter: StepReporter = SILENT
+    otherwise: str = ""
+    option: str = "docker.python_version"
 
     def outline(self, platform: str) -> Outline:
         """Return the base if it was pulled, else the layers that it has in the registry.
@@ -66,7 +68,7 @@ class RegistrySource:
             BaseImageError: the image can't be pulled, or isn't for the platform.
         """
         doing = self._doing(platform)
-        with _failing(doing):
+        with _failing(doing, self.otherwise):
             manifest = self._manifest(doing, platform)
             document = parse_json(self._document(manifest))
             layers = [Descriptor.from_dict(entry) for entry in document["layers"]]
@@ -82,15 +84,15 @@ class RegistrySource:
         """
         self.reporter.say(f"on the base {self.image} for {platform}")
         doing = self._doing(platform)
-        with _failing(doing):
+        with _failing(doing, self.otherwise):
             image, rootfs = self._pull(doing, self._manifest(doing, platform), platform)
             settings = image.settings
-        executable = _check_system(doing, rootfs, self.python, settings)
+        executable = _check_system(doing, rootfs, self.python, settings, self.option)
 
         def native_compiler() -> Interpreter:
             return compiler(rootfs, executable, version=self.python, platform=platform, twin=self._twin(platform))
 
-        with _failing(doing):
+        with _failing(doing, self.otherwise):
             facts = Facts.of(rootfs, executable)
         if self.image.digest is None:
             self.reporter.say(f"the base {self.image} may change; pin it: {self.image}@{self._root.digest}")
@@ -118,7 +120,7 @@ class RegistrySource:
         offered = self._images()
         if platform not in offered:
             why = f"it exists only for {', '.join(offered)}" if offered else "its index lists no platform"
-            raise BaseImageError(doing, why, _OTHERWISE)
+            raise BaseImageError(doing, why, self.otherwise)
         return offered[platform]
 
     def _pull(self, doing: str, manifest: Descriptor, platform: str) -> tuple[Image, Path]:
@@ -144,7 +146,7 @@ class RegistrySource:
     def _unpacked(self, doing: str, manifest: Descriptor, platform: str) -> tuple[Image, Path]:
         image = read_image(self.layout, manifest)
         if image.platform != platform:
-            raise BaseImageError(doing, f"it is for {image.platform}", _OTHERWISE)
+            raise BaseImageError(doing, f"it is for {image.platform}", self.otherwise)
         image = replace(image, layers=_layers(doing, image.layers, self.image.path))
         rootfs = self.cache / "bases" / f"images-{manifest.hex[:16]}"
         make_once(rootfs, functools.partial(self._unpack, image))
@@ -160,7 +162,7 @@ class RegistrySource:
         doing = f"Get the base {self.image} for {host}, whose Python compiles for {platform}"
         if platform == host or self._root.media_type not in INDEX_TYPES:
             return None
-        with _failing(doing):
+        with _failing(doing, self.otherwise):
             native = self._images().get(host)
             return self._pull(doing, native, host)[1] if native else None
 
@@ -191,16 +193,16 @@ class _Pulled:
 
 
 @contextmanager
-def _failing(doing: str) -> Iterator[None]:
-    """Turn errors of a store, of a damaged document and of the disk into BaseImageError."""
+def _failing(doing: str, otherwise: str) -> Iterator[None]:
+    """Turn errors of a store, of a damaged document and of the disk into BaseImageError, which says what else to do."""
     try:
         yield
     except StoreError as error:
-        raise BaseImageError(doing, error.why, f"{error.hint} {_OTHERWISE}".strip()) from error
+        raise BaseImageError(doing, error.why, f"{error.hint} {otherwise}".strip()) from error
     except _DAMAGES as error:
-        raise BaseImageError(doing, str(error), _OTHERWISE) from error
+        raise BaseImageError(doing, str(error), otherwise) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BaseImageError(doing, f"the image is damaged ({error!r})", _OTHERWISE) from error
+        raise BaseImageError(doing, f"the image is damaged ({error!r})", otherwise) from error
 
 
 def _layers(doing: str, layers: Sequence[Layer], name: str) -> tuple[Layer, ...]:
@@ -209,14 +211,14 @@ def _layers(doing: str, layers: Sequence[Layer], name: str) -> tuple[Layer, ...]
     for layer in layers:
         given = layer.descriptor.media_type
         if given not in LAYER_TYPES:
-            hint = "Choose a base whose layers are compressed with gzip." if "zstd" in given else _OTHERWISE
+            hint = "Choose a base whose layers are compressed with gzip."
             raise BaseImageError(doing, f"it has a layer of the type {given}", hint)
         descriptor = replace(layer.descriptor, media_type=LAYER_TYPES[given])
         found.append(replace(layer, descriptor=descriptor, title=f"base {name}", kind="base"))
     return tuple(found)
 
 
-def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, Any]) -> PurePosixPath:
+def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, Any], option: str) -> PurePosixPath:
     """Return where the base's Python is. Raises BaseImageError for a base that cannot serve a Bento."""
     if any(resolve(rootfs, "lib").glob("ld-musl-*")):
         hint = f"Choose one with the GNU C library, such as python:{python}-slim."
@@ -224,4 +226,4 @@ def _check_system(doing: str, rootfs: Path, python: str, config: Mapping[str, An
     path = variables(config).get("PATH") or DEFAULT_PATH
     if not any(resolve(rootfs, f"{folder}/bash").is_file() for folder in path.split(":")):
         raise BaseImageError(doing, "it has no bash, which starts a Bento", f"Choose one such as python:{python}-slim.")
-    return find_python(rootfs, python, path)
+    return find_python(rootfs, python, path, option)

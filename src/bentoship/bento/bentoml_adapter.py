@@ -1,6 +1,6 @@
 """All uses of BentoML's internals, in the build process; tests/…/test_bentoml_adapter.py has a test for each hook.
 
-No other module imports bentoml, since that takes most of a second and reads the environment.
+But for `bento.specification`, no other module imports bentoml: that takes most of a second and reads the environment.
 """
 
 import errno
@@ -30,11 +30,11 @@ from bentoml.exceptions import BentoMLException, ImportServiceError, InvalidArgu
 from bentoml.images import Image
 from bentoml.models import BentoModel
 from cattrs.errors import ForbiddenExtraKeysError
-from uv import find_uv_bin
 
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.content import content_version
 from bentoship.bento.questions import with_wheels
+from bentoship.bento.unsupported import reasons_of_image
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, causes, reason
 from bentoship.image.platforms import ARCHITECTURES
@@ -135,15 +135,17 @@ def follow_includes(
     return read, built
 
 
-def call_uv_our_way(call: Callable[[Sequence[str], Path], Completed]) -> None:
+def call_uv_our_way(call: Callable[[Sequence[str], Path], Completed], python: str = "") -> None:
     """Make BentoML call the uv that installs packages, too, with what counts of the user's settings of it.
 
     It calls the first one in PATH, with the whole environment.
 
     Args:
-        call: runs a command of uv's in a folder.
+        call: runs a command of uv's, wherever that is, in a folder.
+        python: the version of Python that uv locks for unless it gets another one; empty for that of this process.
     """
-    configuration.get_uv_command = lambda: [find_uv_bin()]  # type: ignore[assignment]  # a hook
+    images.DEFAULT_PYTHON_VERSION = python or images.DEFAULT_PYTHON_VERSION
+    configuration.get_uv_command = lambda: ["uv"]  # type: ignore[assignment]  # a hook
     images.subprocess = build_config.subprocess = _UvCalls(call)  # type: ignore[assignment,attr-defined]  # a hook
 
 
@@ -300,7 +302,7 @@ def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
             *({"name": e.name, "value": e.value, "stage": _stage(e)} for e in info.envs),
         ],
         "labels": {str(k): str(v) for k, v in info.labels.items()},
-        "needs_dockerfile": _needs_dockerfile(info, image),
+        "needs_dockerfile": _needs_dockerfile(info, image, options),
     }
 
 
@@ -327,20 +329,15 @@ def _chosen_base(image: Any, first: Any) -> str:
     return "" if not image or image.base_image == default else str(image.base_image)
 
 
-def _needs_dockerfile(info: Any, image: Any) -> list[str]:
+def _needs_dockerfile(info: Any, image: Any, options: Mapping[str, Any]) -> list[str]:
     """Return every reason why a Bento cannot be assembled from layers, as phrases."""
+    commands = [*image.commands, *image.post_commands] if image else []
     return [
-        *(_commands(image) if image else _only_in_first_format(info)),
+        *reasons_of_image(commands, options.get("docker"), CONTAINER_METADATA),
+        *(() if image else _only_in_first_format(info)),
         *(f"the variable {e.name} of stage build" for e in info.envs if _stage(e) == "build"),
         *(f"the model {m.tag} of {m.registry}" for m in info.all_models if m.registry != "bentoml"),
     ]
-
-
-def _commands(image: Any) -> Iterator[str]:
-    # BentoML puts each distribution's own install command first; it prepares pip, which is not used here.
-    defaults = {str(data["default_install_command"]) for data in CONTAINER_METADATA.values()}
-    yield from (f"runs `{c}` (system_packages, setup_script or run)" for c in image.commands if c not in defaults)
-    yield from (f"runs `{command}` after the packages" for command in image.post_commands)
 
 
 def _only_in_first_format(info: Any) -> Iterator[str]:

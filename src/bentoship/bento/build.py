@@ -14,6 +14,8 @@ from bentoship.errors import BentoError
 from bentoship.packages.requirements import is_closed, requirements_of
 from bentoship.system.files import file_lock, write_whole
 from bentoship.system.process import put
+from bentoship.system.progress import SILENT, StepReporter
+from bentoship.system.records import key_of
 
 _ATTEMPTS = 3
 
@@ -25,23 +27,30 @@ def up_to_date(context: BuildContext) -> Bento | None:
     return Bento.from_description(description, notes=inputs.notes) if description else None
 
 
-def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None) -> Bento:
+def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None, reporter: StepReporter = SILENT) -> Bento:
     """Return the Bento of a project, after building it unless the one in the store is up to date.
 
     Args:
         context: what it is built from.
         begin: called before a full build, which takes a while.
+        reporter: receives the progress of packages that are installed to import the service.
 
     Raises:
         BentoError: there is an error in the bentofile, the service, a model or the lock.
     """
-    with file_lock(context.records / "build.lock"):
+    with file_lock(_lock(context)):
         inputs = _inputs(context)
         if description := _recorded(context, inputs):
             return Bento.from_description(description, notes=inputs.notes)
-        inputs, description = _build(context, inputs, context.store, begin)
+        inputs, description = _build(context, inputs, context.store, begin, reporter)
         keep(context, inputs, description)
     return Bento.from_description(description, fresh=True, notes=inputs.notes)
+
+
+def _lock(context: BuildContext) -> Path:
+    """Return the file by which builds of a project wait for each other; all that take a Bento have one."""
+    name = "" if context.bento else key_of(str(context.folder.resolve()))[:16]
+    return context.records / "locks" / f"build{name}"
 
 
 def preview(context: BuildContext, store: Path) -> Bento:
@@ -56,7 +65,7 @@ def preview(context: BuildContext, store: Path) -> Bento:
     inputs = _inputs(context)
     if description := _recorded(context, inputs):
         return Bento.from_description(description, notes=inputs.notes)
-    inputs, description = _build(context, inputs, store, lambda: None)
+    inputs, description = _build(context, inputs, store, lambda: None, SILENT)
     return Bento.from_description(description, fresh=True, notes=inputs.notes)
 
 
@@ -72,7 +81,7 @@ def _recorded(context: BuildContext, inputs: Inputs) -> dict[str, Any] | None:
 
 
 def _build(
-    context: BuildContext, inputs: Inputs, store: Path, begin: Callable[[], None]
+    context: BuildContext, inputs: Inputs, store: Path, begin: Callable[[], None], reporter: StepReporter
 ) -> tuple[Inputs, dict[str, Any]]:
     """Build the Bento, again if a file changes meanwhile; return what it was built from, and its description."""
     from bentoship.bento.child_process import build_in_child  # not needed when it is up to date
@@ -86,7 +95,7 @@ def _build(
             if not begun:
                 begin()
             begun = True
-            description = _build_all(context, store)
+            description = _build_all(context, store, reporter)
         after = _inputs(context)
         # What the import of the service writes is packed as it is afterwards.
         changed = {*inputs.changed(after), *description["changed"]} - {*description["written"]}
@@ -107,18 +116,19 @@ def _revise_last(context: BuildContext, inputs: Inputs, store: Path) -> dict[str
     return revise(context, previous, inputs.states, store)
 
 
-def _build_all(context: BuildContext, store: Path) -> dict[str, Any]:
+def _build_all(context: BuildContext, store: Path, reporter: StepReporter) -> dict[str, Any]:
     """Build the Bento in a child process; a fully pinned lock is not resolved again."""
-    from bentoship.bento.child_process import LockError, build_in_child
+    from bentoship.bento.child_process import LockError
+    from bentoship.bento.importing import build_where_it_imports
 
     closed = closed_marker(context)
     if closed.is_file():
         # The packages downloaded for the lock may be gone, and a service may add requirements of its own.
         with contextlib.suppress(LockError):
-            description = build_in_child(context, store, offline=True)
+            description = build_where_it_imports(context, store, offline=True, reporter=reporter)
             if _is_closed(description):
                 return description
-    description = build_in_child(context, store)
+    description = build_where_it_imports(context, store, reporter=reporter)
     if _is_closed(description):
         write_whole(closed, b"")
     return description

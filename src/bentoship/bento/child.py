@@ -7,98 +7,149 @@ says what to do. It answers into a file, because the service may print whatever 
 import errno
 import json
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 from bentoship.bento import bentoml_adapter
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.completeness import IncompleteError, Modules, complete
-from bentoship.bento.configuration import check_variable, named_files, read_configuration
+from bentoship.bento.configuration import Configuration, check_variable, named_files, read_configuration
 from bentoship.bento.content import content_version, file_stats, store_by_content, wrong_links
 from bentoship.bento.description import fingerprint, trace_calls
 from bentoship.bento.inputs import states_of
 from bentoship.bento.models import Models
-from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, select
+from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, Selection, select
 from bentoship.bento.questions import Asking
 from bentoship.bento.reading import Reading
-from bentoship.bento.secrets import Scanner
+from bentoship.bento.stand_ins import Missing
 from bentoship.bento.values import BuildContext, Env
 from bentoship.errors import BentoError, PackagesError, causes
 from bentoship.packages.requirements import paths_start
 from bentoship.packages.sources import packed_in
-from bentoship.system.urls import without_passwords, without_user_info
+from bentoship.system.urls import without_passwords, without_secrets
 
 _FOREIGN = (NEVER_WALKED | {"site-packages"}) - {".git", "__pycache__"}
 """Names of folders in which nothing is the user's own; a service may read its version in .git."""
 
 
-def main(context: Mapping[str, Any], scratch: str, store: str) -> None:
+@dataclass(frozen=True)
+class _Order:
+    """What is to be built, and with what.
+
+    Args:
+        context: what the Bento is built from.
+        scratch: a folder for what BentoML leaves.
+        store: the folder that the Bento is put below.
+        publisher: is asked for what this process cannot do.
+        missing: knows the modules that are not installed.
+    """
+
+    context: BuildContext
+    scratch: Path
+    store: Path
+    publisher: Asking
+    missing: Missing
+
+
+def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "", part: str = "") -> None:
     """Build a Bento, and write {"bento": …}, {"error": …} or {"failure": …} to answer.json in a folder.
 
     Args:
         context: a BuildContext as JSON has it.
         scratch: the folder for the answer, and for what BentoML leaves.
         store: the folder that the Bento is put below.
+        python: as of `bentoml_adapter.call_uv_our_way`.
+        part: "image" for a Bento of what the service's image asks for alone, "image and bentoml" for one that requires
+            this process's BentoML as well, "import" for the import of the service alone; empty for a whole Bento.
     """
     project = BuildContext.from_json(context)
     folder = project.folder
     bentoml_adapter.leave_no_byte_code(lambda path: _is_own(path, folder))
     bentoml_adapter.parse_yaml_in_c()
     publisher = Asking()
+    missing = Missing(lambda path: _is_own(path, folder), lambda name: _has_module(folder, name))
+    sys.meta_path.append(missing)
+    order = _Order(project, Path(scratch), Path(store), publisher, missing)
     named, sources = bentoml_adapter.follow_includes(
         project.wheels, publisher.flattened, publisher.with_constraints, publisher.with_wheels
     )
-    bentoml_adapter.call_uv_our_way(publisher.call_uv)
+    bentoml_adapter.call_uv_our_way(publisher.call_uv, python)
     try:
-        answer: dict[str, Any] = {
-            "bento": _take(project, Path(scratch), Path(store))
-            if project.bento
-            else _build(project, named, sources, Path(scratch), Path(store))
-        }
+        if part:
+            answer: dict[str, Any] = {"bento": _part(order, part)}
+        else:
+            answer = {"bento": _take(order) if project.bento else _build(order, named, sources)}
     except (BentoError, PackagesError) as error:
         answer = {"error": [error.doing, error.why, error.hint]}
     except BaseException as error:  # a service may raise anything when it is imported, SystemExit too
         traceback.print_exc()
-        answer = {"failure": asdict(_failure_of(error, folder))}
+        answer = {"failure": asdict(_with_missing(_failure_of(error, folder), error, order))}
     Path(scratch, "answer.json").write_text(json.dumps(answer), "utf-8")
     sys.stdout.flush()
     # Threads that the service started on import must not keep this process.
     os._exit(0)
 
 
-def _build(
-    context: BuildContext, named: Collection[Path], sources: Collection[Path], scratch: Path, store: Path
-) -> dict[str, Any]:
-    models = Models(context.bentoml_home, context.records)
-    imported = models.import_all(context.exported_models)
+def _configured(context: BuildContext) -> tuple[Configuration, Selection, dict[str, Any]]:
+    """Return what the project says of its Bento, which files it packs, and the options by which BentoML does so."""
     configuration = read_configuration(context)
     options = configuration.options
-    guarded = {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
     selection = select(context.folder, options)
     bentoml_adapter.leave_out(selection.withheld)
+    return configuration, selection, {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
+
+
+def _part(order: _Order, part: str) -> dict[str, Any]:
+    """Return the description of a Bento that asks for what the service's image does, or nothing if it is imported."""
+    from bentoship.bento.specification import ImportedError, build_image_alone, import_alone  # mostly not needed
+
+    context = order.context
+    configuration, _, options = _configured(context)
+    if part == "import":
+        import_alone()
+    else:
+        Models(context.bentoml_home, context.records).import_all(context.exported_models)
+        order.missing.stand_in()
+        build_image_alone(adds_bentoml=part == "image and bentoml")
+    try:
+        built = bentoml_adapter.build({**options, "models": []}, context, order.scratch)
+    except ImportedError:
+        return {}
+    description = bentoml_adapter.describe(built, configuration.options)
+    place = order.store / "specified"
+    shutil.move(built, place)
+    return {**description, "path": str(place)}
+
+
+def _build(order: _Order, named: Collection[Path], sources: Collection[Path]) -> dict[str, Any]:
+    context = order.context
+    models = Models(context.bentoml_home, context.records)
+    imported = models.import_all(context.exported_models)
+    configuration, selection, guarded = _configured(context)
+    options = configuration.options
     stores = (context.bentoml_home, context.records)
     reading = Reading(context.folder, lambda file: _is_own(file, context.folder), stores)
     modules = Modules(context.folder, lambda file: _is_own(file, context.folder))
     with trace_calls() as called:
-        built = bentoml_adapter.build(guarded, context, scratch)
+        built = bentoml_adapter.build(guarded, context, order.scratch)
     complete(built, context.folder, selection, options)
     modules.check(built, selection, options)
     own = {context.folder / "bentofile.yaml", *named, *named_files(context.folder, options)}
     own |= {configuration.file} if configuration.file else set()
     names = [file.relative_to(context.folder) for file in own if _is_own(str(file), context.folder)]
-    _change([built / "src" / place for name in names for place in (name, name.name)], without_user_info)
+    _change([built / "src" / place for name in names for place in (name, name.name)], without_secrets)
     _change((built / "env" / "python").glob("*.*"), without_passwords)
     description = bentoml_adapter.describe(built, options)
-    scanner = Scanner(context)
-    scanner.refuse(built, _variables(description), description["labels"])
+    order.publisher.refuse_secrets(context, built, _variables(description), description["labels"])
     in_wheels = packed_in(paths_start(built) / "wheels", sorted(sources))
-    scanner.refuse_files({os.path.relpath(file, context.folder): file for file in in_wheels})
-    stored = store_by_content(built, store)
+    order.publisher.refuse_secret_files(context, {os.path.relpath(file, context.folder): file for file in in_wheels})
+    stored = store_by_content(built, order.store)
     return {
         **description,
         "version": stored.name,
@@ -112,16 +163,17 @@ def _build(
     }
 
 
-def _take(context: BuildContext, scratch: Path, store: Path) -> dict[str, Any]:
+def _take(order: _Order) -> dict[str, Any]:
     """Return the description of a Bento that is built already, and is packed as it is."""
+    context = order.context
     models = Models(context.bentoml_home, context.records)
     imported = models.import_all(context.exported_models)
-    path = bentoml_adapter.take(context, scratch, store)
+    path = bentoml_adapter.take(context, order.scratch, order.store)
     if wrong := list(wrong_links(path)):
         hint = "Build it again with copies in place of links."
         raise BentoError(f"Pack the Bento {context.bento}", "; ".join(wrong), hint)
     description = bentoml_adapter.describe(path, {})
-    Scanner(context).refuse(path, _variables(description), description["labels"])
+    order.publisher.refuse_secrets(context, path, _variables(description), description["labels"])
     return {
         **description,
         "content": content_version(path),
@@ -197,6 +249,47 @@ def _failure_of(error: BaseException, project: Path) -> Failure:
             kind = FailureKind.MISSING_MODEL if failure.kind == FailureKind.MISSING_MODEL else FailureKind.SERVICE
             return Failure(kind, message)
     return failure
+
+
+def _with_missing(failure: Failure, error: BaseException, order: _Order) -> Failure:
+    """Return a failure with the package that may be its cause: one that is not installed here, or is another version.
+
+    `with bentoml.importing()`, or a `try` of the user's, may have caught the first error.
+    """
+    folder, found = order.context.folder, causes(error)
+    if failure.kind != FailureKind.SERVICE or not any(_position(one, folder) for one in found):
+        return failure
+    for cause in found:
+        if isinstance(cause, ImportError) and not _has_module(folder, (cause.name or "").partition(".")[0]):
+            return replace(failure, missing=cause.name or str(cause))
+        if isinstance(cause, NameError | AttributeError | TypeError):
+            names = [*order.missing.names, *_namespace(getattr(cause, "obj", None))]
+            return replace(failure, missing=names[0]) if names else failure
+    return failure
+
+
+def _namespace(obj: object) -> list[str]:
+    """Return the name of a folder that Python takes for a package, as it has the name of one that is not installed."""
+    is_folder = isinstance(obj, ModuleType) and hasattr(obj, "__path__") and not getattr(obj, "__file__", None)
+    return [str(vars(obj)["__name__"])] if is_folder else []
+
+
+def _has_module(project: Path, name: str) -> bool:
+    """Return whether a project has a module; a folder of data, or with the sources of a package, is none.
+
+    Args:
+        project: the build context.
+        name: its first name; empty for none.
+    """
+    places = [project / place / name for place in ("", "src")] if name else []
+    return any(place.with_name(f"{name}.py").is_file() or _has_modules(place) for place in places)
+
+
+def _has_modules(folder: Path) -> bool:
+    names = {path.name for path in folder.glob("*.*")}
+    if names & {"pyproject.toml", "setup.py"}:
+        return "__init__.py" in names
+    return any(name.endswith(".py") for name in names)
 
 
 def _position(error: BaseException, project: Path) -> str:

@@ -1,21 +1,29 @@
 """Building a Bento in a child process: its arguments, its answer, and the errors that this may stand for."""
 
+from __future__ import annotations
+
 import json
+import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from itertools import dropwhile, takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bentoship.bento.configuration import import_environment, is_src_layout, read_configuration
 from bentoship.bento.questions import answer
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, check_bentoml
 from bentoship.errors import BentoError
+from bentoship.packages.uv_output import conflict
 from bentoship.system.files import private_folder, temporary_folder
 from bentoship.system.process import for_foreign_code, run_answering
+
+if TYPE_CHECKING:
+    from bentoship.packages.environment import Environment  # the child itself needs none
 
 # Garbage collection takes a tenth of the import, and the process ends soon after it.
 _CHILD = """\
@@ -24,6 +32,9 @@ gc.disable()
 order = json.loads(sys.argv[1])
 sys.path[:0] = order.pop("source")
 sys.path.append(order.pop("publisher"))  # last: where it is installed, much else is
+import bentoship
+if order.pop("alone"):
+    sys.path.pop()
 from bentoship.bento.child import main
 main(**order)
 """
@@ -48,10 +59,12 @@ class Failure:
     Args:
         kind: the kind of reason.
         message: the cause, in the words of the program that failed.
+        missing: the module that a service imports and that may be the cause, as it is not installed or another version.
     """
 
     kind: FailureKind
     message: str
+    missing: str = ""
 
 
 _SRC_LAYOUT = "Set python.is_src_layout to true in {place}, which puts the content of src/ where it is found."
@@ -62,7 +75,7 @@ _DOING_AND_HINT = {
         "Build the Bento",
         "Export it into model/ (`bentoml models export NAME:VERSION model/`), or import it into the Bento store.",
     ),
-    FailureKind.SERVICE: ("Build the Bento", "The service must import without errors."),
+    FailureKind.SERVICE: ("Build the Bento", ""),
     FailureKind.NOT_PACKED: (
         "Build the Bento",
         "Check include and exclude in {place}: the image needs it, too.",
@@ -70,6 +83,9 @@ _DOING_AND_HINT = {
     FailureKind.LAYOUT: ("Build the Bento", _SRC_LAYOUT),
     FailureKind.OTHER: ("Build the Bento", ""),
 }
+
+# The loader's words for a library of the system that a package needs.
+_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 
 # The temporary folder in which BentoML builds a Bento, as it appears in uv's messages.
 _IN_SCRATCH = re.compile(r"(?:file://)?/\S*/bentoml_bento_[^/]+/(?:src/)?")
@@ -83,42 +99,105 @@ _TRACEBACK = re.compile(
     r"(?m)^(?P<quoted>[ \t]+)Traceback \(most recent call last\):\n(?:(?P=quoted)[ \t]+.*\n|[ \t]*\n)+"
 )
 
+# BentoML's own words for it, without a place in the user's files (getattr in bentoml/_internal/service/loader.py).
+_NO_CLASS = re.compile(r"AttributeError: module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'")
+
 
 class LockError(BentoError):
-    """The Bento's packages cannot be locked."""
+    """The Bento's packages cannot be locked.
+
+    Args:
+        bentoml: the version of BentoML that they require, if that is the reason ("==1.4.30").
+    """
+
+    def __init__(self, doing: str, why: str, hint: str = "", *, bentoml: str = "") -> None:
+        super().__init__(doing, why, hint)
+        self.bentoml = bentoml
 
 
-def build_in_child(context: BuildContext, store: Path, *, offline: bool = False) -> dict[str, Any]:
+class MissingModelError(BentoError):
+    """A model is not in the store."""
+
+
+class MissingPackageError(BentoError):
+    """The service needs a package that is not installed where it is imported, or another version of it."""
+
+
+def build_in_child(
+    context: BuildContext, store: Path, *, offline: bool = False, environment: Environment | None = None
+) -> dict[str, Any]:
     """Build a Bento in a child process and return its description, for `Bento.from_description`.
 
     Args:
         context: what it is built from.
         store: the store to put it into.
         offline: whether to lock packages without access to the index.
+        environment: has the packages that the service is imported with; None for those of this process.
 
     Raises:
         LockError: its packages cannot be locked.
+        MissingPackageError: its service needs a package that is not there.
         BentoError: it cannot be built for another reason, such as a BentoML that is not supported.
     """
-    check_bentoml()
+    return _in_child(context, store, offline, environment)
+
+
+def specify_in_child(context: BuildContext, store: Path, *, adds_bentoml: bool) -> dict[str, Any]:
+    """Build a Bento of what a service's image asks for alone, without its packages, and return its description.
+
+    Args:
+        context: what it is built from.
+        store: the folder to put it into.
+        adds_bentoml: whether it requires the BentoML of this process, as each Bento does that is built with it.
+
+    Raises: BentoError as `build_in_child` does.
+    """
+    return _in_child(context, store, part="image and bentoml" if adds_bentoml else "image")
+
+
+def import_in_child(context: BuildContext, *, environment: Environment | None) -> None:
+    """Import a service in a child process, and build nothing.
+
+    Args: as of `build_in_child`.
+
+    Raises: MissingModelError, MissingPackageError, or BentoError for another reason why it cannot be imported.
+    """
+    _in_child(context, context.store, environment=environment, part="import")
+
+
+def _in_child(
+    context: BuildContext,
+    store: Path,
+    offline: bool = False,
+    environment: Environment | None = None,
+    part: str = "",
+) -> dict[str, Any]:
+    check_bentoml(environment.bentoml if environment else "")
     configuration = read_configuration(context)
     options, folder = configuration.options, context.folder.resolve()
     env = for_foreign_code(import_environment(context, options))
-    private_folder(context.store)
+    if part != "import":
+        private_folder(context.store)
     with temporary_folder(context.scratch, "build-") as scratch:
         own = {"TMPDIR": str(scratch)}  # what BentoML and uv leave there when they are killed goes with it
+        env |= _variables(environment, env)
         env |= {**own, "BENTOML_HOME": str(context.bentoml_home), "BENTOML_DO_NOT_TRACK": "true"}
-        own |= {"UV_PYTHON": sys.executable, **({"UV_OFFLINE": "1"} if offline else {})}
+        # The Python that BentoML takes for the image's own where it names none to uv.
+        own |= {"UV_PYTHON": str(environment.program) if environment else sys.executable}
+        own |= {"UV_OFFLINE": "1"} if offline else {}
         order = {
             # For a service in a src layout, and for the publisher itself, whether installed or not. Not in PYTHONPATH,
             # which does not allow a folder with a colon.
             "source": [str(folder / "src")] if is_src_layout(options) else [],
             "publisher": str(Path(__file__).parents[2]),
+            "alone": environment is not None,
+            "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+            "part": part,
             "context": asdict(replace(context, folder=folder)),
             "scratch": str(scratch),
             "store": str(store.absolute()),
         }
-        command = [sys.executable, "-P", "-c", _CHILD, json.dumps(order, default=str)]
+        command = [*_python(environment), "-P", "-c", _CHILD, json.dumps(order, default=str)]
         done = run_answering(command, env=env, answer=lambda question: answer(question, folder, own))
         result_file = Path(scratch, "answer.json")
         if not result_file.is_file():
@@ -128,8 +207,27 @@ def build_in_child(context: BuildContext, store: Path, *, offline: bool = False)
         raise BentoError(*result["error"])
     if "failure" in result:
         failure = _with_layout(Failure(**result["failure"]), folder)
-        raise _error_from(failure, done.stderr, context.platform, configuration.place)
-    return dict(result["bento"])
+        place = "--service or BENTO_SERVICE" if context.service else f"service in {configuration.place}"
+        if named := _NO_CLASS.fullmatch(failure.message):
+            why = f"the module {named['module']} has no {named['name']}"
+            raise BentoError("Build the Bento", why, f"Correct {place}: it names module:Class.")
+        raise _error_from(failure, done.stderr, context.platform, _Place(configuration.place, environment))
+    return {**result["bento"], "environment": str(environment or "")}
+
+
+def _python(environment: Environment | None) -> list[str]:
+    """Return the Python that imports the service; byte-code stays in an environment, also that of the publisher."""
+    if environment is None:
+        return [sys.executable]
+    return [str(environment.program), "-X", f"pycache_prefix={environment.folder / 'byte-code'}"]
+
+
+def _variables(environment: Environment | None, env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which programs find those of an environment. Args: env: the other variables."""
+    if environment is None:
+        return {}
+    path = os.pathsep.join(filter(None, [str(environment.program.parent), env.get("PATH")]))
+    return {"VIRTUAL_ENV": str(environment.folder), "PATH": path}
 
 
 def _with_layout(failure: Failure, project: Path) -> Failure:
@@ -141,18 +239,59 @@ def _with_layout(failure: Failure, project: Path) -> Failure:
     return Failure(FailureKind.LAYOUT, failure.message) if is_there else failure
 
 
-def _error_from(failure: Failure, stderr: str, platform: str, place: str) -> BentoError:
-    """Return an error that says what to do. Args: place: where the user configures the Bento."""
+@dataclass(frozen=True)
+class _Place:
+    """Where what failed comes from.
+
+    Args:
+        configuration: where the user configures the Bento.
+        environment: where the service was imported; None for the Python of this process.
+    """
+
+    configuration: str
+    environment: Environment | None
+
+    def hint(self, failure: Failure) -> str:
+        """Return what to do about a service that cannot be imported."""
+        if library := _LIBRARY.search(failure.message):
+            return f"Install {library[1]} on this machine, where the service is imported."
+        if self.environment is None:
+            own = f"It was imported with the packages of {sys.executable}"
+            if failure.missing:
+                return f"{own}: install {failure.missing} there, or leave BUILD_PYTHON unset."
+            return f"The service must import without errors. {own}."
+        if failure.missing and not failure.message.startswith("ImportError"):
+            return f"Add the package with {failure.missing} to its requirements; it was imported in {self.environment}."
+        return f"The service must import without errors; it was imported in {self.environment}."
+
+
+def _error_from(failure: Failure, stderr: str, platform: str, place: _Place) -> BentoError:
+    """Return an error that says what to do."""
     if failure.kind == FailureKind.LOCK:
         why = _uv_complaint(stderr) or failure.message.splitlines()[0]
         hint = "Check its requirements and the network."
         if _IN_SCRATCH.search(why):
-            hint = f"A file that the requirements name must also be included in {place}."
+            hint = f"A file that the requirements name must also be included in {place.configuration}."
+        if re.search("Read-only file system|Permission denied", why):
+            hint = "Set UV_CACHE_DIR to a writable folder."
         if other := _required_bentoml(why, bentoml_version()):
             hint = f"It must be the BentoML that bentoship runs with: `uvx --with 'bentoml{other}' bentoship publish`."
-        return LockError(f"Lock the Bento's Python packages for {platform}", _IN_SCRATCH.sub("", why), hint)
-    doing, hint = (text.format(place=place) for text in _DOING_AND_HINT[failure.kind])
-    return BentoError(doing, failure.message, hint)
+        doing = f"Lock the Bento's Python packages for {platform}{_python_of(stderr, place.environment)}"
+        return LockError(doing, _IN_SCRATCH.sub("", conflict(why)), hint, bentoml=other)
+    doing, hint = (text.format(place=place.configuration) for text in _DOING_AND_HINT[failure.kind])
+    if failure.kind == FailureKind.SERVICE:
+        kind = MissingPackageError if failure.missing else BentoError
+        return kind(doing, failure.message, place.hint(failure))
+    return (MissingModelError if failure.kind == FailureKind.MISSING_MODEL else BentoError)(
+        doing, failure.message, hint
+    )
+
+
+def _python_of(stderr: str, environment: Environment | None) -> str:
+    """Return for which Python packages were locked, by uv's command in BentoML's traceback: by default its own."""
+    found = re.search(r"'--python-version', '([\d.]+)'", stderr)
+    own = environment.python if environment else f"{sys.version_info.major}.{sys.version_info.minor}"
+    return f", Python {found[1] if found else own}"
 
 
 def _required_bentoml(why: str, own: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.configuration import is_src_layout
+from bentoship.bento.lazy_imports import unpacked_modules
 from bentoship.bento.packing import Selection, spec_of
 from bentoship.packages.requirements import canonical_name, portable_lines, requirements_of, subject
 
@@ -104,6 +105,10 @@ class Modules:
             if root is not None and root not in found and os.path.realpath(self._project / root) in self._path:
                 message = f"the module {name} was imported from {root}/, where the image does not look for modules"
                 raise IncompleteError(Failure(FailureKind.LAYOUT, message))
+        roots = found | {root for name, file in modules.items() if (root := _root(name, file)) is not None}
+        if later := unpacked_modules(self._project, modules.values(), selection.packed, sorted(roots)):
+            message = "; ".join(f"{file} is imported in {place}, but not packed" for file, place in later.items())
+            raise IncompleteError(Failure(FailureKind.NOT_PACKED, message))
 
     def _imported(self) -> Iterator[tuple[str, str]]:
         """Yield names of modules and their files' paths in the project."""

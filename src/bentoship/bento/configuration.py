@@ -17,11 +17,15 @@ from bentoship.bento.versions import bentoml_version, numbers_of
 from bentoship.errors import BentoError, reason
 from bentoship.packages.requirements import text_of, variables, with_includes
 from bentoship.system.documents import read_text, read_yaml
+from bentoship.system.modules import is_installed, module_file
 from bentoship.system.process import environment
 from bentoship.system.urls import with_variables
 
 _PYPROJECT = "pyproject.toml"
-_SERVICE = "service.py"
+CONFIGURATIONS = ("bentofile.yaml", _PYPROJECT)
+"""The files that BentoML looks for, in this order (DEFAULT_BENTO_BUILD_FILES in bentoml/_internal/bento/bento.py)."""
+
+SERVICE_FILE = "service.py"
 """What BentoML takes for the service where nothing names one (`load` in bentoml/_internal/service/loader.py)."""
 
 _LISTS = {
@@ -35,6 +39,8 @@ _LISTS = {
 _FINDS_SRC = (1, 4, 38)
 """The first BentoML that takes a src/ beside pyproject.toml for a src layout."""
 
+
+_OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 _PREFIXES = ("BENTOML_", "HF_", "LC_")
 """Variables for libraries, which the import gets without being named."""
@@ -70,7 +76,7 @@ def read_configuration(context: BuildContext) -> Configuration:
     """
     if context.bento:
         return Configuration(None, {"service": ""})
-    file = context.bentofile or next(filter(Path.is_file, _files(context.folder)), None)
+    file = context.bentofile or next(filter(Path.is_file, map(context.folder.joinpath, CONFIGURATIONS)), None)
     if file is None:
         options: dict[str, Any] = {}
     else:
@@ -80,35 +86,53 @@ def read_configuration(context: BuildContext) -> Configuration:
     if (named := str(options.get("service") or "")) and ":" not in named:
         _check_module(context.folder, named)
     if not options.get("service"):
-        if not (context.folder / _SERVICE).is_file():
-            hint = f"Name it, as in `service: module:Class` in bentofile.yaml, or call its file {_SERVICE}."
+        if not (context.folder / SERVICE_FILE).is_file():
+            hint = f"Name it, as in `service: module:Class` in bentofile.yaml, or call its file {SERVICE_FILE}."
             raise BentoError("Find the service", _nothing_found(file, context.folder), hint)
         options["service"] = ""
     return Configuration(file, options)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield where BentoML looks (DEFAULT_BENTO_BUILD_FILES in bentoml/_internal/bento/bento.py)."""
-    yield folder / "bentofile.yaml"
-    yield folder / _PYPROJECT
+def check_configuration(context: BuildContext) -> Configuration:
+    """Return what `read_configuration` does, after checking that what is to be imported or packed exists at all.
+
+    Raises: BentoError as `read_configuration` does, or for a module or a Bento that is missing.
+    """
+    configuration = read_configuration(context)
+    if context.bento:
+        _check_built(context)
+    elif named := configuration.options["service"]:
+        _check_module(context.folder, str(named))
+    return configuration
 
 
-def _check_module(folder: Path, name: str) -> None:
-    """Check that a service without a class is a module of the project: BentoML also takes a tag of its store.
+def _check_built(context: BuildContext) -> None:
+    """Check that a Bento that is built already exists, as BentoML finds it: by the beginning of its version.
 
     Raises: BentoError.
     """
-    module = name.removesuffix(".py").removeprefix("./").replace(".", "/")
-    ends = (".py", "/__init__.py")
-    if not any((folder / place / f"{module}{end}").is_file() for place in ("", "src") for end in ends):
+    name, _, version = context.bento.lower().partition(":")
+    known = (context.store / name).glob(f"{version.removeprefix('latest')}*") if "/" not in name else iter(())
+    if not (context.folder / context.bento).is_file() and not any(known):
+        hint = "`bentoml list` shows those that are; BENTOML_HOME names another store."
+        raise BentoError("Find the Bento", f"{context.bento} is not in the Bento store {context.store}", hint)
+
+
+def _check_module(folder: Path, service: str) -> None:
+    """Check that a service's module exists. One without a class has to be the project's: BentoML also takes a tag.
+
+    Raises: BentoError.
+    """
+    name = service.partition(":")[0]
+    if not module_file(folder, name) and not (":" in service and is_installed(name)):
         hint = "Write it as module:Class, such as service:Classifier; --bento publishes a Bento that is built already."
         raise BentoError("Find the service", f"{name} is no module of the project", hint)
 
 
 def _nothing_found(file: Path | None, folder: Path) -> str:
     if file is None:
-        return f"there is neither a bentofile.yaml nor a {_PYPROJECT} nor a {_SERVICE} in {folder}"
-    return f"{file.name} names none, and there is no {_SERVICE} in {folder}"
+        return f"there is neither a bentofile.yaml nor a {_PYPROJECT} nor a {SERVICE_FILE} in {folder}"
+    return f"{file.name} names none, and there is no {SERVICE_FILE} in {folder}"
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -180,8 +204,29 @@ def wanted_base(context: BuildContext) -> tuple[str, str]:
     """
     docker = read_configuration(context).options.get("docker")
     options = docker if isinstance(docker, dict) else {}
-    python = options.get("python_version") or f"{sys.version_info.major}.{sys.version_info.minor}"
+    python = options.get("python_version") or _OWN_PYTHON
     return str(options.get("base_image") or ""), str(python)
+
+
+def python_option(context: BuildContext) -> str:
+    """Return where the user says which Python a Bento has. Raises BentoError as `read_configuration` does."""
+    if context.bento:
+        return "docker.python_version, where the Bento is built,"
+    configuration = read_configuration(context)
+    return f"docker.python_version in {configuration.place}" if configuration.file else "python_version of its Image"
+
+
+def python_wish(context: BuildContext, python: str) -> str:
+    """Return why a Bento has a Python, such as "the Bento wants Python 3.13 (python_version of its Image)".
+
+    A file wins over the Image in the service. Raises BentoError as `read_configuration` does.
+    """
+    docker = read_configuration(context).options.get("docker")
+    if isinstance(docker, dict) and docker.get("python_version"):
+        return f"the Bento wants Python {python} ({python_option(context)})"
+    if context.bento or python == _OWN_PYTHON:
+        return f"the Bento is built with Python {python}"
+    return f"the Bento wants Python {python} (python_version of its Image)"
 
 
 def named_files(project: Path, options: object) -> Iterator[Path]:

@@ -14,7 +14,7 @@ import yaml
 from bentoship.packages.requirements import portable_lines
 from bentoship.system.documents import LIST, read_yaml
 from bentoship.system.files import close_to_others, file_lock, private_folder, temporary_folder, write_whole
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 # A time says when, not what; BentoML reads it back, so there must be one.
 EPOCH = "1980-01-02T00:00:00+00:00"
@@ -130,10 +130,10 @@ def retitle(readme: bytes, former: str, version: str) -> bytes:
 def _normalised(info: Mapping[str, Any], version: str) -> bytes:
     info = {**info, "creation_time": EPOCH, "version": version}
     if "python" in info:  # BentoML's first format
-        info["python"] = yaml.safe_load(without_user_info(yaml.safe_dump(info["python"])))
+        info["python"] = yaml.safe_load(without_secrets(yaml.safe_dump(info["python"])))
     if "image" in info:
         required = portable_lines(info["image"].get("python_requirements", ""))
-        lines = (f"{without_user_info(line)}\n" for line in required)
+        lines = (f"{without_secrets(line)}\n" for line in required)
         info["image"] = {**info["image"], "python_requirements": "".join(lines)}
     return yaml.safe_dump(info, sort_keys=False, allow_unicode=True).encode()
 

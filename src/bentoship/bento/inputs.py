@@ -18,12 +18,17 @@ from bentoship.bento.configuration import (
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, SECRETS_IGNORED, select, wrong_links
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version
+from bentoship.bento.walking import walk
 from bentoship.errors import BentoError
-from bentoship.packages.uv_settings import lock_settings
+from bentoship.packages.folders import listing
+from bentoship.packages.uv_settings import format_options, lock_settings
 from bentoship.system.process import environment
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
 BUILDER_VERSION = "6"
+
+EVERYTHING = "**"
+"""What stands for all files of a project, where it is not known which ones were read."""
 
 Stamp = tuple[int, ...]
 """What changes with every write of a file, as no one can set the time of its last change; empty when it is missing."""
@@ -133,7 +138,7 @@ def _settings(project: Path, options: Mapping[str, Any]) -> str:
     """Return what the environment says of packages, apart from their requirements; only to be hashed."""
     names = requirement_variables(project, options, addresses=False)
     known = environment(names=names) if names else {}
-    return "\0".join([lock_settings(), *(f"{name}={known.get(name)}" for name in sorted(names))])
+    return "\0".join([lock_settings(), *format_options(), *(f"{name}={known.get(name)}" for name in sorted(names))])
 
 
 def file_state(file: Path) -> str:
@@ -146,6 +151,12 @@ def file_state(file: Path) -> str:
         return f"{bool(file.stat().st_mode & 0o100):d} {hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
+def project_state(project: Path) -> str:
+    """Return a hash of the names, sizes and times of a project's files, without those of caches."""
+    states = [(name, *stamp(project / name)[1:3]) for name in walk(project, NEVER_WALKED).names]
+    return f"files {hashlib.sha256(os.fsencode(repr(states))).hexdigest()}"
+
+
 def folder_state(folder: Path) -> str:
     """Return a hash of the names in a folder, without those of caches; or "missing"."""
     try:
@@ -156,8 +167,18 @@ def folder_state(folder: Path) -> str:
 
 
 def state_of(project: Path, name: str) -> str:
-    """Return the state of a file, or of a folder, whose name ends in a slash. Args: name: the path in the project."""
+    """Return the state of a file or a folder.
+
+    Args:
+        project: the project.
+        name: a path in it, with a slash for the names in a folder, and with "/*" for its files, by size and time; or
+            EVERYTHING.
+    """
     try:
+        if name == EVERYTHING:
+            return project_state(project)
+        if name.endswith("/*"):
+            return listing([project / name.removesuffix("/*")])
         return folder_state(project / name) if name.endswith("/") else file_state(project / name)
     except PermissionError:
         return "unreadable"

@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, spec_of
+from bentoship.bento.values import BuildContext, Env
 from bentoship.bento.walking import walk
-from bentoship.errors import PackagesError
+from bentoship.errors import BentoError, PackagesError
 from bentoship.packages.building import Builder
-from bentoship.packages.requirements import text_of
+from bentoship.packages.requirements import address_lines, text_of
 from bentoship.system.process import Completed, put, run
 from bentoship.system.urls import with_variables
 
@@ -57,6 +58,16 @@ class Asking:
         sys.stderr.write(done.stderr)
         return done
 
+    def refuse_secrets(
+        self, context: BuildContext, bento: Path, envs: Iterable[Env], labels: Mapping[str, str]
+    ) -> None:
+        """Have `Scanner(context).refuse` search a Bento. Raises BentoError."""
+        self._ask("refuse_secrets", asdict(context), str(bento), [asdict(env) for env in envs], dict(labels))
+
+    def refuse_secret_files(self, context: BuildContext, files: Mapping[str, Path]) -> None:
+        """Have `Scanner(context).refuse_files` search files. Raises BentoError."""
+        self._ask("refuse_secret_files", asdict(context), {name: str(file) for name, file in files.items()})
+
     def _ask(self, *question: object) -> Any:
         self._questions.write(f"{json.dumps(question, default=str)}\n")
         self._questions.flush()
@@ -65,6 +76,8 @@ class Asking:
             from bentoship.packages.requirements_file import RequirementsError
 
             raise RequirementsError(answer["wrong"])
+        if "refused" in answer:
+            raise BentoError(*answer["refused"])
         if "failed" in answer:
             raise PackagesError(*answer["failed"])
         return answer["right"]
@@ -90,12 +103,17 @@ def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
             requirements, order, into = arguments
             replaced, sources = with_wheels(requirements, Builder.from_json(order), Path(into))
             right = [_with_variables(replaced), [*map(str, sources)]]
+        elif asked.startswith("refuse"):
+            _search(asked, *arguments)
+            right = None
         else:
             command, folder = arguments
             done = call_uv(command, Path(folder), env)
             right = [done.code, done.stdout, done.stderr]
     except (RequirementsError, FileNotFoundError) as error:
         return json.dumps({"wrong": str(error).replace(f"{project}/", "")})
+    except BentoError as error:
+        return json.dumps({"refused": [error.doing, error.why, error.hint]})
     except PackagesError as error:
         return json.dumps({"failed": [error.doing, error.why, error.hint]})
     except (ValueError, TypeError):  # something that Python prints while it starts
@@ -103,8 +121,22 @@ def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
     return json.dumps({"right": right})
 
 
+def _search(asked: str, context: Mapping[str, Any], *what: Any) -> None:
+    """Find secrets, by rules that only the publisher's process has. Raises BentoError when there is one."""
+    from bentoship.bento.secrets import Scanner
+
+    scanner = Scanner(BuildContext.from_json(context))
+    if asked == "refuse_secrets":
+        bento, envs, labels = what
+        scanner.refuse(Path(bento), [Env(**env) for env in envs], labels)
+    else:
+        scanner.refuse_files({name: Path(file) for name, file in what[0].items()})
+
+
 def with_wheels(text: str, builder: Builder, into: Path) -> tuple[str, list[Path]]:
-    """Return requirements with a wheel in place of each source, and the files and folders that wheels are built from.
+    """Return requirements with a wheel in place of each source, and the files and folders that decide what comes.
+
+    Wheels are built from these, or found in them ("FOLDER/*", as of `bento.inputs.state_of`).
 
     Args:
         text: requirements, a line each; their paths start where the builder does.
@@ -113,11 +145,13 @@ def with_wheels(text: str, builder: Builder, into: Path) -> tuple[str, list[Path
 
     Raises: PackagesError when one cannot be built, or is not there.
     """
+    from bentoship.packages.folders import named_in
     from bentoship.packages.sources import Sources
 
     sources = Sources(builder.start, _files_of, into)
     replaced = sources.with_wheels(text, builder)
-    return replaced, sorted(sources.read)
+    found_in = {folder / "*" for folder in named_in(builder.options, builder.start)}
+    return replaced, sorted(sources.read | found_in)
 
 
 def _files_of(folder: Path) -> list[str]:
@@ -129,15 +163,18 @@ def call_uv(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Com
     """Run uv with what counts of the user's settings of it, and return what it did.
 
     Args:
-        command: its command line, as BentoML has it.
+        command: its command line, as BentoML has it; its first word stands for uv.
         folder: where it runs.
         env: variables to set.
     """
-    from bentoship.packages.uv_settings import calling_uv
+    from bentoship.packages.folders import refreshing
+    from bentoship.packages.uv_settings import calling_uv, local_folders, uv_program
 
     files = (folder / word for word in command if word.endswith((".in", ".txt")) and not word.startswith("-"))
-    with calling_uv(folder, "".join(map(text_of, files))) as own:
-        return run(command, env={**own, **env}, cwd=folder, check=False)
+    text = "".join(map(text_of, files))
+    again = refreshing(local_folders(address_lines(text), folder)) if "compile" in command else []
+    with calling_uv(folder, text) as own:
+        return run([uv_program(), *command[1:], *again], env={**own, **env}, cwd=folder, check=False)
 
 
 def _with_variables(requirements: str) -> str:

@@ -7,12 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from bentoship.bento.inputs import Stamp, folder_state, stamp, state_of
+from bentoship.bento.inputs import EVERYTHING, Stamp, folder_state, stamp, state_of
 from bentoship.system.process import environment
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _EMPTYING = os.O_TRUNC | os.O_EXCL
 """What opens an empty file, though it may be for reading, too."""
+_STARTING = frozenset({"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"})
+"""What starts another process."""
 _LIBRARY = str(Path(os.__file__).parent)
 _SYSTEM = (
     "/usr", "/etc", "/proc", "/sys", "/dev", "/bin", "/lib", "/lib64", "/run", "/tmp", "/var/cache", "/var/tmp",
@@ -23,7 +25,8 @@ _SYSTEM = (
 class Reading:
     """The files that are opened and the folders that are listed from now on, until the process ends.
 
-    Files that an extension module opens by itself are not noticed.
+    Files that an extension module opens by itself are not noticed. What another process reads is not, either, so once
+    the user's code starts one, all files of the project count.
 
     Args:
         project: the project.
@@ -40,6 +43,7 @@ class Reading:
         self._foreign = (*around, f"{_LIBRARY}/", f"{Path(__file__).parents[1]}/")
         self._seen: dict[str, Stamp | str] = {}
         self._written: set[str] = set()
+        self._starts_others = False
         sys.addaudithook(self._note)
 
     @property
@@ -57,10 +61,11 @@ class Reading:
         """
         names = {self._relative(path): path for path in self._seen}
         unsettled = {path for path in self._changing() if not self._is_inside(path)}
-        return {
+        states = {
             name: "unsettled" if names[name] in unsettled else state_of(self._project, name)
             for name in sorted(names.keys() - but)
         }
+        return {**states, **({EVERYTHING: state_of(self._project, EVERYTHING)} if self._starts_others else {})}
 
     def changed(self) -> list[str]:
         """Return what of the project is not as it was when it was first read, by path in it."""
@@ -84,6 +89,8 @@ class Reading:
                 self._remember(self._absolute(arguments[1]))
             elif event in {"os.listdir", "os.scandir"} and _is_asked_by(self._is_own):
                 self._remember(f"{self._absolute(arguments[0])}/")
+            elif event in _STARTING:
+                self._starts_others |= _is_asked_by(self._is_own, through_packages=True)
 
     def _opened(self, path: object, flags: object) -> None:
         file, how = self._absolute(path), flags if isinstance(flags, int) else 0
@@ -125,10 +132,14 @@ def _now(path: str) -> Stamp | str:
     return folder_state(Path(path)) if path.endswith("/") else stamp(path)
 
 
-def _is_asked_by(is_own: Callable[[str], bool]) -> bool:
+def _is_asked_by(is_own: Callable[[str], bool], *, through_packages: bool = False) -> bool:
     """Return whether the user's code asked for what is being audited, itself or through the standard library.
 
     The import system lists folders as well, and so do packages that look for each other.
+
+    Args:
+        is_own: as for Reading.
+        through_packages: whether also a package may do it that the user's code calls, but does not just import.
     """
     frame: FrameType | None = sys._getframe(2)
     while frame:
@@ -136,7 +147,8 @@ def _is_asked_by(is_own: Callable[[str], bool]) -> bool:
         if "importlib" in file:
             return False
         is_library = file.startswith("<frozen") or (file.startswith(_LIBRARY) and "site-packages" not in file)
-        if not is_library and file != __file__ and not file.startswith("<"):
+        is_passed = is_library or file == __file__ or file.startswith("<")
+        if not is_passed and (is_own(file) or not through_packages):
             return is_own(file)
         frame = frame.f_back
     return False

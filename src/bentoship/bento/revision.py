@@ -8,6 +8,7 @@ from typing import Any
 from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint
 from bentoship.bento.inputs import file_state
+from bentoship.bento.lazy_imports import unpacked_modules
 from bentoship.bento.secrets import Scanner
 from bentoship.bento.values import BuildContext
 from bentoship.system.files import temporary_folder
@@ -32,6 +33,8 @@ def revise(
     changed = [name for name in files.keys() | former.keys() if files.get(name) != former.get(name)]
     if not changed or not all(_keeps_description(project, name, previous, files) for name in changed):
         return None
+    if unpacked_modules(project, [name for name in changed if name.endswith(".py")], files.keys(), ["", "src"]):
+        return None
     bento = Path(previous["path"])
     places = {name: place for name in changed if (place := _packed_path(bento, name, former[name]))}
     if len(places) < len(changed):
@@ -43,7 +46,8 @@ def revise(
             shutil.copyfile(project / name, copy / place)
         Scanner(context).refuse_files({name: copy / place for name, place in places.items()})
         path = store_by_content(copy, store)
-    return {**previous, "version": path.name, "path": str(path), "changed": [], "written": [], "imported_models": []}
+    fresh = {"changed": [], "written": [], "imported_models": [], "environment": ""}
+    return {**previous, **fresh, "version": path.name, "path": str(path)}
 
 
 def _keeps_description(project: Path, name: str, previous: Mapping[str, Any], files: Mapping[str, str]) -> bool:

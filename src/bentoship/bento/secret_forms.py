@@ -38,10 +38,16 @@ RULES = (
         r"|\bX-(?:Amz|Goog)-Signature=[0-9a-f]{64}",
         "",
     ),
-    ("Kubernetes credentials", r"(?m)^[ \t]*(?:- )?client-key-data:[ \t]*['\"]?[A-Za-z0-9+/=]{8,}", ""),
+    (
+        "token in a URL",
+        r"://[^\s'\"`<>?#]+[?#](?:[^\s'\"`<>#]*&)?(?:\w+[_-])?(?:token|password|secret|sig|signature|api_?key)="
+        r"(?P<value>(?=[^\s&]*\d)[\w.~%+/=-]{12,})",
+        "",
+    ),
     (
         "Kubernetes credentials",
-        rf"(?m)^users:[ \t]*\r?\n(?:[ \t-].*\n){{0,200}}?[ \t]+(?P<at>token|password):[ \t]*{_REFERENCE}\S{{8,}}",
+        r"(?m)(?:^users:[ \t]*\r?\n(?:[ \t-].*\n){0,200}?[ \t]+(?:- )?|^[ \t]*(?:- )?(?=client-key-data))"
+        rf"(?P<at>client-key-data|token|password):[ \t]*{_REFERENCE}\S{{8,}}",
         "",
     ),
     *(
@@ -77,7 +83,6 @@ RULES = (
     ("npm credentials", r"(?m)^(?:.*:)?_(?:authToken|auth|password)[ \t]*=[ \t]*(?!\$\{)\S{8,}", ".npmrc"),
     ("password hash", r"(?m)^[^:\s]+:(?:\$[0-9a-z]+\$|\{[A-Z0-9]+\})\S+", "*htpasswd*"),
     ("Docker login", r'"(?:auth|identitytoken)"\s*:\s*"[^"]{8,}"', ".dockercfg *docker*.json config.json"),
-    ("Kubernetes credentials", r"(?m)^[ \t]*(?:- )?(?:client-key-data|token|password):[ \t]*\S{8,}", "*kubeconfig*"),
     ("Vault token", r"\A\s*\S{20,}\s*\Z", ".vault-token"),
     ("PostgreSQL password", r"(?m)^[^#\s:][^:]*:[^:]*:[^:]*:[^:]*:\S+", ".pgpass"),
     (

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bentoship.packages.requirements import LOCK_PLATFORM
 from bentoship.system.git import nearest
+
+Python = Literal["auto", "host", "own"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Bento:
         imported_models: the tags of the models that were imported into the model store for it.
         notes: sentences on what its bentofile includes by name and it does not pack.
         content: a hash of what is packed, for a Bento that was built elsewhere, whose version is no hash of it.
+        environment: where its service was imported just now, for a sentence; empty for the Python of this process.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Bento:
     imported_models: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     content: str = ""
+    environment: str = ""
 
     @property
     def tag(self) -> str:
@@ -114,6 +118,7 @@ class Bento:
             imported_models=tuple(data["imported_models"]) if fresh else (),
             notes=notes,
             content=data.get("content", ""),
+            environment=data.get("environment", "") if fresh else "",
         )
 
 
@@ -133,6 +138,8 @@ class BuildContext:
         bento: a Bento that is built already, by its tag or as an exported file; empty to build one.
         variables: the names of variables of this environment that the service may read on its import.
         arguments: the arguments of the service (bentoml.use_arguments), as pairs of name and value.
+        python: which Python imports the service: "host" for the one that runs this, "own" for an environment with the
+            packages of the service's own requirements, "auto" for that where the former lacks packages.
     """
 
     folder: Path
@@ -145,6 +152,7 @@ class BuildContext:
     bento: str = ""
     variables: tuple[str, ...] = ()
     arguments: tuple[tuple[str, str], ...] = ()
+    python: Python = "auto"
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BuildContext:
@@ -167,6 +175,16 @@ class BuildContext:
     def wheels(self) -> Path:
         """Return the folder that keeps the wheels of what is no package of an index."""
         return self.records.absolute() / "wheels"
+
+    @property
+    def environments(self) -> Path:
+        """Return the folder that keeps environments with the packages of services."""
+        return self.records.absolute() / "environments"
+
+    @property
+    def locks(self) -> Path:
+        """Return the folder that keeps locks, and wheels that were built for them, of images as well."""
+        return self.records.absolute().parent / "layers" / "locks"
 
     @property
     def store(self) -> Path:

@@ -38,11 +38,18 @@ def numbers_of(version: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", version)[:3]))
 
 
-def check_bentoml() -> None:
-    """Check that the installed BentoML is a supported one. Raises BentoError."""
-    found = bentoml_version()
+def check_bentoml(found: str = "") -> None:
+    """Check that a BentoML is a supported one. Raises BentoError.
+
+    Args:
+        found: its version, of an environment with the service's own packages; empty for the installed one.
+    """
+    own, found = not found, found or bentoml_version()
     first, beyond = SUPPORTED_BENTOML
     if not first <= numbers_of(found) < beyond:
         supported = f">={'.'.join(map(str, first))},<{'.'.join(map(str, beyond))}"
+        if not own:
+            why = f"its requirements ask for BentoML {found}, but bentoship builds with {supported} alone"
+            raise BentoError("Build the Bento", why, "Require one of these.")
         why = f"BentoML {found} is installed, but only {supported} is supported"
         raise BentoError("Build the Bento", why, f'Install another one: `pip install "bentoml{supported}"`.')

@@ -11,6 +11,9 @@ from bentoship.project import Run, once
 from bentoship.system import text
 from bentoship.system.files import remove_tree
 
+_PATIENCE = 2.0
+"""Seconds to wait for a run that is just ending."""
+
 
 @once
 def stop_registry(run: Run) -> None:
@@ -29,7 +32,7 @@ def clean(run: Run) -> None:
     Raises: BentoshipError while another run uses it, or when something cannot be removed; all else is.
     """
     cache, layers = run.project.settings.cache, run.layers.folder
-    with run.use_cache().alone() as is_alone:
+    with run.use_cache().alone(_PATIENCE) as is_alone:
         if not is_alone:
             raise BentoshipError("Clean the cache", "another run is using it", "Wait until it has ended.")
         # What cannot be rebuilt is kept: the images in the local registry and the record of earlier pushes. So are the

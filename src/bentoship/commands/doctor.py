@@ -66,8 +66,10 @@ def examine(folder: Path) -> list[Finding]:
         # What fails is reported, not waited for.
         run = Run(Project(folder, replace(settings, retry_seconds=0.0)), terminal)
         looks += [
+            ("service", lambda: examination.service(context)),
             ("apt", lambda: examination.apt(settings.base_image)),
             ("disk", lambda: examination.space(settings.cache)),
+            ("folders", lambda: examination.folders(run.project)),
             ("cache", lambda: examination.cache(run.layers.size, settings.cache_limit)),
             *([("registry", lambda: _local_registry(run))] if settings.registry == "local" else _remote(run)),
         ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
@@ -12,11 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bentoship.bento.configuration import read_configuration
+from bentoship.bento.configuration import check_configuration
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, EngineError, ProcessError
+from bentoship.project import Project
 from bentoship.settings import Settings
 from bentoship.system import process
+from bentoship.system.files import unwritable
 from bentoship.system.text import size
 
 if TYPE_CHECKING:
@@ -61,14 +62,33 @@ def package(name: str) -> Finding:
 
 def configuration(context: BuildContext) -> Finding:
     """Check that what configures the Bento is valid; the service is not imported."""
-    if context.bento:
-        return Finding("bentofile", "ok", f"not read: the Bento {context.bento} is built already")
     try:
-        found = read_configuration(context)
+        found = check_configuration(context)
+        if context.bento:
+            return Finding("bentofile", "ok", f"not read: the Bento {context.bento} is built already")
     except BentoError as error:
         return Finding("bentofile", "problem", error.why, error.hint, stops_publish=True)
     source = found.file.name if found.file else "no file"
     return Finding("bentofile", "ok", f"{source}, packs {found.options['service'] or 'service.py'}")
+
+
+def service(context: BuildContext) -> Iterator[Finding]:
+    """Check that the service can be imported; yield nothing for one that is not configured, which is said already."""
+    from bentoship.bento.child_process import MissingModelError
+    from bentoship.bento.importing import check_import
+
+    if context.bento or configuration(context).stops_publish:
+        return
+    try:
+        where = check_import(context)
+    except BentoError as error:
+        if isinstance(error, MissingModelError) and context.exported_models:
+            yield Finding("service", "ok", f"not imported: publish imports its models before ({error.why})")
+        else:
+            yield Finding("service", "problem", error.why, error.hint, stops_publish=True)
+        return
+    later = "not imported: packages are not installed here; publish imports it in an environment of its requirements"
+    yield Finding("service", "ok", f"imported in {where}" if where else later)
 
 
 def git() -> Finding:
@@ -88,14 +108,27 @@ def apt(base_image: str) -> Finding:
     return Finding("apt", "missing", "the base image is pulled instead", "Set BASE_IMAGE to choose another one.")
 
 
+def folders(project: Project) -> Iterator[Finding]:
+    """Check that what is written to is writable, and that the file with verify's request exists."""
+    _, *places = project.places  # the first is the cache, on whose disk there has to be space, too
+    for folder, hint in places:
+        if why := unwritable(folder):
+            yield Finding("folders", "problem", why, hint, stops_publish=True)
+    request = project.settings.verify_request
+    if request and not (project.folder / request).is_file():
+        yield Finding(
+            "folders", "problem", f"VERIFY_REQUEST is {request}, and no such file exists", "Only verify reads it."
+        )
+
+
 def space(cache: Path) -> Finding:
     """Check that the disk of the cache folder is writable and has enough space."""
+    if why := unwritable(cache):
+        hint = "Make it writable, or set XDG_CACHE_HOME to another folder."
+        return Finding("disk", "problem", why, hint, stops_publish=True)
     there = next(folder for folder in (cache, *cache.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     text = f"{free / 1e9:.1f} GB free for {cache}"
-    if not os.access(there, os.W_OK | os.X_OK):
-        hint = "Make it writable, or set XDG_CACHE_HOME to another folder."
-        return Finding("disk", "problem", f"{there} is not writable", hint, stops_publish=True)
     if free < LEAST_SPACE:
         hint = "Free up space (`invoke clean` removes what can be rebuilt), or set XDG_CACHE_HOME to another disk."
         return Finding("disk", "problem", text, hint, stops_publish=free < LEAST_SPACE / 10)

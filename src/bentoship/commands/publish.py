@@ -3,10 +3,11 @@
 from bentoship.commands.terminal import result
 from bentoship.project import Published, Run, once
 from bentoship.publishing import steps
-from bentoship.publishing.steps import auth, build, containerize, create_registry, enable_api, load, prepare, tag
+from bentoship.publishing.steps import auth, build, check, containerize, create_registry, enable_api, load, prepare, tag
 
 __all__ = [
-    "auth", "build", "containerize", "create_registry", "enable_api", "load", "prepare", "publish", "push", "tag",
+    "auth", "build", "check", "containerize", "create_registry", "enable_api", "load", "prepare", "publish", "push",
+    "tag",
 ]  # fmt: skip
 
 

@@ -21,6 +21,8 @@ def show(made: Plan) -> None:
     """Print a plan as text on stdout."""
     say = functools.partial(console.say, to=sys.stdout)
     say("build", f"{made.bento.tag} {'would be built' if made.bento.fresh else 'is up to date'}")
+    if made.base:
+        say("base", made.base)
     if isinstance(made.push, Unplanned):
         say("containerize", made.push.reason)
         size = "the missing layers (known only after building)"
@@ -74,6 +76,7 @@ def document(made: Plan) -> dict[str, Any]:
         "reference": str(made.target),
         "tags": made.tags,
         "platforms": made.platforms,
+        "base": made.base,
         "digest": push and push.digest,
         "layers": list(map(_layer, push.layers)) if push else None,
         "bytes_to_send": push and push.size,

@@ -16,7 +16,7 @@ from bentoship.system import process
 from bentoship.system.parallel import repeating
 from bentoship.system.progress import Counter, Details, counter_of
 from bentoship.system.text import amount, on_one_line, printable, size
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 if TYPE_CHECKING:
     from bentoship.commands.block import Block
@@ -27,12 +27,19 @@ SOON = 0.5
 """Seconds. What takes less is not shown, since it would only flicker."""
 
 
-def say(step: str, text: str, *, to: TextIO | None = None) -> None:
-    """Print a line about a step: on stderr, unless it is the result of the command."""
+def say(step: str, text: str, *, to: TextIO | None = None, width: int = _WIDTH) -> None:
+    """Print a line about a step: on stderr, unless it is the result of the command.
+
+    Args:
+        step: its name.
+        text: what to print about it.
+        to: the stream; None for stderr.
+        width: of the column with the name.
+    """
     stream = to or sys.stderr
     # Python has no stream for one that was closed before it started, and would print on stdout instead.
     if stream is not None:
-        label = f"{step:<{_WIDTH}}"
+        label = f"{step:<{width}}"
         if step and is_terminal(stream) and not process.environment(names=["NO_COLOR"]).get("NO_COLOR"):
             label = f"\x1b[36m{label}\x1b[0m"
         stream.write(f"{label} {printable(text)}\n")
@@ -53,7 +60,7 @@ def result(text: str) -> None:
 def result_as_json(value: object) -> None:
     """Print a value as JSON; what may not be printed as it is, by JSON's own escapes."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    result(text if printable(text) == without_user_info(text) else json.dumps(value, indent=2))
+    result(text if printable(text) == without_secrets(text) else json.dumps(value, indent=2))
 
 
 def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:

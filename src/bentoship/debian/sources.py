@@ -16,6 +16,10 @@ PYTHONS = {
 }
 """The release whose package python3 has a minor version of Python, by distribution (os-release's ID)."""
 
+_VERSIONS = {
+    "bullseye": "11", "bookworm": "12", "trixie": "13", "focal": "20.04", "jammy": "22.04", "noble": "24.04",
+}  # fmt: skip
+
 # Names that move on to the next release; others use them, too, so they count only where a release's own name doesn't.
 _MOVING = frozenset({"stable", "testing", "unstable", "sid"})
 
@@ -45,6 +49,17 @@ def release_with(python: str, system: Mapping[str, str]) -> str:
     """
     known, own = PYTHONS.get(system.get("ID", ""), {}), system.get("VERSION_CODENAME", "")
     return known.get(python, "" if own in known.values() else own)
+
+
+def release_title(release: str, system: Mapping[str, str]) -> str:
+    """Return a release as people call it: "Debian 13 (trixie)". Args: release: its codename; system: as elsewhere."""
+    words = (system.get("ID", "").capitalize(), _VERSIONS.get(release, ""), f"({release})")
+    return " ".join(filter(None, words))
+
+
+def known_pythons(system: Mapping[str, str]) -> list[str]:
+    """Return the versions of Python that some release of a system's distribution is known to have, oldest first."""
+    return list(PYTHONS.get(system.get("ID", ""), ()))
 
 
 def own_sources(system: Mapping[str, str], etc: Path = ETC_APT, *, release: str = "") -> str:

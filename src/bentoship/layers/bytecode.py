@@ -36,11 +36,11 @@ class Interpreter:
     env: Mapping[str, str]
     root: Path | None = None
 
-    def command(self, script: str) -> list[str]:
-        """Return the command that runs a script, in a sandbox if this Python is a foreign one."""
+    def start(self, script: str) -> tuple[list[str], str]:
+        """Return the command that runs a script, in a sandbox if this Python is foreign, and what it reads before."""
         args = (*self.args, "-c", script)
         if self.root is None:
-            return list(args)
+            return list(args), ""
         below = f"{self.root}/"
         box = sandbox.Sandbox(
             self.root,
@@ -53,7 +53,7 @@ class Interpreter:
             memory=sandbox.available_memory(),
             seconds=_SECONDS,
         )
-        return box.arguments()
+        return box.start()
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,10 @@ def compile_trees(
 
         return reporter.task(title, measure=state)
 
+    command, described = python.start(_WORKER.read_text("utf-8"))
     process.run_together(
-        python.command(_WORKER.read_text("utf-8")),
-        [b"".join(_framed(share)) for share in shares],
+        command,
+        [b"".join((described.encode(), *_framed(share))) for share in shares],
         env=python.env if python.root is None else {},
         cwd=python.root or Path("/"),
         finish=lambda number, output: _write(shares[number], output),

@@ -9,7 +9,7 @@ from typing import Any
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import Entry, Kind, Layer, Stream, tar_stream
 from bentoship.layers.compression import gzip_members
-from bentoship.layers.limit import cached_files, forget, trim
+from bentoship.layers.limit import MAKING, cached_files, forget, trim
 from bentoship.system import records
 from bentoship.system.files import file_lock, is_present, partial_file
 
@@ -51,7 +51,8 @@ class LayerCache:
         """
         if found := self.find(key, stream=stream):
             return found
-        with file_lock(self.folder / ".making" / key[:2]):
+        # A lock for each key: what is made of layers, such as those of packages, waits for their locks with its own.
+        with file_lock(self.folder / MAKING / key):
             return self.find(key, stream=stream) or self._made(key, layers)
 
     def _made(self, key: str, layers: Callable[[], Iterable[Layer]]) -> tuple[Layer, ...]:

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from bentoship.system.files import PARTIAL, remove_abandoned, write_whole
 
+MAKING = ".making"
+"""The folder in a cache with the files by which runs wait for each other to make something."""
+
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 
 
@@ -61,7 +64,7 @@ def cached_files(folder: Path) -> list[CachedFile]:
 
 
 def trim(folder: Path, limit: int, needed: Collection[str] = ()) -> int:
-    """Remove what a cache has beyond its limit, and partial files of runs that died.
+    """Remove what a cache has beyond its limit, locks, and partial files of runs that died.
 
     No other run may use the cache meanwhile. It is looked through only when something has been put there since the last
     time, or the limit is another one.
@@ -79,8 +82,8 @@ def trim(folder: Path, limit: int, needed: Collection[str] = ()) -> int:
     for place in filter(Path.is_dir, _places(folder)):
         remove_abandoned(place, PARTIAL)
     removed = excess(cached_files(folder), limit, needed)
-    for file in removed:
-        file.path.unlink()
+    for path in (*(file.path for file in removed), *folder.glob(f"{MAKING}/*")):
+        path.unlink()
     forget(folder, {file.path.stem for file in removed})
     write_whole(stamp, str(limit).encode())
     return sum(file.size for file in removed)

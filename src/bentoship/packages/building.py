@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uv import find_uv_bin
-
 from bentoship.errors import PackagesError
+from bentoship.packages.folders import listing, named_in, refreshing
 from bentoship.packages.requirements import VARIABLE, canonical_name, is_exact, variables
-from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, lock_settings
+from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, local_folders, lock_settings, uv_program
 from bentoship.system.files import file_lock, private_folder, temporary_folder
 from bentoship.system.process import environment, run
 from bentoship.system.records import key_of
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 # Increase it when wheels are built in another way, so that those built before are built again.
 _RECIPE = "1"
@@ -110,7 +109,7 @@ class Builder:
     def _folder(self, content: str) -> Path:
         env = environment(names=BUILDING)
         flags = [f"{name}={env[name]}" for name in BUILDING if name in env]
-        options = map(without_user_info, self.options)
+        options = [*map(without_secrets, self.options), listing(named_in(self.options, self.start))]
         machine = os.uname()
         key = key_of(
             _RECIPE, content, self.python, machine.sysname, machine.machine, lock_settings(), *options, "", *flags
@@ -126,8 +125,11 @@ class Builder:
     def _built(self, requirement: str, scratch: Path, subject: str) -> Path:
         """Return the wheel that uv builds: it keeps it in its cache, for which it gets a folder of its own."""
         # With its variables put in, so that what is built does not see them.
-        source = completed("\n".join([*self.options, requirement]))
-        interpreter = self._interpreter()
+        is_named = is_exact(requirement)  # of an index, which may have wheels for other platforms
+        # What is named by its place is no package of an index, which options for these do not mean.
+        options = [line for line in self.options if is_named or not line.startswith("--only-binary")]
+        source = completed("\n".join([*options, requirement]))
+        interpreter = interpreter_of(self.python, self.start)
         args = [
             "pip",
             "install",
@@ -138,8 +140,9 @@ class Builder:
             "--target",
             str(scratch / "installed"),
         ]
-        if is_exact(requirement):  # of an index, which may have wheels for other platforms
+        if is_named:
             args += ["--no-binary", canonical_name(requirement)]
+        args += refreshing(local_folders(self.options, self.start))
         further = GIT if requirement.startswith("git+") else ()
         with calling_uv(self.start, source) as env:
             own = scratch / "cache"
@@ -149,26 +152,32 @@ class Builder:
             env |= {name: f"{env.get(name, '')} -g0".strip() for name in ("CFLAGS", "CXXFLAGS")}
             env.pop("UV_NO_CACHE", None)
             env["TMPDIR"] = str(scratch)  # what a killed build leaves there goes with it
-            command = [find_uv_bin(), *args, "--python", interpreter or sys.executable]
+            command = [uv_program(), *args, "--python", interpreter or sys.executable]
             done = run(command, env=env, cwd=self.start, check=False, input=source)
         if done.code:
             raise _failure(done.stderr, subject)
         names = {_wheel_name(folder.name) for folder in Path(scratch, "installed").glob("*.dist-info")}
         wheels = [file for file in own.glob("sdists-v*/**/*.whl") if file.is_file() and _wheel_name(file.name) in names]
         if not wheels:
-            raise PackagesError(f"Build {without_user_info(subject)}", "uv has built no wheel of it", _HINT)
+            raise PackagesError(f"Build {without_secrets(subject)}", "uv has built no wheel of it", _HINT)
         if not interpreter and not wheels[0].stem.endswith("-none-any"):
             why = f"it has compiled modules, and this machine has no Python {self.python} to build them for"
             hint = f"Install it (`uv python install {self.python}`), or require a version that has a wheel."
-            raise PackagesError(f"Build {without_user_info(subject)}", why, hint)
+            raise PackagesError(f"Build {without_secrets(subject)}", why, hint)
         return wheels[0]
 
-    def _interpreter(self) -> str:
-        """Return a Python of the image's minor version; empty when this machine has none."""
-        if self.python == f"{sys.version_info.major}.{sys.version_info.minor}":
-            return sys.executable
-        command = [find_uv_bin(), "python", "find", self.python, "--no-python-downloads", "--no-project"]
-        return run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=self.start, check=False).stdout.strip()
+
+def interpreter_of(python: str, folder: Path) -> str:
+    """Return the path of a Python that uv finds on this machine; empty when there is none.
+
+    Args:
+        python: its minor version, such as "3.11"; the running Python is taken where it has that.
+        folder: where uv looks from.
+    """
+    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    command = [uv_program(), "python", "find", python, "--no-python-downloads", "--no-project"]
+    return run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=folder, check=False).stdout.strip()
 
 
 def completed(text: str) -> str:
@@ -180,7 +189,7 @@ def completed(text: str) -> str:
 def _share_cache(env: Mapping[str, str], own: Path) -> None:
     """Add links to what the user's cache of uv has, except for what was built, to another one."""
     own.mkdir()
-    command = [find_uv_bin(), "cache", "dir"]
+    command = [uv_program(), "cache", "dir"]
     usual = Path(run(command, env={**env, "NO_COLOR": "1"}, check=False).stdout.strip() or own)
     for folder in usual.glob("*") if "UV_NO_CACHE" not in env else ():
         if _SHARED.fullmatch(folder.name):
@@ -220,7 +229,7 @@ def digest_of(file: Path) -> str:
 
 def _failure(stderr: str, subject: str) -> PackagesError:
     """Return why a wheel cannot be built: in the words of its build, or of who was asked for its source."""
-    complaint = re.split(r"(?m)^\s*(?:×|error:)\s*", without_user_info(stderr), maxsplit=1)[-1]
+    complaint = re.split(r"(?m)^\s*(?:×|error:)\s*", without_secrets(stderr), maxsplit=1)[-1]
     lines = [re.sub(r"^[\s╰─▶│├]*(cause: )?", "", line).rstrip() for line in complaint.splitlines()]
     said, hints = _parted([line for line in lines if line])
     _, is_quoted, quoted = "\n".join(said).rpartition("[stderr]\n")
@@ -228,7 +237,7 @@ def _failure(stderr: str, subject: str) -> PackagesError:
     telling = [line for line in words if _TELLING.search(line) and not _NOISE.search(line)]
     why = "; ".join(list(dict.fromkeys(telling))[-3:] or words[-3:]) if is_quoted else " ".join(said[-6:])
     hint = _missing(why) or (" ".join([*hints, _HINT]) if is_quoted or hints else _UNREACHABLE)
-    return PackagesError(f"Build {without_user_info(subject)}, which has no wheel", why, hint)
+    return PackagesError(f"Build {without_secrets(subject)}, which has no wheel", why, hint)
 
 
 def _missing(why: str) -> str:

@@ -11,9 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from uv import find_uv_bin
-
 from bentoship.errors import PackagesError
+from bentoship.packages.folders import refreshing
 from bentoship.packages.installed import clashing, faulty_files, module_folders
 from bentoship.packages.requirements import (
     CONSTRAINTS,
@@ -25,10 +24,10 @@ from bentoship.packages.requirements import (
     requirements_of,
 )
 from bentoship.packages.target import Target
-from bentoship.packages.uv_settings import calling_uv
+from bentoship.packages.uv_settings import calling_uv, local_folders, uv_program
 from bentoship.system.files import temporary_folder
 from bentoship.system.process import Completed, Running, background, run
-from bentoship.system.progress import State, StepReporter
+from bentoship.system.progress import SILENT, State, StepReporter
 from bentoship.system.text import counted
 
 OTHERWISE = "Change the requirement, or use BACKEND=docker, which builds packages in the image."
@@ -48,17 +47,45 @@ def installing(
         into: an empty folder.
         cached: whether uv may take them from its cache.
     """
-    source = "\n".join([*options_for_uv(bento), *locked])
+    # What is to be built has been, and its wheel stands in the lock.
+    options = [line for line in options_for_uv(bento) if not line.startswith("--no-binary")]
+    source = "\n".join([*options, *locked])
     args = ["pip", "install", "-r", "-", "--prefix", str(into), "--no-deps", "--no-compile-bytecode"]
     args += ["--require-hashes"] if locked and all(map(hashes, locked)) else []
     args += [] if cached else ["--no-cache"]
     module_folders(into)[0].mkdir(parents=True)
     start = paths_start(bento)
+    args += refreshing(local_folders(options, start))
     with (
         calling_uv(start, source) as env,
         background(_command([*args, *selection(target)]), env=env, cwd=start, input=source) as uv,
     ):
         yield Installation(uv, target, into, len(locked))
+
+
+def install_for(
+    bento: Path, locked: Sequence[str], target: Target, environment: Path, reporter: StepReporter = SILENT
+) -> None:
+    """Install a lock into a virtual environment of this machine.
+
+    Args:
+        bento: as for `installing`.
+        locked: requirement lines.
+        target: what they were locked for, which is this machine.
+        environment: its folder.
+        reporter: receives the progress.
+
+    Raises: PackagesError when one has no wheel, or cannot be downloaded.
+    """
+    source, start = "\n".join([*options_for_uv(bento), *locked]), paths_start(bento)
+    command = [uv_program(), "pip", "install", "-r", "-", "--python", str(environment / "bin" / "python"), "--no-deps"]
+    command += ["--no-compile-bytecode", "--only-binary", ":all:"]
+    command += ["--require-hashes"] if locked and all(map(hashes, locked)) else []
+    with calling_uv(start, source) as env, background(command, env=env, cwd=start, input=source) as uv:
+        installation = Installation(uv, target, environment, len(locked))
+        title = f"installing {counted(len(locked), 'package')} to import the service"
+        with reporter.task(title, measure=installation.state, ended=installation.has_ended):
+            installation.finish()
 
 
 def options_for_uv(bento: Path) -> list[str]:
@@ -93,7 +120,9 @@ class Installation:
         """Return how far uv has come."""
         from bentoship.packages.uv_output import install_state  # mostly nothing is installed
 
-        return install_state(self.uv.complaints, module_folders(self.into)[0], self.number)
+        modules = self.into / "lib" / f"python{self.target.python}" / "site-packages"  # of a virtual environment
+        place = modules if modules.is_dir() else module_folders(self.into)[0]
+        return install_state(self.uv.complaints, place, self.number)
 
     def has_ended(self) -> bool:
         """Return whether they are installed."""
@@ -196,7 +225,10 @@ def ask_uv(bento: Path, requirements: Sequence[str], target: Target, *args: str)
     """Return what uv prints of requirements of a Bento. Raises PackagesError with its error message."""
     start, constraints = paths_start(bento), bento / "env" / "python" / CONSTRAINTS
     limits = [f"-c {os.path.relpath(constraints, start)}"] if constraints.is_file() else []
-    source = "\n".join([*options_for_uv(bento), *limits, *requirements])
+    options = options_for_uv(bento)
+    source = "\n".join([*options, *limits, *requirements])
+    if "compile" in args:  # a dry run that reads again does not compare a wheel with its platform
+        args = (*args, *refreshing(local_folders(options, start)))
     with calling_uv(start, source) as env:
         return _checked(run(_command(args), env=env, cwd=start, check=False, input=source), target).stdout
 
@@ -209,7 +241,7 @@ def unsolved(error: PackagesError) -> str:
 
 
 def _command(args: Sequence[str]) -> list[str]:
-    return [find_uv_bin(), *args, "--python", sys.executable]
+    return [uv_program(), *args, "--python", sys.executable]
 
 
 def _checked(done: Completed, target: Target) -> Completed:

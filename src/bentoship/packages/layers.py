@@ -13,12 +13,14 @@ from typing import TypeVar
 from bentoship.errors import DamagedError
 from bentoship.image.layer import Estimate, Layer, folders_of
 from bentoship.layers.bytecode import Batch, Interpreter, compile_trees
+from bentoship.layers.limit import MAKING
 from bentoship.layers.segments import joined
 from bentoship.packages.install import Staged, staging
 from bentoship.packages.installed import Distribution, distributions, modules, with_byte_code
 from bentoship.packages.package import RECIPE, Job, Package, PackageEstimate
 from bentoship.packages.requirements import bare, canonical_name
 from bentoship.packages.target import Target
+from bentoship.system.files import file_lock
 from bentoship.system.progress import StepReporter
 from bentoship.system.records import key_of
 from bentoship.system.text import counted
@@ -91,13 +93,22 @@ def package_layers(
     """
 
     def make() -> list[Layer]:
-        found = {line: package for line in lines if (package := job.find(line))}
-        if missing := [line for line in lines if line not in found]:
-            found |= _make(job, missing, scratch, reporter, staged)
+        found = _found(job, lines)
+        if len(found) < len(lines):
+            # The lock of another project, for which another run makes them at the same time, has most of them, too.
+            with file_lock(job.cache.folder / MAKING / job.key()):
+                found = _found(job, lines)
+                if missing := [line for line in lines if line not in found]:
+                    is_staged = staged and len(missing) == len(staged.lines)
+                    found |= _make(job, missing, scratch, reporter, staged if is_staged else None)
         with reporter.task("joining packages into layers"):
             return list(_layers(job, [found[line] for line in lines]))
 
     return job.cache.make(job.key(*lines), lambda: _repairing(job, lines, make, reporter.say))
+
+
+def _found(job: Job, lines: Sequence[str]) -> dict[str, Package]:
+    return {line: package for line in lines if (package := job.find(line))}
 
 
 def _repairing(

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bentoship.errors import PackagesError
-from bentoship.packages.install import OTHERWISE, ask_uv, selection, unsolved
+from bentoship.packages.folders import listing, named_in
+from bentoship.packages.install import OTHERWISE, ask_uv, options_for_uv, selection, unsolved
 from bentoship.packages.requirements import (
     CONSTRAINTS,
     LOCK_PLATFORM,
     address_lines,
     bare,
+    built_names,
     canonical_name,
     hashes,
     is_exact,
@@ -85,7 +87,26 @@ def resolve(bento: Path, targets: Sequence[Target], kept: Path) -> list[Lock]:
         raise _refusal({target: failures[target] for target in targets if target in failures})
     for lock in found:
         _check_hashes(bento, lock, kept)
-    return [replace(lock, built=_kept_wheels(lock, kept)) for lock in found]
+    return [replace(lock, built=_kept_wheels(_record(bento, lock, kept))) for lock in found]
+
+
+def lock_here(bento: Path, target: Target, kept: Path, *, python: str) -> Lock:
+    """Return the lock of a Bento for this machine: the image's own where that fits.
+
+    Args:
+        bento: the Bento's folder.
+        target: this machine, with the Python that is to run.
+        kept: as for `resolve`.
+        python: the image's Python, for which the Bento's own lock was made.
+
+    Raises: PackagesError.
+    """
+    if target.python == python:
+        (lock,) = resolve(bento, [target], kept)
+    else:
+        asked, own = _requirements(bento)
+        lock = Lock(target, tuple(_made_once(bento, target, asked, own, kept)))
+    return replace(lock, built=_kept_wheels(_record(bento, lock, kept)))
 
 
 def _check_hashes(bento: Path, lock: Lock, kept: Path) -> None:
@@ -120,10 +141,12 @@ def with_wheels(bento: Path, locks: Sequence[Lock], kept: Path) -> list[Lock]:
 
     found: list[Lock] = []
     failures: dict[Target, str] = {}
+    names = built_names(options_for_uv(bento))
     hints: list[str] = []
     for lock in locks:
         built, refused, reasons = dict(lock.built), [], []
-        for line in without_wheel(bento, lock.installed, lock.target):
+        named = [line for line in lock.installed if canonical_name(line) in names and "@" not in line]
+        for line in dict.fromkeys([*named, *without_wheel(bento, lock.installed, lock.target)]):
             try:
                 wheel = built_wheel(bento, line, lock.target, kept)
             except PackagesError as error:
@@ -143,18 +166,19 @@ def with_wheels(bento: Path, locks: Sequence[Lock], kept: Path) -> list[Lock]:
         raise _refusal(failures, hints)
     for lock in found:
         if lock.built:
-            records.keep(_record(lock, kept), {line: str(wheel) for line, wheel in lock.built})
+            records.keep(_record(bento, lock, kept), {line: str(wheel) for line, wheel in lock.built})
     return found
 
 
-def _kept_wheels(lock: Lock, kept: Path) -> tuple[tuple[str, Path], ...]:
+def _kept_wheels(record: Path) -> tuple[tuple[str, Path], ...]:
     """Return the wheels that were built for a lock before, unless one of them is gone."""
-    known = records.read_as(_record(lock, kept), lambda data: [(line, Path(path)) for line, path in data.items()])
+    known = records.read_as(record, lambda data: [(line, Path(path)) for line, path in data.items()])
     return tuple(known) if known and all(wheel.is_file() for _, wheel in known) else ()
 
 
-def _record(lock: Lock, kept: Path) -> Path:
-    return kept / f"{key_of('built', str(lock.target), *lock.lines, lock_settings())}.json"
+def _record(bento: Path, lock: Lock, kept: Path) -> Path:
+    names = sorted(built_names(options_for_uv(bento)))
+    return kept / f"{key_of('built', str(lock.target), *lock.lines, lock_settings(), *names)}.json"
 
 
 def _named_missing(target: Target, missing: Sequence[str]) -> str:
@@ -237,7 +261,9 @@ def _loose_reference(bento: Path, target: Target, asked: list[str], kept: Path) 
 
 def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[str], kept: Path) -> list[str]:
     limits = bento / "env" / "python" / CONSTRAINTS
-    others = [*map(bare, preferred)], [limits.read_text("utf-8")] if limits.is_file() else [], lock_settings()
+    found_in = listing(named_in(options_for_uv(bento), paths_start(bento)))
+    texts = [limits.read_text("utf-8")] if limits.is_file() else []
+    others = [*map(bare, preferred)], texts, lock_settings(), *([found_in] if found_in else [])
     key = key_of("lock", str(target), *asked, *(["others", repr(others)] if any(others) else []))
     file = kept / f"{key}.json"
     if found := records.read_as(file, lambda data: [*map(str.__str__, data)]):
@@ -280,7 +306,9 @@ def _failure(bento: Path, target: Target, error: PackagesError) -> str:
     """Return why there is no lock for a target; raise again what is not caused by its packages."""
     reason = unsolved(error)
     _, own = _requirements(bento)
-    return _missing_wheels(bento, Lock(target, tuple(own))) or reason
+    from bentoship.packages.uv_output import conflict  # not needed when there is a lock
+
+    return _missing_wheels(bento, Lock(target, tuple(own))) or conflict(reason)
 
 
 def _missing_wheels(bento: Path, lock: Lock) -> str:

@@ -11,7 +11,7 @@ from bentoship.errors import PackagesError
 from bentoship.image.platforms import platform_of
 from bentoship.packages.building import Builder
 from bentoship.packages.install import ask_uv, options_for_uv, selection, unsolved
-from bentoship.packages.requirements import bare, local_file, paths_start
+from bentoship.packages.requirements import bare, built_names, canonical_name, local_file, paths_start
 from bentoship.packages.target import Target
 
 
@@ -71,9 +71,11 @@ def built_wheel(bento: Path, line: str, target: Target, kept: Path) -> Path | No
     if local_file(line, paths_start(bento)):
         return None
     # What has a wheel for this platform is compiled: built here, it would run on no other.
-    if own and own != target.platform and not _unavailable(bento, [line], replace(target, platform=own)):
+    options = options_for_uv(bento)
+    has_wheel = canonical_name(line) not in built_names(options)
+    if has_wheel and own and own != target.platform and not _unavailable(bento, [line], replace(target, platform=own)):
         return None
-    builder = Builder(kept, target.python, options_for_uv(bento), paths_start(bento))
+    builder = Builder(kept, target.python, options, paths_start(bento))
     wheel = builder.build(line, f"{bare(line)} {_source_digest(bento, line, target)}", bare(line))
     return wheel if _fits(bento, wheel, target) else None
 

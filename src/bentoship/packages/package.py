@@ -1,6 +1,8 @@
 """A package that was made for an image: found again by what it was made of."""
 
+import functools
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +12,17 @@ from bentoship.bases import Base
 from bentoship.image.layer import Layer
 from bentoship.layers.cache import LayerCache, from_record, to_record
 from bentoship.layers.segments import Segment, write_segment
+from bentoship.packages.folders import states_of
+from bentoship.packages.install import options_for_uv
 from bentoship.packages.installed import Distribution
-from bentoship.packages.requirements import local_file, paths_start
+from bentoship.packages.requirements import built_names, canonical_name, local_file, paths_start
 from bentoship.packages.target import Target
+from bentoship.packages.uv_settings import local_folders, lock_settings
 from bentoship.system import records
 from bentoship.system.records import key_of
+from bentoship.system.urls import without_secrets
+
+_FROM = re.compile(r"(--index-url|-i|--extra-index-url|--find-links|-f|--no-index)\b")
 
 # Increase it when the same packages give other layers, so that existing ones are rebuilt.
 RECIPE = "5"
@@ -99,11 +107,33 @@ class Job:
         return self.cache.folder / "packages"
 
     def key(self, *lines: str) -> str:
-        """Return the key of what is made of lines of a lock. The base is part of it: its Python makes the byte-code."""
+        """Return the key of what is made of lines of a lock.
+
+        The base is part of it, as its Python makes the byte-code, and so are the indexes: each may have another package
+        by the same name and version.
+        """
         below = [layer.diff_id for layer in self.base.layers]
         paths = (local_file(line, paths_start(self.bento)) for line in lines)
         files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path]
-        return key_of("packages", RECIPE, str(self.target), *below, *lines, *files)
+        files += ["built" for line in lines if canonical_name(line) in self._built and "@" not in line]
+        files += [state for line in lines for state in states_of(line, self._folders)]
+        return key_of("packages", RECIPE, str(self.target), *below, *lines, *files, *self._indexes)
+
+    @functools.cached_property
+    def _indexes(self) -> list[str]:
+        """Return what says where its packages come from, without passwords."""
+        options = map(without_secrets, options_for_uv(self.bento))
+        return [*sorted(filter(_FROM.match, options)), lock_settings()]
+
+    @functools.cached_property
+    def _built(self) -> set[str]:
+        """Return the names of packages whose wheels are not taken; one that was built is a file in the lock."""
+        return built_names(options_for_uv(self.bento))
+
+    @functools.cached_property
+    def _folders(self) -> list[Path]:
+        """Return the folders of this machine that packages may come from, in which another may get the same name."""
+        return local_folders(options_for_uv(self.bento), paths_start(self.bento))
 
     def find(self, line: str) -> Package | None:
         """Return the package of a lock's line; None unless it was made before and still exists."""

@@ -62,6 +62,11 @@ def address_lines(text: str) -> list[str]:
     return [line for line in lines(text) if _is_option(line) and not line.startswith(included)]
 
 
+def built_names(options: Sequence[str]) -> set[str]:
+    """Return the canonical names of the packages that are built although they have wheels. Args: options: lines."""
+    return {canonical_name(line.removeprefix("--no-binary ")) for line in options if line.startswith("--no-binary ")}
+
+
 def _is_option(line: str) -> bool:
     return line.startswith("-") and not re.match(r"(-e|--editable)[ =]", line)
 

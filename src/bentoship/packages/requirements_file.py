@@ -14,11 +14,12 @@ from typing import Any
 
 import pip_requirements_parser as pip
 
-from bentoship.packages.requirements import VARIABLE, decoded, hashed, variables
+from bentoship.packages.requirements import VARIABLE, canonical_name, decoded, hashed, variables
+from bentoship.packages.uv_settings import format_options
 from bentoship.system.documents import LIST, read_bytes
 from bentoship.system.process import environment
 from bentoship.system.text import size
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 _SECONDS = 60.0
 """How long a server may take to answer."""
@@ -32,6 +33,8 @@ _FLAGS = {
     "require_hashes": "--require-hashes",
 }
 _VALUES = {"trusted_hosts": "--trusted-host", "no_binary": "--no-binary", "only_binary": "--only-binary"}
+_ALL = ":all:"
+_EACH = "all packages would be built, numpy and others included; name those that have to be"
 _OF_REQUIREMENTS = {"hashes", "editables"}
 
 
@@ -69,7 +72,39 @@ def with_constraints(text: str, folder: Path) -> tuple[str, str]:
                 (plain if one.startswith("-") else limits).append(one)
         else:
             plain.append(line)
-    return _text(plain), _text(limits)
+    return _text(_with_formats([*plain, *format_options()])), _text(limits)
+
+
+def _with_formats(lines: Sequence[str]) -> list[str]:
+    """Return lines with what they say of wheels and sources at the end, in a form that uv takes for what pip does.
+
+    To pip, the later of two options counts (`handle_mutual_excludes` in its format_control.py). If wheels are
+    preferred, only wheels are taken, but for the packages that are to be built: uv knows nothing in between.
+
+    Raises: RequirementsError.
+    """
+    chosen: dict[str, set[str]] = {"--only-binary": set(), "--no-binary": set()}
+    others = []
+    for line in lines:
+        option, _, value = line.partition(" ")
+        if option not in chosen:
+            others.append(line)
+            continue
+        (other,) = (names for name, names in chosen.items() if name != option)
+        for name in filter(None, value.split(",")):
+            if name in {_ALL, ":none:"}:
+                chosen[option].clear()
+            if name == _ALL:
+                other.clear()
+            if name != ":none:":
+                other.discard(canonical_name(name))
+                chosen[option].add(canonical_name(name) or name)
+    if _ALL in chosen["--no-binary"]:
+        raise RequirementsError(f"uv's settings say no-binary (UV_NO_BINARY), which is not supported: {_EACH}")
+    if "--prefer-binary" in others:
+        others.remove("--prefer-binary")
+        chosen["--only-binary"].add(_ALL)
+    return [*others, *(f"{option} {name}" for option, names in chosen.items() for name in sorted(names))]
 
 
 def _text(statements: Iterator[str] | Sequence[str]) -> str:
@@ -163,6 +198,8 @@ class _Statement:
             yield f"--index-url {self._folder(index.lstrip('='))}"
         yield from (f"--extra-index-url {self._folder(one)}" for one in self._values("extra_index_urls"))
         yield from (f"--find-links {self._folder(one)}" for one in self._values("find_links"))
+        if any(_ALL in one.split(",") for one in self._values("no_binary")):
+            raise ValueError(f"--no-binary {_ALL} is not supported: {_EACH}")
         yield from (f"{option} {one}" for name, option in _VALUES.items() for one in self._values(name))
         yield from (option for name, option in _FLAGS.items() if name in self.options)
 
@@ -233,6 +270,6 @@ def _reason(error: OSError, target: str) -> str:
 def _shown(place: str) -> str:
     """Return a file's path from the current folder, or an address without its password, for messages."""
     if "://" in place:
-        return without_user_info(place)
+        return without_secrets(place)
     path, here = Path(place), Path.cwd()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else place

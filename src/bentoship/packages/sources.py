@@ -21,7 +21,7 @@ from bentoship.system.files import private_folder, temporary_folder
 from bentoship.system.git import clone_without_files, described, remote_commit
 from bentoship.system.process import environment
 from bentoship.system.text import size
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 _EDITABLE = re.compile(r"^(?:-e|--editable)[ =]\s*")
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?P<extras>\[[^]]*\])?\s*@\s*(?P<address>\S.*)")
@@ -209,14 +209,14 @@ def _of_repository(source: Source, builder: Builder) -> Path:
         commit = remote_commit(completed(url), reference, env)
     except ProcessError as error:
         hint = error.hint or "Check the address and the account: Git is run without a question for a password."
-        raise PackagesError(f"Build {without_user_info(source.line)}", without_user_info(error.why), hint) from error
+        raise PackagesError(f"Build {without_secrets(source.line)}", without_secrets(error.why), hint) from error
     pinned = f"git+{url}@{commit or reference}{source.fragment}"
-    return builder.build(pinned, f"{without_user_info(url)}@{commit or reference}{source.fragment}", source.line)
+    return builder.build(pinned, f"{without_secrets(url)}@{commit or reference}{source.fragment}", source.line)
 
 
 def _of_address(source: Source, builder: Builder) -> Path:
     address = source.address.partition("#")[0]
-    shown = without_user_info(address)
+    shown = without_secrets(address)
     with temporary_folder(builder.kept / "building", "archive-") as scratch:
         archive = scratch / Path(unquote(urlsplit(address).path)).name
         try:
@@ -236,5 +236,5 @@ def _of_archive(source: Source, archive: Path, builder: Builder) -> Path:
     found = digest_of(archive)
     if expected and f"sha256:{found}" not in expected:
         why = f"its SHA-256 is {found}, which is not what the requirement says"
-        raise PackagesError(f"Build {without_user_info(source.line)}", why, "Check the file and the hash.")
+        raise PackagesError(f"Build {without_secrets(source.line)}", why, "Check the file and the hash.")
     return builder.build(f"{archive.as_uri()}{source.fragment}", f"{found}{source.fragment}", source.line)

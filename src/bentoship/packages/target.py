@@ -15,7 +15,7 @@ class Target:
     """What packages are installed for.
 
     Args:
-        platform: such as "linux/amd64".
+        platform: such as "linux/amd64"; "darwin/arm64" for a Mac that imports a service.
         python: the minor version, such as "3.11".
         glibc: the minor version of the base's C library: 36 for 2.36.
     """
@@ -27,8 +27,12 @@ class Target:
     @property
     def uv_platform(self) -> str:
         """Return the platform's name in uv (`--python-platform`)."""
+        system, _, architecture = self.platform.partition("/")
+        machine = ARCHITECTURES[f"linux/{architecture}"].machine
+        if system == "darwin":
+            return f"{machine}-apple-darwin"
         known = max((minor for minor in _UV_KNOWS if minor <= self.glibc), default=self.glibc)
-        return f"{ARCHITECTURES[self.platform].machine}-manylinux_2_{known}"
+        return f"{machine}-manylinux_2_{known}"
 
     @property
     def site_packages(self) -> str:

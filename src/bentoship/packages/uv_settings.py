@@ -8,18 +8,18 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from bentoship.errors import PackagesError
+from bentoship.packages.folders import file_of, folders_of, listing, named_in
 from bentoship.packages.requirements import variables, with_includes
 from bentoship.system.documents import read_text
 from bentoship.system.files import OWN, temporary_folder
 from bentoship.system.process import environment, home
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 # Where packages come from, and which of them may be taken (docs.astral.sh/uv/reference/environment).
 _DECIDING = frozenset({
@@ -29,6 +29,7 @@ _DECIDING = frozenset({
     "UV_FORK_STRATEGY", "UV_NO_SOURCES", "UV_NO_SOURCES_PACKAGE",
 })  # fmt: skip
 _FILES = ("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE", "UV_BUILD_CONSTRAINT")
+_INDEXES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL")
 # How they are reached: another value gives the same packages.
 _REACHING = frozenset({
     "UV_CACHE_DIR", "UV_NO_CACHE", "UV_OFFLINE", "UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR", "UV_GITHUB_TOKEN",
@@ -62,6 +63,17 @@ _REACHING_KEYS = frozenset({
 })  # fmt: skip
 
 
+_FORMAT_KEYS = frozenset({"no-binary", "no-binary-package", "no-build", "no-build-package", "only-binary"})
+_TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
+
+
+def uv_program() -> str:
+    """Return the path of uv, which an environment of a service's own packages need not have."""
+    from uv import find_uv_bin
+
+    return find_uv_bin()
+
+
 @contextmanager
 def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]:
     """Yield the environment for a call of uv.
@@ -73,7 +85,8 @@ def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]
     """
     given = environment(prefixes=("UV_",), names=variables(requirements))
     env = {name: value for name, value in given.items() if not name.startswith("UV_") or _is_kept(name)}
-    env |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    # To lock for a Python that is not here, uv would fetch it first; any other one does as well.
+    env |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
     if re.search(r"(?m)^--pre$", requirements):
         env["UV_PRERELEASE"] = "allow"
     if hosts := re.findall(r"(?m)^--trusted-host[ =](\S+)", requirements):
@@ -102,23 +115,61 @@ def lock_settings() -> str:
     Passwords are no part of it: they change more often than what is behind them.
     """
     given = environment(prefixes=("UV_",))
-    stated = [f"{name}={without_user_info(given[name])}" for name in sorted(given.keys() & _DECIDING)]
-    files = [_file_of(entry) for name in _FILES for entry in given.get(name, "").split()]
+    stated = [f"{name}={without_secrets(given[name])}" for name in sorted(given.keys() & _DECIDING)]
+    files = [file_of(entry) for name in _FILES for entry in given.get(name, "").split()]
     included = [one for file in files if file for one in with_includes(file) if one.is_file()]
     contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in included]
     settings = _file_settings(given, None, _DECIDING_KEYS)
-    stated += [*contents, without_user_info(json.dumps(settings, sort_keys=True, default=str)) if settings else ""]
+    stated += [*contents, without_secrets(json.dumps(settings, sort_keys=True, default=str)) if settings else ""]
+    stated.append(listing(_folders(given, settings)))
     return hashlib.sha256(os.fsencode("\0".join(stated))).hexdigest() if any(stated) else ""
+
+
+def format_options() -> list[str]:
+    """Return what the environment and the user's files of settings say of wheels and sources, as lines of requirements.
+
+    uv reads it for its other commands, and in its table "pip" for those that are used here.
+    """
+    given = environment(prefixes=("UV_NO_BINARY", "UV_NO_BUILD", "UV_CONFIG_FILE", "UV_NO_CONFIG"))
+    settings = _file_settings(given, None, _FORMAT_KEYS)
+    pip, found = settings.get("pip", {}), []
+    for option, name in (("--no-binary", "no-binary"), ("--only-binary", "no-build")):
+        variable = f"UV_{name}".upper().replace("-", "_")
+        packages = [*given.get(f"{variable}_PACKAGE", "").split(), *settings.get(f"{name}-package", [])]
+        if given.get(variable, "").lower() in _TRUE or settings.get(name):
+            packages.append(":all:")
+        found += [f"{option} {package}" for package in [*packages, *pip.get(option[2:], [])]]
+    return found
+
+
+def local_folders(options: Iterable[str], start: Path) -> list[Path]:
+    """Return the folders of this machine that packages come from.
+
+    Args:
+        options: lines of requirements, which name some beside the environment and the user's files of settings.
+        start: the folder that paths in them start from.
+    """
+    given = environment(prefixes=("UV_",))
+    return [*named_in(options, start), *_folders(given, _file_settings(given, None, _DECIDING_KEYS))]
+
+
+def _folders(given: Mapping[str, str], settings: Mapping[str, Any]) -> list[Path]:
+    links, indexes = given.get("UV_FIND_LINKS", "").split(","), [e for n in _INDEXES for e in given.get(n, "").split()]
+    for table in (settings, settings.get("pip", {})):
+        links += table.get("find-links", [])
+        indexes += [*(one.get("url", "") for one in table.get("index", [])), *table.get("extra-index-url", [])]
+        indexes += [table.get("index-url", "")]
+    plain = [re.sub(r"^[\w.-]+=", "", entry) for entry in indexes]  # an index may have a name ("internal=/index")
+    return [
+        folder
+        for entries, is_index in ((links, False), (plain, True))
+        for entry in entries
+        for folder in (folders_of(entry, Path.cwd(), is_index=is_index) if entry else ())
+    ]
 
 
 def _is_kept(name: str) -> bool:
     return name in _DECIDING or name in _REACHING or bool(_CREDENTIALS.fullmatch(name))
-
-
-def _file_of(entry: str) -> Path | None:
-    """Return the file that a path or an address stands for; None for one elsewhere."""
-    parts = urlsplit(entry)
-    return Path(unquote(parts.path)) if parts.scheme in {"", "file"} else None
 
 
 def _file_settings(env: Mapping[str, str], folder: Path | None, keys: frozenset[str]) -> dict[str, Any]:
@@ -154,7 +205,7 @@ def _settings_files(env: Mapping[str, str], folder: Path | None) -> Iterator[Pat
     if env.get("UV_CONFIG_FILE"):
         yield Path(env["UV_CONFIG_FILE"])
         return
-    if env.get("UV_NO_CONFIG", "").lower() in {"1", "true", "yes", "on", "y", "t"}:
+    if env.get("UV_NO_CONFIG", "").lower() in _TRUE:
         return
     own = [env.get("XDG_CONFIG_HOME") or str(home(env) / ".config")]
     system = [*env.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":"), "/etc"]

@@ -13,7 +13,7 @@ from bentoship.errors import CloudError, RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run
-from bentoship.publishing.steps import planned_images, preview
+from bentoship.publishing.steps import base_reason, planned_images, preview
 from bentoship.stores.nearest import Nearest
 
 _PATIENCE = 5.0
@@ -47,6 +47,7 @@ class Plan:
         push: what would be sent, or why that is known only after building the image.
         speed: the speed of the last push to the registry, in bytes per second; None before any.
         reasons: why the image differs from the last one; None when not requested.
+        base: which base the image has, and why, in words; empty where BentoML chooses it.
     """
 
     bento: Bento
@@ -56,6 +57,7 @@ class Plan:
     push: PushPlan | Unplanned
     speed: float | None
     reasons: Reasons | None
+    base: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -88,6 +90,7 @@ def planned(run: Run, *, why: bool) -> Plan:
         else push_plan(images, repository.exists, run.history.paths_by_blob(target)),
         run.history.speed(target.host),
         _reasons(run, repository, names, images) if why else None,
+        base_reason(run, bento),
     )
 
 

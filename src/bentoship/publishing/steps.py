@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from bentoship import bento as bentos
 from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.backend import Backend, Built, Pushed
-from bentoship.bases import DEBIAN, BaseSource, choose_base
+from bentoship.bases import DEBIAN, BaseSource, choose_base, reason_for_base
 from bentoship.bento import Bento
-from bentoship.bento.configuration import wanted_base
+from bentoship.bento.configuration import check_configuration, python_option, python_wish, wanted_base
 from bentoship.errors import DamagedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
@@ -34,6 +34,7 @@ _RECENT = 3600.0
 
 def publish(run: Run) -> Published:
     """Run every step, from the service to an image in the registry."""
+    check(run)
     enable_api(run)
     create_registry(run)
     auth(run)
@@ -42,6 +43,12 @@ def publish(run: Run) -> Published:
     containerize(run)
     tag(run)
     return push(run)
+
+
+@once
+def check(run: Run) -> None:
+    """Check that there is something to publish, before anything is created or started. Raises BentoError."""
+    check_configuration(run.project.build_context)
 
 
 @step
@@ -75,7 +82,7 @@ def build(run: Run) -> Bento:
             imported.append("the service")
             stack.enter_context(run.reporter.task("build", "importing the service and locking its packages"))
 
-        bento = bentos.build(run.project.build_context, begin=begin)
+        bento = bentos.build(run.project.build_context, begin=begin, reporter=run.reporter_of("build"))
     _report_imports(run, "build", bento)
     for note in bento.notes:
         say(note)
@@ -102,6 +109,8 @@ def preview(run: Run, step: str) -> Iterator[Bento]:
 def _report_imports(run: Run, step: str, bento: Bento) -> None:
     for tag in bento.imported_models:
         run.reporter.say(step, f"imported the model {tag} into the Bento store")
+    if bento.environment:
+        run.reporter.say(step, f"imported the service in {bento.environment}")
 
 
 @once
@@ -167,17 +176,40 @@ def _load_into_engine(run: Run, store: Store, image: Descriptor, name: str) -> s
 
 def _base_source(run: Run, bento: Bento) -> BaseSource:
     """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
-    from bentoship.bases.debian import DebianSource, is_offered
+    from bentoship.bases.debian import DebianSource, is_offered, otherwise
 
     settings, python, reporter = run.project.settings, bento.python_version, run.reporter_of("containerize")
+    option = python_option(run.project.build_context)
     chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=is_offered(python))
     if chosen == DEBIAN:
         begin = functools.partial(_debian_in_background, run, python)
-        return DebianSource(settings.cache, python, run.layers, begin, reporter)
+        return DebianSource(settings.cache, python, run.layers, begin, reporter, option)
     from bentoship.bases.registry import RegistrySource
 
     image = ImageReference.parse(chosen)
-    return RegistrySource(image, python, run.base_registry(image), settings.cache, run.layer_layout, reporter)
+    return RegistrySource(
+        image,
+        python,
+        run.base_registry(image),
+        settings.cache,
+        run.layer_layout,
+        reporter,
+        otherwise(python, option),
+        option,
+    )
+
+
+def base_reason(run: Run, bento: Bento) -> str:
+    """Return which base the image of a Bento gets, and why, in words; empty where BentoML chooses it."""
+    from bentoship.bases.debian import title
+
+    settings, python = run.project.settings, bento.python_version
+    if settings.backend == "docker":
+        return ""
+    wish = python_wish(run.project.build_context, python)
+    debian = title(python)
+    chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=bool(debian))
+    return reason_for_base(settings.base_image, bento.base_image, wish, debian=debian, chosen=chosen)
 
 
 def _debian_in_background(run: Run, python: str, platform: str) -> Callable[[], None]:
@@ -223,13 +255,16 @@ def containerize(run: Run) -> Built:
 
 
 def _containerize(run: Run, bento: Bento) -> Built:
+    is_direct = run.project.settings.backend == "direct"
+    if is_direct:
+        run.project.hide_layout()
     try:
         with _alone_with(run, "containerize", run.repository(bento).repository):
             image = backend(run).containerize(bento)
     finally:
         run.close()  # nothing else needs a base that is still being made in the background
         _remove_leftovers(run)
-    if run.project.settings.backend == "direct":
+    if is_direct:
         _clear_up(run, image)
     return image
 

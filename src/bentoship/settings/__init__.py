@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from bentoship.errors import SettingsError
 from bentoship.settings import environment, parsers
@@ -19,7 +20,7 @@ NAMES = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
-    "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV",
+    "BENTO_PROJECT", "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV", "BUILD_PYTHON",
     "VERIFY_REQUEST", "VERIFY_AS_ROOT", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
@@ -53,6 +54,7 @@ class Settings:
         service: the service to pack, "module:Class"; "" for the one that the project names.
         bento: a Bento that is built already, by its tag or as an exported file; "" to build one.
         build_env: the names of variables that the service may read on its import, beside those that it declares.
+        build_python: which Python imports the service, as of a BuildContext.
         arguments: the service's arguments (bentoml.use_arguments), as pairs of name and value.
         verify_as_root: whether verify may run an image in a chroot, as root, where nothing better works.
     """
@@ -77,6 +79,7 @@ class Settings:
     service: str = ""
     bento: str = ""
     build_env: tuple[str, ...] = ()
+    build_python: Literal["auto", "host", "own"] = "auto"
     arguments: tuple[tuple[str, str], ...] = ()
     verify_as_root: bool = False
 
@@ -135,23 +138,56 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         cache=_cache(given),
         bentoml_home=folder / (_path(given, "BENTOML_HOME") or _home() / "bentoml"),
         retry_seconds=read("RETRY_SECONDS", Settings.retry_seconds, parsers.seconds),
-        bentofile=read("BENTOFILE", None, functools.partial(parsers.file_in, folder)),
-        service=read("BENTO_SERVICE", "", parsers.service),
-        bento=read("BENTO", "", functools.partial(parsers.bento, folder)),
-        build_env=read("BUILD_ENV", (), parsers.listed),
-        arguments=read("BENTO_ARGS", (), parsers.arguments),
+        build_env=read("BUILD_ENV", (), parsers.variables),
+        build_python=read("BUILD_PYTHON", Settings.build_python, parsers.build_python),
+        **_origin(given, folder),
         verify_as_root=read("VERIFY_AS_ROOT", False, parsers.flag),
     )
-    read("BENTOSHIP_DEBUG", False, parsers.flag)  # for its mistake alone: it counts before there are settings
+    # For their mistakes alone: they count before there are settings.
+    read("BENTOSHIP_DEBUG", False, parsers.flag)
+    read("BENTO_PROJECT", folder, parsers.folder)
     if given.mistakes:
         raise _error(folder, given)
     return settings
 
 
+def project_folder(folder: Path, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the project that the settings of a folder name; where they name none, the folder.
+
+    Args: as of `load`, which reads the settings of that project.
+
+    Raises: SettingsError when they name something else.
+    """
+    given = Given(environ, environment.read(folder))
+    found = given.read("BENTO_PROJECT", folder, parsers.folder)
+    if given.mistakes:
+        raise _error(folder, given)
+    return found
+
+
+def _origin(given: Given, folder: Path) -> dict[str, Any]:
+    """Return where the Bento comes from: one that is built already, or what builds one, whichever is set in the
+    stronger place."""
+    builders: dict[str, tuple[str, Callable[[str], Any]]] = {
+        "BENTOFILE": ("bentofile", functools.partial(parsers.file_in, folder)),
+        "BENTO_SERVICE": ("service", functools.partial(parsers.service, folder)),
+        "BENTO_ARGS": ("arguments", parsers.arguments),
+    }
+    built, strongest = given.strength("BENTO"), max(map(given.strength, builders))
+    if built == strongest > 0:
+        others = ", ".join(given.name(name) for name in builders if given.strength(name) == built)
+        why = f"names a Bento that is built already, for which {others} can have no effect"
+        given.refuse("BENTO", f"{why}: leave out one or the other")
+    if built > strongest:
+        return {"bento": given.read("BENTO", "", functools.partial(parsers.bento, folder))}
+    return {field: given.read(name, getattr(Settings, field), parse) for name, (field, parse) in builders.items()}
+
+
 def _error(folder: Path, given: Given) -> SettingsError:
     """Return an error that lists all mistakes, with where the settings were read from."""
     file = environment.find(folder)
-    sources = f"{environment.shown(file, folder)} and the environment" if file else "the environment"
+    places = [environment.shown(file, folder)] if file else []
+    sources = " and ".join([*places, "the environment", *(["the command line"] if given.options else [])])
     hint = "bentoship's .env.example explains each one."
     implied = given.value("GCP_PROJECT_ID") and not given.text("REGISTRY")
     if implied and any(mistake.startswith("GCP_") for mistake in given.mistakes):

@@ -12,7 +12,10 @@ from bentoship.system.documents import read_text
 from bentoship.system.git import nearest
 from bentoship.system.process import located
 
-_PATHS = ("BENTOML_HOME", "GOOGLE_APPLICATION_CREDENTIALS", "VERIFY_REQUEST", f"{PREFIX}VERIFY_REQUEST")
+_OWN_PATHS = ("VERIFY_REQUEST", "BENTO_PROJECT")
+_PATHS = (
+    "BENTOML_HOME", "GOOGLE_APPLICATION_CREDENTIALS", *_OWN_PATHS, *(f"{PREFIX}{name}" for name in _OWN_PATHS),
+)  # fmt: skip
 # JSON, PEM, several lines; a key in Base64; Google's tokens.
 _SECRET = re.compile(r"""[{}"\n\r]|-----BEGIN|PRIVATE KEY|^[\w+/=\s-]{200,}$|^(ya29\.|1//|AIza|GOCSPX-)""")
 _RESOLVER_FILE = Path("/etc/resolv.conf")

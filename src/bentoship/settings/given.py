@@ -49,6 +49,8 @@ class Given:
             parse: raises ValueError with what is allowed, as in "has to be …".
         """
         text = self.text(setting)
+        if not text and setting in self.options:
+            self.refuse(setting, "has no value")
         try:
             return parse(text) if text else default
         except ValueError as error:
@@ -62,8 +64,8 @@ class Given:
             setting: the name without the prefix.
             finding: such as "is 'x', but has to be y". Passwords in addresses are left out.
         """
-        name = self._spelling(setting)
-        way_out = "" if name.startswith(PREFIX) else f"; if it belongs to your app, set {PREFIX}{setting}"
+        name = self.name(setting)
+        way_out = "" if name.startswith((PREFIX, "-")) else f"; if it belongs to your app, set {PREFIX}{setting}"
         self.mistakes.append(f"{name} {re.sub(r'//[^ ]*@', '//…@', finding)}{way_out}")
 
     def misspelt(self, known: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -76,6 +78,24 @@ class Given:
             meant = (other for other in known if _is_one_slip(name.upper(), other) and not self.text(other))
             if match := next(meant, None):
                 yield name, match
+
+    def name(self, setting: str) -> str:
+        """Return the name by which the user has set a setting: an option, or that of a variable."""
+        return self.options.get(setting) or self._spelling(setting)
+
+    def strength(self, setting: str) -> int:
+        """Return how strongly a setting is set: 3 on the command line, 2 in the environment, 1 in `.env`, 0 nowhere."""
+        if setting in self.options:
+            return 3
+        name = self._spelling(setting)
+        value, kept = self.environ.get(name, "").strip(), self.file.get(name, "").strip()
+        # What `.env` sets is in the environment, too, once it has been exported for SDKs.
+        return 2 if value and value != kept else int(bool(kept))
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Return the options that the command line has for settings, by these; invoke_adapter.py sets the variable."""
+        return dict(entry.split("=") for entry in self.environ.get(f"{PREFIX}OPTIONS", "").split(",") if "=" in entry)
 
     def _spelling(self, setting: str) -> str:
         """Return the name that sets a setting."""

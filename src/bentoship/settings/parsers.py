@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 
 from bentoship.errors import InvalidReferenceError
 from bentoship.image.platforms import ARCHITECTURES
 from bentoship.image.reference import ImageReference
 from bentoship.settings.address import RegistryAddress
+from bentoship.system.modules import is_installed, module_file
 
 _PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _SERVICE = re.compile(r"[\w./-]+(?::\w+)?")
@@ -96,6 +98,13 @@ def backend(text: str) -> str:
     return text
 
 
+def build_python(text: str) -> Literal["auto", "host", "own"]:
+    """Return which Python imports the service: "auto", "host" or "own"."""
+    if text not in {"auto", "host", "own"}:
+        raise ValueError("auto, host or own")
+    return text  # type: ignore[return-value]  # it is one of them
+
+
 def file_in(folder: Path, text: str) -> Path:
     """Return the path of a file that exists. Args: folder: where a relative path starts."""
     if not (folder / text).is_file():
@@ -103,10 +112,26 @@ def file_in(folder: Path, text: str) -> Path:
     return folder / text
 
 
-def service(text: str) -> str:
-    """Return the name of a service, "module:Class", or of its module or file alone."""
+def folder(text: str) -> Path:
+    """Return the path of a folder that exists; a relative one starts at the current folder."""
+    if not Path(text).is_dir():
+        raise ValueError("a folder that exists")
+    return Path(text)
+
+
+def service(folder: Path, text: str) -> str:
+    """Return the name of a service, "module:Class", or of its module or file alone.
+
+    Args:
+        folder: the project, where BentoML looks for it.
+        text: the name.
+    """
     if not _SERVICE.fullmatch(text):
         raise ValueError("module:Class, such as service:Classifier")
+    name = text.partition(":")[0]
+    if not module_file(folder, name) and not (":" in text and is_installed(name)):
+        hint = "such as service:Classifier; --bento publishes a Bento that is built already"
+        raise ValueError(f"module:Class with a module of the project, {hint}")
     return text
 
 
@@ -123,6 +148,14 @@ def arguments(text: str) -> tuple[tuple[str, str], ...]:
     if not all(name.strip() and equals for name, equals, _ in pairs):
         raise ValueError("name=value, or several separated by commas")
     return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+
+
+def variables(text: str) -> tuple[str, ...]:
+    """Return names of environment variables."""
+    names = listed(text)
+    if not names or not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in names):
+        raise ValueError("names of variables, of A-Z, a-z, 0-9 and _, separated by commas")
+    return names
 
 
 def listed(text: str) -> tuple[str, ...]:

@@ -41,8 +41,17 @@ class History:
 
     def all_published(self) -> frozenset[str]:
         """Return the digests of the images last pushed from this machine, to any repository."""
-        found = map(records.read, self.folder.glob("published/*.json"))
-        return frozenset(digest for digest in found if isinstance(digest, str))
+        return frozenset(digest for _, digest in self.pushes())
+
+    def pushes(self) -> frozenset[tuple[str, str]]:
+        """Return what `push_of` returns of each image last pushed from this machine to its repository."""
+        found = ((file.stem, records.read(file)) for file in self.folder.glob("published/*.json"))
+        return frozenset((key, digest) for key, digest in found if isinstance(digest, str))
+
+    @staticmethod
+    def push_of(image: ImageReference) -> tuple[str, str]:
+        """Return what stands for a push: the key of its repository, and the digest."""
+        return key_of(image.repository), image.digest or ""
 
     def paths_by_blob(self, repository: ImageReference) -> dict[str, str]:
         """Return, by digest, the paths of other repositories of the registry to which blobs were pushed from here."""

@@ -21,7 +21,7 @@ from bentoship.stores import Reader
 from bentoship.stores.bodies import Exchange, read_whole
 from bentoship.system.network import Network, is_loopback, origin, redacted
 from bentoship.system.retry import persist
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 CONNECT_TIMEOUT = 10.0
 """Seconds within which a connection has to be made, TLS included."""
@@ -306,7 +306,7 @@ def _check(doing: str, url: str) -> None:
     try:
         origin(url)
     except ValueError as error:
-        raise RegistryError(doing, f"{without_user_info(url)} is not a valid URL ({error})") from error
+        raise RegistryError(doing, f"{without_secrets(url)} is not a valid URL ({error})") from error
 
 
 _STATUS_LINE = b"HTTP/"

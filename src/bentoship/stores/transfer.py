@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -61,10 +62,12 @@ class Options:
         whole: whether the target accepts a manifest only when it has all its parts, as registries do (OCI distribution
             spec, MANIFEST_BLOB_UNKNOWN): when it has the manifests, no blobs are checked.
         jobs: how many requests or blobs at once.
+        turn: called with each blob that is sent or mounted, which is done in its block.
     """
 
     whole: bool = False
     jobs: int = 4
+    turn: Callable[[Descriptor], AbstractContextManager[object]] = nullcontext
 
 
 _DEFAULT = Options()
@@ -126,7 +129,7 @@ def copy(
     outcomes: dict[Descriptor, Outcome] = dict.fromkeys(found.present, "present")
     progress = progress or SilentProgress()
     progress.begin(found.missing)
-    sender = _Sender(source, target, progress, mount)
+    sender = _Sender(source, target, progress, mount, options.turn)
     # The largest first, so that no large blob is left to finish alone.
     blobs = sorted((part for part in found.missing if not is_manifest(part)), key=lambda part: -part.size)
     interrupt = _interrupting(source, target)
@@ -168,6 +171,7 @@ class _Sender:
     target: Store
     progress: Progress
     mount: Callable[[Descriptor], bool] | None
+    turn: Callable[[Descriptor], AbstractContextManager[object]]
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def send(self, descriptor: Descriptor) -> Outcome:
@@ -181,10 +185,14 @@ class _Sender:
             if again and self.target.exists(descriptor):
                 self.progress.advance(descriptor, descriptor.size)
                 return "sent"
-            if self.mount and not is_manifest(descriptor) and self.mount(descriptor):
-                self.progress.advance(descriptor, descriptor.size)
-                return "mounted"
-            self._write(descriptor, clock)
+            if is_manifest(descriptor):
+                self._write(descriptor, clock)
+                return "sent"
+            with self.turn(descriptor):
+                if self.mount and self.mount(descriptor):
+                    self.progress.advance(descriptor, descriptor.size)
+                    return "mounted"
+                self._write(descriptor, clock)
             return "sent"
 
         patience = max((store.patience for store in (self.source, self.target) if isinstance(store, Remote)), default=0)

@@ -78,6 +78,14 @@ OWN = "bentoship-"
 """The beginning of the names of our folders where others have theirs, too."""
 
 
+def unwritable(folder: Path) -> str:
+    """Return why nothing can be written to a folder, which may have to be created; empty when something can."""
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        return f"{there} is no folder"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} is not writable"
+
+
 @contextmanager
 def temporary_folder(parent: Path | None, prefix: str, *, wait: bool = False) -> Iterator[Path]:
     """Create a folder that is removed soon after the block, and remove those that killed processes left behind.
@@ -275,20 +283,27 @@ class SharedFolder:
             fcntl.flock(self._users, fcntl.LOCK_SH)
 
     @contextmanager
-    def alone(self) -> Iterator[bool]:
+    def alone(self, patience: float = 0.0) -> Iterator[bool]:
         """Keep other processes from starting to use the folder during the block.
+
+        Args: patience: for how many seconds to wait for others; programs that one has started end just after it.
 
         Yields: whether no other process uses it.
         """
         # Converting a shared lock to an exclusive one releases it for a moment (man 2 flock); the gate keeps other
         # processes out meanwhile.
         with file_lock(self._gate):
-            try:
-                fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                is_alone = True
-            except BlockingIOError:
-                is_alone = False
+            end = time.monotonic() + patience
+            while not (is_alone := self._try_alone()) and time.monotonic() < end:
+                time.sleep(0.02)
             try:
                 yield is_alone
             finally:
                 fcntl.flock(self._users, fcntl.LOCK_SH)
+
+    def _try_alone(self) -> bool:
+        try:
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from bentoship.errors import ProcessError
 from bentoship.system.files import open_private
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 # What a program needs to run at all, to reach the network and to find its caches. No password but those of proxies.
 PASSED_ON = (
@@ -106,7 +106,7 @@ def environment(
 
 def for_foreign_code(env: Mapping[str, str]) -> dict[str, str]:
     """Return an environment for code that is not the publisher's: its proxies without users and passwords."""
-    return {name: without_user_info(v) if name.lower().endswith("_proxy") else v for name, v in env.items()}
+    return {name: without_secrets(v) if name.lower().endswith("_proxy") else v for name, v in env.items()}
 
 
 def located(env: Mapping[str, str], folder: Callable[[], Path]) -> dict[str, str]:

@@ -82,8 +82,10 @@ class Sandbox:
         default_factory=lambda: {"NPROC": PROCESSES, "NOFILE": OPEN_FILES, "FSIZE": FILE_SIZE}
     )
 
-    def arguments(self, *, listening: int | None = None, port: int = 0, report: int | None = None) -> list[str]:
-        """Return the command that runs the program in the sandbox; its working directory has to be `root`.
+    def start(self, *, listening: int | None = None, port: int = 0, report: int | None = None) -> tuple[list[str], str]:
+        """Return the command that runs the program in the sandbox, and what it has to read before the program does.
+
+        Its working directory has to be `root`. What it reads describes the sandbox, which is too long for an argument.
 
         Args:
             listening: the descriptor of a listening socket, to pass on; its connections are forwarded into the sandbox.
@@ -103,7 +105,7 @@ class Sandbox:
             "gentle": self.gentle,
             "memory": self.memory,
             "limits": dict(self.limits),
-            "shared_memory": SHARED_MEMORY if self.system else 0,
+            "shared_memory": min(SHARED_MEMORY, self.memory or SHARED_MEMORY) if self.system else 0,
             "seconds": self.seconds,
             "filter": base64.b64encode(deny_list()).decode(),
             # Whole, since a link to it may lie where the unprivileged user may not look.
@@ -112,7 +114,8 @@ class Sandbox:
             "port": port,
             "report": report,
         }
-        return [sys.executable, "-I", "-S", "-B", str(_INIT), json.dumps(spec)]
+        described = json.dumps(spec)
+        return [sys.executable, "-I", "-S", "-B", str(_INIT), str(len(described))], described
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ def abilities(*ways: str) -> Abilities:
             owner = unprivileged_id()
             give(Path(folder), owner)
             trial = Sandbox(Path(folder), ways=ways, owner=owner, system=True)
-            process.run(trial.arguments(report=writing), env={}, cwd=Path(folder), pass_fds=(writing,))
+            command, described = trial.start(report=writing)
+            process.run(command, env={}, cwd=Path(folder), input=described, pass_fds=(writing,))
         finally:
             os.close(writing)
         return Abilities(**json.loads(report.read()))
@@ -146,7 +150,8 @@ def try_bubblewrap() -> None:
         raise ProcessError("Run bwrap", "it is not installed", "Install bubblewrap.")
     owner = unprivileged_id()
     trial = Sandbox(Path("/"), ("/bin/true",), owner=owner, ways=(BUBBLEWRAP,), read_only=True, system=True)
-    process.run(trial.arguments(), env={}, cwd=trial.root)
+    command, described = trial.start()
+    process.run(command, env={}, cwd=trial.root, input=described)
 
 
 def unprivileged_id() -> int | None:

@@ -20,7 +20,7 @@ def bubblewrap(spec: dict[str, Any], program: bytes) -> tuple[list[str], int]:
     mount("none", "/", None, REC | PRIVATE)
     mount(".", "/tmp", None, BIND | REC)
     uid, gid = map(str, spec["user"])
-    command = [spec["bubblewrap"], "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    command = [spec["bubblewrap"], "--unshare-user", "--unshare-pid", "--unshare-uts"]
     command += ["--unshare-cgroup-try", "--uid", uid, "--gid", gid, "--hostname", "sandbox", "--cap-drop", "ALL"]
     command += ["--die-with-parent", "--new-session", "--as-pid-1", "--clearenv"]
     command += ["--ro-bind" if spec["read_only"] else "--bind", "/tmp", "/"]

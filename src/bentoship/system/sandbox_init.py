@@ -1,7 +1,8 @@
 """Starts a program in a sandbox, and stays beside it: forwards connections, watches its limits, and ends with it.
 
-`sandbox.py` runs this as a script (`python -I -S`) with the root file system as its working directory, and describes
-the sandbox in JSON. It imports the standard library alone, and all at once: later its user may not read it any more.
+`sandbox.py` runs this as a script (`python -I -S`) with the root file system as its working directory. Its input begins
+with the sandbox in JSON, whose length is its argument; the rest is the program's. It imports the standard library
+alone, and all at once: later its user may not read it any more.
 """
 
 import base64
@@ -25,6 +26,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 from bentoship.system import linux
 from bentoship.system.sandbox_bubblewrap import bubblewrap
 from bentoship.system.sandbox_forward import forward, raise_loopback
+from bentoship.system.sandbox_memory import excess
 from bentoship.system.sandbox_rights import become, give_up_rights, limit
 from bentoship.system.sandbox_root import make_root
 
@@ -132,7 +134,10 @@ def start(spec: dict[str, Any], way: str, network: bool) -> NoReturn:
         if spec["command"]:
             run(spec, way)
     except OSError as error:
-        print(" ".join(filter(None, (error.filename, error.strerror or str(error)))), file=sys.stderr, flush=True)
+        print(": ".join(filter(None, (error.filename, error.strerror or str(error)))), file=sys.stderr, flush=True)
+        os._exit(126)
+    except ValueError as error:  # a NUL byte
+        print(error, file=sys.stderr, flush=True)
         os._exit(126)
     os._exit(0)
 
@@ -170,22 +175,6 @@ def descendants(beside: int) -> list[int]:
     return found[1:]
 
 
-def exceeds(memory: int, pids: Sequence[int]) -> bool:
-    """Return whether processes use more memory, in bytes; what they share counts once."""
-    page = resource.getpagesize()
-    resident = {}
-    for pid in pids:
-        with suppress(OSError):
-            resident[pid] = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * page
-    if sum(resident.values()) <= memory:
-        return False
-    for pid in resident:
-        with suppress(OSError, IndexError):  # one that is not to be looked into counts whole
-            shares = Path(f"/proc/{pid}/smaps_rollup").read_bytes().partition(b"Pss:")[2]
-            resident[pid] = int(shares.split()[0]) * 1024
-    return sum(resident.values()) > memory
-
-
 def watch(child: int, spec: dict[str, Any], beside: int) -> int:
     """Wait until a program has ended, or end it at a limit.
 
@@ -210,8 +199,8 @@ def watch(child: int, spec: dict[str, Any], beside: int) -> int:
             below = [pid for pid in descendants(beside) if pid != child] if spec["bubblewrap"] else []
             os.kill(next(iter(below), child) if gently else child, signal.SIGTERM if gently else signal.SIGKILL)
         why = f"ran for more than {spec['seconds']} s" if time.monotonic() > deadline else ""
-        if spec["memory"] and exceeds(spec["memory"], descendants(beside)):
-            why = f"used more than {spec['memory'] / 1e6:.0f} MB of memory"
+        if spec["memory"]:
+            why = excess(spec["memory"], descendants(beside), spec["shared_memory"]) or why
         if why:
             print(f"\nended by bentoship: it {why}", file=sys.stderr, flush=True)
             os.kill(child, signal.SIGKILL)
@@ -219,9 +208,17 @@ def watch(child: int, spec: dict[str, Any], beside: int) -> int:
             deadline = math.inf
 
 
+def read_specification(length: int) -> dict[str, Any]:
+    """Return the sandbox that the input begins with, and read no byte more, since the rest is the program's."""
+    content = b""
+    while len(content) < length and (piece := os.read(0, length - len(content))):
+        content += piece
+    return dict(json.loads(content))
+
+
 def main() -> NoReturn:
-    """Start the program that the first argument describes, and end as it does."""
-    spec = json.loads(sys.argv[1])
+    """Start the program that the input describes, and end as it does."""
+    spec = read_specification(int(sys.argv[1]))
     try:
         way, network = enter(spec)
         if network:

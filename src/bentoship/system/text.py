@@ -2,7 +2,7 @@
 
 import re
 
-from bentoship.system.urls import without_user_info
+from bentoship.system.urls import without_secrets
 
 
 def size(count: float, *, exact: bool = True) -> str:
@@ -29,7 +29,7 @@ def printable(text: str) -> str:
     A registry's message or a file's name could otherwise move the cursor of a terminal, or change its title. Line ends
     and tabs stay. Bytes of a name that are not UTF-8 (os.fsdecode), which no stream takes, are shown as escapes, too.
     """
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), without_user_info(text))
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), without_secrets(text))
 
 
 def on_one_line(text: str) -> str:

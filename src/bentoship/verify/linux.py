@@ -1,6 +1,7 @@
 """Services that run as processes of this machine, on Linux."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,16 @@ import psutil
 from bentoship.system import process
 from bentoship.system.sandbox import Abilities
 from bentoship.verify.runner import STOP_TIMEOUT, Memory
+
+_UNREACHED = re.compile(
+    r"name resolution|name or service not known|no such host|resolv\w* (?:host|name|address)|getaddrinfo|gaierror"
+    r"|unknown ?host|no address associated|nodename nor servname|failed to lookup address|\b(?:EAI_AGAIN|ENOTFOUND)\b"
+    r"|network is unreachable|no route to host|connection ?(?:refused|timed out|failed|error)"
+    r"|\b(?:ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT)\b|dial (?:tcp|udp)|connect ?(?:timeout|error)"
+    r"|could(?: not|n't) connect|(?:failed|unable) to (?:connect|establish)|(?:cannot|can't) connect",
+    re.IGNORECASE,
+)
+"""What programs say whose connection failed, or that cannot find the address of a name, whatever their language."""
 
 
 class HostProcess:
@@ -32,8 +43,8 @@ class HostProcess:
 
     @property
     def caution(self) -> str:
-        """Return why an image that works elsewhere may not work here."""
-        if not self._abilities.network:
+        """Return why an image that works elsewhere may not work here: its output says that it misses a network."""
+        if not self._abilities.network or not _UNREACHED.search(self.log()):
             return ""
         return "It has no network here: what downloads something when it starts can be verified with Docker or podman."
 

@@ -14,9 +14,13 @@ from pathlib import Path
 
 from bentoship.stores.credentials import Credentials
 from bentoship.system import process
-from bentoship.system.files import temporary_folder
+from bentoship.system.files import OWN, temporary_folder
 from bentoship.verify.linux import peak_memory
 from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
+
+_PUBLISHED = ("--publish", f"127.0.0.1::{PORT}")
+
+_MISSING = "/bentoship-tries-podman"
 
 
 class PodmanRunner:
@@ -29,7 +33,10 @@ class PodmanRunner:
         if not shutil.which("podman"):
             return "podman is not installed"
         done = _podman("info", check=False)
-        return f"podman does not work: {done.last_lines}" if done.code else None
+        if done.code:
+            return f"podman does not work: {done.last_lines}"
+        # Elsewhere its containers are in a virtual machine, which has other folders.
+        return _trial() if sys.platform.startswith("linux") else None
 
     @contextmanager
     def run(self, image: RemoteImage) -> Iterator[PodmanContainer]:
@@ -39,7 +46,7 @@ class PodmanRunner:
         name = f"bentoship-verify-{secrets.token_hex(6)}"
         try:
             _pull(image)
-            _podman("create", "--name", name, "--publish", f"127.0.0.1::{PORT}", "--env", f"PORT={PORT}", reference)
+            _podman("create", "--name", name, *_PUBLISHED, "--env", f"PORT={PORT}", reference)
             _podman("start", name)
             address = _podman("port", name, f"{PORT}/tcp").stdout.split()[0]
             yield PodmanContainer(name, f"http://{address}")
@@ -77,6 +84,17 @@ class PodmanContainer:
 
     def _state(self, key: str) -> str:
         return _podman("inspect", "--format", f"{{{{.State.{key}}}}}", self.name).stdout.strip()
+
+
+def _trial() -> str | None:
+    """Return why containers cannot be started, by starting one of an empty folder; None when they can.
+
+    Only the program is missing there then. It is known before anything is pulled, which would be for nothing.
+    """
+    with temporary_folder(None, OWN, wait=True) as folder:
+        arguments = ("run", "--rm", *_PUBLISHED, "--rootfs", folder, _MISSING)
+        done = _podman(*arguments, check=False)
+    return None if _MISSING in done.stderr else f"podman cannot start containers: {done.last_lines}"
 
 
 def _podman(*arguments: str | Path, check: bool = True) -> process.Completed:

@@ -79,7 +79,8 @@ def verify(image: RemoteImage, runners: Sequence[Runner], sample: Sample | None,
             code = running.stop()
             if code:
                 raise VerifyError("Stop the service", f"it ended with exit code {code} instead of 0 after SIGTERM")
-        except VerifyError:
+        except VerifyError as error:
+            error.hint = error.hint or running.caution
             for line in running.log().splitlines()[-_LAST_LINES:]:
                 tell(f"| {line.rstrip()}")
             raise
@@ -124,13 +125,13 @@ def _wait(running: Running) -> float:
     while time.monotonic() - began < READY_TIMEOUT:
         if running.ended():
             why = f"it ended before it was ready: {_last_lines(running)}"
-            raise VerifyError("Start the service", why, running.caution)
+            raise VerifyError("Start the service", why)
         with contextlib.suppress(OSError):
             if _READY.send(running.address).status == _READY.status:
                 return time.monotonic() - began
         time.sleep(0.1)
     why = f"it is not ready after {READY_TIMEOUT:.0f} s: {_last_lines(running)}"
-    raise VerifyError("Start the service", why, running.caution)
+    raise VerifyError("Start the service", why)
 
 
 def _last_lines(running: Running) -> str:

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from bentoship.errors import ProcessError
 from bentoship.system import process, sandbox
 from bentoship.system.sandbox import Abilities, Sandbox
+from bentoship.verify.container import System
 from bentoship.verify.linux import HostProcess, end_all_in, free_port
 from bentoship.verify.runner import PORT, RemoteImage
-from bentoship.verify.unpacked import System, make_devices, unpacked
+from bentoship.verify.unpacked import make_devices, unpacked
 
 
 class BubblewrapRunner:
@@ -130,9 +131,9 @@ def _started(system: System, way: str, abilities: Abilities) -> Iterator[HostPro
     with socket.create_server(("127.0.0.1", 0)) as server:
         listening = server.fileno() if abilities.network else None
         port = server.getsockname()[1] if abilities.network else int(own["PORT"])
-        arguments = box.arguments(listening=listening, port=PORT)
+        command, described = box.start(listening=listening, port=PORT)
         passed = () if listening is None else (listening,)
-        with process.background(arguments, env={}, cwd=system.root, pass_fds=passed) as running:
+        with process.background(command, env={}, cwd=system.root, input=described, pass_fds=passed) as running:
             server.close()  # it is the forwarder's
             service = HostProcess(running, f"http://127.0.0.1:{port}", abilities)
             try:

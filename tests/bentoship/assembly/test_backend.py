@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import tarfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,6 +15,7 @@ import pytest
 
 from bentoship.assembly import image as assembly
 from bentoship.assembly.backend import DirectBackend, Workplace
+from bentoship.backend import Pushed
 from bentoship.bases import Base, Outline
 from bentoship.bento import Bento
 from bentoship.errors import PackagesError, StoreError, UnsupportedBentoError
@@ -20,7 +24,7 @@ from bentoship.image.layer import Entry
 from bentoship.image.platforms import manifests_by_platform
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
-from bentoship.stores import Registry
+from bentoship.stores import Reader, Registry
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.layout import LayoutStore
 from tests.support.folders import FolderRegistry
@@ -200,6 +204,32 @@ def test_what_another_repository_has_is_not_sent(
     assert outcomes == ["mounted", "sent", *["mounted"] * (len(outcomes) - 2)]
     assert pushed.there == sum(layer.size for layer in pushed.layers) - pushed.layers[1].size
     assert sibling.resolve("latest").digest == image.digest
+
+
+class _Slow(FolderRegistry):
+    """A registry to which everything takes a while."""
+
+    def write(self, descriptor: Descriptor, content: Reader, advance: Callable[[int], None]) -> None:
+        time.sleep(0.1)
+        super().write(descriptor, content, advance)
+
+
+def test_of_two_runs_one_sends_what_both_have(
+    bento: Bento, base: Base, cache: Path, layout: LayoutStore, tmp_path: Path, target: FolderRegistry
+) -> None:
+    """At the same time, to two repositories of a registry: each blob is sent to one, and mounted in the other."""
+    layers = LayerCache(cache / "layers")
+    image = backend_of(layers, layout, tmp_path, {"linux/amd64": base}, None).containerize(bento)
+
+    def push(path: str) -> Pushed:
+        registry = _Slow(target.root, path)
+        backend = backend_of(layers, layout, tmp_path, {"linux/amd64": base}, registry)
+        return backend.push(image, [ImageReference(REPOSITORY.host, path, "latest")], _Silent())
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(push, ["team/one", "team/other"])
+    outcomes = [{a.outcome, b.outcome} for a, b in zip(one.layers, other.layers, strict=True)]
+    assert outcomes == [{"sent", "mounted"}] * len(image.layers)
 
 
 def test_a_model_that_cannot_be_compressed_is_sent_from_where_it_lies(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.bases import Base
+from bentoship.bases import Base, debian
 from bentoship.bases.debian import LEFT_OUT, DebianSource
 from bentoship.debian.sources import os_release
 from bentoship.errors import BaseImageError
@@ -190,6 +190,7 @@ def test_lost_layer_is_made_again(base: Base, cache: Path, tmp_path: Path, offer
 _SCRIPT = """
 import sys
 from pathlib import Path
+from bentoship.bases import debian
 from bentoship.bases.debian import DebianSource
 from bentoship.layers.cache import LayerCache
 from bentoship.system.rootfs import resolve
@@ -215,8 +216,21 @@ def test_other_python_is_refused_with_what_there_is(cache: Path, offered: str) -
     with pytest.raises(BaseImageError) as caught:
         DebianSource(cache, "3.99", LayerCache(cache / "layers")).make("linux/amd64")
     assert f"Python {offered}" in caught.value.why
-    assert f"Set the Bento's Python to {offered}" in caught.value.hint
+    assert f"Set docker.python_version to {offered}" in caught.value.hint
     assert "BASE_IMAGE=python:3.99-slim" in caught.value.hint
+
+
+def test_what_needs_no_registry_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The base itself where Debian has the Python, else which Pythons it has; nothing on a machine without apt."""
+    monkeypatch.setattr(debian, "os_release", lambda: {"ID": "debian", "VERSION_CODENAME": "bookworm"})
+    assert debian.title("3.13") == "Debian 13 (trixie) with Python 3.13"
+    assert debian.otherwise("3.13", "x").startswith("Set BASE_IMAGE=debian")
+    assert debian.title("3.12") == ""
+    assert "this machine has Python 3.9, 3.11, 3.13: set python_version of its Image" in debian.otherwise(
+        "3.12", "python_version of its Image"
+    )
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert (debian.title("3.11"), debian.otherwise("3.11", "x")) == ("", "")
 
 
 def test_unknown_platform_is_refused(cache: Path, offered: str) -> None:

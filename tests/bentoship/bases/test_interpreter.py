@@ -15,6 +15,7 @@ import pytest
 from bentoship.bases import Base
 from bentoship.bases.interpreter import compiler, exact_version, find_python, host_platform
 from bentoship.errors import BaseImageError
+from bentoship.layers.bytecode import Interpreter
 from tests.support.cache import needs_apt
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -142,6 +143,14 @@ print(json.dumps({
 """
 
 
+def run_by(python: Interpreter, script: str, way: str) -> subprocess.CompletedProcess[str]:
+    """Run a script by a base's Python, confined in one way."""
+    (*command, _), described = python.start(script)
+    described = json.dumps(json.loads(described) | {"ways": [way]})
+    command = [*command, str(len(described))]
+    return subprocess.run(command, cwd=python.root, env={}, input=described, capture_output=True, text=True)
+
+
 @needs_apt
 @pytest.mark.parametrize("way", ["namespaces", "chroot"])
 def test_the_python_of_a_base_reaches_its_own_files_alone(base: Base, tmp_path: Path, way: str) -> None:
@@ -152,9 +161,7 @@ def test_the_python_of_a_base_reaches_its_own_files_alone(base: Base, tmp_path: 
     (tmp_path / "secret").touch()
     with socket.create_server(("127.0.0.1", 0)) as host:
         given = f"HOST_FILE, HOST_PORT = {str(tmp_path / 'secret')!r}, {host.getsockname()[1]}"
-        *command, spec = python.command(f"{given}\n{_ATTACKS}")
-        spec = json.dumps(json.loads(spec) | {"ways": [way]})
-        done = subprocess.run([*command, spec], cwd=python.root, env={}, capture_output=True, text=True)
+        done = run_by(python, f"{given}\n{_ATTACKS}", way)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     # Root of a user namespace is nobody outside.
@@ -165,9 +172,7 @@ def test_the_python_of_a_base_reaches_its_own_files_alone(base: Base, tmp_path: 
 def test_without_a_sandbox_the_python_of_a_base_has_no_rights(base: Base) -> None:
     """Where nothing better works, it still has no capability and gets none."""
     python = base.compiler()
-    *command, spec = python.command("print(open('/proc/self/status').read())")
-    spec = json.dumps(json.loads(spec) | {"ways": ["plain"]})
-    done = subprocess.run([*command, spec], cwd=python.root, env={}, capture_output=True, text=True)
+    done = run_by(python, "print(open('/proc/self/status').read())", "plain")
     assert done.returncode == 0, done.stderr
     assert "NoNewPrivs:\t1" in done.stdout
     assert "CapEff:\t0000000000000000" in done.stdout

@@ -230,9 +230,12 @@ def test_a_tag_is_looked_up_once_by_a_source(repository: ImageReference, tmp_pat
 
 
 def test_unreachable_registry_names_another_base(repository: ImageReference, tmp_path: Path) -> None:
-    """Without the registry there is Debian."""
+    """As the machine that has one says."""
+    image = replace(repository, host="127.0.0.1:9", tag="1")
+    layout = LayoutStore(tmp_path / "layers")
+    source = RegistrySource(image, "3.11", RegistryStore(image), tmp_path, layout, otherwise="Set BASE_IMAGE=debian.")
     with pytest.raises(BaseImageError, match=r"(?s)refused.*BASE_IMAGE=debian"):
-        pull(replace(repository, host="127.0.0.1:9", tag="1"), tmp_path)
+        source.outline("linux/amd64")
 
 
 def test_unknown_image_is_told(repository: ImageReference, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bentoship import bento
-from bentoship.bento.configuration import import_variables, read_configuration
+from bentoship.bento.configuration import check_configuration, import_variables, read_configuration
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
 from tests.support.bento import BENTOML, lay, needs_src_layout
@@ -118,6 +118,23 @@ def test_a_service_may_be_a_module_alone(tmp_path: Path, name: str) -> None:
     project = make(tmp_path / "project", bentofile=f"service: {name}\n", service="")
     lay(project.folder, "src/inner/__init__.py", "src/inner/service.py")
     assert read_configuration(project).options["service"] == name
+
+
+def test_a_service_whose_module_is_missing_is_refused(tmp_path: Path) -> None:
+    """Before the import, which is not to blame."""
+    project = make(tmp_path / "project", bentofile="service: absent:A\n", service="")
+    with pytest.raises(BentoError, match="absent is no module of the project"):
+        check_configuration(project)
+
+
+@pytest.mark.parametrize("tag", ["stars:1234", "stars", "stars:latest", "Stars:12"])
+def test_a_bento_that_is_built_has_to_exist(tmp_path: Path, tag: str) -> None:
+    """In the Bento store, found as BentoML finds it."""
+    project = replace(make(tmp_path / "project", service=""), bento=tag)
+    with pytest.raises(BentoError, match=f"Find the Bento: {tag} is not in the Bento store .*bentos"):
+        check_configuration(project)
+    (project.store / "stars" / "1234").mkdir(parents=True)
+    assert check_configuration(project).file is None
 
 
 def test_what_is_set_wins(tmp_path: Path) -> None:

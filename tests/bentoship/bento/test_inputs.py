@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bentoship.bento import versions
-from bentoship.bento.configuration import read_configuration, wanted_base
-from bentoship.bento.inputs import input_key, read_inputs
+from bentoship.bento.configuration import python_option, python_wish, read_configuration, wanted_base
+from bentoship.bento.inputs import input_key, read_inputs, state_of, states_of
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import SUPPORTED_BENTOML, check_bentoml
 from bentoship.errors import BentoError
@@ -34,6 +34,35 @@ def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, base: tuple[str,
     """Its image and its Python; the Python that runs where it does not say."""
     (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
     assert wanted_base(BuildContext(tmp_path, tmp_path, tmp_path)) == base
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "option", "wish"),
+    [
+        ("bentofile.yaml", "service: s:S\n", "docker.python_version in bentofile.yaml", "python_version of its Image"),
+        (
+            "bentofile.yaml",
+            "service: s:S\ndocker: {python_version: '3.9'}\n",
+            "docker.python_version in bentofile.yaml",
+            "",
+        ),
+        (
+            "pyproject.toml",
+            "[tool.bentoml.build]\nservice = 's:S'\ndocker.python_version = '3.9'\n",
+            "docker.python_version in [tool.bentoml.build] of pyproject.toml",
+            "",
+        ),
+        ("service.py", "", "python_version of its Image", ""),
+    ],
+)
+def test_where_a_python_is_asked_for(tmp_path: Path, name: str, text: str, option: str, wish: str) -> None:
+    """In the words of the project's own configuration; one that no file names is the Image's, or the builder's."""
+    (tmp_path / name).write_text(text, "utf-8")
+    context = BuildContext(tmp_path, tmp_path, tmp_path)
+    assert python_option(context) == option
+    assert python_wish(context, "3.9") == f"the Bento wants Python 3.9 ({wish or option})"
+    if wish:
+        assert python_wish(context, HERE) == f"the Bento is built with Python {HERE}"
 
 
 @pytest.mark.parametrize("text", ["x" * 300, "x/" * 500, "a\\0b", "\\ud800", "~nobody/x", "/dev/zero"])
@@ -203,12 +232,38 @@ def test_a_file_that_is_named_outside_of_the_project_is_no_link(project: Path) -
     key(project.parent / "linked")
 
 
+def test_the_state_of_a_project(tmp_path: Path) -> None:
+    """All files of it but those of caches."""
+    states = [state_of(tmp_path, "**")]
+    for name in ("a/b", ".venv/c"):
+        lay(tmp_path, name)
+        states.append(state_of(tmp_path, "**"))
+    assert states[0] != states[1] == states[2]
+
+
+def test_the_state_of_a_folders_files(tmp_path: Path) -> None:
+    """Another size, time or name of one counts; for the folder itself, names alone."""
+    states = []
+    for content in ("one", "other"):
+        lay(tmp_path, "wheels/a").joinpath("wheels", "a").write_text(content)
+        states.append((state_of(tmp_path, "wheels/"), state_of(tmp_path, "wheels/*")))
+    assert states[0][0] == states[1][0]
+    assert states[0][1] != states[1][1]
+    assert list(states_of(tmp_path, [tmp_path / "wheels" / "*"])) == ["wheels/*"]
+
+
 def test_what_the_environment_says_of_packages_counts(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of uv that decide which packages come, and variables in requirements; tokens do not."""
     (project / "requirements.txt").write_text("six==${SIX}\n--index-url https://u:${TOKEN}@h/simple\n")
     keys = [key(project)]
-    for name, value in {"UV_PRERELEASE": "allow", "SIX": "1.17.0", "UV_LINK_MODE": "copy", "TOKEN": "s3cr3t"}.items():
+    for name, value in {
+        "UV_NO_BUILD": "1",
+        "UV_PRERELEASE": "allow",
+        "SIX": "1.17.0",
+        "UV_LINK_MODE": "copy",
+        "TOKEN": "s3cr3t",
+    }.items():
         monkeypatch.setenv(name, value)
         keys.append(key(project))
-    assert len(set(keys[:3])) == 3
-    assert len(set(keys[2:])) == 1
+    assert len(set(keys[:4])) == 4
+    assert len(set(keys[3:])) == 1

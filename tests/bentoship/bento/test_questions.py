@@ -10,7 +10,9 @@ import pytest
 
 from bentoship import bento
 from bentoship.bento.content import image_files
+from bentoship.bento.questions import with_wheels
 from bentoship.bento.values import BuildContext
+from bentoship.packages.building import Builder
 from bentoship.packages.install import installing
 from bentoship.packages.requirements import portable_lines, subject
 from bentoship.packages.target import Target
@@ -136,3 +138,9 @@ def test_wrong_requirements_are_reported_by_their_place_in_the_project(tmp_path:
     (tmp_path / "requirements.txt").write_text("six\n==1\n", "utf-8")
     said = json.loads(answer(json.dumps(["flattened", str(tmp_path / "requirements.txt")]), tmp_path, {}))
     assert said["wrong"].startswith("requirements.txt, line 2: ")
+
+
+def test_folders_that_requirements_name_decide_what_comes(tmp_path: Path) -> None:
+    """They are read as what wheels are built from is, so that a new wheel in one is noticed."""
+    builder = Builder(tmp_path, "3.11", ("--find-links wheels", "--index-url https://h/simple"), tmp_path)
+    assert with_wheels("toolx\n", builder, tmp_path) == ("toolx\n", [tmp_path / "wheels" / "*"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +88,47 @@ def test_what_the_import_reads_counts(tmp_path: Path, expression: str, change: C
     assert bento.up_to_date(project) is None
     assert bento.build(project).fresh
     assert bento.up_to_date(project)
+
+
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("import subprocess; subprocess.run(['true'])", True),
+        ("import os; os.system('true')", True),
+        ("import os; os.waitpid(os.fork() or os._exit(0), 0)", True),
+        ("import tool; tool.run()", True),
+        ("import tool", False),
+        ("import subprocess", False),
+    ],
+)
+def test_once_the_users_code_starts_a_program_all_files_count(tmp_path: Path, line: str, counts: bool) -> None:
+    """By themselves or by a package, unless it does so when it is imported, to look for its libraries."""
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "own.py").write_text(line, "utf-8")
+    tool = "import subprocess\ndef run():\n    subprocess.run(['true'])\nrun()\n"
+    (tmp_path / "tool.py").write_text(tool, "utf-8")
+    script = """\
+import json, sys
+from pathlib import Path
+from bentoship.bento.reading import Reading
+sys.path[:0] = ["project", "."]
+reading = Reading(Path("project").absolute(), lambda file: "/project/" in file, [])
+import own
+print(json.dumps(reading.states(but=[])))
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert ("**" in json.loads(done.stdout)) is counts
+
+
+@pytest.mark.slow
+def test_what_a_program_of_the_service_reads_counts(tmp_path: Path) -> None:
+    """As may do any file of the project, so that the Bento is built again."""
+    project = reader(tmp_path / "project", "__import__('subprocess').run(['cat', 'extra/notes.txt'])")
+    bento.build(project)
+    assert bento.up_to_date(project)
+    append(project.folder / "extra" / "notes.txt", "more")
+    assert bento.up_to_date(project) is None
 
 
 def test_checkouts_have_files_beside_them_of_their_own(tmp_path: Path) -> None:

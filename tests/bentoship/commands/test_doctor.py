@@ -164,3 +164,26 @@ def test_a_silent_registry_does_not_hold_it_up(site: Site) -> None:
         port = silent.getsockname()[1]
         found = examine(site, code=0, REGISTRY=f"127.0.0.1:{port}/team")
     assert "no response within" in found["registry"]["text"]
+
+
+def test_what_the_settings_point_to_has_to_exist(site: Site) -> None:
+    """A Bento that is built already, the module of the service, and the request that verify sends."""
+    built = examine(site, code=1, BENTO="absent:1")["bentofile"]
+    assert "absent:1 is not in the Bento store" in built["text"]
+    assert "BENTO_SERVICE is 'absent:X'" in examine(site, code=1, BENTO_SERVICE="absent:X")["settings"]["text"]
+    request = examine(site, code=0, VERIFY_REQUEST="absent.yaml")["folders"]
+    assert "no such file" in request["text"]
+
+
+def test_places_that_cannot_be_written_to_stop_a_publish(site: Site) -> None:
+    """Each names the setting that moves it, or the project."""
+    (site.folder / "file").touch()
+    below = str(site.folder / "file" / "below")
+    stores = examine(site, code=1, BENTOML_HOME=below)["folders"]
+    assert (stores["text"], stores["hint"]) == (
+        f"{site.folder / 'file'} is no folder",
+        "Make it writable, or set BENTOML_HOME to another folder.",
+    )
+    assert "XDG_CACHE_HOME" in examine(site, code=1, XDG_CACHE_HOME=below)["disk"]["hint"]
+    (site.folder / ".bentoship").touch()
+    assert "project's folder" in examine(site, code=1)["folders"]["hint"]

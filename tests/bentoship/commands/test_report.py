@@ -52,6 +52,13 @@ def test_the_plan_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == golden("plan.txt")
 
 
+def test_the_base_and_why_it_is_that_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a line of its own, unless BentoML chooses it."""
+    base = "Debian 13 (trixie) with Python 3.13, since the Bento wants Python 3.13"
+    assert lines(replace(PLAN, base=base), capsys)[1] == f"base            {base}"
+    assert document(replace(PLAN, base=base))["base"] == base
+
+
 def test_the_time_by_the_last_speed(capsys: pytest.CaptureFixture[str]) -> None:
     """Where there is a speed; none is needed for nothing."""
     last = lines(replace(PLAN, speed=300_000.0), capsys)[-1]

@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -123,6 +125,18 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
 def test_keys_tell_parts_apart() -> None:
     """Where one part ends and the next begins counts."""
     assert key_of("ab", "c") != key_of("a", "bc") != key_of("abc")
+
+
+def test_layers_are_made_of_layers(tmp_path: Path) -> None:
+    """A key waits for no other one, however alike they are: it could be one that waits for it."""
+    code = (
+        "import pathlib, sys\n"
+        "from bentoship.layers.cache import LayerCache\n"
+        "cache = LayerCache(pathlib.Path(sys.argv[1]))\n"
+        "cache.make('ab1', lambda: cache.make('ab2', lambda: []))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=20)
+    assert {file.stem for file in (tmp_path / "keys").iterdir()} == {"ab1", "ab2"}
 
 
 def test_two_runs_make_a_layer_once(tmp_path: Path) -> None:

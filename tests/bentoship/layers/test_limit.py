@@ -178,7 +178,7 @@ def test_what_another_run_is_at_does_not_count(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_runs_that_died_left_goes(tmp_path: Path) -> None:
-    """It is no layer yet, and never will be; without a limit nothing is touched."""
+    """It is no layer yet, and never will be; nor does it wait. Without a limit nothing is touched."""
     cache = LayerCache(tmp_path)
     made = layer(cache, "made")
     left = tmp_path / "blobs" / "sha256" / ".partial-1-2"
@@ -187,4 +187,5 @@ def test_what_runs_that_died_left_goes(tmp_path: Path) -> None:
     assert left.exists()
     cache.trim(total(made), [])
     assert not left.exists()
+    assert list((tmp_path / ".making").iterdir()) == []
     assert cache.find("made") == (made,)

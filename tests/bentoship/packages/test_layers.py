@@ -8,6 +8,7 @@ import random
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
@@ -19,11 +20,14 @@ from bentoship.image.layer import Estimate, Layer
 from bentoship.layers.cache import LayerCache
 from bentoship.layers.segments import Segment
 from bentoship.packages.layers import expected_layers, made_layers, package_layers, shared
+from bentoship.packages.locks import resolve
 from bentoship.packages.package import Job, Package
 from bentoship.packages.target import Target
 from bentoship.system import records
 from bentoship.system.progress import State
+from tests.support.bento import append
 from tests.support.reporting import Told
+from tests.support.repositories import serving
 from tests.support.synthetic import PYTHON
 from tests.support.wheels import make_requirements, make_wheel
 
@@ -107,6 +111,18 @@ def test_only_what_changed_is_installed(job: Job, tmp_path: Path) -> None:
     assert compressed.total
     assert compressed.done >= compressed.total
     assert layers == made(elsewhere(job, tmp_path), lines, tmp_path)[0]
+
+
+def test_two_runs_make_a_package_once(job: Job, tmp_path: Path) -> None:
+    """If locks of two projects have it, whichever is first; both get all of theirs."""
+    make_wheel(tmp_path / "wheels", "more")
+    with ThreadPoolExecutor(2) as pool:
+        (layers, told), (others, told_others) = pool.map(
+            lambda lines: made(job, lines, tmp_path), [LINES, [*LINES, "more==1.0"]]
+        )
+    titles = [title for title in (*told.titles, *told_others.titles) if title.startswith("compressing")]
+    assert sum(int(title.split()[1]) for title in titles) == 4
+    assert (len(layers), len(others)) == (1, 1)
 
 
 def test_what_is_to_come_is_known_before_it_is_made(job: Job, tmp_path: Path) -> None:
@@ -227,6 +243,26 @@ def test_a_wheel_of_the_project_is_known_by_its_content(job: Job, tmp_path: Path
     assert found == [b"'first'\n", b"'second'\n"]
 
 
+def test_a_wheel_of_a_folder_is_known_by_its_file(job: Job, tmp_path: Path) -> None:
+    """Another one of the same version is installed, though uv has kept the former; the others stay."""
+    made(job, LINES, tmp_path)
+    make_wheel(tmp_path / "wheels", "other", files={"other.py": "changed = True\n"})
+    again = replace(job)
+    assert made_layers(again, LINES) is None
+    (layer,), told = made(again, LINES, tmp_path)
+    assert told.titles[0] == f"installing 1 package for {job.target.platform}"
+    assert members(job, layer)[f"{job.target.site_packages}/other.py"] == b"changed = True\n"
+
+
+def test_what_was_made_of_a_wheel_is_not_taken_for_what_is_built(job: Job, tmp_path: Path) -> None:
+    """It may have another content."""
+    made(job, LINES, tmp_path)
+    append(job.bento / "env" / "python" / "requirements.in", "--no-binary other")
+    again = replace(job)
+    assert [bool(again.find(line)) for line in LINES] == [True, False, True]
+    assert made_layers(again, LINES) is None
+
+
 def test_a_package_stays_in_its_layer(tmp_path: Path) -> None:
     """Its name alone decides, so that an update, or one more package, changes one layer."""
     segment = Segment(tmp_path, "sha256:0", 1)
@@ -237,3 +273,41 @@ def test_a_package_stays_in_its_layer(tmp_path: Path) -> None:
     homes = [{p.name: title for title, part in parts.items() for p in part} for parts in (one, other)]
     assert homes[0].items() <= homes[1].items()
     assert all(sum(p.size for p in part) > 5_000_000 for part in one.values())
+
+
+def test_another_index_has_another_package(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the same name and version, or a local version: what is locked comes from there, whatever was made before."""
+    for index, versions in {"plain": ["1.0"], "cpu": ["1.0+cpu"], "own": ["1.0"]}.items():
+        for version in versions:
+            files = {"tool/__init__.py": f"INDEX = '{index}'\n"}
+            make_wheel(tmp_path / "served" / index / "tool", "tool", version, files=files)
+    bento = make_requirements(tmp_path / "bento", tmp_path, "tool")
+    for file in (bento / "env" / "python").iterdir():
+        file.write_text("tool\n", "utf-8")
+    target = Target("linux/amd64", PYTHON, base.facts.glibc)
+    cache = LayerCache(tmp_path / "cache")
+    found = []
+    with serving(tmp_path / "served") as host:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://{host}/plain")
+        for other in ("", "cpu", "own", ""):
+            monkeypatch.setenv("UV_INDEX", f"http://{host}/{other}" if other else "")
+            (lock,) = resolve(bento, [target], cache.folder / "locks")
+            job = Job(bento, base, target, cache)
+            (layer,), _ = made(job, lock.lines, tmp_path)
+            module = members(job, layer)[f"{target.site_packages}/tool/__init__.py"]
+            found.append((lock.lines, module.decode().split("'")[1]))
+    plain = (("tool==1.0",), "plain")
+    assert found == [plain, (("tool==1.0+cpu",), "cpu"), (("tool==1.0",), "own"), plain]
+
+
+def test_the_password_of_an_index_is_no_difference(job: Job) -> None:
+    """Who asks an index does not decide what it has; which one it is does."""
+
+    def key(*options: str) -> str:
+        asked = job.bento / "env" / "python" / "requirements.in"
+        asked.write_text("".join(f"{line}\n" for line in options), "utf-8")
+        return replace(job).key("tool==1.0")
+
+    one, other = (key(f"--extra-index-url https://me:{word}@h/simple") for word in ("one", "other"))
+    assert one == other
+    assert one != key()

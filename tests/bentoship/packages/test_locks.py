@@ -13,6 +13,8 @@ from bentoship.errors import PackagesError
 from bentoship.packages.locks import Lock, download_sizes, resolve, with_wheels
 from bentoship.packages.target import Target
 from bentoship.system import records
+from tests.support.bento import edit
+from tests.support.repositories import serving
 from tests.support.servers import answering
 from tests.support.wheels import make_requirements, make_source, make_wheel
 
@@ -39,14 +41,39 @@ def wheels(tmp_path: Path) -> Path:
 
 
 def test_a_loose_bento_gets_a_lock_that_is_kept(tmp_path: Path, wheels: Path) -> None:
-    """Without a lock of BentoML's the dependencies are found, and stay what they were."""
+    """Without a lock of BentoML's the dependencies are found, and stay what they were whatever a server has later."""
+    make_wheel(wheels, "top", requires="below>=1")
+    make_wheel(wheels, "below", "1.0")
+    with serving(wheels) as host:
+        bento = make_requirements(tmp_path / "bento", Path("http:", host), "top==1.0", locked=False)
+        for file in (bento / "env" / "python").iterdir():
+            edit(file, "http:/", "http://")
+        assert lock(bento, AMD, tmp_path / "locks") == ["below==1.0", "top==1.0"]
+        make_wheel(wheels, "below", "2.0")
+        assert lock(bento, AMD, tmp_path / "locks") == ["below==1.0", "top==1.0"]
+    with serving(wheels) as other:
+        for file in (bento / "env" / "python").iterdir():
+            edit(file, host, other)
+        assert lock(bento, AMD, tmp_path / "other") == ["below==2.0", "top==1.0"]
+
+
+@pytest.mark.parametrize("by", ["requirements", "UV_FIND_LINKS"])
+def test_what_is_put_into_a_folder_makes_another_lock(
+    tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """A new version, and other requirements of the same one, which uv would not read again."""
     make_wheel(wheels, "top", requires="below>=1")
     make_wheel(wheels, "below", "1.0")
     bento = make_requirements(tmp_path / "bento", wheels, "top==1.0", locked=False)
+    if by == "UV_FIND_LINKS":
+        monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
+        for file in (bento / "env" / "python").iterdir():
+            edit(file, f"--find-links {wheels}\n", "")
     assert lock(bento, AMD, tmp_path / "locks") == ["below==1.0", "top==1.0"]
     make_wheel(wheels, "below", "2.0")
+    assert lock(bento, AMD, tmp_path / "locks") == ["below==2.0", "top==1.0"]
+    make_wheel(wheels, "top", requires="below<2")
     assert lock(bento, AMD, tmp_path / "locks") == ["below==1.0", "top==1.0"]
-    assert lock(bento, AMD, tmp_path / "other") == ["below==2.0", "top==1.0"]
 
 
 def test_a_lock_of_another_shape_is_made_again(tmp_path: Path, wheels: Path) -> None:

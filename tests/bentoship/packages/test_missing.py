@@ -54,6 +54,25 @@ def test_a_package_without_a_wheel_is_built_once_for_all_platforms(tmp_path: Pat
     assert [one.built for one in resolve(bento, [AMD], tmp_path / "kept")] == [()]
 
 
+@pytest.mark.parametrize("target", [HERE, ELSEWHERE])
+def test_what_is_to_be_built_is(tmp_path: Path, target: Target) -> None:
+    """Although it has a wheel, and whatever was made of that; and no longer once its option is gone."""
+    log = offer_source(tmp_path, "small")
+    make_wheel(tmp_path / "wheels", "small", files={"small/__init__.py": "X = 'wheel'\n"})
+    bento = make_requirements(tmp_path / "bento", tmp_path / "wheels", "small==1.0")
+    assert lock_all(bento, [target], tmp_path / "kept") == [Lock(target, ("small==1.0",))]
+    asked = bento / "env" / "python" / "requirements.in"
+    asked.write_text("--only-binary :all:\n--no-binary small\nsmall\n", "utf-8")
+    (lock,) = lock_all(bento, [target], tmp_path / "kept")
+    assert resolve(bento, [target], tmp_path / "kept") == [lock]
+    assert len(log.read_text("utf-8").splitlines()) == 1
+    with installing(bento, lock.installed, target, tmp_path / "installed") as installation:
+        installation.finish()
+    assert next((tmp_path / "installed").rglob("small/__init__.py")).read_text("utf-8") == "X = 1\n"
+    asked.write_text("small\n", "utf-8")
+    assert lock_all(bento, [target], tmp_path / "kept") == [Lock(target, ("small==1.0",))]
+
+
 def test_hashes_are_those_of_the_source(tmp_path: Path) -> None:
     """A source with another hash is not built."""
     log = offer_source(tmp_path, "small")

@@ -178,3 +178,36 @@ def test_any_bytes_are_a_text_or_refused(tmp_path_factory: pytest.TempPathFactor
     with suppress(RequirementsError):
         flattened(file)
     text_of(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "formats"),
+    [
+        ("--no-binary a,B_c\n--only-binary=d\n", ["--only-binary d", "--no-binary a", "--no-binary b-c"]),
+        ("--only-binary a,b\n--no-binary a\n", ["--only-binary b", "--no-binary a"]),
+        ("--no-binary a\n--only-binary :all:\n--no-binary b\n", ["--only-binary :all:", "--no-binary b"]),
+        ("--only-binary a\n--only-binary :none:,b\n", ["--only-binary b"]),
+        ("--no-binary a\n--prefer-binary\n", ["--only-binary :all:", "--no-binary a"]),
+    ],
+)
+def test_what_is_said_of_wheels_is_what_pip_makes_of_it(tmp_path: Path, text: str, formats: list[str]) -> None:
+    """The later option counts; wheels that are preferred are taken alone."""
+    plain, _ = with_constraints(f"{text}six\n", tmp_path)
+    assert plain.splitlines() == ["six", *formats]
+    assert with_constraints(plain, tmp_path)[0] == plain
+
+
+def test_settings_of_uv_say_what_is_built_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the requirements."""
+    monkeypatch.setenv("UV_NO_BINARY_PACKAGE", "a")
+    assert with_constraints("--only-binary a\nsix\n", tmp_path) == ("six\n--no-binary a\n", "")
+    monkeypatch.setenv("UV_NO_BINARY", "1")
+    with pytest.raises(RequirementsError, match="UV_NO_BINARY"):
+        with_constraints("six\n", tmp_path)
+
+
+def test_to_build_all_packages_is_refused(tmp_path: Path) -> None:
+    """With the file and the line: a list names what has to be built."""
+    (tmp_path / "more.txt").write_text("six\n--no-binary :all:\n", "utf-8")
+    with pytest.raises(RequirementsError, match=r"more\.txt, line 2: --no-binary :all: is not supported"):
+        flattened(tmp_path / "more.txt")

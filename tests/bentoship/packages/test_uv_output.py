@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.packages.uv_output import install_state
+from bentoship.packages.uv_output import conflict, install_state
 from bentoship.system.progress import State
 
 RESOLVED = "Using CPython 3.11.7 interpreter at: .venv/bin/python\nResolved 5 packages in 420ms\n"
@@ -34,3 +34,13 @@ def test_wheels_are_told_by_name_then_packages_are_counted(written: str, state: 
     assert (found.title, found.unit) == (state.title, state.unit)
     assert found.done == pytest.approx(state.done, abs=3)
     assert found.total == pytest.approx(state.total, abs=3)
+
+
+def test_a_conflict_is_told_by_its_facts() -> None:
+    """What asks for what, and uv's hints; what follows from them is left out, and other failures stay as they are."""
+    because = "Because a==1 depends on b>=2 and you require b<1, we can conclude that your requirements and a==1 are "
+    also = "And because you require a==1, we can conclude that your requirements are unsatisfiable."
+    said = f"error: No solution found when resolving dependencies cause: {because}incompatible. {also} hint: A. hint: B"
+    assert conflict(said) == "a==1 depends on b>=2 and you require b<1; you require a==1. A. B"
+    assert conflict("No solution found: b") == "No solution found: b"
+    assert conflict("dns error, because no server answers") == "dns error, because no server answers"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
-from bentoship.packages.uv_settings import calling_uv, lock_settings
+from bentoship.packages.uv_settings import calling_uv, format_options, lock_settings
+from bentoship.system.process import run
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +57,18 @@ def test_where_packages_come_from_is(
     assert (lock_settings() != before) is decides
 
 
+def test_no_python_is_fetched_to_lock_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any other one does as well, and its server may be out of reach: uv says so, and goes on at once."""
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "automatic")
+    command = [find_uv_bin(), "pip", "compile", "-", "--python-version", "3.15", "--no-index"]
+    with calling_uv(tmp_path) as env:
+        env["HTTPS_PROXY"] = "http://127.0.0.1:9"
+        done = run(command, env=env, cwd=tmp_path, check=False, input="")
+    assert done.code == 0
+    assert "3.15 is not available" in done.stderr
+    assert "download" not in done.stderr
+
+
 def test_a_password_is_no_part_of_what_a_lock_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """It changes more often than the index behind it."""
     keys = set()
@@ -86,6 +101,52 @@ def test_files_start_where_we_are_called(tmp_path: Path, monkeypatch: pytest.Mon
     before = lock_settings()
     Path("limits.txt").write_text("six<1.16\n")
     assert lock_settings() != before
+
+
+@pytest.mark.parametrize(
+    "text", ['find-links = ["wheels"]', '[[index]]\nurl = "wheels"', '[pip]\nextra-index-url = ["wheels"]', ""]
+)
+@pytest.mark.parametrize("name", ["UV_FIND_LINKS", "UV_INDEX", "UV_DEFAULT_INDEX"])
+def test_what_is_in_folders_of_packages_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    """By name, size and time; of an index, also what is in the folders of its packages."""
+    folder = tmp_path / "wheels" / ("" if name == "UV_FIND_LINKS" or "find" in text else "tool")
+    folder.mkdir(parents=True)
+    if text:
+        monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+        (tmp_path / "uv.toml").write_text(text)
+    else:
+        monkeypatch.setenv(name, f"acme={tmp_path}/wheels" if name == "UV_INDEX" else f"{tmp_path}/wheels")
+    keys = [lock_settings()]
+    for content in ("one", "one", "other one"):
+        (folder / "tool-1.0-py3-none-any.whl").write_text(content)
+        os.utime(folder / "tool-1.0-py3-none-any.whl", (1, 1))
+        keys.append(lock_settings())
+    assert keys[1] == keys[2]
+    assert len(set(keys)) == 3
+
+
+@pytest.mark.parametrize(
+    ("env", "text", "lines"),
+    [
+        ({}, "", []),
+        ({"UV_NO_BINARY_PACKAGE": "a b"}, "", ["--no-binary a", "--no-binary b"]),
+        ({"UV_NO_BUILD_PACKAGE": "c"}, "", ["--only-binary c"]),
+        ({"UV_NO_BUILD": "1", "UV_NO_BINARY": "0"}, "", ["--only-binary :all:"]),
+        ({"UV_NO_BINARY": "true"}, "no-build-package = ['c']", ["--no-binary :all:", "--only-binary c"]),
+        ({}, "no-binary-package = ['a']\n[pip]\nonly-binary = ['c']", ["--no-binary a", "--only-binary c"]),
+    ],
+)  # fmt: skip
+def test_what_uv_is_set_to_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], text: str, lines: list[str]
+) -> None:
+    """By variables and in files of settings, in the form that requirements have."""
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    (tmp_path / "uv.toml").write_text(text)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert format_options() == lines
 
 
 @pytest.mark.parametrize("by", ["user", "variable", "uv.toml", "pyproject.toml"])

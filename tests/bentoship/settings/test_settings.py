@@ -142,6 +142,17 @@ def test_what_a_backend_does_not_honour_is_told(tmp_path: Path) -> None:
     assert found.warnings == ("BASE_IMAGE has no effect with BACKEND=docker: set the base image of the Bento",)
 
 
+def test_a_project_is_named_beside_its_root(tmp_path: Path) -> None:
+    """By a path that starts at `.env`; what is no folder is refused. Without the setting it is the root itself."""
+    (tmp_path / "src").mkdir()
+    environ = {"HOME": str(tmp_path)}
+    assert settings.project_folder(tmp_path, environ) == tmp_path
+    (tmp_path / ".env").write_text("BENTO_PROJECT=src\n", "utf-8")
+    assert settings.project_folder(tmp_path, environ) == tmp_path / "src"
+    with pytest.raises(SettingsError, match="BENTO_PROJECT is 'sources', but has to be a folder that exists"):
+        settings.project_folder(tmp_path, {**environ, "BENTO_PROJECT": "sources"})
+
+
 def test_a_google_project_makes_google_the_registry(tmp_path: Path) -> None:
     """Its address is put together as the chapter does by hand."""
     named = {"GCP_CONTAINER_REGISTRY_NAME": "reg", "GCP_CONTAINER_REGISTRY_LOCATION": "europe-west6"}
@@ -255,3 +266,73 @@ def test_files_that_the_file_names_start_there(tmp_path: Path) -> None:
     assert read["UV_CONSTRAINT"] == f"{tmp_path}/limits.txt"
     assert read["SSL_CERT_FILE"] == f"{tmp_path}/ca.pem"
     assert read["UV_INDEX"] == "https://h/simple"
+
+
+OPTIONS = "BENTOSHIP_OPTIONS"
+
+
+@pytest.mark.parametrize(
+    "value", ["foo", "a:b:c", ":X", "x:", "a b:C", "./nothing.py:X", "nothing:X", ".", "nothing.py"]
+)
+def test_a_service_that_cannot_be_is_refused_by_its_option(tmp_path: Path, value: str) -> None:
+    """By its form and by its module, before anything is imported; by its setting where that is what names it."""
+    (tmp_path / "service.py").touch()
+    option = {"BENTOSHIP_BENTO_SERVICE": value, OPTIONS: "BENTO_SERVICE=--service"}
+    with pytest.raises(SettingsError, match=f"and the command line: --service is '{re.escape(value)}', but has to be"):
+        load(tmp_path, **option)
+    with pytest.raises(SettingsError, match=r"the environment: BENTO_SERVICE is .* set BENTOSHIP_BENTO_SERVICE"):
+        load(tmp_path, BENTO_SERVICE=value)
+
+
+@pytest.mark.parametrize(
+    "value", ["service:X", "service", "service.py", "./service.py:X", "inner:X", "package.below:X", "json:X"]
+)
+def test_a_service_is_a_module_of_the_project(tmp_path: Path, value: str) -> None:
+    """As BentoML finds it: by name or by path, in src/ as well, or installed."""
+    for name in ("service.py", "src/inner.py", "package/below.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert load(tmp_path, BENTO_SERVICE=value).service == value
+
+
+@pytest.mark.parametrize("setting", ["BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO"])
+def test_an_option_without_a_value_is_refused(tmp_path: Path, setting: str) -> None:
+    """A script's variable that is unset would publish something else."""
+    with pytest.raises(SettingsError, match="--option has no value"):
+        load(tmp_path, **{f"BENTOSHIP_{setting}": "", OPTIONS: f"{setting}=--option"})
+
+
+@pytest.mark.parametrize("value", ["1X", "=", "a b", "A,1X", "A-B", ",", "Ä"])
+def test_names_of_variables_are_names(tmp_path: Path, value: str) -> None:
+    """Nothing else can be set in an environment by its name."""
+    with pytest.raises(SettingsError, match=f"BUILD_ENV is '{value}', but has to be"):
+        load(tmp_path, BUILD_ENV=value)
+    assert load(tmp_path, BUILD_ENV="A, b_2,A").build_env == ("A", "b_2")
+
+
+def test_what_builds_a_bento_contradicts_one_that_is_built(tmp_path: Path) -> None:
+    """Where both are set in the same place: on the command line, in the environment or in `.env`, exported or not."""
+    options = {"BENTOSHIP_BENTO": "a:1", "BENTOSHIP_BENTO_ARGS": "b=1", OPTIONS: "BENTO=--bento,BENTO_ARGS=--arg"}
+    with pytest.raises(SettingsError, match="--bento names a Bento that is built already, for which --arg can have no"):
+        load(tmp_path, **options)
+    with pytest.raises(SettingsError, match=r"BENTO names a Bento .* BENTO_SERVICE, BENTO_ARGS can have no effect"):
+        load(tmp_path, BENTO="a:1", BENTO_SERVICE="json:X", BENTO_ARGS="b=1")
+    (tmp_path / ".env").write_text("BENTO=a:1\nBENTO_ARGS=b=1\n", "utf-8")
+    for exported in ({}, {"BENTO": "a:1", "BENTO_ARGS": "b=1"}):
+        with pytest.raises(SettingsError, match="BENTO_ARGS can have no effect"):
+            load(tmp_path, **exported)
+
+
+@pytest.mark.parametrize("exported", [{}, {"BENTO": "a:1"}])
+def test_the_stronger_place_says_where_the_bento_comes_from(tmp_path: Path, exported: dict[str, str]) -> None:
+    """An option wins over a variable, that over `.env`: a Bento that is built, or what builds one."""
+    (tmp_path / ".env").write_text("BENTO=a:1\n", "utf-8")
+    found = load(tmp_path, BENTO_ARGS="b=1", **exported)
+    assert (found.bento, found.arguments) == ("", (("b", "1"),))
+    option = {"BENTOSHIP_BENTO_SERVICE": "json:X", OPTIONS: "BENTO_SERVICE=--service"}
+    assert load(tmp_path, **option, **exported).bento == ""
+    (tmp_path / ".env").write_text("BENTO_ARGS=b=1\nBENTOFILE=nowhere\n", "utf-8")
+    found = load(tmp_path, BENTO="a:1")
+    assert (found.bento, found.arguments, found.bentofile) == ("a:1", (), None)
+    option = {"BENTOSHIP_BENTO": "a:2", OPTIONS: "BENTO=--bento"}
+    assert load(tmp_path, BENTO_SERVICE="json:X", **option).bento == "a:2"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -277,6 +278,19 @@ def test_who_uses_a_folder_alone_is_told_so(tmp_path: Path) -> None:
     for _ in range(2):
         with use.alone() as is_alone:
             assert is_alone
+
+
+def test_another_process_that_is_just_ending_is_waited_for(tmp_path: Path) -> None:
+    """As long as is said."""
+    use = SharedFolder(tmp_path)
+    with start_using(tmp_path) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+        ending = threading.Timer(0.2, process.communicate, [""])
+        ending.start()
+        with use.alone(60) as is_alone:
+            assert is_alone
+        ending.join()
 
 
 def test_nobody_is_alone_in_a_folder_beside_another_process(tmp_path: Path) -> None:

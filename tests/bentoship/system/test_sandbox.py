@@ -17,6 +17,7 @@ from bentoship.system import sandbox, system_calls
 from bentoship.system.sandbox import Sandbox
 from tests.support.cache import needs_apt
 from tests.support.confined import Starter, starter
+from tests.support.slow import cases
 
 pytestmark = needs_apt
 
@@ -152,12 +153,62 @@ except OSError:
     assert left(marker) == []
 
 
-def test_memory_is_bounded(by: Starter, debian: Base) -> None:
-    """What takes more is ended, and it is said why."""
-    code = "import time; many = []\nwhile True: many.append(b'x' * 5_000_000); time.sleep(0.005)"
-    done = by.run(box(debian, code, memory=150_000_000))
-    assert done.returncode == 137
+_SHMGET = """
+import ctypes, time
+libc = ctypes.CDLL(None)
+libc.shmat.restype = ctypes.c_void_p
+while True:
+    segment = libc.shmget(0, ctypes.c_size_t(10_000_000), 0o1600)
+    address = ctypes.c_void_p(libc.shmat(segment, None, 0))
+    ctypes.memset(address, 1, 10_000_000)
+    libc.shmdt(address)
+    time.sleep(0.005)
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    cases(
+        {
+            "of its own": "many = []\nwhile True: many.append(b'x' * 5_000_000); time.sleep(0.005)",
+            "files without a name": """
+import os
+while True: os.write(os.memfd_create("file"), b"x" * 5_000_000); time.sleep(0.005)
+""",
+            "segments of System V": _SHMGET,
+            "a shared mapping": """
+import mmap
+shared = mmap.mmap(-1, 1 << 30)
+while True: shared.write(b"x" * 5_000_000); time.sleep(0.005)
+""",
+            "a full /dev/shm": """
+many = [b"x" * 110_000_000]
+with open("/dev/shm/file", "wb") as file:
+    while True: file.write(b"x" * 5_000_000); time.sleep(0.08)
+""",
+        },
+        "of its own",
+        "files without a name",
+    ),
+)
+def test_memory_is_bounded(by: Starter, debian: Base, code: str) -> None:
+    """What takes more is ended, and it is said why, whether it has the memory mapped or not."""
+    done = by.run(box(debian, f"import time\n{code}", memory=150_000_000))
+    assert done.returncode == 137, done.stderr
     assert "ended by bentoship: it used more than 150 MB of memory" in done.stderr
+
+
+def test_this_machine_keeps_some_memory(by: Starter, debian: Base) -> None:
+    """Whatever holds the rest."""
+    done = by.run(box(debian, "import time; time.sleep(60)", memory=1 << 50))
+    assert done.returncode == 137
+    assert "ended by bentoship: it left this machine less than" in done.stderr
+
+
+def test_shared_memory_is_no_larger_than_memory(by: Starter, debian: Base) -> None:
+    """Where /dev/shm is a mount."""
+    code = "import os; found = os.statvfs('/dev/shm'); print(found.f_blocks * found.f_frsize)"
+    assert int(by.run(box(debian, code, memory=150_000_000)).stdout) <= 151_000_000
 
 
 def test_time_is_bounded(by: Starter, debian: Base) -> None:

@@ -150,13 +150,24 @@ def assert_untouched(image: RemoteImage, outside: Path) -> None:
     assert {path.name: path.read_text() for path in outside.iterdir()} == {"file": "planted"}
 
 
-def test_a_service_that_needs_a_network_is_told_of(image: RemoteImage) -> None:
-    """The error has a hint at it."""
-    code = "import urllib.request; urllib.request.urlopen('http://192.0.2.1/model')"
-    command = [*image_command(image)[:4], code]
-    with pytest.raises(VerifyError, match="unreachable") as caught:
-        proven(changed(image, Entrypoint=command), NamespaceRunner(), ...)
-    assert "no network" in caught.value.hint
+@pytest.mark.parametrize(
+    ("code", "said", "hinted"),
+    cases(
+        {
+            "needs an address": ("urllib.request.urlopen('http://192.0.2.1/model')", "unreachable", True),
+            "needs a name": ("urllib.request.urlopen('http://host.test/model')", "resolution", True),
+            "fails otherwise": ("1 / 0", "division by zero", False),
+        },
+        "needs an address",
+    ),
+)
+def test_a_service_that_needs_a_network_is_told_of(image: RemoteImage, code: str, said: str, hinted: bool) -> None:
+    """The error has a hint at it, and only then."""
+    command = [*image_command(image)[:4], f"import urllib.request; {code}"]
+    variables = [f"NUMBER_{number}={'x' * 1000}" for number in range(200)]
+    with pytest.raises(VerifyError, match=said) as caught:
+        proven(changed(image, Entrypoint=command, Env=variables), NamespaceRunner(), ...)
+    assert ("no network" in caught.value.hint) is hinted
 
 
 def image_command(image: RemoteImage) -> list[str]:

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.errors import NotVerifiedError, StoreError
+from bentoship.errors import StoreError
 from bentoship.image.descriptor import CONFIG, MANIFEST, Descriptor
 from bentoship.image.layer import symlink, tar_stream
 from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
+from bentoship.verify.container import User
 from bentoship.verify.runner import RemoteImage
-from bentoship.verify.unpacked import User, unpacked
-from tests.support.images import put, put_image, put_image_of
+from bentoship.verify.unpacked import unpacked
+from tests.support.images import noise, put, put_image_of
 
-PASSWD = b"root:x:0:0::/root:/bin/sh\nbentoml:x:1034:1035::/home/bentoml:/bin/bash\n"
+SERVED = {"Entrypoint": ["/bin/serve"]}
 
 
 def image(folder: Path, root: Descriptor, store: LayoutStore) -> RemoteImage:
@@ -28,41 +29,12 @@ def image(folder: Path, root: Descriptor, store: LayoutStore) -> RemoteImage:
 def test_files_are_there_as_long_as_needed(tmp_path: Path) -> None:
     """With the folders that a container has."""
     store = LayoutStore(tmp_path / "store")
-    root = put_image(store)
+    root = put_image_of(store, {"content": noise(3000, 1)}, settings=SERVED)
     with unpacked(image(tmp_path, root, store)) as system:
         assert (system.root / "content").stat().st_size == 3000
         assert all((system.root / name).is_dir() for name in ("dev/shm", "proc", "sys", "tmp"))
         assert (system.folder, system.user, system.env["HOME"]) == ("/", User(0, 0, "/root"), "/root")
     assert not list((tmp_path / "scratch").iterdir())
-
-
-@pytest.mark.parametrize(
-    ("named", "user"),
-    [
-        ("bentoml", User(1034, 1035, "/home/bentoml")),
-        ("1034", User(1034, 1035, "/home/bentoml")),
-        ("1034:7", User(1034, 7, "/home/bentoml")),
-        ("bentoml:stars", User(1034, 50, "/home/bentoml")),
-        ("5000:5001", User(5000, 5001, "/")),
-        ("", User(0, 0, "/root")),
-    ],
-)
-def test_the_user_is_looked_up_in_the_image(tmp_path: Path, named: str, user: User) -> None:
-    """By name or id, with a group or without."""
-    store = LayoutStore(tmp_path / "store")
-    files = {"etc/passwd": PASSWD, "etc/group": b"root:x:0:\nstars:x:50:\n"}
-    root = put_image_of(store, files, settings={"User": named})
-    with unpacked(image(tmp_path, root, store)) as system:
-        assert system.user == user
-
-
-@pytest.mark.parametrize("named", ["nosuch", "-5", "99999999999", "broken", "bentoml:nosuch", "²"])
-def test_a_user_that_is_none_is_refused(tmp_path: Path, named: str) -> None:
-    """As by engines, in place of running as another user."""
-    store = LayoutStore(tmp_path / "store")
-    root = put_image_of(store, {"etc/passwd": PASSWD + b"broken:x:abc:1::/:/bin/sh\n"}, settings={"User": named})
-    with pytest.raises(NotVerifiedError, match=named.partition(":")[0]), unpacked(image(tmp_path, root, store)):
-        pass
 
 
 @pytest.mark.parametrize("name", ["dev", "dev/shm", "proc", "sys", "tmp"])
@@ -71,7 +43,7 @@ def test_links_in_an_image_do_not_lead_to_this_machine(tmp_path: Path, name: str
     outside, store = tmp_path / "outside", LayoutStore(tmp_path / "store")
     outside.mkdir(mode=0o755)
     (outside / "file").touch()
-    root = put_image_of(store, b"".join(tar_stream([symlink(name, str(outside))])))
+    root = put_image_of(store, b"".join(tar_stream([symlink(name, str(outside))])), settings=SERVED)
     with unpacked(image(tmp_path, root, store)) as system:
         assert (system.root / name).is_dir()
         assert not (system.root / name).is_symlink()

@@ -1,0 +1,157 @@
+"""With which packages a service is imported: those of this process, or an environment of its own requirements."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bentoship.bento.child_process import (
+    LockError,
+    MissingPackageError,
+    build_in_child,
+    import_in_child,
+    specify_in_child,
+)
+from bentoship.bento.inputs import requirements_key
+from bentoship.bento.values import BuildContext
+from bentoship.packages.environment import Environment, environment_of
+from bentoship.packages.requirements import portable_lines, requirements_of
+from bentoship.system import records
+from bentoship.system.files import OWN, temporary_folder
+from bentoship.system.progress import SILENT, StepReporter
+
+_ATTEMPTS = 2
+"""How often an environment is made: what the service asks for may depend on its packages, or on the day."""
+
+
+def build_where_it_imports(
+    context: BuildContext, store: Path, *, offline: bool = False, reporter: StepReporter = SILENT
+) -> dict[str, Any]:
+    """Build a Bento with the packages that its service needs to be imported, and return its description.
+
+    Args:
+        context, store, offline: as of `child_process.build_in_child`.
+        reporter: receives the progress of an environment that is made.
+
+    Raises: PackagesError when these cannot be had, and BentoError as `build_in_child` does.
+    """
+    if context.python == "host" or context.bento:
+        return build_in_child(context, store, offline=offline)
+    making = _Making(context, reporter)
+    if known := _known(context):
+        environment, requirements = known
+        try:
+            return making.build(store, environment, requirements, offline=offline)
+        except MissingPackageError:
+            pass  # the service may require more than it did
+    adds_bentoml = True
+    if context.python == "auto" and not known:
+        try:
+            return build_in_child(context, store, offline=offline)
+        except MissingPackageError:
+            pass
+        except LockError as error:
+            if not error.bentoml:
+                raise
+            adds_bentoml = False
+    with temporary_folder(context.scratch, "specified-") as folder:
+        specified = _specified(context, folder, adds_bentoml=adds_bentoml)
+        return making.build(store, making.environment(specified), _requirements(specified), offline=offline)
+
+
+def check_import(context: BuildContext) -> str:
+    """Import a service as a build would; nothing is built, and nothing kept.
+
+    Args:
+        context: what its Bento would be built from.
+
+    Returns: a phrase for where it was imported; empty where only a build makes the environment for that.
+
+    Raises: BentoError when it cannot be imported.
+    """
+    known = _known(context) if context.python != "host" else None
+    if context.python == "own" and not known:
+        return ""
+    with temporary_folder(None, OWN) as folder:
+        # BentoML creates its home when it is imported.
+        home = context.bentoml_home if context.bentoml_home.is_dir() else folder / "home"
+        apart = replace(context, records=folder / "records", bentoml_home=home)
+        try:
+            import_in_child(apart, environment=known[0] if known else None)
+        except MissingPackageError:
+            if context.python == "host":
+                raise
+            return ""
+    return str(known[0] if known else f"the environment of {sys.executable}")
+
+
+def _specified(context: BuildContext, folder: Path, *, adds_bentoml: bool) -> dict[str, Any]:
+    """Return the description of a Bento that requires what the service does; it is put into a folder."""
+    if adds_bentoml:
+        try:
+            return specify_in_child(context, folder, adds_bentoml=True)
+        except LockError as error:
+            if not error.bentoml:
+                raise
+    return specify_in_child(context, folder, adds_bentoml=False)
+
+
+@dataclass(frozen=True)
+class _Making:
+    """How Bentos are built in environments.
+
+    Args:
+        context: what a Bento is built from.
+        reporter: receives the progress of an environment that is made.
+    """
+
+    context: BuildContext
+    reporter: StepReporter
+
+    def build(self, store: Path, environment: Environment, requirements: str, *, offline: bool) -> dict[str, Any]:
+        """Build a Bento in an environment, and again in another one if it requires something else than that has.
+
+        Args:
+            store: the store to put it into.
+            environment: the environment.
+            requirements: those that the environment was made for.
+            offline: whether to lock packages without access to the index.
+        """
+        for _ in range(_ATTEMPTS):
+            description = build_in_child(self.context, store, offline=offline, environment=environment)
+            if _requirements(description) == requirements:
+                break
+            environment, requirements = self.environment(description), _requirements(description)
+        known = {**asdict(environment), "folder": str(environment.folder)}
+        records.keep(_record(self.context), {"environment": known, "requirements": requirements})
+        return description
+
+    def environment(self, description: Mapping[str, Any]) -> Environment:
+        """Return the environment for a Bento. Args: description: of the Bento."""
+        kept, locks = self.context.environments, self.context.locks
+        return environment_of(Path(description["path"]), description["python_version"], kept, locks, self.reporter)
+
+
+def _requirements(description: Mapping[str, Any]) -> str:
+    """Return a key of what a Bento requires, and of the Python that it wants."""
+    asked, written = map(portable_lines, requirements_of(Path(description["path"])))
+    return records.key_of(description["python_version"], *asked, "", *written)
+
+
+def _known(context: BuildContext) -> tuple[Environment, str] | None:
+    """Return the environment in which the service was imported the last time, and the requirements that it has."""
+
+    def read(data: Mapping[str, Any]) -> tuple[Environment, str]:
+        found = {**data["environment"], "folder": Path(data["environment"]["folder"])}
+        return Environment(**found), str(data["requirements"])
+
+    known = records.read_as(_record(context), read)
+    return known if known and known[0].is_usable() else None
+
+
+def _record(context: BuildContext) -> Path:
+    key = records.key_of(requirements_key(context), str(context.folder), context.service, repr(context.arguments))
+    return context.records / f"environment-{key}.json"

@@ -1,0 +1,229 @@
+"""Services whose packages are not installed where bentoship runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from bentoship import bento
+from bentoship.bento.child_process import MissingPackageError, specify_in_child
+from bentoship.bento.importing import check_import
+from bentoship.bento.values import BuildContext
+from bentoship.bento.versions import check_bentoml
+from bentoship.errors import BentoError
+from bentoship.packages.building import interpreter_of
+from tests.support.bento import BENTOML, BENTOML_VERSION, edit, lay
+from tests.support.slow import cases
+from tests.support.wheels import make_wheel
+
+OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+SERVICE = """\
+import json, os, sys
+import bentoml
+import toolx
+
+json.dump([sys.prefix, bentoml.__version__, dict(os.environ)], open({seen!r}, "w"))
+
+@bentoml.service(image=bentoml.images.Image({image}).python_packages("--find-links {wheels}", {packages}))
+class Shout:
+    @bentoml.api
+    def shout(self, text: str) -> str:
+        return toolx.shout(text)
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project. Args: context: what its Bento is built from; seen: what its service has seen when it was imported."""
+
+    context: BuildContext
+    seen: Path
+
+    @property
+    def service(self) -> Path:
+        """Its source."""
+        return self.context.folder / "service.py"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with wheels, and with the environments of all tests: BentoML's own packages take seconds to import."""
+    place = tmp_path_factory.mktemp("importing")
+    make_wheel(place / "wheels", "toolx", files={"toolx.py": "def shout(text): return text.upper()\n"})
+    return place
+
+
+@pytest.fixture
+def project(tmp_path: Path, place: Path) -> Project:
+    """A project that has no configuration but its service's image."""
+    return made(tmp_path, place)
+
+
+def made(folder: Path, place: Path, packages: str = '"toolx"', image: str = "") -> Project:
+    """A project. Args: packages, image: what is in the code for it."""
+    (folder / "project").mkdir()
+    seen = folder / "seen.json"
+    code = SERVICE.format(seen=str(seen), wheels=place / "wheels", packages=packages, image=image)
+    (folder / "project" / "service.py").write_text(code, "utf-8")
+    return Project(BuildContext(folder / "project", place / "records", folder / "bentoml-home"), seen)
+
+
+def test_a_service_is_imported_with_the_packages_that_it_asks_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an environment, which a change of the service finds again; nothing of it gets elsewhere."""
+    monkeypatch.setenv("REGISTRY_PASSWORD", "planted-secret")
+    before = sorted(project.context.folder.rglob("*"))
+    first = bento.build(project.context)
+    assert first.environment.startswith(f"an environment of Python {OWN} with the ")
+    prefix, version, seen = json.loads(project.seen.read_text("utf-8"))
+    assert Path(prefix).parent == project.context.environments
+    assert (seen["VIRTUAL_ENV"], f"bentoml=={version}") == (prefix, BENTOML)
+    assert "planted-secret" not in seen.values()
+    assert "toolx==1.0" in (first.path / "env" / "python" / "requirements.txt").read_text("utf-8")
+    assert find_spec("toolx") is None
+    assert sorted(project.context.folder.rglob("*")) == before
+    assert bento.build(project.context).environment == ""  # it is up to date
+    edit(project.service, "import toolx", "import toolx\nX = 1")
+    again = bento.build(project.context)
+    assert (again.environment, again.fresh) == (first.environment, True)
+    assert json.loads(project.seen.read_text("utf-8"))[0] == prefix
+
+
+BESIDE = {
+    "a folder of data": ("toolx/data.txt", "from toolx import shout"),
+    "a folder of data, and a name of the package": ("toolx/data.txt", "import toolx; toolx.shout('a')"),
+    "the sources of a package": ("toolx/pyproject.toml", "from toolx import shout"),
+    "names that are caught": ("data.txt", "with bentoml.importing():\n    from toolx import shout\nshout('a')"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "code"), BESIDE.values(), ids=BESIDE)
+def test_what_lies_beside_the_service_is_no_package(project: Project, file: str, code: str) -> None:
+    """Whatever else the missing package shows itself by."""
+    lay(project.context.folder, file)
+    edit(project.service, "import toolx", code)
+    assert bento.build(project.context).environment
+
+
+@pytest.mark.slow
+def test_a_library_of_the_system_is_named(project: Project) -> None:
+    """An environment has none."""
+    edit(
+        project.service, "import toolx", "raise ImportError('libX.so.1: cannot open shared object file: No such file')"
+    )
+    with pytest.raises(BentoError) as caught:
+        bento.build(project.context)
+    assert "Install libX.so.1 on this machine" in caught.value.hint
+
+
+def test_doctor_imports_where_a_build_would(project: Project) -> None:
+    """But makes no environment, and leaves nothing."""
+    assert check_import(project.context) == ""
+    edit(project.service, "import toolx", "toolx = None")
+    assert check_import(project.context) == f"the environment of {sys.executable}"
+    edit(project.service, "toolx = None", "toolx = Nothing")
+    with pytest.raises(BentoError, match=r"NameError: name 'Nothing' is not defined \(service.py, line 3\)"):
+        check_import(project.context)
+    assert not project.context.bentoml_home.exists()
+
+
+@pytest.mark.slow
+def test_a_service_that_asks_for_more_gets_another_environment(tmp_path: Path, place: Path) -> None:
+    """The one that it had lacks the package: the requirements are in its code."""
+    project = made(tmp_path, place)
+    bento.build(project.context)
+    make_wheel(place / "wheels", "tooly")
+    edit(project.service, "import toolx", "import toolx, tooly")
+    edit(project.service, '"toolx"', '"toolx", "tooly"')
+    changed = bento.build(project.context)
+    assert "tooly==1.0" in (changed.path / "env" / "python" / "requirements.txt").read_text("utf-8")
+    assert changed.environment
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    cases(
+        {
+            "a module that no package has": (
+                "import absent",
+                ["No module named 'absent' (service.py, line 3)", "Add the package with absent to its requirements"],
+            ),
+            "an error of its own": (
+                "import toolx; toolx.no",
+                ["AttributeError: ", "(service.py, line 3)", "must import without errors"],
+            ),
+        },
+        "a module that no package has",
+    ),
+)
+def test_an_error_in_an_environment_is_the_services_own(project: Project, line: str, parts: list[str]) -> None:
+    """With its place, what to do, and where it was imported."""
+    edit(project.service, "import toolx", f"{line}\nimport toolx")
+    with pytest.raises(BentoError) as caught:
+        bento.build(project.context)
+    assert all(part in str(caught.value) for part in [*parts, f"imported in an environment of Python {OWN} with "])
+
+
+def test_the_packages_of_the_host_may_be_all(project: Project) -> None:
+    """BUILD_PYTHON=host; the error says whose they are, and what else there is."""
+    with pytest.raises(MissingPackageError, match="No module named 'toolx'") as caught:
+        bento.build(replace(project.context, python="host"))
+    assert sys.executable in caught.value.hint
+    assert "BUILD_PYTHON" in caught.value.hint
+    assert not project.seen.exists()
+
+
+SPECIFIED = {
+    "an image": ("", "toolx"),
+    "an image before an error": ("\nraise SystemExit(1)\n", "toolx"),
+    "an error before the image": ("raise RuntimeError\n", ""),
+}
+
+
+@pytest.mark.parametrize(("tail", "expected"), cases(SPECIFIED, "an image before an error"))
+def test_what_the_image_asks_for_is_known_without_packages(
+    tmp_path: Path, place: Path, tail: str, expected: str
+) -> None:
+    """Also where the service cannot be imported with stand-ins: the last image that it made counts."""
+    project = made(tmp_path, place, image="python_version='3.12', lock_python_packages=False")
+    text = project.service.read_text("utf-8")
+    project.service.write_text(text + tail if tail.startswith("\n") else tail + text, "utf-8")
+    described = specify_in_child(project.context, tmp_path, adds_bentoml=False)
+    asked = Path(described["path"], "env", "python", "requirements.txt").read_text("utf-8")
+    assert "bentoml" not in asked
+    assert expected in asked
+    assert described["python_version"] == ("3.12" if expected else OWN)
+
+
+@pytest.mark.slow
+def test_the_bentoml_that_is_required_builds(tmp_path: Path, place: Path) -> None:
+    """Another version than the running one."""
+    other = "1.4.30" if BENTOML_VERSION != (1, 4, 30) else "1.4.31"
+    project = made(tmp_path, place, packages=f'"toolx", "bentoml=={other}"')
+    assert bento.build(project.context).environment
+    assert json.loads(project.seen.read_text("utf-8"))[1] == other
+
+
+@pytest.mark.slow
+def test_the_python_of_the_image_imports(tmp_path: Path, place: Path) -> None:
+    """Where this machine has it; the lock is the same as where it has not."""
+    others = (one for one in ("3.11", "3.12", "3.13") if one != OWN and interpreter_of(one, tmp_path))
+    if not (python := next(others, "")):
+        pytest.skip("no other Python here")
+    built = bento.build(made(tmp_path, place, image=f"python_version={python!r}").context)
+    assert built.environment.startswith(f"an environment of Python {python} with the ")
+    assert built.python_version == python
+
+
+def test_a_bentoml_that_a_service_may_not_ask_for_is_named() -> None:
+    """With the range of those that build."""
+    with pytest.raises(BentoError, match=r"ask for BentoML 1\.4\.10, but bentoship builds with >=1\.4\.20,<1\.5 alone"):
+        check_bentoml("1.4.10")
