@@ -34,7 +34,7 @@ from cattrs.errors import ForbiddenExtraKeysError
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.content import content_version
 from bentoship.bento.questions import with_wheels
-from bentoship.bento.unsupported import reasons_of_image
+from bentoship.bento.unsupported import name_of_model, reasons_of_image
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, causes, reason
 from bentoship.image.platforms import ARCHITECTURES
@@ -336,7 +336,7 @@ def _needs_dockerfile(info: Any, image: Any, options: Mapping[str, Any]) -> list
         *reasons_of_image(commands, options.get("docker"), CONTAINER_METADATA),
         *(() if image else _only_in_first_format(info)),
         *(f"the variable {e.name} of stage build" for e in info.envs if _stage(e) == "build"),
-        *(f"the model {m.tag} of {m.registry}" for m in info.all_models if m.registry != "bentoml"),
+        *(name_of_model(model) for model in info.all_models if model.registry != "bentoml"),
     ]
 
 

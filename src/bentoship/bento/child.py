@@ -257,7 +257,9 @@ def _with_missing(failure: Failure, error: BaseException, order: _Order) -> Fail
     `with bentoml.importing()`, or a `try` of the user's, may have caught the first error.
     """
     folder, found = order.context.folder, causes(error)
-    if failure.kind != FailureKind.SERVICE or not any(_position(one, folder) for one in found):
+    # BentoML imports what a service declares, such as a hub's package for a model, when the service is imported.
+    from_service = isinstance(error, ImportError) or any(_position(one, folder) for one in found)
+    if failure.kind != FailureKind.SERVICE or not from_service:
         return failure
     for cause in found:
         if isinstance(cause, ImportError) and not _has_module(folder, (cause.name or "").partition(".")[0]):

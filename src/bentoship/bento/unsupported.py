@@ -42,6 +42,12 @@ def reasons_of_image(
     yield from dict.fromkeys(found)
 
 
+def name_of_model(model: Any) -> str:
+    """Return what a service calls a model that is not in BentoML's store. Args: model: a BentoModelInfo."""
+    named = (model.metadata or {}).get("model_id") if model.registry == "huggingface" else ""
+    return f'HuggingFaceModel("{named}")' if named else f"the model {model.tag} of {model.registry}"
+
+
 def _key(name: str, values: Sequence[str]) -> str:
     return f"docker.{name} ({', '.join(values)})"
 

@@ -124,6 +124,20 @@ def test_a_library_of_the_system_is_named(project: Project) -> None:
     assert "Install libX.so.1 on this machine" in caught.value.hint
 
 
+@pytest.mark.slow
+def test_a_package_that_bentoml_needs_is_one_of_the_service(project: Project, place: Path) -> None:
+    """A hub's, which it imports for a model that the service declares; the model is named by what it needs."""
+    hub = "class HfApi:\n    sha = 'a' * 40\n    model_info = lambda self, *a, **b: self\n"
+    hub += "    def __init__(self, **options): pass\n"
+    make_wheel(place / "wheels", "huggingface_hub", files={"huggingface_hub/__init__.py": hub})
+    edit(project.service, '"toolx"', '"toolx", "huggingface_hub==1.0"')
+    edit(project.service, "import toolx\n", "")
+    edit(project.service, "class Shout:\n", 'class Shout:\n    model = bentoml.models.HuggingFaceModel("org/Tiny")\n')
+    built = bento.build(project.context)
+    assert built.environment
+    assert built.needs_dockerfile == ('HuggingFaceModel("org/tiny")',)
+
+
 def test_doctor_imports_where_a_build_would(project: Project) -> None:
     """But makes no environment, and leaves nothing."""
     assert check_import(project.context) == ""
