@@ -2,6 +2,7 @@
 
 import contextlib
 import platform
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ READY_TIMEOUT = 300.0
 """Seconds within which a service has to become ready."""
 
 _LAST_LINES = 15
+_FIRST_ERROR = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(\S.*)", re.MULTILINE)
 _READY = Sample("/readyz")
 _SCHEMA = Sample("/docs.json")
 
@@ -135,9 +137,13 @@ def _wait(running: Running) -> float:
 
 
 def _last_lines(running: Running) -> str:
-    """Return the last lines of a service's log, on one line."""
-    lines = [line.strip() for line in running.log().splitlines() if line.strip()]
-    return " ".join(lines[-2:]) or "its log is empty"
+    """Return the last lines of a service's log on one line, after the error that came first if it is another."""
+    log = running.log()
+    lines = [line.strip() for line in log.splitlines() if line.strip(" \t^~")]
+    last = " ".join(lines[-2:]) or "its log is empty"
+    # BentoML ends with an error of its own when its worker, where the service is imported, has failed.
+    first = _FIRST_ERROR.search(log)
+    return last if not first or first[1] in last else f"{first[1]}; then {last}"
 
 
 def _ask(running: Running, sample: Sample | None) -> str:

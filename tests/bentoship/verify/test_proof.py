@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from bentoship.bases.interpreter import host_platform
-from bentoship.errors import NotVerifiedError, StoreError
+from bentoship.errors import NotVerifiedError, StoreError, VerifyError
 from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
 from bentoship.image.platforms import platform_fields
 from bentoship.image.reference import ImageReference
 from bentoship.stores.layout import LayoutStore
-from bentoship.verify.proof import fitting
+from bentoship.verify.proof import fitting, verify
 from bentoship.verify.runner import RemoteImage
 from tests.support.images import put
 
@@ -62,3 +65,48 @@ def test_a_damaged_image_is_told(store: LayoutStore) -> None:
     """What is no manifest has no platform."""
     with pytest.raises(StoreError, match="damaged"):
         fitting(image(put(store, MANIFEST, b"{}"), store))
+
+
+FAILED_WORKER = """\
+Traceback (most recent call last):
+  File "/home/bentoml/bento/src/service.py", line 5, in <module>
+    import cv2
+    ^^^^^^^^^^
+ImportError: libGL.so.1: cannot open shared object file
+
+Traceback (most recent call last):
+    raise exc
+RuntimeError: No active process found for watcher.
+"""
+
+
+class Ended:
+    """A runner in which every image has ended, with a log."""
+
+    name = "a test"
+    address = caution = ""
+
+    def __init__(self, log: str) -> None:
+        self.log = lambda: log
+        self.ended = lambda: True
+        self.obstacle = self.memory = self.stop = lambda: None
+
+    @contextmanager
+    def run(self, image: RemoteImage) -> Iterator[Ended]:
+        """Return itself."""
+        yield self
+
+
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [
+        (FAILED_WORKER, "ImportError: libGL.so.1: cannot open shared object file; then raise exc RuntimeError: No act"),
+        (FAILED_WORKER.partition("\n\n")[0], "import cv2 ImportError: libGL.so.1: cannot open"),
+        ("Starting\n  no stars  \n", "Starting no stars"),
+        ("\n", "its log is empty"),
+    ],
+)
+def test_the_error_that_came_first_is_shown(store: LayoutStore, log: str, why: str) -> None:
+    """A worker's is the cause of what its parent ends with."""
+    with pytest.raises(VerifyError, match=re.escape(f"it ended before it was ready: {why}")):
+        verify(image(manifest(store, host_platform()), store), [Ended(log)], None, print)
