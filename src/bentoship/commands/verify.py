@@ -10,6 +10,7 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
 from bentoship.publishing.steps import preview
+from bentoship.system.process import environment
 from bentoship.verify.choice import all_runners, usable_runners
 from bentoship.verify.proof import verify as check
 from bentoship.verify.runner import RemoteImage
@@ -26,7 +27,7 @@ def verify(run: Run) -> None:
     root = run.registry(repository, push=False).resolve(tag)
     run.reporter.say("verify", f"verifying {root.digest}, which {repository.with_tag(tag)} stands for")
     reference = repository.with_digest(root.digest)
-    _prove(run, reference, root)
+    _prove(run, reference, root, bento)
     result(str(reference))
 
 
@@ -34,14 +35,16 @@ def verify(run: Run) -> None:
 def publish_verified(run: Run) -> None:
     """Publish, then verify the image in the registry."""
     reference = publish(run).reference
-    _prove(run, reference, run.registry(reference, push=False).resolve(str(reference.digest)))
+    _prove(run, reference, run.registry(reference, push=False).resolve(str(reference.digest)), _described(run))
 
 
-def _prove(run: Run, reference: ImageReference, root: Descriptor) -> None:
+def _prove(run: Run, reference: ImageReference, root: Descriptor, bento: Bento) -> None:
     """Verify an image in the registry, with the best runner of this machine, and print the result."""
     provider, settings = run.provider, run.project.settings
     store = run.registry(reference, push=False)
-    image = RemoteImage(reference, root, store, store.plain_http, provider.credentials(), settings.scratch)
+    names = [env.name for env in bento.envs if env.stage != "build" and not env.value]
+    given = {name: value for name, value in environment(names=names).items() if name in names}
+    image = RemoteImage(reference, root, store, store.plain_http, provider.credentials(), settings.scratch, given)
     sample = project_sample(run.project.folder, settings.verify_request)
     say = functools.partial(run.reporter.say, "verify")
     with run.reporter.task("verify"):

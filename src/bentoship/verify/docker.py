@@ -46,7 +46,7 @@ class DockerRunner:
                 container = engine.client.containers.create(
                     reference,
                     name=name,
-                    environment={"PORT": str(PORT)},
+                    environment={**image.variables, "PORT": str(PORT)},
                     ports={f"{PORT}/tcp": ("127.0.0.1", None)},
                 )
                 container.start()

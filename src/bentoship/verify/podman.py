@@ -7,10 +7,11 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from bentoship.stores.credentials import Credentials
 from bentoship.system import process
@@ -46,7 +47,10 @@ class PodmanRunner:
         name = f"bentoship-verify-{secrets.token_hex(6)}"
         try:
             _pull(image)
-            _podman("create", "--name", name, *_PUBLISHED, "--env", f"PORT={PORT}", reference)
+            # Only their names are arguments, which others on this machine see.
+            given = [f"--env={variable}" for variable in image.variables]
+            arguments = ("create", "--name", name, *_PUBLISHED, *given, "--env", f"PORT={PORT}", reference)
+            _podman(*arguments, variables=image.variables)
             _podman("start", name)
             address = _podman("port", name, f"{PORT}/tcp").stdout.split()[0]
             yield PodmanContainer(name, f"http://{address}")
@@ -97,10 +101,12 @@ def _trial() -> str | None:
     return None if _MISSING in done.stderr else f"podman cannot start containers: {done.last_lines}"
 
 
-def _podman(*arguments: str | Path, check: bool = True) -> process.Completed:
-    """Run podman. Raises ProcessError as `process.run` does."""
+def _podman(
+    *arguments: str | Path, check: bool = True, variables: Mapping[str, str] = MappingProxyType({})
+) -> process.Completed:
+    """Run podman. Args: variables: those that it passes on. Raises ProcessError as `process.run` does."""
     # These variables also say where it keeps its images and how it pulls them.
-    env = process.environment(prefixes=("CONTAINERS_", "STORAGE_", "DBUS_"))
+    env = {**variables, **process.environment(prefixes=("CONTAINERS_", "STORAGE_", "DBUS_"))}
     # It calls iptables, which is not on the PATH of Debian's users.
     env["PATH"] = f"{env.get('PATH', '')}:/usr/sbin:/sbin"
     return process.run(["podman", *arguments], env=env, check=check)

@@ -1,7 +1,8 @@
 """The protocol of a runner, which starts a published image in an engine or from its unpacked files."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -28,6 +29,7 @@ class RemoteImage:
         plain_http: whether the registry uses HTTP without TLS.
         credentials: the account to pull with; None for anonymous.
         scratch: a folder for temporary files.
+        variables: those that its container gets besides its own.
     """
 
     reference: ImageReference
@@ -36,6 +38,7 @@ class RemoteImage:
     plain_http: bool
     credentials: Credentials | None
     scratch: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def unpacked(image: RemoteImage) -> Iterator[System]:
         for name, content in (("etc/hosts", _HOSTS), ("etc/resolv.conf", "")):
             with suppress(OSError):
                 resolve(root, name).write_text(content, "utf-8")
-        yield described(root, config)
+        system = described(root, config)
+        yield replace(system, env={**system.env, **image.variables})
 
 
 def make_devices(root: Path) -> None:
