@@ -100,7 +100,7 @@ def _configured(context: BuildContext) -> tuple[Configuration, Selection, dict[s
     """Return what the project says of its Bento, which files it packs, and the options by which BentoML does so."""
     configuration = read_configuration(context)
     options = configuration.options
-    selection = select(context.folder, options)
+    selection = select(context.folder, options, context.kept)
     bentoml_adapter.leave_out(selection.withheld)
     return configuration, selection, {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
 
@@ -134,7 +134,7 @@ def _build(order: _Order, named: Collection[Path], sources: Collection[Path]) ->
     configuration, selection, guarded = _configured(context)
     options = configuration.options
     stores = (context.bentoml_home, context.records)
-    reading = Reading(context.folder, lambda file: _is_own(file, context.folder), stores)
+    reading = Reading(context.folder, lambda file: _is_own(file, context.folder), stores, context.kept)
     modules = Modules(context.folder, lambda file: _is_own(file, context.folder))
     with trace_calls() as called:
         built = bentoml_adapter.build(guarded, context, order.scratch)

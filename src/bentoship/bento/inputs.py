@@ -3,7 +3,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def read_inputs(context: BuildContext, configuration: Configuration) -> Inputs:
     if context.bento:
         return _inputs_of_built(context)
     project, options = context.folder, configuration.options
-    selection = select(project, options)
+    selection = select(project, options, context.kept)
     # BentoML packs the project's README.md when the bentofile has no description.
     readme = {project / "README.md"} if not options.get("description") else set()
     # Of the files that python names it packs what they require, not the files.
@@ -151,9 +151,14 @@ def file_state(file: Path) -> str:
         return f"{bool(file.stat().st_mode & 0o100):d} {hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
-def project_state(project: Path) -> str:
-    """Return a hash of the names, sizes and times of a project's files, without those of caches."""
-    states = [(name, *stamp(project / name)[1:3]) for name in walk(project, NEVER_WALKED).names]
+def project_state(project: Path, kept: Collection[str] = ()) -> str:
+    """Return a hash of the names, sizes and times of a project's files, without those of caches.
+
+    Args:
+        project: the project.
+        kept: of its BuildContext.
+    """
+    states = [(name, *stamp(project / name)[1:3]) for name in walk(project, {*NEVER_WALKED, *kept}).names]
     return f"files {hashlib.sha256(os.fsencode(repr(states))).hexdigest()}"
 
 
@@ -166,17 +171,18 @@ def folder_state(folder: Path) -> str:
     return f"names {hashlib.sha256(os.fsencode('/'.join(names))).hexdigest()}"
 
 
-def state_of(project: Path, name: str) -> str:
+def state_of(project: Path, name: str, kept: Collection[str] = ()) -> str:
     """Return the state of a file or a folder.
 
     Args:
         project: the project.
         name: a path in it, with a slash for the names in a folder, and with "/*" for its files, by size and time; or
             EVERYTHING.
+        kept: of its BuildContext.
     """
     try:
         if name == EVERYTHING:
-            return project_state(project)
+            return project_state(project, kept)
         if name.endswith("/*"):
             return listing([project / name.removesuffix("/*")])
         return folder_state(project / name) if name.endswith("/") else file_state(project / name)

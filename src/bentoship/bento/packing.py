@@ -67,19 +67,21 @@ class Selection:
     wrong: tuple[str, ...]
 
 
-def select(project: Path, options: Mapping[str, Any]) -> Selection:
+def select(project: Path, options: Mapping[str, Any], kept: Collection[str] = ()) -> Selection:
     """Return which files a Bento packs: include, exclude and .bentoignore mean what they mean to BentoML.
 
     Withheld are `.env*` files, SECRETS_IGNORED, a tasks.py for the publisher (`_is_for_the_publisher`), and a cache of
-    uv's, which many CI systems have in the project (UV_CACHE_DIR=.uv-cache).
+    uv's, which many CI systems have in the project (UV_CACHE_DIR=.uv-cache). So are the publisher's own cache and the
+    Bento store where they are in the project: a Bento would pack itself.
 
     Args:
         project: the build context.
         options: of its Configuration.
+        kept: of its BuildContext.
 
     Raises: BentoError when a .bentoignore cannot be read.
     """
-    found = walk(project, NEVER_WALKED)
+    found = walk(project, {*NEVER_WALKED, *kept})
     names = found.names
     ignore_files = tuple(name for name in names if name.rpartition("/")[2] == _IGNORE)
     patterns = [str(pattern) for pattern in options.get("include") or ["*"]]
@@ -96,7 +98,8 @@ def select(project: Path, options: Mapping[str, Any]) -> Selection:
 
     included = [n for n in names if include.match_file(n) and not exclude.match_file(n)]
     chosen = [n for n in included if not is_ignored(n)]
-    withheld = found.caches | {name for name in chosen if any(part.startswith(".env") for part in name.split("/"))}
+    withheld = found.caches | {f"{place}/".removeprefix("/") for place in kept}
+    withheld |= {name for name in chosen if any(part.startswith(".env") for part in name.split("/"))}
     withheld |= {*included}.difference(chosen)
     withheld |= {SECRETS_IGNORED} & set(chosen)
     packed = [name for name in chosen if name not in withheld]

@@ -32,10 +32,18 @@ class Reading:
         project: the project.
         is_own: returns whether a file in it is one of the user's.
         stores: folders whose files do not count. Those of the system, of Python and of caches do not, either.
+        kept: of the project's BuildContext.
     """
 
-    def __init__(self, project: Path, is_own: Callable[[str], bool], stores: Collection[Path]) -> None:
+    def __init__(
+        self,
+        project: Path,
+        is_own: Callable[[str], bool],
+        stores: Collection[Path],
+        kept: Collection[str] = (),
+    ) -> None:
         self._project = project
+        self._kept = kept
         self._is_own = is_own
         named = {*map(Path, (*_SYSTEM, sys.prefix, sys.base_prefix)), *_caches(), *stores}
         places = named | {place.resolve() for place in named}  # a cache may be a link to another disk
@@ -65,7 +73,9 @@ class Reading:
             name: "unsettled" if names[name] in unsettled else state_of(self._project, name)
             for name in sorted(names.keys() - but)
         }
-        return {**states, **({EVERYTHING: state_of(self._project, EVERYTHING)} if self._starts_others else {})}
+        if self._starts_others:
+            states[EVERYTHING] = state_of(self._project, EVERYTHING, self._kept)
+        return states
 
     def changed(self) -> list[str]:
         """Return what of the project is not as it was when it was first read, by path in it."""

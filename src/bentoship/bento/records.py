@@ -44,7 +44,8 @@ def described_bento(context: BuildContext, record: Path) -> dict[str, Any] | Non
         bento = Bento.from_description(description)
         latest = {name: _latest_model(context, name) for name in data["latest"]}
         same = latest == data["latest"] and stored_state(bento.path) == data["state"]
-        same = same and all(state_of(context.folder, name) == state for name, state in description["read"].items())
+        read, kept = description["read"].items(), context.kept
+        same = same and all(state_of(context.folder, name, kept) == state for name, state in read)
         return description if same and all(map(_is_unchanged, description["models"])) else None
 
     try:

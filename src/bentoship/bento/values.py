@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,6 +191,14 @@ class BuildContext:
     def store(self) -> Path:
         """Return BentoML's folder of Bentos, with NAME/VERSION for each."""
         return self.bentoml_home / "bentos"
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Return the folders in the project that keep Bentos, models and caches, with a slash in front of each path."""
+        home, root = self.bentoml_home, os.path.realpath(self.folder)
+        places = (self.records, self.records.parent, home, *(home / name for name in ("bentos", "models", "bentoship")))
+        real = map(os.path.realpath, places)
+        return frozenset(place.removeprefix(root) for place in real if place.startswith(f"{root}/"))
 
     @property
     def exported_models(self) -> list[Path]:

@@ -30,7 +30,12 @@ _IN_UVS_CACHE = re.compile(r"(archive|builds|interpreter|sdists|simple|wheels)-v
 
 
 def walk(folder: Path, never: Collection[str]) -> Walk:
-    """Return the files below a folder. Args: never: names of folders that are not looked into."""
+    """Return the files below a folder.
+
+    Args:
+        folder: the folder.
+        never: names of folders that are not looked into; with a slash in front, their paths in the walked folder.
+    """
     found = Walk()
     _add(found, str(folder), "", (os.path.realpath(folder),), never, is_linked=False)
     found.names.sort()
@@ -64,7 +69,7 @@ def _add(found: Walk, folder: str, at: str, above: tuple[str, ...], never: Colle
             found.names.append(name)
             if is_link or is_linked:
                 found.linked.add(name)
-        elif entry.name in never:
+        elif entry.name in never or f"/{name}" in never:
             continue
         elif not is_link:
             _add(found, entry.path, f"{name}/", above, never, is_linked=is_linked)

@@ -45,6 +45,20 @@ def test_a_changed_input_gives_another_bento(tmp_path: Path, change: Callable[[P
     assert after.version != before.version
 
 
+def test_a_store_and_a_cache_in_the_project_are_not_packed(tmp_path: Path) -> None:
+    """A Bento would pack itself, and be another one each time; also where the service starts a program on import."""
+    made = make_project(tmp_path / "project")
+    folder = made.folder
+    edit(folder / "bentofile.yaml", "include:", 'include:\n  - "**/*.txt"')
+    append(folder / "service.py", "import subprocess\nsubprocess.run(['true'])")
+    project = replace(made, records=folder / "cache" / "bentoship" / "bentos", bentoml_home=folder / "home")
+    before = bento.build(project)
+    assert before.path.is_relative_to(folder / "home")
+    assert not {path.name for path in (before.path / "src").iterdir()} & {"cache", "home"}
+    after = bento.build(project)
+    assert (after.version, after.fresh, before.fresh) == (before.version, False, True)
+
+
 def test_what_is_excluded_changes_nothing(tmp_path: Path) -> None:
     """A file that is not packed, a time, a folder of git's: the Bento is up to date."""
     project = make_project(tmp_path / "project")

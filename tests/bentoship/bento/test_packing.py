@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.bento.packing import select
+from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
 from tests.support.bento import lay
 
@@ -203,3 +204,17 @@ def test_a_cache_of_uvs_is_not_packed(tmp_path: Path) -> None:
     selection = select(tmp_path, {})
     assert selection.packed == ("a.py", "hub/CACHEDIR.TAG", "hub/m/model")
     assert selection.withheld == {".uv-cache/"}
+
+
+def test_what_the_publisher_keeps_in_a_project_is_not_packed(tmp_path: Path) -> None:
+    """Its cache and the Bento store, by their paths, through links as well; a folder that contains the project is."""
+    project = tmp_path / "project"
+    for name in ("cache/bentoship/bentos/a", "cache/b", "home/bentos/c", "lib/cache/d", "models/e"):
+        lay(project, name)
+    (tmp_path / "linked").symlink_to(project)
+    inside = BuildContext(tmp_path / "linked", project / "cache" / "bentoship" / "bentos", project / "home")
+    assert select(project, {}, inside.kept).packed == ("cache/b", "lib/cache/d", "models/e")
+    around = BuildContext(project, tmp_path / "bentoship" / "bentos", tmp_path)
+    assert around.kept == frozenset()
+    same = BuildContext(project, tmp_path / "bentoship" / "bentos", project)
+    assert same.kept == {"/bentos", "/models", "/bentoship"}
