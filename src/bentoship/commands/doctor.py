@@ -168,9 +168,12 @@ def _all(looks: Sequence[tuple[str, Look]], patience: float) -> list[Finding]:
     deadline = time.monotonic() + patience
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = "Try again, or check whether it is reachable."
-    return [
-        finding
-        for number, (name, _) in enumerate(looks)
-        for finding in found.get(number, [Finding(name, "problem", f"no response within {patience:g} s", late)])
-    ]
+    return [finding for number, (name, _) in enumerate(looks) for finding in found.get(number, [_late(name, patience)])]
+
+
+def _late(name: str, patience: float) -> Finding:
+    """Return what to say of a check that has not ended; an import may just take long, as that of torch does."""
+    if name == "service":
+        return Finding(name, "ok", f"its import takes longer than {patience:g} s; publish waits for it")
+    hint = "Try again, or check whether it is reachable."
+    return Finding(name, "problem", f"no response within {patience:g} s", hint)

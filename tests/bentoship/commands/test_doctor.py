@@ -166,6 +166,15 @@ def test_a_silent_registry_does_not_hold_it_up(site: Site) -> None:
     assert "no response within" in found["registry"]["text"]
 
 
+@pytest.mark.slow
+def test_a_slow_import_is_no_fault(site: Site) -> None:
+    """Publishing waits for it, and the doctor does not."""
+    (site.folder / "bentofile.yaml").write_text("service: late:Late\n", "utf-8")
+    (site.folder / "late.py").write_text("import time\ntime.sleep(30)\n", "utf-8")
+    service = examine(site, code=0)["service"]
+    assert (service["state"], service["text"]) == ("ok", "its import takes longer than 5 s; publish waits for it")
+
+
 def test_what_the_settings_point_to_has_to_exist(site: Site) -> None:
     """A Bento that is built already, the module of the service, and the request that verify sends."""
     built = examine(site, code=1, BENTO="absent:1")["bentofile"]
