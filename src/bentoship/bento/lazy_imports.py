@@ -9,6 +9,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 
 _GUARDS = frozenset({"TYPE_CHECKING", "__name__"})
+_OTHER_SYSTEMS = frozenset({"win32", "cygwin", "darwin", "Windows", "Darwin", "nt", "win"})
+"""What sys.platform, platform.system() and os.name say where no image of ours runs."""
 _FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
@@ -19,7 +21,8 @@ def unpacked_modules(
     """Return the modules that are not packed and that imported ones import in a function, each with where that stands.
 
     What such a function imports is followed. An import does not count where the ImportError is caught, or under
-    TYPE_CHECKING or `__name__ == "__main__"`, and neither does that of a package or of Python's own modules.
+    TYPE_CHECKING, `__name__ == "__main__"` or `sys.platform == "win32"`, and neither does that of a package or of
+    Python's own modules.
 
     Args:
         project: the build context.
@@ -101,7 +104,7 @@ def _reached(node: ast.AST, *, is_counted: bool) -> Iterator[ast.AST]:
     if is_counted:
         yield node
     left_out: list[ast.AST] = []
-    if isinstance(node, ast.If) and _names_in(node.test) & _GUARDS:
+    if isinstance(node, ast.If) and _is_false(node.test):
         left_out = [*node.body]
     elif isinstance(node, ast.Try) and any(
         handler.type is None or _names_in(handler.type) & _ERRORS for handler in node.handlers
@@ -114,6 +117,17 @@ def _reached(node: ast.AST, *, is_counted: bool) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
         if child not in left_out:
             yield from _reached(child, is_counted=is_counted or isinstance(node, _FUNCTIONS))
+
+
+def _is_false(test: ast.expr) -> bool:
+    """Return whether a condition does not hold in an image, as far as its words say so."""
+    if _names_in(test) & _GUARDS:
+        return True
+    parts = list(ast.walk(test))
+    is_turned = any(isinstance(part, ast.NotEq | ast.NotIn | ast.Not | ast.Or) for part in parts)
+    words = {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+    asks_for_system = bool(_names_in(test) & {"platform", "system", "name"})
+    return asks_for_system and not is_turned and bool(words) and words <= _OTHER_SYSTEMS
 
 
 def _names_in(node: ast.AST) -> set[str]:
