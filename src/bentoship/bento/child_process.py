@@ -272,6 +272,9 @@ def _error_from(failure: Failure, stderr: str, platform: str, place: _Place) -> 
         hint = "Check its requirements and the network."
         if _IN_SCRATCH.search(why):
             hint = f"A file that the requirements name must also be included in {place.configuration}."
+        if folder := re.search(r": (\S+) cause: relative URL without a base", why):
+            why = f"there is no folder {folder[1]}"
+            hint = "Correct --find-links or the index in the requirements."
         if re.search("Read-only file system|Permission denied", why):
             hint = "Set UV_CACHE_DIR to a writable folder."
         if other := _required_bentoml(why, bentoml_version()):

@@ -45,6 +45,7 @@ def test_a_changed_input_gives_another_bento(tmp_path: Path, change: Callable[[P
     assert after.version != before.version
 
 
+@pytest.mark.slow
 def test_a_store_and_a_cache_in_the_project_are_not_packed(tmp_path: Path) -> None:
     """A Bento would pack itself, and be another one each time; also where the service starts a program on import."""
     made = make_project(tmp_path / "project")

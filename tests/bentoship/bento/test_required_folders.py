@@ -8,7 +8,7 @@ import pytest
 
 from bentoship import bento
 from bentoship.errors import BentoError
-from tests.support.bento import append, make_project
+from tests.support.bento import append, edit, make_project
 from tests.support.wheels import make_folder, source_files
 
 
@@ -37,4 +37,14 @@ def test_a_secret_in_a_wheel_of_a_folder_is_found(tmp_path: Path) -> None:
     make_folder(tmp_path / "shared", files)
     append(project.folder / "requirements.txt", "../shared")
     with pytest.raises(BentoError, match=r"would hold \.\./shared/small/key\.txt, line 1: Private Key\n"):
+        bento.build(project)
+
+
+@pytest.mark.slow
+def test_a_folder_of_packages_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    """As the requirements have it, not as an address that is not valid."""
+    project = make_project(tmp_path / "project")
+    edit(project.folder / "bentofile.yaml", "lock_packages: false", "lock_packages: true")
+    append(project.folder / "requirements.txt", "--find-links ./nowhere")
+    with pytest.raises(BentoError, match=r"there is no folder \./nowhere\nCorrect --find-links"):
         bento.build(project)
