@@ -30,11 +30,13 @@ _CHILD = """\
 import gc, json, sys
 gc.disable()
 order = json.loads(sys.argv[1])
-sys.path[:0] = order.pop("source")
-sys.path.append(order.pop("publisher"))  # last: where it is installed, much else is
+publisher = order.pop("publisher")
+sys.path.insert(0, publisher)  # for bentoship alone, of which another version may be installed
 import bentoship
-if order.pop("alone"):
-    sys.path.pop()
+del sys.path[0]
+sys.path[:0] = order.pop("source")
+if not order.pop("alone"):
+    sys.path.append(publisher)  # last: where it is installed, much else is
 from bentoship.bento.child import main
 main(**order)
 """

@@ -109,6 +109,15 @@ def test_a_src_layout_has_to_be_declared(tmp_path: Path) -> None:
     assert "is_src_layout" not in caught.value.hint
 
 
+@needs_src_layout
+def test_another_bentoship_does_not_build(tmp_path: Path) -> None:
+    """The one that publishes does, whatever else has its name where the service is imported."""
+    project = with_module(tmp_path / "project", "src/", module="src/helper.py")
+    edit(project.folder / "bentofile.yaml", "python:\n", "python:\n  is_src_layout: true\n")
+    (project.folder / "src" / "bentoship.py").write_text("raise RuntimeError\n", "utf-8")
+    assert (bento.build(project).path / "src" / "bentoship.py").is_file()
+
+
 def test_a_service_may_add_a_folder_of_its_own_to_the_path(tmp_path: Path) -> None:
     """It does so in the image, too."""
     statement = "import sys\nsys.path.append(__import__('os').path.dirname(__file__) + '/lib')\nimport helper"
