@@ -146,7 +146,7 @@ def test_a_full_disk_leaves_a_cache_that_can_be_used(site: Site, digest: str, tm
         remount(folder, "ro")
         done = here.invoke("publish", IMAGE_NAME="full")
         assert done.returncode == 1
-        assert "Read-only file system\nSet XDG_CACHE_HOME" in done.stderr
+        assert "Read-only file system\nMake it writable, or set XDG_CACHE_HOME" in done.stderr
 
 
 @pytest.fixture

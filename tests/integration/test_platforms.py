@@ -209,6 +209,7 @@ def test_the_plan_tells_each_platform(both: Both) -> None:
     assert re.search(r"push +0 B to send", planned)
 
 
+@pytest.mark.usefixtures("both")  # which has made the base and the other packages
 def test_every_package_without_a_wheel_is_named(site: Site, tmp_path: Path) -> None:
     """With its platform, all in one message, before anything is built."""
     wheels = tmp_path / "wheels"

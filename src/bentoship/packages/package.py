@@ -22,7 +22,8 @@ from bentoship.system import records
 from bentoship.system.records import key_of
 from bentoship.system.urls import without_secrets
 
-_FROM = re.compile(r"(--index-url|-i|--extra-index-url|--find-links|-f|--no-index)\b")
+# Of folders of this machine, what they hold counts, not that they are named.
+_FROM = re.compile(r"(--index-url|-i|--extra-index-url|--no-index)\b|(--find-links|-f)[ =]+https?:")
 
 # Increase it when the same packages give other layers, so that existing ones are rebuilt.
 RECIPE = "5"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bentoship.bases.background import debian_in_background
@@ -65,9 +66,10 @@ def test_nothing_is_left_when_it_ends_early(tmp_path: Path, offered: str) -> Non
     """Neither files nor a program that it has started, which is in a group of its own."""
     cache, layers = with_packages(tmp_path), LayerCache(tmp_path / "layers")
     with debian_in_background(cache, python=offered, platform="linux/amd64", layers=layers):
-        wait_for(lambda: any("ld-linux" in command for command in commands(cache)))  # compiles
+        wait_for(lambda: any("ld-linux" in words for words in started().values()))  # compiles
+        running = started()
     assert list((cache / "bases").glob(".partial-*")) == []
-    assert commands(cache) == []
+    assert not running.keys() & started().keys()
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -78,10 +80,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def commands(about: Path) -> list[str]:
-    """Of all processes, those that name a path."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            found.append(file.read_text("utf-8", "replace"))
-    return [command for command in found if str(about) in command]
+def started() -> dict[psutil.Process, str]:
+    """All processes that this one has started, and those that they have, with their command lines."""
+    found = {}
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended
+            found[one] = " ".join(one.cmdline())
+    return found
