@@ -20,7 +20,7 @@ from bentoship.bento.versions import bentoml_version, check_bentoml
 from bentoship.errors import BentoError
 from bentoship.packages.uv_output import conflict
 from bentoship.system.files import private_folder, temporary_folder
-from bentoship.system.process import for_foreign_code, run_answering
+from bentoship.system.process import OWN_PYTHON, for_foreign_code, run_answering
 
 if TYPE_CHECKING:
     from bentoship.packages.environment import Environment  # the child itself needs none
@@ -193,7 +193,7 @@ def _in_child(
             "source": [str(folder / "src")] if is_src_layout(options) else [],
             "publisher": str(Path(__file__).parents[2]),
             "alone": environment is not None,
-            "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+            "python": OWN_PYTHON,
             "part": part,
             "context": asdict(replace(context, folder=folder)),
             "scratch": str(scratch),
@@ -295,7 +295,7 @@ def _error_from(failure: Failure, stderr: str, platform: str, place: _Place) -> 
 def _python_of(stderr: str, environment: Environment | None) -> str:
     """Return for which Python packages were locked, by uv's command in BentoML's traceback: by default its own."""
     found = re.search(r"'--python-version', '([\d.]+)'", stderr)
-    own = environment.python if environment else f"{sys.version_info.major}.{sys.version_info.minor}"
+    own = environment.python if environment else OWN_PYTHON
     return f", Python {found[1] if found else own}"
 
 

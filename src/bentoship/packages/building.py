@@ -20,7 +20,7 @@ from bentoship.packages.folders import listing, named_in, refreshing
 from bentoship.packages.requirements import VARIABLE, canonical_name, is_exact, variables
 from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, local_folders, lock_settings, uv_program
 from bentoship.system.files import file_lock, private_folder, temporary_folder
-from bentoship.system.process import environment, run
+from bentoship.system.process import OWN_PYTHON, environment, run
 from bentoship.system.records import key_of
 from bentoship.system.urls import without_secrets
 
@@ -174,7 +174,7 @@ def interpreter_of(python: str, folder: Path) -> str:
         python: its minor version, such as "3.11"; the running Python is taken where it has that.
         folder: where uv looks from.
     """
-    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+    if python == OWN_PYTHON:
         return sys.executable
     command = [uv_program(), "python", "find", python, "--no-python-downloads", "--no-project"]
     return run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=folder, check=False).stdout.strip()

@@ -21,7 +21,7 @@ from bentoship.packages.requirements import bare, canonical_name, local_file, pa
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import calling_uv, lock_settings, uv_program
 from bentoship.system.files import file_lock, private_folder, temporary_folder
-from bentoship.system.process import run
+from bentoship.system.process import OWN_PYTHON, run
 from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.records import key_of
 from bentoship.system.text import counted
@@ -89,9 +89,8 @@ def environment_of(bento: Path, python: str, kept: Path, locks: Path, reporter: 
 
     Raises: PackagesError when a package cannot be locked or installed for this machine.
     """
-    own = f"{sys.version_info.major}.{sys.version_info.minor}"
     program = interpreter_of(python, bento) if _numbers(python) >= _OLDEST else ""
-    lock = lock_here(bento, Target(_platform(), python if program else own, _glibc()), locks, python=python)
+    lock = lock_here(bento, Target(_platform(), python if program else OWN_PYTHON, _glibc()), locks, python=python)
     contents = [digest_of(file) for line in lock.lines if (file := local_file(line, paths_start(bento)))]
     key = key_of(_RECIPE, program or sys.executable, lock.target.python, lock_settings(), *lock.lines, "", *contents)
     found = Environment(kept / key, lock.target.python, python, len(lock.lines), _bentoml(lock.lines))

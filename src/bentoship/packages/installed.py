@@ -13,7 +13,6 @@ import io
 import os
 import posixpath
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,11 +23,12 @@ from bentoship.image.layer import Entry, size_of, tree
 from bentoship.packages.requirements import canonical_name
 from bentoship.packages.target import VENV, Target
 from bentoship.system.documents import LIST, read_text
+from bentoship.system.process import OWN_PYTHON
 
 _COMPILED = re.compile(r"(^|/)__pycache__/[^/]+\.pyc(\.\d+)?$")
 
 # This process's Python, by which uv names folders; some systems have a folder of their own for compiled modules.
-_OURS = f"python{sys.version_info.major}.{sys.version_info.minor}"
+_OURS = f"python{OWN_PYTHON}"
 _SITES = (f"lib/{_OURS}/site-packages", f"lib64/{_OURS}/site-packages")
 _HEADERS = f"include/site/{_OURS}"
 

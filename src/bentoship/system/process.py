@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from bentoship.system.files import open_private
 from bentoship.system.urls import without_secrets
 
 # What a program needs to run at all, to reach the network and to find its caches. No password but those of proxies.
+OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The minor version of the Python that runs this process, such as "3.11"."""
+
 PASSED_ON = (
     "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
     "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
