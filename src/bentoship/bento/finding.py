@@ -73,13 +73,14 @@ def _configures(file: Path) -> bool:
 def _named_file(folder: Path) -> Path | None:
     """Return the file of the service that a project's configuration names, as far as it can be read."""
     with suppress(BentoError):
-        named = str(_options(BuildContext(folder, folder, folder)).get("service") or "")
-        return module_file(folder, named.partition(":")[0] or SERVICE_FILE)
+        return _service_of(folder, read_configuration(BuildContext(folder, folder, folder)).options)[0]
     return None
 
 
-def _options(context: BuildContext) -> Mapping[str, Any]:
-    return read_configuration(context).options
+def _service_of(folder: Path, options: Mapping[str, Any]) -> tuple[Path | None, str]:
+    """Return the file of the service that options name, None where there is none, and its variable, "" for none."""
+    module, _, variable = str(options.get("service") or "").partition(":")
+    return module_file(folder, module or SERVICE_FILE), variable
 
 
 def _may_hold_service(file: Path) -> bool:
@@ -102,12 +103,10 @@ def name_without_import(context: BuildContext) -> str:
     """
     if context.bento:
         return "" if (context.folder / context.bento).is_file() else context.bento.partition(":")[0]
-    options = _options(context)
+    options = read_configuration(context).options
     if options.get("name"):
         return str(options["name"]).lower()
-    named = str(options.get("service") or "")
-    module, _, variable = named.partition(":")
-    file = module_file(context.folder, module or SERVICE_FILE)
+    file, variable = _service_of(context.folder, options)
     try:
         services = _services(file) if file else {}
     except (OSError, SyntaxError, ValueError):
