@@ -121,20 +121,23 @@ class Job:
         return key_of("packages", RECIPE, str(self.target), *below, *lines, *files, *self._indexes)
 
     @functools.cached_property
+    def _options(self) -> list[str]:
+        return options_for_uv(self.bento)
+
+    @functools.cached_property
     def _indexes(self) -> list[str]:
         """Return what says where its packages come from, without passwords."""
-        options = map(without_secrets, options_for_uv(self.bento))
-        return [*sorted(filter(_FROM.match, options)), lock_settings()]
+        return [*sorted(filter(_FROM.match, map(without_secrets, self._options))), lock_settings()]
 
     @functools.cached_property
     def _built(self) -> set[str]:
         """Return the names of packages whose wheels are not taken; one that was built is a file in the lock."""
-        return built_names(options_for_uv(self.bento))
+        return built_names(self._options)
 
     @functools.cached_property
     def _folders(self) -> list[Path]:
         """Return the folders of this machine that packages may come from, in which another may get the same name."""
-        return local_folders(options_for_uv(self.bento), paths_start(self.bento))
+        return local_folders(self._options, paths_start(self.bento))
 
     def find(self, line: str) -> Package | None:
         """Return the package of a lock's line; None unless it was made before and still exists."""
