@@ -290,7 +290,7 @@ def _cleanly(context: Context) -> Iterator[None]:
         # A signal between two tasks waits for the next one, which can end what was begun.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     except BaseException as error:
-        for run in _runs(context).values():
+        for run in _runs(context).by_folder.values():
             run.close()
         if isinstance(error, Stopped) and error.code != 128 + signal.SIGPIPE:
             # Not earlier: only closing the run has removed the progress from the terminal.
@@ -339,27 +339,31 @@ def _folders(context: Context) -> list[Path]:
         return commands.several.find([Path(text) for text in _Project.given or ["."]])
     if _Project.given:
         return list(dict.fromkeys(Path(text).resolve() for text in _Project.given))
-    from bentoship.project import named_folder
+    runs = _runs(context)
+    if runs.folder is None:
+        from bentoship.project import named_folder
 
-    return [named_folder(Path(context.config._project_prefix or Path.cwd()))]
+        runs.folder = named_folder(Path(context.config._project_prefix or Path.cwd()))
+    return [runs.folder]
 
 
 class _Runs:
-    """The runs of this process, by their projects' folders."""
+    """The runs of this process, by their projects' folders, and the project that no option names, once it is known."""
 
     def __init__(self) -> None:
         self.by_folder: dict[Path, Run] = {}
+        self.folder: Path | None = None
 
     def __copy__(self) -> _Runs:
         # invoke copies the values of its configuration whenever it merges them.
         return self
 
 
-def _runs(context: Context) -> dict[Path, Run]:
-    """Return the runs of this process, by folder: invoke hands the same configuration to each task."""
+def _runs(context: Context) -> _Runs:
+    """Return the runs of this process: invoke hands the same configuration to each task."""
     if "bentoship" not in context.config:
         context.config.bentoship = _Runs()
-    runs: dict[Path, Run] = context.config.bentoship.by_folder
+    runs: _Runs = context.config.bentoship
     return runs
 
 
@@ -368,7 +372,7 @@ def _run(context: Context, folder: Path) -> Run:
     from bentoship.commands.terminal import Terminal
     from bentoship.project import begin
 
-    runs = _runs(context)
+    runs = _runs(context).by_folder
     if folder not in runs:
         runs[folder] = begin(folder, Terminal())
     return runs[folder]
