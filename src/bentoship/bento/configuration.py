@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from bentoship.errors import BentoError, reason
 from bentoship.packages.requirements import text_of, variables, with_includes
 from bentoship.system.documents import read_text, read_yaml
 from bentoship.system.modules import is_installed, module_file
-from bentoship.system.process import environment
+from bentoship.system.process import OWN_PYTHON, environment
 from bentoship.system.urls import with_variables
 
 _PYPROJECT = "pyproject.toml"
@@ -39,9 +38,6 @@ _LISTS = {
 _FINDS_SRC = (1, 4, 38)
 """The first BentoML that takes a src/ beside pyproject.toml for a src layout."""
 
-
-_OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-
 _PREFIXES = ("BENTOML_", "HF_", "LC_")
 """Variables for libraries, which the import gets without being named."""
 
@@ -56,10 +52,12 @@ class Configuration:
     Args:
         file: the file that says it; None where the service alone does.
         options: what it says, as a bentofile.yaml would.
+        is_built: whether the Bento is built already, so that the project says nothing of it.
     """
 
     file: Path | None
     options: Mapping[str, Any]
+    is_built: bool = False
 
     @property
     def place(self) -> str:
@@ -75,7 +73,7 @@ def read_configuration(context: BuildContext) -> Configuration:
     Raises: BentoError when there is none, it cannot be read, or it is neither YAML nor TOML.
     """
     if context.bento:
-        return Configuration(None, {"service": ""})
+        return Configuration(None, {"service": ""}, is_built=True)
     file = context.bentofile or next(filter(Path.is_file, map(context.folder.joinpath, CONFIGURATIONS)), None)
     if file is None:
         options: dict[str, Any] = {}
@@ -93,17 +91,19 @@ def read_configuration(context: BuildContext) -> Configuration:
     return Configuration(file, options)
 
 
-def check_configuration(context: BuildContext) -> Configuration:
-    """Return what `read_configuration` does, after checking that what is to be imported or packed exists at all.
+def check_configuration(context: BuildContext, configuration: Configuration) -> None:
+    """Check that what is to be imported or packed exists at all.
 
-    Raises: BentoError as `read_configuration` does, or for a module or a Bento that is missing.
+    Args:
+        context: what the Bento is built from.
+        configuration: what the project says of it.
+
+    Raises: BentoError for a module or a Bento that is missing.
     """
-    configuration = read_configuration(context)
-    if context.bento:
+    if configuration.is_built:
         _check_built(context)
     elif named := configuration.options["service"]:
         _check_module(context.folder, str(named))
-    return configuration
 
 
 def _check_built(context: BuildContext) -> None:
@@ -197,36 +197,38 @@ def is_src_layout(options: Mapping[str, Any]) -> bool:
     return isinstance(python, dict) and bool(python.get("is_src_layout"))
 
 
-def wanted_base(context: BuildContext) -> tuple[str, str]:
+def wanted_base(configuration: Configuration) -> tuple[str, str]:
     """Return the base image that a configuration names, "" for none, and its Python version ("3.11"), by default ours.
 
-    A service may say otherwise, which only its import shows. Raises BentoError as `read_configuration` does.
+    A service may say otherwise, which only its import shows.
     """
-    docker = read_configuration(context).options.get("docker")
-    options = docker if isinstance(docker, dict) else {}
-    python = options.get("python_version") or _OWN_PYTHON
+    options = _docker(configuration)
+    python = options.get("python_version") or OWN_PYTHON
     return str(options.get("base_image") or ""), str(python)
 
 
-def python_option(context: BuildContext) -> str:
-    """Return where the user says which Python a Bento has. Raises BentoError as `read_configuration` does."""
-    if context.bento:
+def python_option(configuration: Configuration) -> str:
+    """Return where the user says which Python a Bento has."""
+    if configuration.is_built:
         return "docker.python_version, where the Bento is built,"
-    configuration = read_configuration(context)
     return f"docker.python_version in {configuration.place}" if configuration.file else "python_version of its Image"
 
 
-def python_wish(context: BuildContext, python: str) -> str:
+def python_wish(configuration: Configuration, python: str) -> str:
     """Return why a Bento has a Python, such as "the Bento wants Python 3.13 (python_version of its Image)".
 
-    A file wins over the Image in the service. Raises BentoError as `read_configuration` does.
+    A file wins over the Image in the service.
     """
-    docker = read_configuration(context).options.get("docker")
-    if isinstance(docker, dict) and docker.get("python_version"):
-        return f"the Bento wants Python {python} ({python_option(context)})"
-    if context.bento or python == _OWN_PYTHON:
+    if _docker(configuration).get("python_version"):
+        return f"the Bento wants Python {python} ({python_option(configuration)})"
+    if configuration.is_built or python == OWN_PYTHON:
         return f"the Bento is built with Python {python}"
     return f"the Bento wants Python {python} (python_version of its Image)"
+
+
+def _docker(configuration: Configuration) -> Mapping[str, Any]:
+    docker = configuration.options.get("docker")
+    return docker if isinstance(docker, dict) else {}
 
 
 def named_files(project: Path, options: object) -> Iterator[Path]:

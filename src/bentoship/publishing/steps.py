@@ -14,7 +14,14 @@ from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.backend import Backend, Built, Pushed
 from bentoship.bases import DEBIAN, BaseSource, choose_base, reason_for_base
 from bentoship.bento import Bento
-from bentoship.bento.configuration import check_configuration, python_option, python_wish, wanted_base
+from bentoship.bento.configuration import (
+    Configuration,
+    check_configuration,
+    python_option,
+    python_wish,
+    read_configuration,
+    wanted_base,
+)
 from bentoship.errors import DamagedError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
@@ -46,9 +53,15 @@ def publish(run: Run) -> Published:
 
 
 @once
+def _configuration(run: Run) -> Configuration:
+    """Return what the project says of its Bento. Raises BentoError."""
+    return read_configuration(run.project.build_context)
+
+
+@once
 def check(run: Run) -> None:
     """Check that there is something to publish, before anything is created or started. Raises BentoError."""
-    check_configuration(run.project.build_context)
+    check_configuration(run.project.build_context, _configuration(run))
 
 
 @step
@@ -179,7 +192,7 @@ def _base_source(run: Run, bento: Bento) -> BaseSource:
     from bentoship.bases.debian import DebianSource, is_offered, otherwise
 
     settings, python, reporter = run.project.settings, bento.python_version, run.reporter_of("containerize")
-    option = python_option(run.project.build_context)
+    option = python_option(_configuration(run))
     chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=is_offered(python))
     if chosen == DEBIAN:
         begin = functools.partial(_debian_in_background, run, python)
@@ -206,7 +219,7 @@ def base_reason(run: Run, bento: Bento) -> str:
     settings, python = run.project.settings, bento.python_version
     if settings.backend == "docker":
         return ""
-    wish = python_wish(run.project.build_context, python)
+    wish = python_wish(_configuration(run), python)
     debian = title(python)
     chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=bool(debian))
     return reason_for_base(settings.base_image, bento.base_image, wish, debian=debian, chosen=chosen)
@@ -237,7 +250,7 @@ def prepare(run: Run) -> None:
         return
     from bentoship.bases.debian import is_offered  # not when there is a base
 
-    image, python = wanted_base(run.project.build_context)
+    image, python = wanted_base(_configuration(run))
     if choose_base(settings.base_image, image, python, has_debian=is_offered(python)) == DEBIAN:
         for platform in settings.platforms:
             _debian_in_background(run, python, platform)

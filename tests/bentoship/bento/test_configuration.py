@@ -124,7 +124,7 @@ def test_a_service_whose_module_is_missing_is_refused(tmp_path: Path) -> None:
     """Before the import, which is not to blame."""
     project = make(tmp_path / "project", bentofile="service: absent:A\n", service="")
     with pytest.raises(BentoError, match="absent is no module of the project"):
-        check_configuration(project)
+        check_configuration(project, read_configuration(project))
 
 
 @pytest.mark.parametrize("tag", ["stars:1234", "stars", "stars:latest", "Stars:12"])
@@ -132,9 +132,11 @@ def test_a_bento_that_is_built_has_to_exist(tmp_path: Path, tag: str) -> None:
     """In the Bento store, found as BentoML finds it."""
     project = replace(make(tmp_path / "project", service=""), bento=tag)
     with pytest.raises(BentoError, match=f"Find the Bento: {tag} is not in the Bento store .*bentos"):
-        check_configuration(project)
+        check_configuration(project, read_configuration(project))
     (project.store / "stars" / "1234").mkdir(parents=True)
-    assert check_configuration(project).file is None
+    configuration = read_configuration(project)
+    check_configuration(project, configuration)
+    assert configuration.file is None
 
 
 def test_what_is_set_wins(tmp_path: Path) -> None:

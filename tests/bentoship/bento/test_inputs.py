@@ -33,7 +33,7 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, base: tuple[str, str]) -> None:
     """Its image and its Python; the Python that runs where it does not say."""
     (tmp_path / "bentofile.yaml").write_text(text, "utf-8")
-    assert wanted_base(BuildContext(tmp_path, tmp_path, tmp_path)) == base
+    assert wanted_base(read_configuration(BuildContext(tmp_path, tmp_path, tmp_path))) == base
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_what_base_a_bentofile_wants(tmp_path: Path, text: str, base: tuple[str,
 def test_where_a_python_is_asked_for(tmp_path: Path, name: str, text: str, option: str, wish: str) -> None:
     """In the words of the project's own configuration; one that no file names is the Image's, or the builder's."""
     (tmp_path / name).write_text(text, "utf-8")
-    context = BuildContext(tmp_path, tmp_path, tmp_path)
-    assert python_option(context) == option
-    assert python_wish(context, "3.9") == f"the Bento wants Python 3.9 ({wish or option})"
+    configuration = read_configuration(BuildContext(tmp_path, tmp_path, tmp_path))
+    assert python_option(configuration) == option
+    assert python_wish(configuration, "3.9") == f"the Bento wants Python 3.9 ({wish or option})"
     if wish:
-        assert python_wish(context, HERE) == f"the Bento is built with Python {HERE}"
+        assert python_wish(configuration, HERE) == f"the Bento is built with Python {HERE}"
 
 
 @pytest.mark.parametrize("text", ["x" * 300, "x/" * 500, "a\\0b", "\\ud800", "~nobody/x", "/dev/zero"])
