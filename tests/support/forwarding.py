@@ -6,9 +6,10 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-_PIECE = 1 << 16
+from bentoship.system.sandbox_forward import pump
+from tests.support.threads import in_a_thread
 
 
 class Forwarder:
@@ -36,9 +37,9 @@ def forwarding(upstream: str) -> Iterator[Forwarder]:
         def handle(self) -> None:
             forwarder.connections += 1
             with socket.create_connection((host, int(port))) as server:
-                back = threading.Thread(target=_pump, args=(server, self.request), daemon=True)
+                back = threading.Thread(target=pump, args=(server, self.request), daemon=True)
                 back.start()
-                _pump(self.request, server)
+                pump(self.request, server)
                 back.join()
 
     class Server(socketserver.ThreadingTCPServer):
@@ -47,17 +48,5 @@ def forwarding(upstream: str) -> Iterator[Forwarder]:
 
     with Server(("127.0.0.1", 0), Handler) as server:
         forwarder = Forwarder(f"127.0.0.1:{server.server_address[1]}")
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        try:
+        with in_a_thread(server):
             yield forwarder
-        finally:
-            server.shutdown()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Hand on what comes from one side, and its end."""
-    with suppress(OSError):
-        while piece := source.recv(_PIECE):
-            target.sendall(piece)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)

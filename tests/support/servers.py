@@ -9,7 +9,6 @@ import json
 import re
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support import proxy as proxies
 from tests.support.proxy import Fault
 from tests.support.registry import PASSWORD, USER
+from tests.support.threads import in_a_thread
 from tests.support.wheels import make_wheel
 
 
@@ -71,11 +71,8 @@ def answering(
             context.load_cert_chain(tls / "certificate.pem", tls / "key.pem")
             server.socket = context.wrap_socket(server.socket, server_side=True)
         told = Answering(f"127.0.0.1:{server.server_port}", [])
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        try:
+        with in_a_thread(server):
             yield told
-        finally:
-            server.shutdown()
 
 
 @dataclass
@@ -117,11 +114,8 @@ def endless(status: int, headers: dict[str, str], *, of: bytes = b"a", ping: boo
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         told = Endless(f"127.0.0.1:{server.server_port}")
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        try:
+        with in_a_thread(server):
             yield told
-        finally:
-            server.shutdown()
 
 
 class TokenServer:
@@ -173,11 +167,8 @@ def token_server(folder: Path | None = None, *, lifetime: float = 300) -> Iterat
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         tokens.host = f"127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        try:
+        with in_a_thread(server):
             yield tokens
-        finally:
-            server.shutdown()
 
 
 def signed(folder: Path, scopes: list[str]) -> str:
@@ -244,9 +235,6 @@ def private_index(folder: Path, password: str) -> Iterator[str]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        try:
-            yield f"127.0.0.1:{server.server_port}/simple"
-        finally:
-            server.shutdown()
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, in_a_thread(server):
+        yield f"127.0.0.1:{server.server_port}/simple"

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from bentoship.providers.local import LocalRegistry
 from bentoship.stores.registry import RegistryStore
 from tests.support import registry as registries
 from tests.support.images import put_image
+from tests.support.threads import in_a_thread
 
 
 @pytest.fixture
@@ -56,10 +56,9 @@ def program_in(folder: Path, name: str, script: str) -> Path:
 
 def used_port() -> Iterator[int]:
     """A port at which a web server answers."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    handler = http.server.BaseHTTPRequestHandler
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, in_a_thread(server):
         yield server.server_port
-        server.shutdown()
 
 
 taken = pytest.fixture(used_port, name="taken")

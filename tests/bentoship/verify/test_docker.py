@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from bentoship.verify.runner import RemoteImage
 from tests.support import dockerd
 from tests.support.images import put_image
 from tests.support.proxy import Fault, Proxy
+from tests.support.threads import in_a_thread
 
 
 def test_why_it_cannot_be_pulled_is_told(
@@ -52,9 +52,7 @@ def test_an_engine_that_fails_before_it_pulls_is_told(
 
     root = Descriptor.of(MANIFEST, b"{}")
     image = RemoteImage(repository.with_digest(root.digest), root, RegistryStore(repository), True, None, tmp_path)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Failing) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Failing) as server, in_a_thread(server):
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
         with pytest.raises(EngineError, match=r"Look for .*: no database"), DockerRunner().run(image):
             pass
-        server.shutdown()

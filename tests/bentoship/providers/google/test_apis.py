@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.support.google import Answer, Google, hosts, keys, web
 from tests.support.google.apis import Handler
 from tests.support.images import put_image
 from tests.support.servers import answering
+from tests.support.threads import in_a_thread
 
 Provider = Callable[..., GoogleRegistry]
 GOOGLES = "https://{service}.googleapis.com"
@@ -122,11 +122,9 @@ def test_a_proxy_that_wants_an_account(provider: Provider, monkeypatch: pytest.M
         def do_CONNECT(self) -> None:
             self.send_error(407)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as proxy:
-        threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02}).start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as proxy, in_a_thread(proxy):
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_port}")
         error = refusal(provider(GCP_API_ENDPOINT=GOOGLES))
-        proxy.shutdown()
     assert "407 Proxy Authentication Required" in error.why
     assert error.hint == "The proxy requires a login: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
 
