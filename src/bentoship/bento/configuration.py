@@ -16,7 +16,7 @@ from bentoship.bento.versions import bentoml_version, numbers_of
 from bentoship.errors import BentoError, reason
 from bentoship.packages.requirements import text_of, variables, with_includes
 from bentoship.system.documents import read_text, read_yaml
-from bentoship.system.modules import is_installed, module_file
+from bentoship.system.modules import has_service
 from bentoship.system.process import OWN_PYTHON, environment
 from bentoship.system.urls import with_variables
 
@@ -119,12 +119,9 @@ def _check_built(context: BuildContext) -> None:
 
 
 def _check_module(folder: Path, service: str) -> None:
-    """Check that a service's module exists. One without a class has to be the project's: BentoML also takes a tag.
-
-    Raises: BentoError.
-    """
-    name = service.partition(":")[0]
-    if not module_file(folder, name) and not (":" in service and is_installed(name)):
+    """Raise BentoError unless a service's module exists."""
+    if not has_service(folder, service):
+        name = service.partition(":")[0]
         hint = "Write it as module:Class, such as service:Classifier; --bento publishes a Bento that is built already."
         raise BentoError("Find the service", f"{name} is no module of the project", hint)
 

@@ -8,7 +8,7 @@ from bentoship.errors import InvalidReferenceError
 from bentoship.image.platforms import ARCHITECTURES
 from bentoship.image.reference import ImageReference
 from bentoship.settings.address import RegistryAddress
-from bentoship.system.modules import is_installed, module_file
+from bentoship.system.modules import has_service
 
 _PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _SERVICE = re.compile(r"[\w./-]+(?::\w+)?")
@@ -128,8 +128,7 @@ def service(folder: Path, text: str) -> str:
     """
     if not _SERVICE.fullmatch(text):
         raise ValueError("module:Class, such as service:Classifier")
-    name = text.partition(":")[0]
-    if not module_file(folder, name) and not (":" in text and is_installed(name)):
+    if not has_service(folder, text):
         hint = "such as service:Classifier; --bento publishes a Bento that is built already"
         raise ValueError(f"module:Class with a module of the project, {hint}")
     return text

@@ -19,6 +19,19 @@ def module_file(folder: Path, name: str) -> Path | None:
     return next(filter(Path.is_file, files), None)
 
 
+def has_service(folder: Path, service: str) -> bool:
+    """Return whether the module of a service exists: in the project, or with a class in a package that is installed.
+
+    One without a class has to be the project's, as BentoML also takes a tag of its store for a service.
+
+    Args:
+        folder: the project.
+        service: "module:Class", or the module or its file alone.
+    """
+    name = service.partition(":")[0]
+    return module_file(folder, name) is not None or (":" in service and is_installed(name))
+
+
 def is_installed(name: str) -> bool:
     """Return whether the package that a dotted name begins with is installed in this environment."""
     top = name.partition(".")[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.system.modules import is_installed, module_file
+from bentoship.system.modules import has_service, is_installed, module_file
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,13 @@ def test_what_is_installed_is_found_without_an_import() -> None:
     assert is_installed("json.nothing")
     assert not is_installed("no_such_package.json")
     assert not is_installed("./json")
+
+
+def test_a_service_is_in_the_project_or_installed(tmp_path: Path) -> None:
+    """What has no class may be a tag to BentoML, so that alone has to be the project's."""
+    (tmp_path / "service.py").touch()
+    assert has_service(tmp_path, "service")
+    assert has_service(tmp_path, "service:Echo")
+    assert has_service(tmp_path, "json:Echo")
+    assert not has_service(tmp_path, "json")
+    assert not has_service(tmp_path, "absent:Echo")
