@@ -16,7 +16,7 @@ from bentoship.bases.debian import DebianSource
 from bentoship.errors import BaseImageError, BentoshipError
 from bentoship.layers.cache import LayerCache
 from bentoship.system.parallel import repeating
-from bentoship.system.process import Completed, background, environment
+from bentoship.system.process import OWN_PATIENCE, Completed, background, environment
 from bentoship.system.progress import SILENT, Counter, Details, State, StepReporter, counter_of
 
 _PAUSE = 0.2
@@ -44,7 +44,7 @@ def debian_in_background(
     command = [sys.executable, "-P", "-c", _CHILD, str(Path(__file__).parents[2])]
     env = environment(prefixes=("UV_PYTHON",), extra={"PYTHONDONTWRITEBYTECODE": "1"})
     title = f"assembling a base from Debian's packages for {platform}"
-    with background(command, env=env, input=json.dumps(order)) as child:
+    with background(command, env=env, input=json.dumps(order), patience=OWN_PATIENCE) as child:
 
         def finish() -> None:
             done = child.wait()

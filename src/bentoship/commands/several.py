@@ -163,7 +163,8 @@ def _run_all(parts: Sequence[_Part], command: Callable[[Path], Sequence[str]]) -
                 while waiting and len(running) < jobs:
                     part = waiting.popleft()
                     part.began = time.monotonic()
-                    part.running = stack.enter_context(process.background(command(part.folder), env=env))
+                    started = process.background(command(part.folder), env=env, patience=process.OWN_PATIENCE)
+                    part.running = stack.enter_context(started)
                     running.append(part)
                 for part in running:
                     _follow(part, width)

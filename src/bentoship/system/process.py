@@ -16,10 +16,16 @@ from bentoship.errors import ProcessError
 from bentoship.system.files import open_private
 from bentoship.system.urls import without_secrets
 
-# What a program needs to run at all, to reach the network and to find its caches. No password but those of proxies.
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The minor version of the Python that runs this process, such as "3.11"."""
 
+OWN_PATIENCE = 10.0
+"""Seconds that a process of bentoship's own has to end: it gives `_PATIENCE` to each program that it has started."""
+
+_PATIENCE = 2.0
+"""Seconds that a program has to end by itself after SIGTERM."""
+
+# What a program needs to run at all, to reach the network and to find its caches. No password but those of proxies.
 PASSED_ON = (
     "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER",
     "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR",
@@ -243,8 +249,9 @@ def background(
     cwd: Path | None = None,
     input: str | bytes = "",
     pass_fds: Sequence[int] = (),
+    patience: float = _PATIENCE,
 ) -> Iterator[Running]:
-    """Run a program in the background; it is killed at the end of the block if it is still running.
+    """Run a program in the background; it is ended with the block if it is still running.
 
     Args:
         args: the program and its arguments.
@@ -252,6 +259,7 @@ def background(
         cwd: its working directory; this process's when None.
         input: its standard input.
         pass_fds: descriptors that it inherits.
+        patience: seconds that it then has to end by itself, before it is killed.
 
     Raises: ProcessError when it is missing.
     """
@@ -261,7 +269,7 @@ def background(
         stdin.write(input.encode() if isinstance(input, str) else input)
         stdin.seek(0)
         streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-        child = open_files.enter_context(_running(args, env, cwd, pass_fds=pass_fds, **streams))
+        child = open_files.enter_context(_running(args, env, cwd, patience, pass_fds=pass_fds, **streams))
         yield Running(child, stdout, stderr)
 
 
@@ -327,7 +335,7 @@ def start_detached(
 
 @contextlib.contextmanager
 def _running(
-    args: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None, **options: Any
+    args: Sequence[str | Path], env: Mapping[str, str], cwd: Path | None, patience: float = _PATIENCE, **options: Any
 ) -> Iterator[subprocess.Popen[Any]]:
     """Start a program; it and all that it started are ended after the block, unless the block has waited for it."""
     with _guard() as guarding, _popen(args, env, cwd, **options) as child:
@@ -336,7 +344,7 @@ def _running(
             yield child
         finally:
             if child.returncode is None:
-                _end_group(child)
+                _end_group(child, patience)
 
 
 # Its stdin ends when the process that holds the other end does, however that ends.
@@ -381,10 +389,10 @@ def _popen(
         raise ProcessError(f"Run {args[0]}", why, hint) from error
 
 
-def _end_group(leader: subprocess.Popen[Any]) -> None:
+def _end_group(leader: subprocess.Popen[Any], patience: float) -> None:
     """End a program and all that it started, even if it has ended itself: with SIGTERM, then with SIGKILL."""
-    for ending, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, None)):
+    for ending, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, None)):
         with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for one that has ended
             os.killpg(leader.pid, ending)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            leader.wait(patience)
+            leader.wait(seconds)
