@@ -26,7 +26,7 @@ from tests.support.proxy import Fault
 from tests.support.published import Published
 from tests.support.site import Site, echo_site, shared_cache
 
-pytestmark = needs_apt
+pytestmark = [needs_apt, pytest.mark.slow]
 
 
 class _Silent:

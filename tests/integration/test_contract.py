@@ -20,7 +20,7 @@ from tests.support.published import Published
 from tests.support.shared import shared
 from tests.support.slow import cases
 
-pytestmark = needs_apt
+pytestmark = [needs_apt, pytest.mark.slow]
 
 _FOR_BUILDING = "is about installing packages, which is over"
 _OF_THE_TESTS = "comes from the base on which the tests have BentoML build"

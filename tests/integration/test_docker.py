@@ -27,8 +27,12 @@ from tests.support.dockerd import bentoml_base
 from tests.support.engines import Engine, docker, output, require
 from tests.support.proxy import Fault
 from tests.support.site import Site, echo_site, shared_cache
+from tests.support.slow import cases
 
 pytestmark = needs_apt
+
+BUILDERS = cases({"BuildKit": "1", "the classic builder": "0"}, "BuildKit")
+"""Values of DOCKER_BUILDKIT."""
 
 REFERENCE = re.compile(r"localhost:\d+/bentoship/\S+@sha256:[0-9a-f]{64}\n")
 HOME = "/home/bentoml/bento"
@@ -287,7 +291,7 @@ class _Silent:
 
 
 @pytest.mark.usefixtures("alone")
-@pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
+@pytest.mark.parametrize("builder", BUILDERS)
 def test_a_build_that_fails_is_told(engine: Engine, loaded: Ways, tmp_path: Path, builder: str) -> None:
     """Its last words and where the rest is, in three lines; no container and no image without a name is left."""
     site = site_of(tmp_path, loaded.site.cache, engine, BACKEND="docker", IMAGE_NAME="echo-broken")
@@ -305,7 +309,7 @@ def test_a_build_that_fails_is_told(engine: Engine, loaded: Ways, tmp_path: Path
 
 
 @pytest.mark.usefixtures("alone")
-@pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
+@pytest.mark.parametrize("builder", BUILDERS)
 def test_a_base_that_does_not_exist_is_told(engine: Engine, cache: Path, tmp_path: Path, builder: str) -> None:
     """With the option that names it."""
     site = site_of(tmp_path, cache, engine, BACKEND="docker")
@@ -363,7 +367,7 @@ def test_an_engine_that_is_down_is_told(cache: Path, tmp_path: Path, args: tuple
     assert "DOCKER_HOST" in error
 
 
-@pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
+@pytest.mark.parametrize("builder", BUILDERS)
 def test_an_interrupt_leaves_nothing(cache: Path, tmp_path: Path, builder: str) -> None:
     """Ctrl-C ends the build at once: no container, no image without a name, no copy of the Bento."""
     with dockerd.running() as daemon:  # in that of the other tests, these may leave something at the same time

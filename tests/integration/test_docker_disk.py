@@ -13,8 +13,12 @@ from tests.support import dockerd
 from tests.support.bento import BENTOFILE
 from tests.support.cache import needs_apt, of_run
 from tests.support.site import Site, echo_site, shared_cache
+from tests.support.slow import cases
 
 pytestmark = needs_apt
+
+BUILDERS = cases({"BuildKit": "1", "the classic builder": "0"}, "BuildKit")
+"""Values of DOCKER_BUILDKIT."""
 
 MIB = 1 << 20
 
@@ -55,7 +59,7 @@ def test_loading_is_told(site: Site, space: int) -> None:
         assert used(daemon) - before < MIB
 
 
-@pytest.mark.parametrize("builder", ["1", "0"], ids=["BuildKit", "the classic builder"])
+@pytest.mark.parametrize("builder", BUILDERS)
 def test_building_is_told(site: Site, builder: str) -> None:
     """Room for the base, but not for what the build adds to it; only the base is there afterwards."""
     # Debian's engine never ends a build on a full disk about once in thirty times, with either builder, and docker

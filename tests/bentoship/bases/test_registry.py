@@ -148,6 +148,7 @@ def test_platform_is_chosen_from_an_index(repository: ImageReference, tmp_path: 
 
 
 @needs_apt
+@pytest.mark.slow
 def test_the_same_images_python_for_this_machine_compiles(
     repository: ImageReference, tmp_path: Path, base: Base, offered: str
 ) -> None:
