@@ -3,6 +3,8 @@
 But for `bento.specification`, no other module imports bentoml: that takes most of a second and reads the environment.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import os
@@ -31,16 +33,13 @@ from bentoml.images import Image
 from bentoml.models import BentoModel
 from cattrs.errors import ForbiddenExtraKeysError
 
-from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.content import content_version
-from bentoship.bento.questions import with_wheels
+from bentoship.bento.failures import Failure, FailureKind
 from bentoship.bento.unsupported import name_of_model, reasons_of_image
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, causes, reason
 from bentoship.image.platforms import ARCHITECTURES
-from bentoship.packages.building import Builder
-from bentoship.packages.requirements import CONSTRAINTS, address_lines, with_all_hashes, with_includes
-from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
+from bentoship.packages import requirements
 from bentoship.system.process import Completed
 from bentoship.system.urls import without_passwords
 
@@ -71,9 +70,9 @@ def parse_yaml_in_c() -> None:
 
 def follow_includes(
     wheels: Path,
-    flatten: Callable[[Path], str] = flattened,
-    separate: Callable[[str, Path], tuple[str, str]] = with_constraints,
-    build: Callable[[str, Builder, Path], tuple[str, Collection[Path]]] = with_wheels,
+    flatten: Callable[[Path], str],
+    separate: Callable[[str, Path], tuple[str, str]],
+    build: Callable[[str, Mapping[str, Any], Path], tuple[str, Collection[Path]]],
 ) -> tuple[Collection[Path], Collection[Path]]:
     """Make BentoML read requirements by pip's rules, and keep their constraints and hashes beside its lock.
 
@@ -85,18 +84,18 @@ def follow_includes(
         wheels: the folder that keeps the wheels which are built.
         flatten: as `packages.requirements_file.flattened`.
         separate: as `packages.requirements_file.with_constraints`.
-        build: as `bento.questions.with_wheels`.
+        build: as `bento.questions.with_wheels`, for a builder as `Builder.from_json` takes one.
 
     Returns: the files that are read so, and what wheels are built from, which grow as the service names them.
     """
     freeze, fix = Image._freeze_python_requirements, build_config.PythonOptions.fix_dep_urls
     read, built = set[Path](), set[Path]()
-    orders: list[tuple[Builder, Path]] = []
+    orders: list[tuple[Mapping[str, Any], Path]] = []
     # Where it locks, and looks for wheels; before 1.4.36, it was beside the lock.
     home = "src" if "src_wheels" in freeze.__code__.co_varnames else "env/python"
 
     def requirements_file(self: Any, file_path: str) -> Any:
-        read.update(with_includes(Path(file_path).absolute()))
+        read.update(requirements.with_includes(Path(file_path).absolute()))
         self.python_requirements += flatten(Path(file_path))
         self._after_pip_install = True
         return self
@@ -104,19 +103,21 @@ def follow_includes(
     def freeze_with_constraints(self: Any, bento_fs: Path, platform_: str | None = None) -> str:
         text, limits = separate(self.python_requirements, Path.cwd())
         version = ".".join(str(self.python_version).split(".")[:2])
-        orders[:] = [(Builder(wheels, version, address_lines(text), Path.cwd()), bento_fs / home / "wheels")]
+        options = requirements.address_lines(text)
+        builder = {"kept": wheels, "python": version, "options": options, "start": Path.cwd()}
+        orders[:] = [(builder, bento_fs / home / "wheels")]
         self.python_requirements = asked = replaced(text)
         if limits:
             folder = bento_fs / "env" / "python"
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / CONSTRAINTS).write_text(limits, "utf-8")
+            (folder / requirements.CONSTRAINTS).write_text(limits, "utf-8")
             # Without a lock, BentoML would take what they limit for what is required.
-            self.python_requirements += f"-c {CONSTRAINTS}\n" if self.lock_python_packages else ""
+            self.python_requirements += f"-c {requirements.CONSTRAINTS}\n" if self.lock_python_packages else ""
         frozen = without_passwords(str(freeze(self, bento_fs, platform_)))
         if home == "src" and asked != text and "wheels" not in self.build_include_paths:
             self.build_include("wheels")  # as it does itself where it locks, so that its Dockerfile has them
         asked += limits  # which may have hashes, too
-        return with_all_hashes(frozen, asked) if "--hash" in asked else frozen
+        return requirements.with_all_hashes(frozen, asked) if "--hash" in asked else frozen
 
     def replaced(text: str) -> str:
         for builder, into in orders:
@@ -371,10 +372,10 @@ def failure_of(error: BaseException) -> Failure:
     # BentoML has no type for a failed lock, in either of its formats.
     if isinstance(error, BentoMLException) and isinstance(error.__context__, CalledProcessError):
         return Failure(FailureKind.LOCK, str(error))
-    kind = FailureKind.SERVICE if isinstance(error, ImportServiceError | ImportError) else FailureKind.OTHER
+    kind = FailureKind.SERVICE if isinstance(error, (ImportServiceError, ImportError)) else FailureKind.OTHER
     if isinstance(error, ImportServiceError):  # raised in bentoml's own frames: no such module or attribute
         error = causes(error)[-1]
-    plain = type(error) in {BentoMLException, InvalidArgument, ValueError, NotFound, RequirementsError}
+    plain = type(error) in {BentoMLException, InvalidArgument, ValueError, NotFound, requirements.RequirementsError}
     return Failure(kind, str(error) if plain else f"{type(error).__name__}: {error}")
 
 

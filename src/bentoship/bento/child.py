@@ -4,6 +4,8 @@ One process per build: a second build in the same one would pack the first one's
 says what to do. It answers into a file, because the service may print whatever it likes while it is imported.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import os
@@ -17,21 +19,20 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from bentoship.bento import bentoml_adapter
-from bentoship.bento.child_process import Failure, FailureKind
+from bentoship.bento.asking import Asking
 from bentoship.bento.completeness import IncompleteError, Modules, complete
 from bentoship.bento.configuration import Configuration, check_variable, named_files, read_configuration
 from bentoship.bento.content import content_version, file_stats, store_by_content, wrong_links
 from bentoship.bento.description import fingerprint, trace_calls
-from bentoship.bento.inputs import states_of
+from bentoship.bento.failures import Failure, FailureKind
 from bentoship.bento.models import Models
-from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, Selection, select
-from bentoship.bento.questions import Asking
+from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, Selection, packed_in, select
 from bentoship.bento.reading import Reading
 from bentoship.bento.stand_ins import Missing
+from bentoship.bento.states import states_of
 from bentoship.bento.values import BuildContext, Env
 from bentoship.errors import BentoError, PackagesError, causes
 from bentoship.packages.requirements import paths_start
-from bentoship.packages.sources import packed_in
 from bentoship.system.urls import without_passwords, without_secrets
 
 _FOREIGN = (NEVER_WALKED | {"site-packages"}) - {".git", "__pycache__"}
@@ -220,7 +221,9 @@ def _modules(called: Collection[CodeType], project: Path) -> dict[str, dict[str,
     names: dict[str, set[str]] = {}
     for code in called:
         if code.co_filename.endswith(".py") and _is_own(code.co_filename, project):  # templates are run as code, too
-            names.setdefault(code.co_filename, set()).add(code.co_qualname)
+            # Before Python 3.11 there are no qualified names. None is needed: a fingerprint holds for one Python alone,
+            # and the publisher, which compares it, has a later one.
+            names.setdefault(code.co_filename, set()).add(getattr(code, "co_qualname", code.co_name))
     return {
         Path(file).relative_to(project).as_posix(): {
             "fingerprint": fingerprint(Path(file).read_bytes(), run),
@@ -235,8 +238,9 @@ def _failure_of(error: BaseException, project: Path) -> Failure:
     """Return why there is no Bento, with where in the user's own files it came from."""
     if isinstance(error, IncompleteError):
         return error.failure
-    while isinstance(error, BaseExceptionGroup):  # such as cattrs raises for a bentofile.yaml with unknown keys
-        error = error.exceptions[-1]
+    # A group, such as cattrs raises for unknown keys in a bentofile.yaml; before Python 3.11, its class is a package's.
+    while isinstance(inner := getattr(error, "exceptions", None), tuple) and inner:
+        error = inner[-1]
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return Failure(FailureKind.OTHER, f"{error.filename}: {error.strerror}")
     failure = bentoml_adapter.failure_of(error)
@@ -264,7 +268,7 @@ def _with_missing(failure: Failure, error: BaseException, order: _Order) -> Fail
     for cause in found:
         if isinstance(cause, ImportError) and not _has_module(folder, (cause.name or "").partition(".")[0]):
             return replace(failure, missing=cause.name or str(cause))
-        if isinstance(cause, NameError | AttributeError | TypeError):
+        if isinstance(cause, (NameError, AttributeError, TypeError)):
             names = [*order.missing.names, *_namespace(getattr(cause, "obj", None))]
             return replace(failure, missing=names[0]) if names else failure
     return failure

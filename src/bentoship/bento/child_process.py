@@ -8,12 +8,12 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bentoship.bento.configuration import import_environment, is_src_layout, read_configuration
+from bentoship.bento.failures import Failure, FailureKind
 from bentoship.bento.questions import answer
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, check_bentoml
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from bentoship.packages.environment import Environment  # the child itself needs none
 
 # Garbage collection takes a tenth of the import, and the process ends soon after it.
+# What -P does, the program does itself: Python 3.11 is the first that has it, and an image may have an older one.
 _CHILD = """\
-import gc, json, sys
+import sys
+sys.path[:] = filter(None, sys.path)
+import gc, json
 gc.disable()
 order = json.loads(sys.argv[1])
 publisher = order.pop("publisher")
@@ -40,33 +43,6 @@ if not order.pop("alone"):
 from bentoship.bento.child import main
 main(**order)
 """
-
-
-class FailureKind(StrEnum):
-    """The kinds of reasons why a Bento cannot be built."""
-
-    UNKNOWN_KEY = "unknown key"
-    LOCK = "lock"
-    MISSING_MODEL = "missing model"
-    SERVICE = "service"
-    NOT_PACKED = "not packed"
-    LAYOUT = "layout"
-    OTHER = "other"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The reason why a Bento could not be built.
-
-    Args:
-        kind: the kind of reason.
-        message: the cause, in the words of the program that failed.
-        missing: the module that a service imports and that may be the cause, as it is not installed or another version.
-    """
-
-    kind: FailureKind
-    message: str
-    missing: str = ""
 
 
 _SRC_LAYOUT = "Set python.is_src_layout to true in {place}, which puts the content of src/ where it is found."
@@ -199,7 +175,7 @@ def _in_child(
             "scratch": str(scratch),
             "store": str(store.absolute()),
         }
-        command = [*_python(environment), "-P", "-c", _CHILD, json.dumps(order, default=str)]
+        command = [*_python(environment), "-c", _CHILD, json.dumps(order, default=str)]
         done = run_answering(command, env=env, answer=lambda question: answer(question, folder, own))
         result_file = Path(scratch, "answer.json")
         if not result_file.is_file():

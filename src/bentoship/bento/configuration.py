@@ -1,15 +1,22 @@
 """What a project says of its Bento: in bentofile.yaml, in pyproject.toml, or in the code of its service alone."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
-import tomllib
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+if sys.version_info >= (3, 11):  # noqa: UP036  # an image may have an older one
+    import tomllib
+else:
+    import tomli as tomllib  # BentoML depends on it there
 
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, numbers_of

@@ -1,11 +1,13 @@
 """What of a Bento goes into an image, free of all that differs between two builds, and the version that it gives."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +82,9 @@ def store_by_content(bento: Path, store: Path) -> Path:
     info, readme = bento / "bento.yaml", bento / "README.md"
     text = info.read_text("utf-8")
     readme.write_bytes(retitle(readme.read_bytes(), read_yaml(info, yaml.SafeLoader, LIST)["version"], version))
+    now = datetime.now(timezone.utc).isoformat()  # noqa: UP017  # the alias came with Python 3.11
     # In quotes: sixteen digits would be a number to YAML.
-    for key, value in {"version": version, "creation_time": datetime.now(UTC).isoformat()}.items():
+    for key, value in {"version": version, "creation_time": now}.items():
         text = re.sub(rf"(?m)^{key}: .*$", f"{key}: '{value}'", text, count=1)
     info.write_text(text, "utf-8")
     close_to_others(bento)

@@ -1,5 +1,7 @@
 """Models in BentoML's store: imported from a project's archives, whole or not at all, and compared with those."""
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import lzma
@@ -20,7 +22,7 @@ from bentoship.bento.content import file_stats
 from bentoship.errors import reason
 from bentoship.system import records
 from bentoship.system.documents import read_yaml
-from bentoship.system.files import close_to_others, file_lock, private_folder, temporary_folder, write_whole
+from bentoship.system.files import close_to_others, digest_of, file_lock, private_folder, temporary_folder, write_whole
 from bentoship.system.tars import Member
 
 _NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*")
@@ -142,7 +144,7 @@ class Models:
     def _is_same(self, exported: Exported, place: Path) -> bool:
         """Return whether the files of a model have the content that they have in its archive."""
         try:
-            return all(_digest(place / name) == digest for name, digest in exported.digests.items())
+            return all(digest_of(place / name) == digest for name, digest in exported.digests.items())
         except OSError:
             return False
 
@@ -199,7 +201,7 @@ def _extract(archive: Path, folder: Path) -> Exported:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with content, place.open("wb") as file:
                     shutil.copyfileobj(content, file, 1 << 20)
-                digests[name] = _digest(place)
+                digests[name] = digest_of(place)
     if "model.yaml" not in digests:
         raise tarfile.TarError("it has no model.yaml")
     try:
@@ -243,8 +245,3 @@ def _put(new: Path, place: Path, aside: Path) -> None:
     if os.path.lexists(place):
         place.rename(aside)
     new.rename(place)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

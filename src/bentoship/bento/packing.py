@@ -1,8 +1,12 @@
 """Which files of a project its Bento packs, and which it never does."""
 
+from __future__ import annotations
+
 import ast
+import hashlib
 import os
 import re
+import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +17,7 @@ from pathspec import PathSpec
 from bentoship.bento.walking import walk
 from bentoship.errors import BentoError
 from bentoship.packages.requirements import decoded
+from bentoship.system.files import digest_of
 
 CREDENTIALS = (
     ".aws/", ".docker/", ".env", ".env.*", ".git-credentials", ".gnupg/", ".kube/", ".netrc", "_netrc", ".pypirc",
@@ -121,6 +126,15 @@ def _text_of(project: Path, name: str) -> str:
         raise BentoError("Pack the project's files", f"{name} cannot be read: {error}", "Save it as UTF-8.") from error
 
 
+def packed_in(wheels: Path, files: Iterable[Path]) -> list[Path]:
+    """Return the files whose content is in one of the wheels in a folder."""
+    packed = set()
+    for wheel in wheels.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            packed |= {hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
+    return [file for file in files if packed and file.is_file() and digest_of(file) in packed]
+
+
 def wrong_links(project: Path, files: Iterable[str], folders: Iterable[str] = ()) -> Iterator[str]:
     """Yield why links are not followed.
 
@@ -179,7 +193,7 @@ def _names(patterns: Iterable[str], folder: str) -> bool:
     return named or bool(spec_of(list(patterns)).match_file(f"{folder}/x"))
 
 
-def spec_of(patterns: list[str]) -> "PathSpec[Any]":  # not generic before 1.0
+def spec_of(patterns: list[str]) -> PathSpec[Any]:
     """Return what patterns mean to BentoML."""
     return PathSpec.from_lines("gitwildmatch", patterns)
 

@@ -6,10 +6,7 @@ So no password of a package index is in the memory or in the environment of the 
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,69 +15,9 @@ from bentoship.bento.values import BuildContext, Env
 from bentoship.bento.walking import walk
 from bentoship.errors import BentoError, PackagesError
 from bentoship.packages.building import Builder
-from bentoship.packages.requirements import address_lines, text_of
+from bentoship.packages.requirements import RequirementsError, address_lines, text_of
 from bentoship.system.process import Completed, put, run
 from bentoship.system.urls import with_variables
-
-
-class Asking:
-    """The asking side, which takes stdin and stdout for itself: the user's code can use neither from then on."""
-
-    def __init__(self) -> None:
-        self._answers = os.fdopen(os.dup(0), encoding="utf-8")
-        self._questions = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.dup2(2, 1)
-
-    def flattened(self, path: Path) -> str:
-        """Return what `packages.requirements_file.flattened` does. Raises RequirementsError."""
-        return str(self._ask("flattened", str(path.absolute())))
-
-    def with_constraints(self, text: str, folder: Path) -> tuple[str, str]:
-        """Return what `packages.requirements_file.with_constraints` does. Raises RequirementsError."""
-        plain, limits = self._ask("with_constraints", text, str(folder))
-        return plain, limits
-
-    def with_wheels(self, text: str, builder: Builder, into: Path) -> tuple[str, list[Path]]:
-        """Return what the function `with_wheels` does. Raises PackagesError."""
-        replaced, sources = self._ask("with_wheels", text, asdict(builder), str(into))
-        return replaced, [*map(Path, sources)]
-
-    def call_uv(self, command: Sequence[str], folder: Path) -> Completed:
-        """Have uv run a command, and return what it did.
-
-        Args:
-            command: its command line.
-            folder: where it runs.
-        """
-        done = Completed(*self._ask("call_uv", list(command), str(folder)))
-        sys.stderr.write(done.stderr)
-        return done
-
-    def refuse_secrets(
-        self, context: BuildContext, bento: Path, envs: Iterable[Env], labels: Mapping[str, str]
-    ) -> None:
-        """Have `Scanner(context).refuse` search a Bento. Raises BentoError."""
-        self._ask("refuse_secrets", asdict(context), str(bento), [asdict(env) for env in envs], dict(labels))
-
-    def refuse_secret_files(self, context: BuildContext, files: Mapping[str, Path]) -> None:
-        """Have `Scanner(context).refuse_files` search files. Raises BentoError."""
-        self._ask("refuse_secret_files", asdict(context), {name: str(file) for name, file in files.items()})
-
-    def _ask(self, *question: object) -> Any:
-        self._questions.write(f"{json.dumps(question, default=str)}\n")
-        self._questions.flush()
-        answer = json.loads(self._answers.readline())
-        if "wrong" in answer:
-            from bentoship.packages.requirements_file import RequirementsError
-
-            raise RequirementsError(answer["wrong"])
-        if "refused" in answer:
-            raise BentoError(*answer["refused"])
-        if "failed" in answer:
-            raise PackagesError(*answer["failed"])
-        return answer["right"]
 
 
 def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
@@ -91,7 +28,7 @@ def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
         project: the folder whose requirements they are.
         env: variables to set for uv.
     """
-    from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
+    from bentoship.packages.requirements_file import flattened, with_constraints
 
     try:
         asked, *arguments = json.loads(question)

@@ -1,5 +1,7 @@
 """What the import of a service reads, in its project and beside it, noticed by an audit hook (PEP 578)."""
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -7,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from bentoship.bento.inputs import EVERYTHING, Stamp, folder_state, stamp, state_of
+from bentoship.bento.states import EVERYTHING, Stamp, folder_state, stamp, state_of
 from bentoship.system.process import environment
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

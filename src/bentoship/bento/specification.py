@@ -1,5 +1,7 @@
 """Hooks by which BentoML does a part of a build: it finds what a service asks of its image, or imports it alone."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import bentoml

@@ -3,6 +3,8 @@
 They take any use that a module makes of them while it is imported, as far as that is possible.
 """
 
+from __future__ import annotations
+
 import inspect
 import sys
 from abc import ABCMeta

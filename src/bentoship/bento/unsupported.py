@@ -1,5 +1,7 @@
 """Why a Bento needs a Dockerfile, in the words of the configuration that asks for it."""
 
+from __future__ import annotations
+
 import json
 import re
 import shlex

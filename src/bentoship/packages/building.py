@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -219,12 +218,6 @@ def _normalised(wheel: Path, into: Path) -> None:
             target.writestr(member, content)
     name = re.sub(r"-linux_(\w+)\.whl$", rf"-manylinux_2_{oldest}_\1.whl", wheel.name) if oldest else wheel.name
     (into / "wheel").rename(into / name)
-
-
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file, 64 hex digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _failure(stderr: str, subject: str) -> PackagesError:

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from bentoship.errors import PackagesError
 from bentoship.image.platforms import platform_of
-from bentoship.packages.building import digest_of, interpreter_of
+from bentoship.packages.building import interpreter_of
 from bentoship.packages.install import install_for
 from bentoship.packages.locks import lock_here, with_wheels
 from bentoship.packages.requirements import bare, canonical_name, local_file, paths_start
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import calling_uv, lock_settings, uv_program
-from bentoship.system.files import file_lock, private_folder, temporary_folder
+from bentoship.system.files import digest_of, file_lock, private_folder, temporary_folder
 from bentoship.system.process import OWN_PYTHON, run
 from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.records import key_of

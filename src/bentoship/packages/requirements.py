@@ -1,5 +1,7 @@
 """What requirements say of packages, apart from where those are downloaded: their lines, once each is by itself."""
 
+from __future__ import annotations
+
 import codecs
 import re
 from collections.abc import Iterator, Sequence
@@ -30,6 +32,10 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be",
 }  # fmt: skip
 _CODING = re.compile(rb"\A(?:.*\n)?#.*?coding[:=]\s*([-\w.]+)")
+
+
+class RequirementsError(ValueError):
+    """A requirements file cannot be read; the message begins with its name and a line."""
 
 
 def decoded(data: bytes) -> str:

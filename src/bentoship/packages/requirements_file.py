@@ -14,7 +14,7 @@ from typing import Any
 
 import pip_requirements_parser as pip
 
-from bentoship.packages.requirements import VARIABLE, canonical_name, decoded, hashed, variables
+from bentoship.packages.requirements import VARIABLE, RequirementsError, canonical_name, decoded, hashed, variables
 from bentoship.packages.uv_settings import format_options
 from bentoship.system.documents import LIST, read_bytes
 from bentoship.system.process import environment
@@ -36,10 +36,6 @@ _VALUES = {"trusted_hosts": "--trusted-host", "no_binary": "--no-binary", "only_
 _ALL = ":all:"
 _EACH = "all packages would be built, numpy and others included; name those that have to be"
 _OF_REQUIREMENTS = {"hashes", "editables"}
-
-
-class RequirementsError(ValueError):
-    """A requirements file cannot be read; the message begins with its name and a line."""
 
 
 def flattened(path: Path) -> str:

@@ -193,7 +193,7 @@ def test_bentoml_itself_builds_in_the_users_store(tmp_path: Path) -> None:
     (project.store / "echo" / "abc").mkdir(parents=True)
     (project.store / "echo" / "latest").write_text("abc", "utf-8")
     code = """\
-adapter.follow_includes(Path(sys.argv[-1], "wheels"))
+follow_includes(Path(sys.argv[-1], "wheels"))
 os.chdir(sys.argv[1])
 try:
     bentoml.bentos.build_bentofile()

@@ -11,7 +11,8 @@ import pytest
 
 from bentoship.bento import versions
 from bentoship.bento.configuration import python_option, python_wish, read_configuration, wanted_base
-from bentoship.bento.inputs import input_key, read_inputs, state_of, states_of
+from bentoship.bento.inputs import input_key, read_inputs
+from bentoship.bento.states import state_of, states_of
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import SUPPORTED_BENTOML, check_bentoml
 from bentoship.errors import BentoError
