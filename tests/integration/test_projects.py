@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bentoship.debian.sources import os_release
+from bentoship.packages.building import interpreter_of
 from tests.support.cache import needs_apt
 from tests.support.repositories import commit, publish, serving
 from tests.support.servers import private_index
@@ -243,6 +245,17 @@ def test_a_project_is_published_and_answers(project: Project, tmp_path: Path, ca
     assert PASSWORD not in done.stdout + done.stderr
     for file in (site.folder / ".bentoship").rglob("*"):
         assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.slow
+def test_an_older_python_imports_a_service_and_serves_it(tmp_path: Path, cache: Path, packages: Packages) -> None:
+    """That of an earlier Debian; a package that is not installed here has a wheel built by it."""
+    if os_release().get("ID") != "debian" or not interpreter_of("3.9", tmp_path):
+        pytest.skip("needs Debian, and Python 3.9 to import the service")
+    image = "bentoml.images.Image(python_version='3.9').python_packages('--find-links PLACE/listed', 'small==1.0')"
+    code = service("(small.X, *sys.version_info[:2])", "import sys\nimport small", f"image={image}")
+    project = Project({"service.py": f"{code}\nassert sys.version_info[:2] == (3, 9)\n"}, "(1, 3, 9)")
+    test_a_project_is_published_and_answers(project, tmp_path, cache, packages)
 
 
 @pytest.mark.parametrize(("files", "words"), cases(REFUSED, "a service in src"))

@@ -176,7 +176,22 @@ def interpreter_of(python: str, folder: Path) -> str:
     if python == OWN_PYTHON:
         return sys.executable
     command = [uv_program(), "python", "find", python, "--no-python-downloads", "--no-project"]
-    return run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=folder, check=False).stdout.strip()
+    env = environment(prefixes=("UV_PYTHON",))
+    env["PATH"] = _without_shims(env.get("PATH", os.defpath))
+    return run(command, env=env, cwd=folder, check=False).stdout.strip()
+
+
+def _without_shims(path: str) -> str:
+    """Return a PATH with the versions of pyenv in place of its shims: uv gives up at one of a version that is not set.
+
+    Args:
+        path: folders, separated by colons.
+    """
+    places = (
+        sorted(map(str, Path(place).parent.glob("versions/*/bin"))) if Path(place).name == "shims" else [place]
+        for place in path.split(os.pathsep)
+    )
+    return os.pathsep.join(one for found in places for one in found)
 
 
 def completed(text: str) -> str:

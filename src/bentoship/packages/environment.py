@@ -32,9 +32,6 @@ _RECIPE = "1"
 _DAYS = 30
 """How long an environment is kept that is not used."""
 
-_OLDEST = (3, 11)
-"""The first Python that runs what bentoship has to run there."""
-
 _USUAL_GLIBC = 36
 
 
@@ -72,8 +69,6 @@ class Environment:
         if self.python == self.wanted:
             return f"an environment of Python {self.python} with {packages}"
         why = f"since this machine has no Python {self.wanted}"
-        if _numbers(self.wanted) < _OLDEST:
-            why = f"since bentoship needs Python {'.'.join(map(str, _OLDEST))} there, and the image has {self.wanted}"
         return f"an environment of Python {self.python}, {why}, with {packages}"
 
 
@@ -89,7 +84,7 @@ def environment_of(bento: Path, python: str, kept: Path, locks: Path, reporter: 
 
     Raises: PackagesError when a package cannot be locked or installed for this machine.
     """
-    program = interpreter_of(python, bento) if _numbers(python) >= _OLDEST else ""
+    program = interpreter_of(python, bento)
     lock = lock_here(bento, Target(_platform(), python if program else OWN_PYTHON, _glibc()), locks, python=python)
     contents = [digest_of(file) for line in lock.lines if (file := local_file(line, paths_start(bento)))]
     key = key_of(_RECIPE, program or sys.executable, lock.target.python, lock_settings(), *lock.lines, "", *contents)
@@ -145,7 +140,3 @@ def _glibc() -> int:
 def _bentoml(lines: tuple[str, ...]) -> str:
     found = next((bare(line) for line in lines if canonical_name(line) == "bentoml"), "")
     return found.partition("==")[2].partition(";")[0].strip()
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", version)[:2]))

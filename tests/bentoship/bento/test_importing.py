@@ -15,7 +15,7 @@ from bentoship.bento.child_process import MissingPackageError, specify_in_child
 from bentoship.bento.importing import check_import
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import check_bentoml
-from bentoship.errors import BentoError
+from bentoship.errors import BentoError, BentoshipError
 from bentoship.packages.building import interpreter_of
 from tests.support.bento import BENTOML, BENTOML_VERSION, edit, lay
 from tests.support.slow import cases
@@ -235,6 +235,57 @@ def test_the_python_of_the_image_imports(tmp_path: Path, place: Path) -> None:
     built = bento.build(made(tmp_path, place, image=f"python_version={python!r}").context)
     assert built.environment.startswith(f"an environment of Python {python} with the ")
     assert built.python_version == python
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", ["3.9", "3.10"])
+def test_an_older_python_than_ours_imports(tmp_path: Path, place: Path, python: str) -> None:
+    """By the same program, which knows there what is imported and read, and what a change means."""
+    if not interpreter_of(python, tmp_path):
+        pytest.skip(f"no Python {python} here")
+    project = made(tmp_path, place, image=f"python_version={python!r}")
+    edit(project.service, "[sys.prefix,", "[sys.version,")
+    edit(project.service, "import toolx", "import helper, toolx\nWORDS = open(helper.FILE).read()")
+    lay(project.context.folder, "words.txt", "data.bin")
+    (project.context.folder / "helper.py").write_text("FILE = 'words.txt'\ndef used(): return 1\n", "utf-8")
+    built = bento.build(project.context)
+    assert built.environment.startswith(f"an environment of Python {python} with the ")
+    assert json.loads(project.seen.read_text("utf-8"))[0].startswith(f"{python}.")
+    assert bento.up_to_date(project.context) == replace(built, fresh=False, environment="")
+    assert (built.path / "src" / "helper.py").is_file()
+    edit(project.context.folder / "helper.py", "return 1", "return 2")
+    again = bento.build(project.context)
+    assert (again.environment, again.version == built.version) == (built.environment, False)
+    edit(project.service, "import helper", "import sys\nmatch sys.version:\n    case _: pass\nimport helper")
+    if python == "3.9":
+        with pytest.raises(BentoError, match=r"SyntaxError: invalid syntax \(service.py, line 4\)") as caught:
+            bento.build(project.context)
+        assert "in an environment of Python 3.9 with " in caught.value.hint
+    else:
+        assert bento.build(project.context).environment == built.environment
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("python_packages(", "python_packages('no-such-package-at-all', ", "no-such-package-at-all"),
+        ("toolx.shout(text)", "text\n\nraise ExceptionGroup('a', [])", "NameError: name 'ExceptionGroup'"),
+        ("import toolx", "import toolx\ntoolx.no", "AttributeError: module 'toolx' has no attribute 'no' (service.py"),
+        ("text: str", "text: str | None", "TypeError: unsupported operand type(s) for |: 'type' and 'NoneType'"),
+    ],
+)
+def test_an_error_in_an_older_python_is_the_services_own(
+    tmp_path: Path, place: Path, old: str, new: str, words: str
+) -> None:
+    """In the words that it has there."""
+    if not interpreter_of("3.9", tmp_path):
+        pytest.skip("no Python 3.9 here")
+    project = made(tmp_path, place, image="python_version='3.9'")
+    edit(project.service, old, new)
+    with pytest.raises(BentoshipError) as caught:
+        bento.build(project.context)
+    assert words in str(caught.value)
 
 
 def test_a_bentoml_that_a_service_may_not_ask_for_is_named() -> None:
