@@ -59,10 +59,13 @@ class Environment:
         return self.folder / "bin" / "python"
 
     def is_usable(self) -> bool:
-        """Return whether it can be used, and note its use: it may be gone, and so may the Python it was made with."""
+        """Return whether it can be used, and note its use.
+
+        It may be gone, and so may the Python it was made with; and the image's may have been installed since.
+        """
         with suppress(OSError):
             os.utime(self.folder)
-        return self.program.exists()
+        return self.program.exists() and (self.python == self.wanted or not interpreter_of(self.wanted, self.folder))
 
     def __str__(self) -> str:
         packages = f"the {counted(self.number, 'package')} of its requirements"

@@ -137,6 +137,22 @@ def test_a_version_of_pyenv_is_found(other: tuple[str, Path], tmp_path: Path, mo
 
 
 @pytest.mark.slow
+def test_a_python_that_is_installed_later_is_taken_then(
+    bento: Path, other: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment of the running one has done its service."""
+    python, _ = other
+    with monkeypatch.context() as before:
+        before.setenv("PATH", str(tmp_path))
+        if interpreter_of(python, bento):
+            pytest.skip("uv finds it without PATH")
+        environment = made(bento, python)
+        assert environment.is_usable()
+    assert not environment.is_usable()
+    assert made(bento, python).python == python
+
+
+@pytest.mark.slow
 def test_the_images_python_is_taken_where_it_is(bento: Path, other: tuple[str, Path]) -> None:
     """Of those that uv finds on this machine."""
     python, _ = other
