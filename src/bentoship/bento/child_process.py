@@ -97,7 +97,11 @@ class MissingModelError(BentoError):
     """A model is not in the store."""
 
 
-class MissingPackageError(BentoError):
+class ServiceError(BentoError):
+    """The service fails when it is imported."""
+
+
+class MissingPackageError(ServiceError):
     """The service needs a package that is not installed where it is imported, or another version of it."""
 
 
@@ -114,7 +118,7 @@ def build_in_child(
 
     Raises:
         LockError: its packages cannot be locked.
-        MissingPackageError: its service needs a package that is not there.
+        ServiceError: its service cannot be imported; MissingPackageError if it needs a package that is not there.
         BentoError: it cannot be built for another reason, such as a BentoML that is not supported.
     """
     return _in_child(context, store, offline, environment)
@@ -138,7 +142,7 @@ def import_in_child(context: BuildContext, *, environment: Environment | None) -
 
     Args: as of `build_in_child`.
 
-    Raises: MissingModelError, MissingPackageError, or BentoError for another reason why it cannot be imported.
+    Raises: MissingModelError, ServiceError, MissingPackageError, or BentoError, as `build_in_child` does.
     """
     _in_child(context, context.store, environment=environment, part="import")
 
@@ -261,7 +265,7 @@ def _error_from(failure: Failure, stderr: str, platform: str, place: _Place) -> 
         return LockError(doing, _IN_SCRATCH.sub("", conflict(why)), hint, bentoml=other)
     doing, hint = (text.format(place=place.configuration) for text in _DOING_AND_HINT[failure.kind])
     if failure.kind == FailureKind.SERVICE:
-        kind = MissingPackageError if failure.missing else BentoError
+        kind = MissingPackageError if failure.missing else ServiceError
         return kind(doing, failure.message, place.hint(failure))
     return (MissingModelError if failure.kind == FailureKind.MISSING_MODEL else BentoError)(
         doing, failure.message, hint

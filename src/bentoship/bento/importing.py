@@ -11,6 +11,7 @@ from typing import Any
 from bentoship.bento.child_process import (
     LockError,
     MissingPackageError,
+    ServiceError,
     build_in_child,
     import_in_child,
     specify_in_child,
@@ -40,13 +41,12 @@ def build_where_it_imports(
     """
     if context.python == "host" or context.bento:
         return build_in_child(context, store, offline=offline)
-    making = _Making(context, reporter)
-    if known := _known(context):
-        environment, requirements = known
+    making, known, failed = _Making(context, reporter), _known(context), None
+    if known:
         try:
-            return making.build(store, environment, requirements, offline=offline)
-        except MissingPackageError:
-            pass  # the service may require more than it did
+            return making.build(store, *known, offline=offline)
+        except ServiceError as error:
+            failed = error  # the service may require more than it did, or another Python
     adds_bentoml = True
     if context.python == "auto" and not known:
         try:
@@ -59,6 +59,8 @@ def build_where_it_imports(
             adds_bentoml = False
     with temporary_folder(context.scratch, "specified-") as folder:
         specified = _specified(context, folder, adds_bentoml=adds_bentoml)
+        if failed and known and not _may_import(failed, known[0], specified):
+            raise failed
         return making.build(store, making.environment(specified), _requirements(specified), offline=offline)
 
 
@@ -85,7 +87,23 @@ def check_import(context: BuildContext) -> str:
             if context.python == "host":
                 raise
             return ""
+        except ServiceError as error:
+            specified = _specified(apart, folder, adds_bentoml=True) if known else {}
+            if not known or not _may_import(error, known[0], specified):
+                raise
+            return ""
     return str(known[0] if known else f"the environment of {sys.executable}")
+
+
+def _may_import(error: ServiceError, environment: Environment, specified: Mapping[str, Any]) -> bool:
+    """Return whether a service may be imported in another environment than the one where it was imported before.
+
+    Args:
+        error: why it cannot be imported in that.
+        environment: that.
+        specified: the description of what it asks for now.
+    """
+    return isinstance(error, MissingPackageError) or specified["python_version"] != environment.wanted
 
 
 def _specified(context: BuildContext, folder: Path, *, adds_bentoml: bool) -> dict[str, Any]:

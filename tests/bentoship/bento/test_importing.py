@@ -261,6 +261,9 @@ def test_an_older_python_than_ours_imports(tmp_path: Path, place: Path, python: 
         with pytest.raises(BentoError, match=r"SyntaxError: invalid syntax \(service.py, line 4\)") as caught:
             bento.build(project.context)
         assert "in an environment of Python 3.9 with " in caught.value.hint
+        edit(project.service, "python_version='3.9'", f"python_version={OWN!r}")
+        assert check_import(project.context) == ""  # it would be imported in another one
+        assert bento.build(project.context).environment.startswith(f"an environment of Python {OWN} with the ")
     else:
         assert bento.build(project.context).environment == built.environment
 
