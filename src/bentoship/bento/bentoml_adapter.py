@@ -357,8 +357,9 @@ def _only_in_first_format(info: Any) -> Iterator[str]:
 ASKED_BENTOCLOUD = " and failed to fetch from remote"
 """The start of BentoML's remark about BentoCloud, which it queries for a model that is not in the store."""
 
-# For an unknown key in a section of bentofile.yaml there is only a TypeError, with Python's usual message.
-_UNKNOWN_OPTION = re.compile(r"(?P<options>\w+Options)\.__init__\(\) got an unexpected keyword argument '(?P<key>\w+)'")
+# For an unknown key in a section of bentofile.yaml there is only a TypeError, with Python's usual message, which names
+# the class since Python 3.10.
+_UNKNOWN_OPTION = re.compile(r"((?P<options>\w+Options)\.)?__init__\(\) got an unexpected keyword \w+ '(?P<key>\w+)'")
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -366,7 +367,7 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, ForbiddenExtraKeysError):
         return _unknown_key(error.cl.__name__, ", ".join(sorted(error.extra_fields)))
     if isinstance(error, TypeError) and (unknown := _UNKNOWN_OPTION.fullmatch(str(error))):
-        return _unknown_key(unknown["options"], unknown["key"])
+        return _unknown_key(unknown["options"] or "", unknown["key"])
     if missing := _missing_model(error):
         return Failure(FailureKind.MISSING_MODEL, missing)
     # BentoML has no type for a failed lock, in either of its formats.
