@@ -20,7 +20,7 @@ from bentoship.packages.folders import listing, named_in, refreshing
 from bentoship.packages.requirements import VARIABLE, canonical_name, is_exact, variables
 from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, local_folders, lock_settings, uv_program
 from bentoship.system.files import file_lock, private_folder, temporary_folder
-from bentoship.system.process import OWN_PYTHON, environment, run
+from bentoship.system.process import OWN_PYTHON, environment, home, run
 from bentoship.system.records import key_of
 from bentoship.system.urls import without_secrets
 
@@ -33,6 +33,13 @@ _DATE = (1980, 1, 2, 0, 0, 0)
 
 _DAYS = 30
 """How long a wheel is kept that is not used."""
+
+_MANAGERS = (
+    ("PYENV_ROOT", ".pyenv", "versions"),
+    ("ASDF_DATA_DIR", ".asdf", "installs/python"),
+    ("MISE_DATA_DIR", ".local/share/mise", "installs/python"),
+)
+"""What installs Pythons: the variable with the folder of each, its usual place in the home, and what they are in."""
 
 _SHARED = re.compile(r"(archive|wheels|simple|flat-index|interpreter)-v\d+")
 """Folders of uv's cache that do not depend on what is built: what a build needs is not downloaded for each."""
@@ -177,7 +184,24 @@ def interpreter_of(python: str, folder: Path) -> str:
     if python == OWN_PYTHON:
         return sys.executable
     command = [uv_program(), "python", "find", python, "--no-python-downloads", "--no-project"]
-    return run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=folder, check=False).stdout.strip()
+    found = run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=folder, check=False).stdout.strip()
+    return found or _managed(python)
+
+
+def _managed(python: str) -> str:
+    """Return the path of the latest Python of a version that a manager has installed; empty when there is none.
+
+    In PATH these managers have scripts alone, which start no other version than the selected one.
+    """
+    env = environment(names=[name for name, _, _ in _MANAGERS])
+    roots = [Path(env.get(name) or home(env) / usual, versions) for name, usual, versions in _MANAGERS]
+    found = {
+        int(place.suffix[1:]): str(place / "bin" / f"python{python}")
+        for root in roots
+        for place in root.glob(f"{python}.*")
+        if place.suffix[1:].isdigit() and os.access(place / "bin" / f"python{python}", os.X_OK)
+    }
+    return found[max(found)] if found else ""
 
 
 def completed(text: str) -> str:

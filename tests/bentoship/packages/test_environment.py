@@ -123,3 +123,27 @@ def test_the_images_python_is_taken_where_it_is(bento: Path) -> None:
     environment = made(bento, python)
     assert said(environment, "import toolx, sys; print('%d.%d' % sys.version_info[:2])") == python
     assert "since" not in str(environment)
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder"),
+    [
+        ("PYENV_ROOT", "versions"),
+        ("ASDF_DATA_DIR", "installs/python"),
+        ("HOME", ".pyenv/versions"),
+        ("HOME", ".local/share/mise/installs/python"),
+    ],
+)
+def test_a_python_that_is_not_selected_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, folder: str
+) -> None:
+    """The latest of the version among those that a manager has installed; none of another kind, and no broken one."""
+    for name in ("PYENV_ROOT", "ASDF_DATA_DIR", "MISE_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    for version in ("3.99.2", "3.99.10", "3.99.11t", "3.99-dev", "3.99.12"):
+        program = tmp_path / folder / version / "bin" / "python3.99"
+        program.parent.mkdir(parents=True)
+        program.touch(0o600 if version == "3.99.12" else 0o700)
+    assert interpreter_of("3.99", tmp_path) == str(tmp_path / folder / "3.99.10" / "bin" / "python3.99")
+    assert interpreter_of("3.98", tmp_path) == ""
