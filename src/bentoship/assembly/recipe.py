@@ -56,6 +56,14 @@ def check(bento: Bento) -> None:
         )
 
 
+def check_packages(bento: Bento, platforms: Sequence[str], cache: LayerCache) -> None:
+    """Check that a Bento's packages can be locked for each platform, as far as that is known without its base.
+
+    Raises: PackagesError as `recipes` does.
+    """
+    recipes(bento, [Outline(platform, ()) for platform in platforms], cache)
+
+
 def recipes(bento: Bento, outlines: Sequence[Outline], cache: LayerCache) -> list[Recipe]:
     """Return a Bento's recipe for each platform.
 

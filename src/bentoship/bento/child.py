@@ -27,7 +27,7 @@ from bentoship.bento.models import Models
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, Selection, select
 from bentoship.bento.questions import Asking
 from bentoship.bento.reading import Reading
-from bentoship.bento.stand_ins import Missing
+from bentoship.bento.stand_ins import Missing, skip_errors
 from bentoship.bento.values import BuildContext, Env
 from bentoship.errors import BentoError, PackagesError, causes
 from bentoship.packages.requirements import paths_start
@@ -66,7 +66,7 @@ def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "",
         store: the folder that the Bento is put below.
         python: as of `bentoml_adapter.call_uv_our_way`.
         part: "image" for a Bento of what the service's image asks for alone, "image and bentoml" for one that requires
-            this process's BentoML as well, "import" for the import of the service alone; empty for a whole Bento.
+            this process's BentoML as well; empty for a whole Bento.
     """
     project = BuildContext.from_json(context)
     folder = project.folder
@@ -82,7 +82,7 @@ def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "",
     bentoml_adapter.call_uv_our_way(publisher.call_uv, python)
     try:
         if part:
-            answer: dict[str, Any] = {"bento": _part(order, part)}
+            answer: dict[str, Any] = {"bento": _specify(order, adds_bentoml=part == "image and bentoml")}
         else:
             answer = {"bento": _take(order) if project.bento else _build(order, named, sources)}
     except (BentoError, PackagesError) as error:
@@ -105,22 +105,17 @@ def _configured(context: BuildContext) -> tuple[Configuration, Selection, dict[s
     return configuration, selection, {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
 
 
-def _part(order: _Order, part: str) -> dict[str, Any]:
-    """Return the description of a Bento that asks for what the service's image does, or nothing if it is imported."""
-    from bentoship.bento.specification import ImportedError, build_image_alone, import_alone  # mostly not needed
+def _specify(order: _Order, *, adds_bentoml: bool) -> dict[str, Any]:
+    """Return the description of a Bento that asks for what the service's image does."""
+    from bentoship.bento.specification import build_image_alone  # mostly not needed
 
     context = order.context
     configuration, _, options = _configured(context)
-    if part == "import":
-        import_alone()
-    else:
-        Models(context.bentoml_home, context.records).import_all(context.exported_models)
-        order.missing.stand_in()
-        build_image_alone(adds_bentoml=part == "image and bentoml")
-    try:
-        built = bentoml_adapter.build({**options, "models": []}, context, order.scratch)
-    except ImportedError:
-        return {}
+    Models(context.bentoml_home, context.records).import_all(context.exported_models)
+    order.missing.stand_in()
+    skip_errors(lambda path: _is_own(path, context.folder))
+    build_image_alone(adds_bentoml=adds_bentoml)
+    built = bentoml_adapter.build({**options, "models": []}, context, order.scratch)
     description = bentoml_adapter.describe(built, configuration.options)
     place = order.store / "specified"
     shutil.move(built, place)

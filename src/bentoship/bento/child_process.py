@@ -117,10 +117,6 @@ class LockError(BentoError):
         self.bentoml = bentoml
 
 
-class MissingModelError(BentoError):
-    """A model is not in the store."""
-
-
 class MissingPackageError(BentoError):
     """The service needs a package that is not installed where it is imported, or another version of it."""
 
@@ -157,16 +153,6 @@ def specify_in_child(context: BuildContext, store: Path, *, adds_bentoml: bool) 
     return _in_child(context, store, part="image and bentoml" if adds_bentoml else "image")
 
 
-def import_in_child(context: BuildContext, *, environment: Environment | None) -> None:
-    """Import a service in a child process, and build nothing.
-
-    Args: as of `build_in_child`.
-
-    Raises: MissingModelError, MissingPackageError, or BentoError for another reason why it cannot be imported.
-    """
-    _in_child(context, context.store, environment=environment, part="import")
-
-
 def _in_child(
     context: BuildContext,
     store: Path,
@@ -178,8 +164,7 @@ def _in_child(
     configuration = read_configuration(context)
     options, folder = configuration.options, context.folder.resolve()
     env = for_foreign_code(import_environment(context, options))
-    if part != "import":
-        private_folder(context.store)
+    private_folder(context.store)
     with temporary_folder(context.scratch, "build-") as scratch:
         own = {"TMPDIR": str(scratch)}  # what BentoML and uv leave there when they are killed goes with it
         env |= _variables(environment, env)
@@ -287,9 +272,7 @@ def _error_from(failure: Failure, stderr: str, platform: str, place: _Place) -> 
     if failure.kind == FailureKind.SERVICE:
         kind = MissingPackageError if failure.missing else BentoError
         return kind(doing, failure.message, place.hint(failure))
-    return (MissingModelError if failure.kind == FailureKind.MISSING_MODEL else BentoError)(
-        doing, failure.message, hint
-    )
+    return BentoError(doing, failure.message, hint)
 
 
 def _python_of(stderr: str, environment: Environment | None) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from bentoship.bento.child_process import (
     LockError,
     MissingPackageError,
     build_in_child,
-    import_in_child,
     specify_in_child,
 )
 from bentoship.bento.inputs import requirements_key
@@ -20,7 +18,7 @@ from bentoship.bento.values import BuildContext
 from bentoship.packages.environment import Environment, environment_of
 from bentoship.packages.requirements import portable_lines, requirements_of
 from bentoship.system import records
-from bentoship.system.files import OWN, temporary_folder
+from bentoship.system.files import temporary_folder
 from bentoship.system.progress import SILENT, StepReporter
 
 _ATTEMPTS = 2
@@ -58,34 +56,9 @@ def build_where_it_imports(
                 raise
             adds_bentoml = False
     with temporary_folder(context.scratch, "specified-") as folder:
-        specified = _specified(context, folder, adds_bentoml=adds_bentoml)
+        with reporter.task("finding the packages that its import needs"):
+            specified = _specified(context, folder, adds_bentoml=adds_bentoml)
         return making.build(store, making.environment(specified), _requirements(specified), offline=offline)
-
-
-def check_import(context: BuildContext) -> str:
-    """Import a service as a build would; nothing is built, and nothing kept.
-
-    Args:
-        context: what its Bento would be built from.
-
-    Returns: a phrase for where it was imported; empty where only a build makes the environment for that.
-
-    Raises: BentoError when it cannot be imported.
-    """
-    known = _known(context) if context.python != "host" else None
-    if context.python == "own" and not known:
-        return ""
-    with temporary_folder(None, OWN) as folder:
-        # BentoML creates its home when it is imported.
-        home = context.bentoml_home if context.bentoml_home.is_dir() else folder / "home"
-        apart = replace(context, records=folder / "records", bentoml_home=home)
-        try:
-            import_in_child(apart, environment=known[0] if known else None)
-        except MissingPackageError:
-            if context.python == "host":
-                raise
-            return ""
-    return str(known[0] if known else f"the environment of {sys.executable}")
 
 
 def _specified(context: BuildContext, folder: Path, *, adds_bentoml: bool) -> dict[str, Any]:

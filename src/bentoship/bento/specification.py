@@ -1,4 +1,4 @@
-"""Hooks by which BentoML does a part of a build: it finds what a service asks of its image, or imports it alone."""
+"""Hooks by which BentoML does a part of a build alone: it finds what a service asks of its image."""
 
 from typing import Any
 
@@ -11,21 +11,6 @@ from bentoml.images import Image
 
 class Nothing:
     """The service in place of the user's."""
-
-
-class ImportedError(BaseException):
-    """The service is imported, and nothing else is to be done."""
-
-
-def import_alone() -> None:
-    """Make BentoML raise ImportedError in place of building a Bento, once it has imported the service."""
-    load = loader.load
-
-    def load_and_end(*args: Any, **options: Any) -> Any:
-        load(*args, **options)
-        raise ImportedError
-
-    loader.load = load_and_end  # a hook
 
 
 def build_image_alone(*, adds_bentoml: bool) -> None:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from bentoship.docker.backend import DockerBackend
     from bentoship.docker.connection import Engine
 
+IMPORTING = "importing the service and locking its packages"
+"""The title of the task in which a Bento is built."""
+
 _RECENT = 3600.0
 """Seconds; a younger image may belong to a run with another cache, which has not tagged it yet."""
 
@@ -93,7 +96,7 @@ def build(run: Run) -> Bento:
 
         def begin() -> None:
             imported.append("the service")
-            stack.enter_context(run.reporter.task("build", "importing the service and locking its packages"))
+            stack.enter_context(run.reporter.task("build", IMPORTING))
 
         bento = bentos.build(run.project.build_context, begin=begin, reporter=run.reporter_of("build"))
     _report_imports(run, "build", bento)
@@ -114,7 +117,13 @@ def build(run: Run) -> Bento:
 def preview(run: Run, step: str) -> Iterator[Bento]:
     """Build a Bento outside of the Bento store, as long as the block lasts. Args: step: the one that needs it."""
     with temporary_folder(run.project.settings.scratch, f"{step}-") as folder:
-        bento = bentos.preview(run.project.build_context, folder / "bentos")
+        with ExitStack() as stack:
+            bento = bentos.preview(
+                run.project.build_context,
+                folder / "bentos",
+                begin=lambda: stack.enter_context(run.reporter.task(step, IMPORTING)),
+                reporter=run.reporter_of(step),
+            )
         _report_imports(run, step, bento)
         yield bento
 

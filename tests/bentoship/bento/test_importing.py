@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 
 from bentoship import bento
 from bentoship.bento.child_process import MissingPackageError, specify_in_child
-from bentoship.bento.importing import check_import
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import check_bentoml
 from bentoship.errors import BentoError
@@ -138,15 +138,38 @@ def test_a_package_that_bentoml_needs_is_one_of_the_service(project: Project, pl
     assert built.needs_dockerfile == ('HuggingFaceModel("org/tiny")',)
 
 
-def test_doctor_imports_where_a_build_would(project: Project) -> None:
-    """But makes no environment, and leaves nothing."""
-    assert check_import(project.context) == ""
-    edit(project.service, "import toolx", "toolx = None")
-    assert check_import(project.context) == f"the environment of {sys.executable}"
-    edit(project.service, "toolx = None", "toolx = Nothing")
-    with pytest.raises(BentoError, match=r"NameError: name 'Nothing' is not defined \(service.py, line 3\)"):
-        check_import(project.context)
+def test_a_rehearsal_takes_the_way_of_a_build(project: Project, tmp_path: Path) -> None:
+    """It imports the service in the same environment, also if its Bento is up to date, and stores nothing."""
+    rehearsed = bento.rehearse(project.context, tmp_path / "first")
+    assert rehearsed.environment.startswith(f"an environment of Python {OWN} with the ")
     assert not project.context.bentoml_home.exists()
+    place = json.loads(project.seen.read_text("utf-8"))[0]
+    built = bento.build(project.context)
+    assert (built.version, built.environment) == (rehearsed.version, rehearsed.environment)
+    assert json.loads(project.seen.read_text("utf-8"))[0] == place
+    project.seen.unlink()
+    store = sorted(project.context.bentoml_home.rglob("*"))
+    assert bento.rehearse(project.context, tmp_path / "second").environment == built.environment
+    assert json.loads(project.seen.read_text("utf-8"))[0] == place
+    assert sorted(project.context.bentoml_home.rglob("*")) == store
+
+
+@pytest.mark.slow
+def test_a_rehearsal_fails_as_a_build_does(project: Project, tmp_path: Path) -> None:
+    """In the same words."""
+    edit(project.service, "import toolx", "import toolx\nNothing")
+    errors = []
+    attempts: list[Callable[[], bento.Bento]] = [
+        lambda: bento.rehearse(project.context, tmp_path),
+        lambda: bento.build(project.context),
+    ]
+    for attempt in attempts:
+        with pytest.raises(
+            BentoError, match=r"NameError: name 'Nothing' is not defined \(service.py, line 4\)"
+        ) as caught:
+            attempt()
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
 
 
 @pytest.mark.slow
@@ -198,7 +221,12 @@ def test_the_packages_of_the_host_may_be_all(project: Project) -> None:
 SPECIFIED = {
     "an image": ("", "toolx"),
     "an image before an error": ("\nraise SystemExit(1)\n", "toolx"),
-    "an error before the image": ("raise RuntimeError\n", ""),
+    "an error before the image": ("import os\nKEY = os.environ['ABSENT']\n", "toolx"),
+    "errors of several kinds before the image": (
+        "from __future__ import annotations\nX = Y\nraise SystemExit\n",
+        "toolx",
+    ),
+    "a module that cannot be compiled": ("def f(:\n", ""),
 }
 
 
