@@ -57,11 +57,11 @@ def check(bento: Bento) -> None:
 
 
 def check_packages(bento: Bento, platforms: Sequence[str], cache: LayerCache) -> None:
-    """Check that a Bento's packages can be locked for each platform, as far as that is known without its base.
+    """Check that a Bento's packages have wheels for each platform, as far as that is known without its base.
 
-    Raises: PackagesError as `recipes` does.
+    Raises: PackagesError as `recipes` and `with_packages` do.
     """
-    recipes(bento, [Outline(platform, ()) for platform in platforms], cache)
+    with_packages(bento, recipes(bento, [Outline(platform, ()) for platform in platforms], cache), cache)
 
 
 def recipes(bento: Bento, outlines: Sequence[Outline], cache: LayerCache) -> list[Recipe]:

@@ -89,6 +89,9 @@ _DOING_AND_HINT = {
 # The loader's words for a library of the system that a package needs.
 _LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 
+# What a name that os.environ lacks raises; names of other mappings are seldom written like that.
+_VARIABLE = re.compile(r"KeyError: '(?P<name>[A-Z][A-Z0-9_]+)'")
+
 # The temporary folder in which BentoML builds a Bento, as it appears in uv's messages.
 _IN_SCRATCH = re.compile(r"(?:file://)?/\S*/bentoml_bento_[^/]+/(?:src/)?")
 
@@ -242,14 +245,20 @@ class _Place:
         """Return what to do about a service that cannot be imported."""
         if library := _LIBRARY.search(failure.message):
             return f"Install {library[1]} on this machine, where the service is imported."
-        if self.environment is None:
-            own = f"It was imported with the packages of {sys.executable}"
-            if failure.missing:
-                return f"{own}: install {failure.missing} there, or leave BUILD_PYTHON unset."
-            return f"The service must import without errors. {own}."
+        if variable := _VARIABLE.match(failure.message):
+            name = variable["name"]
+            ways = f"set {name} and BUILD_ENV={name}, or give it a value in envs of {self.configuration}"
+            return f"If it is a variable of the environment: {ways}. {self._where}."
+        if self.environment is None and failure.missing:
+            return f"{self._where}: install {failure.missing} there, or leave BUILD_PYTHON unset."
         if failure.missing and not failure.message.startswith("ImportError"):
-            return f"Add the package with {failure.missing} to its requirements; it was imported in {self.environment}."
-        return f"The service must import without errors; it was imported in {self.environment}."
+            return f"Add the package with {failure.missing} to its requirements. {self._where}."
+        return f"The service must import without errors. {self._where}."
+
+    @property
+    def _where(self) -> str:
+        place = f"in {self.environment}" if self.environment else f"with the packages of {sys.executable}"
+        return f"It was imported {place}"
 
 
 def _error_from(failure: Failure, stderr: str, platform: str, place: _Place) -> BentoError:

@@ -122,7 +122,7 @@ def _known(context: BuildContext) -> tuple[Environment, str] | None:
         return Environment(**found), str(data["requirements"])
 
     known = records.read_as(_record(context), read)
-    return known if known and known[0].is_usable() else None
+    return known if known and known[0].is_usable() and not known[0].is_makeshift() else None
 
 
 def _record(context: BuildContext) -> Path:

@@ -92,13 +92,15 @@ def service(run: Run, reporter: StepReporter) -> Iterator[Finding]:
         try:
             bento = bentos.rehearse(context, folder, reporter=reporter)
         except BentoshipError as error:
-            yield problem("service", error, stops_publish=not _is_up_to_date(context))
+            keeps = isinstance(error, BentoError) and _is_up_to_date(context)
+            yield problem("service", error, stops_publish=not keeps)
             return
         yield Finding("service", "ok", f"imported in {bento.environment or f'the environment of {sys.executable}'}")
         try:
             if settings.backend == "direct":
                 recipe.check(bento)
-                recipe.check_packages(bento, settings.platforms, run.layers)
+                with reporter.task("finding a wheel of each package"):
+                    recipe.check_packages(bento, settings.platforms, run.layers)
         except BentoshipError as error:
             yield problem("service", error, stops_publish=True)
 

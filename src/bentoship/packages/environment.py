@@ -67,6 +67,11 @@ class Environment:
             os.utime(self.folder)
         return self.program.exists()
 
+    def is_makeshift(self) -> bool:
+        """Return whether it has another Python than the image though this machine has that by now."""
+        could = self.python != self.wanted and _numbers(self.wanted) >= _OLDEST
+        return could and bool(interpreter_of(self.wanted, self.folder))
+
     def __str__(self) -> str:
         packages = f"the {counted(self.number, 'package')} of its requirements"
         if self.python == self.wanted:

@@ -212,7 +212,13 @@ FAILING = {
         "import toolz",
         "attrs",
         "Build the Bento: ModuleNotFoundError: No module named 'toolz' (service.py, line 2)",
-        "Add the package with toolz to its requirements; it was imported in an environment of Python 3",
+        "Add the package with toolz to its requirements. It was imported in an environment of Python 3",
+    ),
+    "a variable that is not set": (
+        "import os; os.environ['SERVICE_KEY']",
+        "attrs",
+        "Build the Bento: KeyError: 'SERVICE_KEY' (service.py, line 2)",
+        "set SERVICE_KEY and BUILD_ENV=SERVICE_KEY, or give it a value in envs of bentofile.yaml",
     ),
     "a package that does not exist": (
         "",

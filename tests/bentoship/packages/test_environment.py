@@ -147,3 +147,6 @@ def test_a_python_that_is_not_selected_is_found(
         program.touch(0o600 if version == "3.99.12" else 0o700)
     assert interpreter_of("3.99", tmp_path) == str(tmp_path / folder / "3.99.10" / "bin" / "python3.99")
     assert interpreter_of("3.98", tmp_path) == ""
+    assert Environment(tmp_path, OWN, "3.99", 1, "").is_makeshift()
+    assert not Environment(tmp_path, OWN, "3.98", 1, "").is_makeshift()
+    assert not Environment(tmp_path, "3.99", "3.99", 1, "").is_makeshift()
