@@ -27,7 +27,7 @@ _PATIENCE = 5.0
 _PATIENCE_WITH_GOOGLE = 8.0
 """Seconds; Google's modules take a second to import, and a token needs one more request."""
 
-_PATIENCE_WITH_SERVICE = 20.0
+_PATIENCE_WITH_SERVICE = 60.0
 """Seconds that a service gets to be imported, and its packages to be locked, unless some have to be installed."""
 
 Look = Callable[[], Finding | Iterable[Finding]]
