@@ -170,6 +170,10 @@ REFUSED = {
         {"service.py": service(options=f"image={IMAGE}.system_packages('libgl1', 'ffmpeg')")},
         ['system_packages("libgl1", "ffmpeg") of its Image', "BACKEND=docker"],
     ),
+    "an old service with CUDA": (
+        {"service.py": LEGACY, "bentofile.yaml": bentofile("docker: {cuda_version: 12}\n", name="service:svc")},
+        ["docker.cuda_version (12)", "docker.base_image", "BACKEND=docker"],
+    ),
     "a service in src": (
         {"src/serve.py": service(), "bentofile.yaml": bentofile(include="[serve.py]", name="serve:Small")},
         ["python.is_src_layout"],
@@ -243,6 +247,30 @@ def test_a_project_is_published_and_answers(project: Project, tmp_path: Path, ca
     assert PASSWORD not in done.stdout + done.stderr
     for file in (site.folder / ".bentoship").rglob("*"):
         assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["old", "new"])
+def test_the_wheels_that_a_project_lists_are_in_its_image(
+    kind: str, tmp_path: Path, cache: Path, packages: Packages
+) -> None:
+    """With what they require; for a service of before 1.2 and one of today. Another content makes another image."""
+    code = service("toolx.WORD") if kind == "new" else LEGACY.replace('"old"', "toolx.WORD")
+    listed = "python: {packages: [attrs], wheels: [./dist/toolx-2.0-py3-none-any.whl]}\n"
+    name = "service:Small" if kind == "new" else "service:svc"
+    files = {
+        "service.py": f"import toolx\n{code}",
+        "bentofile.yaml": bentofile(listed, name=name),
+    }
+    site = written(files, tmp_path, cache, packages, VERIFY_REQUEST=str(tmp_path / "verify.yaml"))
+    for word in ("one", "two"):
+        request = {"path": "/ask", "method": "POST", "json": {}, "answer": word}
+        (tmp_path / "verify.yaml").write_text(json.dumps(request), "utf-8")
+        module = {"toolx/__init__.py": f"import iniconfig\nWORD = '{word}'\n"}
+        make_wheel(site.folder / "dist", "toolx", "2.0", files=module, requires="iniconfig", digests=True)
+        done = run(site, "publish", "--verify")
+        assert done.returncode == 0, done.stderr
+        assert "POST /ask: 200" in done.stderr
 
 
 @pytest.mark.parametrize(("files", "words"), cases(REFUSED, "a service in src"))

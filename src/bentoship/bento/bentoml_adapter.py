@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -34,7 +34,7 @@ from cattrs.errors import ForbiddenExtraKeysError
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.content import content_version
 from bentoship.bento.questions import with_wheels
-from bentoship.bento.unsupported import name_of_model, reasons_of_image
+from bentoship.bento.unsupported import name_of_model, reasons_of_first_format, reasons_of_image
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, causes, reason
 from bentoship.image.platforms import ARCHITECTURES
@@ -334,23 +334,10 @@ def _needs_dockerfile(info: Any, image: Any, options: Mapping[str, Any]) -> list
     commands = [*image.commands, *image.post_commands] if image else []
     return [
         *reasons_of_image(commands, options.get("docker"), CONTAINER_METADATA),
-        *(() if image else _only_in_first_format(info)),
+        *(() if image else reasons_of_first_format(info, options.get("docker"))),
         *(f"the variable {e.name} of stage build" for e in info.envs if _stage(e) == "build"),
         *(name_of_model(model) for model in info.all_models if model.registry != "bentoml"),
     ]
-
-
-def _only_in_first_format(info: Any) -> Iterator[str]:
-    """Yield what needs a Dockerfile in BentoML's first format: that of services of before 1.2, and of these options."""
-    wanted = {
-        "conda": not info.conda.is_empty(),
-        "docker.cuda_version": info.docker.cuda_version,
-        "docker.dockerfile_template": info.docker.dockerfile_template,
-        "docker.setup_script": info.docker.setup_script,
-        "docker.system_packages": info.docker.system_packages,
-        "python.wheels": info.python.wheels,
-    }
-    yield from (name for name, value in wanted.items() if value)
 
 
 ASKED_BENTOCLOUD = " and failed to fetch from remote"
@@ -371,6 +358,9 @@ def failure_of(error: BaseException) -> Failure:
     # BentoML has no type for a failed lock, in either of its formats.
     if isinstance(error, BentoMLException) and isinstance(error.__context__, CalledProcessError):
         return Failure(FailureKind.LOCK, str(error))
+    if isinstance(error, OSError | ValueError) and (wheel := _wheel_of(error)):
+        why = reason(error)
+        return Failure(FailureKind.WHEEL, why if wheel in why else f"{wheel}: {why}")
     kind = FailureKind.SERVICE if isinstance(error, ImportServiceError | ImportError) else FailureKind.OTHER
     if isinstance(error, ImportServiceError):  # raised in bentoml's own frames: no such module or attribute
         error = causes(error)[-1]
@@ -382,6 +372,13 @@ def _unknown_key(options: str, key: str) -> Failure:
     """Return the failure for a key unknown to a class of BentoML's options ("DockerOptions" for the section docker)."""
     section = f" in its section {options.removesuffix('Options').lower()}" if options.endswith("Options") else ""
     return Failure(FailureKind.UNKNOWN_KEY, f"unknown key{section}: {key}")
+
+
+def _wheel_of(error: BaseException) -> str:
+    """Return the wheel that BentoML could not copy (PythonOptions.write_to_bento); empty for another error."""
+    frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
+    found = next((str(names["whl_file"]) for names in frames if "whl_file" in names), "")
+    return found.removeprefix(f"{os.path.realpath('.')}/")
 
 
 def _missing_model(error: BaseException) -> str:

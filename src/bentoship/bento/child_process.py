@@ -51,6 +51,7 @@ class FailureKind(StrEnum):
     SERVICE = "service"
     NOT_PACKED = "not packed"
     LAYOUT = "layout"
+    WHEEL = "wheel"
     OTHER = "other"
 
 
@@ -83,6 +84,10 @@ _DOING_AND_HINT = {
         "Check include and exclude in {place}: the image needs it, too.",
     ),
     FailureKind.LAYOUT: ("Build the Bento", _SRC_LAYOUT),
+    FailureKind.WHEEL: (
+        "Pack the wheels in python.wheels",
+        "Correct {place}: each is named by its path in the project, without patterns.",
+    ),
     FailureKind.OTHER: ("Build the Bento", ""),
 }
 

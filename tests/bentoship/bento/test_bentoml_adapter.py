@@ -312,14 +312,15 @@ def test_bentoml_tells_which_models_are_of_other_registries(built: Built, tmp_pa
 @pytest.mark.parametrize(
     ("options", "reasons"),
     [
-        ({"docker": {"cuda_version": "12"}}, ["docker.cuda_version"]),
+        ({"conda": {"channels": ["a"]}}, ["conda"]),
+        ({"python": {"wheels": ["small.whl"]}}, []),
         ({"docker": {"dockerfile_template": "Dockerfile.j2", "cuda_version": "12"}, "conda": {"channels": ["a"]}}, 3),
     ],
 )
 def test_bentoml_has_a_first_format(tmp_path: Path, options: dict[str, Any], reasons: list[str] | int) -> None:
     """It is for what no image in the second one says, which needs a Dockerfile and is named."""
     project = make_project(tmp_path / "project")
-    lay(project.folder, "Dockerfile.j2")
+    lay(project.folder, "Dockerfile.j2", "small.whl")
     named = {"service": "service:Echo", "include": ["service.py"], **options}
     (tmp_path / "scratch").mkdir()
     args = (json.dumps(named), project.folder, tmp_path / "scratch")
