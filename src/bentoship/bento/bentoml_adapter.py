@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
@@ -33,12 +32,13 @@ from cattrs.errors import ForbiddenExtraKeysError
 
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.content import content_version
-from bentoship.bento.questions import with_wheels
+from bentoship.bento.questions import UvCalls, with_wheels
 from bentoship.bento.unsupported import name_of_model, reasons_of_first_format, reasons_of_image
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, causes, reason
 from bentoship.image.platforms import ARCHITECTURES
 from bentoship.packages.building import Builder
+from bentoship.packages.indexes import INDEXES
 from bentoship.packages.requirements import CONSTRAINTS, address_lines, with_all_hashes, with_includes
 from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
 from bentoship.system.process import Completed
@@ -135,6 +135,32 @@ def follow_includes(
     return read, built
 
 
+def keep_indexes(indexes: Callable[[], str]) -> None:
+    """Make BentoML put the indexes of single packages beside requirements, before it locks these.
+
+    Args:
+        indexes: returns what the project says of them; empty for nothing.
+    """
+    freeze, write = Image._freeze_python_requirements, build_config.PythonOptions.write_to_bento
+
+    def keep(bento_fs: Path) -> None:
+        if text := indexes():
+            folder = bento_fs / "env" / "python"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / INDEXES).write_text(text, "utf-8")
+
+    def freeze_and_keep(self: Any, bento_fs: Path, *args: Any) -> str:
+        keep(bento_fs)
+        return str(freeze(self, bento_fs, *args))
+
+    def write_and_keep(self: Any, bento_fs: Path, *args: Any, **options: Any) -> None:
+        keep(bento_fs)
+        write(self, bento_fs, *args, **options)
+
+    Image._freeze_python_requirements = freeze_and_keep
+    build_config.PythonOptions.write_to_bento = write_and_keep  # type: ignore[method-assign]  # a hook
+
+
 def call_uv_our_way(call: Callable[[Sequence[str], Path], Completed], python: str = "") -> None:
     """Make BentoML call the uv that installs packages, too, with what counts of the user's settings of it.
 
@@ -146,29 +172,7 @@ def call_uv_our_way(call: Callable[[Sequence[str], Path], Completed], python: st
     """
     images.DEFAULT_PYTHON_VERSION = python or images.DEFAULT_PYTHON_VERSION
     configuration.get_uv_command = lambda: ["uv"]  # type: ignore[assignment]  # a hook
-    images.subprocess = build_config.subprocess = _UvCalls(call)  # type: ignore[assignment,attr-defined]  # a hook
-
-
-class _UvCalls:
-    """What BentoML's modules that lock packages use of subprocess, to call uv and nothing else."""
-
-    def __init__(self, call: Callable[[Sequence[str], Path], Completed]) -> None:
-        self._call = call
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(subprocess, name)
-
-    def check_call(self, command: Sequence[str], *, cwd: Path, **_: Any) -> int:
-        """Run uv as `subprocess.check_call` does."""
-        self.check_output(command, cwd=cwd)
-        return 0
-
-    def check_output(self, command: Sequence[str], *, cwd: Path, **_: Any) -> str:
-        """Run uv as `subprocess.check_output` does."""
-        done = self._call(command, cwd)
-        if done.code:
-            raise CalledProcessError(done.code, command, done.stdout, done.stderr)
-        return done.stdout
+    images.subprocess = build_config.subprocess = UvCalls(call)  # type: ignore[assignment,attr-defined]  # a hook
 
 
 def leave_out(names: Collection[str]) -> None:

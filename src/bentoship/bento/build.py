@@ -72,7 +72,7 @@ def preview(context: BuildContext, store: Path) -> Bento:
 def _inputs(context: BuildContext) -> Inputs:
     """Return the inputs, after setting variables to the passwords in their requirements, for uv. Raises BentoError."""
     configuration = read_configuration(context)
-    put(index_passwords(context.folder, configuration.options))
+    put(index_passwords(context, configuration))
     return read_inputs(context, configuration)
 
 

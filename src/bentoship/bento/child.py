@@ -79,6 +79,7 @@ def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "",
     named, sources = bentoml_adapter.follow_includes(
         project.wheels, publisher.flattened, publisher.with_constraints, publisher.with_wheels
     )
+    bentoml_adapter.keep_indexes(lambda: publisher.indexes(project))
     bentoml_adapter.call_uv_our_way(publisher.call_uv, python)
     try:
         if part:
@@ -141,7 +142,8 @@ def _build(order: _Order, named: Collection[Path], sources: Collection[Path]) ->
     complete(built, context.folder, selection, options)
     modules.check(built, selection, options)
     own = {context.folder / "bentofile.yaml", *named, *named_files(context.folder, options)}
-    own |= {configuration.file} if configuration.file else set()
+    pyproject = context.folder / "pyproject.toml"  # which has indexes, too
+    own |= {configuration.file or pyproject, pyproject}
     names = [file.relative_to(context.folder) for file in own if _is_own(str(file), context.folder)]
     _change([built / "src" / place for name in names for place in (name, name.name)], without_secrets)
     _change((built / "env" / "python").glob("*.*"), without_passwords)

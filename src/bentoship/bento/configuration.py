@@ -14,6 +14,7 @@ import yaml
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, numbers_of
 from bentoship.errors import BentoError, reason
+from bentoship.packages.indexes import indexes_in
 from bentoship.packages.requirements import text_of, variables, with_includes
 from bentoship.system.documents import read_text, read_yaml
 from bentoship.system.modules import has_service
@@ -285,6 +286,19 @@ def check_variable(name: str, value: str) -> None:
         raise BentoError("Set the Bento's variables", f"the value of {name} has a NUL", "Correct it in `envs`.")
 
 
+def package_indexes(context: BuildContext, configuration: Configuration) -> str:
+    """Return what a project's pyproject.toml says of the indexes of single packages, passwords included.
+
+    Args:
+        context: what its Bento is built from.
+        configuration: what the project says of it.
+
+    Raises: PackagesError.
+    """
+    file = configuration.file
+    return indexes_in(file if file and file.name == _PYPROJECT else context.folder / _PYPROJECT)
+
+
 def requirement_variables(project: Path, options: Mapping[str, Any], *, addresses: bool = True) -> set[str]:
     """Return the names of the variables that a project's requirements refer to.
 
@@ -296,12 +310,13 @@ def requirement_variables(project: Path, options: Mapping[str, Any], *, addresse
     return {name for text in _requirements(project, options) for name in variables(text, addresses=addresses)}
 
 
-def index_passwords(project: Path, options: Mapping[str, Any]) -> dict[str, str]:
+def index_passwords(context: BuildContext, configuration: Configuration) -> dict[str, str]:
     """Return the variables that stand in a Bento for users and passwords in its requirements, with their values.
 
-    Args: as of `requirement_variables`.
+    Args: as of `package_indexes`.
     """
-    return {name: value for text in _requirements(project, options) for name, value in with_variables(text)[1].items()}
+    texts = [*_requirements(context.folder, configuration.options), package_indexes(context, configuration)]
+    return {name: value for text in texts for name, value in with_variables(text)[1].items()}
 
 
 def _requirements(project: Path, options: Mapping[str, Any]) -> list[str]:

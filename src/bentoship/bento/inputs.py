@@ -6,12 +6,12 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bentoship.bento.configuration import (
     Configuration,
     deciding_variables,
     named_files,
+    package_indexes,
     read_configuration,
     requirement_variables,
 )
@@ -23,6 +23,7 @@ from bentoship.errors import BentoError
 from bentoship.packages.folders import listing
 from bentoship.packages.uv_settings import format_options, lock_settings
 from bentoship.system.process import environment
+from bentoship.system.urls import without_secrets
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
 BUILDER_VERSION = "7"
@@ -94,13 +95,14 @@ def read_inputs(context: BuildContext, configuration: Configuration) -> Inputs:
     files |= {configuration.file.resolve()} if configuration.file else set()
     files |= {project / name for name in (*selection.packed, *selection.ignore_files)}
     files |= {ignored for ignored in [project / SECRETS_IGNORED] if ignored.is_file()}
+    variables = deciding_variables(context, options)
     # The stamp first: what is written while its state is read has another one later.
     found = [(_relative(file, project), stamp(file), file_state(file)) for file in sorted(files)]
     return Inputs(
         {name: state for name, _, state in found},
         {name: stamped for name, stamped, _ in found},
         selection.notes,
-        repr((_settings(project, options), context.service, context.arguments, deciding_variables(context, options))),
+        repr((_settings(context, configuration), context.service, context.arguments, variables)),
     )
 
 
@@ -125,20 +127,22 @@ def requirements_key(context: BuildContext) -> str:
     Args:
         context: what its Bento is built from.
     """
-    project, options = context.folder, read_configuration(context).options
-    python = options.get("python")
+    project, configuration = context.folder, read_configuration(context)
+    python = configuration.options.get("python")
     files = sorted(set(named_files(project, python)))
     states = "".join(f"{_relative(file, project)}\0{file_state(file)}\n" for file in files)
-    settings = _settings(project, options)
+    settings = _settings(context, configuration)
     tools = f"{BUILDER_VERSION}\0{bentoml_version()}\0{context.platform}\0{sys.version}\0{python}\0{settings}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
 
 
-def _settings(project: Path, options: Mapping[str, Any]) -> str:
-    """Return what the environment says of packages, apart from their requirements; only to be hashed."""
-    names = requirement_variables(project, options, addresses=False)
+def _settings(context: BuildContext, configuration: Configuration) -> str:
+    """Return what is said of packages apart from their requirements; only to be hashed."""
+    names = requirement_variables(context.folder, configuration.options, addresses=False)
     known = environment(names=names) if names else {}
-    return "\0".join([lock_settings(), *format_options(), *(f"{name}={known.get(name)}" for name in sorted(names))])
+    variables = [f"{name}={known.get(name)}" for name in sorted(names)]
+    indexes = without_secrets(package_indexes(context, configuration))
+    return "\0".join([lock_settings(), *format_options(), *variables, indexes])
 
 
 def file_state(file: Path) -> str:

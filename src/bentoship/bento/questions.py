@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bentoship.bento.configuration import package_indexes, read_configuration
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, spec_of
 from bentoship.bento.values import BuildContext, Env
 from bentoship.bento.walking import walk
@@ -46,6 +48,10 @@ class Asking:
         """Return what the function `with_wheels` does. Raises PackagesError."""
         replaced, sources = self._ask("with_wheels", text, asdict(builder), str(into))
         return replaced, [*map(Path, sources)]
+
+    def indexes(self, context: BuildContext) -> str:
+        """Return what the project says of the indexes of single packages. Raises PackagesError."""
+        return str(self._ask("indexes", asdict(context)))
 
     def call_uv(self, command: Sequence[str], folder: Path) -> Completed:
         """Have uv run a command, and return what it did.
@@ -83,6 +89,28 @@ class Asking:
         return answer["right"]
 
 
+class UvCalls:
+    """What BentoML's modules that lock packages use of subprocess, to call uv and nothing else."""
+
+    def __init__(self, call: Callable[[Sequence[str], Path], Completed]) -> None:
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+    def check_call(self, command: Sequence[str], *, cwd: Path, **_: Any) -> int:
+        """Run uv as `subprocess.check_call` does."""
+        self.check_output(command, cwd=cwd)
+        return 0
+
+    def check_output(self, command: Sequence[str], *, cwd: Path, **_: Any) -> str:
+        """Run uv as `subprocess.check_output` does."""
+        done = self._call(command, cwd)
+        if done.code:
+            raise subprocess.CalledProcessError(done.code, command, done.stdout, done.stderr)
+        return done.stdout
+
+
 def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
     """Return the answer to a line that the process has written; empty for what is no question.
 
@@ -103,6 +131,9 @@ def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
             requirements, order, into = arguments
             replaced, sources = with_wheels(requirements, Builder.from_json(order), Path(into))
             right = [_with_variables(replaced), [*map(str, sources)]]
+        elif asked == "indexes":
+            context = BuildContext.from_json(arguments[0])
+            right = _with_variables(package_indexes(context, read_configuration(context)))
         elif asked.startswith("refuse"):
             _search(asked, *arguments)
             right = None
@@ -168,13 +199,15 @@ def call_uv(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Com
         env: variables to set.
     """
     from bentoship.packages.folders import refreshing
+    from bentoship.packages.indexes import INDEXES, naming_indexes
     from bentoship.packages.uv_settings import calling_uv, local_folders, uv_program
 
-    files = (folder / word for word in command if word.endswith((".in", ".txt")) and not word.startswith("-"))
+    files = [folder / word for word in command if word.endswith((".in", ".txt")) and not word.startswith("-")]
     text = "".join(map(text_of, files))
     again = refreshing(local_folders(address_lines(text), folder)) if "compile" in command else []
-    with calling_uv(folder, text) as own:
-        return run([uv_program(), *command[1:], *again], env={**own, **env}, cwd=folder, check=False)
+    indexes = next((known for file in files if (known := text_of(file.with_name(INDEXES)))), "")
+    with calling_uv(folder, text) as own, naming_indexes(indexes, text, command) as named:
+        return run([uv_program(), *command[1:], *named, *again], env={**own, **env}, cwd=folder, check=False)
 
 
 def _with_variables(requirements: str) -> str:

@@ -17,8 +17,17 @@ from typing import Any
 
 from bentoship.errors import PackagesError
 from bentoship.packages.folders import listing, named_in, refreshing
-from bentoship.packages.requirements import VARIABLE, canonical_name, is_exact, variables
-from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, local_folders, lock_settings, uv_program
+from bentoship.packages.indexes import naming_indexes
+from bentoship.packages.requirements import canonical_name, is_exact
+from bentoship.packages.uv_settings import (
+    BUILDING,
+    GIT,
+    calling_uv,
+    completed,
+    local_folders,
+    lock_settings,
+    uv_program,
+)
 from bentoship.system.files import file_lock, private_folder, temporary_folder
 from bentoship.system.process import OWN_PYTHON, environment, run
 from bentoship.system.records import key_of
@@ -61,17 +70,19 @@ class Builder:
         python: the minor version of the image's Python, such as "3.11".
         options: lines of requirements that say where packages are downloaded, which a build may need, too.
         start: the folder that paths in the options start from.
+        indexes: those of single packages, as of `indexes.indexes_in`.
     """
 
     kept: Path
     python: str
     options: Sequence[str]
     start: Path
+    indexes: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Builder:
         """Return a builder that `dataclasses.asdict` and JSON have taken apart."""
-        return cls(Path(data["kept"]), data["python"], tuple(data["options"]), Path(data["start"]))
+        return cls(Path(data["kept"]), data["python"], tuple(data["options"]), Path(data["start"]), data["indexes"])
 
     def find(self, content: str) -> Path | None:
         """Return the wheel that was built from some content, such as a hash or a commit; None when none is kept."""
@@ -110,6 +121,7 @@ class Builder:
         env = environment(names=BUILDING)
         flags = [f"{name}={env[name]}" for name in BUILDING if name in env]
         options = [*map(without_secrets, self.options), listing(named_in(self.options, self.start))]
+        options += [self.indexes] if self.indexes else []
         machine = os.uname()
         key = key_of(
             _RECIPE, content, self.python, machine.sysname, machine.machine, lock_settings(), *options, "", *flags
@@ -144,7 +156,7 @@ class Builder:
             args += ["--no-binary", canonical_name(requirement)]
         args += refreshing(local_folders(self.options, self.start))
         further = GIT if requirement.startswith("git+") else ()
-        with calling_uv(self.start, source) as env:
+        with calling_uv(self.start, source) as env, naming_indexes(self.indexes, source, args) as named:
             own = scratch / "cache"
             _share_cache(env, own)
             env |= environment(names=(*BUILDING, *further)) | {"UV_CACHE_DIR": str(own), "SOURCE_DATE_EPOCH": _EPOCH}
@@ -152,7 +164,7 @@ class Builder:
             env |= {name: f"{env.get(name, '')} -g0".strip() for name in ("CFLAGS", "CXXFLAGS")}
             env.pop("UV_NO_CACHE", None)
             env["TMPDIR"] = str(scratch)  # what a killed build leaves there goes with it
-            command = [uv_program(), *args, "--python", interpreter or sys.executable]
+            command = [uv_program(), *args, *named, "--python", interpreter or sys.executable]
             done = run(command, env=env, cwd=self.start, check=False, input=source)
         if done.code:
             raise _failure(done.stderr, subject)
@@ -178,12 +190,6 @@ def interpreter_of(python: str, folder: Path) -> str:
         return sys.executable
     command = [uv_program(), "python", "find", python, "--no-python-downloads", "--no-project"]
     return run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=folder, check=False).stdout.strip()
-
-
-def completed(text: str) -> str:
-    """Return a text with the values of the variables that it refers to; one that is not set stays as it is."""
-    known = environment(names=variables(text))
-    return VARIABLE.sub(lambda match: known.get(match[1], match[0]), text)
 
 
 def _share_cache(env: Mapping[str, str], own: Path) -> None:

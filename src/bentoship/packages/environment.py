@@ -15,6 +15,7 @@ from pathlib import Path
 from bentoship.errors import PackagesError
 from bentoship.image.platforms import platform_of
 from bentoship.packages.building import digest_of, interpreter_of
+from bentoship.packages.indexes import indexes_of
 from bentoship.packages.install import install_for
 from bentoship.packages.locks import lock_here, with_wheels
 from bentoship.packages.requirements import bare, canonical_name, local_file, paths_start
@@ -92,6 +93,7 @@ def environment_of(bento: Path, python: str, kept: Path, locks: Path, reporter: 
     program = interpreter_of(python, bento) if _numbers(python) >= _OLDEST else ""
     lock = lock_here(bento, Target(_platform(), python if program else OWN_PYTHON, _glibc()), locks, python=python)
     contents = [digest_of(file) for line in lock.lines if (file := local_file(line, paths_start(bento)))]
+    contents += filter(None, [indexes_of(bento)])
     key = key_of(_RECIPE, program or sys.executable, lock.target.python, lock_settings(), *lock.lines, "", *contents)
     found = Environment(kept / key, lock.target.python, python, len(lock.lines), _bentoml(lock.lines))
     with file_lock(kept / "locks" / key[:2]):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bentoship.errors import PackagesError
 from bentoship.packages.folders import refreshing
+from bentoship.packages.indexes import indexes_of, naming_indexes
 from bentoship.packages.installed import clashing, faulty_files, module_folders
 from bentoship.packages.requirements import (
     CONSTRAINTS,
@@ -58,7 +59,8 @@ def installing(
     args += refreshing(local_folders(options, start))
     with (
         calling_uv(start, source) as env,
-        background(_command([*args, *selection(target)]), env=env, cwd=start, input=source) as uv,
+        naming_indexes(indexes_of(bento), source, args) as named,
+        background(_command([*args, *named, *selection(target)]), env=env, cwd=start, input=source) as uv,
     ):
         yield Installation(uv, target, into, len(locked))
 
@@ -81,7 +83,11 @@ def install_for(
     command = [uv_program(), "pip", "install", "-r", "-", "--python", str(environment / "bin" / "python"), "--no-deps"]
     command += ["--no-compile-bytecode", "--only-binary", ":all:"]
     command += ["--require-hashes"] if locked and all(map(hashes, locked)) else []
-    with calling_uv(start, source) as env, background(command, env=env, cwd=start, input=source) as uv:
+    with (
+        calling_uv(start, source) as env,
+        naming_indexes(indexes_of(bento), source, command) as named,
+        background([*command, *named], env=env, cwd=start, input=source) as uv,
+    ):
         installation = Installation(uv, target, environment, len(locked))
         title = f"installing {counted(len(locked), 'package')} to import the service"
         with reporter.task(title, measure=installation.state, ended=installation.has_ended):
@@ -229,8 +235,8 @@ def ask_uv(bento: Path, requirements: Sequence[str], target: Target, *args: str)
     source = "\n".join([*options, *limits, *requirements])
     if "compile" in args:  # a dry run that reads again does not compare a wheel with its platform
         args = (*args, *refreshing(local_folders(options, start)))
-    with calling_uv(start, source) as env:
-        return _checked(run(_command(args), env=env, cwd=start, check=False, input=source), target).stdout
+    with calling_uv(start, source) as env, naming_indexes(indexes_of(bento), source, args) as named:
+        return _checked(run(_command([*args, *named]), env=env, cwd=start, check=False, input=source), target).stdout
 
 
 def unsolved(error: PackagesError) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bentoship.errors import PackagesError
 from bentoship.packages.folders import listing, named_in
+from bentoship.packages.indexes import indexes_of
 from bentoship.packages.install import OTHERWISE, ask_uv, options_for_uv, selection, unsolved
 from bentoship.packages.requirements import (
     CONSTRAINTS,
@@ -269,7 +270,8 @@ def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[st
     texts = [limits.read_text("utf-8")] if limits.is_file() else []
     files = [file for line in asked if (file := local_file(line, paths_start(bento)))]
     texts += [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-    others = [*map(bare, preferred)], texts, lock_settings(), *([found_in] if found_in else [])
+    further = filter(None, (found_in, indexes_of(bento)))
+    others = [*map(bare, preferred)], texts, lock_settings(), *further
     key = key_of("lock", str(target), *asked, *(["others", repr(others)] if any(others) else []))
     file = kept / f"{key}.json"
     if found := records.read_as(file, lambda data: [*map(str.__str__, data)]):

@@ -13,10 +13,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bentoship.errors import PackagesError, ProcessError
-from bentoship.packages.building import Builder, completed, digest_of
+from bentoship.packages.building import Builder, digest_of
 from bentoship.packages.requirements import bare, hashes, lines, text_of
 from bentoship.packages.requirements_file import answered
-from bentoship.packages.uv_settings import GIT
+from bentoship.packages.uv_settings import GIT, completed
 from bentoship.system.files import private_folder, temporary_folder
 from bentoship.system.git import clone_without_files, described, remote_commit
 from bentoship.system.process import environment

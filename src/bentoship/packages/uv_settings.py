@@ -15,7 +15,7 @@ from typing import Any
 
 from bentoship.errors import PackagesError
 from bentoship.packages.folders import file_of, folders_of, listing, named_in
-from bentoship.packages.requirements import variables, with_includes
+from bentoship.packages.requirements import VARIABLE, variables, with_includes
 from bentoship.system.documents import read_text
 from bentoship.system.files import OWN, temporary_folder
 from bentoship.system.process import environment, home
@@ -125,6 +125,12 @@ def lock_settings() -> str:
     return hashlib.sha256(os.fsencode("\0".join(stated))).hexdigest() if any(stated) else ""
 
 
+def completed(text: str) -> str:
+    """Return a text with the values of the variables that it refers to; one that is not set stays as it is."""
+    known = environment(names=variables(text))
+    return VARIABLE.sub(lambda match: known.get(match[1], match[0]), text)
+
+
 def format_options() -> list[str]:
     """Return what the environment and the user's files of settings say of wheels and sources, as lines of requirements.
 
@@ -227,17 +233,24 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _kept(settings: Mapping[str, Any], keys: frozenset[str], folder: Path) -> dict[str, Any]:
     """Return the settings with some keys; relative paths, which start at the folder of their file, made absolute."""
-    kept = {key: _absolute(key, value, folder) for key, value in settings.items() if key in keys}
+    kept = {key: absolute(key, value, folder) for key, value in settings.items() if key in keys}
     if pip := settings.get("pip"):
-        inner = {key: _absolute(key, value, folder) for key, value in pip.items() if key in keys}
+        inner = {key: absolute(key, value, folder) for key, value in pip.items() if key in keys}
         kept |= {"pip": inner} if inner else {}
     return kept
 
 
-def _absolute(key: str, value: Any, folder: Path) -> Any:
+def absolute(key: str, value: Any, folder: Path) -> Any:
+    """Return a setting of uv's with absolute paths.
+
+    Args:
+        key: its name.
+        value: what it is set to.
+        folder: the folder of its file, where relative paths start.
+    """
     if key == "index":
-        return [{**one, "url": _absolute("index-url", one["url"], folder)} if "url" in one else one for one in value]
+        return [{**one, "url": absolute("index-url", one["url"], folder)} if "url" in one else one for one in value]
     if isinstance(value, list) and key in {"find-links", "extra-index-url"}:
-        return [_absolute(key, one, folder) for one in value]
+        return [absolute(key, one, folder) for one in value]
     is_path = key in {"find-links", "extra-index-url", "index-url", "cache-dir"} and ":/" not in str(value)
     return str(folder.absolute() / value) if is_path else value

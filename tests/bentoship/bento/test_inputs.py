@@ -267,3 +267,18 @@ def test_what_the_environment_says_of_packages_counts(project: Path, monkeypatch
         keys.append(key(project))
     assert len(set(keys[:4])) == 4
     assert len(set(keys[3:])) == 1
+
+
+def test_the_indexes_of_packages_count(project: Path) -> None:
+    """Whether the Bento packs them or not; their passwords do not, nor does what else the file says of other things."""
+    text = '[tool.uv]\nsources = {{ a = {{ index = "own" }} }}\nindex = [{{ name = "own", url = "{}" }}]\n{}'
+    keys = [key(project)]
+    for url, more in (
+        ("https://one.invalid", ""),
+        ("https://ann:secret@one.invalid", ""),
+        ("https://one.invalid", "[tool.x]\n"),
+        ("https://two.invalid", ""),
+    ):
+        (project / "pyproject.toml").write_text(text.format(url, more), "utf-8")
+        keys.append(key(project))
+    assert keys[0] != keys[1] == keys[2] == keys[3] != keys[4] != keys[0]

@@ -1,0 +1,114 @@
+"""Indexes of single packages: what a project says of them, and how uv gets to know it wherever it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bentoship.errors import PackagesError
+from bentoship.packages.requirements import bare, canonical_name, lines
+from bentoship.packages.uv_settings import absolute, completed
+from bentoship.system.documents import read_text
+from bentoship.system.files import OWN, temporary_folder
+
+INDEXES = "indexes.toml"
+"""The file beside a Bento's requirements with what its project says of the indexes of single packages."""
+
+_KEYS = ("name", "url", "format", "authenticate", "ignore-error-codes", "cache-control")
+"""What decides where an index is and how it is read (docs.astral.sh/uv/reference/settings#index)."""
+
+
+def indexes_in(pyproject: Path) -> str:
+    """Return what a pyproject.toml says of the indexes of single packages, in its own words; empty for nothing.
+
+    These are entries of `tool.uv.sources` that name an index. BentoML reads none, but people who name one mean it.
+
+    Args:
+        pyproject: the file, which need not exist.
+
+    Raises: PackagesError when it has another form.
+    """
+    try:
+        text = read_text(pyproject)
+    except (OSError, UnicodeDecodeError):
+        return ""
+    if "sources" not in text or "index" not in text:
+        return ""
+    import tomllib  # rarely needed
+
+    try:
+        uv = tomllib.loads(text).get("tool", {}).get("uv", {})
+        sources = {canonical_name(name): _entries(said) for name, said in uv.get("sources", {}).items()}
+        sources = {name: entries for name, entries in sorted(sources.items()) if entries}
+        used = {entry["index"] for entries in sources.values() for entry in entries}
+        known = [one for one in uv.get("index", []) if one.get("name") in used]
+        indexes = [{key: one[key] for key in _KEYS if key in one} for one in known]
+        return _toml(sources, absolute("index", indexes, pyproject.parent)) if sources else ""
+    except tomllib.TOMLDecodeError:
+        return ""  # what BentoML takes for its configuration has been read before
+    except (AttributeError, TypeError) as error:
+        doing = f"Read tool.uv.sources in {pyproject.name}"
+        raise PackagesError(
+            doing, f"a value is not of its type ({error})", "Fix it, or set UV_NO_SOURCES=1."
+        ) from error
+
+
+def _entries(said: Any) -> list[dict[str, str]]:
+    """Return those sources of a package that are an index; an extra or a group is none of a Bento's."""
+    entries = said if isinstance(said, list) else [said]
+    named = [entry for entry in entries if "index" in entry and not entry.keys() & {"extra", "group"}]
+    return [{key: entry[key] for key in ("index", "marker") if key in entry} for entry in named]
+
+
+def indexes_of(bento: Path) -> str:
+    """Return what is kept beside a Bento's requirements of `indexes_in`; empty for nothing."""
+    file = bento / "env" / "python" / INDEXES
+    return read_text(file) if file.is_file() else ""
+
+
+@contextmanager
+def naming_indexes(indexes: str, requirements: str, command: Sequence[str]) -> Iterator[list[str]]:
+    """Yield words for a command of uv by which it gets what is required from the indexes that are named for it.
+
+    uv takes an index for a single package from a pyproject.toml alone, for what that requires itself; it then holds for
+    the package wherever else it is required. So there is one for the time of the call.
+
+    Args:
+        indexes: of `indexes_in`, or empty; variables stand for its passwords.
+        requirements: what else the command reads.
+        command: its own words.
+    """
+    if not indexes:
+        yield []
+        return
+    import tomllib  # rarely needed
+
+    uv = tomllib.loads(indexes)["tool"]["uv"]
+    plain = (bare(line) for line in lines(requirements) if "@" not in line.partition(";")[0])
+    named = [line for line in plain if canonical_name(line) in uv["sources"]]
+    if not named:
+        yield []
+        return
+    sources = {name: uv["sources"][name] for name in map(canonical_name, named)}
+    addresses = [{**one, "url": completed(one["url"])} if "url" in one else one for one in uv.get("index", [])]
+    with temporary_folder(None, OWN) as folder:  # it may have passwords
+        file = folder / "pyproject.toml"
+        file.touch(0o600)
+        file.write_text(_toml(sources, addresses, named), "utf-8")
+        try:
+            yield [str(file)] if "compile" in command else ["-r", str(file)]
+        finally:
+            file.unlink()
+
+
+def _toml(
+    sources: Mapping[str, Any], indexes: Sequence[Mapping[str, Any]], required: Sequence[str] | None = None
+) -> str:
+    import tomli_w  # rarely needed
+
+    project = {"name": "your-project", "version": "0", "dependencies": list(required)} if required else None
+    explicit = [{**one, "explicit": True} for one in indexes]
+    content = {"tool": {"uv": {"sources": sources, **({"index": explicit} if explicit else {})}}}
+    return tomli_w.dumps({**({"project": project} if project else {}), **content})
