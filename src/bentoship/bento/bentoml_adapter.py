@@ -1,6 +1,7 @@
 """All uses of BentoML's internals, in the build process; tests/…/test_bentoml_adapter.py has a test for each hook.
 
-But for `bento.specification`, no other module imports bentoml: that takes most of a second and reads the environment.
+But for `bento.specification` and `bento.uv_project`, no other module imports bentoml: that takes most of a second, and
+reads the environment.
 """
 
 import errno
@@ -38,7 +39,6 @@ from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, causes, reason
 from bentoship.image.platforms import ARCHITECTURES
 from bentoship.packages.building import Builder
-from bentoship.packages.indexes import INDEXES
 from bentoship.packages.requirements import CONSTRAINTS, address_lines, with_all_hashes, with_includes
 from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
 from bentoship.system.process import Completed
@@ -74,7 +74,7 @@ def follow_includes(
     flatten: Callable[[Path], str] = flattened,
     separate: Callable[[str, Path], tuple[str, str]] = with_constraints,
     build: Callable[[str, Builder, Path], tuple[str, Collection[Path]]] = with_wheels,
-) -> tuple[Collection[Path], Collection[Path]]:
+) -> tuple[Collection[Path], set[Path]]:
     """Make BentoML read requirements by pip's rules, and keep their constraints and hashes beside its lock.
 
     It copies a file's text to another folder, where `-r more.txt` finds nothing, and its lock repeats no hash
@@ -133,32 +133,6 @@ def follow_includes(
     Image.requirements_file = requirements_file
     Image._freeze_python_requirements = freeze_with_constraints
     return read, built
-
-
-def keep_indexes(indexes: Callable[[], str]) -> None:
-    """Make BentoML put the indexes of single packages beside requirements, before it locks these.
-
-    Args:
-        indexes: returns what the project says of them; empty for nothing.
-    """
-    freeze, write = Image._freeze_python_requirements, build_config.PythonOptions.write_to_bento
-
-    def keep(bento_fs: Path) -> None:
-        if text := indexes():
-            folder = bento_fs / "env" / "python"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / INDEXES).write_text(text, "utf-8")
-
-    def freeze_and_keep(self: Any, bento_fs: Path, *args: Any) -> str:
-        keep(bento_fs)
-        return str(freeze(self, bento_fs, *args))
-
-    def write_and_keep(self: Any, bento_fs: Path, *args: Any, **options: Any) -> None:
-        keep(bento_fs)
-        write(self, bento_fs, *args, **options)
-
-    Image._freeze_python_requirements = freeze_and_keep
-    build_config.PythonOptions.write_to_bento = write_and_keep  # type: ignore[method-assign]  # a hook
 
 
 def call_uv_our_way(call: Callable[[Sequence[str], Path], Completed], python: str = "") -> None:

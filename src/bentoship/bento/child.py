@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from bentoship.bento import bentoml_adapter
+from bentoship.bento import bentoml_adapter, uv_project
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.completeness import IncompleteError, Modules, complete
 from bentoship.bento.configuration import Configuration, check_variable, named_files, read_configuration
@@ -79,7 +79,8 @@ def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "",
     named, sources = bentoml_adapter.follow_includes(
         project.wheels, publisher.flattened, publisher.with_constraints, publisher.with_wheels
     )
-    bentoml_adapter.keep_indexes(lambda: publisher.indexes(project))
+    uv_project.keep_indexes(lambda: publisher.indexes(project, named))
+    uv_project.take_uv_lock(publisher.exported, sources)
     bentoml_adapter.call_uv_our_way(publisher.call_uv, python)
     try:
         if part:

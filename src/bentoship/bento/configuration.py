@@ -4,7 +4,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -286,17 +286,19 @@ def check_variable(name: str, value: str) -> None:
         raise BentoError("Set the Bento's variables", f"the value of {name} has a NUL", "Correct it in `envs`.")
 
 
-def package_indexes(context: BuildContext, configuration: Configuration) -> str:
-    """Return what a project's pyproject.toml says of the indexes of single packages, passwords included.
+def package_indexes(context: BuildContext, configuration: Configuration, named: Iterable[Path] = ()) -> str:
+    """Return what a project says of the indexes of single packages, passwords included.
 
     Args:
         context: what its Bento is built from.
         configuration: what the project says of it.
+        named: files of requirements; those that configuration names are not among them before the service is imported.
 
     Raises: PackagesError.
     """
     file = configuration.file
-    return indexes_in(file if file and file.name == _PYPROJECT else context.folder / _PYPROJECT)
+    pyproject = file if file and file.name == _PYPROJECT else context.folder / _PYPROJECT
+    return indexes_in(pyproject, {*named, *named_files(context.folder, configuration.options.get("python"))})
 
 
 def requirement_variables(project: Path, options: Mapping[str, Any], *, addresses: bool = True) -> set[str]:

@@ -49,9 +49,14 @@ class Asking:
         replaced, sources = self._ask("with_wheels", text, asdict(builder), str(into))
         return replaced, [*map(Path, sources)]
 
-    def indexes(self, context: BuildContext) -> str:
-        """Return what the project says of the indexes of single packages. Raises PackagesError."""
-        return str(self._ask("indexes", asdict(context)))
+    def indexes(self, context: BuildContext, named: Iterable[Path]) -> str:
+        """Return what `configuration.package_indexes` does. Raises PackagesError."""
+        return str(self._ask("indexes", asdict(context), [*map(str, named)]))
+
+    def exported(self) -> tuple[str, list[Path]]:
+        """Return what the function `exported` does. Raises RequirementsError."""
+        text, files = self._ask("exported")
+        return text, [*map(Path, files)]
 
     def call_uv(self, command: Sequence[str], folder: Path) -> Completed:
         """Have uv run a command, and return what it did.
@@ -133,7 +138,10 @@ def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
             right = [_with_variables(replaced), [*map(str, sources)]]
         elif asked == "indexes":
             context = BuildContext.from_json(arguments[0])
-            right = _with_variables(package_indexes(context, read_configuration(context)))
+            right = _with_variables(package_indexes(context, read_configuration(context), map(Path, arguments[1])))
+        elif asked == "exported":
+            requirements, files = exported(project)
+            right = [_with_variables(requirements), [*map(str, files)]]
         elif asked.startswith("refuse"):
             _search(asked, *arguments)
             right = None
@@ -183,6 +191,26 @@ def with_wheels(text: str, builder: Builder, into: Path) -> tuple[str, list[Path
     replaced = sources.with_wheels(text, builder)
     found_in = {folder / "*" for folder in named_in(builder.options, builder.start)}
     return replaced, sorted(sources.read | found_in)
+
+
+def exported(project: Path) -> tuple[str, list[Path]]:
+    """Return what a project's uv.lock has, as requirements, and the files that decide on them.
+
+    The group dev is left out, as bentoship itself may be there.
+
+    Args:
+        project: the project's folder, whose uv.lock may be in a parent: that of its workspace.
+
+    Raises: RequirementsError.
+    """
+    from bentoship.packages.requirements_file import RequirementsError
+
+    what = ["--frozen", "--no-header", "--no-annotate", "--no-hashes", "--no-emit-project", "--no-dev"]
+    done = call_uv(["uv", "export", *what], project, {})
+    if done.code:
+        raise RequirementsError(f"uv.lock: {done.last_lines.removeprefix('error: ')}")
+    lock = next((folder / "uv.lock" for folder in (project, *project.parents) if (folder / "uv.lock").is_file()), None)
+    return done.stdout, [project / "pyproject.toml", *([lock] if lock else [])]
 
 
 def _files_of(folder: Path) -> list[str]:

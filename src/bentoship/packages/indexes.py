@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from bentoship.errors import PackagesError
+from bentoship.packages.pylock import is_pylock, sources_in
 from bentoship.packages.requirements import bare, canonical_name, lines
 from bentoship.packages.uv_settings import absolute, completed
 from bentoship.system.documents import read_text
@@ -20,34 +21,48 @@ _KEYS = ("name", "url", "format", "authenticate", "ignore-error-codes", "cache-c
 """What decides where an index is and how it is read (docs.astral.sh/uv/reference/settings#index)."""
 
 
-def indexes_in(pyproject: Path) -> str:
-    """Return what a pyproject.toml says of the indexes of single packages, in its own words; empty for nothing.
+def indexes_in(pyproject: Path, others: Iterable[Path] = ()) -> str:
+    """Return what a project says of the indexes of single packages, as a pyproject.toml does; empty for nothing.
 
-    These are entries of `tool.uv.sources` that name an index. BentoML reads none, but people who name one mean it.
+    These are entries of `tool.uv.sources` that name an index, and those of a pylock.toml, which win. BentoML reads
+    neither, but people who name an index mean it.
 
     Args:
-        pyproject: the file, which need not exist.
+        pyproject: the project's pyproject.toml, which need not exist.
+        others: files of requirements; a pylock.toml among them counts.
 
-    Raises: PackagesError when it has another form.
+    Raises: PackagesError when tool.uv.sources has another form.
     """
+    sources, indexes = _of_pyproject(pyproject)
+    addresses: dict[str, str] = {}
+    for file in filter(is_pylock, sorted(set(others))):
+        with suppress(OSError, ValueError):  # whatever reads its packages says what is wrong with it
+            found, named = sources_in(file)
+            sources |= found
+            addresses |= named
+    indexes += [{"name": name, "url": address} for name, address in addresses.items()]
+    return _toml(dict(sorted(sources.items())), indexes) if sources else ""
+
+
+def _of_pyproject(pyproject: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     try:
         text = read_text(pyproject)
     except (OSError, UnicodeDecodeError):
-        return ""
+        return {}, []
     if "sources" not in text or "index" not in text:
-        return ""
+        return {}, []
     import tomllib  # rarely needed
 
     try:
         uv = tomllib.loads(text).get("tool", {}).get("uv", {})
         sources = {canonical_name(name): _entries(said) for name, said in uv.get("sources", {}).items()}
-        sources = {name: entries for name, entries in sorted(sources.items()) if entries}
+        sources = {name: entries for name, entries in sources.items() if entries}
         used = {entry["index"] for entries in sources.values() for entry in entries}
         known = [one for one in uv.get("index", []) if one.get("name") in used]
         indexes = [{key: one[key] for key in _KEYS if key in one} for one in known]
-        return _toml(sources, absolute("index", indexes, pyproject.parent)) if sources else ""
+        return sources, absolute("index", indexes, pyproject.parent)
     except tomllib.TOMLDecodeError:
-        return ""  # what BentoML takes for its configuration has been read before
+        return {}, []  # what BentoML takes for its configuration has been read before
     except (AttributeError, TypeError) as error:
         doing = f"Read tool.uv.sources in {pyproject.name}"
         raise PackagesError(
