@@ -56,6 +56,16 @@ include = ["service.py"]
 
 PASSWORD = "planted-8c41d2"
 
+INDEXES = f"""
+[tool.uv.sources]
+toolx = {{ index = "own" }}
+
+[[tool.uv.index]]
+name = "own"
+url = "http://ann:{PASSWORD}@INDEX"
+explicit = true
+"""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -160,6 +170,16 @@ ANSWERING = {
             "bentofile.yaml": bentofile(
                 f"python: {{packages: [toolx], extra_index_url: ['http://ann:{PASSWORD}@INDEX']}}\n"
             ),
+        },
+        "toolx",
+    ),
+    "an index of a package": Project(
+        {
+            "service.py": service("toolx.__name__", "with bentoml.importing():\n    import toolx"),
+            "pyproject.toml": PYPROJECT.replace("attrs", "toolx").replace(
+                '"service.py"', '"service.py", "pyproject.toml"'
+            )
+            + INDEXES,
         },
         "toolx",
     ),

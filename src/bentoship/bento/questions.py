@@ -234,7 +234,7 @@ def call_uv(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Com
     text = "".join(map(text_of, files))
     again = refreshing(local_folders(address_lines(text), folder)) if "compile" in command else []
     indexes = next((known for file in files if (known := text_of(file.with_name(INDEXES)))), "")
-    with calling_uv(folder, text) as own, naming_indexes(indexes, text, command) as named:
+    with calling_uv(folder, text, indexes) as own, naming_indexes(indexes, text, command) as named:
         return run([uv_program(), *command[1:], *named, *again], env={**own, **env}, cwd=folder, check=False)
 
 

@@ -156,7 +156,7 @@ class Builder:
             args += ["--no-binary", canonical_name(requirement)]
         args += refreshing(local_folders(self.options, self.start))
         further = GIT if requirement.startswith("git+") else ()
-        with calling_uv(self.start, source) as env, naming_indexes(self.indexes, source, args) as named:
+        with calling_uv(self.start, source, self.indexes) as env, naming_indexes(self.indexes, source, args) as named:
             own = scratch / "cache"
             _share_cache(env, own)
             env |= environment(names=(*BUILDING, *further)) | {"UV_CACHE_DIR": str(own), "SOURCE_DATE_EPOCH": _EPOCH}

@@ -1,7 +1,8 @@
-"""Indexes of single packages: what a project says of them, and how uv gets to know it wherever it is called."""
+"""Indexes that a project names for its packages, and how uv gets to know those of single ones where it is called."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,28 +11,30 @@ from typing import Any
 from bentoship.errors import PackagesError
 from bentoship.packages.pylock import is_pylock, sources_in
 from bentoship.packages.requirements import bare, canonical_name, lines
-from bentoship.packages.uv_settings import absolute, completed
+from bentoship.packages.uv_settings import absolute, with_password
 from bentoship.system.documents import read_text
 from bentoship.system.files import OWN, temporary_folder
 
 INDEXES = "indexes.toml"
-"""The file beside a Bento's requirements with what its project says of the indexes of single packages."""
+"""The file beside a Bento's requirements with what its project says of indexes."""
 
-_KEYS = ("name", "url", "format", "authenticate", "ignore-error-codes", "cache-control")
+_KEYS = ("name", "url", "default", "explicit", "format", "authenticate", "ignore-error-codes", "cache-control")
 """What decides where an index is and how it is read (docs.astral.sh/uv/reference/settings#index)."""
+
+_NAMING = re.compile(r"tool\.uv\.index|index\s*=")
 
 
 def indexes_in(pyproject: Path, others: Iterable[Path] = ()) -> str:
-    """Return what a project says of the indexes of single packages, as a pyproject.toml does; empty for nothing.
+    """Return what a project says of indexes, as a pyproject.toml does; empty for nothing.
 
-    These are entries of `tool.uv.sources` that name an index, and those of a pylock.toml, which win. BentoML reads
-    neither, but people who name an index mean it.
+    These are the indexes in `tool.uv.index`, entries of `tool.uv.sources` that name one, and those of a pylock.toml,
+    which win. BentoML reads none of them, unless it packs the pyproject.toml, but people who name an index mean it.
 
     Args:
         pyproject: the project's pyproject.toml, which need not exist.
         others: files of requirements; a pylock.toml among them counts.
 
-    Raises: PackagesError when tool.uv.sources has another form.
+    Raises: PackagesError when the pyproject.toml has another form.
     """
     sources, indexes = _of_pyproject(pyproject)
     addresses: dict[str, str] = {}
@@ -40,8 +43,8 @@ def indexes_in(pyproject: Path, others: Iterable[Path] = ()) -> str:
             found, named = sources_in(file)
             sources |= found
             addresses |= named
-    indexes += [{"name": name, "url": address} for name, address in addresses.items()]
-    return _toml(dict(sorted(sources.items())), indexes) if sources else ""
+    indexes += [{"name": name, "url": address, "explicit": True} for name, address in addresses.items()]
+    return _toml(dict(sorted(sources.items())), indexes) if sources or indexes else ""
 
 
 def _of_pyproject(pyproject: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -49,7 +52,7 @@ def _of_pyproject(pyproject: Path) -> tuple[dict[str, Any], list[dict[str, Any]]
         text = read_text(pyproject)
     except (OSError, UnicodeDecodeError):
         return {}, []
-    if "sources" not in text or "index" not in text:
+    if not _NAMING.search(text):
         return {}, []
     import tomllib  # rarely needed
 
@@ -58,13 +61,13 @@ def _of_pyproject(pyproject: Path) -> tuple[dict[str, Any], list[dict[str, Any]]
         sources = {canonical_name(name): _entries(said) for name, said in uv.get("sources", {}).items()}
         sources = {name: entries for name, entries in sources.items() if entries}
         used = {entry["index"] for entries in sources.values() for entry in entries}
-        known = [one for one in uv.get("index", []) if one.get("name") in used]
+        known = [one for one in uv.get("index", []) if one.get("name") in used or not one.get("explicit")]
         indexes = [{key: one[key] for key in _KEYS if key in one} for one in known]
         return sources, absolute("index", indexes, pyproject.parent)
     except tomllib.TOMLDecodeError:
         return {}, []  # what BentoML takes for its configuration has been read before
     except (AttributeError, TypeError) as error:
-        doing = f"Read tool.uv.sources in {pyproject.name}"
+        doing = f"Read tool.uv in {pyproject.name}"
         raise PackagesError(
             doing, f"a value is not of its type ({error})", "Fix it, or set UV_NO_SOURCES=1."
         ) from error
@@ -102,16 +105,17 @@ def naming_indexes(indexes: str, requirements: str, command: Sequence[str]) -> I
 
     uv = tomllib.loads(indexes)["tool"]["uv"]
     plain = (bare(line) for line in lines(requirements) if "@" not in line.partition(";")[0])
-    named = [line for line in plain if canonical_name(line) in uv["sources"]]
+    named = [line for line in plain if canonical_name(line) in uv.get("sources", {})]
     if not named:
         yield []
         return
     sources = {name: uv["sources"][name] for name in map(canonical_name, named)}
-    addresses = [{**one, "url": completed(one["url"])} if "url" in one else one for one in uv.get("index", [])]
+    used = {entry["index"] for entries in sources.values() for entry in entries}
+    known = [with_password(one) for one in uv.get("index", []) if one.get("name") in used]
     with temporary_folder(None, OWN) as folder:  # it may have passwords
         file = folder / "pyproject.toml"
         file.touch(0o600)
-        file.write_text(_toml(sources, addresses, named), "utf-8")
+        file.write_text(_toml(sources, [{**one, "explicit": True} for one in known], named), "utf-8")
         try:
             yield [str(file)] if "compile" in command else ["-r", str(file)]
         finally:
@@ -124,6 +128,6 @@ def _toml(
     import tomli_w  # rarely needed
 
     project = {"name": "your-project", "version": "0", "dependencies": list(required)} if required else None
-    explicit = [{**one, "explicit": True} for one in indexes]
-    content = {"tool": {"uv": {"sources": sources, **({"index": explicit} if explicit else {})}}}
-    return tomli_w.dumps({**({"project": project} if project else {}), **content})
+    uv = {"sources": sources, "index": list(indexes)}
+    content = {"project": project, "tool": {"uv": {key: value for key, value in uv.items() if value}}}
+    return tomli_w.dumps({key: value for key, value in content.items() if value})

@@ -58,8 +58,8 @@ def installing(
     start = paths_start(bento)
     args += refreshing(local_folders(options, start))
     with (
-        calling_uv(start, source) as env,
-        naming_indexes(indexes_of(bento), source, args) as named,
+        calling_uv(start, source, indexes := indexes_of(bento)) as env,
+        naming_indexes(indexes, source, args) as named,
         background(_command([*args, *named, *selection(target)]), env=env, cwd=start, input=source) as uv,
     ):
         yield Installation(uv, target, into, len(locked))
@@ -84,8 +84,8 @@ def install_for(
     command += ["--no-compile-bytecode", "--only-binary", ":all:"]
     command += ["--require-hashes"] if locked and all(map(hashes, locked)) else []
     with (
-        calling_uv(start, source) as env,
-        naming_indexes(indexes_of(bento), source, command) as named,
+        calling_uv(start, source, indexes := indexes_of(bento)) as env,
+        naming_indexes(indexes, source, command) as named,
         background([*command, *named], env=env, cwd=start, input=source) as uv,
     ):
         installation = Installation(uv, target, environment, len(locked))
@@ -235,7 +235,8 @@ def ask_uv(bento: Path, requirements: Sequence[str], target: Target, *args: str)
     source = "\n".join([*options, *limits, *requirements])
     if "compile" in args:  # a dry run that reads again does not compare a wheel with its platform
         args = (*args, *refreshing(local_folders(options, start)))
-    with calling_uv(start, source) as env, naming_indexes(indexes_of(bento), source, args) as named:
+    indexes = indexes_of(bento)
+    with calling_uv(start, source, indexes) as env, naming_indexes(indexes, source, args) as named:
         return _checked(run(_command([*args, *named]), env=env, cwd=start, check=False, input=source), target).stdout
 
 

@@ -75,13 +75,14 @@ def uv_program() -> str:
 
 
 @contextmanager
-def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]:
+def calling_uv(folder: Path, requirements: str = "", indexes: str = "") -> Iterator[dict[str, str]]:
     """Yield the environment for a call of uv.
 
     Args:
         folder: where it runs; a uv.toml or pyproject.toml there counts, none of a parent.
         requirements: what it gets to read: options in it that uv takes from its command line alone are put into the
             environment, as are variables that it names.
+        indexes: those that its project names, as of `indexes.indexes_in`; those for all packages count.
     """
     given = environment(prefixes=("UV_",), names=variables(requirements))
     env = {name: value for name, value in given.items() if not name.startswith("UV_") or _is_kept(name)}
@@ -94,6 +95,8 @@ def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]
     if "UV_CACHE_DIR" not in env and not env.get("HOME") and (caches := env.get("XDG_CACHE_HOME")):
         env["UV_CACHE_DIR"] = str(Path(caches, "uv"))  # without a home, uv's cache would be in the current folder
     settings = _file_settings(given, folder, _DECIDING_KEYS | _REACHING_KEYS)
+    if indexes and not _chooses_files(given):
+        _add_indexes(settings, indexes)
     if not settings:
         yield {**env, "UV_NO_CONFIG": "1"}
         return
@@ -204,6 +207,27 @@ def _add(found: dict[str, Any], more: Mapping[str, Any]) -> None:
             found[key] = [*found.get(key, []), *value]
         else:
             found.setdefault(key, value)
+
+
+def _chooses_files(env: Mapping[str, str]) -> bool:
+    """Return whether the user says which files of settings uv reads, if any: not those of a project."""
+    return bool(env.get("UV_CONFIG_FILE")) or env.get("UV_NO_CONFIG", "").lower() in _TRUE
+
+
+def _add_indexes(settings: dict[str, Any], indexes: str) -> None:
+    """Put a project's indexes for all packages before others; one with the same name is the same with its password."""
+    import tomllib  # rarely needed
+
+    named = tomllib.loads(indexes)["tool"]["uv"].get("index", [])
+    if common := [with_password(one) for one in named if not one.get("explicit")]:
+        names = {one.get("name", one.get("url")) for one in common}
+        others = [one for one in settings.get("index", []) if one.get("name", one.get("url")) not in names]
+        settings["index"] = [*common, *others]
+
+
+def with_password(index: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an index of uv's with the values of the variables that stand for its user and password."""
+    return {**index, "url": completed(index["url"])} if "url" in index else dict(index)
 
 
 def _settings_files(env: Mapping[str, str], folder: Path | None) -> Iterator[Path]:

@@ -26,9 +26,11 @@ name = "app"
 [[tool.uv.index]]
 name = "own"
 url = "{url}"
+explicit = true
 [[tool.uv.index]]
 name = "other"
 url = "https://ann:secret@other.invalid/simple"
+explicit = true
 [tool.uv.sources]
 """
 OWN = """\
@@ -86,6 +88,16 @@ def test_sources_of_another_form_are_named(tmp_path: Path) -> None:
     assert "pyproject.toml" in caught.value.doing
 
 
+def test_an_index_for_all_packages_is_one(tmp_path: Path, host: str) -> None:
+    """It comes before others, wherever the Bento has the file that names it."""
+    pyproject = tmp_path / "pyproject.toml"
+    pyproject.write_text(f'[tool.uv]\nindex = [{{ url = "http://{host}/cpu" }}]\n', "utf-8")
+    bento = bento_of(tmp_path / "bento", host, "torchx", index="")
+    (bento / "env" / "python" / INDEXES).write_text(indexes_in(pyproject), "utf-8")
+    (lock,) = resolve(bento, [AMD], tmp_path / "locks")
+    assert lock.lines == ("belowx==2.0", "torchx==1.0+cpu")
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[str]:
     """A server of two indexes: main, and cpu, which has torchx for each of two platforms, and what depends on it."""
@@ -110,7 +122,7 @@ def bento_of(folder: Path, host: str, *required: str, index: str = "cpu", source
         lines = [f"--index-url http://{host}/main", *required]
         (place / name).write_text("".join(f"{line}\n" for line in lines), "utf-8")
     if index:
-        text = OWN.format(url=f"http://{host}/{index}", sources=sources or 'torchx = { index = "own" }\n')
+        text = OWN.format(url=f"http://{host}/{index}", sources=sources or 'torchx = [{ index = "own" }]\n')
         (place / INDEXES).write_text(text, "utf-8")
     return bento
 
@@ -134,7 +146,7 @@ def test_a_package_is_locked_and_installed_from_its_own_index(tmp_path: Path, ho
 
 def test_a_marker_says_where_an_index_is_taken(tmp_path: Path, host: str) -> None:
     """Elsewhere the package comes from where all others do."""
-    sources = 'torchx = { index = "own", marker = "platform_machine == \'aarch64\'" }\n'
+    sources = 'torchx = [{ index = "own", marker = "platform_machine == \'aarch64\'" }]\n'
     bento = bento_of(tmp_path / "bento", host, "torchx", sources=sources)
     amd, arm = resolve(bento, [AMD, ARM], tmp_path / "locks")
     assert (amd.lines[-1], arm.lines[-1]) == ("torchx==1.0", "torchx==1.0+cpu")
@@ -150,7 +162,7 @@ def test_another_index_makes_another_lock(tmp_path: Path, host: str) -> None:
         (lock,) = resolve(bento, [AMD], tmp_path / "locks")
         found.append(lock.lines[-1])
     assert found == ["torchx==1.0", "torchx==1.0+cpu", "torchx==1.0+cu1"]
-    bento = bento_of(tmp_path / "other", host, "belowx", sources='torchx = { index = "own" }\n')
+    bento = bento_of(tmp_path / "other", host, "belowx", sources='torchx = [{ index = "own" }]\n')
     assert resolve(bento, [AMD], tmp_path / "locks")[0].lines == ("belowx==1.0",)
 
 
@@ -185,7 +197,7 @@ def test_passwords_are_put_in_for_uv_alone(tmp_path: Path, monkeypatch: pytest.M
         bento = make_requirements(tmp_path / "bento", tmp_path, "toolx", locked=False)
         for name in ("requirements.in", "requirements.txt"):
             (bento / "env" / "python" / name).write_text("toolx\n", "utf-8")
-        text = OWN.format(url=f"http://${{WHO}}@{index}", sources='toolx = { index = "own" }\n')
+        text = OWN.format(url=f"http://${{WHO}}@{index}", sources='toolx = [{ index = "own" }]\n')
         (bento / "env" / "python" / INDEXES).write_text(text, "utf-8")
         monkeypatch.setenv("WHO", "ann:secret")
         (lock,) = resolve(bento, [AMD], tmp_path / "locks")
