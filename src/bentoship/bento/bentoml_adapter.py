@@ -356,7 +356,8 @@ def _only_in_first_format(info: Any) -> Iterator[str]:
 ASKED_BENTOCLOUD = " and failed to fetch from remote"
 """The start of BentoML's remark about BentoCloud, which it queries for a model that is not in the store."""
 
-# For an unknown key in a section of bentofile.yaml there is only a TypeError, with Python's usual message.
+# For an unknown key in a section of bentofile.yaml there is only a TypeError, with Python's usual message; since
+# Python 3.13, a second sentence there says which key was meant.
 _UNKNOWN_OPTION = re.compile(r"(?P<options>\w+Options)\.__init__\(\) got an unexpected keyword argument '(?P<key>\w+)'")
 
 
@@ -364,7 +365,7 @@ def failure_of(error: BaseException) -> Failure:
     """Return the failure that an error raised by BentoML means."""
     if isinstance(error, ForbiddenExtraKeysError):
         return _unknown_key(error.cl.__name__, ", ".join(sorted(error.extra_fields)))
-    if isinstance(error, TypeError) and (unknown := _UNKNOWN_OPTION.fullmatch(str(error))):
+    if isinstance(error, TypeError) and (unknown := _UNKNOWN_OPTION.match(str(error))):
         return _unknown_key(unknown["options"], unknown["key"])
     if missing := _missing_model(error):
         return Failure(FailureKind.MISSING_MODEL, missing)

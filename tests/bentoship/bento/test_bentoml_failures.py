@@ -21,6 +21,10 @@ FAILURES = {
         "BentoBuildConfig.load({'python': {'pakages': []}})",
         ("unknown key", "unknown key in its section python: pakages"),
     ),
+    "an unknown key in the words of Python 3.13": (
+        "raise TypeError(\"PythonOptions.__init__() got an unexpected keyword argument 'pakages'. Did you mean 'a'?\")",
+        ("unknown key", "unknown key in its section python: pakages"),
+    ),
     "a model that a service declares": (
         "bentoml.models.BentoModel('a:b').to_info()",
         ("missing model", "Model a:b could not be found locally"),
