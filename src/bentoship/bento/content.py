@@ -1,6 +1,7 @@
 """What of a Bento goes into an image, free of all that differs between two builds, and the version that it gives."""
 
 import hashlib
+import inspect
 import os
 import re
 import shutil
@@ -129,6 +130,9 @@ def retitle(readme: bytes, former: str, version: str) -> bytes:
 
 def _normalised(info: Mapping[str, Any], version: str) -> bytes:
     info = {**info, "creation_time": EPOCH, "version": version}
+    if described := (info.get("schema") or {}).get("description"):
+        # A docstring, which has its indent before Python 3.13, whose compiler strips it.
+        info["schema"] = {**info["schema"], "description": inspect.cleandoc(described)}
     if "python" in info:  # BentoML's first format
         info["python"] = yaml.safe_load(without_secrets(yaml.safe_dump(info["python"])))
     if "image" in info:

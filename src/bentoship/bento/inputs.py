@@ -25,7 +25,7 @@ from bentoship.packages.uv_settings import format_options, lock_settings
 from bentoship.system.process import environment
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
-BUILDER_VERSION = "6"
+BUILDER_VERSION = "7"
 
 EVERYTHING = "**"
 """What stands for all files of a project, where it is not known which ones were read."""

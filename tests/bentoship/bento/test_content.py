@@ -102,6 +102,19 @@ def test_the_version_does_not_know_when_and_from_where(folder: Path) -> None:
     assert b"secret" not in image_files(folder)["bento.yaml"]  # type: ignore[operator]
 
 
+def test_the_version_does_not_know_which_python_compiled_a_docstring(folder: Path) -> None:
+    """Since Python 3.13 the compiler strips the indent of each; what the service says is the same."""
+    info = yaml.safe_load((folder / "bento.yaml").read_text("utf-8"))
+    versions, texts = set(), ("Greets.\n\n        Deep:\n            deeper.\n    ", "Greets.\n\nDeep:\n    deeper.\n")
+    for text in texts:
+        described = {**info, "schema": {"name": "echo", "description": text}}
+        (folder / "bento.yaml").write_text(yaml.safe_dump(described), "utf-8")
+        versions.add(content_version(folder))
+    assert len(versions) == 1
+    packed = yaml.safe_load(image_files(folder)["bento.yaml"])  # type: ignore[arg-type]
+    assert packed["schema"] == {"name": "echo", "description": "Greets.\n\nDeep:\n    deeper."}
+
+
 @pytest.mark.parametrize("change", ["content", "mode", "name", "link", "README"])
 def test_the_version_knows_every_file(folder: Path, change: str) -> None:
     """Its content, its executable bit and its name."""
