@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import bentoml
 import yaml
 from _bentoml_sdk import images  # type: ignore[import-untyped]  # it has no py.typed
+from attrs import evolve
 from bentoml._internal import configuration
 from bentoml._internal.bento import BentoStore, build_config
 from bentoml._internal.bento.build_config import BentoPathSpec
@@ -46,22 +46,6 @@ from bentoship.system.urls import without_passwords
 
 # BentoML's DEFAULT_LOCK_PLATFORM, on every host: the lock must not depend on where it is made.
 LOCK_PLATFORMS = {name: f"{architecture.machine}-manylinux_2_36" for name, architecture in ARCHITECTURES.items()}
-
-
-def leave_no_byte_code(is_own: Callable[[str], bool]) -> None:
-    """Write byte-code for packages only, and none among the user's files, where git would see it.
-
-    Args:
-        is_own: returns whether a path is among the user's files.
-    """
-    set_data = SourceFileLoader.set_data
-
-    def set_foreign_data(self: SourceFileLoader, path: str, data: bytes, *, _mode: int = 0o666) -> None:
-        if not is_own(path):
-            set_data(self, path, data, _mode=_mode)
-
-    # Python has no other way to disable byte-code for some modules only.
-    SourceFileLoader.set_data = set_foreign_data  # type: ignore[method-assign,assignment]  # a hook
 
 
 def parse_yaml_in_c() -> None:
@@ -209,6 +193,8 @@ def build(options: Mapping[str, Any], context: BuildContext, scratch: Path) -> P
     Returns: the Bento's folder, NAME/VERSION in that store. Raises: whatever BentoML raises (see `failure_of`).
     """
     BentoMLContainer.tmp_bento_store_dir.set(str(scratch))
+    if not (options.get("docker") or {}).get("python_version"):
+        _pack_no_default_python()
     store, bentofile = scratch / "bentos", scratch / "bentofile.yaml"
     store.mkdir()
     bentofile.write_text(yaml.safe_dump(options, sort_keys=False), "utf-8")
@@ -223,6 +209,20 @@ def build(options: Mapping[str, Any], context: BuildContext, scratch: Path) -> P
         **arguments,
     )
     return Path(bento.path)
+
+
+def _pack_no_default_python() -> None:
+    """Have the bentofile that BentoML packs leave the Python open, as the project's own does.
+
+    BentoML fills in that of this process (DockerOptions.with_defaults in bentoml/_internal/bento/build_config.py), even
+    if the Image in the service names another one: a Bento would then depend on this machine.
+    """
+    write = build_config.BentoBuildConfig.to_yaml
+
+    def write_without_python(self: Any, stream: Any) -> None:
+        write(evolve(self, docker=evolve(self.docker, python_version=None)), stream)
+
+    build_config.BentoBuildConfig.to_yaml = write_without_python  # type: ignore[method-assign]  # a hook
 
 
 def take(context: BuildContext, scratch: Path, store: Path) -> Path:

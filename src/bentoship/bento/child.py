@@ -17,11 +17,12 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from bentoship.bento import bentoml_adapter
+from bentoship.bento.bytecode import leave_no_byte_code
 from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.completeness import IncompleteError, Modules, complete
 from bentoship.bento.configuration import Configuration, check_variable, named_files, read_configuration
 from bentoship.bento.content import content_version, file_stats, store_by_content, wrong_links
-from bentoship.bento.description import fingerprint, trace_calls
+from bentoship.bento.description import trace_calls
 from bentoship.bento.inputs import states_of
 from bentoship.bento.models import Models
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, Selection, select
@@ -70,7 +71,7 @@ def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "",
     """
     project = BuildContext.from_json(context)
     folder = project.folder
-    bentoml_adapter.leave_no_byte_code(lambda path: _is_own(path, folder))
+    leave_no_byte_code(lambda path: _is_own(path, folder))
     bentoml_adapter.parse_yaml_in_c()
     publisher = Asking()
     missing = Missing(lambda path: _is_own(path, folder), lambda name: _has_module(folder, name))
@@ -215,20 +216,13 @@ def _change(files: Iterable[Path], change: Callable[[str], str]) -> None:
             file.write_bytes(clean.encode("latin-1"))
 
 
-def _modules(called: Collection[CodeType], project: Path) -> dict[str, dict[str, Any]]:
-    """Return the project's modules that were imported: what decides of each, and which of its functions were run."""
+def _modules(called: Collection[CodeType], project: Path) -> dict[str, list[str]]:
+    """Return the project's modules that were imported, each with those of its functions that were run."""
     names: dict[str, set[str]] = {}
     for code in called:
         if code.co_filename.endswith(".py") and _is_own(code.co_filename, project):  # templates are run as code, too
             names.setdefault(code.co_filename, set()).add(code.co_qualname)
-    return {
-        Path(file).relative_to(project).as_posix(): {
-            "fingerprint": fingerprint(Path(file).read_bytes(), run),
-            "run": sorted(run),
-        }
-        for file, run in names.items()
-        if "<module>" in run
-    }
+    return {Path(file).relative_to(project).as_posix(): sorted(run) for file, run in names.items() if "<module>" in run}
 
 
 def _failure_of(error: BaseException, project: Path) -> Failure:

@@ -6,7 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from itertools import dropwhile, takewhile
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bentoship.bento.configuration import import_environment, is_src_layout, read_configuration
+from bentoship.bento.description import fingerprint
 from bentoship.bento.questions import answer
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, check_bentoml
@@ -141,7 +143,18 @@ def build_in_child(
         MissingPackageError: its service needs a package that is not there.
         BentoError: it cannot be built for another reason, such as a BentoML that is not supported.
     """
-    return _in_child(context, store, offline, environment)
+    built = _in_child(context, store, offline, environment)
+    return {**built, "modules": dict(_with_fingerprints(context.folder, built["modules"]))}
+
+
+def _with_fingerprints(project: Path, modules: Mapping[str, list[str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what decides of each module, which a later build compares; of none that is for another Python than this.
+
+    That other one may have imported the service, and its syntax trees are others.
+    """
+    for name, run in modules.items():
+        with suppress(OSError, SyntaxError, ValueError):
+            yield name, {"fingerprint": fingerprint((project / name).read_bytes(), run), "run": run}
 
 
 def specify_in_child(context: BuildContext, store: Path, *, adds_bentoml: bool) -> dict[str, Any]:

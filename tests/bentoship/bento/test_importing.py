@@ -228,13 +228,23 @@ def test_the_bentoml_that_is_required_builds(tmp_path: Path, place: Path) -> Non
 
 @pytest.mark.slow
 def test_the_python_of_the_image_imports(tmp_path: Path, place: Path) -> None:
-    """Where this machine has it; the lock is the same as where it has not."""
+    """Where this machine has it; the lock is the same as where it has not.
+
+    A body of a function that its import does not run needs no other import, though the running Python compares it.
+    """
     others = (one for one in ("3.11", "3.12", "3.13") if one != OWN and interpreter_of(one, tmp_path))
     if not (python := next(others, "")):
         pytest.skip("no other Python here")
-    built = bento.build(made(tmp_path, place, image=f"python_version={python!r}").context)
+    pinned, image = f'"toolx==1.0", "{BENTOML}"', f"python_version={python!r}, lock_python_packages=False"
+    project = made(tmp_path, place, pinned, image)
+    built = bento.build(project.context)
     assert built.environment.startswith(f"an environment of Python {python} with the ")
     assert built.python_version == python
+    assert "python_version: null" in (built.path / "src" / "bentofile.yaml").read_text("utf-8")
+    edit(project.service, "shout(text)", "shout(text + '!')")
+    revised = bento.build(project.context)
+    assert (revised.fresh, revised.environment) == (True, "")
+    assert "+ '!'" in (revised.path / "src" / "service.py").read_text("utf-8")
 
 
 def test_a_bentoml_that_a_service_may_not_ask_for_is_named() -> None:
