@@ -14,7 +14,7 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bentoship.bento.configuration import import_environment, is_src_layout, read_configuration
+from bentoship.bento.configuration import import_environment, is_src_layout, read_configuration, wanted_base
 from bentoship.bento.description import fingerprint
 from bentoship.bento.questions import answer
 from bentoship.bento.values import BuildContext
@@ -123,7 +123,11 @@ class MissingModelError(BentoError):
     """A model is not in the store."""
 
 
-class MissingPackageError(BentoError):
+class UnimportableError(BentoError):
+    """The service cannot be imported where that was tried."""
+
+
+class MissingPackageError(UnimportableError):
     """The service needs a package that is not installed where it is imported, or another version of it."""
 
 
@@ -141,6 +145,7 @@ def build_in_child(
     Raises:
         LockError: its packages cannot be locked.
         MissingPackageError: its service needs a package that is not there.
+        UnimportableError: its service fails otherwise.
         BentoError: it cannot be built for another reason, such as a BentoML that is not supported.
     """
     built = _in_child(context, store, offline, environment)
@@ -175,7 +180,7 @@ def import_in_child(context: BuildContext, *, environment: Environment | None) -
 
     Args: as of `build_in_child`.
 
-    Raises: MissingModelError, MissingPackageError, or BentoError for another reason why it cannot be imported.
+    Raises: MissingModelError, MissingPackageError, UnimportableError, or BentoError where that is not even tried.
     """
     _in_child(context, context.store, environment=environment, part="import")
 
@@ -226,7 +231,8 @@ def _in_child(
         if named := _NO_CLASS.fullmatch(failure.message):
             why = f"the module {named['module']} has no {named['name']}"
             raise BentoError("Build the Bento", why, f"Correct {place}: it names module:Class.")
-        raise _error_from(failure, done.stderr, context.platform, _Place(configuration.place, environment))
+        image = _Place(configuration.place, environment, wanted_base(configuration)[1])
+        raise _error_from(failure, done.stderr, context.platform, image)
     return {**result["bento"], "environment": str(environment or "")}
 
 
@@ -261,10 +267,12 @@ class _Place:
     Args:
         configuration: where the user configures the Bento.
         environment: where the service was imported; None for the Python of this process.
+        python: the minor version that the image has, as far as the configuration says.
     """
 
     configuration: str
     environment: Environment | None
+    python: str
 
     def hint(self, failure: Failure) -> str:
         """Return what to do about a service that cannot be imported."""
@@ -274,6 +282,8 @@ class _Place:
             own = f"It was imported with the packages of {sys.executable}"
             if failure.missing:
                 return f"{own}: install {failure.missing} there, or leave BUILD_PYTHON unset."
+            if self.python != OWN_PYTHON:
+                own += f" in Python {OWN_PYTHON}; `uv python install {self.python}` gets the image's"
             return f"The service must import without errors. {own}."
         if failure.missing and not failure.message.startswith("ImportError"):
             return f"Add the package with {failure.missing} to its requirements; it was imported in {self.environment}."
@@ -298,7 +308,7 @@ def _error_from(failure: Failure, stderr: str, platform: str, place: _Place) -> 
         return LockError(doing, _IN_SCRATCH.sub("", conflict(why)), hint, bentoml=other)
     doing, hint = (text.format(place=place.configuration) for text in _DOING_AND_HINT[failure.kind])
     if failure.kind == FailureKind.SERVICE:
-        kind = MissingPackageError if failure.missing else BentoError
+        kind = MissingPackageError if failure.missing else UnimportableError
         return kind(doing, failure.message, place.hint(failure))
     return (MissingModelError if failure.kind == FailureKind.MISSING_MODEL else BentoError)(
         doing, failure.message, hint

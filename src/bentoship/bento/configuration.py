@@ -201,7 +201,7 @@ def wanted_base(configuration: Configuration) -> tuple[str, str]:
     """
     options = _docker(configuration)
     python = options.get("python_version") or OWN_PYTHON
-    return str(options.get("base_image") or ""), str(python)
+    return str(options.get("base_image") or ""), ".".join(str(python).split(".")[:2])
 
 
 def python_option(configuration: Configuration) -> str:

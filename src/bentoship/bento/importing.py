@@ -1,9 +1,10 @@
-"""With which packages a service is imported: those of this process, or an environment of its own requirements."""
+"""With which packages and which Python a service is imported: those of this process, or those of its image."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,20 @@ from typing import Any
 from bentoship.bento.child_process import (
     LockError,
     MissingPackageError,
+    UnimportableError,
     build_in_child,
     import_in_child,
     specify_in_child,
 )
+from bentoship.bento.configuration import read_configuration, wanted_base
 from bentoship.bento.inputs import requirements_key
 from bentoship.bento.values import BuildContext
-from bentoship.packages.environment import Environment, environment_of
+from bentoship.errors import BentoError
+from bentoship.packages.environment import Environment, environment_of, interpreter_here
 from bentoship.packages.requirements import portable_lines, requirements_of
 from bentoship.system import records
 from bentoship.system.files import OWN, temporary_folder
+from bentoship.system.process import OWN_PYTHON
 from bentoship.system.progress import SILENT, StepReporter
 
 _ATTEMPTS = 2
@@ -53,6 +58,9 @@ def build_where_it_imports(
             return build_in_child(context, store, offline=offline)
         except MissingPackageError:
             pass
+        except UnimportableError:
+            if not _is_for_another_python(context):
+                raise
         except LockError as error:
             if not error.bentoml:
                 raise
@@ -85,7 +93,20 @@ def check_import(context: BuildContext) -> str:
             if context.python == "host":
                 raise
             return ""
+        except UnimportableError:
+            if known or context.python == "host" or not _is_for_another_python(apart):
+                raise
+            return ""
     return str(known[0] if known else f"the environment of {sys.executable}")
+
+
+def _is_for_another_python(context: BuildContext) -> bool:
+    """Return whether a service is for another Python than this process's, and this machine has that one, too."""
+    python = wanted_base(read_configuration(context))[1]
+    if python == OWN_PYTHON and any(b"python_version" in file.read_bytes() for file in context.folder.glob("*.py")):
+        with temporary_folder(context.scratch, "specified-") as folder, suppress(BentoError):
+            python = _specified(context, folder, adds_bentoml=False)["python_version"]
+    return python != OWN_PYTHON and bool(interpreter_here(python, context.folder))
 
 
 def _specified(context: BuildContext, folder: Path, *, adds_bentoml: bool) -> dict[str, Any]:

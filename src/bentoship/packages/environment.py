@@ -89,7 +89,7 @@ def environment_of(bento: Path, python: str, kept: Path, locks: Path, reporter: 
 
     Raises: PackagesError when a package cannot be locked or installed for this machine.
     """
-    program = interpreter_of(python, bento) if _numbers(python) >= _OLDEST else ""
+    program = interpreter_here(python, bento)
     lock = lock_here(bento, Target(_platform(), python if program else OWN_PYTHON, _glibc()), locks, python=python)
     contents = [digest_of(file) for line in lock.lines if (file := local_file(line, paths_start(bento)))]
     key = key_of(_RECIPE, program or sys.executable, lock.target.python, lock_settings(), *lock.lines, "", *contents)
@@ -107,6 +107,14 @@ def environment_of(bento: Path, python: str, kept: Path, locks: Path, reporter: 
             private_folder(kept)
             made.rename(found.folder)
     return found
+
+
+def interpreter_here(python: str, folder: Path) -> str:
+    """Return the path of a Python that environments are made of; empty where there is none, or it is too old.
+
+    Args: as of `building.interpreter_of`.
+    """
+    return interpreter_of(python, folder) if _numbers(python) >= _OLDEST else ""
 
 
 def _make(program: str, folder: Path) -> None:

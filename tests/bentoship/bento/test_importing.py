@@ -17,7 +17,7 @@ from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import check_bentoml
 from bentoship.errors import BentoError
 from bentoship.packages.building import interpreter_of
-from tests.support.bento import BENTOML, BENTOML_VERSION, edit, lay
+from tests.support.bento import BENTOML, BENTOML_VERSION, append, edit, lay
 from tests.support.slow import cases
 from tests.support.wheels import make_wheel
 
@@ -226,15 +226,19 @@ def test_the_bentoml_that_is_required_builds(tmp_path: Path, place: Path) -> Non
     assert json.loads(project.seen.read_text("utf-8"))[1] == other
 
 
+def another_python(folder: Path) -> str:
+    """The minor version of a Python that uv finds here, other than the running one; skips the test without one."""
+    others = (one for one in ("3.11", "3.12", "3.13") if one != OWN and interpreter_of(one, folder))
+    return next(others, "") or pytest.skip("no other Python here")
+
+
 @pytest.mark.slow
 def test_the_python_of_the_image_imports(tmp_path: Path, place: Path) -> None:
     """Where this machine has it; the lock is the same as where it has not.
 
     A body of a function that its import does not run needs no other import, though the running Python compares it.
     """
-    others = (one for one in ("3.11", "3.12", "3.13") if one != OWN and interpreter_of(one, tmp_path))
-    if not (python := next(others, "")):
-        pytest.skip("no other Python here")
+    python = another_python(tmp_path)
     pinned, image = f'"toolx==1.0", "{BENTOML}"', f"python_version={python!r}, lock_python_packages=False"
     project = made(tmp_path, place, pinned, image)
     built = bento.build(project.context)
@@ -245,6 +249,35 @@ def test_the_python_of_the_image_imports(tmp_path: Path, place: Path) -> None:
     revised = bento.build(project.context)
     assert (revised.fresh, revised.environment) == (True, "")
     assert "+ '!'" in (revised.path / "src" / "service.py").read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["in the code", "in a file"])
+def test_what_only_the_images_python_runs_is_imported_by_that(tmp_path: Path, place: Path, where: str) -> None:
+    """Where this machine has it, whatever error the running one makes of it; `doctor` leaves it to the build."""
+    python = another_python(tmp_path)
+    project = made(tmp_path, place, '"toolx"', f"python_version={python!r}" if where == "in the code" else "")
+    if where == "in a file":
+        configuration = f"service: service:Shout\ndocker: {{python_version: '{python}'}}\n"
+        (project.context.folder / "bentofile.yaml").write_text(configuration, "utf-8")
+    edit(project.service, "import toolx\n", "")
+    append(project.service, f"assert sys.version_info[:2] == {tuple(map(int, python.split('.')))}, 'another Python'")
+    assert check_import(project.context) == ""
+    assert bento.build(project.context).environment.startswith(f"an environment of Python {python} with the ")
+    append(project.service, "raise RuntimeError('own fault')")
+    with pytest.raises(BentoError, match=rf"own fault.*\n.* imported in an environment of Python {python} with the "):
+        check_import(project.context)
+
+
+@pytest.mark.slow
+def test_an_error_says_which_python_it_may_come_of(tmp_path: Path, place: Path) -> None:
+    """Where this machine has none that the image has, the running one imports; its own fault may be the service's."""
+    project = made(tmp_path, place, '"toolx"')
+    configuration = "service: service:Shout\ndocker: {python_version: '3.99'}\n"
+    (project.context.folder / "bentofile.yaml").write_text(configuration, "utf-8")
+    project.service.write_text("type New = (\n", "utf-8")
+    with pytest.raises(BentoError, match=rf"SyntaxError.*\n.* in Python {OWN}; `uv python install 3\.99` gets"):
+        bento.build(project.context)
 
 
 def test_a_bentoml_that_a_service_may_not_ask_for_is_named() -> None:
