@@ -166,9 +166,12 @@ def _build(order: _Order, named: Collection[Path], sources: Collection[Path]) ->
 
 def _take(order: _Order) -> dict[str, Any]:
     """Return the description of a Bento that is built already, and is packed as it is."""
+    from bentoship.bento.specification import import_new_models_alone  # mostly not needed
+
     context = order.context
     models = Models(context.bentoml_home, context.records)
     imported = models.import_all(context.exported_models)
+    import_new_models_alone()
     path = bentoml_adapter.take(context, order.scratch, order.store)
     if wrong := list(wrong_links(path)):
         hint = "Build it again with copies in place of links."
