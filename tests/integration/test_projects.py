@@ -65,11 +65,13 @@ class Project:
         files: by their names.
         answer: what the service answers in its container.
         settings: variables that the user has set.
+        said: what publish says.
     """
 
     files: Mapping[str, str]
     answer: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    said: str = "docker run --rm -p 3000:3000 localhost:"
 
 
 def bentofile(more: str = "", include: str = "[service.py]", name: str = "service:Small") -> str:
@@ -128,6 +130,7 @@ ANSWERING = {
         },
         "said",
         {"WORD_FOR_SMALL": "said"},
+        "docker run --rm -p 3000:3000 -e WORD_FOR_SMALL localhost:",
     ),
     "another BentoML": Project(
         {
@@ -239,6 +242,7 @@ def test_a_project_is_published_and_answers(project: Project, tmp_path: Path, ca
     done = run(site, "publish", "--verify")
     assert done.returncode == 0, done.stderr
     assert "POST /ask: 200" in done.stderr
+    assert project.said in done.stderr
     assert states(site) == before
     assert PASSWORD not in done.stdout + done.stderr
     for file in (site.folder / ".bentoship").rglob("*"):
