@@ -204,11 +204,14 @@ def wanted_base(configuration: Configuration) -> tuple[str, str]:
     return str(options.get("base_image") or ""), str(python)
 
 
-def python_option(configuration: Configuration) -> str:
-    """Return where the user says which Python a Bento has."""
+def python_option(configuration: Configuration, python: str) -> str:
+    """Return where the user says which Python a Bento has. Args: python: that which it has."""
     if configuration.is_built:
         return "docker.python_version, where the Bento is built,"
-    return f"docker.python_version in {configuration.place}" if configuration.file else "python_version of its Image"
+    # What no file says, and is not this process's, is in the service.
+    is_said = bool(_docker(configuration).get("python_version")) or python == OWN_PYTHON
+    in_file = f"docker.python_version in {configuration.place}"
+    return in_file if configuration.file and is_said else "python_version of its Image"
 
 
 def python_wish(configuration: Configuration, python: str) -> str:
@@ -216,11 +219,10 @@ def python_wish(configuration: Configuration, python: str) -> str:
 
     A file wins over the Image in the service.
     """
-    if _docker(configuration).get("python_version"):
-        return f"the Bento wants Python {python} ({python_option(configuration)})"
-    if configuration.is_built or python == OWN_PYTHON:
+    is_default = configuration.is_built or python == OWN_PYTHON
+    if is_default and not _docker(configuration).get("python_version"):
         return f"the Bento is built with Python {python}"
-    return f"the Bento wants Python {python} (python_version of its Image)"
+    return f"the Bento wants Python {python} ({python_option(configuration, python)})"
 
 
 def _docker(configuration: Configuration) -> Mapping[str, Any]:

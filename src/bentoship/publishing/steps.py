@@ -192,7 +192,7 @@ def _base_source(run: Run, bento: Bento) -> BaseSource:
     from bentoship.bases.debian import DebianSource, is_offered, otherwise
 
     settings, python, reporter = run.project.settings, bento.python_version, run.reporter_of("containerize")
-    option = python_option(_configuration(run))
+    option = python_option(_configuration(run), python)
     chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=is_offered(python))
     if chosen == DEBIAN:
         begin = functools.partial(_debian_in_background, run, python)

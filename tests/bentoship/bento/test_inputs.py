@@ -59,7 +59,8 @@ def test_where_a_python_is_asked_for(tmp_path: Path, name: str, text: str, optio
     """In the words of the project's own configuration; one that no file names is the Image's, or the builder's."""
     (tmp_path / name).write_text(text, "utf-8")
     configuration = read_configuration(BuildContext(tmp_path, tmp_path, tmp_path))
-    assert python_option(configuration) == option
+    assert python_option(configuration, HERE) == option
+    assert python_option(configuration, "3.9") == (wish or option)
     assert python_wish(configuration, "3.9") == f"the Bento wants Python 3.9 ({wish or option})"
     if wish:
         assert python_wish(configuration, HERE) == f"the Bento is built with Python {HERE}"
