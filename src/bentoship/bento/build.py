@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.configuration import index_passwords, read_configuration
+from bentoship.bento.configuration import index_passwords, project_configuration
 from bentoship.bento.inputs import Inputs, read_inputs
 from bentoship.bento.records import closed_marker, described_bento, keep, last_record, record_of
 from bentoship.bento.revision import revise
@@ -71,7 +71,7 @@ def preview(context: BuildContext, store: Path) -> Bento:
 
 def _inputs(context: BuildContext) -> Inputs:
     """Return the inputs, after setting variables to the passwords in their requirements, for uv. Raises BentoError."""
-    configuration = read_configuration(context)
+    configuration = project_configuration(context)
     put(index_passwords(context.folder, configuration.options))
     return read_inputs(context, configuration)
 

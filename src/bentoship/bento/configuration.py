@@ -35,6 +35,9 @@ _LISTS = {
 }
 """The options that are lists to BentoML, by their sections (…/bento/build_config.py); others may be texts as well."""
 
+_DEPTH, _SHOWN = 3, 5
+"""How deep services are looked for below a folder that has none, and how many are named."""
+
 _FINDS_SRC = (1, 4, 38)
 """The first BentoML that takes a src/ beside pyproject.toml for a src layout."""
 
@@ -67,6 +70,28 @@ class Configuration:
         return f"[tool.bentoml.build] of {_PYPROJECT}" if self.file.name == _PYPROJECT else self.file.name
 
 
+class NoServiceError(BentoError):
+    """There is no service in a folder."""
+
+
+def project_configuration(context: BuildContext) -> Configuration:
+    """Return what `read_configuration` does, for the folder that the user takes for a project.
+
+    Raises: BentoError as it does; where the folder has no service, with the folders below that have one.
+    """
+    try:
+        return read_configuration(context)
+    except NoServiceError as error:
+        from bentoship.bento.finding import find_projects  # which reads configurations; not needed where there is one
+
+        if found := [path.relative_to(context.folder).as_posix() for path in find_projects(context.folder, _DEPTH)]:
+            shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+            error.hint = (
+                f"Below it, {shown} {'has' if len(found) == 1 else 'have'} one: --all takes all, --project one."
+            )
+        raise
+
+
 def read_configuration(context: BuildContext) -> Configuration:
     """Return what a project says of its Bento, found where `bentoml build` finds it, with the user's settings applied.
 
@@ -86,7 +111,10 @@ def read_configuration(context: BuildContext) -> Configuration:
     if not options.get("service"):
         if not (context.folder / SERVICE_FILE).is_file():
             hint = f"Name it, as in `service: module:Class` in bentofile.yaml, or call its file {SERVICE_FILE}."
-            raise BentoError("Find the service", _nothing_found(file, context.folder), hint)
+            # A bentofile.yaml is there for a service; a pyproject.toml may be that of a whole repository.
+            is_project = context.bentofile or (file and file.name != _PYPROJECT)
+            kind = BentoError if is_project else NoServiceError
+            raise kind("Find the service", _nothing_found(file, context.folder), hint)
         options["service"] = ""
     return Configuration(file, options)
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bentoship.bento.configuration import check_configuration, read_configuration
+from bentoship.bento.configuration import check_configuration, project_configuration
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, EngineError, ProcessError
 from bentoship.project import Project
@@ -63,7 +63,7 @@ def package(name: str) -> Finding:
 def configuration(context: BuildContext) -> Finding:
     """Check that what configures the Bento is valid; the service is not imported."""
     try:
-        found = read_configuration(context)
+        found = project_configuration(context)
         check_configuration(context, found)
         if found.is_built:
             return Finding("bentofile", "ok", f"not read: the Bento {context.bento} is built already")

@@ -17,9 +17,9 @@ from bentoship.bento import Bento
 from bentoship.bento.configuration import (
     Configuration,
     check_configuration,
+    project_configuration,
     python_option,
     python_wish,
-    read_configuration,
     wanted_base,
 )
 from bentoship.errors import DamagedError, StoreError
@@ -55,7 +55,7 @@ def publish(run: Run) -> Published:
 @once
 def _configuration(run: Run) -> Configuration:
     """Return what the project says of its Bento. Raises BentoError."""
-    return read_configuration(run.project.build_context)
+    return project_configuration(run.project.build_context)
 
 
 @once
