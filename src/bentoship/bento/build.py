@@ -87,7 +87,7 @@ def _build(
     from bentoship.bento.child_process import build_in_child  # not needed when it is up to date
 
     if context.bento:
-        return inputs, {**build_in_child(context, store), "files": inputs.states}
+        return inputs, {**build_in_child(context, store, reporter=reporter), "files": inputs.states}
     begun = False
     for _ in range(_ATTEMPTS):
         description = _revise_last(context, inputs, store)

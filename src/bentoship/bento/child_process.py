@@ -21,6 +21,7 @@ from bentoship.errors import BentoError
 from bentoship.packages.uv_output import conflict
 from bentoship.system.files import private_folder, temporary_folder
 from bentoship.system.process import OWN_PYTHON, for_foreign_code, run_answering
+from bentoship.system.progress import SILENT, StepReporter
 
 if TYPE_CHECKING:
     from bentoship.packages.environment import Environment  # the child itself needs none
@@ -126,7 +127,12 @@ class MissingPackageError(BentoError):
 
 
 def build_in_child(
-    context: BuildContext, store: Path, *, offline: bool = False, environment: Environment | None = None
+    context: BuildContext,
+    store: Path,
+    *,
+    offline: bool = False,
+    environment: Environment | None = None,
+    reporter: StepReporter = SILENT,
 ) -> dict[str, Any]:
     """Build a Bento in a child process and return its description, for `Bento.from_description`.
 
@@ -135,26 +141,30 @@ def build_in_child(
         store: the store to put it into.
         offline: whether to lock packages without access to the index.
         environment: has the packages that the service is imported with; None for those of this process.
+        reporter: receives what is waited for.
 
     Raises:
         LockError: its packages cannot be locked.
         MissingPackageError: its service needs a package that is not there.
         BentoError: it cannot be built for another reason, such as a BentoML that is not supported.
     """
-    return _in_child(context, store, offline, environment)
+    return _in_child(context, store, offline, environment, reporter=reporter)
 
 
-def specify_in_child(context: BuildContext, store: Path, *, adds_bentoml: bool) -> dict[str, Any]:
+def specify_in_child(
+    context: BuildContext, store: Path, *, adds_bentoml: bool, reporter: StepReporter = SILENT
+) -> dict[str, Any]:
     """Build a Bento of what a service's image asks for alone, without its packages, and return its description.
 
     Args:
         context: what it is built from.
         store: the folder to put it into.
         adds_bentoml: whether it requires the BentoML of this process, as each Bento does that is built with it.
+        reporter: receives what is waited for.
 
     Raises: BentoError as `build_in_child` does.
     """
-    return _in_child(context, store, part="image and bentoml" if adds_bentoml else "image")
+    return _in_child(context, store, part="image and bentoml" if adds_bentoml else "image", reporter=reporter)
 
 
 def import_in_child(context: BuildContext, *, environment: Environment | None) -> None:
@@ -173,6 +183,7 @@ def _in_child(
     offline: bool = False,
     environment: Environment | None = None,
     part: str = "",
+    reporter: StepReporter = SILENT,
 ) -> dict[str, Any]:
     check_bentoml(environment.bentoml if environment else "")
     configuration = read_configuration(context)
@@ -200,7 +211,7 @@ def _in_child(
             "store": str(store.absolute()),
         }
         command = [*_python(environment), "-P", "-c", _CHILD, json.dumps(order, default=str)]
-        done = run_answering(command, env=env, answer=lambda question: answer(question, folder, own))
+        done = run_answering(command, env=env, answer=lambda question: answer(question, folder, own, reporter.say))
         result_file = Path(scratch, "answer.json")
         if not result_file.is_file():
             raise BentoError("Build the Bento", f"the process that imports the service ended with {done.last_lines}")
@@ -313,4 +324,4 @@ def _uv_complaint(stderr: str) -> str:
     """
     lines = takewhile(lambda line: not line.startswith("Traceback"), _TRACEBACK.sub("", stderr).splitlines())
     complaint = dropwhile(lambda line: not line.lstrip().startswith(("×", "error:")), lines)
-    return " ".join(line.strip() for line in complaint if line.strip())
+    return " ".join(line.strip() for line in complaint if line.strip()).removeprefix("error: ")

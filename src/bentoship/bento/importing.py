@@ -34,12 +34,12 @@ def build_where_it_imports(
 
     Args:
         context, store, offline: as of `child_process.build_in_child`.
-        reporter: receives the progress of an environment that is made.
+        reporter: receives the progress of an environment that is made, and what is waited for.
 
     Raises: PackagesError when these cannot be had, and BentoError as `build_in_child` does.
     """
     if context.python == "host" or context.bento:
-        return build_in_child(context, store, offline=offline)
+        return build_in_child(context, store, offline=offline, reporter=reporter)
     making = _Making(context, reporter)
     if known := _known(context):
         environment, requirements = known
@@ -50,7 +50,7 @@ def build_where_it_imports(
     adds_bentoml = True
     if context.python == "auto" and not known:
         try:
-            return build_in_child(context, store, offline=offline)
+            return build_in_child(context, store, offline=offline, reporter=reporter)
         except MissingPackageError:
             pass
         except LockError as error:
@@ -58,7 +58,7 @@ def build_where_it_imports(
                 raise
             adds_bentoml = False
     with temporary_folder(context.scratch, "specified-") as folder:
-        specified = _specified(context, folder, adds_bentoml=adds_bentoml)
+        specified = _specified(context, folder, reporter, adds_bentoml=adds_bentoml)
         return making.build(store, making.environment(specified), _requirements(specified), offline=offline)
 
 
@@ -88,15 +88,15 @@ def check_import(context: BuildContext) -> str:
     return str(known[0] if known else f"the environment of {sys.executable}")
 
 
-def _specified(context: BuildContext, folder: Path, *, adds_bentoml: bool) -> dict[str, Any]:
+def _specified(context: BuildContext, folder: Path, reporter: StepReporter, *, adds_bentoml: bool) -> dict[str, Any]:
     """Return the description of a Bento that requires what the service does; it is put into a folder."""
     if adds_bentoml:
         try:
-            return specify_in_child(context, folder, adds_bentoml=True)
+            return specify_in_child(context, folder, adds_bentoml=True, reporter=reporter)
         except LockError as error:
             if not error.bentoml:
                 raise
-    return specify_in_child(context, folder, adds_bentoml=False)
+    return specify_in_child(context, folder, adds_bentoml=False, reporter=reporter)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class _Making:
 
     Args:
         context: what a Bento is built from.
-        reporter: receives the progress of an environment that is made.
+        reporter: receives the progress of an environment that is made, and what is waited for.
     """
 
     context: BuildContext
@@ -121,7 +121,9 @@ class _Making:
             offline: whether to lock packages without access to the index.
         """
         for _ in range(_ATTEMPTS):
-            description = build_in_child(self.context, store, offline=offline, environment=environment)
+            description = build_in_child(
+                self.context, store, offline=offline, environment=environment, reporter=self.reporter
+            )
             if _requirements(description) == requirements:
                 break
             environment, requirements = self.environment(description), _requirements(description)

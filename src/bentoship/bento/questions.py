@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from bentoship.bento.walking import walk
 from bentoship.errors import BentoError, PackagesError
 from bentoship.packages.building import Builder
 from bentoship.packages.requirements import address_lines, text_of
-from bentoship.system.process import Completed, put, run
+from bentoship.system.process import Completed, put
 from bentoship.system.urls import with_variables
 
 
@@ -83,13 +83,14 @@ class Asking:
         return answer["right"]
 
 
-def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
+def answer(question: str, project: Path, env: Mapping[str, str], say: Callable[[str], None] = lambda _: None) -> str:
     """Return the answer to a line that the process has written; empty for what is no question.
 
     Args:
         question: the line.
         project: the folder whose requirements they are.
         env: variables to set for uv.
+        say: receives what is waited for.
     """
     from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
 
@@ -108,7 +109,7 @@ def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
             right = None
         else:
             command, folder = arguments
-            done = call_uv(command, Path(folder), env)
+            done = call_uv(command, Path(folder), env, say)
             right = [done.code, done.stdout, done.stderr]
     except (RequirementsError, FileNotFoundError) as error:
         return json.dumps({"wrong": str(error).replace(f"{project}/", "")})
@@ -159,22 +160,26 @@ def _files_of(folder: Path) -> list[str]:
     return [name for name in walk(folder, NEVER_WALKED).names if not never.match_file(name)]
 
 
-def call_uv(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Completed:
+def call_uv(
+    command: Sequence[str], folder: Path, env: Mapping[str, str], say: Callable[[str], None] = lambda _: None
+) -> Completed:
     """Run uv with what counts of the user's settings of it, and return what it did.
 
     Args:
         command: its command line, as BentoML has it; its first word stands for uv.
         folder: where it runs.
         env: variables to set.
+        say: receives what it waits for.
     """
     from bentoship.packages.folders import refreshing
-    from bentoship.packages.uv_settings import calling_uv, local_folders, uv_program
+    from bentoship.packages.uv_settings import calling_uv, local_folders
+    from bentoship.packages.uv_waiting import run_uv
 
     files = (folder / word for word in command if word.endswith((".in", ".txt")) and not word.startswith("-"))
     text = "".join(map(text_of, files))
     again = refreshing(local_folders(address_lines(text), folder)) if "compile" in command else []
     with calling_uv(folder, text) as own:
-        return run([uv_program(), *command[1:], *again], env={**own, **env}, cwd=folder, check=False)
+        return run_uv([*command[1:], *again], env={**own, **env}, cwd=folder, say=say)
 
 
 def _with_variables(requirements: str) -> str:

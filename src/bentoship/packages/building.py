@@ -19,6 +19,7 @@ from bentoship.errors import PackagesError
 from bentoship.packages.folders import listing, named_in, refreshing
 from bentoship.packages.requirements import VARIABLE, canonical_name, is_exact, variables
 from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, local_folders, lock_settings, uv_program
+from bentoship.packages.uv_waiting import run_uv
 from bentoship.system.files import file_lock, private_folder, temporary_folder
 from bentoship.system.process import OWN_PYTHON, environment, run
 from bentoship.system.records import key_of
@@ -152,8 +153,7 @@ class Builder:
             env |= {name: f"{env.get(name, '')} -g0".strip() for name in ("CFLAGS", "CXXFLAGS")}
             env.pop("UV_NO_CACHE", None)
             env["TMPDIR"] = str(scratch)  # what a killed build leaves there goes with it
-            command = [uv_program(), *args, "--python", interpreter or sys.executable]
-            done = run(command, env=env, cwd=self.start, check=False, input=source)
+            done = run_uv([*args, "--python", interpreter or sys.executable], env=env, cwd=self.start, input=source)
         if done.code:
             raise _failure(done.stderr, subject)
         names = {_wheel_name(folder.name) for folder in Path(scratch, "installed").glob("*.dist-info")}

@@ -25,8 +25,9 @@ from bentoship.packages.requirements import (
 )
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import calling_uv, local_folders, uv_program
+from bentoship.packages.uv_waiting import ended, run_uv
 from bentoship.system.files import temporary_folder
-from bentoship.system.process import Completed, Running, background, run
+from bentoship.system.process import Completed, Running, background
 from bentoship.system.progress import SILENT, State, StepReporter
 from bentoship.system.text import counted
 
@@ -58,7 +59,7 @@ def installing(
     args += refreshing(local_folders(options, start))
     with (
         calling_uv(start, source) as env,
-        background(_command([*args, *selection(target)]), env=env, cwd=start, input=source) as uv,
+        background([uv_program(), *_for_python([*args, *selection(target)])], env=env, cwd=start, input=source) as uv,
     ):
         yield Installation(uv, target, into, len(locked))
 
@@ -113,7 +114,7 @@ class Installation:
 
     def finish(self) -> None:
         """Wait until they are installed. Raises PackagesError when one has no wheel, or cannot be downloaded."""
-        _checked(self.uv.wait(), self.target)
+        _checked(ended(self.uv), self.target)
         (self.into / ".lock").unlink(missing_ok=True)
 
     def state(self) -> State:
@@ -230,7 +231,7 @@ def ask_uv(bento: Path, requirements: Sequence[str], target: Target, *args: str)
     if "compile" in args:  # a dry run that reads again does not compare a wheel with its platform
         args = (*args, *refreshing(local_folders(options, start)))
     with calling_uv(start, source) as env:
-        return _checked(run(_command(args), env=env, cwd=start, check=False, input=source), target).stdout
+        return _checked(run_uv(_for_python(args), env=env, cwd=start, input=source), target).stdout
 
 
 def unsolved(error: PackagesError) -> str:
@@ -240,8 +241,8 @@ def unsolved(error: PackagesError) -> str:
     return error.why
 
 
-def _command(args: Sequence[str]) -> list[str]:
-    return [uv_program(), *args, "--python", sys.executable]
+def _for_python(args: Sequence[str]) -> list[str]:
+    return [*args, "--python", sys.executable]
 
 
 def _checked(done: Completed, target: Target) -> Completed:
@@ -249,6 +250,6 @@ def _checked(done: Completed, target: Target) -> Completed:
         # Before its error message uv prints what it downloads; the tree that it draws becomes one line.
         complaint = re.split(r"(?m)^\s*(?:×|error:)", done.stderr, maxsplit=1)[-1]
         why = re.sub(r"[\s╰─▶│├]+", " ", complaint).strip()
-        offline = any(word in why for word in ("dns error", "client error (Connect)", "timed out"))
+        offline = any(word in why for word in ("cannot be reached", "dns error", "client error (Connect)", "timed out"))
         raise PackagesError(f"Install the Python packages for {target}", why, _OFFLINE if offline else OTHERWISE)
     return done
