@@ -24,7 +24,7 @@ from bentoship.bento.content import content_version, file_stats, store_by_conten
 from bentoship.bento.description import fingerprint, trace_calls
 from bentoship.bento.inputs import states_of
 from bentoship.bento.models import Models
-from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, Selection, select
+from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, Selection, may_hold_credentials, select
 from bentoship.bento.questions import Asking
 from bentoship.bento.reading import Reading
 from bentoship.bento.stand_ins import Missing
@@ -158,6 +158,7 @@ def _build(order: _Order, named: Collection[Path], sources: Collection[Path]) ->
         "imported_models": imported,
         "modules": _modules(called, context.folder),
         "read": {**reading.states(but=selection.packed), **states_of(context.folder, sources)},
+        "credentials": [name for name in reading.asked_for if may_hold_credentials(name)],
         "changed": reading.changed(),
         "written": reading.written,
     }

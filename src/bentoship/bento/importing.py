@@ -16,6 +16,7 @@ from bentoship.bento.child_process import (
     specify_in_child,
 )
 from bentoship.bento.inputs import requirements_key
+from bentoship.bento.packed_import import check_packed_import
 from bentoship.bento.values import BuildContext
 from bentoship.packages.environment import Environment, environment_of
 from bentoship.packages.requirements import portable_lines, requirements_of
@@ -39,7 +40,7 @@ def build_where_it_imports(
     Raises: PackagesError when these cannot be had, and BentoError as `build_in_child` does.
     """
     if context.python == "host" or context.bento:
-        return build_in_child(context, store, offline=offline, reporter=reporter)
+        return _built(context, store, offline=offline, reporter=reporter)
     making = _Making(context, reporter)
     if known := _known(context):
         environment, requirements = known
@@ -50,7 +51,7 @@ def build_where_it_imports(
     adds_bentoml = True
     if context.python == "auto" and not known:
         try:
-            return build_in_child(context, store, offline=offline, reporter=reporter)
+            return _built(context, store, offline=offline, reporter=reporter)
         except MissingPackageError:
             pass
         except LockError as error:
@@ -60,6 +61,20 @@ def build_where_it_imports(
     with temporary_folder(context.scratch, "specified-") as folder:
         specified = _specified(context, folder, reporter, adds_bentoml=adds_bentoml)
         return making.build(store, making.environment(specified), _requirements(specified), offline=offline)
+
+
+def _built(
+    context: BuildContext,
+    store: Path,
+    *,
+    offline: bool,
+    environment: Environment | None = None,
+    reporter: StepReporter,
+) -> dict[str, Any]:
+    """Build a Bento, and return its description. Args, raises: as of `build_in_child` and `check_packed_import`."""
+    description = build_in_child(context, store, offline=offline, environment=environment, reporter=reporter)
+    check_packed_import(context, description, environment)
+    return description
 
 
 def check_import(context: BuildContext) -> str:
@@ -121,9 +136,7 @@ class _Making:
             offline: whether to lock packages without access to the index.
         """
         for _ in range(_ATTEMPTS):
-            description = build_in_child(
-                self.context, store, offline=offline, environment=environment, reporter=self.reporter
-            )
+            description = _built(self.context, store, offline=offline, environment=environment, reporter=self.reporter)
             if _requirements(description) == requirements:
                 break
             environment, requirements = self.environment(description), _requirements(description)

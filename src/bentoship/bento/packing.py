@@ -167,9 +167,14 @@ def _notes(project: Path, patterns: Iterable[str], names: Collection[str], packe
             yield f"{pattern} is left out although it is in include: {_why_left_out(pattern)}"
 
 
+def may_hold_credentials(name: str) -> bool:
+    """Return whether a file is never packed since it may hold credentials. Args: name: its path in the project."""
+    return bool(spec_of([*CREDENTIALS, ".env*"]).match_file(name))
+
+
 def _why_left_out(pattern: str) -> str:
-    spec, name = spec_of([*CREDENTIALS, ".env*"]), pattern.rstrip("/")
-    is_secret = spec.match_file(name) or spec.match_file(f"{name}/x")
+    name = pattern.rstrip("/")
+    is_secret = may_hold_credentials(name) or may_hold_credentials(f"{name}/x")
     return "what may hold credentials is never packed" if is_secret else "it is excluded, or never packed"
 
 
