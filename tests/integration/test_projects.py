@@ -157,6 +157,17 @@ ANSWERING = {
         },
         "found []",
     ),
+    "a Python in the Image": Project(
+        {
+            "service.py": service(
+                "'.'.join(map(str, sys.version_info[:2]))",
+                "import sys",
+                "image=bentoml.images.Image(python_version='3.13').python_packages('attrs')",
+            ),
+            "bentofile.yaml": bentofile(),
+        },
+        "3.13",
+    ),
     "an index with a password": Project(
         {
             "service.py": service("toolx.__name__", "with bentoml.importing():\n    import toolx"),
@@ -176,6 +187,22 @@ REFUSED = {
     "a service in src": (
         {"src/serve.py": service(), "bentofile.yaml": bentofile(include="[serve.py]", name="serve:Small")},
         ["python.is_src_layout"],
+    ),
+    "a .env that it needs": (
+        {
+            "service.py": service(before="import pathlib\npathlib.Path(__file__).with_name('.env').read_text()"),
+            "bentofile.yaml": bentofile(include="[service.py, .env]"),
+            ".env": f"WORD_FOR_SMALL={PASSWORD}\n",
+        },
+        ["the service needs .env when it is imported (service.py, line 3)", "envs of bentofile.yaml"],
+    ),
+    "a Python that no base has": (
+        {
+            "service.py": service(options="image=bentoml.images.Image(python_version='3.14')"),
+            "bentofile.yaml": bentofile(),
+            ".env": "BASE_IMAGE=debian\n",
+        },
+        ["Python 3.14", "Set python_version of its Image to "],
     ),
     "a library that the system lacks": (
         {
