@@ -160,13 +160,13 @@ ANSWERING = {
     "a Python in the Image": Project(
         {
             "service.py": service(
-                "'.'.join(map(str, sys.version_info[:2]))",
+                "'Python %d.%d' % sys.version_info[:2]",
                 "import sys",
                 "image=bentoml.images.Image(python_version='3.13').python_packages('attrs')",
             ),
             "bentofile.yaml": bentofile(),
         },
-        "3.13",
+        "Python 3.13",
     ),
     "an index with a password": Project(
         {
