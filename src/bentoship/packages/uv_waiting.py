@@ -22,7 +22,9 @@ _ATTEMPTS = 3
 """How often an address is tried at which nothing listens, or whose host is not known; it takes about four seconds."""
 
 _REPORTED_AFTER = 2
-"""How often an address has not answered when the user learns what is waited for."""
+"""How often an address has failed when the user learns what is waited for; once will do where it took all the time."""
+
+_TIMED_OUT = re.compile("deadline has elapsed|timed out")
 
 _EVERY = 0.5
 """Seconds between two looks at what uv has written."""
@@ -60,7 +62,8 @@ def ended(uv: Running, say: Callable[[str], None] = lambda _: None) -> Completed
             uv.child.wait(_EVERY)
             return uv.wait()
         for address, causes in _failures(uv.complaints).items():
-            if len(causes) >= _REPORTED_AFTER and address not in reported:
+            is_slow = len(causes) >= _REPORTED_AFTER or _TIMED_OUT.search(causes[-1])
+            if is_slow and address not in reported:
                 reported.add(address)
                 say(f"waiting for {address}: {causes[-1]}")
             if len(causes) >= _ATTEMPTS and all(map(_NOTHING_THERE.search, causes)):

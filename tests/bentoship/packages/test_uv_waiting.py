@@ -53,6 +53,7 @@ NO_NAME = "dns error: failed to lookup address information: Name or service not 
         (SILENT + 2 * REFUSED, "", ["waiting for http://127.0.0.1:9/x: Connection refused (os error 111)"]),
         (9 * SILENT, "", ["waiting for http://127.0.0.1:9/x: deadline has elapsed"]),
         (UNKNOWN, "", []),
+        (SILENT, "", ["waiting for http://127.0.0.1:9/x: deadline has elapsed"]),
     ],
 )
 def test_an_address_where_there_is_nothing_is_given_up(written: str, error: str, said: list[str]) -> None:
