@@ -1,7 +1,5 @@
 """The words of a command line: those of `bentoship` that name folders, and those for a task's process."""
 
-import ast
-import difflib
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -59,6 +57,8 @@ def not_understood(said: str, tasks: Collection[str]) -> str:
         said: what invoke says of it.
         tasks: the names of all tasks.
     """
+    import ast  # not needed for what is understood
+
     match = _UNKNOWN.fullmatch(said)
     word = str(ast.literal_eval(match[1])) if match else ""
     if not word or word.startswith("-"):
@@ -80,6 +80,8 @@ def no_folders(names: Sequence[str]) -> BentoshipError:
 
 def _meant(words: Sequence[str], tasks: Collection[str] = ()) -> str:
     """Return a sentence on which tasks or folders are meant by misspelt words; "" when one is like none."""
+    import difflib  # not needed for what is understood
+
     found = [next(iter(difflib.get_close_matches(word, [*tasks, *_folders_beside(word)], 1)), "") for word in words]
     return f"Did you mean {', '.join(found)}?" if all(found) else ""
 
