@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,25 @@ def test_a_pull_request_is_checked() -> None:
     checks, ranges = workflow["jobs"].values()
     assert checks["steps"][-1]["run"] == ".ci/run"
     assert ranges["steps"][-1]["run"] == ".ci/ranges ${{ matrix.end }}"
-    assert ranges["strategy"]["matrix"] == {"end": ["lowest", "highest"]}
+    assert ranges["strategy"]["matrix"] == {"end": ends_of_ranges()}
     assert "--privileged" in checks["container"]["options"]
     for job in (checks, ranges):
         (checkout,) = (step for step in job["steps"] if "uses" in step)
         assert checkout["with"] == {"persist-credentials": False}
     assert "secrets." not in str(workflow)
+
+
+def ends_of_ranges() -> list[str]:
+    """What `.ci/ranges` tests if nothing is named."""
+    (ends,) = re.findall(r"in \$\{@:-(.+)\}", (ROOT / ".ci" / "ranges").read_text("utf-8"))
+    return str(ends).split()
+
+
+def test_the_pythons_that_are_tested_are_those_of_the_package() -> None:
+    """By `.ci/ranges`, but for the first one, which `.ci/run` has."""
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["classifiers"]
+    versions = [one.rpartition(" ")[2] for one in classifiers if one.startswith("Programming Language :: Python :: 3.")]
+    assert versions == ["3.11", *(end for end in ends_of_ranges() if end.startswith("3."))]
 
 
 def test_workflows_use_the_same_actions() -> None:

@@ -44,7 +44,7 @@ UNITS = {
 TOOLS = {
     "invoke": "tasks bentoship.tasks bentoship.invoke_adapter",
     "bentoml _bentoml_sdk _bentoml_impl cattrs": (
-        "bentoship.bento.bentoml_adapter bentoship.bento.specification celestial_bodies"
+        "bentoship.bento.bentoml_adapter bentoship.bento.specification bentoship.bento.uv_project celestial_bodies"
     ),
     "docker": "bentoship.docker",
     "google": "bentoship.providers.google",

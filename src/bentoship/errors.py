@@ -19,6 +19,8 @@
 Each error says what was being done, why it failed (in the failing program's own words), and what to do next.
 """
 
+from __future__ import annotations
+
 import errno
 from collections.abc import Sequence
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from invoke.collection import Collection
 from invoke.context import Context
-from invoke.exceptions import Exit
+from invoke.exceptions import Exit, ParseError
 from invoke.parser.argument import Argument
 from invoke.program import Program
 from invoke.tasks import Task
@@ -59,7 +59,7 @@ class _Project(Argument):
         self.raw_value = None  # for a list invoke has [], and would take the option without a value for given
 
     def __repr__(self) -> str:
-        return "--project"
+        return f"--{self.name}"
 
     def set_value(self, value: Any, cast: bool = True) -> None:
         """Take one more folder."""
@@ -97,6 +97,8 @@ class _Setting(Argument):
         self.raw_value = None  # as of _Project
         self._setting = setting
         self._given: list[str] = []
+
+    __repr__ = _Project.__repr__
 
     def set_value(self, value: Any, cast: bool = True) -> None:
         """Take a value, and set it in the environment, where all settings are read."""
@@ -252,7 +254,7 @@ def _split(task: _Task, context: Context, options: Mapping[str, Any]) -> None:
         context: of the task.
         options: its own options.
     """
-    words = [word for name, value in options.items() if value for word in _as_words(name, value)]
+    words = commands.words.of_options(options)
 
     def command(folder: Path) -> list[str]:
         line = [*(["--dry"] if context.config.run.dry else []), _PART_NAME, *words, "--project", str(folder)]
@@ -263,12 +265,6 @@ def _split(task: _Task, context: Context, options: Mapping[str, Any]) -> None:
         is_json = bool(options.get("json"))
         if code := commands.several.run(task.__name__, _folders(context), command, as_json=is_json):
             raise Exit(code=code)
-
-
-def _as_words(name: str, value: Any) -> list[str]:
-    """Return an option as words of a command line."""
-    option = f"--{name.replace('_', '-')}"
-    return [option] if value is True else [f"{option}={one}" for one in (value if isinstance(value, list) else [value])]
 
 
 _PART_NAME = "part"
@@ -330,11 +326,8 @@ def _folders(context: Context) -> list[Path]:
 
     Raises: BentoshipError when a given one is not a folder, such as "" of a variable that a script has not set.
     """
-    wrong = [repr(text) for text in _Project.given if not text or not Path(text).is_dir()]
-    if wrong:
-        from bentoship.errors import BentoshipError
-
-        raise BentoshipError("Open the project", f"there is no folder {', '.join(wrong)}")
+    if wrong := [text for text in _Project.given if not text or not Path(text).is_dir()]:
+        raise commands.words.no_folders(wrong)
     if _All.given:
         return commands.several.find([Path(text) for text in _Project.given or ["."]])
     if _Project.given:
@@ -378,6 +371,16 @@ def _run(context: Context, folder: Path) -> Run:
     return runs[folder]
 
 
+class _Program(Program):
+    """The program `bentoship`, in which a word that is no task is a misspelt folder as well."""
+
+    def parse_tasks(self) -> None:
+        try:
+            super().parse_tasks()
+        except ParseError as error:
+            raise ParseError(commands.words.not_understood(str(error), self.parser.contexts)) from error
+
+
 def main(tasks: ModuleType, *own: Task[Any]) -> None:
     """Run the command line of `bentoship`, a program of invoke's with these tasks.
 
@@ -391,4 +394,4 @@ def main(tasks: ModuleType, *own: Task[Any]) -> None:
     names = {name for primary, aliases in collection.task_names.items() for name in (primary, *aliases)}
     words = commands.words.name_folders(sys.argv[1:], names, _OF_ALL, str(collection.default))
     with _for_a_reader():
-        Program(version("bentoship"), collection, name="bentoship", binary="bentoship").run([*sys.argv[:1], *words])
+        _Program(version("bentoship"), collection, name="bentoship", binary="bentoship").run([*sys.argv[:1], *words])

@@ -99,6 +99,11 @@ def test_a_project_is_named_from_anywhere(site: Site, tmp_path: Path) -> None:
         (["plan", ""], "No idea what '' is!\n"),
         (["plan", "--project"], "Flag --project needed value and was not given one!\n"),
         (["plan", "--project", "--why"], "Flag --project needed value and was not given one!\n"),
+        (["plan", "--bento"], "Flag --bento needed value and was not given one!\n"),
+        (
+            ["plan", "--why", "biuld"],
+            "Error: Read the command line: biuld is neither a task nor a folder\nDid you mean build?\n",
+        ),
     ],
 )
 def test_a_folder_that_does_not_exist_is_no_project(words: list[str], complaint: str, tmp_path: Path) -> None:

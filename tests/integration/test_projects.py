@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bentoship.debian.sources import os_release
+from bentoship.packages.building import interpreter_of
 from tests.support.cache import needs_apt
 from tests.support.repositories import commit, publish, serving
 from tests.support.servers import private_index
@@ -56,6 +58,16 @@ include = ["service.py"]
 
 PASSWORD = "planted-8c41d2"
 
+INDEXES = f"""
+[tool.uv.sources]
+toolx = {{ index = "own" }}
+
+[[tool.uv.index]]
+name = "own"
+url = "http://ann:{PASSWORD}@INDEX"
+explicit = true
+"""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -65,11 +77,13 @@ class Project:
         files: by their names.
         answer: what the service answers in its container.
         settings: variables that the user has set.
+        said: what publish says.
     """
 
     files: Mapping[str, str]
     answer: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    said: str = "docker run --rm -p 3000:3000 localhost:"
 
 
 def bentofile(more: str = "", include: str = "[service.py]", name: str = "service:Small") -> str:
@@ -128,6 +142,7 @@ ANSWERING = {
         },
         "said",
         {"WORD_FOR_SMALL": "said"},
+        "docker run --rm -p 3000:3000 -e WORD_FOR_SMALL localhost:",
     ),
     "another BentoML": Project(
         {
@@ -154,12 +169,33 @@ ANSWERING = {
         },
         "found []",
     ),
+    "a Python in the Image": Project(
+        {
+            "service.py": service(
+                "'Python %d.%d' % sys.version_info[:2]",
+                "import sys",
+                "image=bentoml.images.Image(python_version='3.13').python_packages('attrs')",
+            ),
+            "bentofile.yaml": bentofile(),
+        },
+        "Python 3.13",
+    ),
     "an index with a password": Project(
         {
             "service.py": service("toolx.__name__", "with bentoml.importing():\n    import toolx"),
             "bentofile.yaml": bentofile(
                 f"python: {{packages: [toolx], extra_index_url: ['http://ann:{PASSWORD}@INDEX']}}\n"
             ),
+        },
+        "toolx",
+    ),
+    "an index of a package": Project(
+        {
+            "service.py": service("toolx.__name__", "with bentoml.importing():\n    import toolx"),
+            "pyproject.toml": PYPROJECT.replace("attrs", "toolx").replace(
+                '"service.py"', '"service.py", "pyproject.toml"'
+            )
+            + INDEXES,
         },
         "toolx",
     ),
@@ -170,9 +206,29 @@ REFUSED = {
         {"service.py": service(options=f"image={IMAGE}.system_packages('libgl1', 'ffmpeg')")},
         ['system_packages("libgl1", "ffmpeg") of its Image', "BACKEND=docker"],
     ),
+    "an old service with CUDA": (
+        {"service.py": LEGACY, "bentofile.yaml": bentofile("docker: {cuda_version: 12}\n", name="service:svc")},
+        ["docker.cuda_version (12)", "docker.base_image", "BACKEND=docker"],
+    ),
     "a service in src": (
         {"src/serve.py": service(), "bentofile.yaml": bentofile(include="[serve.py]", name="serve:Small")},
         ["python.is_src_layout"],
+    ),
+    "a .env that it needs": (
+        {
+            "service.py": service(before="import pathlib\npathlib.Path(__file__).with_name('.env').read_text()"),
+            "bentofile.yaml": bentofile(include="[service.py, .env]"),
+            ".env": f"WORD_FOR_SMALL={PASSWORD}\n",
+        },
+        ["the service needs .env when it is imported (service.py, line 3)", "envs of bentofile.yaml"],
+    ),
+    "a Python that no base has": (
+        {
+            "service.py": service(options="image=bentoml.images.Image(python_version='3.14')"),
+            "bentofile.yaml": bentofile(),
+            ".env": "BASE_IMAGE=debian\n",
+        },
+        ["Python 3.14", "Set python_version of its Image to "],
     ),
     "a library that the system lacks": (
         {
@@ -239,10 +295,46 @@ def test_a_project_is_published_and_answers(project: Project, tmp_path: Path, ca
     done = run(site, "publish", "--verify")
     assert done.returncode == 0, done.stderr
     assert "POST /ask: 200" in done.stderr
+    assert project.said in done.stderr
     assert states(site) == before
     assert PASSWORD not in done.stdout + done.stderr
     for file in (site.folder / ".bentoship").rglob("*"):
         assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.slow
+def test_an_older_python_imports_a_service_and_serves_it(tmp_path: Path, cache: Path, packages: Packages) -> None:
+    """That of an earlier Debian; a package that is not installed here has a wheel built by it."""
+    if os_release().get("ID") != "debian" or not interpreter_of("3.9", tmp_path):
+        pytest.skip("needs Debian, and Python 3.9 to import the service")
+    image = "bentoml.images.Image(python_version='3.9').python_packages('--find-links PLACE/listed', 'small==1.0')"
+    code = service("(small.X, *sys.version_info[:2])", "import sys\nimport small", f"image={image}")
+    project = Project({"service.py": f"{code}\nassert sys.version_info[:2] == (3, 9)\n"}, "(1, 3, 9)")
+    test_a_project_is_published_and_answers(project, tmp_path, cache, packages)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["old", "new"])
+def test_the_wheels_that_a_project_lists_are_in_its_image(
+    kind: str, tmp_path: Path, cache: Path, packages: Packages
+) -> None:
+    """With what they require; for a service of before 1.2 and one of today. Another content makes another image."""
+    code = service("toolx.WORD") if kind == "new" else LEGACY.replace('"old"', "toolx.WORD")
+    listed = "python: {packages: [attrs], wheels: [./dist/toolx-2.0-py3-none-any.whl]}\n"
+    name = "service:Small" if kind == "new" else "service:svc"
+    files = {
+        "service.py": f"import toolx\n{code}",
+        "bentofile.yaml": bentofile(listed, name=name),
+    }
+    site = written(files, tmp_path, cache, packages, VERIFY_REQUEST=str(tmp_path / "verify.yaml"))
+    for word in ("one", "two"):
+        request = {"path": "/ask", "method": "POST", "json": {}, "answer": word}
+        (tmp_path / "verify.yaml").write_text(json.dumps(request), "utf-8")
+        module = {"toolx/__init__.py": f"import iniconfig\nWORD = '{word}'\n"}
+        make_wheel(site.folder / "dist", "toolx", "2.0", files=module, requires="iniconfig", digests=True)
+        done = run(site, "publish", "--verify")
+        assert done.returncode == 0, done.stderr
+        assert "POST /ask: 200" in done.stderr
 
 
 @pytest.mark.parametrize(("files", "words"), cases(REFUSED, "a service in src"))
@@ -252,7 +344,8 @@ def test_a_project_is_refused_for_what_it_needs(
     """In the words of its own configuration, without a traceback; verification shows what only an image lacks."""
     done = run(written(files, tmp_path, cache, packages), "publish", "--verify")
     assert done.returncode == 1, done.stderr
-    error = done.stderr[done.stderr.index("Error: ") :]
+    # A line of its own: podman says in such words why it is not used.
+    error = re.split(r"(?m)^(?=Error: )", done.stderr, maxsplit=1)[1]
     assert all(word in error for word in words), error
     assert len(error.strip().splitlines()) <= 3
 

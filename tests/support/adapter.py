@@ -17,7 +17,14 @@ from dataclasses import asdict
 from pathlib import Path
 import bentoml
 from bentoship.bento import bentoml_adapter as adapter
+from bentoship.bento.questions import with_wheels
 from bentoship.bento.values import BuildContext
+from bentoship.packages.building import Builder
+from bentoship.packages.requirements_file import flattened, with_constraints
+
+def follow_includes(wheels):
+    build = lambda text, builder, into: with_wheels(text, Builder.from_json(builder), into)
+    adapter.follow_includes(wheels, flattened, with_constraints, build)
 """
 
 
@@ -32,7 +39,7 @@ def run_python(code: str, home: Path, *args: object) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-FOLLOW = 'adapter.follow_includes(Path(sys.argv[-1], "wheels"))'
+FOLLOW = 'follow_includes(Path(sys.argv[-1], "wheels"))'
 BUILD = f"""\
 {FOLLOW}
 options = json.loads(sys.argv[1])

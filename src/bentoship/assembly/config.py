@@ -39,9 +39,7 @@ def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]
         "BENTOML_HOME": f"/{HOME}/",
         "BENTOML_HF_CACHE_DIR": f"/{BENTO_PATH}/hf-models",
         "BENTOML_CONTAINERIZED": "true",
-        # One of stage runtime is set where the image runs. One without a value stays unset, so that BentoML asks for it
-        # when the service starts (_bentoml_impl/server/serving.py).
-        **{env.name: env.value for env in bento.envs if env.stage == "all" and env.value},
+        **{env.name: env.value for env in bento.envs if env.is_in_image},
     }
     labels = {
         **(base.config.get("Labels") or {}),

@@ -56,6 +56,14 @@ def check(bento: Bento) -> None:
         )
 
 
+def check_packages(bento: Bento, platforms: Sequence[str], cache: LayerCache) -> None:
+    """Check that a Bento's packages have wheels for each platform, as far as that is known without its base.
+
+    Raises: PackagesError as `recipes` and `with_packages` do.
+    """
+    with_packages(bento, recipes(bento, [Outline(platform, ()) for platform in platforms], cache), cache)
+
+
 def recipes(bento: Bento, outlines: Sequence[Outline], cache: LayerCache) -> list[Recipe]:
     """Return a Bento's recipe for each platform.
 

@@ -1,7 +1,10 @@
 """All uses of BentoML's internals, in the build process; tests/…/test_bentoml_adapter.py has a test for each hook.
 
-But for `bento.specification`, no other module imports bentoml: that takes most of a second and reads the environment.
+But for `bento.specification` and `bento.uv_project`, no other module imports bentoml: that takes most of a second, and
+reads the environment.
 """
+
+from __future__ import annotations
 
 import errno
 import json
@@ -9,10 +12,8 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from importlib.machinery import SourceFileLoader
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import bentoml
 import yaml
 from _bentoml_sdk import images  # type: ignore[import-untyped]  # it has no py.typed
+from attrs import evolve
 from bentoml._internal import configuration
 from bentoml._internal.bento import BentoStore, build_config
 from bentoml._internal.bento.build_config import BentoPathSpec
@@ -31,37 +33,19 @@ from bentoml.images import Image
 from bentoml.models import BentoModel
 from cattrs.errors import ForbiddenExtraKeysError
 
-from bentoship.bento.child_process import Failure, FailureKind
+from bentoship.bento.asking import UvCalls
 from bentoship.bento.content import content_version
-from bentoship.bento.questions import with_wheels
-from bentoship.bento.unsupported import name_of_model, reasons_of_image
+from bentoship.bento.failures import Failure, FailureKind
+from bentoship.bento.unsupported import name_of_model, reasons_of_first_format, reasons_of_image
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, causes, reason
 from bentoship.image.platforms import ARCHITECTURES
-from bentoship.packages.building import Builder
-from bentoship.packages.requirements import CONSTRAINTS, address_lines, with_all_hashes, with_includes
-from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
+from bentoship.packages import requirements
 from bentoship.system.process import Completed
 from bentoship.system.urls import without_passwords
 
 # BentoML's DEFAULT_LOCK_PLATFORM, on every host: the lock must not depend on where it is made.
 LOCK_PLATFORMS = {name: f"{architecture.machine}-manylinux_2_36" for name, architecture in ARCHITECTURES.items()}
-
-
-def leave_no_byte_code(is_own: Callable[[str], bool]) -> None:
-    """Write byte-code for packages only, and none among the user's files, where git would see it.
-
-    Args:
-        is_own: returns whether a path is among the user's files.
-    """
-    set_data = SourceFileLoader.set_data
-
-    def set_foreign_data(self: SourceFileLoader, path: str, data: bytes, *, _mode: int = 0o666) -> None:
-        if not is_own(path):
-            set_data(self, path, data, _mode=_mode)
-
-    # Python has no other way to disable byte-code for some modules only.
-    SourceFileLoader.set_data = set_foreign_data  # type: ignore[method-assign,assignment]  # a hook
 
 
 def parse_yaml_in_c() -> None:
@@ -71,10 +55,10 @@ def parse_yaml_in_c() -> None:
 
 def follow_includes(
     wheels: Path,
-    flatten: Callable[[Path], str] = flattened,
-    separate: Callable[[str, Path], tuple[str, str]] = with_constraints,
-    build: Callable[[str, Builder, Path], tuple[str, Collection[Path]]] = with_wheels,
-) -> tuple[Collection[Path], Collection[Path]]:
+    flatten: Callable[[Path], str],
+    separate: Callable[[str, Path], tuple[str, str]],
+    build: Callable[[str, Mapping[str, Any], Path], tuple[str, Collection[Path]]],
+) -> tuple[Collection[Path], set[Path]]:
     """Make BentoML read requirements by pip's rules, and keep their constraints and hashes beside its lock.
 
     It copies a file's text to another folder, where `-r more.txt` finds nothing, and its lock repeats no hash
@@ -85,18 +69,18 @@ def follow_includes(
         wheels: the folder that keeps the wheels which are built.
         flatten: as `packages.requirements_file.flattened`.
         separate: as `packages.requirements_file.with_constraints`.
-        build: as `bento.questions.with_wheels`.
+        build: as `bento.questions.with_wheels`, for a builder as `Builder.from_json` takes one.
 
     Returns: the files that are read so, and what wheels are built from, which grow as the service names them.
     """
     freeze, fix = Image._freeze_python_requirements, build_config.PythonOptions.fix_dep_urls
     read, built = set[Path](), set[Path]()
-    orders: list[tuple[Builder, Path]] = []
+    orders: list[tuple[Mapping[str, Any], Path]] = []
     # Where it locks, and looks for wheels; before 1.4.36, it was beside the lock.
     home = "src" if "src_wheels" in freeze.__code__.co_varnames else "env/python"
 
     def requirements_file(self: Any, file_path: str) -> Any:
-        read.update(with_includes(Path(file_path).absolute()))
+        read.update(requirements.with_includes(Path(file_path).absolute()))
         self.python_requirements += flatten(Path(file_path))
         self._after_pip_install = True
         return self
@@ -104,19 +88,21 @@ def follow_includes(
     def freeze_with_constraints(self: Any, bento_fs: Path, platform_: str | None = None) -> str:
         text, limits = separate(self.python_requirements, Path.cwd())
         version = ".".join(str(self.python_version).split(".")[:2])
-        orders[:] = [(Builder(wheels, version, address_lines(text), Path.cwd()), bento_fs / home / "wheels")]
+        options = requirements.address_lines(text)
+        builder = {"kept": wheels, "python": version, "options": options, "start": Path.cwd()}
+        orders[:] = [(builder, bento_fs / home / "wheels")]
         self.python_requirements = asked = replaced(text)
         if limits:
             folder = bento_fs / "env" / "python"
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / CONSTRAINTS).write_text(limits, "utf-8")
+            (folder / requirements.CONSTRAINTS).write_text(limits, "utf-8")
             # Without a lock, BentoML would take what they limit for what is required.
-            self.python_requirements += f"-c {CONSTRAINTS}\n" if self.lock_python_packages else ""
+            self.python_requirements += f"-c {requirements.CONSTRAINTS}\n" if self.lock_python_packages else ""
         frozen = without_passwords(str(freeze(self, bento_fs, platform_)))
         if home == "src" and asked != text and "wheels" not in self.build_include_paths:
             self.build_include("wheels")  # as it does itself where it locks, so that its Dockerfile has them
         asked += limits  # which may have hashes, too
-        return with_all_hashes(frozen, asked) if "--hash" in asked else frozen
+        return requirements.with_all_hashes(frozen, asked) if "--hash" in asked else frozen
 
     def replaced(text: str) -> str:
         for builder, into in orders:
@@ -146,29 +132,7 @@ def call_uv_our_way(call: Callable[[Sequence[str], Path], Completed], python: st
     """
     images.DEFAULT_PYTHON_VERSION = python or images.DEFAULT_PYTHON_VERSION
     configuration.get_uv_command = lambda: ["uv"]  # type: ignore[assignment]  # a hook
-    images.subprocess = build_config.subprocess = _UvCalls(call)  # type: ignore[assignment,attr-defined]  # a hook
-
-
-class _UvCalls:
-    """What BentoML's modules that lock packages use of subprocess, to call uv and nothing else."""
-
-    def __init__(self, call: Callable[[Sequence[str], Path], Completed]) -> None:
-        self._call = call
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(subprocess, name)
-
-    def check_call(self, command: Sequence[str], *, cwd: Path, **_: Any) -> int:
-        """Run uv as `subprocess.check_call` does."""
-        self.check_output(command, cwd=cwd)
-        return 0
-
-    def check_output(self, command: Sequence[str], *, cwd: Path, **_: Any) -> str:
-        """Run uv as `subprocess.check_output` does."""
-        done = self._call(command, cwd)
-        if done.code:
-            raise CalledProcessError(done.code, command, done.stdout, done.stderr)
-        return done.stdout
+    images.subprocess = build_config.subprocess = UvCalls(call)  # type: ignore[assignment,attr-defined]  # a hook
 
 
 def leave_out(names: Collection[str]) -> None:
@@ -209,6 +173,8 @@ def build(options: Mapping[str, Any], context: BuildContext, scratch: Path) -> P
     Returns: the Bento's folder, NAME/VERSION in that store. Raises: whatever BentoML raises (see `failure_of`).
     """
     BentoMLContainer.tmp_bento_store_dir.set(str(scratch))
+    if not (options.get("docker") or {}).get("python_version"):
+        _pack_no_default_python()
     store, bentofile = scratch / "bentos", scratch / "bentofile.yaml"
     store.mkdir()
     bentofile.write_text(yaml.safe_dump(options, sort_keys=False), "utf-8")
@@ -223,6 +189,20 @@ def build(options: Mapping[str, Any], context: BuildContext, scratch: Path) -> P
         **arguments,
     )
     return Path(bento.path)
+
+
+def _pack_no_default_python() -> None:
+    """Have the bentofile that BentoML packs leave the Python open, as the project's own does.
+
+    BentoML fills in that of this process (DockerOptions.with_defaults in bentoml/_internal/bento/build_config.py), even
+    if the Image in the service names another one: a Bento would then depend on this machine.
+    """
+    write = build_config.BentoBuildConfig.to_yaml
+
+    def write_without_python(self: Any, stream: Any) -> None:
+        write(evolve(self, docker=evolve(self.docker, python_version=None)), stream)
+
+    build_config.BentoBuildConfig.to_yaml = write_without_python  # type: ignore[method-assign]  # a hook
 
 
 def take(context: BuildContext, scratch: Path, store: Path) -> Path:
@@ -334,47 +314,38 @@ def _needs_dockerfile(info: Any, image: Any, options: Mapping[str, Any]) -> list
     commands = [*image.commands, *image.post_commands] if image else []
     return [
         *reasons_of_image(commands, options.get("docker"), CONTAINER_METADATA),
-        *(() if image else _only_in_first_format(info)),
+        *(() if image else reasons_of_first_format(info, options.get("docker"))),
         *(f"the variable {e.name} of stage build" for e in info.envs if _stage(e) == "build"),
         *(name_of_model(model) for model in info.all_models if model.registry != "bentoml"),
     ]
 
 
-def _only_in_first_format(info: Any) -> Iterator[str]:
-    """Yield what needs a Dockerfile in BentoML's first format: that of services of before 1.2, and of these options."""
-    wanted = {
-        "conda": not info.conda.is_empty(),
-        "docker.cuda_version": info.docker.cuda_version,
-        "docker.dockerfile_template": info.docker.dockerfile_template,
-        "docker.setup_script": info.docker.setup_script,
-        "docker.system_packages": info.docker.system_packages,
-        "python.wheels": info.python.wheels,
-    }
-    yield from (name for name, value in wanted.items() if value)
-
-
 ASKED_BENTOCLOUD = " and failed to fetch from remote"
 """The start of BentoML's remark about BentoCloud, which it queries for a model that is not in the store."""
 
-# For an unknown key in a section of bentofile.yaml there is only a TypeError, with Python's usual message.
-_UNKNOWN_OPTION = re.compile(r"(?P<options>\w+Options)\.__init__\(\) got an unexpected keyword argument '(?P<key>\w+)'")
+# For an unknown key in a section of bentofile.yaml there is only a TypeError, with Python's usual message, which names
+# the class since Python 3.10; since 3.13, a second sentence there says which key was meant.
+_UNKNOWN_OPTION = re.compile(r"((?P<options>\w+Options)\.)?__init__\(\) got an unexpected keyword \w+ '(?P<key>\w+)'")
 
 
 def failure_of(error: BaseException) -> Failure:
     """Return the failure that an error raised by BentoML means."""
     if isinstance(error, ForbiddenExtraKeysError):
         return _unknown_key(error.cl.__name__, ", ".join(sorted(error.extra_fields)))
-    if isinstance(error, TypeError) and (unknown := _UNKNOWN_OPTION.fullmatch(str(error))):
-        return _unknown_key(unknown["options"], unknown["key"])
+    if isinstance(error, TypeError) and (unknown := _UNKNOWN_OPTION.match(str(error))):
+        return _unknown_key(unknown["options"] or "", unknown["key"])
     if missing := _missing_model(error):
         return Failure(FailureKind.MISSING_MODEL, missing)
     # BentoML has no type for a failed lock, in either of its formats.
     if isinstance(error, BentoMLException) and isinstance(error.__context__, CalledProcessError):
         return Failure(FailureKind.LOCK, str(error))
-    kind = FailureKind.SERVICE if isinstance(error, ImportServiceError | ImportError) else FailureKind.OTHER
+    if isinstance(error, (OSError, ValueError)) and (wheel := _wheel_of(error)):
+        why = reason(error)
+        return Failure(FailureKind.WHEEL, why if wheel in why else f"{wheel}: {why}")
+    kind = FailureKind.SERVICE if isinstance(error, (ImportServiceError, ImportError)) else FailureKind.OTHER
     if isinstance(error, ImportServiceError):  # raised in bentoml's own frames: no such module or attribute
         error = causes(error)[-1]
-    plain = type(error) in {BentoMLException, InvalidArgument, ValueError, NotFound, RequirementsError}
+    plain = type(error) in {BentoMLException, InvalidArgument, ValueError, NotFound, requirements.RequirementsError}
     return Failure(kind, str(error) if plain else f"{type(error).__name__}: {error}")
 
 
@@ -382,6 +353,13 @@ def _unknown_key(options: str, key: str) -> Failure:
     """Return the failure for a key unknown to a class of BentoML's options ("DockerOptions" for the section docker)."""
     section = f" in its section {options.removesuffix('Options').lower()}" if options.endswith("Options") else ""
     return Failure(FailureKind.UNKNOWN_KEY, f"unknown key{section}: {key}")
+
+
+def _wheel_of(error: BaseException) -> str:
+    """Return the wheel that BentoML could not copy (PythonOptions.write_to_bento); empty for another error."""
+    frames = [frame.f_locals for frame, _ in traceback.walk_tb(error.__traceback__)]
+    found = next((str(names["whl_file"]) for names in frames if "whl_file" in names), "")
+    return found.removeprefix(f"{os.path.realpath('.')}/")
 
 
 def _missing_model(error: BaseException) -> str:

@@ -4,6 +4,8 @@ One process per build: a second build in the same one would pack the first one's
 says what to do. It answers into a file, because the service may print whatever it likes while it is imported.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import os
@@ -11,27 +13,28 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from bentoship.bento import bentoml_adapter
-from bentoship.bento.child_process import Failure, FailureKind
+from bentoship.bento import bentoml_adapter, uv_project
+from bentoship.bento.asking import Asking
+from bentoship.bento.bytecode import leave_no_byte_code
 from bentoship.bento.completeness import IncompleteError, Modules, complete
 from bentoship.bento.configuration import Configuration, check_variable, named_files, read_configuration
 from bentoship.bento.content import content_version, file_stats, store_by_content, wrong_links
-from bentoship.bento.description import fingerprint, trace_calls
-from bentoship.bento.inputs import states_of
+from bentoship.bento.description import trace_calls
+from bentoship.bento.failures import Failure, FailureKind
 from bentoship.bento.models import Models
-from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, Selection, select
-from bentoship.bento.questions import Asking
+from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, Selection, may_hold_credentials, packed_in, select
 from bentoship.bento.reading import Reading
-from bentoship.bento.stand_ins import Missing
+from bentoship.bento.stand_ins import Missing, skip_errors
+from bentoship.bento.states import states_of
 from bentoship.bento.values import BuildContext, Env
 from bentoship.errors import BentoError, PackagesError, causes
 from bentoship.packages.requirements import paths_start
-from bentoship.packages.sources import packed_in
 from bentoship.system.urls import without_passwords, without_secrets
 
 _FOREIGN = (NEVER_WALKED | {"site-packages"}) - {".git", "__pycache__"}
@@ -70,7 +73,7 @@ def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "",
     """
     project = BuildContext.from_json(context)
     folder = project.folder
-    bentoml_adapter.leave_no_byte_code(lambda path: _is_own(path, folder))
+    leave_no_byte_code(lambda path: _is_own(path, folder))
     bentoml_adapter.parse_yaml_in_c()
     publisher = Asking()
     missing = Missing(lambda path: _is_own(path, folder), lambda name: _has_module(folder, name))
@@ -79,10 +82,14 @@ def main(context: Mapping[str, Any], scratch: str, store: str, python: str = "",
     named, sources = bentoml_adapter.follow_includes(
         project.wheels, publisher.flattened, publisher.with_constraints, publisher.with_wheels
     )
+    uv_project.keep_indexes(lambda: publisher.indexes(project, named))
+    uv_project.take_uv_lock(publisher.exported, sources)
     bentoml_adapter.call_uv_our_way(publisher.call_uv, python)
     try:
-        if part:
-            answer: dict[str, Any] = {"bento": _part(order, part)}
+        if part == "import":
+            answer: dict[str, Any] = {"bento": _import(order)}
+        elif part:
+            answer = {"bento": _specify(order, adds_bentoml=part == "image and bentoml")}
         else:
             answer = {"bento": _take(order) if project.bento else _build(order, named, sources)}
     except (BentoError, PackagesError) as error:
@@ -105,22 +112,28 @@ def _configured(context: BuildContext) -> tuple[Configuration, Selection, dict[s
     return configuration, selection, {**options, "exclude": [*(options.get("exclude") or []), *NEVER_PACKED]}
 
 
-def _part(order: _Order, part: str) -> dict[str, Any]:
-    """Return the description of a Bento that asks for what the service's image does, or nothing if it is imported."""
-    from bentoship.bento.specification import ImportedError, build_image_alone, import_alone  # mostly not needed
+def _import(order: _Order) -> dict[str, Any]:
+    """Import the service, and return nothing."""
+    from bentoship.bento.specification import ImportedError, import_alone  # mostly not needed
+
+    _, _, options = _configured(order.context)
+    import_alone()
+    with suppress(ImportedError):
+        bentoml_adapter.build({**options, "models": []}, order.context, order.scratch)
+    return {}
+
+
+def _specify(order: _Order, *, adds_bentoml: bool) -> dict[str, Any]:
+    """Return the description of a Bento that asks for what the service's image does."""
+    from bentoship.bento.specification import build_image_alone  # mostly not needed
 
     context = order.context
     configuration, _, options = _configured(context)
-    if part == "import":
-        import_alone()
-    else:
-        Models(context.bentoml_home, context.records).import_all(context.exported_models)
-        order.missing.stand_in()
-        build_image_alone(adds_bentoml=part == "image and bentoml")
-    try:
-        built = bentoml_adapter.build({**options, "models": []}, context, order.scratch)
-    except ImportedError:
-        return {}
+    Models(context.bentoml_home, context.records).import_all(context.exported_models)
+    order.missing.stand_in()
+    skip_errors(lambda path: _is_own(path, context.folder))
+    build_image_alone(adds_bentoml=adds_bentoml)
+    built = bentoml_adapter.build({**options, "models": []}, context, order.scratch)
     description = bentoml_adapter.describe(built, configuration.options)
     place = order.store / "specified"
     shutil.move(built, place)
@@ -141,7 +154,8 @@ def _build(order: _Order, named: Collection[Path], sources: Collection[Path]) ->
     complete(built, context.folder, selection, options)
     modules.check(built, selection, options)
     own = {context.folder / "bentofile.yaml", *named, *named_files(context.folder, options)}
-    own |= {configuration.file} if configuration.file else set()
+    pyproject = context.folder / "pyproject.toml"  # which has indexes, too
+    own |= {configuration.file or pyproject, pyproject}
     names = [file.relative_to(context.folder) for file in own if _is_own(str(file), context.folder)]
     _change([built / "src" / place for name in names for place in (name, name.name)], without_secrets)
     _change((built / "env" / "python").glob("*.*"), without_passwords)
@@ -158,6 +172,7 @@ def _build(order: _Order, named: Collection[Path], sources: Collection[Path]) ->
         "imported_models": imported,
         "modules": _modules(called, context.folder),
         "read": {**reading.states(but=selection.packed), **states_of(context.folder, sources)},
+        "credentials": [name for name in reading.asked_for if may_hold_credentials(name)],
         "changed": reading.changed(),
         "written": reading.written,
     }
@@ -165,9 +180,12 @@ def _build(order: _Order, named: Collection[Path], sources: Collection[Path]) ->
 
 def _take(order: _Order) -> dict[str, Any]:
     """Return the description of a Bento that is built already, and is packed as it is."""
+    from bentoship.bento.specification import import_new_models_alone  # mostly not needed
+
     context = order.context
     models = Models(context.bentoml_home, context.records)
     imported = models.import_all(context.exported_models)
+    import_new_models_alone()
     path = bentoml_adapter.take(context, order.scratch, order.store)
     if wrong := list(wrong_links(path)):
         hint = "Build it again with copies in place of links."
@@ -215,28 +233,23 @@ def _change(files: Iterable[Path], change: Callable[[str], str]) -> None:
             file.write_bytes(clean.encode("latin-1"))
 
 
-def _modules(called: Collection[CodeType], project: Path) -> dict[str, dict[str, Any]]:
-    """Return the project's modules that were imported: what decides of each, and which of its functions were run."""
+def _modules(called: Collection[CodeType], project: Path) -> dict[str, list[str]]:
+    """Return the project's modules that were imported, each with those of its functions that were run."""
     names: dict[str, set[str]] = {}
     for code in called:
         if code.co_filename.endswith(".py") and _is_own(code.co_filename, project):  # templates are run as code, too
-            names.setdefault(code.co_filename, set()).add(code.co_qualname)
-    return {
-        Path(file).relative_to(project).as_posix(): {
-            "fingerprint": fingerprint(Path(file).read_bytes(), run),
-            "run": sorted(run),
-        }
-        for file, run in names.items()
-        if "<module>" in run
-    }
+            # Before Python 3.11 there are no qualified names, so that each change needs another import.
+            names.setdefault(code.co_filename, set()).add(getattr(code, "co_qualname", ""))
+    return {Path(file).relative_to(project).as_posix(): sorted(run) for file, run in names.items() if "<module>" in run}
 
 
 def _failure_of(error: BaseException, project: Path) -> Failure:
     """Return why there is no Bento, with where in the user's own files it came from."""
     if isinstance(error, IncompleteError):
         return error.failure
-    while isinstance(error, BaseExceptionGroup):  # such as cattrs raises for a bentofile.yaml with unknown keys
-        error = error.exceptions[-1]
+    # A group, such as cattrs raises for unknown keys in a bentofile.yaml; before Python 3.11, its class is a package's.
+    while isinstance(inner := getattr(error, "exceptions", None), tuple) and inner:
+        error = inner[-1]
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return Failure(FailureKind.OTHER, f"{error.filename}: {error.strerror}")
     failure = bentoml_adapter.failure_of(error)
@@ -264,7 +277,7 @@ def _with_missing(failure: Failure, error: BaseException, order: _Order) -> Fail
     for cause in found:
         if isinstance(cause, ImportError) and not _has_module(folder, (cause.name or "").partition(".")[0]):
             return replace(failure, missing=cause.name or str(cause))
-        if isinstance(cause, NameError | AttributeError | TypeError):
+        if isinstance(cause, (NameError, AttributeError, TypeError)):
             names = [*order.missing.names, *_namespace(getattr(cause, "obj", None))]
             return replace(failure, missing=names[0]) if names else failure
     return failure

@@ -6,14 +6,16 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bentoship.bento.configuration import import_environment, is_src_layout, read_configuration
+from bentoship.bento.configuration import import_environment, is_src_layout, read_configuration, wanted_base
+from bentoship.bento.description import fingerprint
+from bentoship.bento.failures import Failure, FailureKind
 from bentoship.bento.questions import answer
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, check_bentoml
@@ -21,13 +23,17 @@ from bentoship.errors import BentoError
 from bentoship.packages.uv_output import conflict
 from bentoship.system.files import private_folder, temporary_folder
 from bentoship.system.process import OWN_PYTHON, for_foreign_code, run_answering
+from bentoship.system.progress import SILENT, StepReporter
 
 if TYPE_CHECKING:
     from bentoship.packages.environment import Environment  # the child itself needs none
 
 # Garbage collection takes a tenth of the import, and the process ends soon after it.
+# What -P does, the program does itself: Python 3.11 is the first that has it, and an image may have an older one.
 _CHILD = """\
-import gc, json, sys
+import sys
+sys.path[:] = filter(None, sys.path)
+import gc, json
 gc.disable()
 order = json.loads(sys.argv[1])
 publisher = order.pop("publisher")
@@ -40,33 +46,6 @@ if not order.pop("alone"):
 from bentoship.bento.child import main
 main(**order)
 """
-
-
-class FailureKind(StrEnum):
-    """The kinds of reasons why a Bento cannot be built."""
-
-    UNKNOWN_KEY = "unknown key"
-    LOCK = "lock"
-    MISSING_MODEL = "missing model"
-    SERVICE = "service"
-    NOT_PACKED = "not packed"
-    LAYOUT = "layout"
-    OTHER = "other"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The reason why a Bento could not be built.
-
-    Args:
-        kind: the kind of reason.
-        message: the cause, in the words of the program that failed.
-        missing: the module that a service imports and that may be the cause, as it is not installed or another version.
-    """
-
-    kind: FailureKind
-    message: str
-    missing: str = ""
 
 
 _SRC_LAYOUT = "Set python.is_src_layout to true in {place}, which puts the content of src/ where it is found."
@@ -83,11 +62,18 @@ _DOING_AND_HINT = {
         "Check include and exclude in {place}: the image needs it, too.",
     ),
     FailureKind.LAYOUT: ("Build the Bento", _SRC_LAYOUT),
+    FailureKind.WHEEL: (
+        "Pack the wheels in python.wheels",
+        "Correct {place}: each is named by its path in the project, without patterns.",
+    ),
     FailureKind.OTHER: ("Build the Bento", ""),
 }
 
 # The loader's words for a library of the system that a package needs.
 _LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
+
+# What a name that os.environ lacks raises; names of other mappings are seldom written like that.
+_VARIABLE = re.compile(r"KeyError: '(?P<name>[A-Z][A-Z0-9_]+)'")
 
 # The temporary folder in which BentoML builds a Bento, as it appears in uv's messages.
 _IN_SCRATCH = re.compile(r"(?:file://)?/\S*/bentoml_bento_[^/]+/(?:src/)?")
@@ -117,16 +103,21 @@ class LockError(BentoError):
         self.bentoml = bentoml
 
 
-class MissingModelError(BentoError):
-    """A model is not in the store."""
+class ServiceError(BentoError):
+    """The service fails when it is imported."""
 
 
-class MissingPackageError(BentoError):
+class MissingPackageError(ServiceError):
     """The service needs a package that is not installed where it is imported, or another version of it."""
 
 
 def build_in_child(
-    context: BuildContext, store: Path, *, offline: bool = False, environment: Environment | None = None
+    context: BuildContext,
+    store: Path,
+    *,
+    offline: bool = False,
+    environment: Environment | None = None,
+    reporter: StepReporter = SILENT,
 ) -> dict[str, Any]:
     """Build a Bento in a child process and return its description, for `Bento.from_description`.
 
@@ -135,26 +126,41 @@ def build_in_child(
         store: the store to put it into.
         offline: whether to lock packages without access to the index.
         environment: has the packages that the service is imported with; None for those of this process.
+        reporter: receives what is waited for.
 
     Raises:
         LockError: its packages cannot be locked.
-        MissingPackageError: its service needs a package that is not there.
+        ServiceError: its service cannot be imported; MissingPackageError if it needs a package that is not there.
         BentoError: it cannot be built for another reason, such as a BentoML that is not supported.
     """
-    return _in_child(context, store, offline, environment)
+    built = _in_child(context, store, offline, environment, reporter=reporter)
+    return {**built, "modules": dict(_with_fingerprints(context.folder, built["modules"]))}
 
 
-def specify_in_child(context: BuildContext, store: Path, *, adds_bentoml: bool) -> dict[str, Any]:
+def _with_fingerprints(project: Path, modules: Mapping[str, list[str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what decides of each module, which a later build compares; of none that is for another Python than this.
+
+    That other one may have imported the service, and its syntax trees are others.
+    """
+    for name, run in modules.items():
+        with suppress(OSError, SyntaxError, ValueError):
+            yield name, {"fingerprint": fingerprint((project / name).read_bytes(), run), "run": run}
+
+
+def specify_in_child(
+    context: BuildContext, store: Path, *, adds_bentoml: bool, reporter: StepReporter = SILENT
+) -> dict[str, Any]:
     """Build a Bento of what a service's image asks for alone, without its packages, and return its description.
 
     Args:
         context: what it is built from.
         store: the folder to put it into.
         adds_bentoml: whether it requires the BentoML of this process, as each Bento does that is built with it.
+        reporter: receives what is waited for.
 
     Raises: BentoError as `build_in_child` does.
     """
-    return _in_child(context, store, part="image and bentoml" if adds_bentoml else "image")
+    return _in_child(context, store, part="image and bentoml" if adds_bentoml else "image", reporter=reporter)
 
 
 def import_in_child(context: BuildContext, *, environment: Environment | None) -> None:
@@ -162,7 +168,7 @@ def import_in_child(context: BuildContext, *, environment: Environment | None) -
 
     Args: as of `build_in_child`.
 
-    Raises: MissingModelError, MissingPackageError, or BentoError for another reason why it cannot be imported.
+    Raises: ServiceError, or BentoError, as `build_in_child` does.
     """
     _in_child(context, context.store, environment=environment, part="import")
 
@@ -173,13 +179,13 @@ def _in_child(
     offline: bool = False,
     environment: Environment | None = None,
     part: str = "",
+    reporter: StepReporter = SILENT,
 ) -> dict[str, Any]:
     check_bentoml(environment.bentoml if environment else "")
     configuration = read_configuration(context)
     options, folder = configuration.options, context.folder.resolve()
     env = for_foreign_code(import_environment(context, options))
-    if part != "import":
-        private_folder(context.store)
+    private_folder(context.store)
     with temporary_folder(context.scratch, "build-") as scratch:
         own = {"TMPDIR": str(scratch)}  # what BentoML and uv leave there when they are killed goes with it
         env |= _variables(environment, env)
@@ -199,8 +205,8 @@ def _in_child(
             "scratch": str(scratch),
             "store": str(store.absolute()),
         }
-        command = [*_python(environment), "-P", "-c", _CHILD, json.dumps(order, default=str)]
-        done = run_answering(command, env=env, answer=lambda question: answer(question, folder, own))
+        command = [*_python(environment), "-c", _CHILD, json.dumps(order, default=str)]
+        done = run_answering(command, env=env, answer=lambda question: answer(question, folder, own, reporter.say))
         result_file = Path(scratch, "answer.json")
         if not result_file.is_file():
             raise BentoError("Build the Bento", f"the process that imports the service ended with {done.last_lines}")
@@ -213,7 +219,8 @@ def _in_child(
         if named := _NO_CLASS.fullmatch(failure.message):
             why = f"the module {named['module']} has no {named['name']}"
             raise BentoError("Build the Bento", why, f"Correct {place}: it names module:Class.")
-        raise _error_from(failure, done.stderr, context.platform, _Place(configuration.place, environment))
+        image = _Place(configuration.place, environment, wanted_base(configuration)[1])
+        raise _error_from(failure, done.stderr, context.platform, image)
     return {**result["bento"], "environment": str(environment or "")}
 
 
@@ -248,23 +255,33 @@ class _Place:
     Args:
         configuration: where the user configures the Bento.
         environment: where the service was imported; None for the Python of this process.
+        python: the minor version that the image has, as far as the configuration says.
     """
 
     configuration: str
     environment: Environment | None
+    python: str
 
     def hint(self, failure: Failure) -> str:
         """Return what to do about a service that cannot be imported."""
         if library := _LIBRARY.search(failure.message):
             return f"Install {library[1]} on this machine, where the service is imported."
-        if self.environment is None:
-            own = f"It was imported with the packages of {sys.executable}"
-            if failure.missing:
-                return f"{own}: install {failure.missing} there, or leave BUILD_PYTHON unset."
-            return f"The service must import without errors. {own}."
+        if variable := _VARIABLE.match(failure.message):
+            name = variable["name"]
+            ways = f"set {name} and BUILD_ENV={name}, or give it a value in envs of {self.configuration}"
+            return f"If it is a variable of the environment: {ways}. {self._where}."
+        if self.environment is None and failure.missing:
+            return f"{self._where}: install {failure.missing} there, or leave BUILD_PYTHON unset."
         if failure.missing and not failure.message.startswith("ImportError"):
-            return f"Add the package with {failure.missing} to its requirements; it was imported in {self.environment}."
-        return f"The service must import without errors; it was imported in {self.environment}."
+            return f"Add the package with {failure.missing} to its requirements. {self._where}."
+        return f"The service must import without errors. {self._where}."
+
+    @property
+    def _where(self) -> str:
+        if self.environment:
+            return f"It was imported in {self.environment}"
+        other = f" in Python {OWN_PYTHON}; `uv python install {self.python}` gets the image's"
+        return f"It was imported with the packages of {sys.executable}{other if self.python != OWN_PYTHON else ''}"
 
 
 def _error_from(failure: Failure, stderr: str, platform: str, place: _Place) -> BentoError:
@@ -285,11 +302,9 @@ def _error_from(failure: Failure, stderr: str, platform: str, place: _Place) -> 
         return LockError(doing, _IN_SCRATCH.sub("", conflict(why)), hint, bentoml=other)
     doing, hint = (text.format(place=place.configuration) for text in _DOING_AND_HINT[failure.kind])
     if failure.kind == FailureKind.SERVICE:
-        kind = MissingPackageError if failure.missing else BentoError
+        kind = MissingPackageError if failure.missing else ServiceError
         return kind(doing, failure.message, place.hint(failure))
-    return (MissingModelError if failure.kind == FailureKind.MISSING_MODEL else BentoError)(
-        doing, failure.message, hint
-    )
+    return BentoError(doing, failure.message, hint)
 
 
 def _python_of(stderr: str, environment: Environment | None) -> str:
@@ -313,4 +328,4 @@ def _uv_complaint(stderr: str) -> str:
     """
     lines = takewhile(lambda line: not line.startswith("Traceback"), _TRACEBACK.sub("", stderr).splitlines())
     complaint = dropwhile(lambda line: not line.lstrip().startswith(("×", "error:")), lines)
-    return " ".join(line.strip() for line in complaint if line.strip())
+    return " ".join(line.strip() for line in complaint if line.strip()).removeprefix("error: ")

@@ -1,5 +1,7 @@
 """What a Bento has to hold for its service to start: compared with what was selected and imported, in one place."""
 
+from __future__ import annotations
+
 import ast
 import json
 import os
@@ -11,8 +13,8 @@ from importlib.metadata import distributions
 from pathlib import Path, PurePath
 from typing import Any
 
-from bentoship.bento.child_process import Failure, FailureKind
 from bentoship.bento.configuration import is_src_layout
+from bentoship.bento.failures import Failure, FailureKind
 from bentoship.bento.lazy_imports import unpacked_modules
 from bentoship.bento.packing import Selection, spec_of
 from bentoship.packages.requirements import canonical_name, portable_lines, requirements_of, subject
@@ -187,7 +189,7 @@ def is_optional(module: str, project: Path, files: Iterable[str]) -> bool:
 
 def _imports(node: ast.AST, name: str, *, is_caught: bool) -> Iterator[bool]:
     """Yield for each import of a name in a source whether the ImportError is caught there."""
-    if isinstance(node, ast.Import | ast.ImportFrom):
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
         names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
         if any(one.rpartition(".")[2] == name for one in names):
             yield is_caught

@@ -1,15 +1,22 @@
 """What a project says of its Bento: in bentofile.yaml, in pyproject.toml, or in the code of its service alone."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+if sys.version_info >= (3, 11):  # noqa: UP036  # an image may have an older one
+    import tomllib
+else:
+    import tomli as tomllib  # BentoML depends on it there
 
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, numbers_of
@@ -34,6 +41,9 @@ _LISTS = {
     "conda": ("channels", "dependencies", "pip"),
 }
 """The options that are lists to BentoML, by their sections (…/bento/build_config.py); others may be texts as well."""
+
+_DEPTH, _SHOWN = 3, 5
+"""How deep services are looked for below a folder that has none, and how many are named."""
 
 _FINDS_SRC = (1, 4, 38)
 """The first BentoML that takes a src/ beside pyproject.toml for a src layout."""
@@ -67,6 +77,28 @@ class Configuration:
         return f"[tool.bentoml.build] of {_PYPROJECT}" if self.file.name == _PYPROJECT else self.file.name
 
 
+class NoServiceError(BentoError):
+    """There is no service in a folder."""
+
+
+def project_configuration(context: BuildContext) -> Configuration:
+    """Return what `read_configuration` does, for the folder that the user takes for a project.
+
+    Raises: BentoError as it does; where the folder has no service, with the folders below that have one.
+    """
+    try:
+        return read_configuration(context)
+    except NoServiceError as error:
+        from bentoship.bento.finding import find_projects  # which reads configurations; not needed where there is one
+
+        if found := [path.relative_to(context.folder).as_posix() for path in find_projects(context.folder, _DEPTH)]:
+            shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+            error.hint = (
+                f"Below it, {shown} {'has' if len(found) == 1 else 'have'} one: --all takes all, --project one."
+            )
+        raise
+
+
 def read_configuration(context: BuildContext) -> Configuration:
     """Return what a project says of its Bento, found where `bentoml build` finds it, with the user's settings applied.
 
@@ -86,7 +118,10 @@ def read_configuration(context: BuildContext) -> Configuration:
     if not options.get("service"):
         if not (context.folder / SERVICE_FILE).is_file():
             hint = f"Name it, as in `service: module:Class` in bentofile.yaml, or call its file {SERVICE_FILE}."
-            raise BentoError("Find the service", _nothing_found(file, context.folder), hint)
+            # A bentofile.yaml is there for a service; a pyproject.toml may be that of a whole repository.
+            is_project = context.bentofile or (file and file.name != _PYPROJECT)
+            kind = BentoError if is_project else NoServiceError
+            raise kind("Find the service", _nothing_found(file, context.folder), hint)
         options["service"] = ""
     return Configuration(file, options)
 
@@ -201,14 +236,17 @@ def wanted_base(configuration: Configuration) -> tuple[str, str]:
     """
     options = _docker(configuration)
     python = options.get("python_version") or OWN_PYTHON
-    return str(options.get("base_image") or ""), str(python)
+    return str(options.get("base_image") or ""), ".".join(str(python).split(".")[:2])
 
 
-def python_option(configuration: Configuration) -> str:
-    """Return where the user says which Python a Bento has."""
+def python_option(configuration: Configuration, python: str) -> str:
+    """Return where the user says which Python a Bento has. Args: python: that which it has."""
     if configuration.is_built:
         return "docker.python_version, where the Bento is built,"
-    return f"docker.python_version in {configuration.place}" if configuration.file else "python_version of its Image"
+    # What no file says, and is not this process's, is in the service.
+    is_said = bool(_docker(configuration).get("python_version")) or python == OWN_PYTHON
+    in_file = f"docker.python_version in {configuration.place}"
+    return in_file if configuration.file and is_said else "python_version of its Image"
 
 
 def python_wish(configuration: Configuration, python: str) -> str:
@@ -216,11 +254,10 @@ def python_wish(configuration: Configuration, python: str) -> str:
 
     A file wins over the Image in the service.
     """
-    if _docker(configuration).get("python_version"):
-        return f"the Bento wants Python {python} ({python_option(configuration)})"
-    if configuration.is_built or python == OWN_PYTHON:
+    is_default = configuration.is_built or python == OWN_PYTHON
+    if is_default and not _docker(configuration).get("python_version"):
         return f"the Bento is built with Python {python}"
-    return f"the Bento wants Python {python} (python_version of its Image)"
+    return f"the Bento wants Python {python} ({python_option(configuration, python)})"
 
 
 def _docker(configuration: Configuration) -> Mapping[str, Any]:
@@ -285,6 +322,23 @@ def check_variable(name: str, value: str) -> None:
         raise BentoError("Set the Bento's variables", f"the value of {name} has a NUL", "Correct it in `envs`.")
 
 
+def package_indexes(context: BuildContext, configuration: Configuration, named: Iterable[Path] = ()) -> str:
+    """Return what a project says of the indexes of single packages, passwords included.
+
+    Args:
+        context: what its Bento is built from.
+        configuration: what the project says of it.
+        named: files of requirements; those that configuration names are not among them before the service is imported.
+
+    Raises: PackagesError.
+    """
+    from bentoship.packages.indexes import indexes_in  # the process that imports the service does not need it
+
+    file = configuration.file
+    pyproject = file if file and file.name == _PYPROJECT else context.folder / _PYPROJECT
+    return indexes_in(pyproject, {*named, *named_files(context.folder, configuration.options.get("python"))})
+
+
 def requirement_variables(project: Path, options: Mapping[str, Any], *, addresses: bool = True) -> set[str]:
     """Return the names of the variables that a project's requirements refer to.
 
@@ -296,12 +350,13 @@ def requirement_variables(project: Path, options: Mapping[str, Any], *, addresse
     return {name for text in _requirements(project, options) for name in variables(text, addresses=addresses)}
 
 
-def index_passwords(project: Path, options: Mapping[str, Any]) -> dict[str, str]:
+def index_passwords(context: BuildContext, configuration: Configuration) -> dict[str, str]:
     """Return the variables that stand in a Bento for users and passwords in its requirements, with their values.
 
-    Args: as of `requirement_variables`.
+    Args: as of `package_indexes`.
     """
-    return {name: value for text in _requirements(project, options) for name, value in with_variables(text)[1].items()}
+    texts = [*_requirements(context.folder, configuration.options), package_indexes(context, configuration)]
+    return {name: value for text in texts for name, value in with_variables(text)[1].items()}
 
 
 def _requirements(project: Path, options: Mapping[str, Any]) -> list[str]:

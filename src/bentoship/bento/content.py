@@ -1,11 +1,14 @@
 """What of a Bento goes into an image, free of all that differs between two builds, and the version that it gives."""
 
+from __future__ import annotations
+
 import hashlib
+import inspect
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +83,9 @@ def store_by_content(bento: Path, store: Path) -> Path:
     info, readme = bento / "bento.yaml", bento / "README.md"
     text = info.read_text("utf-8")
     readme.write_bytes(retitle(readme.read_bytes(), read_yaml(info, yaml.SafeLoader, LIST)["version"], version))
+    now = datetime.now(timezone.utc).isoformat()  # noqa: UP017  # the alias came with Python 3.11
     # In quotes: sixteen digits would be a number to YAML.
-    for key, value in {"version": version, "creation_time": datetime.now(UTC).isoformat()}.items():
+    for key, value in {"version": version, "creation_time": now}.items():
         text = re.sub(rf"(?m)^{key}: .*$", f"{key}: '{value}'", text, count=1)
     info.write_text(text, "utf-8")
     close_to_others(bento)
@@ -111,7 +115,7 @@ def stored_state(bento: Path) -> str:
         folders[:] = sorted(name for name in folders if name != "apis")  # they name the version that it was built as
         for name in sorted(names):
             file = Path(folder, name)
-            content = re.sub(rb"(?m)^creation_time: .*", b"", file.read_bytes()) if file.is_file() else b""
+            content = re.sub(rb"(?m)^([ -]*)creation_time: .*", rb"\1", file.read_bytes()) if file.is_file() else b""
             entry = f"{file.relative_to(bento)}\0{file.lstat().st_mode}\0{hashlib.sha256(content).hexdigest()}\n"
             digest.update(os.fsencode(entry))
     return digest.hexdigest()
@@ -127,8 +131,13 @@ def retitle(readme: bytes, former: str, version: str) -> bytes:
     )
 
 
-def _normalised(info: Mapping[str, Any], version: str) -> bytes:
+def _normalised(info: dict[str, Any], version: str) -> bytes:
+    for model in _models_of_hubs(info):
+        model["creation_time"] = EPOCH
     info = {**info, "creation_time": EPOCH, "version": version}
+    if described := (info.get("schema") or {}).get("description"):
+        # A docstring, which has its indent before Python 3.13, whose compiler strips it.
+        info["schema"] = {**info["schema"], "description": inspect.cleandoc(described)}
     if "python" in info:  # BentoML's first format
         info["python"] = yaml.safe_load(without_secrets(yaml.safe_dump(info["python"])))
     if "image" in info:
@@ -136,6 +145,18 @@ def _normalised(info: Mapping[str, Any], version: str) -> bytes:
         lines = (f"{without_secrets(line)}\n" for line in required)
         info["image"] = {**info["image"], "python_requirements": "".join(lines)}
     return yaml.safe_dump(info, sort_keys=False, allow_unicode=True).encode()
+
+
+def _models_of_hubs(part: Any) -> Iterator[dict[str, Any]]:
+    """Yield what a bento.yaml, or a part of it, says of models that a hub has.
+
+    Their creation time is that of the build (to_info in _bentoml_sdk/models/huggingface.py); a model of the model store
+    has the time at which it was saved.
+    """
+    if isinstance(part, dict) and "creation_time" in part and part.get("registry", "bentoml") != "bentoml":
+        yield part
+    for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _models_of_hubs(inner)
 
 
 def file_stats(folder: Path) -> dict[str, tuple[int, int]]:

@@ -4,6 +4,8 @@ A Bento's description (its routes, models, packages) results from importing the 
 function that the import did not run cannot change the description, so it does not require another import.
 """
 
+from __future__ import annotations
+
 import ast
 import hashlib
 import sys
@@ -74,9 +76,9 @@ class _IdleBodyRemover(ast.NodeTransformer):
 
 def _yield(nodes: Iterable[ast.AST]) -> bool:
     """Return whether statements make their function a generator, disregarding nested functions."""
-    inner = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
+    inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
     return any(
-        isinstance(node, ast.Yield | ast.YieldFrom)
+        isinstance(node, (ast.Yield, ast.YieldFrom))
         or (not isinstance(node, inner) and _yield(ast.iter_child_nodes(node)))
         for node in nodes
     )

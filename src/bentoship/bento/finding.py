@@ -28,16 +28,17 @@ _MAKERS = frozenset({"service", "Service"})
 _CAPITALS = re.compile(r"([A-Z]+)(?=[a-z0-9])")
 
 
-def find_projects(top: Path) -> list[Path]:
+def find_projects(top: Path, depth: int | None = None) -> list[Path]:
     """Return the folders with a service, of a folder and all below it, sorted.
 
     A service.py that a configuration in another folder names is a part of that project.
 
     Args:
         top: where to look. Hidden folders, environments and what is built are not looked into; links are not followed.
+        depth: how many folders deep; None for all.
     """
     configured, bare = [], []
-    for folder, names in _source_folders(top):
+    for folder, names in _source_folders(top, depth):
         if any(name in names and _configures(folder / name) for name in CONFIGURATIONS):
             configured.append(folder)
         elif SERVICE_FILE in names and _may_hold_service(folder / SERVICE_FILE):
@@ -46,13 +47,15 @@ def find_projects(top: Path) -> list[Path]:
     return sorted([*configured, *(folder for folder in bare if (folder / SERVICE_FILE).resolve() not in named)])
 
 
-def _source_folders(top: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Yield the folders that may hold sources, each with the names of its files."""
+def _source_folders(top: Path, depth: int | None) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the folders that may hold sources, each with the names of its files. Args: as of `find_projects`."""
     for place, folders, names in os.walk(top):
         folder = Path(place)
         if folder != top and not _NO_SOURCE.isdisjoint(names):
             folders.clear()
             continue
+        if depth is not None and len(folder.relative_to(top).parts) >= depth:
+            folders.clear()
         folders[:] = [name for name in folders if not name.startswith(".") and name not in NEVER_WALKED | _OUTPUT]
         yield folder, names
 

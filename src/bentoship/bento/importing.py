@@ -1,26 +1,28 @@
-"""With which packages a service is imported: those of this process, or an environment of its own requirements."""
+"""With which packages and which Python a service is imported: those of this process, or those of its image."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bentoship.bento.child_process import (
     LockError,
     MissingPackageError,
+    ServiceError,
     build_in_child,
-    import_in_child,
     specify_in_child,
 )
 from bentoship.bento.inputs import requirements_key
+from bentoship.bento.packed_import import check_packed_import
 from bentoship.bento.values import BuildContext
+from bentoship.packages.building import interpreter_of
 from bentoship.packages.environment import Environment, environment_of
 from bentoship.packages.requirements import portable_lines, requirements_of
 from bentoship.system import records
-from bentoship.system.files import OWN, temporary_folder
+from bentoship.system.files import temporary_folder
+from bentoship.system.process import OWN_PYTHON
 from bentoship.system.progress import SILENT, StepReporter
 
 _ATTEMPTS = 2
@@ -34,69 +36,72 @@ def build_where_it_imports(
 
     Args:
         context, store, offline: as of `child_process.build_in_child`.
-        reporter: receives the progress of an environment that is made.
+        reporter: receives the progress of an environment that is made, and what is waited for.
 
     Raises: PackagesError when these cannot be had, and BentoError as `build_in_child` does.
     """
     if context.python == "host" or context.bento:
-        return build_in_child(context, store, offline=offline)
-    making = _Making(context, reporter)
-    if known := _known(context):
-        environment, requirements = known
-        try:
-            return making.build(store, environment, requirements, offline=offline)
-        except MissingPackageError:
-            pass  # the service may require more than it did
-    adds_bentoml = True
-    if context.python == "auto" and not known:
-        try:
-            return build_in_child(context, store, offline=offline)
-        except MissingPackageError:
-            pass
-        except LockError as error:
-            if not error.bentoml:
-                raise
-            adds_bentoml = False
+        return _built(context, store, offline=offline, reporter=reporter)
+    making, known, adds_bentoml = _Making(context, reporter), _known(context), True
+    failed: ServiceError | None = None
+    try:
+        if known:
+            return making.build(store, *known, offline=offline)
+        if context.python == "auto":
+            return _built(context, store, offline=offline, reporter=reporter)
+    except ServiceError as error:
+        failed = error  # it may require more than it did, or another Python
+    except LockError as error:
+        if known or not error.bentoml:
+            raise
+        adds_bentoml = False
     with temporary_folder(context.scratch, "specified-") as folder:
-        specified = _specified(context, folder, adds_bentoml=adds_bentoml)
+        with reporter.task("finding the packages that its import needs"):
+            try:
+                specified = _specified(context, folder, reporter, adds_bentoml=adds_bentoml)
+            except ServiceError as error:
+                raise failed or error from error
+        if failed and not _may_import(failed, known[0].wanted if known else OWN_PYTHON, specified):
+            raise failed
         return making.build(store, making.environment(specified), _requirements(specified), offline=offline)
 
 
-def check_import(context: BuildContext) -> str:
-    """Import a service as a build would; nothing is built, and nothing kept.
+def _built(
+    context: BuildContext,
+    store: Path,
+    *,
+    offline: bool,
+    environment: Environment | None = None,
+    reporter: StepReporter,
+) -> dict[str, Any]:
+    """Build a Bento, and return its description. Args, raises: as of `build_in_child` and `check_packed_import`."""
+    description = build_in_child(context, store, offline=offline, environment=environment, reporter=reporter)
+    check_packed_import(context, description, environment)
+    return description
+
+
+def _may_import(error: ServiceError, python: str, specified: Mapping[str, Any]) -> bool:
+    """Return whether a service that failed may be imported with other packages, or in another Python that is here.
 
     Args:
-        context: what its Bento would be built from.
-
-    Returns: a phrase for where it was imported; empty where only a build makes the environment for that.
-
-    Raises: BentoError when it cannot be imported.
+        error: how it failed.
+        python: the version of Python for which that was.
+        specified: the description of what it asks for now.
     """
-    known = _known(context) if context.python != "host" else None
-    if context.python == "own" and not known:
-        return ""
-    with temporary_folder(None, OWN) as folder:
-        # BentoML creates its home when it is imported.
-        home = context.bentoml_home if context.bentoml_home.is_dir() else folder / "home"
-        apart = replace(context, records=folder / "records", bentoml_home=home)
-        try:
-            import_in_child(apart, environment=known[0] if known else None)
-        except MissingPackageError:
-            if context.python == "host":
-                raise
-            return ""
-    return str(known[0] if known else f"the environment of {sys.executable}")
+    wanted = specified["python_version"]
+    is_here = wanted != python and bool(interpreter_of(wanted, Path(specified["path"])))
+    return isinstance(error, MissingPackageError) or is_here
 
 
-def _specified(context: BuildContext, folder: Path, *, adds_bentoml: bool) -> dict[str, Any]:
+def _specified(context: BuildContext, folder: Path, reporter: StepReporter, *, adds_bentoml: bool) -> dict[str, Any]:
     """Return the description of a Bento that requires what the service does; it is put into a folder."""
     if adds_bentoml:
         try:
-            return specify_in_child(context, folder, adds_bentoml=True)
+            return specify_in_child(context, folder, adds_bentoml=True, reporter=reporter)
         except LockError as error:
             if not error.bentoml:
                 raise
-    return specify_in_child(context, folder, adds_bentoml=False)
+    return specify_in_child(context, folder, adds_bentoml=False, reporter=reporter)
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class _Making:
 
     Args:
         context: what a Bento is built from.
-        reporter: receives the progress of an environment that is made.
+        reporter: receives the progress of an environment that is made, and what is waited for.
     """
 
     context: BuildContext
@@ -121,7 +126,7 @@ class _Making:
             offline: whether to lock packages without access to the index.
         """
         for _ in range(_ATTEMPTS):
-            description = build_in_child(self.context, store, offline=offline, environment=environment)
+            description = _built(self.context, store, offline=offline, environment=environment, reporter=self.reporter)
             if _requirements(description) == requirements:
                 break
             environment, requirements = self.environment(description), _requirements(description)

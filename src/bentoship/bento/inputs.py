@@ -3,35 +3,29 @@
 import hashlib
 import os
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bentoship.bento.configuration import (
     Configuration,
     deciding_variables,
     named_files,
+    package_indexes,
     read_configuration,
     requirement_variables,
 )
-from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, SECRETS_IGNORED, select, wrong_links
+from bentoship.bento.packing import NEVER_PACKED, SECRETS_IGNORED, select, wrong_links
+from bentoship.bento.states import Stamp, file_state, relative, stamp
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version
-from bentoship.bento.walking import walk
 from bentoship.errors import BentoError
-from bentoship.packages.folders import listing
 from bentoship.packages.uv_settings import format_options, lock_settings
 from bentoship.system.process import environment
+from bentoship.system.urls import without_secrets
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
-BUILDER_VERSION = "6"
-
-EVERYTHING = "**"
-"""What stands for all files of a project, where it is not known which ones were read."""
-
-Stamp = tuple[int, ...]
-"""What changes with every write of a file, as no one can set the time of its last change; empty when it is missing."""
+BUILDER_VERSION = "7"
 
 
 @dataclass(frozen=True)
@@ -94,13 +88,14 @@ def read_inputs(context: BuildContext, configuration: Configuration) -> Inputs:
     files |= {configuration.file.resolve()} if configuration.file else set()
     files |= {project / name for name in (*selection.packed, *selection.ignore_files)}
     files |= {ignored for ignored in [project / SECRETS_IGNORED] if ignored.is_file()}
+    variables = deciding_variables(context, options)
     # The stamp first: what is written while its state is read has another one later.
-    found = [(_relative(file, project), stamp(file), file_state(file)) for file in sorted(files)]
+    found = [(relative(file, project), stamp(file), file_state(file)) for file in sorted(files)]
     return Inputs(
         {name: state for name, _, state in found},
         {name: stamped for name, stamped, _ in found},
         selection.notes,
-        repr((_settings(project, options), context.service, context.arguments, deciding_variables(context, options))),
+        repr((_settings(context, configuration), context.service, context.arguments, variables)),
     )
 
 
@@ -125,85 +120,19 @@ def requirements_key(context: BuildContext) -> str:
     Args:
         context: what its Bento is built from.
     """
-    project, options = context.folder, read_configuration(context).options
-    python = options.get("python")
+    project, configuration = context.folder, read_configuration(context)
+    python = configuration.options.get("python")
     files = sorted(set(named_files(project, python)))
-    states = "".join(f"{_relative(file, project)}\0{file_state(file)}\n" for file in files)
-    settings = _settings(project, options)
+    states = "".join(f"{relative(file, project)}\0{file_state(file)}\n" for file in files)
+    settings = _settings(context, configuration)
     tools = f"{BUILDER_VERSION}\0{bentoml_version()}\0{context.platform}\0{sys.version}\0{python}\0{settings}\n"
     return hashlib.sha256(os.fsencode(tools + states)).hexdigest()
 
 
-def _settings(project: Path, options: Mapping[str, Any]) -> str:
-    """Return what the environment says of packages, apart from their requirements; only to be hashed."""
-    names = requirement_variables(project, options, addresses=False)
+def _settings(context: BuildContext, configuration: Configuration) -> str:
+    """Return what is said of packages apart from their requirements; only to be hashed."""
+    names = requirement_variables(context.folder, configuration.options, addresses=False)
     known = environment(names=names) if names else {}
-    return "\0".join([lock_settings(), *format_options(), *(f"{name}={known.get(name)}" for name in sorted(names))])
-
-
-def file_state(file: Path) -> str:
-    """Return whether a file is executable ("1" or "0") and the hash of its content; or what else is in its place."""
-    if file.is_symlink():
-        return f"link {file.readlink()} {file_state(file.resolve()) if file.exists() else 'dangling'}"
-    if not file.is_file():
-        return "missing"
-    with file.open("rb") as stream:
-        return f"{bool(file.stat().st_mode & 0o100):d} {hashlib.file_digest(stream, 'sha256').hexdigest()}"
-
-
-def project_state(project: Path, kept: Collection[str] = ()) -> str:
-    """Return a hash of the names, sizes and times of a project's files, without those of caches.
-
-    Args:
-        project: the project.
-        kept: of its BuildContext.
-    """
-    states = [(name, *stamp(project / name)[1:3]) for name in walk(project, {*NEVER_WALKED, *kept}).names]
-    return f"files {hashlib.sha256(os.fsencode(repr(states))).hexdigest()}"
-
-
-def folder_state(folder: Path) -> str:
-    """Return a hash of the names in a folder, without those of caches; or "missing"."""
-    try:
-        names = sorted(set(os.listdir(folder)) - NEVER_WALKED)  # noqa: PTH208  # texts
-    except OSError:
-        return "missing"
-    return f"names {hashlib.sha256(os.fsencode('/'.join(names))).hexdigest()}"
-
-
-def state_of(project: Path, name: str, kept: Collection[str] = ()) -> str:
-    """Return the state of a file or a folder.
-
-    Args:
-        project: the project.
-        name: a path in it, with a slash for the names in a folder, and with "/*" for its files, by size and time; or
-            EVERYTHING.
-        kept: of its BuildContext.
-    """
-    try:
-        if name == EVERYTHING:
-            return project_state(project, kept)
-        if name.endswith("/*"):
-            return listing([project / name.removesuffix("/*")])
-        return folder_state(project / name) if name.endswith("/") else file_state(project / name)
-    except PermissionError:
-        return "unreadable"
-
-
-def states_of(project: Path, paths: Iterable[Path]) -> dict[str, str]:
-    """Return the states of files and folders by their paths in the project; those elsewhere by their whole paths."""
-    names = (f"{_relative(path, project)}{'/' if path.is_dir() else ''}" for path in sorted(paths))
-    return {name: state_of(project, name) for name in names}
-
-
-def stamp(file: Path | str) -> Stamp:
-    """Return a file's stamp."""
-    try:
-        info = os.stat(file)  # noqa: PTH116  # as quick as can be, in an audit hook
-    except (OSError, ValueError):
-        return ()
-    return (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
-
-
-def _relative(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
+    variables = [f"{name}={known.get(name)}" for name in sorted(names)]
+    indexes = without_secrets(package_indexes(context, configuration))
+    return "\0".join([lock_settings(), *format_options(), *variables, indexes])

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 _GUARDS = frozenset({"TYPE_CHECKING", "__name__"})
 _OTHER_SYSTEMS = frozenset({"win32", "cygwin", "darwin", "Windows", "Darwin", "nt", "win"})
 """What sys.platform, platform.system() and os.name say where no image of ours runs."""
-_FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _ERRORS = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
@@ -50,7 +50,7 @@ def unpacked_modules(
 
 
 def _is_installed(name: str, places: list[str]) -> bool:
-    return name in sys.stdlib_module_names or PathFinder.find_spec(name, places) is not None
+    return name in sys.builtin_module_names or PathFinder.find_spec(name, places) is not None
 
 
 def _files_of(project: Path, module: str, roots: Iterable[str]) -> Iterator[str]:
@@ -110,7 +110,7 @@ def _reached(node: ast.AST, *, is_counted: bool) -> Iterator[ast.AST]:
         handler.type is None or _names_in(handler.type) & _ERRORS for handler in node.handlers
     ):
         left_out = [*node.body, *node.handlers]
-    elif isinstance(node, ast.With | ast.AsyncWith) and any(
+    elif isinstance(node, (ast.With, ast.AsyncWith)) and any(
         _names_in(item.context_expr) & _ERRORS for item in node.items
     ):
         left_out = [*node.body]
@@ -124,7 +124,7 @@ def _is_false(test: ast.expr) -> bool:
     if _names_in(test) & _GUARDS:
         return True
     parts = list(ast.walk(test))
-    is_turned = any(isinstance(part, ast.NotEq | ast.NotIn | ast.Not | ast.Or) for part in parts)
+    is_turned = any(isinstance(part, (ast.NotEq, ast.NotIn, ast.Not, ast.Or)) for part in parts)
     words = {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
     asks_for_system = bool(_names_in(test) & {"platform", "system", "name"})
     return asks_for_system and not is_turned and bool(words) and words <= _OTHER_SYSTEMS

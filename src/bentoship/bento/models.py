@@ -1,5 +1,7 @@
 """Models in BentoML's store: imported from a project's archives, whole or not at all, and compared with those."""
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import lzma
@@ -20,7 +22,7 @@ from bentoship.bento.content import file_stats
 from bentoship.errors import reason
 from bentoship.system import records
 from bentoship.system.documents import read_yaml
-from bentoship.system.files import close_to_others, file_lock, private_folder, temporary_folder, write_whole
+from bentoship.system.files import close_to_others, digest_of, file_lock, private_folder, temporary_folder, write_whole
 from bentoship.system.tars import Member
 
 _NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*")
@@ -80,6 +82,13 @@ class Models:
             raise ValueError("; ".join(wrong))
         return imported
 
+    def has_all(self, archives: Iterable[Path]) -> bool:
+        """Return whether the store has the exported models, as far as that is known without unpacking them."""
+        try:
+            return all(known and self._is_whole(known) for known in map(self._known, archives))
+        except OSError:  # an archive that cannot be read
+            return False
+
     def check(self, tag: str, path: Path) -> None:
         """Compare a model without an archive with what it was when it was packed before, by the sizes of its files.
 
@@ -105,17 +114,13 @@ class Models:
 
         Raises: those of _DAMAGED; _AnotherError.
         """
-        info = archive.stat()
-        key = records.key_of(str(archive), str(info.st_size), str(info.st_mtime_ns))
-        record = self._kept / f"exported-{key}.json"
-        known = records.read_as(record, lambda data: Exported(data["name"], data["version"], {**data["digests"]}))
-        if known and self._is_whole(known):
+        if (known := self._known(archive)) and self._is_whole(known):
             self.digests[known.tag] = known.digests
             return None
         own = self._home / "bentoship"  # on the same disk as the store
         with file_lock(own / "import.lock"), temporary_folder(own, "import-", wait=True) as folder:
             exported = _extract(archive, folder / "new")
-            records.keep(record, asdict(exported))
+            records.keep(self._record(archive), asdict(exported))
             self.digests[exported.tag] = exported.digests
             place = self._place(exported)
             is_new = not self._is_whole(exported) and not self._is_same(exported, place)
@@ -125,6 +130,17 @@ class Models:
             self._note_latest(exported)
             records.keep(self._whole(exported), {"digests": dict(exported.digests), "stats": file_stats(place)})
         return exported.tag if is_new else None
+
+    def _record(self, archive: Path) -> Path:
+        info = archive.stat()
+        key = records.key_of(str(archive), str(info.st_size), str(info.st_mtime_ns))
+        return self._kept / f"exported-{key}.json"
+
+    def _known(self, archive: Path) -> Exported | None:
+        """Return the model in an archive that was unpacked before."""
+        return records.read_as(
+            self._record(archive), lambda data: Exported(data["name"], data["version"], {**data["digests"]})
+        )
 
     def _place(self, exported: Exported) -> Path:
         return self._store / exported.name / exported.version
@@ -142,7 +158,7 @@ class Models:
     def _is_same(self, exported: Exported, place: Path) -> bool:
         """Return whether the files of a model have the content that they have in its archive."""
         try:
-            return all(_digest(place / name) == digest for name, digest in exported.digests.items())
+            return all(digest_of(place / name) == digest for name, digest in exported.digests.items())
         except OSError:
             return False
 
@@ -199,7 +215,7 @@ def _extract(archive: Path, folder: Path) -> Exported:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with content, place.open("wb") as file:
                     shutil.copyfileobj(content, file, 1 << 20)
-                digests[name] = _digest(place)
+                digests[name] = digest_of(place)
     if "model.yaml" not in digests:
         raise tarfile.TarError("it has no model.yaml")
     try:
@@ -243,8 +259,3 @@ def _put(new: Path, place: Path, aside: Path) -> None:
     if os.path.lexists(place):
         place.rename(aside)
     new.rename(place)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,8 +1,12 @@
 """Which files of a project its Bento packs, and which it never does."""
 
+from __future__ import annotations
+
 import ast
+import hashlib
 import os
 import re
+import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +17,7 @@ from pathspec import PathSpec
 from bentoship.bento.walking import walk
 from bentoship.errors import BentoError
 from bentoship.packages.requirements import decoded
+from bentoship.system.files import digest_of
 
 CREDENTIALS = (
     ".aws/", ".docker/", ".env", ".env.*", ".git-credentials", ".gnupg/", ".kube/", ".netrc", "_netrc", ".pypirc",
@@ -121,6 +126,15 @@ def _text_of(project: Path, name: str) -> str:
         raise BentoError("Pack the project's files", f"{name} cannot be read: {error}", "Save it as UTF-8.") from error
 
 
+def packed_in(wheels: Path, files: Iterable[Path]) -> list[Path]:
+    """Return the files whose content is in one of the wheels in a folder."""
+    packed = set()
+    for wheel in wheels.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            packed |= {hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
+    return [file for file in files if packed and file.is_file() and digest_of(file) in packed]
+
+
 def wrong_links(project: Path, files: Iterable[str], folders: Iterable[str] = ()) -> Iterator[str]:
     """Yield why links are not followed.
 
@@ -167,9 +181,14 @@ def _notes(project: Path, patterns: Iterable[str], names: Collection[str], packe
             yield f"{pattern} is left out although it is in include: {_why_left_out(pattern)}"
 
 
+def may_hold_credentials(name: str) -> bool:
+    """Return whether a file is never packed since it may hold credentials. Args: name: its path in the project."""
+    return bool(spec_of([*CREDENTIALS, ".env*"]).match_file(name))
+
+
 def _why_left_out(pattern: str) -> str:
-    spec, name = spec_of([*CREDENTIALS, ".env*"]), pattern.rstrip("/")
-    is_secret = spec.match_file(name) or spec.match_file(f"{name}/x")
+    name = pattern.rstrip("/")
+    is_secret = may_hold_credentials(name) or may_hold_credentials(f"{name}/x")
     return "what may hold credentials is never packed" if is_secret else "it is excluded, or never packed"
 
 
@@ -179,7 +198,7 @@ def _names(patterns: Iterable[str], folder: str) -> bool:
     return named or bool(spec_of(list(patterns)).match_file(f"{folder}/x"))
 
 
-def spec_of(patterns: list[str]) -> "PathSpec[Any]":  # not generic before 1.0
+def spec_of(patterns: list[str]) -> PathSpec[Any]:
     """Return what patterns mean to BentoML."""
     return PathSpec.from_lines("gitwildmatch", patterns)
 

@@ -6,92 +6,31 @@ So no password of a package index is in the memory or in the environment of the 
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bentoship.bento.configuration import package_indexes, read_configuration
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, spec_of
 from bentoship.bento.values import BuildContext, Env
 from bentoship.bento.walking import walk
 from bentoship.errors import BentoError, PackagesError
 from bentoship.packages.building import Builder
-from bentoship.packages.requirements import address_lines, text_of
-from bentoship.system.process import Completed, put, run
+from bentoship.packages.requirements import INDEXES, RequirementsError, address_lines, text_of
+from bentoship.system.process import Completed, put
 from bentoship.system.urls import with_variables
 
 
-class Asking:
-    """The asking side, which takes stdin and stdout for itself: the user's code can use neither from then on."""
-
-    def __init__(self) -> None:
-        self._answers = os.fdopen(os.dup(0), encoding="utf-8")
-        self._questions = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.dup2(2, 1)
-
-    def flattened(self, path: Path) -> str:
-        """Return what `packages.requirements_file.flattened` does. Raises RequirementsError."""
-        return str(self._ask("flattened", str(path.absolute())))
-
-    def with_constraints(self, text: str, folder: Path) -> tuple[str, str]:
-        """Return what `packages.requirements_file.with_constraints` does. Raises RequirementsError."""
-        plain, limits = self._ask("with_constraints", text, str(folder))
-        return plain, limits
-
-    def with_wheels(self, text: str, builder: Builder, into: Path) -> tuple[str, list[Path]]:
-        """Return what the function `with_wheels` does. Raises PackagesError."""
-        replaced, sources = self._ask("with_wheels", text, asdict(builder), str(into))
-        return replaced, [*map(Path, sources)]
-
-    def call_uv(self, command: Sequence[str], folder: Path) -> Completed:
-        """Have uv run a command, and return what it did.
-
-        Args:
-            command: its command line.
-            folder: where it runs.
-        """
-        done = Completed(*self._ask("call_uv", list(command), str(folder)))
-        sys.stderr.write(done.stderr)
-        return done
-
-    def refuse_secrets(
-        self, context: BuildContext, bento: Path, envs: Iterable[Env], labels: Mapping[str, str]
-    ) -> None:
-        """Have `Scanner(context).refuse` search a Bento. Raises BentoError."""
-        self._ask("refuse_secrets", asdict(context), str(bento), [asdict(env) for env in envs], dict(labels))
-
-    def refuse_secret_files(self, context: BuildContext, files: Mapping[str, Path]) -> None:
-        """Have `Scanner(context).refuse_files` search files. Raises BentoError."""
-        self._ask("refuse_secret_files", asdict(context), {name: str(file) for name, file in files.items()})
-
-    def _ask(self, *question: object) -> Any:
-        self._questions.write(f"{json.dumps(question, default=str)}\n")
-        self._questions.flush()
-        answer = json.loads(self._answers.readline())
-        if "wrong" in answer:
-            from bentoship.packages.requirements_file import RequirementsError
-
-            raise RequirementsError(answer["wrong"])
-        if "refused" in answer:
-            raise BentoError(*answer["refused"])
-        if "failed" in answer:
-            raise PackagesError(*answer["failed"])
-        return answer["right"]
-
-
-def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
+def answer(question: str, project: Path, env: Mapping[str, str], say: Callable[[str], None] = lambda _: None) -> str:
     """Return the answer to a line that the process has written; empty for what is no question.
 
     Args:
         question: the line.
         project: the folder whose requirements they are.
         env: variables to set for uv.
+        say: receives what is waited for.
     """
-    from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
+    from bentoship.packages.requirements_file import flattened, with_constraints
 
     try:
         asked, *arguments = json.loads(question)
@@ -103,12 +42,18 @@ def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
             requirements, order, into = arguments
             replaced, sources = with_wheels(requirements, Builder.from_json(order), Path(into))
             right = [_with_variables(replaced), [*map(str, sources)]]
+        elif asked == "indexes":
+            context = BuildContext.from_json(arguments[0])
+            right = _with_variables(package_indexes(context, read_configuration(context), map(Path, arguments[1])))
+        elif asked == "exported":
+            requirements, files = exported(project)
+            right = [_with_variables(requirements), [*map(str, files)]]
         elif asked.startswith("refuse"):
             _search(asked, *arguments)
             right = None
         else:
             command, folder = arguments
-            done = call_uv(command, Path(folder), env)
+            done = call_uv(command, Path(folder), env, say)
             right = [done.code, done.stdout, done.stderr]
     except (RequirementsError, FileNotFoundError) as error:
         return json.dumps({"wrong": str(error).replace(f"{project}/", "")})
@@ -154,27 +99,51 @@ def with_wheels(text: str, builder: Builder, into: Path) -> tuple[str, list[Path
     return replaced, sorted(sources.read | found_in)
 
 
+def exported(project: Path) -> tuple[str, list[Path]]:
+    """Return what a project's uv.lock has, as requirements, and the files that decide on them.
+
+    The group dev is left out, as bentoship itself may be there.
+
+    Args:
+        project: the project's folder, whose uv.lock may be in a parent: that of its workspace.
+
+    Raises: RequirementsError.
+    """
+    what = ["--frozen", "--no-header", "--no-annotate", "--no-hashes", "--no-emit-project", "--no-dev"]
+    done = call_uv(["uv", "export", *what], project, {})
+    if done.code:
+        raise RequirementsError(f"uv.lock: {done.last_lines.removeprefix('error: ')}")
+    lock = next((folder / "uv.lock" for folder in (project, *project.parents) if (folder / "uv.lock").is_file()), None)
+    return done.stdout, [project / "pyproject.toml", *([lock] if lock else [])]
+
+
 def _files_of(folder: Path) -> list[str]:
     never = spec_of([*NEVER_PACKED, ".env*"])
     return [name for name in walk(folder, NEVER_WALKED).names if not never.match_file(name)]
 
 
-def call_uv(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Completed:
+def call_uv(
+    command: Sequence[str], folder: Path, env: Mapping[str, str], say: Callable[[str], None] = lambda _: None
+) -> Completed:
     """Run uv with what counts of the user's settings of it, and return what it did.
 
     Args:
         command: its command line, as BentoML has it; its first word stands for uv.
         folder: where it runs.
         env: variables to set.
+        say: receives what it waits for.
     """
     from bentoship.packages.folders import refreshing
-    from bentoship.packages.uv_settings import calling_uv, local_folders, uv_program
+    from bentoship.packages.indexes import naming_indexes
+    from bentoship.packages.uv_settings import calling_uv, local_folders
+    from bentoship.packages.uv_waiting import run_uv
 
-    files = (folder / word for word in command if word.endswith((".in", ".txt")) and not word.startswith("-"))
+    files = [folder / word for word in command if word.endswith((".in", ".txt")) and not word.startswith("-")]
     text = "".join(map(text_of, files))
     again = refreshing(local_folders(address_lines(text), folder)) if "compile" in command else []
-    with calling_uv(folder, text) as own:
-        return run([uv_program(), *command[1:], *again], env={**own, **env}, cwd=folder, check=False)
+    indexes = next((known for file in files if (known := text_of(file.with_name(INDEXES)))), "")
+    with calling_uv(folder, text, indexes) as own, naming_indexes(indexes, text, command) as named:
+        return run_uv([*command[1:], *named, *again], env={**own, **env}, cwd=folder, say=say)
 
 
 def _with_variables(requirements: str) -> str:

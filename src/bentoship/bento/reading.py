@@ -1,5 +1,7 @@
 """What the import of a service reads, in its project and beside it, noticed by an audit hook (PEP 578)."""
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -7,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from bentoship.bento.inputs import EVERYTHING, Stamp, folder_state, stamp, state_of
+from bentoship.bento.states import EVERYTHING, Stamp, folder_state, stamp, state_of
 from bentoship.system.process import environment
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -51,6 +53,7 @@ class Reading:
         self._foreign = (*around, f"{_LIBRARY}/", f"{Path(__file__).parents[1]}/")
         self._seen: dict[str, Stamp | str] = {}
         self._written: set[str] = set()
+        self._asked: set[str] = set()
         self._starts_others = False
         sys.addaudithook(self._note)
 
@@ -58,6 +61,11 @@ class Reading:
     def written(self) -> list[str]:
         """Return the files that were opened for writing, by their paths from the project, sorted."""
         return sorted(map(self._relative, self._written))
+
+    @property
+    def asked_for(self) -> list[str]:
+        """Return the files of the project that the user's code opened and did not write, by path in it, sorted."""
+        return sorted(map(self._relative, self._asked - self._written))
 
     def states(self, *, but: Collection[str]) -> dict[str, str]:
         """Return the states of what was read, by path from the project; folders end in a slash.
@@ -106,6 +114,8 @@ class Reading:
         file, how = self._absolute(path), flags if isinstance(flags, int) else 0
         if how & os.O_ACCMODE != os.O_WRONLY and not how & _EMPTYING:
             self._remember(file)
+            if self._is_inside(file) and file not in self._asked and self._is_own(file) and Path(file).is_file():
+                self._asked |= {file} if _is_asked_by(self._is_own, through_packages=True) else set()
         if how & _WRITING and not file.startswith(self._foreign):
             self._written.add(file)
 

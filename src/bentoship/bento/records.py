@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.bento.content import file_stats, stored_state
-from bentoship.bento.inputs import Inputs, input_key, requirements_key, state_of
+from bentoship.bento.inputs import Inputs, input_key, requirements_key
+from bentoship.bento.states import state_of
 from bentoship.bento.values import Bento, BuildContext
 from bentoship.system import records
 

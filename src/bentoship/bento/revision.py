@@ -7,9 +7,9 @@ from typing import Any
 
 from bentoship.bento.content import store_by_content
 from bentoship.bento.description import fingerprint
-from bentoship.bento.inputs import file_state
 from bentoship.bento.lazy_imports import unpacked_modules
 from bentoship.bento.secrets import Scanner
+from bentoship.bento.states import file_state
 from bentoship.bento.values import BuildContext
 from bentoship.system.files import temporary_folder
 

@@ -1,11 +1,18 @@
-"""Hooks by which BentoML does a part of a build: it finds what a service asks of its image, or imports it alone."""
+"""Hooks by which BentoML does a part of a build: it finds what a service asks of its image, or imports it alone.
+
+And one by which it imports only what is new of a Bento that is built already.
+"""
+
+from __future__ import annotations
 
 from typing import Any
 
 import bentoml
 from _bentoml_sdk import images  # type: ignore[import-untyped]  # it has no py.typed
 from bentoml._internal.bento import build_config
+from bentoml._internal.models import Model, ModelStore
 from bentoml._internal.service import loader
+from bentoml.exceptions import NotFound
 from bentoml.images import Image
 
 
@@ -26,6 +33,22 @@ def import_alone() -> None:
         raise ImportedError
 
     loader.load = load_and_end  # a hook
+
+
+def import_new_models_alone() -> None:
+    """Make BentoML leave a model of a Bento that it imports as it is in the store, if it is there.
+
+    Earlier versions of BentoML fail at one (Bento.save in bentoml/_internal/bento/bento.py); later ones do just that.
+    """
+    save = Model.save
+
+    def save_new(self: Model, model_store: ModelStore) -> Model:
+        try:
+            return model_store.get(self.tag)
+        except NotFound:
+            return save(self, model_store)
+
+    Model.save = save_new  # type: ignore[method-assign,assignment]  # a hook
 
 
 def build_image_alone(*, adds_bentoml: bool) -> None:

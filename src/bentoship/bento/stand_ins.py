@@ -3,12 +3,16 @@
 They take any use that a module makes of them while it is imported, as far as that is possible.
 """
 
+from __future__ import annotations
+
+import ast
 import inspect
 import sys
 from abc import ABCMeta
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -99,6 +103,28 @@ class _Maker(Loader):
     def exec_module(self, module: ModuleType) -> None:
         module.__getattr__ = _attribute  # type: ignore[method-assign]  # PEP 562
         module.__path__ = []
+
+
+def skip_errors(is_own: Callable[[str], bool]) -> None:
+    """Make an import of the user's modules go on after a statement that fails, such as for a variable that is not set.
+
+    Args:
+        is_own: returns whether a path is among the user's files.
+    """
+    execute = SourceFileLoader.exec_module
+
+    def execute_each(self: SourceFileLoader, module: ModuleType) -> None:
+        if not is_own(self.path):
+            return execute(self, module)
+        statements = ast.parse(self.get_data(self.path), self.path).body
+        # What such an import changes has to be said to the compiler each time.
+        future = [one for one in statements if isinstance(one, ast.ImportFrom) and one.module == "__future__"]
+        for statement in statements:
+            with suppress(Exception, SystemExit):
+                exec(compile(ast.Module([*future, statement], []), self.path, "exec", dont_inherit=True), vars(module))
+        return None
+
+    SourceFileLoader.exec_module = execute_each  # type: ignore[method-assign,assignment]  # a hook
 
 
 class Missing(MetaPathFinder):

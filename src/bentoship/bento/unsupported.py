@@ -1,5 +1,7 @@
 """Why a Bento needs a Dockerfile, in the words of the configuration that asks for it."""
 
+from __future__ import annotations
+
 import json
 import re
 import shlex
@@ -8,6 +10,12 @@ from typing import Any
 
 _SCRIPT = re.compile(r"chmod \+x (\S+) && \1")
 """The command that runs a script (Image.run_script in _bentoml_sdk/images.py)."""
+
+# BentoML takes an image of nvidia/cuda, in which it installs Python (cuda_debian.j2 among its templates).
+_CUDA = (
+    "{} (BentoML's base for CUDA has no Python of its own; docker.base_image may name an image that has both, and the "
+    "wheels of PyTorch and others bring CUDA themselves)"
+)
 
 
 def reasons_of_image(
@@ -40,6 +48,29 @@ def reasons_of_image(
     if section.get("setup_script") and (of_scripts := [n for n, one in enumerate(found) if one.startswith("run_sc")]):
         found[of_scripts[-1]] = _key("setup_script", [str(section["setup_script"])])
     yield from dict.fromkeys(found)
+
+
+def reasons_of_first_format(info: Any, docker: object) -> Iterator[str]:
+    """Yield what needs a Dockerfile in BentoML's first format: that of services of before 1.2, and of these options.
+
+    Beside a base image it ignores two of them (DockerOptions in bentoml/_internal/bento/build_config.py).
+
+    Args:
+        info: the BentoInfo.
+        docker: the section `docker` of the project's options, which has the user's own values.
+    """
+    section = docker if isinstance(docker, Mapping) else {}
+    options = info.docker
+    if not info.conda.is_empty():
+        yield "conda"
+    if options.cuda_version and not options.base_image:
+        yield _CUDA.format(_key("cuda_version", [str(section.get("cuda_version") or options.cuda_version)]))
+    if options.dockerfile_template:
+        yield _key("dockerfile_template", [options.dockerfile_template])
+    if options.setup_script:
+        yield _key("setup_script", [options.setup_script])
+    if options.system_packages and not options.base_image:
+        yield _key("system_packages", options.system_packages)
 
 
 def name_of_model(model: Any) -> str:

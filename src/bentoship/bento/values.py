@@ -52,6 +52,14 @@ class Env:
     value: str
     stage: str
 
+    @property
+    def is_in_image(self) -> bool:
+        """Return whether the image has it: not one of another stage, and not one without a value.
+
+        BentoML asks for the latter when the service starts (_bentoml_impl/server/serving.py).
+        """
+        return self.stage == "all" and bool(self.value)
+
 
 @dataclass(frozen=True)
 class Bento:
@@ -93,6 +101,12 @@ class Bento:
     def tag(self) -> str:
         """Return NAME:VERSION."""
         return f"{self.name}:{self.version}"
+
+    @property
+    def wanted_variables(self) -> dict[str, str]:
+        """Return the variables that its containers are to be given, with the values that are known, else ""."""
+        known = {env.name for env in self.envs if env.is_in_image}
+        return {env.name: env.value for env in self.envs if env.stage != "build" and env.name not in known}
 
     @classmethod
     def from_description(cls, data: Mapping[str, Any], *, fresh: bool = False, notes: tuple[str, ...] = ()) -> Bento:

@@ -1,5 +1,7 @@
 """Versions of installed packages, above all of BentoML."""
 
+from __future__ import annotations
+
 import re
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The files of a project, also through links to folders of it."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Collection

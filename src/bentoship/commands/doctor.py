@@ -1,27 +1,34 @@
-"""Checking that this machine is ready to publish, within seconds and without starting or changing anything."""
+"""Checking that this machine is ready to publish. Nothing is started, and nothing but the cache is changed."""
 
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, replace
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 from bentoship.bento import BuildContext
 from bentoship.commands import examination
 from bentoship.commands import terminal as console
 from bentoship.commands.examination import Finding
 from bentoship.commands.terminal import Terminal
-from bentoship.errors import BentoshipError, RegistryError, SettingsError, explain
+from bentoship.errors import BentoshipError, RegistryError, SettingsError
 from bentoship.project import Project, Run
+from bentoship.publishing.steps import IMPORTING
 from bentoship.settings import Settings, environment, load
+from bentoship.system.deadline import Overdue, time_limit
+from bentoship.system.progress import Details, StepReporter, Task
 
 _PATIENCE = 5.0
-"""Seconds within which all checks, which run at once, have to end."""
+"""Seconds within which all checks, which run at once, have to end, but for that of the service."""
 
 _PATIENCE_WITH_GOOGLE = 8.0
 """Seconds; Google's modules take a second to import, and a token needs one more request."""
+
+_PATIENCE_WITH_SERVICE = 60.0
+"""Seconds that a service gets to be imported, and its packages to be locked, unless some have to be installed."""
 
 Look = Callable[[], Finding | Iterable[Finding]]
 
@@ -49,7 +56,11 @@ def show(findings: Sequence[Finding], *, as_json: bool = False) -> bool:
 
 
 def examine(folder: Path) -> list[Finding]:
-    """Return the findings of all checks, which run at once. Args: folder: the project's folder."""
+    """Return the findings of all checks, which run at once; that of the service comes last.
+
+    Args:
+        folder: the project's folder.
+    """
     settings, found = _settings(folder)
     terminal = Terminal()
     context = Project(folder, settings).build_context if settings else BuildContext(folder, folder, folder)
@@ -66,7 +77,6 @@ def examine(folder: Path) -> list[Finding]:
         # What fails is reported, not waited for.
         run = Run(Project(folder, replace(settings, retry_seconds=0.0)), terminal)
         looks += [
-            ("service", lambda: examination.service(context)),
             ("apt", lambda: examination.apt(settings.base_image)),
             ("disk", lambda: examination.space(settings.cache)),
             ("folders", lambda: examination.folders(run.project)),
@@ -75,7 +85,7 @@ def examine(folder: Path) -> list[Finding]:
         ]
     patience = _PATIENCE_WITH_GOOGLE if settings and settings.registry == "google" else _PATIENCE
     with terminal.task("doctor"):
-        return [*found, *_all(looks, patience)]
+        return [*found, *_all(looks, patience, lambda: _service(run) if settings else [])]
 
 
 def _settings(folder: Path) -> tuple[Settings | None, list[Finding]]:
@@ -147,8 +157,46 @@ def _registry(run: Run) -> Finding:
     return Finding("registry", "ok", f"{target.host} responds")
 
 
-def _all(looks: Sequence[tuple[str, Look]], patience: float) -> list[Finding]:
-    """Return what all checks find, in order; a check that fails or takes too long results in a problem."""
+@dataclass(frozen=True)
+class _Installing:
+    """A reporter of a step that lifts a time limit once a task of it begins, such as installing packages.
+
+    Args:
+        lift: lifts the limit.
+        reporter: receives what is reported.
+    """
+
+    lift: Callable[[], None]
+    reporter: StepReporter
+
+    def say(self, text: str) -> None:
+        self.reporter.say(text)
+
+    def task(self, title: str, **details: Unpack[Details]) -> AbstractContextManager[Task]:
+        self.lift()
+        return self.reporter.task(title, **details)
+
+
+def _service(run: Run) -> list[Finding]:
+    """Import the service as publish would, which may take as long as it takes if packages have to be installed."""
+    try:
+        with time_limit(_PATIENCE_WITH_SERVICE) as lift, run.reporter.task("doctor", IMPORTING):
+            return list(examination.service(run, _Installing(lift, run.reporter_of("doctor"))))
+    except Overdue:
+        text = f"importing it and locking its packages takes longer than {_PATIENCE_WITH_SERVICE:g} s"
+        return [Finding("service", "ok", f"{text}; publish waits for it")]
+    except Exception as error:
+        return [examination.problem("service", error, stops_publish=True)]
+
+
+def _all(looks: Sequence[tuple[str, Look]], patience: float, own: Callable[[], list[Finding]]) -> list[Finding]:
+    """Return what all checks find, in order; a check that fails or takes too long results in a problem.
+
+    Args:
+        looks: the checks, each with its name.
+        patience: the seconds that they get together.
+        own: one more check, which this thread does meanwhile, for as long as it takes.
+    """
     found: dict[int, list[Finding]] = {}
 
     def look(number: int) -> None:
@@ -157,23 +205,17 @@ def _all(looks: Sequence[tuple[str, Look]], patience: float) -> list[Finding]:
             result = find()
             found[number] = [result] if isinstance(result, Finding) else list(result)
         except Exception as error:
-            why, _, hint = explain(error).partition("\n")
             stops = isinstance(error, BentoshipError) and name in ("google", "credentials", "registry")
-            found[number] = [Finding(name, "problem", why, hint, stops)]
+            found[number] = [examination.problem(name, error, stops_publish=stops)]
 
     # Daemon threads, which end with this process: a check without a response must not delay it.
     threads = [threading.Thread(target=look, args=(number,), daemon=True) for number in range(len(looks))]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + patience
+    last = own()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return [finding for number, (name, _) in enumerate(looks) for finding in found.get(number, [_late(name, patience)])]
-
-
-def _late(name: str, patience: float) -> Finding:
-    """Return what to say of a check that has not ended; an import may just take long, as that of torch does."""
-    if name == "service":
-        return Finding(name, "ok", f"its import takes longer than {patience:g} s; publish waits for it")
-    hint = "Try again, or check whether it is reachable."
-    return Finding(name, "problem", f"no response within {patience:g} s", hint)
+    late = "Try again, or check whether it is reachable."
+    none = [[Finding(name, "problem", f"no response within {patience:g} s", late)] for name, _ in looks]
+    return [finding for number, missing in enumerate(none) for finding in found.get(number, missing)] + last

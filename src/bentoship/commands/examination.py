@@ -1,4 +1,4 @@
-"""Checks of what publishing and verifying need on this machine; they start and change nothing."""
+"""Checks of what publishing and verifying need on this machine; they start nothing, and change only the cache."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bentoship.bento.configuration import check_configuration, read_configuration
-from bentoship.bento.values import BuildContext
-from bentoship.errors import BentoError, EngineError, ProcessError
-from bentoship.project import Project
+from bentoship import bento as bentos
+from bentoship.assembly import recipe
+from bentoship.bento import BuildContext
+from bentoship.bento.configuration import check_configuration, project_configuration
+from bentoship.errors import BentoError, BentoshipError, EngineError, ProcessError, explain
+from bentoship.project import Project, Run
 from bentoship.settings import Settings
 from bentoship.system import process
-from bentoship.system.files import unwritable
+from bentoship.system.files import temporary_folder, unwritable
+from bentoship.system.progress import StepReporter
 from bentoship.system.text import size
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ def package(name: str) -> Finding:
 def configuration(context: BuildContext) -> Finding:
     """Check that what configures the Bento is valid; the service is not imported."""
     try:
-        found = read_configuration(context)
+        found = project_configuration(context)
         check_configuration(context, found)
         if found.is_built:
             return Finding("bentofile", "ok", f"not read: the Bento {context.bento} is built already")
@@ -73,23 +76,47 @@ def configuration(context: BuildContext) -> Finding:
     return Finding("bentofile", "ok", f"{source}, packs {found.options['service'] or 'service.py'}")
 
 
-def service(context: BuildContext) -> Iterator[Finding]:
-    """Check that the service can be imported; yield nothing for one that is not configured, which is said already."""
-    from bentoship.bento.child_process import MissingModelError
-    from bentoship.bento.importing import check_import
+def service(run: Run, reporter: StepReporter) -> Iterator[Finding]:
+    """Check that publish can import the service and build its Bento, by doing so; only the cache keeps anything of it.
 
+    Yields nothing for a service that is not configured, or whose Bento is built already, which is said elsewhere.
+
+    Args:
+        run: the run that publish would be.
+        reporter: receives the progress of packages that are installed to import the service.
+    """
+    context, settings = run.project.build_context, run.project.settings
     if context.bento or configuration(context).stops_publish:
         return
+    with temporary_folder(settings.scratch, "doctor-") as folder:
+        try:
+            bento = bentos.rehearse(context, folder, reporter=reporter)
+        except BentoshipError as error:
+            keeps = isinstance(error, BentoError) and _is_up_to_date(context)
+            yield problem("service", error, stops_publish=not keeps)
+            return
+        yield Finding("service", "ok", f"imported in {bento.environment or f'the environment of {sys.executable}'}")
+        try:
+            if settings.backend == "direct":
+                recipe.check(bento)
+                with reporter.task("finding a wheel of each package"):
+                    recipe.check_packages(bento, settings.platforms, run.layers)
+        except BentoshipError as error:
+            yield problem("service", error, stops_publish=True)
+
+
+def problem(subject: str, error: Exception, *, stops_publish: bool) -> Finding:
+    """Return the finding of an error, in the words in which a task reports it."""
+    why, _, hint = explain(error).partition("\n")
+    return Finding(subject, "problem", why, hint, stops_publish)
+
+
+def _is_up_to_date(context: BuildContext) -> bool:
+    """Return whether publish takes a Bento that is built already, as it does without a network to lock another one."""
     try:
-        where = check_import(context)
-    except BentoError as error:
-        if isinstance(error, MissingModelError) and context.exported_models:
-            yield Finding("service", "ok", f"not imported: publish imports its models before ({error.why})")
-        else:
-            yield Finding("service", "problem", error.why, error.hint, stops_publish=True)
-        return
-    later = "not imported: packages are not installed here; publish imports it in an environment of its requirements"
-    yield Finding("service", "ok", f"imported in {where}" if where else later)
+        return bentos.up_to_date(context) is not None
+    except BentoError:
+        return False
 
 
 def git() -> Finding:

@@ -1,6 +1,10 @@
 """The steps of publishing as the tasks run them, and their last lines, which are those to copy."""
 
+import shlex
+
+from bentoship.bento import Bento
 from bentoship.commands.terminal import result
+from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once
 from bentoship.publishing import steps
 from bentoship.publishing.steps import auth, build, check, containerize, create_registry, enable_api, load, prepare, tag
@@ -26,5 +30,11 @@ def publish(run: Run) -> Published:
     """Run every step; then print how to run the image."""
     steps.publish(run)
     published = push(run)
-    run.reporter.say("publish", f"run it: docker run --rm -p 3000:3000 {published.reference}")
+    run.reporter.say("publish", f"run it: {run_line(published.reference, build(run))}")
     return published
+
+
+def run_line(reference: ImageReference, bento: Bento) -> str:
+    """Return the command that runs an image; the variables of its Bento that it lacks are those of the shell."""
+    given = "".join(f"-e {shlex.quote(name)} " for name in bento.wanted_variables)
+    return f"docker run --rm -p 3000:3000 {given}{reference}"

@@ -42,8 +42,9 @@ def _prove(run: Run, reference: ImageReference, root: Descriptor, bento: Bento) 
     """Verify an image in the registry, with the best runner of this machine, and print the result."""
     provider, settings = run.provider, run.project.settings
     store = run.registry(reference, push=False)
-    names = [env.name for env in bento.envs if env.stage != "build" and not env.value]
-    given = {name: value for name, value in environment(names=names).items() if name in names}
+    wanted = bento.wanted_variables
+    known = environment(names=wanted)
+    given = {name: known.get(name, value) for name, value in wanted.items() if value or name in known}
     image = RemoteImage(reference, root, store, store.plain_http, provider.credentials(), settings.scratch, given)
     sample = project_sample(run.project.folder, settings.verify_request)
     say = functools.partial(run.reporter.say, "verify")

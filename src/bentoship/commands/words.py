@@ -1,7 +1,15 @@
-"""The words of a command line of `bentoship` that name folders."""
+"""The words of a command line: those of `bentoship` that name folders, and those for a task's process."""
 
-from collections.abc import Collection, Sequence
-from pathlib import Path
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from bentoship.errors import BentoshipError
+
+_UNKNOWN = re.compile(r"No idea what (['\"].*['\"]) is!", re.DOTALL)
+"""What invoke says of a word that is no task (ParseMachine.see_unknown in invoke/parser/parser.py)."""
 
 
 def name_folders(words: Sequence[str], tasks: Collection[str], options: Collection[str], default: str) -> list[str]:
@@ -25,8 +33,62 @@ def name_folders(words: Sequence[str], tasks: Collection[str], options: Collecti
         is_value = before in (*(f"--{name}" for name in options), "--config", "-f") or word.startswith("-") or is_task
         # A path to nowhere is a folder's name misspelt, unless it may be an option's value.
         is_path = "/" in word and (before == "--all" or not before.startswith("-"))
-        is_folder = bool(word) and (is_path or Path(word).is_dir())
+        is_folder = bool(word) and (is_path or os.path.isdir(word))  # noqa: PTH112  # unlike Path's, for any text
         (folders if is_folder and not is_value else others).append(word)
     if (folders or every) and not set(tasks) & set(others):
         others.append(default)
     return [*others, *every, *(part for folder in folders for part in ("--project", folder))]
+
+
+def of_options(options: Mapping[str, Any]) -> list[str]:
+    """Return the words of a command line for a task's options. Args: options: the values, by the function's names."""
+    words: list[str] = []
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        values = value if isinstance(value, list) else [value]
+        words += [option] if value is True else [f"{option}={one}" for one in values if one]
+    return words
+
+
+def not_understood(said: str, tasks: Collection[str]) -> str:
+    """Return what to say of a command line that invoke does not understand: of a word, that it names nothing.
+
+    Args:
+        said: what invoke says of it.
+        tasks: the names of all tasks.
+    """
+    import ast  # not needed for what is understood
+
+    match = _UNKNOWN.fullmatch(said)
+    word = str(ast.literal_eval(match[1])) if match else ""
+    if not word or word.startswith("-"):
+        return said
+    hint = "`bentoship --list` shows the tasks."
+    if os.path.isfile(word):  # noqa: PTH113
+        hint = "It is a file. Name its folder, or a file that configures the build by --bentofile."
+    elif ":" in word:
+        hint = "Name a service by --service module:Class, and a Bento that is built already by --bento name:version."
+    elif meant := _meant([word], tasks):
+        hint = meant
+    return f"Error: {BentoshipError('Read the command line', f'{word} is neither a task nor a folder', hint)}"
+
+
+def no_folders(names: Sequence[str]) -> BentoshipError:
+    """Return the error for folders that do not exist, with those that may be meant."""
+    return BentoshipError("Open the project", f"there is no folder {', '.join(map(repr, names))}", _meant(names))
+
+
+def _meant(words: Sequence[str], tasks: Collection[str] = ()) -> str:
+    """Return a sentence on which tasks or folders are meant by misspelt words; "" when one is like none."""
+    import difflib  # not needed for what is understood
+
+    found = [next(iter(difflib.get_close_matches(word, [*tasks, *_folders_beside(word)], 1)), "") for word in words]
+    return f"Did you mean {', '.join(found)}?" if all(found) else ""
+
+
+def _folders_beside(word: str) -> list[str]:
+    """Return the folders that are where a word names one, each as it would be written in its place."""
+    place = os.path.dirname(word.rstrip("/"))  # noqa: PTH120  # as it is written, with or without ./
+    with suppress(OSError, ValueError), os.scandir(place or ".") as entries:
+        return [os.path.join(place, entry.name) for entry in entries if entry.is_dir()]  # noqa: PTH118
+    return []

@@ -1,5 +1,7 @@
 """Reading JSON that a registry sends, which may be anything."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 

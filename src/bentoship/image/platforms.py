@@ -1,5 +1,7 @@
 """Platforms: how they are written, and which image of an index is for which."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -17,10 +16,20 @@ from typing import Any
 
 from bentoship.errors import PackagesError
 from bentoship.packages.folders import listing, named_in, refreshing
-from bentoship.packages.requirements import VARIABLE, canonical_name, is_exact, variables
-from bentoship.packages.uv_settings import BUILDING, GIT, calling_uv, local_folders, lock_settings, uv_program
+from bentoship.packages.indexes import naming_indexes
+from bentoship.packages.requirements import canonical_name, is_exact
+from bentoship.packages.uv_settings import (
+    BUILDING,
+    GIT,
+    calling_uv,
+    completed,
+    local_folders,
+    lock_settings,
+    uv_program,
+)
+from bentoship.packages.uv_waiting import run_uv
 from bentoship.system.files import file_lock, private_folder, temporary_folder
-from bentoship.system.process import OWN_PYTHON, environment, run
+from bentoship.system.process import OWN_PYTHON, environment, home, run
 from bentoship.system.records import key_of
 from bentoship.system.urls import without_secrets
 
@@ -33,6 +42,13 @@ _DATE = (1980, 1, 2, 0, 0, 0)
 
 _DAYS = 30
 """How long a wheel is kept that is not used."""
+
+_MANAGERS = (
+    ("PYENV_ROOT", ".pyenv", "versions"),
+    ("ASDF_DATA_DIR", ".asdf", "installs/python"),
+    ("MISE_DATA_DIR", ".local/share/mise", "installs/python"),
+)
+"""What installs Pythons: the variable with the folder of each, its usual place in the home, and what they are in."""
 
 _SHARED = re.compile(r"(archive|wheels|simple|flat-index|interpreter)-v\d+")
 """Folders of uv's cache that do not depend on what is built: what a build needs is not downloaded for each."""
@@ -61,17 +77,21 @@ class Builder:
         python: the minor version of the image's Python, such as "3.11".
         options: lines of requirements that say where packages are downloaded, which a build may need, too.
         start: the folder that paths in the options start from.
+        indexes: those of single packages, as of `indexes.indexes_in`.
     """
 
     kept: Path
     python: str
     options: Sequence[str]
     start: Path
+    indexes: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Builder:
         """Return a builder that `dataclasses.asdict` and JSON have taken apart."""
-        return cls(Path(data["kept"]), data["python"], tuple(data["options"]), Path(data["start"]))
+        return cls(
+            Path(data["kept"]), data["python"], tuple(data["options"]), Path(data["start"]), data.get("indexes", "")
+        )
 
     def find(self, content: str) -> Path | None:
         """Return the wheel that was built from some content, such as a hash or a commit; None when none is kept."""
@@ -110,6 +130,7 @@ class Builder:
         env = environment(names=BUILDING)
         flags = [f"{name}={env[name]}" for name in BUILDING if name in env]
         options = [*map(without_secrets, self.options), listing(named_in(self.options, self.start))]
+        options += [self.indexes] if self.indexes else []
         machine = os.uname()
         key = key_of(
             _RECIPE, content, self.python, machine.sysname, machine.machine, lock_settings(), *options, "", *flags
@@ -144,7 +165,7 @@ class Builder:
             args += ["--no-binary", canonical_name(requirement)]
         args += refreshing(local_folders(self.options, self.start))
         further = GIT if requirement.startswith("git+") else ()
-        with calling_uv(self.start, source) as env:
+        with calling_uv(self.start, source, self.indexes) as env, naming_indexes(self.indexes, source, args) as named:
             own = scratch / "cache"
             _share_cache(env, own)
             env |= environment(names=(*BUILDING, *further)) | {"UV_CACHE_DIR": str(own), "SOURCE_DATE_EPOCH": _EPOCH}
@@ -152,8 +173,8 @@ class Builder:
             env |= {name: f"{env.get(name, '')} -g0".strip() for name in ("CFLAGS", "CXXFLAGS")}
             env.pop("UV_NO_CACHE", None)
             env["TMPDIR"] = str(scratch)  # what a killed build leaves there goes with it
-            command = [uv_program(), *args, "--python", interpreter or sys.executable]
-            done = run(command, env=env, cwd=self.start, check=False, input=source)
+            command = [*args, *named, "--python", interpreter or sys.executable]
+            done = run_uv(command, env=env, cwd=self.start, input=source)
         if done.code:
             raise _failure(done.stderr, subject)
         names = {_wheel_name(folder.name) for folder in Path(scratch, "installed").glob("*.dist-info")}
@@ -177,13 +198,24 @@ def interpreter_of(python: str, folder: Path) -> str:
     if python == OWN_PYTHON:
         return sys.executable
     command = [uv_program(), "python", "find", python, "--no-python-downloads", "--no-project"]
-    return run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=folder, check=False).stdout.strip()
+    found = run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=folder, check=False).stdout.strip()
+    return found or _managed(python)
 
 
-def completed(text: str) -> str:
-    """Return a text with the values of the variables that it refers to; one that is not set stays as it is."""
-    known = environment(names=variables(text))
-    return VARIABLE.sub(lambda match: known.get(match[1], match[0]), text)
+def _managed(python: str) -> str:
+    """Return the path of the latest Python of a version that a manager has installed; empty when there is none.
+
+    In PATH these managers have scripts alone, which start no other version than the selected one.
+    """
+    env = environment(names=[name for name, _, _ in _MANAGERS])
+    roots = [Path(env.get(name) or home(env) / usual, versions) for name, usual, versions in _MANAGERS]
+    found = {
+        int(place.suffix[1:]): str(place / "bin" / f"python{python}")
+        for root in roots
+        for place in root.glob(f"{python}.*")
+        if place.suffix[1:].isdigit() and os.access(place / "bin" / f"python{python}", os.X_OK)
+    }
+    return found[max(found)] if found else ""
 
 
 def _share_cache(env: Mapping[str, str], own: Path) -> None:
@@ -219,12 +251,6 @@ def _normalised(wheel: Path, into: Path) -> None:
             target.writestr(member, content)
     name = re.sub(r"-linux_(\w+)\.whl$", rf"-manylinux_2_{oldest}_\1.whl", wheel.name) if oldest else wheel.name
     (into / "wheel").rename(into / name)
-
-
-def digest_of(file: Path) -> str:
-    """Return the SHA-256 of a file, 64 hex digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _failure(stderr: str, subject: str) -> PackagesError:

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from bentoship.errors import PackagesError
 from bentoship.image.platforms import platform_of
-from bentoship.packages.building import digest_of, interpreter_of
+from bentoship.packages.building import interpreter_of
+from bentoship.packages.indexes import indexes_of
 from bentoship.packages.install import install_for
 from bentoship.packages.locks import lock_here, with_wheels
 from bentoship.packages.requirements import bare, canonical_name, local_file, paths_start
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import calling_uv, lock_settings, uv_program
-from bentoship.system.files import file_lock, private_folder, temporary_folder
+from bentoship.system.files import digest_of, file_lock, private_folder, temporary_folder
 from bentoship.system.process import OWN_PYTHON, run
 from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.records import key_of
@@ -31,9 +32,6 @@ _RECIPE = "1"
 
 _DAYS = 30
 """How long an environment is kept that is not used."""
-
-_OLDEST = (3, 11)
-"""The first Python that runs what bentoship has to run there."""
 
 _USUAL_GLIBC = 36
 
@@ -62,18 +60,19 @@ class Environment:
         return self.folder / "bin" / "python"
 
     def is_usable(self) -> bool:
-        """Return whether it can be used, and note its use: it may be gone, and so may the Python it was made with."""
+        """Return whether it can be used, and note its use.
+
+        It may be gone, and so may the Python it was made with; and the image's may have been installed since.
+        """
         with suppress(OSError):
             os.utime(self.folder)
-        return self.program.exists()
+        return self.program.exists() and (self.python == self.wanted or not interpreter_of(self.wanted, self.folder))
 
     def __str__(self) -> str:
         packages = f"the {counted(self.number, 'package')} of its requirements"
         if self.python == self.wanted:
             return f"an environment of Python {self.python} with {packages}"
         why = f"since this machine has no Python {self.wanted}"
-        if _numbers(self.wanted) < _OLDEST:
-            why = f"since bentoship needs Python {'.'.join(map(str, _OLDEST))} there, and the image has {self.wanted}"
         return f"an environment of Python {self.python}, {why}, with {packages}"
 
 
@@ -89,9 +88,10 @@ def environment_of(bento: Path, python: str, kept: Path, locks: Path, reporter: 
 
     Raises: PackagesError when a package cannot be locked or installed for this machine.
     """
-    program = interpreter_of(python, bento) if _numbers(python) >= _OLDEST else ""
+    program = interpreter_of(python, bento)
     lock = lock_here(bento, Target(_platform(), python if program else OWN_PYTHON, _glibc()), locks, python=python)
     contents = [digest_of(file) for line in lock.lines if (file := local_file(line, paths_start(bento)))]
+    contents += filter(None, [indexes_of(bento)])
     key = key_of(_RECIPE, program or sys.executable, lock.target.python, lock_settings(), *lock.lines, "", *contents)
     found = Environment(kept / key, lock.target.python, python, len(lock.lines), _bentoml(lock.lines))
     with file_lock(kept / "locks" / key[:2]):
@@ -145,7 +145,3 @@ def _glibc() -> int:
 def _bentoml(lines: tuple[str, ...]) -> str:
     found = next((bare(line) for line in lines if canonical_name(line) == "bentoml"), "")
     return found.partition("==")[2].partition(";")[0].strip()
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", version)[:2]))

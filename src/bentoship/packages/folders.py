@@ -1,5 +1,7 @@
 """Folders of this machine that uv finds packages in: what they hold changes without a word in the requirements."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import re

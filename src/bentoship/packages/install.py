@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bentoship.errors import PackagesError
 from bentoship.packages.folders import refreshing
+from bentoship.packages.indexes import indexes_of, naming_indexes
 from bentoship.packages.installed import clashing, faulty_files, module_folders
 from bentoship.packages.requirements import (
     CONSTRAINTS,
@@ -25,8 +26,9 @@ from bentoship.packages.requirements import (
 )
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import calling_uv, local_folders, uv_program
+from bentoship.packages.uv_waiting import ended, run_uv
 from bentoship.system.files import temporary_folder
-from bentoship.system.process import Completed, Running, background, run
+from bentoship.system.process import Completed, Running, background
 from bentoship.system.progress import SILENT, State, StepReporter
 from bentoship.system.text import counted
 
@@ -57,8 +59,11 @@ def installing(
     start = paths_start(bento)
     args += refreshing(local_folders(options, start))
     with (
-        calling_uv(start, source) as env,
-        background(_command([*args, *selection(target)]), env=env, cwd=start, input=source) as uv,
+        calling_uv(start, source, indexes := indexes_of(bento)) as env,
+        naming_indexes(indexes, source, args) as named,
+        background(
+            [uv_program(), *_for_python([*args, *named, *selection(target)])], env=env, cwd=start, input=source
+        ) as uv,
     ):
         yield Installation(uv, target, into, len(locked))
 
@@ -81,7 +86,11 @@ def install_for(
     command = [uv_program(), "pip", "install", "-r", "-", "--python", str(environment / "bin" / "python"), "--no-deps"]
     command += ["--no-compile-bytecode", "--only-binary", ":all:"]
     command += ["--require-hashes"] if locked and all(map(hashes, locked)) else []
-    with calling_uv(start, source) as env, background(command, env=env, cwd=start, input=source) as uv:
+    with (
+        calling_uv(start, source, indexes := indexes_of(bento)) as env,
+        naming_indexes(indexes, source, command) as named,
+        background([*command, *named], env=env, cwd=start, input=source) as uv,
+    ):
         installation = Installation(uv, target, environment, len(locked))
         title = f"installing {counted(len(locked), 'package')} to import the service"
         with reporter.task(title, measure=installation.state, ended=installation.has_ended):
@@ -113,7 +122,7 @@ class Installation:
 
     def finish(self) -> None:
         """Wait until they are installed. Raises PackagesError when one has no wheel, or cannot be downloaded."""
-        _checked(self.uv.wait(), self.target)
+        _checked(ended(self.uv), self.target)
         (self.into / ".lock").unlink(missing_ok=True)
 
     def state(self) -> State:
@@ -229,8 +238,9 @@ def ask_uv(bento: Path, requirements: Sequence[str], target: Target, *args: str)
     source = "\n".join([*options, *limits, *requirements])
     if "compile" in args:  # a dry run that reads again does not compare a wheel with its platform
         args = (*args, *refreshing(local_folders(options, start)))
-    with calling_uv(start, source) as env:
-        return _checked(run(_command(args), env=env, cwd=start, check=False, input=source), target).stdout
+    indexes = indexes_of(bento)
+    with calling_uv(start, source, indexes) as env, naming_indexes(indexes, source, args) as named:
+        return _checked(run_uv(_for_python([*args, *named]), env=env, cwd=start, input=source), target).stdout
 
 
 def unsolved(error: PackagesError) -> str:
@@ -240,8 +250,8 @@ def unsolved(error: PackagesError) -> str:
     return error.why
 
 
-def _command(args: Sequence[str]) -> list[str]:
-    return [uv_program(), *args, "--python", sys.executable]
+def _for_python(args: Sequence[str]) -> list[str]:
+    return [*args, "--python", sys.executable]
 
 
 def _checked(done: Completed, target: Target) -> Completed:
@@ -249,6 +259,6 @@ def _checked(done: Completed, target: Target) -> Completed:
         # Before its error message uv prints what it downloads; the tree that it draws becomes one line.
         complaint = re.split(r"(?m)^\s*(?:×|error:)", done.stderr, maxsplit=1)[-1]
         why = re.sub(r"[\s╰─▶│├]+", " ", complaint).strip()
-        offline = any(word in why for word in ("dns error", "client error (Connect)", "timed out"))
+        offline = any(word in why for word in ("cannot be reached", "dns error", "client error (Connect)", "timed out"))
         raise PackagesError(f"Install the Python packages for {target}", why, _OFFLINE if offline else OTHERWISE)
     return done

@@ -1,5 +1,6 @@
 """Locks: every package of an image with its exact version, for each platform, and whether each has a wheel there."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from bentoship.errors import PackagesError
 from bentoship.packages.folders import listing, named_in
+from bentoship.packages.indexes import indexes_of
 from bentoship.packages.install import OTHERWISE, ask_uv, options_for_uv, selection, unsolved
 from bentoship.packages.requirements import (
     CONSTRAINTS,
@@ -20,6 +22,7 @@ from bentoship.packages.requirements import (
     is_exact,
     lines,
     local_file,
+    packed_wheels,
     paths_start,
     portable_lines,
     requirements_of,
@@ -119,7 +122,8 @@ def _check_hashes(bento: Path, lock: Lock, kept: Path) -> None:
         return
     asked = [line for line in portable_lines(text) if hashes(line) or canonical_name(line) != "bentoml"]
     needed = {subject(line) for line in _made_once(bento, lock.target, asked, [*lock.lines], kept)}
-    if missing := [bare(line) for line in lock.lines if not hashes(line) and subject(line) in needed]:
+    others = [line for line in lock.lines if not hashes(line) and not local_file(line, paths_start(bento))]
+    if missing := [bare(line) for line in others if subject(line) in needed]:
         why = f"the requirements say --require-hashes, but there is none for {', '.join(missing)}"
         hint = "Add their hashes: `uv pip compile --generate-hashes` writes all."
         raise PackagesError("Check the hashes of the Python packages", why, hint)
@@ -230,8 +234,8 @@ def _requirements(bento: Path) -> tuple[list[str], list[str]]:
     wanted = portable_lines(text)
     # BentoML's lock says more than it was asked for: bentoml itself depends on others.
     grew = {*map(bare, lines(text))} > {*map(bare, lines(asked))} or _named(text) != _named(asked)
-    if grew and all(is_exact(line) or "@" in line or not canonical_name(line) for line in wanted):
-        return portable_lines(asked) or wanted, wanted
+    if asked and grew and all(is_exact(line) or "@" in line or not canonical_name(line) for line in wanted):
+        return portable_lines(asked), wanted
     return wanted, []
 
 
@@ -242,28 +246,32 @@ def _named(text: str) -> list[str]:
 
 def _lock(bento: Path, target: Target, kept: Path) -> Lock:
     asked, own = _requirements(bento)
+    is_whole = bool(own) and not packed_wheels(bento)
     if target.platform == LOCK_PLATFORM:
-        return Lock(target, tuple(own or _made_once(bento, target, asked, [], kept)))
-    reference = own or _loose_reference(bento, target, asked, kept)
+        return Lock(target, tuple(own if is_whole else _made_once(bento, target, asked, own, kept)))
+    reference = own if is_whole else _reference(bento, target, asked, own, kept)
     lines = _made_once(bento, target, asked, reference, kept)
     versions = {canonical_name(line): bare(line) for line in reference}
     deviations = (bare(line) for line in lines if versions.get(canonical_name(line), bare(line)) != bare(line))
     return Lock(target, tuple(lines), tuple(deviations))
 
 
-def _loose_reference(bento: Path, target: Target, asked: list[str], kept: Path) -> list[str]:
-    """Return what a Bento without a lock gets where others are locked; nothing where it cannot be had."""
+def _reference(bento: Path, target: Target, asked: list[str], own: list[str], kept: Path) -> list[str]:
+    """Return what a Bento without a whole lock gets where others are locked; its own where that cannot be had."""
     try:
-        return _made_once(bento, replace(target, platform=LOCK_PLATFORM), asked, [], kept)
+        return _made_once(bento, replace(target, platform=LOCK_PLATFORM), asked, own, kept)
     except PackagesError:
-        return []
+        return own
 
 
 def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[str], kept: Path) -> list[str]:
     limits = bento / "env" / "python" / CONSTRAINTS
     found_in = listing(named_in(options_for_uv(bento), paths_start(bento)))
     texts = [limits.read_text("utf-8")] if limits.is_file() else []
-    others = [*map(bare, preferred)], texts, lock_settings(), *([found_in] if found_in else [])
+    files = [file for line in asked if (file := local_file(line, paths_start(bento)))]
+    texts += [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    further = filter(None, (found_in, indexes_of(bento)))
+    others = [*map(bare, preferred)], texts, lock_settings(), *further
     key = key_of("lock", str(target), *asked, *(["others", repr(others)] if any(others) else []))
     file = kept / f"{key}.json"
     if found := records.read_as(file, lambda data: [*map(str.__str__, data)]):

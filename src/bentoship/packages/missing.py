@@ -10,6 +10,7 @@ from pathlib import Path
 from bentoship.errors import PackagesError
 from bentoship.image.platforms import platform_of
 from bentoship.packages.building import Builder
+from bentoship.packages.indexes import indexes_of
 from bentoship.packages.install import ask_uv, options_for_uv, selection, unsolved
 from bentoship.packages.requirements import bare, built_names, canonical_name, local_file, paths_start
 from bentoship.packages.target import Target
@@ -75,7 +76,7 @@ def built_wheel(bento: Path, line: str, target: Target, kept: Path) -> Path | No
     has_wheel = canonical_name(line) not in built_names(options)
     if has_wheel and own and own != target.platform and not _unavailable(bento, [line], replace(target, platform=own)):
         return None
-    builder = Builder(kept, target.python, options, paths_start(bento))
+    builder = Builder(kept, target.python, options, paths_start(bento), indexes_of(bento))
     wheel = builder.build(line, f"{bare(line)} {_source_digest(bento, line, target)}", bare(line))
     return wheel if _fits(bento, wheel, target) else None
 

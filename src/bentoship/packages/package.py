@@ -13,6 +13,7 @@ from bentoship.image.layer import Layer
 from bentoship.layers.cache import LayerCache, from_record, to_record
 from bentoship.layers.segments import Segment, write_segment
 from bentoship.packages.folders import states_of
+from bentoship.packages.indexes import indexes_of
 from bentoship.packages.install import options_for_uv
 from bentoship.packages.installed import Distribution
 from bentoship.packages.requirements import built_names, canonical_name, local_file, paths_start
@@ -127,7 +128,8 @@ class Job:
     @functools.cached_property
     def _indexes(self) -> list[str]:
         """Return what says where its packages come from, without passwords."""
-        return [*sorted(filter(_FROM.match, map(without_secrets, self._options))), lock_settings()]
+        options = sorted(filter(_FROM.match, map(without_secrets, self._options)))
+        return [*options, lock_settings(), *filter(None, [indexes_of(self.bento)])]
 
     @functools.cached_property
     def _built(self) -> set[str]:

@@ -1,5 +1,7 @@
 """What requirements say of packages, apart from where those are downloaded: their lines, once each is by itself."""
 
+from __future__ import annotations
+
 import codecs
 import re
 from collections.abc import Iterator, Sequence
@@ -17,6 +19,9 @@ NEVER_SERVED = frozenset({"uv"})
 CONSTRAINTS = "constraints.txt"
 """The file beside a Bento's requirements with the content of those that they name as constraints."""
 
+INDEXES = "indexes.toml"
+"""The file beside a Bento's requirements with what its project says of indexes."""
+
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
 _EXACT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*\])?\s*===?\s*[^*,;\s]+\s*(;.*)?$")
 _HASH = re.compile(r"\s--hash[ =]\s*(\S+)")
@@ -30,6 +35,10 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be",
 }  # fmt: skip
 _CODING = re.compile(rb"\A(?:.*\n)?#.*?coding[:=]\s*([-\w.]+)")
+
+
+class RequirementsError(ValueError):
+    """A requirements file cannot be read; the message begins with its name and a line."""
 
 
 def decoded(data: bytes) -> str:
@@ -142,6 +151,29 @@ def local_file(line: str, folder: Path) -> Path | None:
 
 def requirements_of(bento: Path) -> tuple[str, str]:
     """Return what a Bento requires as it was asked for, and as BentoML has written it, mostly as a lock.
+
+    Both have the lines for its `packed_wheels`. Where BentoML's first format has no lock, the first one is empty.
+    """
+    asked, written = _texts(bento)
+    further = "".join(f"\n{line}\n" for line in packed_wheels(bento))
+    return asked and asked + further, written + further
+
+
+def packed_wheels(bento: Path) -> list[str]:
+    """Return the lines for the wheels that a Bento in BentoML's first format has beside its requirements.
+
+    These are the ones that `python.wheels` lists. Its install.sh installs them after its lock, which lacks what they
+    require.
+    """
+    folder = bento / "env" / "python"
+    if not (folder / "install.sh").is_file():
+        return []
+    named = "".join(_texts(bento))
+    return [f"./wheels/{wheel.name}" for wheel in sorted(folder.glob("wheels/*.whl")) if wheel.name not in named]
+
+
+def _texts(bento: Path) -> tuple[str, str]:
+    """Return what a Bento requires as it was asked for, and as BentoML has written it.
 
     In BentoML's first format, what was asked for has the name that its lock has in the second one
     (PythonOptions.write_to_bento in bentoml/_internal/bento/build_config.py).

@@ -14,7 +14,8 @@ from typing import Any
 
 import pip_requirements_parser as pip
 
-from bentoship.packages.requirements import VARIABLE, canonical_name, decoded, hashed, variables
+from bentoship.packages.pylock import is_pylock, requirements_in
+from bentoship.packages.requirements import VARIABLE, RequirementsError, canonical_name, decoded, hashed, variables
 from bentoship.packages.uv_settings import format_options
 from bentoship.system.documents import LIST, read_bytes
 from bentoship.system.process import environment
@@ -38,17 +39,19 @@ _EACH = "all packages would be built, numpy and others included; name those that
 _OF_REQUIREMENTS = {"hashes", "editables"}
 
 
-class RequirementsError(ValueError):
-    """A requirements file cannot be read; the message begins with its name and a line."""
-
-
 def flattened(path: Path) -> str:
     """Return a requirements file with included files in place, and constraints and folders by absolute paths.
 
-    Variables are put in, except in addresses, which uv completes: they may hold a token.
+    Variables are put in, except in addresses, which uv completes: they may hold a token. Of a pylock.toml it is what
+    that has locked.
 
     Raises: RequirementsError, which names the file and the line.
     """
+    if is_pylock(path):
+        try:
+            return _text(requirements_in(path.resolve()))
+        except (OSError, ValueError) as error:
+            raise RequirementsError(f"{_shown(str(path.resolve()))}: {error}") from error
     return _text(_statements(str(path.resolve()), ()))
 
 

@@ -6,18 +6,17 @@ import hashlib
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bentoship.errors import PackagesError, ProcessError
-from bentoship.packages.building import Builder, completed, digest_of
+from bentoship.packages.building import Builder
 from bentoship.packages.requirements import bare, hashes, lines, text_of
 from bentoship.packages.requirements_file import answered
-from bentoship.packages.uv_settings import GIT
-from bentoship.system.files import private_folder, temporary_folder
+from bentoship.packages.uv_settings import GIT, completed
+from bentoship.system.files import digest_of, private_folder, temporary_folder
 from bentoship.system.git import clone_without_files, described, remote_commit
 from bentoship.system.process import environment
 from bentoship.system.text import size
@@ -177,15 +176,6 @@ class Sources:
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(folder / name, copy / name)
             return builder.build(copy.as_uri(), content, source.line)
-
-
-def packed_in(wheels: Path, files: Iterable[Path]) -> list[Path]:
-    """Return the files whose content is in one of the wheels in a folder."""
-    packed = set()
-    for wheel in wheels.glob("*.whl"):
-        with zipfile.ZipFile(wheel) as archive:
-            packed |= {hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
-    return [file for file in files if packed and file.is_file() and digest_of(file) in packed]
 
 
 def _content(folder: Path, names: Sequence[str]) -> str:

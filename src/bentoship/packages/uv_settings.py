@@ -15,7 +15,7 @@ from typing import Any
 
 from bentoship.errors import PackagesError
 from bentoship.packages.folders import file_of, folders_of, listing, named_in
-from bentoship.packages.requirements import variables, with_includes
+from bentoship.packages.requirements import VARIABLE, variables, with_includes
 from bentoship.system.documents import read_text
 from bentoship.system.files import OWN, temporary_folder
 from bentoship.system.process import environment, home
@@ -75,18 +75,20 @@ def uv_program() -> str:
 
 
 @contextmanager
-def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]:
+def calling_uv(folder: Path, requirements: str = "", indexes: str = "") -> Iterator[dict[str, str]]:
     """Yield the environment for a call of uv.
 
     Args:
         folder: where it runs; a uv.toml or pyproject.toml there counts, none of a parent.
         requirements: what it gets to read: options in it that uv takes from its command line alone are put into the
             environment, as are variables that it names.
+        indexes: those that its project names, as of `indexes.indexes_in`; those for all packages count.
     """
     given = environment(prefixes=("UV_",), names=variables(requirements))
     env = {name: value for name, value in given.items() if not name.startswith("UV_") or _is_kept(name)}
     # To lock for a Python that is not here, uv would fetch it first; any other one does as well.
     env |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    env["RUST_LOG"] = "uv_client::retry=debug"  # which request has failed, for uv_waiting
     if re.search(r"(?m)^--pre$", requirements):
         env["UV_PRERELEASE"] = "allow"
     if hosts := re.findall(r"(?m)^--trusted-host[ =](\S+)", requirements):
@@ -94,6 +96,8 @@ def calling_uv(folder: Path, requirements: str = "") -> Iterator[dict[str, str]]
     if "UV_CACHE_DIR" not in env and not env.get("HOME") and (caches := env.get("XDG_CACHE_HOME")):
         env["UV_CACHE_DIR"] = str(Path(caches, "uv"))  # without a home, uv's cache would be in the current folder
     settings = _file_settings(given, folder, _DECIDING_KEYS | _REACHING_KEYS)
+    if indexes and not _chooses_files(given):
+        _add_indexes(settings, indexes)
     if not settings:
         yield {**env, "UV_NO_CONFIG": "1"}
         return
@@ -123,6 +127,12 @@ def lock_settings() -> str:
     stated += [*contents, without_secrets(json.dumps(settings, sort_keys=True, default=str)) if settings else ""]
     stated.append(listing(_folders(given, settings)))
     return hashlib.sha256(os.fsencode("\0".join(stated))).hexdigest() if any(stated) else ""
+
+
+def completed(text: str) -> str:
+    """Return a text with the values of the variables that it refers to; one that is not set stays as it is."""
+    known = environment(names=variables(text))
+    return VARIABLE.sub(lambda match: known.get(match[1], match[0]), text)
 
 
 def format_options() -> list[str]:
@@ -200,6 +210,27 @@ def _add(found: dict[str, Any], more: Mapping[str, Any]) -> None:
             found.setdefault(key, value)
 
 
+def _chooses_files(env: Mapping[str, str]) -> bool:
+    """Return whether the user says which files of settings uv reads, if any: not those of a project."""
+    return bool(env.get("UV_CONFIG_FILE")) or env.get("UV_NO_CONFIG", "").lower() in _TRUE
+
+
+def _add_indexes(settings: dict[str, Any], indexes: str) -> None:
+    """Put a project's indexes for all packages before others; one with the same name is the same with its password."""
+    import tomllib  # rarely needed
+
+    named = tomllib.loads(indexes)["tool"]["uv"].get("index", [])
+    if common := [with_password(one) for one in named if not one.get("explicit")]:
+        names = {one.get("name", one.get("url")) for one in common}
+        others = [one for one in settings.get("index", []) if one.get("name", one.get("url")) not in names]
+        settings["index"] = [*common, *others]
+
+
+def with_password(index: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an index of uv's with the values of the variables that stand for its user and password."""
+    return {**index, "url": completed(index["url"])} if "url" in index else dict(index)
+
+
 def _settings_files(env: Mapping[str, str], folder: Path | None) -> Iterator[Path]:
     """Yield the files of settings that uv reads (docs.astral.sh/uv/concepts/configuration-files), nearest first."""
     if env.get("UV_CONFIG_FILE"):
@@ -227,17 +258,24 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _kept(settings: Mapping[str, Any], keys: frozenset[str], folder: Path) -> dict[str, Any]:
     """Return the settings with some keys; relative paths, which start at the folder of their file, made absolute."""
-    kept = {key: _absolute(key, value, folder) for key, value in settings.items() if key in keys}
+    kept = {key: absolute(key, value, folder) for key, value in settings.items() if key in keys}
     if pip := settings.get("pip"):
-        inner = {key: _absolute(key, value, folder) for key, value in pip.items() if key in keys}
+        inner = {key: absolute(key, value, folder) for key, value in pip.items() if key in keys}
         kept |= {"pip": inner} if inner else {}
     return kept
 
 
-def _absolute(key: str, value: Any, folder: Path) -> Any:
+def absolute(key: str, value: Any, folder: Path) -> Any:
+    """Return a setting of uv's with absolute paths.
+
+    Args:
+        key: its name.
+        value: what it is set to.
+        folder: the folder of its file, where relative paths start.
+    """
     if key == "index":
-        return [{**one, "url": _absolute("index-url", one["url"], folder)} if "url" in one else one for one in value]
+        return [{**one, "url": absolute("index-url", one["url"], folder)} if "url" in one else one for one in value]
     if isinstance(value, list) and key in {"find-links", "extra-index-url"}:
-        return [_absolute(key, one, folder) for one in value]
+        return [absolute(key, one, folder) for one in value]
     is_path = key in {"find-links", "extra-index-url", "index-url", "cache-dir"} and ":/" not in str(value)
     return str(folder.absolute() / value) if is_path else value

@@ -17,9 +17,9 @@ from bentoship.bento import Bento
 from bentoship.bento.configuration import (
     Configuration,
     check_configuration,
+    project_configuration,
     python_option,
     python_wish,
-    read_configuration,
     wanted_base,
 )
 from bentoship.errors import DamagedError, StoreError
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from bentoship.assembly.plan import PlannedImage, Unplanned
     from bentoship.docker.backend import DockerBackend
     from bentoship.docker.connection import Engine
+
+IMPORTING = "importing the service and locking its packages"
+"""The title of the task in which a Bento is built."""
 
 _RECENT = 3600.0
 """Seconds; a younger image may belong to a run with another cache, which has not tagged it yet."""
@@ -55,7 +58,7 @@ def publish(run: Run) -> Published:
 @once
 def _configuration(run: Run) -> Configuration:
     """Return what the project says of its Bento. Raises BentoError."""
-    return read_configuration(run.project.build_context)
+    return project_configuration(run.project.build_context)
 
 
 @once
@@ -93,7 +96,7 @@ def build(run: Run) -> Bento:
 
         def begin() -> None:
             imported.append("the service")
-            stack.enter_context(run.reporter.task("build", "importing the service and locking its packages"))
+            stack.enter_context(run.reporter.task("build", IMPORTING))
 
         bento = bentos.build(run.project.build_context, begin=begin, reporter=run.reporter_of("build"))
     _report_imports(run, "build", bento)
@@ -114,7 +117,13 @@ def build(run: Run) -> Bento:
 def preview(run: Run, step: str) -> Iterator[Bento]:
     """Build a Bento outside of the Bento store, as long as the block lasts. Args: step: the one that needs it."""
     with temporary_folder(run.project.settings.scratch, f"{step}-") as folder:
-        bento = bentos.preview(run.project.build_context, folder / "bentos")
+        with ExitStack() as stack:
+            bento = bentos.preview(
+                run.project.build_context,
+                folder / "bentos",
+                begin=lambda: stack.enter_context(run.reporter.task(step, IMPORTING)),
+                reporter=run.reporter_of(step),
+            )
         _report_imports(run, step, bento)
         yield bento
 
@@ -192,7 +201,7 @@ def _base_source(run: Run, bento: Bento) -> BaseSource:
     from bentoship.bases.debian import DebianSource, is_offered, otherwise
 
     settings, python, reporter = run.project.settings, bento.python_version, run.reporter_of("containerize")
-    option = python_option(_configuration(run))
+    option = python_option(_configuration(run), python)
     chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=is_offered(python))
     if chosen == DEBIAN:
         begin = functools.partial(_debian_in_background, run, python)

@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from bentoship.errors import SettingsError
-from bentoship.settings.given import PREFIX
+from bentoship.settings import parsers
+from bentoship.settings.given import PREFIX, Given
 from bentoship.system.documents import read_text
 from bentoship.system.git import nearest
 from bentoship.system.process import located
@@ -18,6 +19,7 @@ _PATHS = (
 )  # fmt: skip
 # JSON, PEM, several lines; a key in Base64; Google's tokens.
 _SECRET = re.compile(r"""[{}"\n\r]|-----BEGIN|PRIVATE KEY|^[\w+/=\s-]{200,}$|^(ya29\.|1//|AIza|GOCSPX-)""")
+_PATIENCE, _MOST_RETRIES = 180, 6
 _RESOLVER_FILE = Path("/etc/resolv.conf")
 
 
@@ -79,13 +81,24 @@ def export(folder: Path) -> None:
     """
     for name, value in read(folder).items():
         os.environ.setdefault(name, value)
-    # uv by itself gives up after four failures in a row. Where one request in five fails, that is once in 600 requests,
-    # as many as a few large locks take.
-    os.environ.setdefault("UV_HTTP_RETRIES", "6")
+    os.environ.setdefault("UV_HTTP_RETRIES", str(_uv_retries()))
     # A name server that loses a question is asked again after 2 s, where 5 s is usual, and given up after 10 s, as
     # usual (man resolv.conf). With one lost packet in fifty, half of all publications would wait for one.
     if not _has_resolver_times():
         os.environ.setdefault("RES_OPTIONS", "timeout:2 attempts:5")
+
+
+def _uv_retries() -> int:
+    """Return how often uv repeats a request that fails, within RETRY_SECONDS.
+
+    uv by itself gives up after four failures in a row. Where one request in five fails, that is once in 600 requests,
+    as many as a few large locks take.
+    """
+    with suppress(ValueError):  # loading the settings reports it
+        seconds = parsers.seconds(Given(os.environ, {}).text("RETRY_SECONDS") or str(_PATIENCE))
+        # An attempt to connect takes 10 s, and the pauses double from 1 s on.
+        return sum(10 * (retries + 1) + 2**retries <= seconds for retries in range(1, _MOST_RETRIES + 1))
+    return _MOST_RETRIES
 
 
 def _has_resolver_times() -> bool:

@@ -1,5 +1,7 @@
 """Reading documents that anyone may have written: whole, but only up to a size, and YAML without its bombs."""
 
+from __future__ import annotations
+
 import errno
 from collections.abc import Callable
 from pathlib import Path

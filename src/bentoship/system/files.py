@@ -1,5 +1,7 @@
 """Files and folders that several processes may use at once."""
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import hashlib
@@ -14,6 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+_PIECE = 1 << 18
+"""The bytes that are read at once. (hashlib.file_digest came with Python 3.11.)"""
 
 
 def private_folder(folder: Path) -> Path:
@@ -69,6 +74,15 @@ def is_present(path: Path, size: int) -> bool:
         with suppress(OSError):  # it may belong to another user, or be on a read-only disk
             os.utime(path)
     return info.st_size == size
+
+
+def digest_of(file: Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 PARTIAL = ".partial-"

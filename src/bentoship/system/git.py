@@ -1,5 +1,7 @@
 """Git repositories: a project's, with its commit and how far up its files may lie, and the commits of others."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Python modules by their names, without importing them."""
 
+from __future__ import annotations
+
 from importlib.machinery import all_suffixes
 from importlib.util import find_spec
 from pathlib import Path

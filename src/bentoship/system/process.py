@@ -1,5 +1,7 @@
 """Child processes: their environment, output and termination. Only this and the settings read os.environ."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import re

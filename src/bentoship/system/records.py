@@ -1,5 +1,7 @@
 """Small cache files: JSON preceded by its digest, so that a damaged file counts as missing."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Callable

@@ -1,7 +1,8 @@
 """Tars from elsewhere, read without trusting the sizes that they name."""
 
+from __future__ import annotations
+
 import tarfile
-from typing import Self
 
 _MOST = 1 << 20
 """The bytes that a member's name, link and attributes may have, where they do not fit into its header."""
@@ -21,7 +22,7 @@ _IN_FRONT = frozenset(
 class Member(tarfile.TarInfo):
     """A member of a tar, to pass to tarfile as `tarinfo`; one with an impossible size raises tarfile.ReadError."""
 
-    def _proc_member(self, archive: tarfile.TarFile) -> Self:
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         # tarfile's hook for subclasses, called for each header before anything of the member is read.
         if self.size < 0 or (self.type in _IN_FRONT and self.size > _MOST):
             raise tarfile.ReadError(f"a header says that {self.size} bytes follow")

@@ -1,5 +1,7 @@
 """Texts for people: numbers in a readable form, and what may be printed."""
 
+from __future__ import annotations
+
 import re
 
 from bentoship.system.urls import without_secrets

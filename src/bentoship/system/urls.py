@@ -1,5 +1,7 @@
 """Addresses without what must neither be printed nor packed."""
 
+from __future__ import annotations
+
 import hashlib
 import re
 from collections.abc import Iterable, Mapping

@@ -18,7 +18,9 @@ READY_TIMEOUT = 300.0
 """Seconds within which a service has to become ready."""
 
 _LAST_LINES = 15
-_FIRST_ERROR = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(\S.*)", re.MULTILINE)
+_ERROR = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*(\S.*)", re.MULTILINE)
+# The loader's words for a library of the system that a package needs.
+_LIBRARY = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 _READY = Sample("/readyz")
 _SCHEMA = Sample("/docs.json")
 
@@ -82,7 +84,7 @@ def verify(image: RemoteImage, runners: Sequence[Runner], sample: Sample | None,
             if code:
                 raise VerifyError("Stop the service", f"it ended with exit code {code} instead of 0 after SIGTERM")
         except VerifyError as error:
-            error.hint = error.hint or running.caution
+            error.hint = error.hint or _advice(error.why) or running.caution
             for line in running.log().splitlines()[-_LAST_LINES:]:
                 tell(f"| {line.rstrip()}")
             raise
@@ -140,10 +142,21 @@ def _last_lines(running: Running) -> str:
     """Return the last lines of a service's log on one line, after the error that came first if it is another."""
     log = running.log()
     lines = [line.strip() for line in log.splitlines() if line.strip(" \t^~")]
-    last = " ".join(lines[-2:]) or "its log is empty"
+    errors = [error.strip() for error in _ERROR.findall(log)]
+    # Before the error that a log ends with there is the line of the source that raised it.
+    last = " ".join(lines[-1:] if lines[-1:] == errors[-1:] else lines[-2:]) or "its log is empty"
     # BentoML ends with an error of its own when its worker, where the service is imported, has failed.
-    first = _FIRST_ERROR.search(log)
-    return last if not first or first[1] in last else f"{first[1]}; then {last}"
+    return last if not errors or errors[0] in last else f"{errors[0]}; then {last}"
+
+
+def _advice(why: str) -> str:
+    """Return what to do about an image that does not start, as far as the error says it."""
+    if library := _LIBRARY.search(why):
+        return (
+            f"A package needs {library[1]}, which the image lacks: require one that brings its own, as "
+            "opencv-python-headless does, or add the system's package that has it to system_packages."
+        )
+    return ""
 
 
 def _ask(running: Running, sample: Sample | None) -> str:

@@ -19,6 +19,7 @@ from bentoship.bento.content import retitle
 from bentoship.bento.packing import NEVER_PACKED, select
 from bentoship.bento.values import BuildContext
 from bentoship.packages.requirements import requirements_of
+from bentoship.system.process import OWN_PYTHON
 from tests.support.adapter import BUILD, FOLLOW, run_python
 from tests.support.bento import BENTOML, BENTOML_VERSION, HAS_STAGES, append, edit, lay, make_project, save_model
 from tests.support.repositories import commit
@@ -56,19 +57,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     scratch.mkdir()
     path, description = run_python(BUILD, context.bentoml_home, json.dumps(options), context.folder, scratch)
     return Built(context.folder, context.bentoml_home, scratch, Path(path), description)
-
-
-@pytest.mark.parametrize("hook", [False, True])
-def test_byte_code_of_the_users_files_is_not_written(tmp_path: Path, hook: bool) -> None:
-    """Python writes it beside every module that it imports; with the hook, beside those of others alone."""
-    for name in ("own", "foreign"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / f"{name}_module.py").touch()
-    call = "adapter.leave_no_byte_code(lambda path: path.startswith(sys.argv[1]))" if hook else ""
-    code = f"{call}\nsys.path += sys.argv[1:]\nimport own_module, foreign_module\nresult = None"
-    run_python(code, tmp_path / "home", tmp_path / "own", tmp_path / "foreign")
-    assert (tmp_path / "foreign" / "__pycache__").is_dir()
-    assert (tmp_path / "own" / "__pycache__").is_dir() is not hook
 
 
 @pytest.mark.parametrize("hook", [False, True])
@@ -187,13 +175,28 @@ def test_bentoml_asks_its_path_spec_what_to_pack(tmp_path: Path, hook: bool) -> 
     assert yaml.safe_load(text)["exclude"] == ["data/secret.txt"]
 
 
+@pytest.mark.parametrize(("hook", "named"), [(False, ""), (True, ""), (True, "3.11")])
+def test_the_packed_bentofile_names_no_python_of_this_machine(tmp_path: Path, hook: bool, named: str) -> None:
+    """BentoML fills in that of its process, whatever the service's image says; with the hook, the user's alone."""
+    project = make_project(tmp_path / "project")
+    edit(project.folder / "service.py", "service\n", "service(image=bentoml.images.Image(python_version='3.9'))\n")
+    (tmp_path / "scratch").mkdir()
+    found = read_configuration(project).options
+    options = json.dumps({**found, "docker": {"python_version": named or None}})
+    code = BUILD if hook else f"adapter._pack_no_default_python = lambda: None\n{BUILD}"
+    path, description = run_python(code, project.bentoml_home, options, project.folder, tmp_path / "scratch")
+    packed = yaml.safe_load(Path(path, "src", "bentofile.yaml").read_text("utf-8"))["docker"]["python_version"]
+    assert packed == (named or (None if hook else OWN_PYTHON))
+    assert description["python_version"] == (named or "3.9")
+
+
 def test_bentoml_itself_builds_in_the_users_store(tmp_path: Path) -> None:
     """Where it stumbles over a Bento that it cannot read."""
     project = make_project(tmp_path / "project")
     (project.store / "echo" / "abc").mkdir(parents=True)
     (project.store / "echo" / "latest").write_text("abc", "utf-8")
     code = """\
-adapter.follow_includes(Path(sys.argv[-1], "wheels"))
+follow_includes(Path(sys.argv[-1], "wheels"))
 os.chdir(sys.argv[1])
 try:
     bentoml.bentos.build_bentofile()
@@ -312,14 +315,15 @@ def test_bentoml_tells_which_models_are_of_other_registries(built: Built, tmp_pa
 @pytest.mark.parametrize(
     ("options", "reasons"),
     [
-        ({"docker": {"cuda_version": "12"}}, ["docker.cuda_version"]),
+        ({"conda": {"channels": ["a"]}}, ["conda"]),
+        ({"python": {"wheels": ["small.whl"]}}, []),
         ({"docker": {"dockerfile_template": "Dockerfile.j2", "cuda_version": "12"}, "conda": {"channels": ["a"]}}, 3),
     ],
 )
 def test_bentoml_has_a_first_format(tmp_path: Path, options: dict[str, Any], reasons: list[str] | int) -> None:
     """It is for what no image in the second one says, which needs a Dockerfile and is named."""
     project = make_project(tmp_path / "project")
-    lay(project.folder, "Dockerfile.j2")
+    lay(project.folder, "Dockerfile.j2", "small.whl")
     named = {"service": "service:Echo", "include": ["service.py"], **options}
     (tmp_path / "scratch").mkdir()
     args = (json.dumps(named), project.folder, tmp_path / "scratch")

@@ -21,6 +21,14 @@ FAILURES = {
         "BentoBuildConfig.load({'python': {'pakages': []}})",
         ("unknown key", "unknown key in its section python: pakages"),
     ),
+    "an unknown key in the words of Python 3.13": (
+        "raise TypeError(\"PythonOptions.__init__() got an unexpected keyword argument 'pakages'. Did you mean 'a'?\")",
+        ("unknown key", "unknown key in its section python: pakages"),
+    ),
+    "an unknown key of a section, in the words of Python 3.9": (
+        "raise TypeError(\"__init__() got an unexpected keyword argument 'pakages'\")",
+        ("unknown key", "unknown key: pakages"),
+    ),
     "a model that a service declares": (
         "bentoml.models.BentoModel('a:b').to_info()",
         ("missing model", "Model a:b could not be found locally"),
@@ -44,6 +52,14 @@ FAILURES = {
         "PythonOptions(packages=['a @ file:///no/such.whl']).with_defaults().write_to_bento(Path(sys.argv[1]), '.')",
         ("lock", "Failed to lock PyPI packages"),
     ),
+    "a wheel that is not there": (
+        "PythonOptions(wheels=['dist/*.whl']).with_defaults().write_to_bento(Path(sys.argv[1]), '.')",
+        ("wheel", "file dist/*.whl not found"),
+    ),
+    "a wheel that is a folder": (
+        "Path('dist').mkdir()\nPythonOptions(wheels=['dist']).with_defaults().write_to_bento(Path(sys.argv[1]), '.')",
+        ("wheel", "dist: Is a directory"),
+    ),
     "a module that is not there": (
         "import_service('absent:Echo', working_dir=sys.argv[1])",
         ("service", "ModuleNotFoundError: No module named 'absent'"),
@@ -64,6 +80,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
 from _bentoml_sdk.images import Image
 from bentoml._internal.bento.build_config import BentoBuildConfig, PythonOptions
 from bentoml._internal.service.loader import import_service
+os.chdir(sys.argv[1])
 result = {}
 for name, statement in json.loads(sys.argv[2]).items():
     try:

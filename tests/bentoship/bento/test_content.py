@@ -102,6 +102,44 @@ def test_the_version_does_not_know_when_and_from_where(folder: Path) -> None:
     assert b"secret" not in image_files(folder)["bento.yaml"]  # type: ignore[operator]
 
 
+def test_the_version_does_not_know_which_python_compiled_a_docstring(folder: Path) -> None:
+    """Since Python 3.13 the compiler strips the indent of each; what the service says is the same."""
+    info = yaml.safe_load((folder / "bento.yaml").read_text("utf-8"))
+    versions, texts = set(), ("Greets.\n\n        Deep:\n            deeper.\n    ", "Greets.\n\nDeep:\n    deeper.\n")
+    for text in texts:
+        described = {**info, "schema": {"name": "echo", "description": text}}
+        (folder / "bento.yaml").write_text(yaml.safe_dump(described), "utf-8")
+        versions.add(content_version(folder))
+    assert len(versions) == 1
+    packed = yaml.safe_load(image_files(folder)["bento.yaml"])  # type: ignore[arg-type]
+    assert packed["schema"] == {"name": "echo", "description": "Greets.\n\nDeep:\n    deeper."}
+
+
+def test_the_version_does_not_know_when_a_hub_was_asked(folder: Path, tmp_path: Path) -> None:
+    """BentoML notes the time of the build for a model of a hub; one of the model store has a time of its own."""
+    info = yaml.safe_load((folder / "bento.yaml").read_text("utf-8"))
+
+    def version(model: dict[str, str]) -> str:
+        models = [{"tag": "org--tiny:one", **model}]
+        described = {**info, "models": models, "services": [{"name": "echo", "models": models}]}
+        (folder / "bento.yaml").write_text(yaml.safe_dump(described), "utf-8")
+        return content_version(folder)
+
+    times = [{"creation_time": f"2026-01-0{day}T00:00:00+00:00"} for day in (1, 2)]
+    assert len({version({**time, "registry": "huggingface"}) for time in times}) == 1
+    assert len({version({**time, "registry": "bentoml"}) for time in times}) == 2
+    assert len({version(time) for time in times}) == 2
+    version({**times[0], "registry": "huggingface"})
+    for name in "ab":
+        shutil.copytree(folder, tmp_path / name / "echo" / "building")
+    first = store_by_content(tmp_path / "a" / "echo" / "building", tmp_path / "store")
+    inode = first.stat().st_ino
+    other = tmp_path / "b" / "echo" / "building"
+    (other / "bento.yaml").write_text((other / "bento.yaml").read_text("utf-8").replace("01-01T", "01-02T"), "utf-8")
+    assert store_by_content(other, tmp_path / "store") == first
+    assert first.stat().st_ino == inode
+
+
 @pytest.mark.parametrize("change", ["content", "mode", "name", "link", "README"])
 def test_the_version_knows_every_file(folder: Path, change: str) -> None:
     """Its content, its executable bit and its name."""

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from bentoml._internal.tag import to_snake_case
 
+from bentoship.bento.configuration import project_configuration
 from bentoship.bento.finding import find_projects, name_without_import, snake_case
 from bentoship.bento.values import BuildContext
+from bentoship.errors import BentoError
 
 NEW = "import bentoml\n@bentoml.service\nclass Echo:\n    pass\n"
 
@@ -105,3 +107,28 @@ def test_a_configured_name_goes_first(tmp_path: Path) -> None:
 def test_names_are_made_as_bentoml_makes_them(name: str) -> None:
     """Its own function is not imported, which takes most of a second."""
     assert snake_case(name) == to_snake_case(name).lower()
+
+
+@pytest.mark.parametrize(
+    ("files", "hint"),
+    [
+        ({"a/b": {"service_py": NEW}}, "Below it, a/b has one: --all takes all, --project one."),
+        (
+            {name: {"bentofile_yaml": "service: x:X\n"} for name in "abcdefg"}
+            | {".": {"pyproject_toml": "[project]\n"}},
+            "Below it, a, b, c, d, e and 2 more have one: --all takes all, --project one.",
+        ),
+        ({"a/b/c/d": {"service_py": NEW}}, "Name it, as in `service: module:Class` in bentofile.yaml"),
+        (
+            {"a": {"service_py": NEW}, ".": {"bentofile_yaml": "include: [x]\n"}},
+            "Name it, as in `service: module:Class` in bentofile.yaml",
+        ),
+    ],
+)
+def test_a_folder_of_services_is_not_one(files: dict[str, dict[str, str]], hint: str, tmp_path: Path) -> None:
+    """Those below it, not too deep, are named; not in place of what a bentofile.yaml leaves out."""
+    for name, texts in files.items():
+        write(tmp_path / name, **texts)
+    with pytest.raises(BentoError, match="service") as caught:
+        project_configuration(context(tmp_path))
+    assert caught.value.hint.startswith(hint)

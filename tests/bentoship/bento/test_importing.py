@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,12 +13,11 @@ import pytest
 
 from bentoship import bento
 from bentoship.bento.child_process import MissingPackageError, specify_in_child
-from bentoship.bento.importing import check_import
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import check_bentoml
-from bentoship.errors import BentoError
+from bentoship.errors import BentoError, BentoshipError
 from bentoship.packages.building import interpreter_of
-from tests.support.bento import BENTOML, BENTOML_VERSION, edit, lay
+from tests.support.bento import BENTOML, BENTOML_VERSION, append, edit, lay
 from tests.support.slow import cases
 from tests.support.wheels import make_wheel
 
@@ -138,15 +138,38 @@ def test_a_package_that_bentoml_needs_is_one_of_the_service(project: Project, pl
     assert built.needs_dockerfile == ('HuggingFaceModel("org/tiny")',)
 
 
-def test_doctor_imports_where_a_build_would(project: Project) -> None:
-    """But makes no environment, and leaves nothing."""
-    assert check_import(project.context) == ""
-    edit(project.service, "import toolx", "toolx = None")
-    assert check_import(project.context) == f"the environment of {sys.executable}"
-    edit(project.service, "toolx = None", "toolx = Nothing")
-    with pytest.raises(BentoError, match=r"NameError: name 'Nothing' is not defined \(service.py, line 3\)"):
-        check_import(project.context)
+def test_a_rehearsal_takes_the_way_of_a_build(project: Project, tmp_path: Path) -> None:
+    """It imports the service in the same environment, also if its Bento is up to date, and stores nothing."""
+    rehearsed = bento.rehearse(project.context, tmp_path / "first")
+    assert rehearsed.environment.startswith(f"an environment of Python {OWN} with the ")
     assert not project.context.bentoml_home.exists()
+    place = json.loads(project.seen.read_text("utf-8"))[0]
+    built = bento.build(project.context)
+    assert (built.version, built.environment) == (rehearsed.version, rehearsed.environment)
+    assert json.loads(project.seen.read_text("utf-8"))[0] == place
+    project.seen.unlink()
+    store = sorted(project.context.bentoml_home.rglob("*"))
+    assert bento.rehearse(project.context, tmp_path / "second").environment == built.environment
+    assert json.loads(project.seen.read_text("utf-8"))[0] == place
+    assert sorted(project.context.bentoml_home.rglob("*")) == store
+
+
+@pytest.mark.slow
+def test_a_rehearsal_fails_as_a_build_does(project: Project, tmp_path: Path) -> None:
+    """In the same words."""
+    edit(project.service, "import toolx", "import toolx\nNothing")
+    errors = []
+    attempts: list[Callable[[], bento.Bento]] = [
+        lambda: bento.rehearse(project.context, tmp_path),
+        lambda: bento.build(project.context),
+    ]
+    for attempt in attempts:
+        with pytest.raises(
+            BentoError, match=r"NameError: name 'Nothing' is not defined \(service.py, line 4\)"
+        ) as caught:
+            attempt()
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
 
 
 @pytest.mark.slow
@@ -198,7 +221,12 @@ def test_the_packages_of_the_host_may_be_all(project: Project) -> None:
 SPECIFIED = {
     "an image": ("", "toolx"),
     "an image before an error": ("\nraise SystemExit(1)\n", "toolx"),
-    "an error before the image": ("raise RuntimeError\n", ""),
+    "an error before the image": ("import os\nKEY = os.environ['ABSENT']\n", "toolx"),
+    "errors of several kinds before the image": (
+        "from __future__ import annotations\nX = Y\nraise SystemExit\n",
+        "toolx",
+    ),
+    "a module that cannot be compiled": ("def f(:\n", ""),
 }
 
 
@@ -226,15 +254,110 @@ def test_the_bentoml_that_is_required_builds(tmp_path: Path, place: Path) -> Non
     assert json.loads(project.seen.read_text("utf-8"))[1] == other
 
 
+def another_python(folder: Path) -> str:
+    """The minor version of a Python that uv finds here, other than the running one; skips the test without one."""
+    others = (one for one in ("3.11", "3.12", "3.13") if one != OWN and interpreter_of(one, folder))
+    return next(others, "") or pytest.skip("no other Python here")
+
+
 @pytest.mark.slow
 def test_the_python_of_the_image_imports(tmp_path: Path, place: Path) -> None:
-    """Where this machine has it; the lock is the same as where it has not."""
-    others = (one for one in ("3.11", "3.12", "3.13") if one != OWN and interpreter_of(one, tmp_path))
-    if not (python := next(others, "")):
-        pytest.skip("no other Python here")
-    built = bento.build(made(tmp_path, place, image=f"python_version={python!r}").context)
+    """Where this machine has it; the lock is the same as where it has not.
+
+    A body of a function that its import does not run needs no other import, though the running Python compares it.
+    """
+    python = another_python(tmp_path)
+    pinned, image = f'"toolx==1.0", "{BENTOML}"', f"python_version={python!r}, lock_python_packages=False"
+    project = made(tmp_path, place, pinned, image)
+    built = bento.build(project.context)
     assert built.environment.startswith(f"an environment of Python {python} with the ")
     assert built.python_version == python
+    assert "python_version: null" in (built.path / "src" / "bentofile.yaml").read_text("utf-8")
+    edit(project.service, "shout(text)", "shout(text + '!')")
+    revised = bento.build(project.context)
+    assert (revised.fresh, revised.environment) == (True, "")
+    assert "+ '!'" in (revised.path / "src" / "service.py").read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["in the code", "in a file"])
+def test_what_only_the_images_python_runs_is_imported_by_that(tmp_path: Path, place: Path, where: str) -> None:
+    """Where this machine has it, whatever error the running one makes of it."""
+    python = another_python(tmp_path)
+    project = made(tmp_path, place, '"toolx"', f"python_version={python!r}" if where == "in the code" else "")
+    if where == "in a file":
+        configuration = f"service: service:Shout\ndocker: {{python_version: '{python}'}}\n"
+        (project.context.folder / "bentofile.yaml").write_text(configuration, "utf-8")
+    edit(project.service, "import toolx\n", "")
+    append(project.service, f"assert sys.version_info[:2] == {tuple(map(int, python.split('.')))}, 'another Python'")
+    assert bento.build(project.context).environment.startswith(f"an environment of Python {python} with the ")
+    append(project.service, "raise RuntimeError('own fault')")
+    with pytest.raises(BentoError, match=rf"own fault.*\n.* imported in an environment of Python {python} with the "):
+        bento.build(project.context)
+
+
+@pytest.mark.slow
+def test_an_error_says_which_python_it_may_come_of(tmp_path: Path, place: Path) -> None:
+    """Where this machine has none that the image has, the running one imports; its own fault may be the service's."""
+    project = made(tmp_path, place, '"toolx"')
+    configuration = "service: service:Shout\ndocker: {python_version: '3.99'}\n"
+    (project.context.folder / "bentofile.yaml").write_text(configuration, "utf-8")
+    project.service.write_text("type New = (\n", "utf-8")
+    with pytest.raises(BentoError, match=rf"SyntaxError.*\n.* in Python {OWN}; `uv python install 3\.99` gets"):
+        bento.build(project.context)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", ["3.9", "3.10"])
+def test_an_older_python_than_ours_imports(tmp_path: Path, place: Path, python: str) -> None:
+    """By the same program, which knows there what is imported and read, and what a change means."""
+    if not interpreter_of(python, tmp_path):
+        pytest.skip(f"no Python {python} here")
+    project = made(tmp_path, place, image=f"python_version={python!r}")
+    edit(project.service, "[sys.prefix,", "[sys.version,")
+    edit(project.service, "import toolx", "import helper, toolx\nWORDS = open(helper.FILE).read()")
+    lay(project.context.folder, "words.txt", "data.bin")
+    (project.context.folder / "helper.py").write_text("FILE = 'words.txt'\ndef used(): return 1\n", "utf-8")
+    built = bento.build(project.context)
+    assert built.environment.startswith(f"an environment of Python {python} with the ")
+    assert json.loads(project.seen.read_text("utf-8"))[0].startswith(f"{python}.")
+    assert bento.up_to_date(project.context) == replace(built, fresh=False, environment="")
+    assert (built.path / "src" / "helper.py").is_file()
+    edit(project.context.folder / "helper.py", "return 1", "return 2")
+    again = bento.build(project.context)
+    assert (again.environment, again.version == built.version) == (built.environment, False)
+    edit(project.service, "import helper", "import sys\nmatch sys.version:\n    case _: pass\nimport helper")
+    if python == "3.9":
+        with pytest.raises(BentoError, match=r"SyntaxError: invalid syntax \(service.py, line 4\)") as caught:
+            bento.build(project.context)
+        assert "in an environment of Python 3.9 with " in caught.value.hint
+        edit(project.service, "python_version='3.9'", f"python_version={OWN!r}")
+        assert bento.build(project.context).environment.startswith(f"an environment of Python {OWN} with the ")
+    else:
+        assert bento.build(project.context).environment == built.environment
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("python_packages(", "python_packages('no-such-package-at-all', ", "no-such-package-at-all"),
+        ("toolx.shout(text)", "text\n\nraise ExceptionGroup('a', [])", "NameError: name 'ExceptionGroup'"),
+        ("import toolx", "import toolx\ntoolx.no", "AttributeError: module 'toolx' has no attribute 'no' (service.py"),
+        ("text: str", "text: str | None", "TypeError: unsupported operand type(s) for |: 'type' and 'NoneType'"),
+    ],
+)
+def test_an_error_in_an_older_python_is_the_services_own(
+    tmp_path: Path, place: Path, old: str, new: str, words: str
+) -> None:
+    """In the words that it has there."""
+    if not interpreter_of("3.9", tmp_path):
+        pytest.skip("no Python 3.9 here")
+    project = made(tmp_path, place, image="python_version='3.9'")
+    edit(project.service, old, new)
+    with pytest.raises(BentoshipError) as caught:
+        bento.build(project.context)
+    assert words in str(caught.value)
 
 
 def test_a_bentoml_that_a_service_may_not_ask_for_is_named() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from bentoship.bento import versions
 from bentoship.bento.configuration import python_option, python_wish, read_configuration, wanted_base
-from bentoship.bento.inputs import input_key, read_inputs, state_of, states_of
+from bentoship.bento.inputs import input_key, read_inputs
+from bentoship.bento.states import state_of, states_of
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import SUPPORTED_BENTOML, check_bentoml
 from bentoship.errors import BentoError
@@ -59,7 +60,8 @@ def test_where_a_python_is_asked_for(tmp_path: Path, name: str, text: str, optio
     """In the words of the project's own configuration; one that no file names is the Image's, or the builder's."""
     (tmp_path / name).write_text(text, "utf-8")
     configuration = read_configuration(BuildContext(tmp_path, tmp_path, tmp_path))
-    assert python_option(configuration) == option
+    assert python_option(configuration, HERE) == option
+    assert python_option(configuration, "3.9") == (wish or option)
     assert python_wish(configuration, "3.9") == f"the Bento wants Python 3.9 ({wish or option})"
     if wish:
         assert python_wish(configuration, HERE) == f"the Bento is built with Python {HERE}"
@@ -267,3 +269,18 @@ def test_what_the_environment_says_of_packages_counts(project: Path, monkeypatch
         keys.append(key(project))
     assert len(set(keys[:4])) == 4
     assert len(set(keys[3:])) == 1
+
+
+def test_the_indexes_of_packages_count(project: Path) -> None:
+    """Whether the Bento packs them or not; their passwords do not, nor does what else the file says of other things."""
+    text = '[tool.uv]\nsources = {{ a = {{ index = "own" }} }}\nindex = [{{ name = "own", url = "{}" }}]\n{}'
+    keys = [key(project)]
+    for url, more in (
+        ("https://one.invalid", ""),
+        ("https://ann:secret@one.invalid", ""),
+        ("https://one.invalid", "[tool.x]\n"),
+        ("https://two.invalid", ""),
+    ):
+        (project / "pyproject.toml").write_text(text.format(url, more), "utf-8")
+        keys.append(key(project))
+    assert keys[0] != keys[1] == keys[2] == keys[3] != keys[4] != keys[0]

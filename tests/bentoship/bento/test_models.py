@@ -18,7 +18,7 @@ from bentoship.bento.models import Models
 from bentoship.errors import BentoError
 from bentoship.system import records
 from tests.support.archives import sparse_tar
-from tests.support.bento import lay, make_project, save_model
+from tests.support.bento import edit, lay, make_project, save_model
 from tests.support.shapes import SHAPES
 
 TAG = "echo_model:one"
@@ -49,6 +49,27 @@ def models(folder: Path) -> Models:
 def stored(folder: Path) -> Path:
     """Where the model is in that store."""
     return folder / "home" / "models" / "echo_model" / "one"
+
+
+@pytest.mark.slow
+def test_a_rehearsal_has_the_models_and_stores_none(archive: Path, tmp_path: Path) -> None:
+    """Neither an exported one, nor one that the store has already, is written there."""
+    project = make_project(tmp_path / "project", model=True)
+    home = project.bentoml_home
+    save_model(home, "zero")
+    before = sorted(home.rglob("*"))
+    (project.folder / "model").mkdir()
+    shutil.copy(archive, project.folder / "model")
+    for model in (TAG, "echo_model:zero"):
+        edit(project.folder / "service.py", "echo_model:latest", model)
+        rehearsed = bento.rehearse(project, tmp_path / model.replace(":", "-"))
+        assert [one.tag for one in rehearsed.models] == [model]
+        edit(project.folder / "service.py", model, "echo_model:latest")
+    assert sorted(home.rglob("*")) == before
+    bento.build(project)
+    stored_now = sorted(home.rglob("*"))
+    assert bento.rehearse(project, tmp_path / "last").models
+    assert sorted(home.rglob("*")) == stored_now
 
 
 def test_an_archive_is_imported_once_as_bentoml_does(archive: Path, tmp_path: Path) -> None:

@@ -71,6 +71,13 @@ def serve_sources(place: Path, log: Path) -> None:
             "an archive's address": ("toolx @ http://ann:{password}@{index}/toolx-1.0.tar.gz\n", {}),
             "a repository": ("toolx @ git+http://ann:{password}@{index}/toolx.git@main\n", {}),
             "a variable in a repository": ("git+http://ann:${{TOKEN}}@{index}/toolx.git\n", {"TOKEN": "{password}"}),
+            "an index of a package": (
+                "toolx\n",
+                {
+                    "pyproject.toml": '[tool.uv]\nsources = {{ toolx = {{ index = "own" }} }}\n'
+                    'index = [{{ name = "own", url = "http://ann:{password}@{index}", explicit = true }}]\n'
+                },
+            ),
             "a wheel's address": ("toolx @ http://ann:{password}@{index}/toolx/toolx-1.0-py3-none-any.whl\n", {}),
         },
         "an index in the requirements",
@@ -83,9 +90,13 @@ def test_a_password_of_an_index_stays_with_the_publisher(
     """The service never sees it, the Bento and the records have none of it, and packages are installed all the same."""
     with private_index(tmp_path / "index", PASSWORD) as index:
         values = {"password": PASSWORD, "index": index}
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value.format(**values))
         project, seen = watched_project(tmp_path, requirements.format(**values))
+        for name, value in settings.items():
+            if name == "pyproject.toml":
+                (project.folder / name).write_text(value.format(**values), "utf-8")
+                edit(project.folder / "bentofile.yaml", "- service.py", "- service.py\n  - pyproject.toml")
+            else:
+                monkeypatch.setenv(name, value.format(**values))
         serve_sources(tmp_path / "index" / "simple", tmp_path / "log")
         built = bento.build(project)
         lock = (built.path / "env" / "python" / "requirements.txt").read_text("utf-8")

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from bentoship.bento.build import build
+from bentoship.bento.building import build
 from bentoship.bento.packing import SECRETS_IGNORED
 from bentoship.bento.secrets import Finding, Scanner
 from bentoship.bento.values import BuildContext, Env

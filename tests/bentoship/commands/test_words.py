@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.commands.words import name_folders
+from bentoship.commands.words import name_folders, no_folders, not_understood, of_options
 
 TASKS = ["build", "plan", "publish", "push"]
 
@@ -43,3 +43,58 @@ def test_words_that_name_folders_are_projects(
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
     assert name_folders(words.split(), TASKS, ["project", "bento"], "publish") == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("nosuch", "`bentoship --list` shows the tasks."),
+        ("it's", "`bentoship --list` shows the tasks."),
+        ("300 " * 100, "`bentoship --list` shows the tasks."),
+        ("pubish", "Did you mean publish?"),
+        ("shopp", "Did you mean shop?"),
+        ("service.py", "It is a file. Name its folder, or a file that configures the build by --bentofile."),
+        ("service:Echo", "Name a service by --service module:Class, and a Bento that is built already by --bento"),
+    ],
+)
+def test_a_word_that_names_nothing_is_explained(
+    word: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is neither a task nor a folder, and a near one may be meant."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "service.py").touch()
+    monkeypatch.chdir(tmp_path)
+    said = not_understood(f"No idea what {word!r} is!", TASKS)
+    assert said.startswith(
+        f"Error: Read the command line: {' '.join(word.split())} is neither a task nor a folder\n{hint}"
+    )
+
+
+@pytest.mark.parametrize("said", ["No idea what '' is!", "No idea what '--whyy' is!", "Flag --project needed value"])
+def test_other_mistakes_are_in_invokes_words(said: str) -> None:
+    """An option, or a word that a script has left empty."""
+    assert not_understood(said, TASKS) == said
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        (["services/alpah"], "Did you mean services/alpha?"),
+        (["./servces", "services/aplha/"], "Did you mean ./services, services/alpha?"),
+        (["services/alpah", "nowhere/b"], ""),
+        (["", "services/\0"], ""),
+    ],
+)
+def test_a_folder_like_a_misspelt_one_may_be_meant(
+    names: list[str], hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where all are like one that exists."""
+    (tmp_path / "services" / "alpha").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert no_folders(names).hint == hint
+
+
+def test_options_of_a_task_are_words_again() -> None:
+    """With a hyphen for each underscore; those that were not given are left out."""
+    options = {"dry_run": True, "why": False, "mark": "a b", "arg": ["x=1", "y=2"], "bento": None, "more": []}
+    assert of_options(options) == ["--dry-run", "--mark=a b", "--arg=x=1", "--arg=y=2"]

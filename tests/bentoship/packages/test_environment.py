@@ -105,21 +105,81 @@ def test_environments_that_are_not_used_are_forgotten(bento: Path, tmp_path: Pat
     assert not old.folder.exists()
 
 
-@pytest.mark.parametrize(("python", "why"), [("3.9", "bentoship needs Python 3.11 there"), ("3.99", "has no Python")])
-def test_another_python_is_named(bento: Path, python: str, why: str) -> None:
+def test_another_python_is_named(bento: Path) -> None:
     """The running one serves where the image's is not to be had."""
-    environment = made(bento, python)
+    environment = made(bento, "3.99")
     assert environment.python == OWN
-    assert why in str(environment)
+    assert f"an environment of Python {OWN}, since this machine has no Python 3.99, with " in str(environment)
     assert said(environment, "import toolx, sys; print('%d.%d' % sys.version_info[:2])") == OWN
 
 
-@pytest.mark.slow
-def test_the_images_python_is_taken_where_it_is(bento: Path) -> None:
-    """Of those that uv finds on this machine."""
-    others = (python for python in ("3.11", "3.12", "3.13", "3.14") if python != OWN and interpreter_of(python, bento))
-    if not (python := next(others, "")):
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Another Python of this machine: its minor version, and where it is."""
+    names = (f"3.{minor}" for minor in range(9, 15) if f"3.{minor}" != OWN)
+    found = ((name, interpreter_of(name, tmp_path_factory.getbasetemp())) for name in names)
+    name, program = next(((name, program) for name, program in found if program), ("", ""))
+    if not name:
         pytest.skip("no other Python here")
+    return name, Path(program).resolve()
+
+
+def test_a_version_of_pyenv_is_found(other: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its shims fail for versions that are installed, and not set for the folder."""
+    python, program = other
+    shim, version = (tmp_path / place / f"python{python}" for place in ("shims", f"versions/{python}.1/bin"))
+    for file, line in ((shim, "exit 127"), (version, f'exec {program} "$@"')):
+        file.parent.mkdir(parents=True)
+        file.write_text(f"#!/bin/sh\n{line}\n", "utf-8")
+        file.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{shim.parent}:/usr/bin:/bin")
+    assert interpreter_of(python, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_python_that_is_installed_later_is_taken_then(
+    bento: Path, other: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment of the running one has done its service."""
+    python, _ = other
+    with monkeypatch.context() as before:
+        before.setenv("PATH", str(tmp_path))
+        if interpreter_of(python, bento):
+            pytest.skip("uv finds it without PATH")
+        environment = made(bento, python)
+        assert environment.is_usable()
+    assert not environment.is_usable()
+    assert made(bento, python).python == python
+
+
+@pytest.mark.slow
+def test_the_images_python_is_taken_where_it_is(bento: Path, other: tuple[str, Path]) -> None:
+    """Of those that uv finds on this machine."""
+    python, _ = other
     environment = made(bento, python)
     assert said(environment, "import toolx, sys; print('%d.%d' % sys.version_info[:2])") == python
     assert "since" not in str(environment)
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder"),
+    [
+        ("PYENV_ROOT", "versions"),
+        ("ASDF_DATA_DIR", "installs/python"),
+        ("HOME", ".pyenv/versions"),
+        ("HOME", ".local/share/mise/installs/python"),
+    ],
+)
+def test_a_python_that_is_not_selected_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, folder: str
+) -> None:
+    """The latest of the version among those that a manager has installed; none of another kind, and no broken one."""
+    for name in ("PYENV_ROOT", "ASDF_DATA_DIR", "MISE_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    for version in ("3.99.2", "3.99.10", "3.99.11t", "3.99-dev", "3.99.12"):
+        program = tmp_path / folder / version / "bin" / "python3.99"
+        program.parent.mkdir(parents=True)
+        program.touch(0o600 if version == "3.99.12" else 0o700)
+    assert interpreter_of("3.99", tmp_path) == str(tmp_path / folder / "3.99.10" / "bin" / "python3.99")
+    assert interpreter_of("3.98", tmp_path) == ""

@@ -240,3 +240,49 @@ def test_constraints_and_settings_make_another_lock(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UV_CONSTRAINT", "limits.txt")
     assert lock(bento, AMD, tmp_path / "locks") == ["tool==1.0"]
+
+
+def first_format(bento: Path, wheels: Path, asked: str, lock: str = "") -> Path:
+    """A Bento in BentoML's first format. Args: asked: its requirements; lock: that of BentoML, if it has made one."""
+    folder = make_requirements(bento, wheels) / "env" / "python"
+    (folder / "requirements.in").unlink()
+    (folder / "install.sh").touch()
+    (folder / "wheels").mkdir()
+    options = (folder / "requirements.txt").read_text("utf-8")
+    (folder / "requirements.txt").write_text(options + asked, "utf-8")
+    if lock:
+        (folder / "requirements.lock.txt").write_text(options + lock, "utf-8")
+    return bento
+
+
+@pytest.mark.parametrize("has_lock", [True, False])
+def test_wheels_beside_the_requirements_are_locked_with_them(tmp_path: Path, wheels: Path, has_lock: bool) -> None:
+    """With what they require, for each platform, and again when they change; BentoML's own versions stay."""
+    for version in ("1.0", "2.0"):
+        make_wheel(wheels, "below", version)
+    make_wheel(wheels, "more")
+    bento = first_format(tmp_path / "bento", wheels, "below<3\n", "below==1.0\n" if has_lock else "")
+    packed = make_wheel(bento / "env" / "python" / "wheels", "top", requires="below")
+    below, top = f"below=={1 if has_lock else 2}.0", f"./wheels/{packed.name}"
+    for target in (AMD, ARM):
+        assert lock(bento, target, tmp_path / "locks") == [top, below]
+    make_wheel(packed.parent, "top", requires="more")
+    assert lock(bento, AMD, tmp_path / "locks") == [top, below, "more==1.0"]
+
+
+def test_a_wheel_beside_the_requirements_that_a_platform_does_not_run_is_named(tmp_path: Path, wheels: Path) -> None:
+    """As a package of an index without a wheel is."""
+    make_wheel(wheels, "below")
+    bento = first_format(tmp_path / "bento", wheels, "below\n", "below==1.0\n")
+    packed = make_wheel(bento / "env" / "python" / "wheels", "fast", tag=BOTH.format("x86_64"))
+    assert lock(bento, AMD, tmp_path / "locks") == [f"./wheels/{packed.name}", "below==1.0"]
+    with pytest.raises(PackagesError, match=f"no wheel for linux/arm64 of ./wheels/{packed.name}"):
+        lock_all(bento, [AMD, ARM], tmp_path / "locks")
+
+
+def test_exact_requirements_are_no_lock_in_the_first_format(tmp_path: Path, wheels: Path) -> None:
+    """Nor do wheels beside them make them one: what they depend on is found."""
+    make_wheel(wheels, "top", requires="below")
+    make_wheel(wheels, "below")
+    bento = first_format(tmp_path / "bento", wheels, "top==1.0\n")
+    assert lock(bento, AMD, tmp_path / "locks") == ["below==1.0", "top==1.0"]

@@ -13,8 +13,8 @@ import pip_requirements_parser as pip
 import pytest
 from hypothesis import strategies as st
 
-from bentoship.packages.requirements import text_of, with_includes
-from bentoship.packages.requirements_file import RequirementsError, flattened, with_constraints
+from bentoship.packages.requirements import RequirementsError, text_of, with_includes
+from bentoship.packages.requirements_file import flattened, with_constraints
 from tests.support.fuzzing import fuzz, texts
 
 

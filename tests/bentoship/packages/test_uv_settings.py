@@ -43,6 +43,7 @@ def test_how_uv_works_is_not_the_users_to_say(
     ("name", "value", "decides"),
     [
         ("UV_INDEX", "https://h/simple", True), ("UV_PRERELEASE", "allow", True), ("UV_EXCLUDE_NEWER", "2025", True),
+        ("UV_TORCH_BACKEND", "cpu", True), ("UV_NO_SOURCES", "1", True), ("UV_NO_SOURCES_PACKAGE", "torch", True),
         ("UV_INDEX_ACME_PASSWORD", "s3cr3t", False), ("UV_HTTP_TIMEOUT", "9", False), ("UV_OFFLINE", "1", False),
     ],
 )  # fmt: skip

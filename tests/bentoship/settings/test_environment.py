@@ -42,13 +42,16 @@ def test_a_lost_question_for_an_address_is_soon_asked_again(tmp_path: Path, monk
 
 
 def test_package_indexes_are_asked_more_often_than_uv_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless somebody has decided otherwise."""
+    """As far as RETRY_SECONDS allows it, at ten seconds for a host that does not answer; unless it is set otherwise."""
     monkeypatch.setenv("UV_HTTP_RETRIES", "1")
     environment.export(tmp_path)
     assert os.environ["UV_HTTP_RETRIES"] == "1"
     monkeypatch.delenv("UV_HTTP_RETRIES")
-    environment.export(tmp_path)
-    assert os.environ["UV_HTTP_RETRIES"] == "6"
+    for seconds, retries in (("180", "6"), ("0", "0"), ("30", "1"), ("60", "3"), ("soon", "6"), ("", "6")):
+        monkeypatch.delenv("UV_HTTP_RETRIES", raising=False)
+        monkeypatch.setenv("RETRY_SECONDS", seconds)
+        environment.export(tmp_path)
+        assert os.environ["UV_HTTP_RETRIES"] == retries, seconds
 
 
 def test_a_key_file_is_found_from_the_projects_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,6 +105,16 @@ def test_an_answer_is_asked_for_and_compared() -> None:
         Sample("/x").check(answer)
 
 
+@pytest.mark.parametrize("text", ["3.13", "true", "null", "[1]", '"quoted"'])
+def test_a_text_may_look_like_json(text: str) -> None:
+    """One that is expected as a whole is compared as it is; as JSON it is what JSON says."""
+    answer = Answer(200, text.encode())
+    Sample("/x", expected=text).check(answer)
+    Sample("/x", expected=answer.content).check(answer)
+    with pytest.raises(VerifyError):
+        Sample("/x", expected=f"{text} ").check(answer)
+
+
 def test_a_redirect_is_not_followed() -> None:
     """It could lead to anything that this machine reaches, with the request's headers."""
     with answering(200, body=b"secret") as other, answering(302, {"Location": f"http://{other.host}/"}) as server:

@@ -1,11 +1,13 @@
 """Building a project's Bento with the least work that gives the same result."""
 
 import contextlib
+import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.configuration import index_passwords, read_configuration
+from bentoship.bento.configuration import index_passwords, project_configuration
 from bentoship.bento.inputs import Inputs, read_inputs
 from bentoship.bento.records import closed_marker, described_bento, keep, last_record, record_of
 from bentoship.bento.revision import revise
@@ -27,7 +29,9 @@ def up_to_date(context: BuildContext) -> Bento | None:
     return Bento.from_description(description, notes=inputs.notes) if description else None
 
 
-def build(context: BuildContext, *, begin: Callable[[], None] = lambda: None, reporter: StepReporter = SILENT) -> Bento:
+def build(
+    context: BuildContext, *, begin: Callable[[], object] = lambda: None, reporter: StepReporter = SILENT
+) -> Bento:
     """Return the Bento of a project, after building it unless the one in the store is up to date.
 
     Args:
@@ -53,11 +57,13 @@ def _lock(context: BuildContext) -> Path:
     return context.records / "locks" / f"build{name}"
 
 
-def preview(context: BuildContext, store: Path) -> Bento:
+def preview(
+    context: BuildContext, store: Path, *, begin: Callable[[], object] = lambda: None, reporter: StepReporter = SILENT
+) -> Bento:
     """Return the Bento that `build` would return, without adding it to BentoML's store.
 
     Args:
-        context: what it is built from.
+        context, begin, reporter: as of `build`.
         store: the folder to put it into if it has to be built; it must exist as long as the Bento is used.
 
     Raises: BentoError as `build` does.
@@ -65,14 +71,50 @@ def preview(context: BuildContext, store: Path) -> Bento:
     inputs = _inputs(context)
     if description := _recorded(context, inputs):
         return Bento.from_description(description, notes=inputs.notes)
-    inputs, description = _build(context, inputs, store, lambda: None, SILENT)
+    inputs, description = _build(context, inputs, store, begin, reporter)
     return Bento.from_description(description, fresh=True, notes=inputs.notes)
+
+
+def rehearse(context: BuildContext, folder: Path, *, reporter: StepReporter = SILENT) -> Bento:
+    """Import the service and build its Bento as `build` does, even if it is up to date; only the cache keeps anything.
+
+    Args:
+        context, reporter: as of `build`.
+        folder: a temporary folder for the Bento, and for models that BentoML's store lacks.
+
+    Raises: BentoError as `build` does.
+    """
+    notes = _inputs(context).notes
+    description = _build_all(_apart(context, folder / "home"), folder / "bentos", reporter)
+    return Bento.from_description(description, fresh=True, notes=notes)
+
+
+def _apart(context: BuildContext, home: Path) -> BuildContext:
+    """Return a context with another home of BentoML, with the same models, if a build would write into the user's.
+
+    Args:
+        context: of the user's.
+        home: the other home; it is created.
+    """
+    from bentoship.bento.models import Models  # not needed by the other functions
+
+    user = context.bentoml_home
+    if context.store.is_dir() and Models(user, context.records).has_all(context.exported_models):
+        return context
+    for model in user.glob("models/*/*"):
+        place = home / model.relative_to(user)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if model.is_dir():
+            place.symlink_to(model.resolve())
+        else:  # NAME/latest
+            shutil.copy(model, place)
+    return replace(context, bentoml_home=home)
 
 
 def _inputs(context: BuildContext) -> Inputs:
     """Return the inputs, after setting variables to the passwords in their requirements, for uv. Raises BentoError."""
-    configuration = read_configuration(context)
-    put(index_passwords(context.folder, configuration.options))
+    configuration = project_configuration(context)
+    put(index_passwords(context, configuration))
     return read_inputs(context, configuration)
 
 
@@ -81,13 +123,13 @@ def _recorded(context: BuildContext, inputs: Inputs) -> dict[str, Any] | None:
 
 
 def _build(
-    context: BuildContext, inputs: Inputs, store: Path, begin: Callable[[], None], reporter: StepReporter
+    context: BuildContext, inputs: Inputs, store: Path, begin: Callable[[], object], reporter: StepReporter
 ) -> tuple[Inputs, dict[str, Any]]:
     """Build the Bento, again if a file changes meanwhile; return what it was built from, and its description."""
     from bentoship.bento.child_process import build_in_child  # not needed when it is up to date
 
     if context.bento:
-        return inputs, {**build_in_child(context, store), "files": inputs.states}
+        return inputs, {**build_in_child(context, store, reporter=reporter), "files": inputs.states}
     begun = False
     for _ in range(_ATTEMPTS):
         description = _revise_last(context, inputs, store)
