@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.configuration import index_passwords, project_configuration
+from bentoship.bento.configuration import Configuration, index_passwords, project_configuration
 from bentoship.bento.inputs import Inputs, read_inputs
 from bentoship.bento.records import closed_marker, described_bento, keep, last_record, record_of
 from bentoship.bento.revision import revise
@@ -30,12 +30,17 @@ def up_to_date(context: BuildContext) -> Bento | None:
 
 
 def build(
-    context: BuildContext, *, begin: Callable[[], object] = lambda: None, reporter: StepReporter = SILENT
+    context: BuildContext,
+    configuration: Configuration | None = None,
+    *,
+    begin: Callable[[], object] = lambda: None,
+    reporter: StepReporter = SILENT,
 ) -> Bento:
     """Return the Bento of a project, after building it unless the one in the store is up to date.
 
     Args:
         context: what it is built from.
+        configuration: what the project says of it, if that has just been read.
         begin: called before a full build, which takes a while.
         reporter: receives the progress of packages that are installed to import the service.
 
@@ -43,7 +48,7 @@ def build(
         BentoError: there is an error in the bentofile, the service, a model or the lock.
     """
     with file_lock(_lock(context)):
-        inputs = _inputs(context)
+        inputs = _inputs(context, configuration)
         if description := _recorded(context, inputs):
             return Bento.from_description(description, notes=inputs.notes)
         inputs, description = _build(context, inputs, context.store, begin, reporter)
@@ -111,9 +116,9 @@ def _apart(context: BuildContext, home: Path) -> BuildContext:
     return replace(context, bentoml_home=home)
 
 
-def _inputs(context: BuildContext) -> Inputs:
+def _inputs(context: BuildContext, configuration: Configuration | None = None) -> Inputs:
     """Return the inputs, after setting variables to the passwords in their requirements, for uv. Raises BentoError."""
-    configuration = project_configuration(context)
+    configuration = configuration or project_configuration(context)
     put(index_passwords(context, configuration))
     return read_inputs(context, configuration)
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bentoship.errors import PackagesError
-from bentoship.packages.pylock import is_pylock, sources_in
-from bentoship.packages.requirements import INDEXES, bare, canonical_name, lines
+from bentoship.packages.requirements import INDEXES, bare, canonical_name, is_pylock, lines
 from bentoship.packages.uv_settings import absolute, with_password
 from bentoship.system.documents import read_text
 from bentoship.system.files import OWN, temporary_folder
@@ -35,7 +34,9 @@ def indexes_in(pyproject: Path, others: Iterable[Path] = ()) -> str:
     """
     sources, indexes = _of_pyproject(pyproject)
     addresses: dict[str, str] = {}
-    for file in filter(is_pylock, sorted(set(others))):
+    for file in sorted({file for file in others if is_pylock(file)}):
+        from bentoship.packages.pylock import sources_in  # rarely needed
+
         with suppress(OSError, ValueError):  # whatever reads its packages says what is wrong with it
             found, named = sources_in(file)
             sources |= found

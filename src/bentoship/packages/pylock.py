@@ -14,14 +14,8 @@ from bentoship.packages.requirements import canonical_name, hashed
 from bentoship.system.documents import read_text
 from bentoship.system.urls import without_secrets
 
-_NAME = re.compile(r"pylock(\.[^.]+)?\.toml")
 PUBLIC = re.compile(r"https://pypi\.org/simple")
 """The index that is any other one where the user's settings of uv say so."""
-
-
-def is_pylock(path: Path) -> bool:
-    """Return whether a file is a lock in this form, by its name."""
-    return bool(_NAME.fullmatch(path.name))
 
 
 def requirements_in(pylock: Path) -> list[str]:

@@ -41,6 +41,12 @@ class RequirementsError(ValueError):
     """A requirements file cannot be read; the message begins with its name and a line."""
 
 
+def is_pylock(path: Path) -> bool:
+    """Return whether a file is a lock in the standard form, by its name (PEP 751)."""
+    first, *middle, last = path.name.split(".") if path.suffix else ["", ""]
+    return first == "pylock" and last == "toml" and len(middle) <= 1
+
+
 def decoded(data: bytes) -> str:
     """Return the text of a requirements file: by its mark (Windows' editors and shells), its PEP 263 line, or UTF-8.
 

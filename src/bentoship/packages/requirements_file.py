@@ -14,8 +14,16 @@ from typing import Any
 
 import pip_requirements_parser as pip
 
-from bentoship.packages.pylock import is_pylock, requirements_in
-from bentoship.packages.requirements import VARIABLE, RequirementsError, canonical_name, decoded, hashed, variables
+from bentoship.packages.pylock import requirements_in
+from bentoship.packages.requirements import (
+    VARIABLE,
+    RequirementsError,
+    canonical_name,
+    decoded,
+    hashed,
+    is_pylock,
+    variables,
+)
 from bentoship.packages.uv_settings import format_options
 from bentoship.system.documents import LIST, read_bytes
 from bentoship.system.process import environment

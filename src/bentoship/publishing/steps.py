@@ -98,7 +98,8 @@ def build(run: Run) -> Bento:
             imported.append("the service")
             stack.enter_context(run.reporter.task("build", IMPORTING))
 
-        bento = bentos.build(run.project.build_context, begin=begin, reporter=run.reporter_of("build"))
+        context, reporter = run.project.build_context, run.reporter_of("build")
+        bento = bentos.build(context, _configuration(run), begin=begin, reporter=reporter)
     _report_imports(run, "build", bento)
     for note in bento.notes:
         say(note)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bentoship.packages.indexes import indexes_in
-from bentoship.packages.pylock import PUBLIC, is_pylock, requirements_in, sources_in
-from bentoship.packages.requirements import RequirementsError
+from bentoship.packages.pylock import PUBLIC, requirements_in, sources_in
+from bentoship.packages.requirements import RequirementsError, is_pylock
 from bentoship.packages.requirements_file import flattened
 
 PYLOCK = """\
