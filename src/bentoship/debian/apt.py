@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from bentoship.debian.sources import os_release, own_sources
 from bentoship.errors import BaseImageError, BentoshipError, ProcessError
 from bentoship.system import process, records, retry
-from bentoship.system.files import PARTIAL, file_lock, private_folder, temporary_folder, write_whole
+from bentoship.system.files import PARTIAL, digest_of, file_lock, private_folder, temporary_folder, write_whole
 from bentoship.system.progress import SILENT, State, StepReporter
 
 _FRESH_FOR = 24 * 3600.0
@@ -327,8 +327,7 @@ def _is_whole(package: DebPackage) -> bool:
     """Return whether a .deb file exists, and matches the lists."""
     if not package.path.is_file() or package.path.stat().st_size != package.size:
         return False
-    with package.path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == package.sha256
+    return digest_of(package.path) == package.sha256
 
 
 def _host_architecture() -> str:

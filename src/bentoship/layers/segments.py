@@ -15,7 +15,7 @@ from pathlib import Path
 from bentoship.errors import DamagedError
 from bentoship.image.layer import CHUNK, Entry, end_of_tar, folder, members
 from bentoship.layers.compression import gzip_members
-from bentoship.system.files import is_present, partial_file
+from bentoship.system.files import digest_of, is_present, partial_file
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -42,8 +42,7 @@ class Segment:
     @property
     def is_whole(self) -> bool:
         """Return whether the file still matches its digest."""
-        with self.path.open("rb") as stream:
-            return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}" == self.digest
+        return f"sha256:{digest_of(self.path)}" == self.digest
 
 
 def write_segment(path: Path, entries: Iterable[Entry], advance: Callable[[int], None] = lambda _: None) -> Segment:

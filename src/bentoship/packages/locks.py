@@ -1,6 +1,5 @@
 """Locks: every package of an image with its exact version, for each platform, and whether each has a wheel there."""
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -32,7 +31,7 @@ from bentoship.packages.requirements import (
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import lock_settings
 from bentoship.system import records
-from bentoship.system.files import OWN, temporary_folder
+from bentoship.system.files import OWN, digest_of, temporary_folder
 from bentoship.system.records import key_of
 
 _COMPILED = "What is compiled on this machine runs on its platform alone."
@@ -269,7 +268,7 @@ def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[st
     found_in = listing(named_in(options_for_uv(bento), paths_start(bento)))
     texts = [limits.read_text("utf-8")] if limits.is_file() else []
     files = [file for line in asked if (file := local_file(line, paths_start(bento)))]
-    texts += [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    texts += map(digest_of, files)
     further = filter(None, (found_in, indexes_of(bento)))
     others = [*map(bare, preferred)], texts, lock_settings(), *further
     key = key_of("lock", str(target), *asked, *(["others", repr(others)] if any(others) else []))

@@ -1,7 +1,6 @@
 """A package that was made for an image: found again by what it was made of."""
 
 import functools
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from bentoship.packages.requirements import built_names, canonical_name, local_f
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import local_folders, lock_settings
 from bentoship.system import records
+from bentoship.system.files import digest_of
 from bentoship.system.records import key_of
 from bentoship.system.urls import without_secrets
 
@@ -116,7 +116,7 @@ class Job:
         """
         below = [layer.diff_id for layer in self.base.layers]
         paths = (local_file(line, paths_start(self.bento)) for line in lines)
-        files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path]
+        files = [digest_of(path) for path in paths if path]
         files += ["built" for line in lines if canonical_name(line) in self._built and "@" not in line]
         files += [state for line in lines for state in states_of(line, self._folders)]
         return key_of("packages", RECIPE, str(self.target), *below, *lines, *files, *self._indexes)

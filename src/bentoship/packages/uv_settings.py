@@ -17,7 +17,7 @@ from bentoship.errors import PackagesError
 from bentoship.packages.folders import file_of, folders_of, listing, named_in
 from bentoship.packages.requirements import VARIABLE, variables, with_includes
 from bentoship.system.documents import read_text
-from bentoship.system.files import OWN, temporary_folder
+from bentoship.system.files import OWN, digest_of, temporary_folder
 from bentoship.system.process import environment, home
 from bentoship.system.urls import without_secrets
 
@@ -122,7 +122,7 @@ def lock_settings() -> str:
     stated = [f"{name}={without_secrets(given[name])}" for name in sorted(given.keys() & _DECIDING)]
     files = [file_of(entry) for name in _FILES for entry in given.get(name, "").split()]
     included = [one for file in files if file for one in with_includes(file) if one.is_file()]
-    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in included]
+    contents = map(digest_of, included)
     settings = _file_settings(given, None, _DECIDING_KEYS)
     stated += [*contents, without_secrets(json.dumps(settings, sort_keys=True, default=str)) if settings else ""]
     stated.append(listing(_folders(given, settings)))
