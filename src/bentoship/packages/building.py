@@ -88,10 +88,8 @@ class Builder:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Builder:
-        """Return a builder that `dataclasses.asdict` and JSON have taken apart."""
-        return cls(
-            Path(data["kept"]), data["python"], tuple(data["options"]), Path(data["start"]), data.get("indexes", "")
-        )
+        """Return the builder that the process which imports a service describes; that one names no indexes."""
+        return cls(Path(data["kept"]), data["python"], tuple(data["options"]), Path(data["start"]))
 
     def find(self, content: str) -> Path | None:
         """Return the wheel that was built from some content, such as a hash or a commit; None when none is kept."""
