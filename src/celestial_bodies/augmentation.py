@@ -25,7 +25,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def nudge(picture: Image.Image, random: Generator) -> Image.Image:
-    """Vary a picture a little: mirrored, moved by a few pixels, resampled, compressed anew.
+    """Vary a picture slightly: mirror it, shift it by a few pixels, resample it, and compress it again.
 
     Args:
         picture: in mode RGB.

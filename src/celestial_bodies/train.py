@@ -67,7 +67,7 @@ class Hyperparameters:
 
 
 class Variations(Dataset[tuple[Tensor, int]]):
-    """Every picture, varied anew in every epoch, each time by random numbers that only seed, epoch and place decide.
+    """Every picture, with new variations in every epoch, drawn from the seed, the epoch and its place alone.
 
     Args:
         pictures: in mode RGB.

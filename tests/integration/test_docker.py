@@ -31,8 +31,7 @@ from tests.support.slow import cases
 
 pytestmark = needs_apt
 
-BUILDERS = cases({"BuildKit": "1", "the classic builder": "0"}, "BuildKit")
-"""Values of DOCKER_BUILDKIT."""
+BUILDERS = cases({"BuildKit": "1", "the classic builder": "0"}, "BuildKit")  # values of DOCKER_BUILDKIT
 
 REFERENCE = re.compile(r"localhost:\d+/bentoship/\S+@sha256:[0-9a-f]{64}\n")
 HOME = "/home/bentoml/bento"
