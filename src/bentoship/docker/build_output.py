@@ -21,6 +21,7 @@ _FAILED = re.compile(r"^#(\d+) ERROR: (.+)")
 # Colours, and the level that BentoML's log puts before the classic builder's lines.
 _ORNAMENT = re.compile(r"\x1b\[[0-9;]*m|^(INFO|ERROR):$|^INFO: ")
 _NOTHING = re.compile(r"Removing intermediate container ")
+_FULL = re.compile("no space left", re.IGNORECASE)
 _INTERMEDIATE = re.compile(r"^ ---> ([0-9a-f]{12})$")
 
 
@@ -74,7 +75,7 @@ class BuildOutput:
             hint = f"Set the Bento's base image (docker.base_image, or that of its Image) to one that exists. {hint}"
         elif _LOST.search(words):
             hint = f"The engine at {host} has stopped; see its log, and start it again. {hint}"
-        elif "no space left" in words:
+        elif _FULL.search(words):
             hint = f"Free up the engine's disk: `docker system prune`. {hint}"
         return EngineError(doing, " / ".join(lines) or "there was no output", hint)
 
@@ -90,10 +91,10 @@ class BuildOutput:
         for line in reversed(self._builder):
             if failed := _FAILED.match(line):
                 outputs = (match for output in self._builder if (match := _OUTPUT.match(output)))
-                return failed[1], [*[match[2] for match in outputs if match[1] == failed[1]][-3:], failed[2]]
+                return failed[1], [*_end([match[2] for match in outputs if match[1] == failed[1]], 3), failed[2]]
         # The output of earlier steps is irrelevant.
         last = list(takewhile(lambda line: not _STEP.match(line), reversed(self._builder)))[::-1]
-        return "", [line.strip() for line in last if line.strip(" -") and not _NOTHING.match(line)][-4:]
+        return "", _end([line.strip() for line in last if line.strip(" -") and not _NOTHING.match(line)], 4)
 
     def _missing_base(self, step: str) -> str:
         """Return the base image that is unavailable; empty when another step failed."""
@@ -103,3 +104,13 @@ class BuildOutput:
         last = next((line for line in reversed(self._builder) if _STEP.match(line)), "")
         base = _BASE.match(last)
         return base[2] if base else ""
+
+
+def _end(lines: list[str], number: int) -> list[str]:
+    """Return the last lines of a step, after an earlier one on a full disk, from which they may follow.
+
+    For apt, a list that it could not write has an invalid signature.
+    """
+    last = lines[-number:]
+    full = [line.strip() for line in lines if _FULL.search(line)]
+    return [full[-1], *last] if full and not any(map(_FULL.search, last)) else last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,16 @@ Step 3/9 : RUN adduser bentoml
 \x1b[31madduser: the user exists\x1b[0m
 Removing intermediate container 1111
 The command '/bin/sh -c adduser bentoml' returned a non-zero code: 1
+"""
+
+FULL = """\
+#5 [base 2/9] RUN apt-get update
+#5 1.310   Write error - write (28: No space left on device)
+#5 1.400 Ign:4 list
+#5 2.115 Reading package lists...
+#5 2.174 W: GPG error: list: At least one invalid signature was encountered.
+#5 2.176 E: The list is not signed.
+#5 ERROR: executor failed running [/bin/sh -c apt-get update]: exit code: 100
 """
 
 BENTOML = """\
@@ -99,6 +110,17 @@ def test_what_is_to_be_done_depends_on_why(tmp_path: Path) -> None:
     assert lost.hint.startswith("The engine at unix:///docker.sock has stopped")
     _, full, _ = read("write /layer: No space left on device", tmp_path / "log")
     assert "docker system prune" in full.hint
+
+
+@pytest.mark.parametrize(
+    "text", [FULL, re.sub(r"(?m)^#5 [\d.]+ ", "", FULL.split("#5 ERROR")[0])], ids=["BuildKit", "classic"]
+)
+def test_a_full_disk_is_named_before_what_follows_from_it(text: str, tmp_path: Path) -> None:
+    """apt takes a list that it could not write for one with an invalid signature, and ends with that."""
+    _, error, _ = read(text, tmp_path / "log")
+    assert error.why.startswith("Write error - write (28: No space left on device) / ")
+    assert "E: The list is not signed." in error.why
+    assert "docker system prune" in error.hint
 
 
 def test_what_the_builder_says_is_told_as_it_comes(tmp_path: Path) -> None:
