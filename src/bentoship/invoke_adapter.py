@@ -294,15 +294,13 @@ def _cleanly(context: Context) -> Iterator[None]:
                 os.write(2, b"\nStopped. What is complete is kept; the next run continues from there.\n")
         if isinstance(error, Exit) or not isinstance(error, Exception):
             raise
-        from bentoship.errors import explain
         from bentoship.system import process
-        from bentoship.system.text import printable
 
         if process.debugging():
             import traceback
 
-            raise Exit(printable("".join(traceback.format_exception(error))), code=1) from None
-        raise Exit(f"Error: {printable(explain(error))}", code=getattr(error, "exit_code", 1)) from None
+            raise Exit(commands.words.printable("".join(traceback.format_exception(error))), code=1) from None
+        raise Exit(commands.words.of_error(error), code=getattr(error, "exit_code", 1)) from None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 from bentoship.bases import Base
 from bentoship.bento import Bento
+from bentoship.image import keys
 from bentoship.image.manifest import Image, variables
 from bentoship.image.platforms import DEFAULT_PATH
 from bentoship.packages.target import VENV
@@ -21,7 +22,6 @@ BENTO_PATH = f"{HOME}/bento"
 
 _BASE = "org.bentoship.base"
 _PACKAGES = "org.bentoship.packages"
-_MODELS = "org.bentoship.models"
 
 
 def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]:
@@ -61,13 +61,13 @@ def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]
 def annotations_for(bento: Bento, base: Base) -> dict[str, str]:
     """Return the manifest's annotations, which can be read without pulling the image."""
     models = [{"tag": model.tag, "metadata": dict(model.metadata)} for model in bento.models]
-    names = {"image": "org.opencontainers.image.base.name", "digest": "org.opencontainers.image.base.digest"}
+    names = {"image": keys.BASE_NAME, "digest": keys.BASE_DIGEST}
     return {
-        "org.opencontainers.image.title": bento.name,
-        "org.opencontainers.image.version": bento.version,
+        keys.TITLE: bento.name,
+        keys.VERSION: bento.version,
         **{name: base.origin[key] for key, name in names.items() if key in base.origin},
-        "org.bentoship.bento": bento.tag,
-        _MODELS: json.dumps(models, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
+        keys.BENTO: bento.tag,
+        keys.MODELS: json.dumps(models, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
     }
 
 
@@ -83,7 +83,7 @@ def packages_of(image: Image) -> list[str]:
 
 def models_of(image: Image) -> list[str]:
     """Return the tags of an assembled image's models, in the order of their layers. Raises ValueError."""
-    return [model["tag"] for model in json.loads(image.annotations.get(_MODELS, "[]"))]
+    return [model["tag"] for model in json.loads(image.annotations.get(keys.MODELS, "[]"))]
 
 
 def own_settings(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 import functools
 
-from bentoship import bento as bentos
 from bentoship.bento import Bento
+from bentoship.commands.described import described
 from bentoship.commands.publish import publish
 from bentoship.commands.terminal import result
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
-from bentoship.publishing.steps import preview
 from bentoship.system.process import environment
 from bentoship.verify.choice import all_runners, usable_runners
 from bentoship.verify.proof import verify as check
@@ -21,7 +20,7 @@ from bentoship.verify.sample import project_sample
 def verify(run: Run) -> None:
     """Verify the image in the registry, under the first tag of push, and print its reference on stdout."""
     run.reporter.say("auth", run.provider.login())
-    bento = _described(run)
+    bento = described(run, "verify")
     repository = run.repository(bento)
     tag = run.project.tags(bento.version)[0]
     root = run.registry(repository, push=False).resolve(tag)
@@ -35,7 +34,7 @@ def verify(run: Run) -> None:
 def publish_verified(run: Run) -> None:
     """Publish, then verify the image in the registry."""
     reference = publish(run).reference
-    _prove(run, reference, run.registry(reference, push=False).resolve(str(reference.digest)), _described(run))
+    _prove(run, reference, run.registry(reference, push=False).resolve(str(reference.digest)), described(run, "verify"))
 
 
 def _prove(run: Run, reference: ImageReference, root: Descriptor, bento: Bento) -> None:
@@ -53,12 +52,3 @@ def _prove(run: Run, reference: ImageReference, root: Descriptor, bento: Bento) 
         proof = check(image, runners, sample, say)
     for line in proof.lines:
         say(line)
-
-
-def _described(run: Run) -> Bento:
-    """Return the Bento; unless it is up to date it is only previewed, for its name and version."""
-    if bento := bentos.up_to_date(run.project.build_context):
-        return bento
-    run.reporter.say("verify", "importing the service to find its name and version")
-    with preview(run, "verify") as bento:
-        return bento

@@ -6,7 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from bentoship.errors import BentoshipError
+from bentoship.errors import BentoshipError, explain
+from bentoship.system.text import printable
+
+__all__ = ["name_folders", "no_folders", "not_understood", "of_error", "of_options", "printable"]
 
 _UNKNOWN = re.compile(r"No idea what (['\"].*['\"]) is!", re.DOTALL)
 """What invoke says of a word that is no task (ParseMachine.see_unknown in invoke/parser/parser.py)."""
@@ -92,3 +95,8 @@ def _folders_beside(word: str) -> list[str]:
     with suppress(OSError, ValueError), os.scandir(place or ".") as entries:
         return [os.path.join(place, entry.name) for entry in entries if entry.is_dir()]  # noqa: PTH118
     return []
+
+
+def of_error(error: Exception) -> str:
+    """Return what a task that failed prints last."""
+    return f"Error: {printable(explain(error))}"

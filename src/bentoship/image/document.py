@@ -1,4 +1,4 @@
-"""Reading JSON that a registry sends, which may be anything."""
+"""JSON documents: those that a registry sends, which may be anything, and ours, the same bytes each time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ def parse_json(content: str | bytes) -> Any:
         return json.loads(content, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def to_json(document: Any) -> bytes:
+    """Return the JSON of a value, without spaces, in the order of its keys."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _refuse(constant: str) -> None:

@@ -3,14 +3,13 @@ image-index.md)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
-from bentoship.image.document import parse_json
+from bentoship.image.document import parse_json, to_json
 from bentoship.image.layer import MTIME, Layer
 from bentoship.image.platforms import platform_fields, platform_name
 
@@ -123,7 +122,7 @@ def image_of(
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
         "history": [{"created": CREATED, "created_by": AUTHOR, "comment": layer.title} for layer in layers],
     }
-    config_bytes = _json(document)
+    config_bytes = to_json(document)
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
@@ -131,7 +130,7 @@ def image_of(
         "layers": [{**layer.descriptor.to_dict(), "annotations": {KIND: layer.kind}} for layer in layers],
         "annotations": dict(sorted(annotations.items())),
     }
-    return Image(_json(manifest), config_bytes, tuple(layers), platform, annotations)
+    return Image(to_json(manifest), config_bytes, tuple(layers), platform, annotations)
 
 
 def index_of(images: Sequence[Image]) -> bytes:
@@ -143,7 +142,7 @@ def index_of(images: Sequence[Image]) -> bytes:
     common = [
         item for item in ordered[0].annotations.items() if all(item in one.annotations.items() for one in ordered)
     ]
-    return _json(
+    return to_json(
         {
             "schemaVersion": 2,
             "mediaType": INDEX,
@@ -153,7 +152,3 @@ def index_of(images: Sequence[Image]) -> bytes:
             "annotations": dict(sorted(common)),
         }
     )
-
-
-def _json(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

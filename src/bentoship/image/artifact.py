@@ -1,0 +1,79 @@
+"""Artifacts: manifests of something else than images, such as an attestation.
+
+OCI image spec, manifest.md, "Guidelines for Artifact Usage".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bentoship.image.descriptor import MANIFEST, Descriptor
+from bentoship.image.document import to_json
+
+EMPTY = "application/vnd.oci.empty.v1+json"
+"""The media type of `{}`, which stands for a configuration where there is none."""
+
+EMPTY_CONTENT = b"{}"
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A part of an artifact, in memory.
+
+    Args:
+        media_type: the type of its content.
+        content: its bytes.
+        annotations: of its descriptor.
+    """
+
+    media_type: str
+    content: bytes
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Return its descriptor."""
+        return Descriptor.of(self.media_type, self.content)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact whose blobs are in memory.
+
+    Args:
+        artifact_type: the media type of what it is.
+        blobs: its parts, in order.
+        annotations: the manifest's annotations.
+        subject: the manifest that it refers to, such as the image that an attestation is about; None for none.
+        config: its configuration.
+    """
+
+    artifact_type: str
+    blobs: Sequence[Blob]
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    subject: Descriptor | None = None
+    config: Blob = Blob(EMPTY, EMPTY_CONTENT)
+
+    @property
+    def manifest(self) -> bytes:
+        """Return its manifest."""
+        layers = [
+            {**blob.descriptor.to_dict(), **({"annotations": dict(blob.annotations)} if blob.annotations else {})}
+            for blob in self.blobs
+        ]
+        document = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "artifactType": self.artifact_type,
+            "config": self.config.descriptor.to_dict(),
+            "layers": layers,
+            **({"subject": self.subject.to_dict()} if self.subject else {}),
+            **({"annotations": dict(sorted(self.annotations.items()))} if self.annotations else {}),
+        }
+        return to_json(document)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Return the descriptor of its manifest."""
+        return Descriptor.of(MANIFEST, self.manifest)

@@ -1,0 +1,44 @@
+"""The keys of annotations, of images and of what refers to them; docs/metadata.md describes their values."""
+
+from __future__ import annotations
+
+TITLE = "org.opencontainers.image.title"
+VERSION = "org.opencontainers.image.version"
+DESCRIPTION = "org.opencontainers.image.description"
+LICENSES = "org.opencontainers.image.licenses"
+BASE_NAME = "org.opencontainers.image.base.name"
+BASE_DIGEST = "org.opencontainers.image.base.digest"
+CREATED = "org.opencontainers.image.created"
+"""When something was made, by RFC 3339: of what refers to an image, never of the image, whose digest has no clock."""
+
+BENTO = "org.bentoship.bento"
+"""The Bento's tag; what has it was made here."""
+
+MODELS = "org.bentoship.models"
+"""JSON: a list of the models, each with `tag` and `metadata`, an object of texts."""
+
+METRICS = "org.bentoship.metrics"
+"""JSON: an object of numbers, such as {"accuracy": 0.97}; names of nested ones have dots between."""
+
+PARAMETERS = "org.bentoship.parameters"
+"""JSON: an object of the hyperparameters, each a text, a number, a boolean or null; nested names have dots between."""
+
+DATA = "org.bentoship.data"
+"""JSON: a list of the training data, each with `path` and `digest` ("md5:…", "sha256:…"), and `size` in bytes."""
+
+METADATA = "org.bentoship.metadata"
+"""The digest of a document with the values of the keys above that were too large for an annotation."""
+
+COMMIT = "org.bentoship.commit"
+"""The commit that an image was made from; of an attestation."""
+
+VERIFIED = "org.bentoship.verified"
+"""Whether an image worked when it was verified, "true" or "false"; of an attestation."""
+
+METADATA_TYPE = "application/vnd.bentoship.metadata.v1+json"
+HISTORY_TYPE = "application/vnd.bentoship.promotions.v1+json"
+STATEMENT_TYPE = "application/vnd.in-toto+json"
+"""The artifact type of an attestation, an in-toto statement."""
+
+PREDICATE = "in-toto.io/predicate-type"
+"""The annotation that names what a statement is about, such as https://slsa.dev/provenance/v1."""

@@ -1,0 +1,175 @@
+"""Artifacts in a store, and those that refer to an image there: signatures, attestations, documents.
+
+Referrers are found by the registry's API, or, where it has none, by an index that clients keep under a tag made of the
+image's digest (OCI distribution spec, "Listing Referrers" and "Referrers Tag Schema").
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bentoship.errors import RegistryError, StoreError
+from bentoship.image.artifact import Artifact
+from bentoship.image.descriptor import INDEX, Descriptor
+from bentoship.image.document import parse_json, to_json
+from bentoship.stores import Store
+from bentoship.stores.listing import pages
+from bentoship.stores.registry import RegistryStore
+
+_NO_API = frozenset({400, 401, 403, 404, 405, 406, 501})
+"""Statuses of registries that do not know the API, or refuse it."""
+
+_ATTEMPTS = 5
+"""How often the index of a tag is written, where other clients write it at the same time."""
+
+
+@dataclass(frozen=True)
+class Referrer:
+    """An artifact that refers to an image.
+
+    Args:
+        descriptor: of its manifest.
+        artifact_type: the media type of what it is; empty when unknown.
+        annotations: those of its manifest.
+    """
+
+    descriptor: Descriptor
+    artifact_type: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+def push(store: Store, artifact: Artifact, tag: str = "") -> Descriptor:
+    """Push an artifact, and set a tag for it if there is one to set. Raises StoreError."""
+    for blob in (artifact.config, *artifact.blobs):
+        if not store.exists(blob.descriptor):
+            store.write(blob.descriptor, io.BytesIO(blob.content), lambda _: None)
+    store.write(artifact.descriptor, io.BytesIO(artifact.manifest), lambda _: None)
+    if tag:
+        store.tag(artifact.descriptor, tag)
+    return artifact.descriptor
+
+
+def attach(store: RegistryStore, artifact: Artifact) -> Referrer:
+    """Push an artifact that has a subject, so that those who know the subject find it. Raises StoreError.
+
+    Args:
+        store: the repository that has the subject.
+        artifact: what refers to it.
+    """
+    assert artifact.subject
+    added = Referrer(push(store, artifact), artifact.artifact_type, artifact.annotations)
+    if _from_api(store, artifact.subject.digest) is None:
+        _write_fallback(store, artifact.subject.digest, add=[added])
+    return added
+
+
+def referrers(store: RegistryStore, digest: str, artifact_type: str = "") -> list[Referrer]:
+    """Return what refers to an image.
+
+    Args:
+        store: the repository that has the image.
+        digest: of its manifest or index.
+        artifact_type: the media type of what is looked for; empty for all.
+
+    Raises: StoreError.
+    """
+    found = _from_api(store, digest)
+    if found is None:
+        found = _from_fallback(store, digest)
+    return [one for one in found if not artifact_type or one.artifact_type == artifact_type]
+
+
+def detach(store: RegistryStore, digest: str, those: Iterable[Referrer]) -> None:
+    """Delete what refers to an image. Raises RegistryError when the registry does not delete."""
+    gone = list(those)
+    for one in gone:
+        store.delete(one.descriptor.digest)
+    if gone and _from_api(store, digest) is None:
+        _write_fallback(store, digest, remove=[one.descriptor.digest for one in gone])
+
+
+def fallback_tag(digest: str) -> str:
+    """Return the tag of the index of what refers to an image, in registries without the API."""
+    return digest.replace(":", "-", 1)
+
+
+def _from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
+    """Return what refers to an image by the registry's API; None when it has none."""
+    doing, path = f"List what refers to {digest} in {store.repository}", f"/v2/{store.client.path}/referrers/{digest}"
+    try:
+        documents = list(pages(store.client, doing, path))
+    except RegistryError as error:
+        if error.status in _NO_API:
+            return None
+        raise
+    return [one for document in documents for one in _listed(document)]
+
+
+def _from_fallback(store: RegistryStore, digest: str) -> list[Referrer]:
+    try:
+        _, content = store.read(fallback_tag(digest))
+    except RegistryError as error:
+        if error.status == 404:
+            return []
+        raise
+    try:
+        return _listed(parse_json(content))
+    except ValueError:
+        return []
+
+
+def _listed(index: Any) -> list[Referrer]:
+    """Return what an index lists; entries that are not descriptors are passed over, as they are of strangers."""
+    found = []
+    for entry in index.get("manifests") or () if isinstance(index, dict) else ():
+        try:
+            descriptor = Descriptor.from_dict(entry)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+        given = entry.get("annotations")
+        texts = {str(key): value for key, value in given.items() if isinstance(value, str)} if _is_map(given) else {}
+        found.append(Referrer(descriptor, str(entry.get("artifactType") or ""), texts))
+    return found
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _write_fallback(
+    store: RegistryStore, digest: str, *, add: Iterable[Referrer] = (), remove: Iterable[str] = ()
+) -> None:
+    """Add referrers to the index of an image, or remove some, until it is as it should be.
+
+    The last to write it wins, so it is read again afterwards.
+    """
+    added, removed = {one.descriptor.digest: one for one in add}, frozenset(remove)
+    for _ in range(_ATTEMPTS):
+        there = {one.descriptor.digest: one for one in _from_fallback(store, digest)}
+        wanted = {key: one for key, one in {**there, **added}.items() if key not in removed}
+        if wanted.keys() == there.keys():
+            return
+        content = _index_of(wanted.values())
+        index = Descriptor.of(INDEX, content)
+        store.write(index, io.BytesIO(content), lambda _: None)
+        store.tag(index, fallback_tag(digest))
+    raise StoreError(
+        f"List what refers to {digest} in {store.repository}",
+        "others write the same index at the same time",
+        "Try again when they have ended.",
+    )
+
+
+def _index_of(listed: Iterable[Referrer]) -> bytes:
+    manifests = [
+        {
+            **one.descriptor.to_dict(),
+            **({"artifactType": one.artifact_type} if one.artifact_type else {}),
+            **({"annotations": dict(one.annotations)} if one.annotations else {}),
+        }
+        for one in listed
+    ]
+    return to_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests})

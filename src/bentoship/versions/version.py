@@ -1,0 +1,84 @@
+"""A version of an image in a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from bentoship.image.descriptor import Descriptor
+
+Value = str | int | float | bool | None
+"""A hyperparameter."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model in an image. Args: tag: NAME:VERSION; metadata: what BentoML was told about it."""
+
+    tag: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a model was trained with. Args: path: in the project; digest: "md5:…"; size: in bytes, None when unknown."""
+
+    path: str
+    digest: str
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A layer. Args: descriptor: of its blob; kind: base, packages, model, source …; empty in others' images."""
+
+    descriptor: Descriptor
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of an image, with all that its registry says of it.
+
+    Args:
+        digest: of its manifest or index.
+        tags: sorted; none when only its digest is known.
+        is_ours: whether it was published by bentoship; the rest is empty where it was not.
+        size: the bytes of its layers, of all platforms, each layer once; None when unknown.
+        platforms: such as "linux/amd64"; none when unknown.
+        layers: of all platforms, each once.
+        bento: the Bento's tag.
+        description: of the Bento.
+        base: the name of the base with its tag; empty when unknown.
+        base_digest: "sha256:…".
+        models: the models in it.
+        metrics: numbers by name.
+        parameters: hyperparameters by name.
+        data: what its models were trained with.
+        created: when it was made, by its provenance; None when that is not known.
+        commit: the commit that it was made from, by its provenance.
+        promoted: the names that it is promoted to, such as "production".
+        verified: whether it worked when it was last verified; None when it never was.
+        problem: why the registry's answer could not be read, in words; empty where it could.
+    """
+
+    digest: str
+    tags: Sequence[str] = ()
+    is_ours: bool = False
+    size: int | None = None
+    platforms: Sequence[str] = ()
+    layers: Sequence[Part] = ()
+    bento: str = ""
+    description: str = ""
+    base: str = ""
+    base_digest: str = ""
+    models: Sequence[Model] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    data: Sequence[Data] = ()
+    created: datetime | None = None
+    commit: str = ""
+    promoted: Sequence[str] = ()
+    verified: bool | None = None
+    problem: str = ""

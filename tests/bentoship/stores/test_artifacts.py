@@ -1,0 +1,81 @@
+"""Artifacts that refer to images, in the real distribution registry, which has no API for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from bentoship.image.artifact import Artifact, Blob
+from bentoship.stores.artifacts import attach, detach, fallback_tag, push, referrers
+from bentoship.stores.graph import read_manifest
+from bentoship.stores.listing import tags
+from bentoship.stores.registry import RegistryStore
+from tests.support.images import put_image
+
+KIND = "application/vnd.example.note.v1+json"
+
+
+def note(text: bytes, kind: str = KIND, **annotations: str) -> Artifact:
+    """An artifact with one blob."""
+    return Artifact(kind, [Blob("application/json", text)], annotations)
+
+
+def test_an_artifact_is_tagged_and_read_back(store: RegistryStore) -> None:
+    """Byte for byte."""
+    artifact = note(b'{"a": 1}', author="alice")
+    pushed = push(store, artifact, "note")
+    assert store.read("note") == (pushed, artifact.manifest)
+    with store.open(artifact.blobs[0].descriptor) as stream:
+        assert stream.read() == b'{"a": 1}'
+    assert push(store, artifact) == pushed
+
+
+def test_what_refers_to_an_image_is_found(store: RegistryStore) -> None:
+    """All of it with its annotations, or one kind alone; the same artifact twice is one."""
+    image = put_image(store)
+    assert referrers(store, image.digest) == []
+    first = attach(store, Artifact(KIND, [], {"n": "1"}, image))
+    second = attach(store, Artifact("application/vnd.example.other", [], {}, image))
+    attach(store, Artifact(KIND, [], {"n": "1"}, image))
+    assert referrers(store, image.digest) == [first, second]
+    assert referrers(store, image.digest, KIND) == [first]
+    assert first.annotations == {"n": "1"}
+    assert tags(store) == [fallback_tag(image.digest)]
+
+
+def test_what_refers_to_an_image_is_deleted(store: RegistryStore) -> None:
+    """And only that."""
+    image = put_image(store)
+    first = attach(store, Artifact(KIND, [], {"n": "1"}, image))
+    second = attach(store, Artifact(KIND, [], {"n": "2"}, image))
+    detach(store, image.digest, [first])
+    assert referrers(store, image.digest) == [second]
+    assert not store.delete(first.descriptor.digest)
+    assert store.read(second.descriptor.digest)
+
+
+def test_an_index_of_a_stranger_is_read_as_far_as_it_is_one(store: RegistryStore) -> None:
+    """A tag of that name may point at anything."""
+    image = put_image(store)
+    store.tag(put_image(store, seed=2), fallback_tag(image.digest))
+    assert referrers(store, image.digest) == []
+    added = attach(store, Artifact(KIND, [], {}, image))
+    assert referrers(store, image.digest) == [added]
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_tags_are_listed(store: RegistryStore, count: int) -> None:
+    """Of a repository that does not exist, too."""
+    names = [f"v{number}" for number in range(count)]
+    for name in names:
+        store.tag(put_image(store), name)
+    assert sorted(tags(store)) == names
+
+
+def test_a_deleted_manifest_is_gone_with_its_tags(store: RegistryStore) -> None:
+    """Deleting it again says that there is none."""
+    image = put_image(store)
+    store.tag(image, "v1")
+    assert read_manifest(store, image)
+    assert store.delete(image.digest)
+    assert not store.delete(image.digest)
+    assert tags(store) == []
