@@ -78,6 +78,7 @@ def test_little_runs_there() -> None:
     assert {name for name in sources if ".packages." in name} == {
         "bentoship.packages.folders",
         "bentoship.packages.requirements",
+        "bentoship.packages.target",
     }
 
 

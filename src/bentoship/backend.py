@@ -10,7 +10,6 @@ from bentoship.bento import Bento
 from bentoship.image.layer import Stream
 from bentoship.image.reference import ImageReference
 from bentoship.stores.transfer import Progress
-from bentoship.system.text import size
 
 
 @dataclass(frozen=True)
@@ -51,15 +50,6 @@ class Built:
         """Return the total size of its layers in bytes."""
         return sum(layer.size for layer in self.layers)
 
-    @property
-    def lines(self) -> list[str]:
-        """Return a description of what was built, line by line."""
-        made = f"{size(self.size)} in {len(self.layers)} layers"
-        if not self.images:
-            return [f"{self.digest}, {made}"]
-        each = [f"{platform}: {line}" for platform, image in self.images.items() for line in image.lines]
-        return [*each, f"{self.digest} is the index of {len(self.images)} images, {made}"]
-
 
 @dataclass(frozen=True)
 class Pushed:
@@ -76,13 +66,6 @@ class Pushed:
     layers: tuple[LayerSummary, ...]
     sent: int
     there: int
-
-    @property
-    def line(self) -> str:
-        """Return a sentence on how much was sent."""
-        if any(not layer.outcome for layer in self.layers):
-            return f"{size(self.sent + self.there)} in total; the engine does not report how much of it was sent"
-        return f"sent {size(self.sent)}, {size(self.there)} already existed"
 
 
 class Backend(Protocol):

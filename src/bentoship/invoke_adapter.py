@@ -102,14 +102,12 @@ class _Setting(Argument):
 
     def set_value(self, value: Any, cast: bool = True) -> None:
         """Take a value, and set it in the environment, where all settings are read."""
-        from bentoship.system import process
-
         super().set_value(value, cast)
         self._given.append(value)
         self.all_given[self._setting] = self.names[0]
         # Under the name that wins over the setting alone; messages name the option.
         options = ",".join(f"{setting}=--{name}" for setting, name in self.all_given.items())
-        process.put({f"BENTOSHIP_{self._setting}": ",".join(self._given), "BENTOSHIP_OPTIONS": options})
+        commands.words.give({f"BENTOSHIP_{self._setting}": ",".join(self._given), "BENTOSHIP_OPTIONS": options})
 
 
 class _Task(Task[Any]):
@@ -294,12 +292,6 @@ def _cleanly(context: Context) -> Iterator[None]:
                 os.write(2, b"\nStopped. What is complete is kept; the next run continues from there.\n")
         if isinstance(error, Exit) or not isinstance(error, Exception):
             raise
-        from bentoship.system import process
-
-        if process.debugging():
-            import traceback
-
-            raise Exit(commands.words.printable("".join(traceback.format_exception(error))), code=1) from None
         raise Exit(commands.words.of_error(error), code=getattr(error, "exit_code", 1)) from None
 
 

@@ -38,7 +38,8 @@ class Recipe:
 
     def job(self, base: Base, cache: LayerCache) -> Job:
         """Return the job of installing its packages."""
-        return Job(self.bento.path, base, self.lock.target, cache)
+        below = [layer.diff_id for layer in base.layers]
+        return Job(self.bento.path, below, base.compiler, self.lock.target, cache)
 
     def made_packages(self, cache: LayerCache) -> tuple[Layer, ...] | None:
         """Return the layers with its packages if they are cached, else None."""

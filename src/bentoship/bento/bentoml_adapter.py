@@ -39,13 +39,18 @@ from bentoship.bento.failures import Failure, FailureKind
 from bentoship.bento.unsupported import name_of_model, reasons_of_first_format, reasons_of_image
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, causes, reason
-from bentoship.image.platforms import ARCHITECTURES
 from bentoship.packages import requirements
+from bentoship.packages.target import Target
 from bentoship.system.process import Completed
 from bentoship.system.urls import without_passwords
 
-# BentoML's DEFAULT_LOCK_PLATFORM, on every host: the lock must not depend on where it is made.
-LOCK_PLATFORMS = {name: f"{architecture.machine}-manylinux_2_36" for name, architecture in ARCHITECTURES.items()}
+_LOCK_GLIBC = 36
+"""The minor version of glibc in BentoML's DEFAULT_LOCK_PLATFORM, on every host: the lock must not depend on it."""
+
+
+def lock_platform(platform: str) -> str:
+    """Return uv's name for what packages are locked for. Args: platform: such as "linux/amd64"."""
+    return Target(platform, "", _LOCK_GLIBC).uv_platform
 
 
 def parse_yaml_in_c() -> None:
@@ -184,7 +189,7 @@ def build(options: Mapping[str, Any], context: BuildContext, scratch: Path) -> P
         str(bentofile),
         version="building",
         build_ctx=str(context.folder),
-        platform=LOCK_PLATFORMS[context.platform],
+        platform=lock_platform(context.platform),
         _bento_store=BentoStore(store),
         **arguments,
     )

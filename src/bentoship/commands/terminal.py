@@ -69,6 +69,14 @@ def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:
         say("", line, to=to)
 
 
+def sent(image: Published) -> str:
+    """Return a sentence on how much of an image was sent."""
+    pushed = image.pushed
+    if any(not layer.outcome for layer in pushed.layers):
+        return f"{size(pushed.sent + pushed.there)} in total; the engine does not report how much of it was sent"
+    return f"sent {size(pushed.sent)}, {size(pushed.there)} already existed"
+
+
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows as lines, each cell as wide as the widest in its column."""
     rows = [list(map(on_one_line, row)) for row in rows]
@@ -210,7 +218,7 @@ class Terminal:
         """Print what became of each layer, and the image's names."""
         for line in columns([(size(layer.size), layer.outcome, layer.title) for layer in image.pushed.layers]):
             self.say("", line)
-        for line in (image.pushed.line, *map(str, image.tags)):
+        for line in (sent(image), *map(str, image.tags)):
             self.say("push", line)
 
     def _add(self, row: Row) -> None:

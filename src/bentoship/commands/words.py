@@ -7,9 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from bentoship.errors import BentoshipError, explain
+from bentoship.system import process
 from bentoship.system.text import printable
-
-__all__ = ["name_folders", "no_folders", "not_understood", "of_error", "of_options", "printable"]
 
 _UNKNOWN = re.compile(r"No idea what (['\"].*['\"]) is!", re.DOTALL)
 """What invoke says of a word that is no task (ParseMachine.see_unknown in invoke/parser/parser.py)."""
@@ -51,6 +50,11 @@ def of_options(options: Mapping[str, Any]) -> list[str]:
         values = value if isinstance(value, list) else [value]
         words += [option] if value is True else [f"{option}={one}" for one in values if one]
     return words
+
+
+def give(settings: Mapping[str, str]) -> None:
+    """Set settings that options stand for, in the environment, where all settings are read."""
+    process.put(settings)
 
 
 def not_understood(said: str, tasks: Collection[str]) -> str:
@@ -98,5 +102,9 @@ def _folders_beside(word: str) -> list[str]:
 
 
 def of_error(error: Exception) -> str:
-    """Return what a task that failed prints last."""
+    """Return what a task that failed prints last: with BENTOSHIP_DEBUG=1, where it failed."""
+    if process.debugging():
+        import traceback
+
+        return printable("".join(traceback.format_exception(error)))
     return f"Error: {printable(explain(error))}"

@@ -191,7 +191,7 @@ def _make(
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             listing = pool.submit(_installed, folders, job.target)  # while the byte-code is compiled
             title = f"compiling {counted(len(lines), 'package')} for {job.target.platform}"
-            _compile(folders.values(), job.base.compiler(), job.target, title, reporter)
+            _compile(folders.values(), job.compiler(), job.target, title, reporter)
             found = {line: with_byte_code(one, job.target) if one else None for line, one in listing.result().items()}
             sizes = {line: one.size if (one := found[line]) else 0 for line in lines}
             # The largest first: with a small one last, no processor waits long for the others.

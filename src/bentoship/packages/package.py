@@ -1,13 +1,14 @@
 """A package that was made for an image: found again by what it was made of."""
 
+from __future__ import annotations
+
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bentoship.bases import Base
 from bentoship.image.layer import Layer
 from bentoship.layers.cache import LayerCache, from_record, to_record
 from bentoship.layers.segments import Segment, write_segment
@@ -22,6 +23,9 @@ from bentoship.system import records
 from bentoship.system.files import digest_of
 from bentoship.system.records import key_of
 from bentoship.system.urls import without_secrets
+
+if TYPE_CHECKING:
+    from bentoship.layers.bytecode import Interpreter
 
 # Of folders of this machine, what they hold counts, not that they are named.
 _FROM = re.compile(r"(--index-url|-i|--extra-index-url|--no-index)\b|(--find-links|-f)[ =]+https?:")
@@ -93,13 +97,15 @@ class Job:
 
     Args:
         bento: the Bento's folder: what its lock names by path, and where it says packages are downloaded.
-        base: the system whose Python makes the byte-code.
+        below: the diff ids of the base, whose Python makes the byte-code.
+        compiler: returns a Python that compiles as the base's own does, or raises BaseImageError.
         target: what they have to run on.
         cache: keeps what is made.
     """
 
     bento: Path
-    base: Base
+    below: Sequence[str]
+    compiler: Callable[[], Interpreter]
     target: Target
     cache: LayerCache
 
@@ -114,12 +120,11 @@ class Job:
         The base is part of it, as its Python makes the byte-code, and so are the indexes: each may have another package
         by the same name and version.
         """
-        below = [layer.diff_id for layer in self.base.layers]
         paths = (local_file(line, paths_start(self.bento)) for line in lines)
         files = [digest_of(path) for path in paths if path]
         files += ["built" for line in lines if canonical_name(line) in self._built and "@" not in line]
         files += [state for line in lines for state in states_of(line, self._folders)]
-        return key_of("packages", RECIPE, str(self.target), *below, *lines, *files, *self._indexes)
+        return key_of("packages", RECIPE, str(self.target), *self.below, *lines, *files, *self._indexes)
 
     @functools.cached_property
     def _options(self) -> list[str]:

@@ -1,5 +1,7 @@
 """What packages are installed for, and where an image has them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from bentoship.image.platforms import ARCHITECTURES

@@ -29,6 +29,7 @@ from bentoship.project import Published, Run, once, step
 from bentoship.stores import Store
 from bentoship.stores.graph import read_image
 from bentoship.system.files import OWN, file_lock, remove_abandoned, temporary_folder
+from bentoship.system.text import size
 
 if TYPE_CHECKING:
     from bentoship.assembly.plan import PlannedImage, Unplanned
@@ -270,11 +271,20 @@ def prepare(run: Run) -> None:
 def containerize(run: Run) -> Built:
     """Assemble or build the image of the Bento."""
     image = _containerize(run, build(run))
-    for line in image.lines:
+    for line in _description(image):
         run.reporter.say("containerize", line)
     if run.project.settings.load_image:
         _load(run, image)
     return image
+
+
+def _description(image: Built) -> list[str]:
+    """Return what was built, line by line."""
+    made = f"{size(image.size)} in {len(image.layers)} layers"
+    if not image.images:
+        return [f"{image.digest}, {made}"]
+    each = [f"{platform}: {line}" for platform, one in image.images.items() for line in _description(one)]
+    return [*each, f"{image.digest} is the index of {len(image.images)} images, {made}"]
 
 
 def _containerize(run: Run, bento: Bento) -> Built:

@@ -367,4 +367,4 @@ def test_packages_are_locked_for_what_bentoml_takes_by_default(tmp_path: Path) -
     """Then its own lock of a Bento is the one that is asked for."""
     code = "from bentoml._internal.configuration import DEFAULT_LOCK_PLATFORM as result"
     expected = run_python(code, tmp_path)
-    assert run_python("result = adapter.LOCK_PLATFORMS", tmp_path)["linux/amd64"] == expected
+    assert run_python("result = adapter.lock_platform('linux/amd64')", tmp_path) == expected

@@ -12,12 +12,14 @@ import docker
 import pytest
 
 from bentoship.backend import Built
+from bentoship.commands.terminal import sent
 from bentoship.docker.backend import DockerBackend
 from bentoship.docker.build import BuildOptions
 from bentoship.docker.connection import Endpoint, Engine, connect
 from bentoship.errors import EngineError, RegistryError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
+from bentoship.project import Published
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.registry import RegistryStore
 from bentoship.verify.docker import DockerRunner
@@ -171,7 +173,7 @@ def test_podman_pushes_to_a_registry_without_tls(registry: registries.Registry, 
         pusher.tag(image, [reference])
         pushed = pusher.push(image, [reference], Watched())
     assert pushed.digest == RegistryStore(reference).resolve("latest").digest
-    assert pushed.line.endswith("in total; the engine does not report how much of it was sent")
+    assert sent(Published(pushed, (reference,))).endswith("the engine does not report how much of it was sent")
 
 
 def test_an_image_that_lost_its_last_name_is_removed(daemon: dockerd.Daemon, tmp_path: Path) -> None:

@@ -35,13 +35,24 @@ NAMES = ["one", "other", "third"]
 LINES = [f"{name}==1.0" for name in NAMES]
 
 
+def below(base: Base) -> list[str]:
+    """The diff ids of a base."""
+    return [layer.diff_id for layer in base.layers]
+
+
 @pytest.fixture
 def job(base: Base, tmp_path: Path) -> Job:
     """For three small packages, which are offered in a folder of wheels."""
     for name in NAMES:
         make_wheel(tmp_path / "wheels", name, script=f"run-{name}")
     bento = make_requirements(tmp_path / "bento", tmp_path / "wheels", *LINES)
-    return Job(bento, base, Target("linux/amd64", PYTHON, base.facts.glibc), LayerCache(tmp_path / "cache"))
+    return Job(
+        bento,
+        below(base),
+        base.compiler,
+        Target("linux/amd64", PYTHON, base.facts.glibc),
+        LayerCache(tmp_path / "cache"),
+    )
 
 
 def made(job: Job, lines: Sequence[str], tmp_path: Path) -> tuple[tuple[Layer, ...], Told]:
@@ -292,7 +303,7 @@ def test_another_index_has_another_package(base: Base, tmp_path: Path, monkeypat
         for other in ("", "cpu", "own", ""):
             monkeypatch.setenv("UV_INDEX", f"http://{host}/{other}" if other else "")
             (lock,) = resolve(bento, [target], cache.folder / "locks")
-            job = Job(bento, base, target, cache)
+            job = Job(bento, below(base), base.compiler, target, cache)
             (layer,), _ = made(job, lock.lines, tmp_path)
             module = members(job, layer)[f"{target.site_packages}/tool/__init__.py"]
             found.append((lock.lines, module.decode().split("'")[1]))
