@@ -38,7 +38,7 @@ UNITS = {
     "commands": "assembly bento docker errors image project providers publishing settings stores system verify",
     "invoke_adapter": "commands project",
     "tasks": "commands invoke_adapter",
-    "__main__": "commands invoke_adapter tasks",
+    "__main__": "invoke_adapter tasks",
 }
 """What each folder and each module of src/bentoship import of the others; nothing else. tasks.py is one of them."""
 

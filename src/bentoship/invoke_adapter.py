@@ -37,7 +37,7 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 # There are few reference cycles here, and searching for them takes a tenth of a short run.
 gc.disable()
 
-__all__ = ["Context", "check", "do", "main", "prepare", "show", "task"]
+__all__ = ["Context", "check", "do", "init", "main", "prepare", "show", "task"]
 
 _STOPPING = [signal.SIGINT, signal.SIGTERM]
 if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has us go on after the terminal is closed
@@ -231,6 +231,12 @@ def prepare(context: Context) -> None:
     """Begin to make the base image in the background while the Bento is built."""
     if not context.config.run.dry:
         do(context, commands.publish.prepare)
+
+
+@task(at_once=False, help={"github": "also write .github/workflows/publish.yaml", "yes": "do not ask"})
+def init(context: Context, github: bool = False, yes: bool = False) -> None:
+    """Set a project up to publish with invoke."""
+    show(context, lambda folder: commands.init.init(folder, github=github, yes=yes))
 
 
 # The process of a task for one of several projects. The task's module may be anyone's tasks.py, as invoke has found it.
