@@ -197,11 +197,16 @@ def _load_into_engine(run: Run, store: Store, image: Descriptor, name: str) -> s
         return load_image(engine, ImageArchive(store, found, name), progress)
 
 
-def _base_source(run: Run, bento: Bento) -> BaseSource:
-    """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
+def _base_source(run: Run, bento: Bento, step: str = "containerize") -> BaseSource:
+    """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind.
+
+    Args:
+        run, bento: the run, and the Bento.
+        step: the one that reports the progress.
+    """
     from bentoship.bases.debian import DebianSource, is_offered, otherwise
 
-    settings, python, reporter = run.project.settings, bento.python_version, run.reporter_of("containerize")
+    settings, python, reporter = run.project.settings, bento.python_version, run.reporter_of(step)
     option = python_option(_configuration(run), python)
     chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=is_offered(python))
     if chosen == DEBIAN:
@@ -220,6 +225,22 @@ def _base_source(run: Run, bento: Bento) -> BaseSource:
         otherwise(python, option),
         option,
     )
+
+
+def look_up_base(run: Run, bento: Bento, step: str) -> str:
+    """Check that the base of a Bento can be had for each platform, without downloading anything large.
+
+    Args:
+        run, bento: the run, and the Bento.
+        step: the one that reports the progress.
+
+    Returns: which base it is, and why, in words.
+    Raises: BaseImageError as containerize would.
+    """
+    source = _base_source(run, bento, step)
+    for platform in run.project.settings.platforms:
+        source.outline(platform)
+    return base_reason(run, bento)
 
 
 def base_reason(run: Run, bento: Bento) -> str:
