@@ -30,6 +30,7 @@ from bentoship.system.files import SharedFolder, close_folder, unwritable, write
 from bentoship.system.git import clean_commit
 from bentoship.system.network import network_settings
 from bentoship.system.progress import Details, StepReporter, Task
+from bentoship.system.waiting import reporting_waits
 
 R = TypeVar("R")
 
@@ -327,7 +328,8 @@ def step(function: Callable[[Run], R]) -> Callable[[Run], R]:
     @functools.wraps(function)
     def timed(run: Run) -> R:
         began, inner = time.monotonic(), sum(run.seconds.values())
-        with run.reporter.task(name):
+        say = functools.partial(run.reporter.say, name)
+        with run.reporter.task(name), reporting_waits(say, run.project.settings.retry_seconds):
             try:
                 made = function(run)
             except (OSError, BentoshipError) as error:

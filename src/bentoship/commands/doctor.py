@@ -20,6 +20,7 @@ from bentoship.publishing.steps import IMPORTING
 from bentoship.settings import Settings, environment, load
 from bentoship.system.deadline import Overdue, time_limit
 from bentoship.system.progress import Details, StepReporter, Task
+from bentoship.system.waiting import reporting_waits
 
 _PATIENCE = 5.0
 """Seconds within which all checks, which run at once, have to end, but for that of the service."""
@@ -184,7 +185,9 @@ def _service(run: Run) -> list[Finding]:
     """Import the service as publish would, which may take as long as it takes if packages have to be installed."""
     try:
         with time_limit(_PATIENCE_WITH_SERVICE) as lift, run.reporter.task("doctor", IMPORTING):
-            found, bento = examination.service(run, _Installing(lift, run.reporter_of("doctor")))
+            reporter = _Installing(lift, run.reporter_of("doctor"))
+            with reporting_waits(reporter.say, _PATIENCE_WITH_SERVICE):
+                found, bento = examination.service(run, reporter)
     except Overdue:
         text = f"importing it and locking its packages takes longer than {_PATIENCE_WITH_SERVICE:g} s"
         return [Finding("service", "ok", f"{text}; publish waits for it")]
