@@ -326,6 +326,7 @@ def believe(cache: Path, bento: Path) -> None:
             records.keep(file, {**record, "state": stored_state(bento)})
 
 
+@pytest.mark.slow  # the other builds have none
 @pytest.mark.usefixtures("alone")
 def test_a_template_is_built_by(engine: Engine, connection: Connection, cache: Path, tmp_path: Path) -> None:
     """From a hidden cache, too, where BentoML would not have it; BentoML's own exceptions are told."""
@@ -366,6 +367,7 @@ def test_an_engine_that_is_down_is_told(cache: Path, tmp_path: Path, args: tuple
     assert "DOCKER_HOST" in error
 
 
+@pytest.mark.slow  # test_tasks interrupts what does without Docker
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_an_interrupt_leaves_nothing(cache: Path, tmp_path: Path, builder: str) -> None:
     """Ctrl-C ends the build at once: no container, no image without a name, no copy of the Bento."""

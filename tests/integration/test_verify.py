@@ -150,11 +150,13 @@ def test_with_bubblewrap(published: Published, tmp_path: Path) -> None:
     assert_works(Place(settings).invoke(published, "verify"), published, "bubblewrap")
 
 
+@pytest.mark.slow  # test_publish_ends_with_it takes the same way
 def test_with_neither(published: Published, namespace: Place) -> None:
     """In a namespace, without any engine."""
     assert_works(namespace.invoke(published, "verify"), published, "a namespace")
 
 
+@pytest.mark.slow  # of the ways, the last resort
 @pytest.mark.parametrize(
     ("kinds", "end"),
     cases(
@@ -257,6 +259,7 @@ def test_a_signal_leaves_nothing(published: Published, namespace: Place, how: si
     assert_nothing_is_left(published)
 
 
+@pytest.mark.slow  # with a sample the schema is checked, too
 def test_without_a_sample(published: Published, tmp_path: Path) -> None:
     """Readiness and the OpenAPI schema are what is checked, and it says so; a request that fails is told."""
     if why := NamespaceRunner().obstacle():

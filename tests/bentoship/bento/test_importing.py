@@ -138,6 +138,7 @@ def test_a_package_that_bentoml_needs_is_one_of_the_service(project: Project, pl
     assert built.needs_dockerfile == ('HuggingFaceModel("org/tiny")',)
 
 
+@pytest.mark.slow  # doctor does it, too
 def test_a_rehearsal_takes_the_way_of_a_build(project: Project, tmp_path: Path) -> None:
     """It imports the service in the same environment, also if its Bento is up to date, and stores nothing."""
     rehearsed = bento.rehearse(project.context, tmp_path / "first")

@@ -110,9 +110,13 @@ def test_findings_for_programs(built: Site) -> None:
         assert "Only BACKEND=docker" not in docker["hint"]
 
 
-@pytest.mark.parametrize(
-    ("limit", "expected"), [("500 MB", "at most 500.0 MB"), ("", "at most 20.0 GB"), ("off", "CACHE_LIMIT is off")]
-)
+LIMITS = {
+    limit or "the default": (limit, expected)
+    for limit, expected in (("500 MB", "at most 500.0 MB"), ("", "at most 20.0 GB"), ("off", "CACHE_LIMIT is off"))
+}
+
+
+@pytest.mark.parametrize(("limit", "expected"), cases(LIMITS, "500 MB"))
 def test_the_cache_is_told_with_its_limit(built: Site, limit: str, expected: str) -> None:
     """What lies there to be used again; what images have, too, takes no room of its own."""
     blobs = built.cache / "bentoship" / "layers" / "blobs" / "sha256"
