@@ -77,7 +77,7 @@ class Bento:
         needs_dockerfile: phrases on why it cannot be assembled from layers; empty when it can.
         fresh: whether it was just built.
         imported_models: the tags of the models that were imported into the model store for it.
-        notes: sentences on what its bentofile includes by name and it does not pack.
+        notes: sentences on what its configuration names and it does not have.
         content: a hash of what is packed, for a Bento that was built elsewhere, whose version is no hash of it.
         environment: where its service was imported just now, for a sentence; empty for the Python of this process.
     """
@@ -131,7 +131,7 @@ class Bento:
             needs_dockerfile=tuple(data["needs_dockerfile"]),
             fresh=fresh,
             imported_models=tuple(data["imported_models"]) if fresh else (),
-            notes=notes,
+            notes=(*notes, *data.get("notes", ())),
             content=data.get("content", ""),
             environment=data.get("environment", "") if fresh else "",
         )
