@@ -44,7 +44,7 @@ _TIMED_OUT = f"deadline has elapsed|timed out|{_STOPPED}"
 _NAMELESS = "due to network timeout|Failed to read from zip file"
 """What uv says of a response that has stopped, without its address; the second is no fault of the file then."""
 
-_SILENT = 5.0
+_SILENT = 8.0
 """Seconds without a response after which the user learns what is waited for."""
 
 _EVERY = 0.5
