@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from bentoship.assembly.config import BENTO_PATH, base_of, models_of, own_settings, packages_of
+from bentoship.assembly.config import BENTO_PATH, base_of, experiment_of, models_of, own_settings, packages_of
 from bentoship.assembly.plan import PlannedImage
 from bentoship.bento import Model
 from bentoship.errors import StoreError
@@ -147,8 +147,9 @@ def _differences(planned: PlannedImage, published: Image, blobs: Source) -> Iter
         else:
             yield _files(title, [layer.descriptor for layer in old], [layer.descriptor for layer in new], blobs)
     # Packages and base, which the configuration also lists, are reported by their own parts.
-    if planned.image and (found := changes(_settings(published), _settings(planned.image))):
-        yield Difference("settings", found)
+    for part, told in (("settings", lambda image: own_settings(image.settings)), ("metadata", experiment_of)):
+        if planned.image and (found := changes(_texts(told(published)), _texts(told(planned.image)))):
+            yield Difference(part, found)
 
 
 def _digest(layer: Layer | Estimate) -> str | None:
@@ -254,5 +255,5 @@ def _listed(layer: Descriptor, blobs: Source) -> Iterator[tuple[str, Thing]]:
         raise StoreError(f"Read {layer.digest}", str(error)) from error
 
 
-def _settings(image: Image) -> dict[str, Thing]:
-    return {name: Thing(identity=text) for name, text in own_settings(image.settings).items()}
+def _texts(named: Mapping[str, str]) -> dict[str, Thing]:
+    return {name: Thing(identity=text) for name, text in named.items()}

@@ -271,7 +271,10 @@ def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
                 "name": model.tag.name,
                 "version": model.tag.version,
                 "path": str(model.path),
-                "metadata": json.loads(json.dumps(dict(model.info.metadata), default=str)),
+                **{
+                    name: json.loads(json.dumps(model.info.to_dict().get(name) or {}, default=str))
+                    for name in ("metadata", "labels", "options")
+                },
             }
             for model in models
         ],

@@ -15,7 +15,7 @@ BENTO = "org.bentoship.bento"
 """The Bento's tag; what has it was made here."""
 
 MODELS = "org.bentoship.models"
-"""JSON: a list of the models, each with `tag` and `metadata`, an object of texts."""
+"""JSON: a list of the models, each with `tag` and `metadata`, an object of texts, and may be `labels` and `options`."""
 
 METRICS = "org.bentoship.metrics"
 """JSON: an object of numbers, such as {"accuracy": 0.97}; names of nested ones have dots between."""
@@ -24,7 +24,7 @@ PARAMETERS = "org.bentoship.parameters"
 """JSON: an object of the hyperparameters, each a text, a number, a boolean or null; nested names have dots between."""
 
 DATA = "org.bentoship.data"
-"""JSON: a list of the training data, each with `path` and `digest` ("md5:…", "sha256:…"), and `size` in bytes."""
+"""JSON: a list of the training data, each with `path` or a name, `digest` ("md5:…"), and `size` in bytes."""
 
 METADATA = "org.bentoship.metadata"
 """The digest of a document with the values of the keys above that were too large for an annotation."""

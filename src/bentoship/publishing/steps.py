@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bentoship import bento as bentos
 from bentoship.assembly.backend import DirectBackend, Workplace
+from bentoship.assembly.config import annotations_for, metadata_of
 from bentoship.backend import Backend, Built, Pushed
 from bentoship.bases import DEBIAN, BaseSource, choose_base, reason_for_base
 from bentoship.bento import Bento
@@ -23,7 +24,10 @@ from bentoship.bento.configuration import (
     wanted_base,
 )
 from bentoship.errors import DamagedError, StoreError
+from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import Descriptor
+from bentoship.image.keys import METADATA_TYPE
+from bentoship.image.metadata import JSON
 from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once, step
 from bentoship.stores import Store
@@ -177,6 +181,7 @@ def _docker_backend(run: Run) -> DockerBackend:
         BuildOptions(settings.bentoml_home, settings.platforms[0], settings.scratch, logs, tell),
         registry=functools.partial(run.registry, push=True),
         credentials=run.provider.credentials,
+        labels=annotations_for,
     )
 
 
@@ -356,6 +361,7 @@ def push(run: Run) -> Published:
         image = _containerize(run, build(run))
         backend(run).tag(image, references)
         pushed, seconds = _push(run, image, references)
+    _attach_metadata(run, references[0].with_digest(pushed.digest))
     published = Published(pushed, references)
     run.reporter.pushed(published)
     run.history.keep_push(
@@ -370,3 +376,13 @@ def _push(run: Run, image: Built, references: Sequence[ImageReference]) -> tuple
     with _alone_with(run, "push", references[0].repository), run.reporter.transfer("push", titles) as progress:
         pushed = backend(run).push(image, references, progress)
     return pushed, progress.seconds
+
+
+def _attach_metadata(run: Run, image: ImageReference) -> None:
+    """Push what is too large for an image's annotations, which name its digest, as an artifact of the image."""
+    if document := metadata_of(build(run)).document:
+        from bentoship.stores import artifacts  # only when there is so much
+
+        store = run.registry(image, push=True)
+        subject = store.resolve(image.digest or "")
+        artifacts.attach(store, Artifact(METADATA_TYPE, [Blob(JSON, document)], subject=subject))

@@ -78,13 +78,17 @@ def nearest(folder: Path, pattern: str) -> list[Path]:
     """Return the files that match a pattern in a folder, or else in the nearest of its parents that has any.
 
     Args:
-        folder: where to begin. The last folder that is looked into is the Git root, the first with .git in it; without
-            one it is this folder.
+        folder: where to begin; the last folder that is looked into is that of `upwards`.
         pattern: relative to each of these folders, such as "model/*.bentomodel".
 
     Returns: the files of one folder, sorted.
     """
+    matches = (sorted(path for path in place.glob(pattern) if path.is_file()) for place in upwards(folder))
+    return next(filter(None, matches), [])
+
+
+def upwards(folder: Path) -> list[Path]:
+    """Return a folder and its parents up to the Git root, the first with .git in it; without one, the folder alone."""
     folders = [folder, *folder.resolve().parents]
     root = next((number for number, place in enumerate(folders) if (place / ".git").exists()), 0)
-    matches = (sorted(path for path in place.glob(pattern) if path.is_file()) for place in folders[: root + 1])
-    return next(filter(None, matches), [])
+    return folders[: root + 1]

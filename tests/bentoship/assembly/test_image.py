@@ -268,7 +268,7 @@ def test_the_manifest_tells_what_the_image_is(bento: Bento, base: Base, tmp_path
     """Models with their metadata, the Bento, the packages and the base can be read without pulling a layer."""
     image, _ = make(bento, base, tmp_path)
     annotations = json.loads(image.manifest)["annotations"]
-    assert json.loads(annotations["org.bentoship.models"]) == [{"tag": "stars:v1", "metadata": {"accuracy": 0.9}}]
+    assert json.loads(annotations["org.bentoship.models"]) == [{"tag": "stars:v1", "metadata": {"accuracy": "0.9"}}]
     assert annotations["org.bentoship.bento"] == "echo:one"
     labels = config_of(image)["Labels"]
     assert json.loads(labels["org.bentoship.packages"]) == ["tool==1.0"]
