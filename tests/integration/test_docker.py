@@ -200,6 +200,11 @@ def test_both_have_the_same_configuration(engine: Engine, built: Ways, loaded: W
         {v for v in config["Env"] if not v.startswith(("SSL_CERT_FILE=", "PIP_", "UV_"))} for config in (one, other)
     ]
     assert envs[0] == envs[1]
+    made_of = {"org.bentoship.base", "org.bentoship.packages"}  # which only the one that was assembled can say
+    said = [{name: text for name, text in c["Labels"].items() if name.startswith("org.")} for c in (one, other)]
+    assert said[0].keys() == said[1].keys() - made_of
+    assert said[0]["org.opencontainers.image.title"] == "echo"
+    assert said[0]["org.bentoship.bento"] == f"echo:{said[0]['org.opencontainers.image.version']}"
 
 
 def test_docker_tag_and_docker_push_work(engine: Engine, way: Ways) -> None:
