@@ -82,13 +82,8 @@ def annotations_for(bento: Bento, base: Base | None = None) -> dict[str, str]:
 
 def metadata_of(bento: Bento) -> Metadata:
     """Return what an image says of its Bento."""
-    return replace(
-        bento.metadata or Metadata(),
-        title=bento.name,
-        version=bento.version,
-        bento=bento.tag,
-        models=tuple(Model.of(model.tag, model.metadata, model.labels, model.options) for model in bento.models),
-    )
+    said = bento.metadata or Metadata(models=tuple(Model.of(model.tag, model.metadata) for model in bento.models))
+    return replace(said, title=bento.name, version=bento.version, bento=bento.tag)
 
 
 def base_of(image: Image) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bentoship.bento.documents import parse
 from bentoship.errors import reason
 from bentoship.image.metadata import Data, Value, flattened, is_number, plain
 from bentoship.system.documents import read_bytes
@@ -94,6 +93,8 @@ def read_files(project: Path) -> Files:
 
 def understood(files: Files) -> Experiment:
     """Return what the files of an experiment say."""
+    from bentoship.bento.documents import parse  # not when they are known
+
     found = Experiment(notes=list(files.notes))
     documents: dict[str, dict[str, Any]] = {}
     for name, content in files.contents.items():
@@ -149,6 +150,8 @@ def _metrics_of(name: str, content: bytes, notes: list[str]) -> list[str]:
 
     Each is a text or the only key of an object with options, in a list, of a stage or at the top.
     """
+    from bentoship.bento.documents import parse  # only where there is one
+
     try:
         pipeline = parse(name, content)
     except ValueError:  # which is noted when it is read with the others

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -36,17 +35,17 @@ _DATA = ("data", "dataset", "training_data")
 _README = 20_000
 """The characters of a README in which the first sentences are looked for."""
 
-_CUT = re.compile(r"\A---\n.*?\n---\n|<!--.*?-->|```.*?```", re.DOTALL)
+_CUT = r"(?s)\A---\n.*?\n---\n|<!--.*?-->|```.*?```"
 """What is no sentence in markdown though its lines may look like one: what is ahead of it, comments, code."""
 
-_NO_TEXT = re.compile(r"\s*(?:$|#|=+\s*$|-+\s*$|<|\||\[!\[|!\[|> *\[!)")
+_NO_TEXT = r"\s*(?:$|#|=+\s*$|-+\s*$|<|\||\[!\[|!\[|> *\[!)"
 """The beginning of a line of markdown that is no sentence: a heading, HTML, a table, a badge."""
 
 _DEFAULT = "This is a Machine Learning Service created with BentoML."
 """What BentoML says of a Bento without a description (get_default_svc_readme in bentoml/_internal/bento/bento.py)."""
 
 _IDENTIFIER = r"\(*[A-Za-z0-9][A-Za-z0-9.:+-]*\)*"
-_SPDX = re.compile(rf"{_IDENTIFIER}(?: (?:AND|OR|WITH) {_IDENTIFIER})*", re.IGNORECASE)
+_SPDX = rf"(?i){_IDENTIFIER}(?: (?:AND|OR|WITH) {_IDENTIFIER})*"
 
 
 def described(context: BuildContext, bento: Bento) -> Bento:
@@ -61,7 +60,8 @@ def described(context: BuildContext, bento: Bento) -> Bento:
     Raises: BentoError for what looks like a secret.
     """
     found, notes = (Metadata(), []) if context.bento else project_metadata(context)
-    _check_models(context, bento.models)
+    models = tuple(Said.of(model.tag, model.metadata, model.labels, model.options) for model in bento.models)
+    _check_models(context, models)
     own = [_of_model(model) for model in bento.models]
     # Of several models that have some, each has its own name in front.
     several = sum(bool(one.metrics or one.parameters) for one in own) > 1
@@ -75,6 +75,7 @@ def described(context: BuildContext, bento: Bento) -> Bento:
     metadata = replace(
         found,
         description=_description(bento.path),
+        models=models,
         metrics={**metrics, **found.metrics},
         parameters={**parameters, **found.parameters},
         data=(*found.data, *(one for model in own for one in model.data if one not in found.data)),
@@ -119,9 +120,9 @@ def _refuse_secrets(context: BuildContext, files: Files, found: Experiment) -> N
     Scanner(context).refuse_metadata(files.contents, dict.fromkeys(sources[:1], texts))
 
 
-def _check_models(context: BuildContext, models: tuple[Model, ...]) -> None:
+def _check_models(context: BuildContext, models: tuple[Said, ...]) -> None:
     """Raise BentoError if there is a secret in what was noted with a model."""
-    noted = {f"models/{model.name}/{model.version}/model.yaml": texts for model in models if (texts := _noted(model))}
+    noted = {f"models/{model.tag.replace(':', '/')}/model.yaml": texts for model in models if (texts := _noted(model))}
     contents = {name: json.dumps(texts, indent=0, ensure_ascii=False).encode() for name, texts in noted.items()}
     record = _record(context, "noted", *(f"{name}\n".encode() + content for name, content in contents.items()))
     if contents and not records.read_as(record, bool):
@@ -131,14 +132,10 @@ def _check_models(context: BuildContext, models: tuple[Model, ...]) -> None:
         records.keep(record, True)
 
 
-def _noted(model: Model) -> dict[str, str]:
+def _noted(model: Said) -> dict[str, str]:
     """Return all texts that are noted with a model, by their names."""
-    said = Said.of(model.tag, model.metadata, model.labels, model.options)
-    return {
-        f"{kind}.{name}": text
-        for kind, texts in (("metadata", said.metadata), ("labels", said.labels), ("options", said.options))
-        for name, text in texts.items()
-    }
+    kinds = {"metadata": model.metadata, "labels": model.labels, "options": model.options}
+    return {f"{kind}.{name}": text for kind, texts in kinds.items() for name, text in texts.items()}
 
 
 def _of_model(model: Model) -> Experiment:
@@ -177,8 +174,8 @@ def _description(bento: Path) -> str:
     except OSError:
         return ""
     lines: list[str] = []
-    for line in _CUT.sub("", text.removeprefix("\ufeff")[:_README].replace("\r\n", "\n")).split("\n"):
-        if not _NO_TEXT.match(line):
+    for line in re.sub(_CUT, "", text.removeprefix("\ufeff")[:_README].replace("\r\n", "\n")).split("\n"):
+        if not re.match(_NO_TEXT, line):
             lines.append(" ".join(line.split()))
         elif re.fullmatch(r"\s*(?:=+|-+)\s*", line):  # they were a heading
             lines.clear()
@@ -201,13 +198,15 @@ def _pyproject(project: Path) -> bytes:
 
 def _licenses(pyproject: bytes) -> tuple[str, list[str]]:
     """Return the licence that a pyproject.toml names, as an SPDX expression (PEP 639), and a note on another text."""
+    import tomllib  # not when it is known
+
     try:
         project = tomllib.loads(pyproject.decode("utf-8-sig")).get("project")
     except (ValueError, RecursionError) as error:
         return "", [f"the licence is not among the image's metadata: pyproject.toml cannot be read ({reason(error)})"]
     given = project.get("license") if isinstance(project, Mapping) else None
     text = given.get("text") if isinstance(given, Mapping) else given  # a table before PEP 639
-    if isinstance(text, str) and len(text) < _DESCRIPTION and _SPDX.fullmatch(text):
+    if isinstance(text, str) and len(text) < _DESCRIPTION and re.fullmatch(_SPDX, text):
         return text, []
     if isinstance(given, str):
         return "", [f"the licence is not among the image's metadata: {given[:40]!r} in pyproject.toml is not SPDX"]

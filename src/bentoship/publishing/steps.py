@@ -24,10 +24,7 @@ from bentoship.bento.configuration import (
     wanted_base,
 )
 from bentoship.errors import DamagedError, StoreError
-from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import Descriptor
-from bentoship.image.keys import METADATA_TYPE
-from bentoship.image.metadata import JSON
 from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once, step
 from bentoship.stores import Store
@@ -381,7 +378,11 @@ def _push(run: Run, image: Built, references: Sequence[ImageReference]) -> tuple
 def _attach_metadata(run: Run, image: ImageReference) -> None:
     """Push what is too large for an image's annotations, which name its digest, as an artifact of the image."""
     if document := metadata_of(build(run)).document:
-        from bentoship.stores import artifacts  # only when there is so much
+        # Only when there is so much.
+        from bentoship.image.artifact import Artifact, Blob
+        from bentoship.image.keys import METADATA_TYPE
+        from bentoship.image.metadata import JSON
+        from bentoship.stores import artifacts
 
         store = run.registry(image, push=True)
         subject = store.resolve(image.digest or "")
