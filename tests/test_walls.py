@@ -34,7 +34,7 @@ UNITS = {
     "verify": "docker errors image stores system",
     "project": "backend bento errors image layers providers settings stores system",
     "publishing": "assembly backend bases bento docker errors image project settings stores system",
-    "versions": "image",
+    "versions": "errors image stores system",
     "commands": "assembly bento docker errors image project providers publishing settings stores system verify",
     "invoke_adapter": "commands project system",
     "tasks": "commands invoke_adapter",

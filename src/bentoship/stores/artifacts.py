@@ -61,7 +61,7 @@ def attach(store: RegistryStore, artifact: Artifact) -> Referrer:
     """
     assert artifact.subject
     added = Referrer(push(store, artifact), artifact.artifact_type, artifact.annotations)
-    if _from_api(store, artifact.subject.digest) is None:
+    if from_api(store, artifact.subject.digest) is None:
         _write_fallback(store, artifact.subject.digest, add=[added])
     return added
 
@@ -76,7 +76,7 @@ def referrers(store: RegistryStore, digest: str, artifact_type: str = "") -> lis
 
     Raises: StoreError.
     """
-    found = _from_api(store, digest)
+    found = from_api(store, digest)
     if found is None:
         found = _from_fallback(store, digest)
     return [one for one in found if not artifact_type or one.artifact_type == artifact_type]
@@ -87,7 +87,7 @@ def detach(store: RegistryStore, digest: str, those: Iterable[Referrer]) -> None
     gone = list(those)
     for one in gone:
         store.delete(one.descriptor.digest)
-    if gone and _from_api(store, digest) is None:
+    if gone and from_api(store, digest) is None:
         _write_fallback(store, digest, remove=[one.descriptor.digest for one in gone])
 
 
@@ -96,8 +96,8 @@ def fallback_tag(digest: str) -> str:
     return digest.replace(":", "-", 1)
 
 
-def _from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
-    """Return what refers to an image by the registry's API; None when it has none."""
+def from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
+    """Return what refers to an image by the registry's API; None when it has none. Raises StoreError."""
     doing, path = f"List what refers to {digest} in {store.repository}", f"/v2/{store.client.path}/referrers/{digest}"
     try:
         documents = list(pages(store.client, doing, path))
@@ -105,7 +105,7 @@ def _from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
         if error.status in _NO_API:
             return None
         raise
-    return [one for document in documents for one in _listed(document)]
+    return [one for document in documents for one in listed(document)]
 
 
 def _from_fallback(store: RegistryStore, digest: str) -> list[Referrer]:
@@ -116,12 +116,12 @@ def _from_fallback(store: RegistryStore, digest: str) -> list[Referrer]:
             return []
         raise
     try:
-        return _listed(parse_json(content))
+        return listed(parse_json(content))
     except ValueError:
         return []
 
 
-def _listed(index: Any) -> list[Referrer]:
+def listed(index: Any) -> list[Referrer]:
     """Return what an index lists; entries that are not descriptors are passed over, as they are of strangers."""
     found = []
     for entry in index.get("manifests") or () if isinstance(index, dict) else ():
