@@ -74,6 +74,21 @@ def plan(context: Context, why: bool = False, json: bool = False) -> None:
     show(context, lambda folder: commands.plan.show(folder, why=why, as_json=json))
 
 
+@task(
+    help={
+        "all": "all images in the registry that are beside this one",
+        "history": "instead the promotions to a name, such as production",
+        "json": "print JSON",
+    }
+)
+def versions(context: Context, all: bool = False, history: str = "", json: bool = False) -> None:
+    """List the versions of the image that the registry has."""
+    if history:
+        show(context, lambda folder: commands.versions.show_history(folder, history, as_json=json))
+    else:
+        show(context, lambda folder: commands.versions.show(folder, every=all, as_json=json))
+
+
 @task(help={"json": "print JSON"})
 def doctor(context: Context, json: bool = False) -> None:
     """Check that this machine is ready to publish."""

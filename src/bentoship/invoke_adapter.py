@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import inspect
 import json
 import os
 import signal
@@ -125,6 +126,7 @@ class _Task(Task[Any]):
 
     def __init__(self, body: Callable[..., Any], *, at_once: bool = True, **details: Any) -> None:
         self._at_once = at_once
+        self._own_all = "all" in inspect.signature(body).parameters  # for all of something else, such as images
         self._pre: list[Any] = []
         super().__init__(body, **details)
 
@@ -144,10 +146,11 @@ class _Task(Task[Any]):
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the options of the task's function, and those of all tasks."""
+        own = super().get_arguments(ignore_unknown_help)
         return [
-            *super().get_arguments(ignore_unknown_help),
+            *own,
             _Project(),
-            _All(),
+            *([] if self._own_all else [_All()]),
             _Setting("BENTOFILE", names=("bentofile",), help="the file that configures the build, as BENTOFILE does"),
             _Setting("BENTO", names=("bento",), help="a Bento that is built already, as BENTO does"),
             _Setting("BENTO_SERVICE", names=("service",), help="the service, module:Class, as BENTO_SERVICE does"),
@@ -156,7 +159,8 @@ class _Task(Task[Any]):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the task; its function does not see the options of all tasks."""
-        own = {name: value for name, value in options.items() if name not in (*_OF_ALL, "all")}
+        shared = _OF_ALL if self._own_all else (*_OF_ALL, "all")
+        own = {name: value for name, value in options.items() if name not in shared}
         return _split(self, args[0], own) if self.is_split else super().__call__(*args, **own)
 
 

@@ -28,16 +28,23 @@ def name_folders(words: Sequence[str], tasks: Collection[str], options: Collecti
     """
     folders: list[str] = []
     others: list[str] = []
-    every = [word for word in words if word == "--all"]  # an option of tasks, and so behind one
+    every: list[str] = []  # an option of tasks, and so behind one
     for before, word in zip(["", *words], words, strict=False):
         if word == "--all":
+            every.append(word)
             continue
         is_task = word in tasks and before != "--all"
         is_value = before in (*(f"--{name}" for name in options), "--config", "-f") or word.startswith("-") or is_task
         # A path to nowhere is a folder's name misspelt, unless it may be an option's value.
         is_path = "/" in word and (before == "--all" or not before.startswith("-"))
         is_folder = bool(word) and (is_path or os.path.isdir(word))  # noqa: PTH112  # unlike Path's, for any text
-        (folders if is_folder and not is_value else others).append(word)
+        if is_folder and not is_value:
+            folders.append(word)
+            continue
+        if word in tasks and set(tasks) & set(others):
+            others += every  # of the task before, and not of this one, which may have an own option of that name
+            every = []
+        others.append(word)
     if (folders or every) and not set(tasks) & set(others):
         others.append(default)
     return [*others, *every, *(part for folder in folders for part in ("--project", folder))]

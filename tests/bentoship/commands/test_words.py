@@ -32,6 +32,9 @@ TASKS = ["build", "plan", "publish", "push"]
         ("--all", "publish --all"),
         ("--dry --all one", "--dry publish --all --project one"),
         ("build --all plan two --load", "build --load --all --project plan --project two"),
+        ("publish --all push", "publish --all push"),
+        ("--all publish push", "publish --all push"),
+        ("publish push --all", "publish push --all"),
         ("publish --all ./missing", "publish --all --project ./missing"),
     ],
 )
