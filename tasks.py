@@ -89,6 +89,23 @@ def versions(context: Context, all: bool = False, history: str = "", json: bool 
         show(context, lambda folder: commands.versions.show(folder, every=all, as_json=json))
 
 
+@task(
+    help={
+        "old": "a tag, a promoted name or a digest; else what is promoted",
+        "new": "the same; else the newest version",
+        "answers": "also run both, and compare their answers to the sample request",
+        "markdown": "print Markdown, for a pull request",
+        "json": "print JSON",
+    }
+)
+def compare(
+    context: Context, old: str = "", new: str = "", answers: bool = False, markdown: bool = False, json: bool = False
+) -> None:
+    """Compare two versions of the image: metrics, parameters, packages, layers, commits."""
+    form = "json" if json else "markdown" if markdown else "text"
+    show(context, lambda folder: commands.compare.show(folder, old, new, answers=answers, form=form))
+
+
 @task(help={"json": "print JSON"})
 def doctor(context: Context, json: bool = False) -> None:
     """Check that this machine is ready to publish."""

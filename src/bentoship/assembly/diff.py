@@ -117,6 +117,17 @@ def differences(
     return with_owners({**by_platform, **{name: dropped for name in published if name not in planned}}, repr)
 
 
+def recorded_differences(before: Image, now: Image) -> tuple[Difference, Difference]:
+    """Return how the base and the packages of two published images differ, by their configurations alone.
+
+    Raises: KeyError, TypeError, AttributeError or ValueError when one of them does not say it.
+    """
+    packages = changes(_versions(packages_of(before)), _versions(packages_of(now)))
+    same = base_of(before) == base_of(now)
+    base = Difference("base", ()) if same else _base("base", base_of(before), base_of(now))
+    return base, Difference("packages", packages)
+
+
 def changes(before: Mapping[str, Thing], now: Mapping[str, Thing]) -> tuple[Change, ...]:
     """Return the changes between two sets of things, the largest first."""
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]

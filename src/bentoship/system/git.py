@@ -43,6 +43,26 @@ def remote_commit(url: str, reference: str, env: Mapping[str, str]) -> str:
     return next((commits[place] for place in places if place in commits), "")
 
 
+def log(folder: Path, old: str, new: str, most: int) -> list[tuple[str, str]] | None:
+    """Return the commits that one commit has and another lacks, the newest first; None where either is not there.
+
+    Args:
+        folder: a folder in the repository.
+        old, new: the commits.
+        most: how many are returned at most.
+
+    Returns: the commits, short, each with the first line of its message.
+    """
+    if not all(re.fullmatch(r"[0-9a-f]{7,64}", commit) for commit in (old, new)):
+        return None
+    command = ["git", "log", "--no-show-signature", "--no-color", "--format=%h%x00%s", f"--max-count={most}"]
+    try:
+        said = run([*command, f"{old}..{new}", "--"], env=environment(extra={"LC_ALL": "C"}), cwd=folder).stdout
+    except ProcessError:
+        return None
+    return [(commit, subject) for commit, _, subject in (line.partition("\0") for line in said.splitlines())]
+
+
 def described(folder: Path) -> str:
     """Return the commit of a folder's repository with its nearest tag (`git describe`); empty outside of one."""
     command = ["git", "describe", "--tags", "--long", "--always"]

@@ -57,7 +57,8 @@ class Reader:
     """
 
     def __init__(self, store: RegistryStore, folder: Path) -> None:
-        self._store = store
+        self.store = store
+        """The repository."""
         self._known = Known.load(folder, store.repository)
         self._documents: dict[str, bytes] = {}
 
@@ -66,7 +67,7 @@ class Reader:
 
         Raises: StoreError when the registry does not list its tags, or does not respond.
         """
-        every = tags(self._store)
+        every = tags(self.store)
         names = [name for name in every if not _FALLBACK.fullmatch(name) and not _SIGNATURE.fullmatch(name)]
         found = self._in_parallel(self._named, [*names, *filter(_FALLBACK.fullmatch, every)])
         named, attached = found[: len(names)], {one.tags[0]: one for one in found[len(names) :]}
@@ -79,18 +80,18 @@ class Reader:
 
     def find(self, name: str) -> Version:
         """Return the version of a tag or digest. Raises StoreError when there is none, or it is no image."""
-        descriptor, content = self._store.read(name)
+        descriptor, content = self.store.read(name)
         one = Named(descriptor, content, () if name == descriptor.digest else (name,))
         if not one.is_image:
-            raise StoreError(f"Read {name} in {self._store.repository}", f"it is not an image ({one.artifact_type})")
-        return self._version(one, referrers(self._store, one.digest), ())
+            raise StoreError(f"Read {name} in {self.store.repository}", f"it is not an image ({one.artifact_type})")
+        return self._version(one, referrers(self.store, one.digest), ())
 
     def _named(self, tag: str) -> Named:
         """Return what a tag names now, read only where it has changed."""
         digest = self._known.tags.get(tag, "")
         content = self._known.get(digest)
         try:
-            changed = self._store.read_changed(tag, digest) if content else self._store.read(tag)
+            changed = self.store.read_changed(tag, digest) if content else self.store.read(tag)
         except StoreError as error:
             return Named(None, b"", (tag,), _problem(error))
         descriptor, content = changed or (
@@ -104,7 +105,7 @@ class Reader:
         """Return a manifest. Raises StoreError when the registry does not have it."""
         content = self._known.get(digest)
         if content is None:
-            _, content = self._store.read(digest)
+            _, content = self.store.read(digest)
         self._documents[digest] = content
         return content
 
@@ -138,7 +139,7 @@ class Reader:
     def _from_api(self, digest: str) -> list[Referrer] | None:
         """Return what refers to an image by the registry's API; None where it has none, or refuses."""
         try:
-            return from_api(self._store, digest)
+            return from_api(self.store, digest)
         except StoreError as error:
             _problem(error)
             return None
@@ -146,13 +147,13 @@ class Reader:
     def _history(self, tag: str) -> Sequence[Promotion]:
         """Return the promotions of a history; none where it cannot be read."""
         try:
-            return read_history(self._store, tag.removesuffix(SUFFIX)).promotions
+            return read_history(self.store, tag.removesuffix(SUFFIX)).promotions
         except StoreError as error:
             _problem(error)
             return ()
 
     def _in_parallel(self, work: Callable[[Item], Done], items: Sequence[Item]) -> list[Done]:
-        return in_parallel(work, items, jobs=_JOBS, cancelled=threading.Event(), interrupt=self._store.interrupt)
+        return in_parallel(work, items, jobs=_JOBS, cancelled=threading.Event(), interrupt=self.store.interrupt)
 
 
 def newest_first(versions: Iterable[Version]) -> list[Version]:
