@@ -24,6 +24,7 @@ def put_version(
     metrics: Mapping[str, float] | None = None,
     parameters: Mapping[str, object] | None = None,
     packages: Sequence[str] = ("numpy==2.0",),
+    layers: Sequence[Descriptor] = (),
 ) -> Descriptor:
     """Write a version with two layers, of which the first is that of all versions.
 
@@ -34,10 +35,12 @@ def put_version(
         metrics: of its model.
         parameters: that it was trained with.
         packages: the requirement lines of its packages.
+        layers: what it has in place of the first one.
     """
-    layers = {"base": put(store, LAYER_GZIP, noise(500, 0)), "source": put(store, LAYER_GZIP, noise(100, number + 1))}
+    base = [("base", layer) for layer in layers or [put(store, LAYER_GZIP, noise(500, 0))]]
+    parts = [*base, ("source", put(store, LAYER_GZIP, noise(100, number + 1)))]
     labels = {"org.bentoship.packages": json.dumps(list(packages)), "org.bentoship.base": '{"image": "python"}'}
-    digests = [layer.digest for layer in layers.values()]
+    digests = [layer.digest for _, layer in parts]
     config = {
         "architecture": "amd64",
         "os": "linux",
@@ -57,7 +60,7 @@ def put_version(
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": put(store, CONFIG, json.dumps(config).encode()).to_dict(),
-        "layers": [{**layer.to_dict(), "annotations": {KIND: kind}} for kind, layer in layers.items()],
+        "layers": [{**layer.to_dict(), "annotations": {KIND: kind}} for kind, layer in parts],
         "annotations": annotations,
     }
     descriptor = put(store, MANIFEST, json.dumps(manifest).encode())
