@@ -25,6 +25,7 @@ def put_version(
     parameters: Mapping[str, object] | None = None,
     packages: Sequence[str] = ("numpy==2.0",),
     layers: Sequence[Descriptor] = (),
+    annotations: Mapping[str, str] | None = None,
 ) -> Descriptor:
     """Write a version with two layers, of which the first is that of all versions.
 
@@ -36,6 +37,7 @@ def put_version(
         parameters: that it was trained with.
         packages: the requirement lines of its packages.
         layers: what it has in place of the first one.
+        annotations: further ones.
     """
     base = [("base", layer) for layer in layers or [put(store, LAYER_GZIP, noise(500, 0))]]
     parts = [*base, ("source", put(store, LAYER_GZIP, noise(100, number + 1)))]
@@ -47,7 +49,7 @@ def put_version(
         "config": {"Labels": labels},
         "rootfs": {"type": "layers", "diff_ids": digests},
     }
-    annotations = {
+    texts = {
         keys.TITLE: "classifier",
         keys.VERSION: f"v{number}",
         keys.BENTO: f"classifier:v{number}",
@@ -55,13 +57,14 @@ def put_version(
         keys.MODELS: json.dumps([{"tag": f"stars:m{number}", "metadata": {"number": str(number)}}]),
         **({keys.METRICS: json.dumps(metrics)} if metrics else {}),
         **({keys.PARAMETERS: json.dumps(parameters)} if parameters else {}),
+        **(annotations or {}),
     }
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": put(store, CONFIG, json.dumps(config).encode()).to_dict(),
         "layers": [{**layer.to_dict(), "annotations": {KIND: kind}} for kind, layer in parts],
-        "annotations": annotations,
+        "annotations": texts,
     }
     descriptor = put(store, MANIFEST, json.dumps(manifest).encode())
     for tag in tags or [f"v{number}"]:

@@ -7,7 +7,6 @@ from bentoship.bento import Bento
 from bentoship.bento.finding import name_without_import
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run
-from bentoship.publishing.steps import preview
 
 
 def repository(run: Run, step: str) -> ImageReference:
@@ -30,6 +29,8 @@ def described(run: Run, step: str) -> Bento:
     """
     if bento := bentos.up_to_date(run.project.build_context):
         return bento
+    from bentoship.publishing.steps import preview  # takes as long to import as all else here
+
     run.reporter.say(step, "importing the service to find its name and version")
     with preview(run, step) as bento:
         return bento

@@ -66,6 +66,17 @@ class Named:
         return text(self.document.get("artifactType"))
 
     @property
+    def annotations(self) -> Mapping[str, Any]:
+        """Return the annotations; none where they are no object."""
+        found = self.document.get("annotations")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def has_parts(self) -> bool:
+        """Return whether there is more to read of it than its manifest."""
+        return bool(self.descriptor and self.descriptor.media_type in INDEX_TYPES) or keys.METADATA in self.annotations
+
+    @property
     def images(self) -> dict[str, Descriptor]:
         """Return the images of an index, by platform; none for a manifest. Raises ValueError for a damaged one."""
         if not self.descriptor or self.descriptor.media_type not in INDEX_TYPES:
@@ -80,7 +91,11 @@ class Named:
 
 
 def version_of(
-    named: Named, images: Mapping[str, bytes], referrers: Iterable[Referrer], promoted: Iterable[str]
+    named: Named,
+    images: Mapping[str, bytes],
+    referrers: Iterable[Referrer],
+    promoted: Iterable[str],
+    document: bytes = b"",
 ) -> Version:
     """Return a version.
 
@@ -89,6 +104,7 @@ def version_of(
         images: the manifests of an index, by platform.
         referrers: what refers to it.
         promoted: the names that it is promoted to.
+        document: what is too large for its annotations; empty for nothing.
     """
     known = Version(named.digest, named.tags, promoted=tuple(sorted(promoted)), problem=named.problem)
     if named.problem:
@@ -99,7 +115,7 @@ def version_of(
         return Version(named.digest, named.tags, promoted=known.promoted, problem=f"it is damaged ({error!r})")
     made, commit = _made(referrers)
     return Version(
-        **parse(named.document.get("annotations")),
+        **parse(named.annotations, document),
         digest=named.digest,
         tags=named.tags,
         size=sum(part.descriptor.size for part in layers),

@@ -36,9 +36,16 @@ class Metadata(TypedDict):
     data: tuple[Data, ...]
 
 
-def parse(annotations: object) -> Metadata:
-    """Return what annotations say of an image, in the forms that image.keys documents."""
-    given = annotations if isinstance(annotations, Mapping) else {}
+def parse(annotations: object, document: bytes = b"") -> Metadata:
+    """Return what annotations say of an image, in the forms that image.keys documents.
+
+    Args:
+        annotations: from its manifest or index.
+        document: what the annotation METADATA names: an object of the values that are too large for annotations.
+    """
+    given = {**annotations} if isinstance(annotations, Mapping) else {}
+    large = _json({"": document.decode("utf-8", "replace")}, "")
+    given |= large if isinstance(large, dict) else {}
     bento = text(given.get(keys.BENTO))
     return {
         "is_ours": bool(bento),
@@ -59,9 +66,12 @@ def text(value: object) -> str:
 
 
 def _json(given: Mapping[str, Any], key: str) -> Any:
+    """Return a value that is JSON in an annotation, and is there as it is in a document."""
     value = given.get(key)
     try:
-        return parse_json(value) if isinstance(value, str) and len(value) <= _LARGEST else None
+        if not isinstance(value, str):
+            return value
+        return parse_json(value) if len(value) <= _LARGEST else None
     except ValueError:
         return None
 

@@ -11,19 +11,20 @@ from typing import TypeVar
 
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image import keys
-from bentoship.image.descriptor import INDEX_TYPES, Descriptor
+from bentoship.image.descriptor import Descriptor
 from bentoship.stores.artifacts import Referrer, fallback_tag, from_api, listed, referrers
-from bentoship.stores.graph import media_type
+from bentoship.stores.graph import children, media_type, read_manifest
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.network import is_loopback
 from bentoship.system.parallel import in_parallel
 from bentoship.versions.cache import Known
 from bentoship.versions.contents import Named, version_of
 from bentoship.versions.history import SUFFIX, Promotion, read_history
 from bentoship.versions.version import Version
 
-_JOBS = 8
-"""Requests at a time."""
+_JOBS, _JOBS_HERE = 16, 4
+"""Requests at a time: to a registry far away, most of the time is spent waiting; one here needs the processors, too."""
 
 _FALLBACK = re.compile(r"sha256-[0-9a-f]{64}")
 _SIGNATURE = re.compile(r"sha256-[0-9a-f]{64}\.(sig|att|sbom)")
@@ -124,7 +125,7 @@ class Reader:
             return self._version(one, found, promoted.get(one.digest, ()))
 
         # Without requests to wait for, threads would only get in each other's way.
-        asking = has_api or any(one.descriptor and one.descriptor.media_type in INDEX_TYPES for one in images)
+        asking = has_api or any(one.has_parts for one in images)
         return self._in_parallel(version, images) if asking else list(map(version, images))
 
     def _version(self, one: Named, found: Sequence[Referrer], promoted: Iterable[str]) -> Version:
@@ -134,7 +135,22 @@ class Reader:
             one, images = replace(one, problem=_problem(error)), {}
         except ValueError as error:
             one, images = replace(one, problem=str(error)), {}
-        return version_of(one, images, found, promoted)
+        return version_of(one, images, found, promoted, self._large(one, found))
+
+    def _large(self, one: Named, found: Iterable[Referrer]) -> bytes:
+        """Return what is too large for the annotations of an image; nothing where that is nothing, or is unreadable."""
+        wanted = str(one.annotations.get(keys.METADATA) or "")
+        content = self._known.get(wanted)
+        try:
+            for artifact in found if wanted and content is None else ():
+                if artifact.artifact_type == keys.METADATA_TYPE:
+                    blobs = {blob.digest: blob for blob in children(self._content(artifact.descriptor.digest))}
+                    content = read_manifest(self.store, blobs[wanted]) if wanted in blobs else content
+        except StoreError as error:
+            _problem(error)
+        if content:
+            self._documents[wanted] = content
+        return content or b""
 
     def _from_api(self, digest: str) -> list[Referrer] | None:
         """Return what refers to an image by the registry's API; None where it has none, or refuses."""
@@ -153,7 +169,8 @@ class Reader:
             return ()
 
     def _in_parallel(self, work: Callable[[Item], Done], items: Sequence[Item]) -> list[Done]:
-        return in_parallel(work, items, jobs=_JOBS, cancelled=threading.Event(), interrupt=self.store.interrupt)
+        jobs = _JOBS_HERE if is_loopback(self.store.client.host) else _JOBS
+        return in_parallel(work, items, jobs=jobs, cancelled=threading.Event(), interrupt=self.store.interrupt)
 
 
 def newest_first(versions: Iterable[Version]) -> list[Version]:

@@ -14,7 +14,7 @@ from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import INDEX
 from bentoship.image.reference import ImageReference
-from bentoship.stores.artifacts import fallback_tag, push
+from bentoship.stores.artifacts import attach, fallback_tag, push
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.reading import Reader, newest_first
 from bentoship.versions.version import Model, Version
@@ -55,6 +55,20 @@ def test_a_version_says_what_its_registry_knows(store: RegistryStore, tmp_path: 
         verified=True,
     )
     assert [(part.kind, part.descriptor.size) for part in version.layers] == [("base", 500), ("source", 100)]
+
+
+def test_what_is_too_large_for_annotations_is_read_from_its_document(store: RegistryStore, tmp_path: Path) -> None:
+    """Which is an artifact of the image; one that is missing or damaged is no problem."""
+    content = json.dumps({keys.METRICS: {"accuracy": 0.9}, keys.PARAMETERS: {"epochs": 3}}).encode()
+    large = Blob("application/json", content)
+    image = put_version(store, 1, annotations={keys.METADATA: large.descriptor.digest})
+    assert read(store, tmp_path)[0].metrics == {}
+    attach(store, Artifact(keys.METADATA_TYPE, [Blob("application/json", b"{}")], {}, image))
+    assert read(store, tmp_path)[0].metrics == {}
+    attach(store, Artifact(keys.METADATA_TYPE, [large], {}, image))
+    (version,) = read(store, tmp_path)
+    assert (version.metrics, version.parameters) == ({"accuracy": 0.9}, {"epochs": 3})
+    assert Reader(store, tmp_path).find("v1").metrics == {"accuracy": 0.9}
 
 
 def test_versions_are_in_the_order_of_their_making(store: RegistryStore, tmp_path: Path) -> None:
