@@ -17,6 +17,9 @@ from bentoship.versions.version import Version
 _TAGS = 3
 """How many tags of a version are shown."""
 
+_NOTE = 80
+"""Characters of a problem that are shown; the JSON has all."""
+
 _INDENT = "  "
 
 
@@ -83,7 +86,8 @@ def _cells(
         for name in metrics
         if name in version.metrics
     }
-    note = version.problem or ("" if version.is_ours else "not published by bentoship")
+    problem = textwrap.shorten(version.problem, _NOTE, placeholder=" …")
+    note = problem or ("" if version.is_ours else "not published by bentoship")
     return {
         "tags": _tags([tag for tag in version.tags if tag not in version.promoted]),
         "digest": digest(version.digest),

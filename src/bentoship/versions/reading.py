@@ -45,8 +45,8 @@ class Registered:
         histories: where versions were promoted, by the promoted name; oldest first.
     """
 
-    versions: Sequence[Version] = ()
-    histories: Mapping[str, Sequence[Promotion]] | None = None
+    versions: Sequence[Version]
+    histories: Mapping[str, Sequence[Promotion]]
 
 
 class Reader:
@@ -92,13 +92,14 @@ class Reader:
         digest = self._known.tags.get(tag, "")
         content = self._known.get(digest)
         try:
-            changed = self.store.read_changed(tag, digest) if content else self.store.read(tag)
+            if content is None:
+                found = self.store.read(tag)
+            else:
+                known = Descriptor.of(media_type(content) or "", content), content
+                found = self.store.read_changed(tag, digest) or known
         except StoreError as error:
             return Named(None, b"", (tag,), _problem(error))
-        descriptor, content = changed or (
-            Descriptor.of(media_type(content or b"") or "", content or b""),
-            content or b"",
-        )
+        descriptor, content = found
         self._documents[descriptor.digest] = content
         return Named(descriptor, content, (tag,))
 
