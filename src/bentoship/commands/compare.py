@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,7 +60,7 @@ def show(folder: Path, old: str = "", new: str = "", *, answers: bool = False, f
         console.result_as_json(document(compared))
         return
     if before.version.digest == now.version.digest:
-        console.say("compare", f"{before.name} and {now.name} are the same version")
+        console.say("compare", f"{before.name} and {now.name} are the same version; name others with --old and --new")
     for line in in_markdown(compared) if form == "markdown" else in_text(compared):
         console.result(line)
 
@@ -70,28 +70,31 @@ def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Named,
     reader = Reader(run.registry(image, push=False), run.project.settings.cache / "versions")
     if old and new:
         return _find(reader, image, old), _find(reader, image, new)
-    versions = [one for one in reader.read().versions if one.digest]
+    found = reader.read()
+    versions = [one for one in found.versions if one.digest]
     ours = [one for one in versions if one.is_ours] or versions
     if not ours:
         raise BentoshipError(f"Compare versions of {image.repository}", "it has no versions yet", "`invoke publish`")
     newest = _find(reader, image, new) if new else Named(_name(ours[0]), ours[0])
     if old:
         return _find(reader, image, old), newest
-    return _before(ours, newest, image), newest
+    name = _promoted(found.histories, image)
+    return _find(reader, image, name) if name else _before(ours, newest, image), newest
+
+
+def _promoted(names: Collection[str], image: ImageReference) -> str:
+    """Return the promoted name to compare with; empty for none. Raises BentoshipError when it could be any of several.
+
+    Args: names: all that are promoted; image: the image.
+    """
+    if len(names) > 1 and _PRODUCTION not in names:
+        why = f"several names are promoted ({', '.join(sorted(names))}), and none of them is {_PRODUCTION}"
+        raise BentoshipError(f"Compare versions of {image.repository}", why, "Name one with --old.")
+    return _PRODUCTION if _PRODUCTION in names else next(iter(names), "")
 
 
 def _before(versions: Sequence[Version], newest: Named, image: ImageReference) -> Named:
-    """Return what is promoted, else the version before the newest one."""
-    promoted = {name: one for one in versions for name in one.promoted}
-    name = _PRODUCTION if _PRODUCTION in promoted else next(iter(promoted), "")
-    if len(promoted) > 1 and name != _PRODUCTION:
-        raise BentoshipError(
-            f"Compare versions of {image.repository}",
-            f"several names are promoted ({', '.join(sorted(promoted))}), and none of them is {_PRODUCTION}",
-            "Name one with --old.",
-        )
-    if name:
-        return Named(name, promoted[name])
+    """Return the version before the newest one. Raises BentoshipError when there is none."""
     digests = [one.digest for one in versions]
     place = digests.index(newest.version.digest) if newest.version.digest in digests else -1
     if place + 1 >= len(versions):

@@ -154,7 +154,7 @@ def _tables(compared: Compared) -> Iterator[_Table]:
     yield _Table("layers", note=_layers(comparison))
     yield from _commits(compared)
     if compared.trials:
-        yield _Table("answers", heads, _answers(compared.trials), has_names=True)
+        yield _Table("answers", ("version", "ready after", "memory", "answer"), list(_answers(compared)))
 
 
 def _facts(old: Version, new: Version) -> Iterator[tuple[str, ...]]:
@@ -214,13 +214,11 @@ def _commits(compared: Compared) -> Iterator[_Table]:
         yield _Table("commits", note="this repository does not have both")
 
 
-def _answers(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
-    memory = (text.size(one.memory) if one.memory is not None else "" for one in trials)
-    return [
-        ("answer", *(one.answer for one in trials)),
-        ("ready after", *(f"{one.seconds:.1f} s" if one.seconds is not None else "" for one in trials)),
-        ("memory", *memory),
-    ]
+def _answers(compared: Compared) -> Iterator[tuple[str, ...]]:
+    """Yield what became of each version, with the answer, which may be long, at the end."""
+    for name, trial in zip((compared.old_name, compared.new_name), compared.trials or (), strict=True):
+        seconds = f"{trial.seconds:.1f} s" if trial.seconds is not None else ""
+        yield name, seconds, text.size(trial.memory) if trial.memory is not None else "", trial.answer
 
 
 def _shortened(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:

@@ -143,6 +143,9 @@ def test_what_is_promoted_is_compared_with_the_newest(
     promote(store, "production", images[1], move=False)
     assert names(project, capsys) == (second, third)
     assert names(project, capsys, old="production", new="staging") == (second, first)
+    store.delete(second)
+    with pytest.raises(BentoshipError, match="404"):
+        show(project)
 
 
 def test_a_version_is_named_in_several_ways(
