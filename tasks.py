@@ -80,6 +80,47 @@ def doctor(context: Context, json: bool = False) -> None:
     show(context, lambda folder: commands.doctor.show(commands.doctor.examine(folder), as_json=json))
 
 
+@task(
+    at_once=False,
+    auto_shortflags=False,
+    iterable=["if_"],
+    help={
+        "version": "a tag or digest of the image",
+        "name": "such as production",
+        "if_": "a comparison of a metric that has to hold, such as 'accuracy >= 0.97'; repeatable",
+        "if_better_than": "a tag or digest that has to be worse",
+        "metric": "by which it has to be",
+        "if_verified": "only if it worked when it was last verified",
+        "why": "for the record",
+        "yes": "do not ask before replacing",
+    },
+)
+def promote(
+    context: Context,
+    version: str,
+    name: str,
+    if_: list[str],
+    if_better_than: str = "",
+    metric: str = "",
+    if_verified: bool = False,
+    why: str = "",
+    yes: bool = False,
+) -> None:
+    """Point a name such as production at a version, without moving a layer."""
+    wishes = commands.promote.Wishes(if_, if_better_than, metric, if_verified)
+    do(context, lambda run: commands.promote.promote(run, version, name, wishes, why=why, yes=yes))
+
+
+@task(
+    at_once=False,
+    auto_shortflags=False,
+    help={"name": "such as production", "why": "for the record", "yes": "do not ask before replacing"},
+)
+def rollback(context: Context, name: str, why: str = "", yes: bool = False) -> None:
+    """Point a name such as production at the version before."""
+    do(context, lambda run: commands.promote.rollback(run, name, why=why, yes=yes))
+
+
 @task(help={"json": "print JSON"})
 def services(context: Context, json: bool = False) -> None:
     """List the APIs that are enabled in the Google Cloud project."""

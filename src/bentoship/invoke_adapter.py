@@ -144,8 +144,10 @@ class _Task(Task[Any]):
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the options of the task's function, and those of all tasks."""
+        texts, own = dict(self.help), super().get_arguments(ignore_unknown_help)
+        self.help = texts  # invoke has taken them out, and asks again
         return [
-            *super().get_arguments(ignore_unknown_help),
+            *own,
             _Project(),
             _All(),
             _Setting("BENTOFILE", names=("bentofile",), help="the file that configures the build, as BENTOFILE does"),
@@ -389,7 +391,9 @@ def main(tasks: ModuleType, *own: Task[Any]) -> None:
     collection = Collection.from_module(tasks)
     for one in own:
         collection.add_task(one)
-    names = {name for primary, aliases in collection.task_names.items() for name in (primary, *aliases)}
-    words = commands.words.name_folders(sys.argv[1:], names, _OF_ALL, str(collection.default))
+    contexts = collection.to_contexts()
+    names = {name: len(one.positional_args) for one in contexts for name in (str(one.name), *one.aliases)}
+    options = {name for one in contexts for arg in one.args.values() if arg.takes_value for name in arg.names}
+    words = commands.words.name_folders(sys.argv[1:], names, options, str(collection.default))
     with _for_a_reader():
         _Program(version("bentoship"), collection, name="bentoship", binary="bentoship").run([*sys.argv[:1], *words])

@@ -282,7 +282,7 @@ def _containerize(run: Run, bento: Bento) -> Built:
     if is_direct:
         run.project.hide_layout()
     try:
-        with _alone_with(run, "containerize", run.repository(bento).repository):
+        with alone_with(run, "containerize", run.repository(bento).repository):
             image = backend(run).containerize(bento)
     finally:
         run.close()  # nothing else needs a base that is still being made in the background
@@ -293,7 +293,7 @@ def _containerize(run: Run, bento: Bento) -> Built:
 
 
 @contextmanager
-def _alone_with(run: Run, step: str, repository: str) -> Iterator[None]:
+def alone_with(run: Run, step: str, repository: str) -> Iterator[None]:
     """Make other runs with the same repository wait during the block; they then find what this one has made or sent."""
     name = hashlib.sha256(repository.encode()).hexdigest()[:16]
     with ExitStack() as stack:
@@ -367,6 +367,6 @@ def push(run: Run) -> Published:
 def _push(run: Run, image: Built, references: Sequence[ImageReference]) -> tuple[Pushed, float]:
     """Send it, and return how many seconds that took."""
     titles = {layer.digest: layer.title for layer in image.layers}
-    with _alone_with(run, "push", references[0].repository), run.reporter.transfer("push", titles) as progress:
+    with alone_with(run, "push", references[0].repository), run.reporter.transfer("push", titles) as progress:
         pushed = backend(run).push(image, references, progress)
     return pushed, progress.seconds

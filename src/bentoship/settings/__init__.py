@@ -21,7 +21,7 @@ NAMES = (
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
     "BENTO_PROJECT", "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV", "BUILD_PYTHON",
-    "VERIFY_REQUEST", "VERIFY_AS_ROOT", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
+    "VERIFY_REQUEST", "VERIFY_AS_ROOT", "METRICS_LOWER", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
 
@@ -57,6 +57,7 @@ class Settings:
         build_python: which Python imports the service, as of a BuildContext.
         arguments: the service's arguments (bentoml.use_arguments), as pairs of name and value.
         verify_as_root: whether verify may run an image in a chroot, as root, where nothing better works.
+        metrics_lower: the names of the metrics of which lower is better.
     """
 
     registry: str | RegistryAddress
@@ -82,6 +83,7 @@ class Settings:
     build_python: Literal["auto", "host", "own"] = "auto"
     arguments: tuple[tuple[str, str], ...] = ()
     verify_as_root: bool = False
+    metrics_lower: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, folder: Path | str) -> Settings:
@@ -142,6 +144,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         build_python=read("BUILD_PYTHON", Settings.build_python, parsers.build_python),
         **_origin(given, folder),
         verify_as_root=read("VERIFY_AS_ROOT", False, parsers.flag),
+        metrics_lower=read("METRICS_LOWER", (), parsers.listed),
     )
     # For their mistakes alone: they count before there are settings.
     read("BENTOSHIP_DEBUG", False, parsers.flag)

@@ -52,6 +52,18 @@ def described(folder: Path) -> str:
         return ""
 
 
+def user(folder: Path) -> str:
+    """Return the name, else the address, of the user that Git has for commits in a folder; empty when it has none."""
+    env = environment(prefixes=("GIT_",), extra={"LC_ALL": "C"})
+    for setting in ("user.name", "user.email"):
+        try:
+            if found := run(["git", "config", setting], env=env, cwd=folder).stdout.strip():
+                return found
+        except ProcessError:  # it is not set, or there is no Git
+            continue
+    return ""
+
+
 def clone_without_files(folder: Path, into: Path, names: Iterable[str]) -> Path:
     """Make a clone of a folder's repository, with tags and without files; return where the folder is in it.
 
