@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from bentoship.commands.confirm import confirm
 from bentoship.commands.described import repository
@@ -13,39 +12,12 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run
 from bentoship.publishing.steps import alone_with
-from bentoship.stores.registry import RegistryStore
 from bentoship.versions.author import author
-from bentoship.versions.conditions import Condition, check_better
 from bentoship.versions.history import Promotion
-from bentoship.versions.metadata import metrics_of
-from bentoship.versions.promotion import (
-    Candidate,
-    Standing,
-    check_name,
-    find,
-    move,
-    now,
-    rolled_back,
-    settled,
-)
-from bentoship.versions.verified import check_verified
+from bentoship.versions.promotion import Standing, check_name, find, move, now, rolled_back, settled
+from bentoship.versions.wishes import Wishes
 
-
-@dataclass(frozen=True)
-class Wishes:
-    """What has to hold for a promotion, as the options have it.
-
-    Args:
-        conditions: comparisons of metrics with numbers, such as "accuracy >= 0.97".
-        better_than: the tag or digest of an image that has to be worse; empty for none.
-        metric: the one by which it has to be; empty for the only one.
-        verified: whether the image has to have been verified.
-    """
-
-    conditions: Sequence[str]
-    better_than: str
-    metric: str
-    verified: bool
+__all__ = ["Wishes", "promote", "rollback"]
 
 
 def promote(run: Run, version: str, name: str, wishes: Wishes, *, why: str = "", yes: bool = False) -> None:
@@ -62,28 +34,27 @@ def promote(run: Run, version: str, name: str, wishes: Wishes, *, why: str = "",
     Raises: BentoshipError.
     """
     check_name(name, run.project.settings.image_tags)
-    conditions = [Condition.parse(text) for text in wishes.conditions]
-    if wishes.metric and not wishes.better_than:
-        raise BentoshipError("Read the options", "--metric has no effect without --if-better-than")
-    place, store = _opened(run, "promote")
+    wishes.check()
+    place = repository(run, "promote")
+    store = run.registry(place, push=True)
     seen, image = settled(store, name), find(store, version)
     digest = image.descriptor.digest
     if seen.digest == digest and seen.is_recorded:
         run.reporter.say("promote", f"{name} already exists: it points to {digest}")
         result(str(place.with_digest(digest)))
         return
-    held = _held(run, store, image, conditions, wishes)
+    held = wishes.held(store, image, run.project.settings.metrics_lower)
     for text in held:
-        run.reporter.say("promote", f"holds: {text}")
+        run.reporter.say("promote", text)
     _say_where_found(run, "promote", seen)
     if seen.digest not in (None, digest):
         doing, what = f"Point {name} to {_named(image.tags, digest)}", f"{name} points to {_current(seen)}"
         if not confirm("promote", doing, what, yes=yes):
             run.reporter.say("promote", "nothing was changed")
             return
-    tags = (*image.tags, *_version_tag(store, image))
-    entry = Promotion(digest, tags, seen.digest, author(run.project.folder), now(), why, held)
-    _move(run, "promote", store, place, seen, image.descriptor, entry)
+    by = author(run.project.folder)
+    entry = Promotion(digest, image.tags, seen.digest, by, now(), why, held)
+    _move(run, "promote", place, seen, image.descriptor, entry)
 
 
 def rollback(run: Run, name: str, *, why: str = "", yes: bool = False) -> None:
@@ -92,7 +63,8 @@ def rollback(run: Run, name: str, *, why: str = "", yes: bool = False) -> None:
     Args: as of `promote`.
     """
     check_name(name, ())
-    place, store = _opened(run, "rollback")
+    place = repository(run, "rollback")
+    store = run.registry(place, push=True)
     seen = settled(store, name)
     entry = rolled_back(seen, author(run.project.folder), why)
     try:
@@ -109,56 +81,15 @@ def rollback(run: Run, name: str, *, why: str = "", yes: bool = False) -> None:
     if not confirm("rollback", doing, what, yes=yes):
         run.reporter.say("rollback", "nothing was changed")
         return
-    _move(run, "rollback", store, place, seen, target, entry)
+    _move(run, "rollback", place, seen, target, entry)
 
 
-def _opened(run: Run, step: str) -> tuple[ImageReference, RegistryStore]:
-    place = repository(run, step)
-    return place, run.registry(place, push=True)
-
-
-def _move(
-    run: Run,
-    step: str,
-    store: RegistryStore,
-    place: ImageReference,
-    seen: Standing,
-    target: Descriptor,
-    entry: Promotion,
-) -> None:
+def _move(run: Run, step: str, place: ImageReference, seen: Standing, target: Descriptor, entry: Promotion) -> None:
     with alone_with(run, step, str(place.with_tag(seen.name))):
-        is_ours = move(store, seen, target, entry)
+        is_ours = move(run.registry(place, push=True), seen, target, entry)
     how = "" if is_ours else "already: it was promoted at the same time"
     run.reporter.say(step, f"{seen.name} points to {_named(entry.tags, entry.digest)} {how}".rstrip())
     result(str(place.with_digest(entry.digest)))
-
-
-def _held(
-    run: Run, store: RegistryStore, image: Candidate, conditions: Sequence[Condition], wishes: Wishes
-) -> list[str]:
-    """Return the conditions that hold, in words. Raises BentoshipError when one does not."""
-    metrics = metrics_of(image.annotations)
-    held = [condition.check(metrics) for condition in conditions]
-    if wishes.better_than:
-        held += _better(run, store, metrics, wishes)
-    if wishes.verified:
-        held.append(check_verified(store, image.descriptor.digest))
-    return held
-
-
-def _better(run: Run, store: RegistryStore, metrics: Mapping[str, float], wishes: Wishes) -> list[str]:
-    """Return that an image is better than another, in words; nothing when there is no other yet."""
-    name = wishes.better_than
-    try:
-        other = find(store, name)
-    except RegistryError as error:
-        # A digest that is not there is a mistake; a name that was never promoted to is none.
-        if error.status != 404 or ":" in name:
-            raise
-        run.reporter.say("promote", f"there is no {name} yet that it would have to be better than")
-        return []
-    old = metrics_of(other.annotations)
-    return [check_better(name, wishes.metric, metrics, old, run.project.settings.metrics_lower)]
 
 
 def _say_where_found(run: Run, step: str, seen: Standing) -> None:
@@ -177,17 +108,3 @@ def _current(seen: Standing) -> str:
 
 def _named(tags: Sequence[str], digest: str) -> str:
     return f"{digest} ({', '.join(tags)})" if tags else digest
-
-
-def _version_tag(store: RegistryStore, image: Candidate) -> tuple[str, ...]:
-    """Return the tag of the image's version if that is one of it."""
-    from bentoship.image.keys import VERSION
-
-    version = image.annotations.get(VERSION)
-    if not isinstance(version, str) or version in image.tags:
-        return ()
-    try:
-        same = find(store, version).descriptor == image.descriptor
-    except BentoshipError:
-        return ()
-    return (version,) if same else ()

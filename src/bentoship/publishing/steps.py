@@ -22,7 +22,7 @@ from bentoship.bento.configuration import (
     python_wish,
     wanted_base,
 )
-from bentoship.errors import DamagedError, StoreError
+from bentoship.errors import DamagedError, SettingsError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once, step
@@ -349,6 +349,7 @@ def push(run: Run) -> Published:
     """Send what the registry lacks, and set the tags."""
     references = tag(run)
     auth(run)
+    _refuse_promoted(run, references[0])
     try:
         pushed, seconds = _push(run, containerize(run), references)
     except DamagedError as error:
@@ -362,6 +363,22 @@ def push(run: Run) -> Published:
         references[0], pushed.digest, [layer.digest for layer in pushed.layers if layer.digest], pushed.sent, seconds
     )
     return published
+
+
+def _refuse_promoted(run: Run, repository: ImageReference) -> None:
+    """Raise SettingsError when a tag that IMAGE_TAGS names, other than latest, is one that `promote` moves."""
+    names = [name for name in run.project.settings.image_tags if "{" not in name and name != "latest"]
+    if not names:
+        return
+    from bentoship.versions.history import history_tag, read_history  # not for the usual tags
+
+    store = run.registry(repository, push=True)
+    if promoted := [name for name in names if read_history(store, name).promotions]:
+        why = (
+            f"IMAGE_TAGS names {', '.join(promoted)}, which `promote` moves: {history_tag(promoted[0])} has its history"
+        )
+        hint = f"Leave it out of IMAGE_TAGS, and run `invoke promote VERSION {promoted[0]}` after publishing."
+        raise SettingsError(f"Tag {repository.repository}", why, hint)
 
 
 def _push(run: Run, image: Built, references: Sequence[ImageReference]) -> tuple[Pushed, float]:

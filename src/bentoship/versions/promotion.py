@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from bentoship.errors import BentoshipError, RegistryError, StoreError
+from bentoship.errors import BentoshipError, InvalidReferenceError, RegistryError, StoreError
+from bentoship.image import keys
 from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import CONFIG, INDEX_TYPES, Descriptor
 from bentoship.image.document import parse_json
@@ -128,7 +129,22 @@ def find(store: RegistryStore, version: str) -> Candidate:
     elif document.get("artifactType") or _config_type(document) not in _CONFIGS:
         kind = document.get("artifactType") or _config_type(document)
         raise StoreError(f"Find {name} in {store.repository}", f"it is not an image but {str(kind)[:200]}")
-    return Candidate(descriptor, annotations, () if is_digest else (name,))
+    given = () if is_digest else (name,)
+    return Candidate(descriptor, annotations, (*given, *_version_tag(store, descriptor, annotations, given)))
+
+
+def _version_tag(
+    store: RegistryStore, image: Descriptor, annotations: Mapping[str, Any], given: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the tag of an image's version if it is one of its tags, and not given already."""
+    version = annotations.get(keys.VERSION)
+    if not isinstance(version, str) or version in given:
+        return ()
+    try:
+        ImageReference("localhost", "image", version)
+    except InvalidReferenceError:
+        return ()
+    return (version,) if _digest_of(store, version) == image.digest else ()
 
 
 def standing(store: RegistryStore, name: str) -> Standing:
@@ -161,7 +177,8 @@ def move(store: RegistryStore, seen: Standing, target: Descriptor, promotion: Pr
 
     Raises: StoreError when the name was moved meanwhile; RegistryError when the registry refuses.
     """
-    after = seen.history.followed_by(*seen.found, promotion)
+    found = seen.found if seen.digest != target.digest else ()
+    after = seen.history.followed_by(*found, promotion)
     push(store, after)  # without a tag, so that there is little time between looking and writing
     current = standing(store, seen.name)
     if _is_there(current, target):
@@ -210,7 +227,7 @@ def _settle(store: RegistryStore, seen: Standing, target: Descriptor, after: Art
 
 
 def _give_way(store: RegistryStore, current: Standing, target: Descriptor) -> bool:
-    """Leave the name to another promotion, of which the history says already or the tag; as of `_settle`."""
+    """Give way to another promotion, which has written the tag or the history since; as of `_settle`."""
     if _is_there(current, target):
         return False
     if current.digest == target.digest and current.history.digest:
