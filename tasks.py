@@ -145,7 +145,28 @@ def stop_registry(context: Context) -> None:
     do(context, commands.cleanup.stop_registry)
 
 
-@task(at_once=False)
-def clean(context: Context) -> None:
-    """Remove caches and this project's images, but nothing that was published."""
-    do(context, commands.cleanup.clean)
+@task(
+    at_once=False,
+    auto_shortflags=False,
+    help={
+        "registry": "delete old versions from the registry instead; a dry run without --yes",
+        "keep": "how many of the newest versions stay there",
+        "older_than": "the age from which others go, such as 30d, 12h or 8w",
+        "others": "delete also images that were not made by bentoship",
+        "yes": "delete them",
+    },
+)
+def clean(
+    context: Context,
+    registry: bool = False,
+    keep: str = "",
+    older_than: str = "",
+    others: bool = False,
+    yes: bool = False,
+) -> None:
+    """Remove caches and this project's images; with --registry, old published versions instead."""
+    if registry or keep or older_than:
+        wanted = {"keep": keep, "older_than": older_than}
+        do(context, lambda run: commands.retention.clean_registry(run, **wanted, others=others, yes=yes))
+    else:
+        do(context, commands.cleanup.clean)

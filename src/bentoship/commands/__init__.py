@@ -10,9 +10,23 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bentoship.commands import cleanup, cloud, doctor, init, plan, promote, publish, several, verify, words
+    from bentoship.commands import (
+        cleanup,
+        cloud,
+        doctor,
+        init,
+        plan,
+        promote,
+        publish,
+        retention,
+        several,
+        verify,
+        words,
+    )
 
-__all__ = ["cleanup", "cloud", "doctor", "init", "plan", "promote", "publish", "several", "verify", "words"]
+__all__ = [
+    "cleanup", "cloud", "doctor", "init", "plan", "promote", "publish", "retention", "several", "verify", "words",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> ModuleType:
