@@ -24,10 +24,10 @@ class Wishes:
         verified: whether the image has to have been verified.
     """
 
-    conditions: Sequence[str]
-    better_than: str
-    metric: str
-    verified: bool
+    conditions: Sequence[str] = ()
+    better_than: str = ""
+    metric: str = ""
+    verified: bool = False
 
     def check(self) -> None:
         """Check that the options can be understood. Raises BentoshipError."""
