@@ -53,7 +53,8 @@ def promote(run: Run, version: str, name: str, wishes: Wishes, *, why: str = "",
             run.reporter.say("promote", "nothing was changed")
             return
     by = author(run.project.folder)
-    entry = Promotion(digest, image.tags, seen.digest, by, now(), why, held)
+    lasting = [tag for tag in image.tags if tag not in run.project.settings.image_tags]  # latest is another one soon
+    entry = Promotion(digest, lasting, seen.digest, by, now(), why, held)
     _move(run, "promote", place, seen, image.descriptor, entry)
 
 

@@ -34,6 +34,8 @@ _DEEP = 3
 _SIDE_TAG = re.compile(r"(sha256)-([0-9a-f]{64})(?:\.[a-z0-9]+)?")
 """The tags of what refers to an image: that of an index (OCI), and cosign's, which end with .sig, .att or .sbom."""
 
+_HISTORY = "a history of promotions"
+
 _STILL_TAGGED = frozenset({400, 409, 412})
 """Statuses of registries that delete no manifest that has tags, such as Google's."""
 
@@ -119,7 +121,8 @@ def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
     inside = "part of an index that stays"
     versions = [replace(one, kept=inside) if not one.kept and one.digest in parts else one for one in judged]
     staying = parts | {one.digest for one in versions if one.kept} | needed.keys()
-    return Survey([*versions, *_left_behind(store, names, found)], unread, frozenset(staying), frozenset(names))
+    shown = [*(one for one in versions if one.kept != _HISTORY), *_left_behind(store, names, found)]
+    return Survey(shown, unread, frozenset(staying), frozenset(names))
 
 
 def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
@@ -191,7 +194,7 @@ def _needed(store: RegistryStore, names: Sequence[str], found: dict[str, Stored]
     for digest, version in found.items():
         for tag in version.tags:
             if tag.endswith(SUFFIX):
-                needed[digest] = "it is a history of promotions"
+                needed[digest] = _HISTORY
             elif f"{tag}{SUFFIX}" in every:
                 needed[digest] = f"promoted to {tag}"
     return needed
