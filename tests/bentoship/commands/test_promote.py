@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -28,6 +32,7 @@ from bentoship.versions import promotion
 from bentoship.versions.history import read_history
 from tests.support.images import put, put_image
 from tests.support.proxy import Fault, Proxy
+from tests.support.slow import cases
 
 NONE = Wishes()
 
@@ -240,3 +245,29 @@ def test_wrong_options_are_explained(run: Run, keep: str, older_than: str, expec
     """Before anything is read."""
     with pytest.raises(BentoshipError, match=expected):
         clean_registry(run, keep=keep, older_than=older_than, others=False, yes=True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "moves"),
+    cases({"y": ("y", True), "yes": ("yes", True), "n": ("n", False), "none": ("", False)}, "y", "none"),
+)
+def test_a_person_is_asked_before_a_replacement(
+    tmp_path: Path, run: Run, target: RegistryStore, repository: ImageReference, answer: str, moves: bool
+) -> None:
+    """On a terminal; nothing but a yes is one."""
+    promote(run, "v1", "production", NONE)
+    registry, _, name = str(repository).rpartition("/")
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TERM": "dumb", "PYTHONPATH": ":".join(sys.path)}
+    leader, follower = pty.openpty()
+    with os.fdopen(leader, "r+b", buffering=0) as terminal:
+        command = [sys.executable, "-m", "bentoship", "promote", "v2", "production"]
+        settings = {"REGISTRY": f"http://{registry}", "IMAGE_NAME": name}
+        running = subprocess.Popen(command, cwd=tmp_path, env={**env, **settings}, stdin=follower, stderr=follower)
+        os.close(follower)
+        shown = b""
+        while b"[y/N]" not in shown:
+            shown += terminal.read(1000)
+        terminal.write(f"{answer}\n".encode())
+        assert running.wait(timeout=60) == 0
+    assert b"production points to sha256:" in shown
+    assert (target.resolve("production") == target.resolve("v2")) == moves
