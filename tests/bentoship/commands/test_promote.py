@@ -247,6 +247,33 @@ def test_wrong_options_are_explained(run: Run, keep: str, older_than: str, expec
         clean_registry(run, keep=keep, older_than=older_than, others=False, yes=True)
 
 
+def environment(folder: Path, repository: ImageReference) -> dict[str, str]:
+    """The environment of a program in a project whose image is that of the repository."""
+    registry, _, name = str(repository).rpartition("/")
+    user = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TERM": "dumb", "PYTHONPATH": ":".join(sys.path)}
+    return {**user, "REGISTRY": f"http://{registry}", "IMAGE_NAME": name}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machines", [1, 2])
+def test_of_two_programs_at_once_one_promotes(
+    tmp_path: Path, target: RegistryStore, repository: ImageReference, machines: int
+) -> None:
+    """On one machine or on two, which share no cache; the other ends with an error, and only one is recorded."""
+    running = []
+    for number in range(2):
+        command = [sys.executable, "-m", "bentoship", "promote", f"v{number + 1}", "production"]
+        env = {**environment(tmp_path, repository), "XDG_CACHE_HOME": str(tmp_path / f"cache{number % machines}")}
+        pipe = subprocess.PIPE
+        running.append(subprocess.Popen(command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, stderr=pipe))
+    said = [one.communicate(timeout=120)[1].decode() for one in running]
+    assert sorted(one.returncode for one in running) == [0, 1], said
+    winner = f"v{[one.returncode for one in running].index(0) + 1}"
+    [entry] = read_history(target, "production").promotions
+    assert entry.digest == target.resolve(winner).digest == target.resolve("production").digest
+    assert "Traceback" not in "".join(said)
+
+
 @pytest.mark.parametrize(
     ("answer", "moves"),
     cases({"y": ("y", True), "yes": ("yes", True), "n": ("n", False), "none": ("", False)}, "y", "none"),
@@ -256,13 +283,11 @@ def test_a_person_is_asked_before_a_replacement(
 ) -> None:
     """On a terminal; nothing but a yes is one."""
     promote(run, "v1", "production", NONE)
-    registry, _, name = str(repository).rpartition("/")
-    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TERM": "dumb", "PYTHONPATH": ":".join(sys.path)}
+    env = environment(tmp_path, repository)
     leader, follower = pty.openpty()
     with os.fdopen(leader, "r+b", buffering=0) as terminal:
         command = [sys.executable, "-m", "bentoship", "promote", "v2", "production"]
-        settings = {"REGISTRY": f"http://{registry}", "IMAGE_NAME": name}
-        running = subprocess.Popen(command, cwd=tmp_path, env={**env, **settings}, stdin=follower, stderr=follower)
+        running = subprocess.Popen(command, cwd=tmp_path, env=env, stdin=follower, stderr=follower)
         os.close(follower)
         shown = b""
         while b"[y/N]" not in shown:
