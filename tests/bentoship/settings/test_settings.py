@@ -138,7 +138,7 @@ def test_every_setting_is_accepted_with_the_prefix(tmp_path: Path, name: str) ->
     else:
         found = load(tmp_path, **given, **{name: "theirs", f"BENTOSHIP_{name}": "ours"})
         texts = {str(found.verify_request), found.google.description}
-        assert "ours" in {*texts, *found.secrets_allowed, *found.build_env}
+        assert "ours" in {*texts, *found.secrets_allowed, *found.build_env, *found.metrics_lower}
 
 
 def test_what_a_backend_does_not_honour_is_told(tmp_path: Path) -> None:
