@@ -74,6 +74,17 @@ def plan(context: Context, why: bool = False, json: bool = False) -> None:
     show(context, lambda folder: commands.plan.show(folder, why=why, as_json=json))
 
 
+@task(
+    help={"sbom": "a version, by its digest or a tag: print its SBOM", "provenance": "a version: print its provenance"}
+)
+def versions(context: Context, sbom: str = "", provenance: str = "") -> None:
+    """Print what is attached to a version of the image in the registry."""
+    if sbom:
+        do(context, lambda run: commands.evidence.show_sbom(run, sbom))
+    if provenance:
+        do(context, lambda run: commands.evidence.show_provenance(run, provenance))
+
+
 @task(help={"json": "print JSON"})
 def doctor(context: Context, json: bool = False) -> None:
     """Check that this machine is ready to publish."""

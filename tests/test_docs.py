@@ -33,6 +33,7 @@ NOT_RUN = {
     r"docker |curl ": "needs an engine; tests/integration/test_engines.py runs the published image in each",
     r"(.* )?invoke publish|bentoship publish|invoke containerize": "publishes; tests/integration does so many times",
     r"invoke verify": "needs a published image; tests/integration/test_verify.py has one",
+    r"invoke versions": "needs a published image; tests/integration/test_evidence.py has one",
     r"invoke (projects|locations|services)": "asks Google; tests/integration/test_google.py asks a stand-in",
     r".*tests\.support\.google": "runs until it is stopped; tests/google_fake is about it",
     r".*celestial_bodies\.sample": "needs the example's packages; tests/celestial_bodies draws with it",

@@ -33,9 +33,12 @@ UNITS = {
     "providers": "debian errors image settings stores system",
     "verify": "docker errors image stores system",
     "project": "backend bento errors image layers providers settings stores system",
-    "publishing": "assembly backend bases bento docker errors image project settings stores system",
+    "evidence": "errors image stores system",
+    "publishing": "assembly backend bases bento docker errors evidence image project settings stores system",
     "versions": "image",
-    "commands": "assembly bento docker errors image project providers publishing settings stores system verify",
+    "commands": (
+        "assembly bento docker errors evidence image project providers publishing settings stores system verify"
+    ),
     "invoke_adapter": "commands project system",
     "tasks": "commands invoke_adapter",
     "__main__": "commands invoke_adapter tasks",
@@ -61,6 +64,7 @@ TOOLS = {
     "deflate": "bentoship.layers.compression",
     "detect_secrets": "bentoship.bento.secrets",
     "bentoship.providers.google": "bentoship.providers.google bentoship.project bentoship.commands.cloud",
+    "cyclonedx packageurl": "bentoship.evidence.sbom",
     "bentoship.stores.registry": "bentoship.stores bentoship.project bentoship.versions bentoship.evidence",
     "bentoship.stores.layout": "bentoship.stores bentoship.project bentoship.assembly bentoship.verify.unpacked",
     "bentoship.assembly.backend bentoship.docker.backend": "bentoship.publishing",

@@ -15,7 +15,7 @@ import yaml
 
 from bentoship import settings
 from bentoship.commands import terminal as console
-from bentoship.system.git import clean_commit
+from bentoship.system.git import revision
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / ".github" / "workflows" / "publish.yaml"
@@ -162,7 +162,9 @@ def test_the_login_leaves_the_work_tree_clean(tmp_path: Path) -> None:
     for args in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
         subprocess.run([*git, *args], check=True)
     (tmp_path / "gha-creds-0123456789abcdef.json").touch()
-    assert clean_commit(tmp_path)
+    found = revision(tmp_path)
+    assert found
+    assert found.is_clean
 
 
 def test_caches_are_told_apart(workflow: dict[Any, Any]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bentoship.bento import Bento
+from bentoship.image.component import Contents
 from bentoship.image.layer import Stream
 from bentoship.image.reference import ImageReference
 from bentoship.stores.transfer import Progress
@@ -39,12 +40,14 @@ class Built:
         layers: lowest first.
         images: the images of an index, by platform.
         streams: functions that produce the layers that are not kept as blobs, by digest.
+        contents: what it is made of; None for an index, and where only an engine knows it.
     """
 
     digest: str
     layers: tuple[LayerSummary, ...]
     images: Mapping[str, Built] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict, compare=False)
+    contents: Contents | None = field(default=None, compare=False)
 
     @property
     def size(self) -> int:

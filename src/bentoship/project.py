@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, Unpack
 
@@ -27,7 +28,7 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.stores.transfer import Progress
 from bentoship.system.files import SharedFolder, close_folder, unwritable, write_whole
-from bentoship.system.git import clean_commit
+from bentoship.system.git import Revision, revision
 from bentoship.system.network import network_settings
 from bentoship.system.progress import Details, StepReporter, Task
 
@@ -86,6 +87,11 @@ class Project:
             arguments=settings.arguments,
         )
 
+    @functools.cached_property
+    def revision(self) -> Revision | None:
+        """Return what it has checked out; None outside a Git repository."""
+        return revision(self.folder)
+
     def image_name(self, bento: str) -> str:
         """Return the image's name, in a registry as in an engine. Args: bento: the Bento's name."""
         return self.settings.image_name or bento.replace("_", "-")
@@ -101,7 +107,8 @@ class Project:
         left.
         """
         templates = self.settings.image_tags
-        commit = clean_commit(self.folder) if any("{commit}" in template for template in templates) else None
+        found = self.revision if any("{commit}" in template for template in templates) else None
+        commit = found.commit[:12] if found and found.is_clean else None
         names = (
             template.replace("{version}", version).replace("{commit}", commit or "")
             for template in templates
@@ -191,6 +198,7 @@ class Run:
     def __init__(self, project: Project, reporter: Reporter) -> None:
         self.project = project
         self.reporter = reporter
+        self.began = datetime.now(UTC)
         self.session = Session(
             network_settings(),
             patience=project.settings.retry_seconds,

@@ -10,9 +10,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bentoship.commands import cleanup, cloud, doctor, init, plan, publish, several, verify, words
+    from bentoship.commands import cleanup, cloud, doctor, evidence, init, plan, publish, several, verify, words
 
-__all__ = ["cleanup", "cloud", "doctor", "init", "plan", "publish", "several", "verify", "words"]
+__all__ = ["cleanup", "cloud", "doctor", "evidence", "init", "plan", "publish", "several", "verify", "words"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -32,6 +32,9 @@ METADATA = "org.bentoship.metadata"
 COMMIT = "org.bentoship.commit"
 """The commit that an image was made from; of an attestation."""
 
+CLEAN = "org.bentoship.clean"
+"""Whether the project was as its commit has it, "true" or "false"; of an attestation."""
+
 VERIFIED = "org.bentoship.verified"
 """Whether an image worked when it was verified, "true" or "false"; of an attestation."""
 
@@ -40,5 +43,14 @@ HISTORY_TYPE = "application/vnd.bentoship.promotions.v1+json"
 STATEMENT_TYPE = "application/vnd.in-toto+json"
 """The artifact type of an attestation, an in-toto statement."""
 
+SBOM_TYPE = "application/vnd.cyclonedx+json"
+"""The artifact type of an SBOM in CycloneDX, as `oras attach` and Trivy have it."""
+
 PREDICATE = "in-toto.io/predicate-type"
 """The annotation that names what a statement is about, such as https://slsa.dev/provenance/v1."""
+
+PROVENANCE = "https://slsa.dev/provenance/v1"
+"""The predicate of a statement on how an image was made (slsa.dev/spec/v1.0/provenance)."""
+
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+"""The predicate of a statement on how a test ended (in-toto/attestation, spec/predicates/test-result.md)."""

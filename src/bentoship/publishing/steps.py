@@ -29,6 +29,7 @@ from bentoship.project import Published, Run, once, step
 from bentoship.stores import Store
 from bentoship.stores.graph import read_image
 from bentoship.system.files import OWN, file_lock, remove_abandoned, temporary_folder
+from bentoship.system.records import key_of
 
 if TYPE_CHECKING:
     from bentoship.assembly.plan import PlannedImage, Unplanned
@@ -361,7 +362,18 @@ def push(run: Run) -> Published:
     run.history.keep_push(
         references[0], pushed.digest, [layer.digest for layer in pushed.layers if layer.digest], pushed.sent, seconds
     )
+    _attest(run, published)
     return published
+
+
+def _attest(run: Run, published: Published) -> None:
+    """Attach to an image what is to be attached, unless that was done from here and the image was still there."""
+    wanted = run.project.settings.attestations
+    mark = key_of(*wanted, repr(run.project.revision)) if wanted else ""
+    if wanted and (published.pushed.sent or run.history.attested(published.reference) != mark):
+        from bentoship.publishing.attesting import attest  # mostly everything is attached already
+
+        attest(run, published, containerize(run), build(run), mark)
 
 
 def _push(run: Run, image: Built, references: Sequence[ImageReference]) -> tuple[Pushed, float]:

@@ -17,7 +17,7 @@ from bentoship.settings.address import RegistryAddress
 from bentoship.settings.given import PREFIX, Given
 
 NAMES = (
-    "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
+    "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "ATTESTATIONS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
     "BENTO_PROJECT", "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV", "BUILD_PYTHON",
@@ -57,6 +57,7 @@ class Settings:
         build_python: which Python imports the service, as of a BuildContext.
         arguments: the service's arguments (bentoml.use_arguments), as pairs of name and value.
         verify_as_root: whether verify may run an image in a chroot, as root, where nothing better works.
+        attestations: what is attached to an image: "provenance", "sbom".
     """
 
     registry: str | RegistryAddress
@@ -82,6 +83,7 @@ class Settings:
     build_python: Literal["auto", "host", "own"] = "auto"
     arguments: tuple[tuple[str, str], ...] = ()
     verify_as_root: bool = False
+    attestations: tuple[str, ...] = ("provenance", "sbom")
 
     @classmethod
     def load(cls, folder: Path | str) -> Settings:
@@ -142,6 +144,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         build_python=read("BUILD_PYTHON", Settings.build_python, parsers.build_python),
         **_origin(given, folder),
         verify_as_root=read("VERIFY_AS_ROOT", False, parsers.flag),
+        attestations=read("ATTESTATIONS", Settings.attestations, parsers.attestations),
     )
     # For their mistakes alone: they count before there are settings.
     read("BENTOSHIP_DEBUG", False, parsers.flag)

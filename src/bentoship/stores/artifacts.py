@@ -7,7 +7,7 @@ image's digest (OCI distribution spec, "Listing Referrers" and "Referrers Tag Sc
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from bentoship.image.document import parse_json, to_json
 from bentoship.stores import Store
 from bentoship.stores.listing import pages
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.parallel import map_in_order
 
 _NO_API = frozenset({400, 401, 403, 404, 405, 406, 501})
 """Statuses of registries that do not know the API, or refuse it."""
@@ -59,10 +60,23 @@ def attach(store: RegistryStore, artifact: Artifact) -> Referrer:
         store: the repository that has the subject.
         artifact: what refers to it.
     """
-    assert artifact.subject
-    added = Referrer(push(store, artifact), artifact.artifact_type, artifact.annotations)
-    if _from_api(store, artifact.subject.digest) is None:
-        _write_fallback(store, artifact.subject.digest, add=[added])
+    (added,) = attach_all(store, [artifact])
+    return added
+
+
+def attach_all(store: RegistryStore, artifacts: Sequence[Artifact]) -> list[Referrer]:
+    """Push artifacts that have the same subject, side by side. Args, raises: as `attach`."""
+    subjects = {artifact.subject for artifact in artifacts}
+    assert len(subjects) == 1
+    (subject,) = subjects
+    assert subject
+    pushed = map_in_order(lambda artifact: push(store, artifact), artifacts)
+    added = [
+        Referrer(descriptor, artifact.artifact_type, artifact.annotations)
+        for descriptor, artifact in zip(pushed, artifacts, strict=True)
+    ]
+    if _from_api(store, subject.digest) is None:
+        _write_fallback(store, subject.digest, add=added)
     return added
 
 

@@ -3,23 +3,88 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.errors import ProcessError
 from bentoship.system.process import environment, run
+from bentoship.system.urls import without_secrets
 
 
-def clean_commit(folder: Path) -> str | None:
-    """Return the short hash of a folder's commit; None with uncommitted changes, or outside a repository."""
-    env = environment(prefixes=("GIT_",), extra={"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"})
+@dataclass(frozen=True)
+class Revision:
+    """What a folder of a repository has checked out. Args: commit: its hash; is_clean: whether nothing differs."""
+
+    commit: str
+    is_clean: bool
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a folder comes from. Args: remote: the repository's, without passwords; folder: in it; author: of changes.
+
+    Each is empty where Git does not know it.
+    """
+
+    remote: str = ""
+    folder: str = ""
+    author: str = ""
+
+
+def revision(folder: Path) -> Revision | None:
+    """Return what a folder has checked out; None outside a repository, or before its first commit."""
     try:
-        status = run(["git", "status", "--porcelain=v2", "--branch", "--", "."], env=env, cwd=folder).stdout
+        status = run(["git", "status", "--porcelain=v2", "--branch", "--", "."], env=_own(), cwd=folder).stdout
     except ProcessError:
         return None
     commit, *changes = [line for line in status.splitlines() if line.startswith("# branch.oid") or line[:1] != "#"]
     oid = commit.removeprefix("# branch.oid ")
-    return None if changes or oid == "(initial)" else oid[:12]
+    return None if oid == "(initial)" else Revision(oid, not changes)
+
+
+def origin(folder: Path) -> Origin:
+    """Return where a folder comes from, as far as Git knows it."""
+    commands = (
+        ["config", "--get", "remote.origin.url"],
+        ["rev-parse", "--show-prefix"],
+        ["config", "--get", "user.name"],
+    )
+    answers = []
+    for command in commands:
+        try:
+            answers.append(run(["git", *command], env=_own(), cwd=folder).stdout.strip())
+        except ProcessError:
+            answers.append("")
+    remote, place, author = answers
+    # A path of this machine is nobody else's.
+    is_local = remote.startswith(("/", ".", "~", "file:"))
+    return Origin("" if is_local else without_secrets(remote), place.rstrip("/"), author)
+
+
+@contextmanager
+def checkout(folder: Path, commit: str, place: Path) -> Iterator[Path]:
+    """Check a commit of a folder's repository out elsewhere, as long as the block lasts; yield where the folder is.
+
+    Args:
+        folder: a folder in a repository.
+        commit: the hash of one that the repository has.
+        place: the folder to be made.
+
+    Raises: ProcessError.
+    """
+    prefix = run(["git", "rev-parse", "--show-prefix"], env=_own(), cwd=folder).stdout.strip()
+    run(["git", "worktree", "add", "-q", "--detach", place, commit], env=_own(), cwd=folder)
+    try:
+        yield place / prefix
+    finally:
+        with suppress(ProcessError):
+            run(["git", "worktree", "remove", "--force", place], env=_own(), cwd=folder)
+
+
+def _own() -> dict[str, str]:
+    return environment(prefixes=("GIT_",), extra={"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"})
 
 
 def remote_commit(url: str, reference: str, env: Mapping[str, str]) -> str:

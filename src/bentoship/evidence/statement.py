@@ -1,0 +1,80 @@
+"""Statements about images, in in-toto's form: the provenance, and the results of tests (in-toto/attestation, spec/v1).
+
+They are stored as Docker Scout and BuildKit do it: the statement itself as the blob of an artifact, whose annotation
+names what it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bentoship.image import keys
+from bentoship.image.artifact import Artifact, Blob
+from bentoship.image.descriptor import Descriptor
+from bentoship.image.document import to_json
+
+_STATEMENT = "https://in-toto.io/Statement/v1"
+
+
+def statement(
+    about: Mapping[str, Descriptor],
+    predicate: str,
+    content: Mapping[str, Any],
+    *,
+    made: datetime,
+    annotations: Mapping[str, str] | None = None,
+) -> Artifact:
+    """Return a statement, as an artifact that refers to the first of what it is about.
+
+    Args:
+        about: manifests by their names; the first is the image or index itself.
+        predicate: the URI of what it says of them.
+        content: what it says.
+        made: when.
+        annotations: what lists of referrers show besides.
+    """
+    subjects = [{"name": name, "digest": {"sha256": one.hex}} for name, one in about.items()]
+    document = {"_type": _STATEMENT, "subject": subjects, "predicateType": predicate, "predicate": content}
+    named = {keys.PREDICATE: predicate}
+    return Artifact(
+        keys.STATEMENT_TYPE,
+        [Blob(keys.STATEMENT_TYPE, to_json(document), named)],
+        {**named, keys.CREATED: rfc3339(made), **(annotations or {})},
+        next(iter(about.values())),
+    )
+
+
+def test_result(
+    about: Mapping[str, Descriptor],
+    *,
+    works: bool,
+    test: str,
+    configuration: Sequence[Mapping[str, Any]],
+    made: datetime,
+) -> Artifact:
+    """Return the statement that an image has passed a test, or failed it.
+
+    Args:
+        about: as of `statement`.
+        works: whether it passed.
+        test: the name of the test.
+        configuration: what it was tested with, each as a resource descriptor.
+        made: when.
+    """
+    passed, failed = ([test], []) if works else ([], [test])
+    content = {
+        "result": "PASSED" if works else "FAILED",
+        "configuration": list(configuration),
+        "passedTests": passed,
+        "warnedTests": [],
+        "failedTests": failed,
+    }
+    verified = {keys.VERIFIED: str(works).lower()}
+    return statement(about, keys.TEST_RESULT, content, made=made, annotations=verified)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return a moment as documents have it: in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,137 @@
+"""What is attached to a published image: its provenance, and an SBOM for each platform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bentoship.assembly.config import base_of
+from bentoship.backend import Built
+from bentoship.bento import Bento
+from bentoship.errors import StoreError
+from bentoship.evidence.provenance import Making, provenance, source_annotations
+from bentoship.evidence.sbom import sbom
+from bentoship.image import keys
+from bentoship.image.artifact import Artifact
+from bentoship.image.descriptor import INDEX_TYPES, Descriptor
+from bentoship.image.manifest import Image
+from bentoship.image.platforms import manifests_by_platform
+from bentoship.project import Published, Run
+from bentoship.stores.artifacts import Referrer, attach_all, referrers
+from bentoship.stores.graph import read_images
+from bentoship.system.git import origin
+
+
+def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str) -> None:
+    """Attach to an image what is to be attached and is not there yet; a failure is reported, since the image is there.
+
+    Args:
+        run: the run that has published it.
+        published: where it is.
+        image: what was built.
+        bento: what it serves.
+        mark: kept with its digest when everything is attached.
+    """
+    try:
+        with run.reporter.task("attest", "attaching what the image is made of"):
+            added = _attach(run, published, image, bento)
+    except StoreError as error:
+        run.reporter.say("attest", f"the image is published, but nothing is attached to it: {error.doing}: {error.why}")
+        return
+    run.history.keep_attested(published.reference, mark)
+    run.reporter.say("attest", f"attached {' and '.join(added)}" if added else "everything is attached already")
+
+
+def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[str]:
+    """Attach what is missing. Returns: what that was. Raises StoreError."""
+    settings, name = run.project.settings, published.tags[0]
+    store = run.registry(name, push=True)
+    root, content = store.read(published.pushed.digest)
+    is_index = root.media_type in INDEX_TYPES
+    manifests = manifests_by_platform(content) if is_index else {settings.platforms[0]: root}
+    about = {
+        name.repository: root,
+        **({f"{name.repository} ({one})": m for one, m in manifests.items()} if is_index else {}),
+    }
+    there = {root: referrers(store, root.digest)}
+    missing: dict[Descriptor, list[Artifact]] = {root: []}
+    added = []
+    if "provenance" in settings.attestations and not _is_told(run, there[root]):
+        missing[root].append(provenance(about, _making(run, bento, image)))
+        added.append("the provenance")
+    if "sbom" in settings.attestations:
+        for platform, manifest in manifests.items():
+            contents = (image.images.get(platform) or image).contents
+            if contents is None:
+                continue
+            document = sbom(name, manifest, platform, contents, settings.cache / "sboms")
+            known = there.get(manifest) or referrers(store, manifest.digest)
+            if document.descriptor not in [one.descriptor for one in known]:
+                missing.setdefault(manifest, []).append(document)
+                added.append(f"an SBOM for {platform}" if is_index else "an SBOM")
+    for artifacts in filter(None, missing.values()):
+        attach_all(store, artifacts)
+    return added
+
+
+def _is_told(run: Run, there: list[Referrer]) -> bool:
+    """Return whether one of an image's referrers says that it was made from what the project has checked out."""
+    own = source_annotations(run.project.revision)
+    return any(
+        one.annotations.get(keys.PREDICATE) == keys.PROVENANCE
+        and {key: one.annotations[key] for key in (keys.COMMIT, keys.CLEAN) if key in one.annotations} == own
+        for one in there
+    )
+
+
+def _making(run: Run, bento: Bento, image: Built) -> Making:
+    settings = run.project.settings
+    layout = run.layout
+    images = read_images(layout, layout.resolve(image.digest)) if settings.backend == "direct" else {}
+    return Making(
+        _parameters(run, bento),
+        [*{json.dumps(one): one for made in images.values() for one in _materials(made, bento)}.values()],
+        run.began,
+        datetime.now(UTC),
+        run.project.revision,
+        origin(run.project.folder),
+    )
+
+
+def _parameters(run: Run, bento: Bento) -> dict[str, Any]:
+    """Return what the user has chosen, as far as it makes a difference to the image; paths only within the project."""
+    settings, folder = run.project.settings, run.project.folder
+    bentofile = settings.bentofile
+    chosen = {
+        "BENTOFILE": bentofile.relative_to(folder).as_posix()
+        if bentofile and bentofile.is_relative_to(folder)
+        else None,
+        "BENTO_SERVICE": settings.service,
+        "BENTO_ARGS": dict(settings.arguments),
+        "BENTO": bento.tag if settings.bento else "",
+        "BUILD_ENV": list(settings.build_env),
+        "BASE_IMAGE": settings.base_image,
+        "BACKEND": settings.backend,
+        "PLATFORMS": list(settings.platforms),
+    }
+    return {"bento": bento.tag, **{name: value for name, value in chosen.items() if value}}
+
+
+def _materials(image: Image, bento: Bento) -> Iterator[Mapping[str, Any]]:
+    """Yield what an image was made of besides the project: its base, and its models."""
+    base = base_of(image)
+    if "image" in base:
+        digest = base["digest"].partition(":")[2]
+        yield {"name": "base", "uri": f"docker://{base['image']}", "digest": {"sha256": digest}}
+    for package in base.get("debian", {}).get("packages", ()):
+        address = f"pkg:deb/debian/{package['name']}@{package['version']}?arch={package['architecture']}"
+        yield {"uri": address, "digest": {"sha256": package["sha256"]}}
+    layers = (layer for layer in image.layers if layer.kind == "model")
+    for model, layer in zip(bento.models, layers, strict=True):
+        yield {
+            "name": f"model {model.tag}",
+            "digest": {"sha256": layer.descriptor.hex},
+            "mediaType": layer.descriptor.media_type,
+        }
