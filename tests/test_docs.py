@@ -200,10 +200,10 @@ def test_calls_name_tasks_and_their_options(page: Path) -> None:
                 allowed = options(program).union(*(options(program, task) for task in named))
                 assert word in allowed, f"{program} {' '.join(words)}"
             elif word.removeprefix("ship.") not in named:
-                # A folder, or what stands for one.
+                # A folder, the value of an option, or what stands for one.
                 is_folder = "/" in word or re.fullmatch(r"\[?[A-Z]+|…\]?", word)
                 assert is_folder, f"{program} {' '.join(words)}"
-                assert program == "bentoship" or before == "--project", f"{program} {' '.join(words)}"
+                assert program == "bentoship" or before.startswith("--"), f"{program} {' '.join(words)}"
 
 
 @pytest.mark.parametrize(
