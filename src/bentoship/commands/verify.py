@@ -6,9 +6,12 @@ from bentoship.bento import Bento
 from bentoship.commands.described import described
 from bentoship.commands.publish import publish
 from bentoship.commands.terminal import result
+from bentoship.errors import VerifyError
+from bentoship.evidence.statement import Result
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
+from bentoship.publishing.attesting import attest_result
 from bentoship.system.process import environment
 from bentoship.verify.choice import all_runners, usable_runners
 from bentoship.verify.proof import verify as check
@@ -49,6 +52,14 @@ def _prove(run: Run, reference: ImageReference, root: Descriptor, bento: Bento) 
     say = functools.partial(run.reporter.say, "verify")
     with run.reporter.task("verify"):
         runners = usable_runners(all_runners(as_root=settings.verify_as_root), say)
-        proof = check(image, runners, sample, say)
+        try:
+            proof = check(image, runners, sample, say)
+        except VerifyError as error:
+            attest_result(run, reference, root, Result(False, f"{error.doing}: {error.why}"))
+            raise
     for line in proof.lines:
         say(line)
+    measured: dict[str, float | str] = {"readyAfterSeconds": round(proof.seconds, 1), "answer": proof.answer}
+    if proof.memory:
+        measured["memoryBytes"] = proof.memory.size
+    attest_result(run, reference, root, Result(True, runner=proof.runner, measured=measured))

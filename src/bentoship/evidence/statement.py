@@ -6,7 +6,8 @@ names what it is about.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.image.document import to_json
 
 _STATEMENT = "https://in-toto.io/Statement/v1"
+_TEST = "bentoship verify"
 
 
 def statement(
@@ -46,32 +48,35 @@ def statement(
     )
 
 
-def test_result(
-    about: Mapping[str, Descriptor],
-    *,
-    works: bool,
-    test: str,
-    configuration: Sequence[Mapping[str, Any]],
-    made: datetime,
-) -> Artifact:
-    """Return the statement that an image has passed a test, or failed it.
+@dataclass(frozen=True)
+class Result:
+    """How a test of an image ended.
 
     Args:
-        about: as of `statement`.
         works: whether it passed.
-        test: the name of the test.
-        configuration: what it was tested with, each as a resource descriptor.
-        made: when.
+        why: what is wrong; empty when it passed.
+        runner: what ran it; empty when that is not known.
+        measured: what was measured, by name.
     """
-    passed, failed = ([test], []) if works else ([], [test])
+
+    works: bool
+    why: str = ""
+    runner: str = ""
+    measured: Mapping[str, float | str] = field(default_factory=dict)
+
+
+def test_result(about: Mapping[str, Descriptor], result: Result, *, made: datetime) -> Artifact:
+    """Return the statement of a test's result. Args: about, made: as of `statement`; result: how it ended."""
+    passed, failed = ([_TEST], []) if result.works else ([], [_TEST])
+    details = {**result.measured, **({"why": result.why} if result.why else {})}
     content = {
-        "result": "PASSED" if works else "FAILED",
-        "configuration": list(configuration),
+        "result": "PASSED" if result.works else "FAILED",
+        "configuration": [{"name": result.runner or "unknown", "annotations": details}],
         "passedTests": passed,
         "warnedTests": [],
         "failedTests": failed,
     }
-    verified = {keys.VERIFIED: str(works).lower()}
+    verified = {keys.VERIFIED: str(result.works).lower()}
     return statement(about, keys.TEST_RESULT, content, made=made, annotations=verified)
 
 

@@ -12,14 +12,17 @@ from bentoship.backend import Built
 from bentoship.bento import Bento
 from bentoship.errors import StoreError
 from bentoship.evidence.provenance import Making, provenance, source_annotations
+from bentoship.evidence.reading import is_statement, newest
 from bentoship.evidence.sbom import sbom
+from bentoship.evidence.statement import Result, test_result
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.manifest import Image
 from bentoship.image.platforms import manifests_by_platform
+from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run
-from bentoship.stores.artifacts import Referrer, attach_all, referrers
+from bentoship.stores.artifacts import Referrer, attach, attach_all, referrers
 from bentoship.stores.graph import read_images
 from bentoship.system.git import origin
 
@@ -42,6 +45,29 @@ def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str
         return
     run.history.keep_attested(published.reference, mark)
     run.reporter.say("attest", f"attached {' and '.join(added)}" if added else "everything is attached already")
+
+
+def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Result) -> None:
+    """Attach to an image whether it works, unless the newest result says the same; a failure is reported, no error.
+
+    Args:
+        run: the run that has verified it.
+        image: its name.
+        root: its manifest or index.
+        result: how that ended.
+    """
+    if not run.project.settings.attestations:
+        return
+    try:
+        store = run.registry(image, push=True)
+        known = newest(list(filter(is_statement(keys.TEST_RESULT), referrers(store, root.digest))))
+        if known and known.annotations.get(keys.VERIFIED) == str(result.works).lower():
+            return
+        attach(store, test_result({image.repository: root}, result, made=datetime.now(UTC)))
+    except StoreError as error:
+        run.reporter.say("verify", f"the result is not attached to the image: {error.doing}: {error.why}")
+    else:
+        run.reporter.say("verify", "attached the result to the image")
 
 
 def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[str]:
