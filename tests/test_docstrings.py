@@ -12,8 +12,8 @@ VERBS = """
     Abort Add Allow Announce Ask Assemble Attach Become Begin Build Call Check Clear Compare Compile Compress
     Configure Connect Copy Create Delete Do Download Enable End Enter Find Give Have Hold Import Install Keep Kill
     List Load Lock Log Make Mount Move Name Open Parse Point Print Publish Pull Push Put Raise Read Rebuild Record
-    Refresh Remove Replace Report Return Run Send Set Show Start Stop Store Tag Take Turn Unpack Update Use Verify
-    Wait Wake Write Yield
+    Refresh Remove Replace Report Return Run Send Set Show Sign Start Stop Store Tag Take Turn Unpack Update Use
+    Verify Wait Wake Write Yield
 """
 """The verbs that docstrings begin with; add one that is missing."""
 

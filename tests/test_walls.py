@@ -65,6 +65,7 @@ TOOLS = {
     "detect_secrets": "bentoship.bento.secrets",
     "bentoship.providers.google": "bentoship.providers.google bentoship.project bentoship.commands.cloud",
     "cyclonedx packageurl": "bentoship.evidence.sbom",
+    "cryptography nacl": "bentoship.evidence.signing",
     "bentoship.stores.registry": "bentoship.stores bentoship.project bentoship.versions bentoship.evidence",
     "bentoship.stores.layout": "bentoship.stores bentoship.project bentoship.assembly bentoship.verify.unpacked",
     "bentoship.assembly.backend bentoship.docker.backend": "bentoship.publishing",

@@ -7,12 +7,15 @@ from bentoship.commands.described import described
 from bentoship.commands.publish import publish
 from bentoship.commands.terminal import result
 from bentoship.errors import VerifyError
+from bentoship.evidence import cosign
+from bentoship.evidence.signing import verifier_of
 from bentoship.evidence.statement import Result
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
 from bentoship.publishing.attesting import attest_result
 from bentoship.system.process import environment
+from bentoship.system.text import counted
 from bentoship.verify.choice import all_runners, usable_runners
 from bentoship.verify.proof import verify as check
 from bentoship.verify.runner import RemoteImage
@@ -44,6 +47,11 @@ def _prove(run: Run, reference: ImageReference, root: Descriptor, bento: Bento) 
     """Verify an image in the registry, with the best runner of this machine, and print the result."""
     provider, settings = run.provider, run.project.settings
     store = run.registry(reference, push=False)
+    if verifier := verifier_of(settings.signing_public_key, settings.signing_key):
+        count = cosign.check(store, root, verifier)
+        run.reporter.say(
+            "verify", f"its signature is right, and so are those of {counted(count, 'statement')} about it"
+        )
     wanted = bento.wanted_variables
     known = environment(names=wanted)
     given = {name: known.get(name, value) for name, value in wanted.items() if value or name in known}

@@ -80,6 +80,15 @@ def test_result(about: Mapping[str, Descriptor], result: Result, *, made: dateti
     return statement(about, keys.TEST_RESULT, content, made=made, annotations=verified)
 
 
+def identity(said: Mapping[str, Any]) -> object:
+    """Return what two statements have in common that say the same: of provenance, the kind and the source alone."""
+    kind, content = said.get("predicateType"), said.get("predicate")
+    if kind == keys.PROVENANCE and isinstance(content, dict):
+        found = content.get("buildDefinition", {}).get("resolvedDependencies", [])
+        return kind, [one for one in found if one.get("name") == "source"]
+    return kind, content
+
+
 def rfc3339(moment: datetime) -> str:
     """Return a moment as documents have it: in UTC, to the second."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

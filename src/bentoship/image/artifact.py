@@ -42,7 +42,7 @@ class Artifact:
     """An artifact whose blobs are in memory.
 
     Args:
-        artifact_type: the media type of what it is.
+        artifact_type: the media type of what it is; empty for what is older than such types.
         blobs: its parts, in order.
         annotations: the manifest's annotations.
         subject: the manifest that it refers to, such as the image that an attestation is about; None for none.
@@ -65,7 +65,7 @@ class Artifact:
         document = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "artifactType": self.artifact_type,
+            **({"artifactType": self.artifact_type} if self.artifact_type else {}),
             "config": self.config.descriptor.to_dict(),
             "layers": layers,
             **({"subject": self.subject.to_dict()} if self.subject else {}),

@@ -11,9 +11,11 @@ from bentoship.assembly.config import base_of
 from bentoship.backend import Built
 from bentoship.bento import Bento
 from bentoship.errors import StoreError
-from bentoship.evidence.provenance import Making, provenance, source_annotations
+from bentoship.evidence import cosign
+from bentoship.evidence.provenance import Making, provenance
 from bentoship.evidence.reading import is_statement, newest
 from bentoship.evidence.sbom import sbom
+from bentoship.evidence.signing import signer
 from bentoship.evidence.statement import Result, test_result
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact
@@ -28,7 +30,9 @@ from bentoship.system.git import origin
 
 
 def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str) -> None:
-    """Attach to an image what is to be attached and is not there yet; a failure is reported, since the image is there.
+    """Sign an image, and attach to it what is to be attached and is not there yet.
+
+    Where nothing is to be signed a failure is only reported, since the image is published.
 
     Args:
         run: the run that has published it.
@@ -36,11 +40,15 @@ def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str
         image: what was built.
         bento: what it serves.
         mark: kept with its digest when everything is attached.
+
+    Raises: SettingsError, StoreError when it cannot be signed.
     """
     try:
         with run.reporter.task("attest", "attaching what the image is made of"):
             added = _attach(run, published, image, bento)
     except StoreError as error:
+        if run.project.settings.signing_key:
+            raise
         run.reporter.say("attest", f"the image is published, but nothing is attached to it: {error.doing}: {error.why}")
         return
     run.history.keep_attested(published.reference, mark)
@@ -56,14 +64,18 @@ def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Res
         root: its manifest or index.
         result: how that ended.
     """
-    if not run.project.settings.attestations:
+    settings = run.project.settings
+    if not settings.attestations:
         return
     try:
         store = run.registry(image, push=True)
         known = newest(list(filter(is_statement(keys.TEST_RESULT), referrers(store, root.digest))))
         if known and known.annotations.get(keys.VERIFIED) == str(result.works).lower():
             return
-        attach(store, test_result({image.repository: root}, result, made=datetime.now(UTC)))
+        document = test_result({image.repository: root}, result, made=datetime.now(UTC))
+        attach(store, document)
+        if settings.signing_key:
+            cosign.attest(store, root, [cosign.statement_of(document)], signer(settings.signing_key))
     except StoreError as error:
         run.reporter.say("verify", f"the result is not attached to the image: {error.doing}: {error.why}")
     else:
@@ -71,45 +83,59 @@ def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Res
 
 
 def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[str]:
-    """Attach what is missing. Returns: what that was. Raises StoreError."""
+    """Attach what is missing. Returns: what that was. Raises SettingsError, StoreError."""
     settings, name = run.project.settings, published.tags[0]
     store = run.registry(name, push=True)
     root, content = store.read(published.pushed.digest)
-    is_index = root.media_type in INDEX_TYPES
-    manifests = manifests_by_platform(content) if is_index else {settings.platforms[0]: root}
-    about = {
-        name.repository: root,
-        **({f"{name.repository} ({one})": m for one, m in manifests.items()} if is_index else {}),
-    }
-    there = {root: referrers(store, root.digest)}
-    missing: dict[Descriptor, list[Artifact]] = {root: []}
-    added = []
-    if "provenance" in settings.attestations and not _is_told(run, there[root]):
-        missing[root].append(provenance(about, _making(run, bento, image)))
-        added.append("the provenance")
-    if "sbom" in settings.attestations:
-        for platform, manifest in manifests.items():
-            contents = (image.images.get(platform) or image).contents
-            if contents is None:
-                continue
-            document = sbom(name, manifest, platform, contents, settings.cache / "sboms")
-            known = there.get(manifest) or referrers(store, manifest.digest)
-            if document.descriptor not in [one.descriptor for one in known]:
-                missing.setdefault(manifest, []).append(document)
-                added.append(f"an SBOM for {platform}" if is_index else "an SBOM")
-    for artifacts in filter(None, missing.values()):
-        attach_all(store, artifacts)
+    key = signer(settings.signing_key) if settings.signing_key else None
+    added = ["a signature"] if key and cosign.sign(store, name.repository, root, key) else []
+    by_subject: dict[Descriptor, dict[str, Artifact]] = {}
+    for title, document in _documents(run, name, root, content, image, bento):
+        assert document.subject
+        by_subject.setdefault(document.subject, {})[title] = document
+    for subject, documents in by_subject.items():
+        there = referrers(store, subject.digest)
+        missing = {title: one for title, one in documents.items() if not any(_is_same(one, other) for other in there)}
+        if missing:
+            attach_all(store, list(missing.values()))
+            added += missing
+        if key:
+            cosign.attest(store, subject, list(map(cosign.statement_of, documents.values())), key)
     return added
 
 
-def _is_told(run: Run, there: list[Referrer]) -> bool:
-    """Return whether one of an image's referrers says that it was made from what the project has checked out."""
-    own = source_annotations(run.project.revision)
-    return any(
-        one.annotations.get(keys.PREDICATE) == keys.PROVENANCE
-        and {key: one.annotations[key] for key in (keys.COMMIT, keys.CLEAN) if key in one.annotations} == own
-        for one in there
-    )
+def _documents(
+    run: Run, name: ImageReference, root: Descriptor, content: bytes, image: Built, bento: Bento
+) -> Iterator[tuple[str, Artifact]]:
+    """Yield what is to be attached, each with what it is called.
+
+    Args:
+        run: the run that has published the image.
+        name: its repository.
+        root: its manifest or index.
+        content: of that.
+        image: what was built.
+        bento: what it serves.
+    """
+    settings = run.project.settings
+    manifests = manifests_by_platform(content) if root.media_type in INDEX_TYPES else {}
+    about = {name.repository: root, **{f"{name.repository} ({one})": manifest for one, manifest in manifests.items()}}
+    if "provenance" in settings.attestations:
+        yield "the provenance", provenance(about, _making(run, bento, image))
+    if "sbom" in settings.attestations:
+        for platform, manifest in (manifests or {settings.platforms[0]: root}).items():
+            if contents := (image.images.get(platform) or image).contents:
+                title = f"an SBOM for {platform}" if manifests else "an SBOM"
+                yield title, sbom(name, manifest, platform, contents, settings.cache / "sboms")
+
+
+def _is_same(document: Artifact, other: Referrer) -> bool:
+    """Return whether a document says no more than another: the same, or a provenance of another run on one commit."""
+    if other.descriptor == document.descriptor:
+        return True
+    shown = (keys.PREDICATE, keys.COMMIT, keys.CLEAN)
+    own, others = ([one.annotations.get(key) for key in shown] for one in (document, other))
+    return own == others and own[0] == keys.PROVENANCE
 
 
 def _making(run: Run, bento: Bento, image: Built) -> Making:

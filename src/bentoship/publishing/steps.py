@@ -28,7 +28,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once, step
 from bentoship.stores import Store
 from bentoship.stores.graph import read_image
-from bentoship.system.files import OWN, file_lock, remove_abandoned, temporary_folder
+from bentoship.system.files import OWN, digest_of, file_lock, remove_abandoned, temporary_folder
 from bentoship.system.records import key_of
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ def _configuration(run: Run) -> Configuration:
 def check(run: Run) -> None:
     """Check that there is something to publish, before anything is created or started. Raises BentoError."""
     check_configuration(run.project.build_context, _configuration(run))
+    if key := run.project.settings.signing_key:
+        from bentoship.evidence.signing import signer  # rarely needed
+
+        signer(key)
 
 
 @step
@@ -368,9 +372,9 @@ def push(run: Run) -> Published:
 
 def _attest(run: Run, published: Published) -> None:
     """Attach to an image what is to be attached, unless that was done from here and the image was still there."""
-    wanted = run.project.settings.attestations
-    mark = key_of(*wanted, repr(run.project.revision)) if wanted else ""
-    if wanted and (published.pushed.sent or run.history.attested(published.reference) != mark):
+    wanted, key = run.project.settings.attestations, run.project.settings.signing_key
+    mark = key_of(*wanted, repr(run.project.revision), digest_of(key) if key else "") if wanted or key else ""
+    if mark and (published.pushed.sent or run.history.attested(published.reference) != mark):
         from bentoship.publishing.attesting import attest  # mostly everything is attached already
 
         attest(run, published, containerize(run), build(run), mark)

@@ -22,6 +22,7 @@ NAMES = (
     *google_settings.NAMES,
     "BENTO_PROJECT", "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV", "BUILD_PYTHON",
     "VERIFY_REQUEST", "VERIFY_AS_ROOT", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
+    "SIGNING_KEY", "SIGNING_PUBLIC_KEY",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
 
@@ -58,6 +59,8 @@ class Settings:
         arguments: the service's arguments (bentoml.use_arguments), as pairs of name and value.
         verify_as_root: whether verify may run an image in a chroot, as root, where nothing better works.
         attestations: what is attached to an image: "provenance", "sbom".
+        signing_key: the file with the private key that images are signed with; None for none.
+        signing_public_key: the file with the public key that signatures are checked with; None for that of the former.
     """
 
     registry: str | RegistryAddress
@@ -84,6 +87,8 @@ class Settings:
     arguments: tuple[tuple[str, str], ...] = ()
     verify_as_root: bool = False
     attestations: tuple[str, ...] = ("provenance", "sbom")
+    signing_key: Path | None = None
+    signing_public_key: Path | None = None
 
     @classmethod
     def load(cls, folder: Path | str) -> Settings:
@@ -145,6 +150,8 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         **_origin(given, folder),
         verify_as_root=read("VERIFY_AS_ROOT", False, parsers.flag),
         attestations=read("ATTESTATIONS", Settings.attestations, parsers.attestations),
+        signing_key=read("SIGNING_KEY", None, functools.partial(parsers.file_in, folder)),
+        signing_public_key=read("SIGNING_PUBLIC_KEY", None, functools.partial(parsers.file_in, folder)),
     )
     # For their mistakes alone: they count before there are settings.
     read("BENTOSHIP_DEBUG", False, parsers.flag)
