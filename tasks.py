@@ -62,10 +62,10 @@ def publish(context: Context, verify: bool = False) -> None:
     do(context, commands.verify.publish_verified if verify else commands.publish.publish)
 
 
-@task
-def verify(context: Context) -> None:
+@task(help={"rebuild": "instead, rebuild it from its commit and compare the digests"})
+def verify(context: Context, rebuild: bool = False) -> None:
     """Run the published image and check its answer to a sample request."""
-    do(context, commands.verify.verify)
+    do(context, commands.verify.verify_rebuilt if rebuild else commands.verify.verify)
 
 
 @task(help={"why": "also print what has changed since the last publish", "json": "print JSON"})

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,24 +62,21 @@ def origin(folder: Path) -> Origin:
     return Origin("" if is_local else without_secrets(remote), place.rstrip("/"), author)
 
 
-@contextmanager
-def checkout(folder: Path, commit: str, place: Path) -> Iterator[Path]:
-    """Check a commit of a folder's repository out elsewhere, as long as the block lasts; yield where the folder is.
+def check_out(folder: Path, commit: str, into: Path) -> Path:
+    """Make a clone of a folder's repository with a commit checked out; return where the folder is in it.
 
     Args:
-        folder: a folder in a repository.
+        folder: a folder in a repository, in which nothing is changed.
         commit: the hash of one that the repository has.
-        place: the folder to be made.
+        into: the folder to be made.
 
     Raises: ProcessError.
     """
-    prefix = run(["git", "rev-parse", "--show-prefix"], env=_own(), cwd=folder).stdout.strip()
-    run(["git", "worktree", "add", "-q", "--detach", place, commit], env=_own(), cwd=folder)
-    try:
-        yield place / prefix
-    finally:
-        with suppress(ProcessError):
-            run(["git", "worktree", "remove", "--force", place], env=_own(), cwd=folder)
+    place = run(["git", "rev-parse", "--show-prefix"], env=_own(), cwd=folder).stdout.strip()
+    root = run(["git", "rev-parse", "--show-toplevel"], env=_own(), cwd=folder).stdout.strip()
+    run(["git", "clone", "-q", "--shared", "--no-checkout", "--", root, into], env=_own())
+    run(["git", "checkout", "-q", "--detach", commit, "--"], env=_own(), cwd=into)
+    return into / place
 
 
 def _own() -> dict[str, str]:

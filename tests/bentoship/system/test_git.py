@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.errors import ProcessError
-from bentoship.system.git import Origin, Revision, checkout, nearest, origin, remote_commit, revision
+from bentoship.system.git import Origin, Revision, check_out, nearest, origin, remote_commit, revision
 from tests.support.repositories import commit, git
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -63,15 +63,19 @@ def test_a_remote_on_this_machine_is_not_named(repository: Path, remote: str) ->
     assert origin(repository).remote == ""
 
 
-def test_a_commit_is_checked_out_for_a_while(repository: Path, tmp_path: Path) -> None:
-    """The folder as it was then; afterwards the repository knows no further work tree."""
-    first = git(repository, "rev-parse", "HEAD")
-    (repository / "file").write_text("two", "utf-8")
-    commit(repository)
-    with checkout(repository, first, tmp_path / "place") as folder:
-        assert (folder / "file").read_text("utf-8") == "one"
-    assert not (tmp_path / "place").exists()
-    assert len(git(repository, "worktree", "list").splitlines()) == 1
+def test_a_commit_is_checked_out_elsewhere(tmp_path: Path) -> None:
+    """The folder as it was then, with its tags; one that the repository lacks is an error."""
+    folder = tmp_path / "repository" / "service"
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("one", "utf-8")
+    first = commit(tmp_path / "repository", tag="v1")
+    (folder / "file").write_text("two", "utf-8")
+    commit(tmp_path / "repository")
+    place = check_out(folder, first, tmp_path / "place")
+    assert (place / "file").read_text("utf-8") == "one"
+    assert git(place, "describe", "--tags") == "v1"
+    with pytest.raises(ProcessError):
+        check_out(folder, "0" * 40, tmp_path / "nowhere")
 
 
 def test_a_repository_without_a_commit_has_none(tmp_path: Path) -> None:
