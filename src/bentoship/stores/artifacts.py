@@ -112,11 +112,14 @@ def fallback_tag(digest: str) -> str:
 
 def _from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
     """Return what refers to an image by the registry's API; None when it has none."""
+    if store.has_referrers is False:
+        return None
     doing, path = f"List what refers to {digest} in {store.repository}", f"/v2/{store.client.path}/referrers/{digest}"
     try:
         documents = list(pages(store.client, doing, path))
     except RegistryError as error:
         if error.status in _NO_API:
+            store.has_referrers = False
             return None
         raise
     return [one for document in documents for one in _listed(document)]
@@ -167,9 +170,7 @@ def _write_fallback(
         if wanted.keys() == there.keys():
             return
         content = _index_of(wanted.values())
-        index = Descriptor.of(INDEX, content)
-        store.write(index, io.BytesIO(content), lambda _: None)
-        store.tag(index, fallback_tag(digest))
+        store.write_tagged(Descriptor.of(INDEX, content), content, fallback_tag(digest))
     raise StoreError(
         f"List what refers to {digest} in {store.repository}",
         "others write the same index at the same time",

@@ -51,6 +51,8 @@ class RegistryStore:
     ) -> None:
         self.client = Client(repository, credentials, push=push, plain_http=plain_http, session=session)
         """Sends the requests."""
+        self.has_referrers: bool | None = None
+        """Whether the registry lists by itself what refers to an image; None until it was asked."""
         self._moved: dict[str, str] = {}  # where an upload was redirected to, by the blob's digest
 
     @property
@@ -210,6 +212,10 @@ class RegistryStore:
         """Point a tag at a manifest or index that the registry has. Raises RegistryError or StoreError."""
         doing = f"Tag {_short(descriptor)} as {self.repository}:{tag}"
         self._put_manifest(doing, descriptor, read_manifest(self, descriptor), tag)
+
+    def write_tagged(self, descriptor: Descriptor, content: bytes, tag: str) -> None:
+        """Push a manifest or index and point a tag at it, in one request. Raises RegistryError or StoreError."""
+        self._put_manifest(f"Tag {_short(descriptor)} as {self.repository}:{tag}", descriptor, content, tag)
 
     def interrupt(self) -> None:
         """Abort the requests of all other threads of this session with an error. It can be used again."""

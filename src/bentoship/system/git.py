@@ -45,18 +45,15 @@ def revision(folder: Path) -> Revision | None:
 
 def origin(folder: Path) -> Origin:
     """Return where a folder comes from, as far as Git knows it."""
-    commands = (
-        ["config", "--get", "remote.origin.url"],
-        ["rev-parse", "--show-prefix"],
-        ["config", "--get", "user.name"],
-    )
     answers = []
-    for command in commands:
+    for command in (["config", "--get-regexp", r"^(remote\.origin\.url|user\.name)$"], ["rev-parse", "--show-prefix"]):
         try:
-            answers.append(run(["git", *command], env=_own(), cwd=folder).stdout.strip())
+            answers.append(run(["git", *command], env=_own(), cwd=folder).stdout)
         except ProcessError:
             answers.append("")
-    remote, place, author = answers
+    # The last of several is what Git takes.
+    said = dict(line.partition(" ")[::2] for line in answers[0].splitlines())
+    remote, author, place = said.get("remote.origin.url", ""), said.get("user.name", ""), answers[1].strip()
     # A path of this machine is nobody else's.
     is_local = remote.startswith(("/", ".", "~", "file:"))
     return Origin("" if is_local else without_secrets(remote), place.rstrip("/"), author)
