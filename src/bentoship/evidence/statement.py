@@ -54,13 +54,13 @@ class Result:
 
     Args:
         works: whether it passed.
-        why: what is wrong; empty when it passed.
+        failed: what it failed at; empty when it passed.
         runner: what ran it; empty when that is not known.
         measured: what was measured, by name.
     """
 
     works: bool
-    why: str = ""
+    failed: str = ""
     runner: str = ""
     measured: Mapping[str, float | str] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ class Result:
 def test_result(about: Mapping[str, Descriptor], result: Result, *, made: datetime) -> Artifact:
     """Return the statement of a test's result. Args: about, made: as of `statement`; result: how it ended."""
     passed, failed = ([_TEST], []) if result.works else ([], [_TEST])
-    details = {**result.measured, **({"why": result.why} if result.why else {})}
+    details = {**result.measured, **({"failed": result.failed} if result.failed else {})}
     content = {
         "result": "PASSED" if result.works else "FAILED",
         "configuration": [{"name": result.runner or "unknown", "annotations": details}],

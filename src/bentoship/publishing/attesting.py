@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from bentoship.assembly.config import base_of
 from bentoship.backend import Built
@@ -177,8 +178,11 @@ def _materials(image: Image, bento: Bento) -> Iterator[Mapping[str, Any]]:
     if "image" in base:
         digest = base["digest"].partition(":")[2]
         yield {"name": "base", "uri": f"docker://{base['image']}", "digest": {"sha256": digest}}
-    for package in base.get("debian", {}).get("packages", ()):
-        address = f"pkg:deb/debian/{package['name']}@{package['version']}?arch={package['architecture']}"
+    debian = base.get("debian", {})
+    distribution = debian.get("release", "debian").partition(" ")[0].lower()
+    for package in debian.get("packages", ()):
+        version = quote(package["version"], safe=":")
+        address = f"pkg:deb/{distribution}/{package['name']}@{version}?arch={package['architecture']}"
         yield {"uri": address, "digest": {"sha256": package["sha256"]}}
     layers = (layer for layer in image.layers if layer.kind == "model")
     for model, layer in zip(bento.models, layers, strict=True):
