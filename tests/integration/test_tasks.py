@@ -108,7 +108,7 @@ def test_a_task_is_listed_with_its_line(site: Site) -> None:
     done = site.invoke("--list")
     names = re.findall(r"^  ([a-z-]+)(?: \([^)]*\))?   ? *(\S.*)$", done.stdout, re.MULTILINE)
     expected = {"enable-api", "create-registry", "auth", "build", "containerize", "tag", "push", "publish", "plan"}
-    expected |= {"services", "projects", "locations", "stop-registry", "clean", "verify", "doctor"}
+    expected |= {"services", "projects", "locations", "stop-registry", "clean", "verify", "doctor", "versions"}
     assert expected == {name for name, _ in names}
     readme = (ROOT / "README.md").read_text("utf-8")
     assert all(f"`{name}`" in readme for name, _ in names)
