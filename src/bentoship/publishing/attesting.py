@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +30,9 @@ from bentoship.stores.artifacts import Referrer, attach, attach_all, referrers
 from bentoship.stores.graph import read_images
 from bentoship.system.git import origin
 
+_PATIENCE = 20.0
+"""Seconds for which a registry that fails is tried again: the image is there, and the next run attaches what is not."""
+
 
 def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str) -> None:
     """Sign an image, and attach to it what is to be attached and is not there yet.
@@ -45,7 +49,7 @@ def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str
     Raises: SettingsError, StoreError when it cannot be signed.
     """
     try:
-        with run.reporter.task("attest", "attaching what the image is made of"):
+        with run.reporter.task("attest", "attaching what the image is made of"), _impatient(run):
             added = _attach(run, published, image, bento)
     except StoreError as error:
         if run.project.settings.signing_key:
@@ -69,18 +73,31 @@ def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Res
     if not settings.attestations:
         return
     try:
-        store = run.registry(image, push=True)
-        known = newest(list(filter(is_statement(keys.TEST_RESULT), referrers(store, root.digest))))
-        if known and known.annotations.get(keys.VERIFIED) == str(result.works).lower():
-            return
-        document = test_result({image.repository: root}, result, made=datetime.now(UTC))
-        attach(store, document)
-        if settings.signing_key:
-            cosign.attest(store, root, [cosign.statement_of(document)], signer(settings.signing_key))
+        with _impatient(run):
+            store = run.registry(image, push=True)
+            known = newest(list(filter(is_statement(keys.TEST_RESULT), referrers(store, root.digest))))
+            if known and known.annotations.get(keys.VERIFIED) == str(result.works).lower():
+                return
+            document = test_result({image.repository: root}, result, made=datetime.now(UTC))
+            attach(store, document)
+            if settings.signing_key:
+                cosign.attest(store, root, [cosign.statement_of(document)], signer(settings.signing_key))
     except StoreError as error:
         run.reporter.say("verify", f"the result is not attached to the image: {error.doing}: {error.why}")
     else:
         run.reporter.say("verify", "attached the result to the image")
+
+
+@contextmanager
+def _impatient(run: Run) -> Iterator[None]:
+    """Give up soon on a registry that fails, unless something is to be signed."""
+    http = run.session.http
+    before = http.patience
+    http.patience = before if run.project.settings.signing_key else min(before, _PATIENCE)
+    try:
+        yield
+    finally:
+        http.patience = before
 
 
 def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[str]:
