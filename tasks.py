@@ -68,6 +68,41 @@ def verify(context: Context) -> None:
     do(context, commands.verify.verify)
 
 
+@task(
+    auto_shortflags=False,
+    help={
+        "version": "a tag, digest or promoted name; otherwise the project's first tag",
+        "memory": "such as 1Gi; otherwise what verify measured, or a guess",
+        "cpu": "such as 500m",
+        "replicas": "how many containers; otherwise one",
+        "hpa": "MIN-MAX containers, by their load",
+        "ingress": "a host name that leads to the service",
+        "pull_secret": "the Secret with the account for the registry",
+        "knative": "a Knative Service, which Cloud Run takes, too",
+    },
+)
+def manifest(
+    context: Context,
+    version: str = "",
+    memory: str = "",
+    cpu: str = "",
+    replicas: str = "",
+    hpa: str = "",
+    ingress: str = "",
+    pull_secret: str = "",
+    knative: bool = False,
+) -> None:
+    """Print Kubernetes objects for the published image."""
+    words = version, memory, cpu, replicas, hpa, ingress, pull_secret, knative
+    show(context, lambda folder: commands.manifest.show(folder, commands.manifest.Options(*words)))
+
+
+@task(iterable=["file"], help={"file": "a YAML or JSON file, or - for stdin; repeatable"})
+def resolve(context: Context, file: list[str]) -> None:
+    """Print YAML with the digests of its images bentoship://NAME[:TAG]."""
+    show(context, lambda folder: commands.resolve.show(folder, file))
+
+
 @task(help={"why": "also print what has changed since the last publish", "json": "print JSON"})
 def plan(context: Context, why: bool = False, json: bool = False) -> None:
     """Print what publish would do, without doing it."""

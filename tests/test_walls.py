@@ -34,8 +34,10 @@ UNITS = {
     "verify": "docker errors image stores system",
     "project": "backend bento errors image layers providers settings stores system",
     "publishing": "assembly backend bases bento docker errors image project settings stores system",
-    "versions": "image",
-    "commands": "assembly bento docker errors image project providers publishing settings stores system verify",
+    "versions": "errors image",
+    "commands": (
+        "assembly bento docker errors image project providers publishing settings stores system verify versions"
+    ),
     "invoke_adapter": "commands project system",
     "tasks": "commands invoke_adapter",
     "__main__": "commands invoke_adapter tasks",

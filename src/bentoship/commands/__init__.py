@@ -10,9 +10,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bentoship.commands import cleanup, cloud, doctor, init, plan, publish, several, verify, words
+    from bentoship.commands import (
+        cleanup,
+        cloud,
+        doctor,
+        init,
+        manifest,
+        plan,
+        publish,
+        resolve,
+        several,
+        verify,
+        words,
+    )
 
-__all__ = ["cleanup", "cloud", "doctor", "init", "plan", "publish", "several", "verify", "words"]
+__all__ = ["cleanup", "cloud", "doctor", "init", "manifest", "plan", "publish", "resolve", "several", "verify", "words"]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -35,6 +35,9 @@ COMMIT = "org.bentoship.commit"
 VERIFIED = "org.bentoship.verified"
 """Whether an image worked when it was verified, "true" or "false"; of an attestation."""
 
+MEMORY = "org.bentoship.memory"
+"""The bytes of memory that an image was seen to use when it was verified; of an attestation."""
+
 METADATA_TYPE = "application/vnd.bentoship.metadata.v1+json"
 HISTORY_TYPE = "application/vnd.bentoship.promotions.v1+json"
 STATEMENT_TYPE = "application/vnd.in-toto+json"
