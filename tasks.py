@@ -46,20 +46,25 @@ def tag(context: Context) -> None:
     do(context, commands.publish.tag)
 
 
-@task(pre=[auth, tag])
-def push(context: Context) -> None:
+@task(pre=[auth, tag], help={"model_artifact": "then push the models by themselves, which takes a few kB"})
+def push(context: Context, model_artifact: bool = False) -> None:
     """Send the layers that the registry lacks, then move the tags."""
-    do(context, commands.publish.push)
+    do(context, commands.publish.push_models if model_artifact else commands.publish.push)
 
 
 @task(
     pre=[invoke_adapter.check, create_registry, push],
     default=True,
-    help={"verify": "then run the image and check its answer"},
+    help={
+        "verify": "then run the image and check its answer",
+        "model_artifact": "then push the models by themselves, which takes a few kB",
+    },
 )
-def publish(context: Context, verify: bool = False) -> None:
+def publish(context: Context, verify: bool = False, model_artifact: bool = False) -> None:
     """Build the image and push it to the registry."""
     do(context, commands.verify.publish_verified if verify else commands.publish.publish)
+    if model_artifact:
+        do(context, commands.publish.push_models)
 
 
 @task

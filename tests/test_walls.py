@@ -33,8 +33,8 @@ UNITS = {
     "providers": "debian errors image settings stores system",
     "verify": "docker errors image stores system",
     "project": "backend bento errors image layers providers settings stores system",
-    "publishing": "assembly backend bases bento docker errors image project settings stores system",
-    "versions": "errors image",
+    "publishing": "assembly backend bases bento docker errors image project settings stores system versions",
+    "versions": "errors image stores",
     "commands": (
         "assembly bento docker errors image project providers publishing settings stores system verify versions"
     ),

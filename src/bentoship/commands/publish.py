@@ -11,7 +11,7 @@ from bentoship.publishing.steps import auth, build, check, containerize, create_
 
 __all__ = [
     "auth", "build", "check", "containerize", "create_registry", "enable_api", "load", "prepare", "publish", "push",
-    "tag",
+    "push_models", "tag",
 ]  # fmt: skip
 
 
@@ -32,6 +32,15 @@ def publish(run: Run) -> Published:
     published = push(run)
     run.reporter.say("publish", f"run it: {run_line(published.reference, build(run))}")
     return published
+
+
+@once
+def push_models(run: Run) -> None:
+    """Push the image, then its models by themselves."""
+    from bentoship.publishing.models import push_models  # few need it
+
+    push(run)
+    push_models(run)
 
 
 def run_line(reference: ImageReference, bento: Bento) -> str:

@@ -38,11 +38,24 @@ class Blob:
 
 
 @dataclass(frozen=True)
-class Artifact:
-    """An artifact whose blobs are in memory.
+class Linked:
+    """A part of an artifact that its store has already, such as a layer of an image.
 
     Args:
-        artifact_type: the media type of what it is.
+        descriptor: of its content.
+        annotations: of its descriptor.
+    """
+
+    descriptor: Descriptor
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact whose blobs are in memory, or in its store already.
+
+    Args:
+        artifact_type: the media type of what it is; empty for an image.
         blobs: its parts, in order.
         annotations: the manifest's annotations.
         subject: the manifest that it refers to, such as the image that an attestation is about; None for none.
@@ -50,7 +63,7 @@ class Artifact:
     """
 
     artifact_type: str
-    blobs: Sequence[Blob]
+    blobs: Sequence[Blob | Linked]
     annotations: Mapping[str, str] = field(default_factory=dict)
     subject: Descriptor | None = None
     config: Blob = Blob(EMPTY, EMPTY_CONTENT)
@@ -65,7 +78,7 @@ class Artifact:
         document = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "artifactType": self.artifact_type,
+            **({"artifactType": self.artifact_type} if self.artifact_type else {}),
             "config": self.config.descriptor.to_dict(),
             "layers": layers,
             **({"subject": self.subject.to_dict()} if self.subject else {}),

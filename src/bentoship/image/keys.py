@@ -38,6 +38,9 @@ VERIFIED = "org.bentoship.verified"
 MEMORY = "org.bentoship.memory"
 """The bytes of memory that an image was seen to use when it was verified; of an attestation."""
 
+MODEL_TYPE = "application/vnd.cncf.model.manifest.v1+json"
+"""The artifact type of a model by itself, of which an image has the same layer (ModelPack, docs/spec.md)."""
+
 METADATA_TYPE = "application/vnd.bentoship.metadata.v1+json"
 HISTORY_TYPE = "application/vnd.bentoship.promotions.v1+json"
 STATEMENT_TYPE = "application/vnd.in-toto+json"

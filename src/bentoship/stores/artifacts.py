@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bentoship.errors import RegistryError, StoreError
-from bentoship.image.artifact import Artifact
+from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.document import parse_json, to_json
 from bentoship.stores import Store
@@ -44,7 +44,7 @@ class Referrer:
 def push(store: Store, artifact: Artifact, tag: str = "") -> Descriptor:
     """Push an artifact, and set a tag for it if there is one to set. Raises StoreError."""
     for blob in (artifact.config, *artifact.blobs):
-        if not store.exists(blob.descriptor):
+        if isinstance(blob, Blob) and not store.exists(blob.descriptor):
             store.write(blob.descriptor, io.BytesIO(blob.content), lambda _: None)
     store.write(artifact.descriptor, io.BytesIO(artifact.manifest), lambda _: None)
     if tag:
@@ -60,7 +60,9 @@ def attach(store: RegistryStore, artifact: Artifact) -> Referrer:
         artifact: what refers to it.
     """
     assert artifact.subject
-    added = Referrer(push(store, artifact), artifact.artifact_type, artifact.annotations)
+    # What an artifact is its configuration says, where the manifest does not ("Listing Referrers").
+    kind = artifact.artifact_type or artifact.config.media_type
+    added = Referrer(push(store, artifact), kind, artifact.annotations)
     if _from_api(store, artifact.subject.digest) is None:
         _write_fallback(store, artifact.subject.digest, add=[added])
     return added
