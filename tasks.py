@@ -74,6 +74,7 @@ def verify(context: Context) -> None:
 
 
 @task(
+    at_once=False,
     auto_shortflags=False,
     help={
         "version": "a tag, digest or promoted name; otherwise the project's first tag",
@@ -102,7 +103,7 @@ def manifest(
     show(context, lambda folder: commands.manifest.show(folder, commands.manifest.Options(*words)))
 
 
-@task(iterable=["file"], help={"file": "a YAML or JSON file, or - for stdin; repeatable"})
+@task(at_once=False, iterable=["file"], help={"file": "a YAML or JSON file, or - for stdin; repeatable"})
 def resolve(context: Context, file: list[str]) -> None:
     """Print YAML with the digests of its images bentoship://NAME[:TAG]."""
     show(context, lambda folder: commands.resolve.show(folder, file))

@@ -93,7 +93,7 @@ def _wanted(options: Options) -> Deployed:
         raise BentoshipError(
             "Read the option --replicas", "with --hpa their number is not fixed", "Leave one of them out."
         )
-    scale = _range(options.hpa) if options.hpa else None
+    scale = _range(options.hpa, least=0 if options.knative else 1) if options.hpa else None
     replicas = int(options.replicas) if options.replicas else None
     return Deployed("", replicas, scale, options.ingress, options.pull_secret)
 
@@ -103,10 +103,11 @@ def _check(name: str, text: str, allowed: re.Pattern[str], what: str) -> None:
         raise BentoshipError(f"Read the option --{name}", f"{text!r} is not {what}")
 
 
-def _range(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,6})-(\d{1,6})", text)
-    if not found or not 1 <= int(found[1]) <= int(found[2]):
-        raise BentoshipError("Read the option --hpa", f"{text!r} is not MIN-MAX", "Examples are 1-5 and 2-10.")
+def _range(text: str, *, least: int) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,6})-([1-9]\d{0,5})", text)
+    if not found or not least <= int(found[1]) <= int(found[2]):
+        hint = f"Examples are 1-5 and 2-10; the least is {least}."
+        raise BentoshipError("Read the option --hpa", f"{text!r} is not MIN-MAX", hint)
     return int(found[1]), int(found[2])
 
 
@@ -118,6 +119,8 @@ def _server(run: Run, options: Options) -> Server:
     store = run.registry(repository, push=False)
     root = store.resolve(_name_of(run, options.version, bento, repository))
     manifests = manifests_of(store, root)
+    if not manifests:
+        raise StoreError(f"Read {repository.with_digest(root.digest)}", "its index has no image for any platform")
     fields = [platform_fields(platform) for platform in manifests]
     names = sorted({each["architecture"] for each in fields if each["os"] == "linux"})
     image = read_image(store, next(iter(manifests.values())))
@@ -125,7 +128,8 @@ def _server(run: Run, options: Options) -> Server:
         repository.with_digest(root.digest),
         UID,
         _resources(run, options, functools.partial(_measured, run, repository, root), image),
-        image.annotations.get(keys.BENTO, ""),
+        # A tag of BentoML's has no more than two names of 63 characters; others' annotations may have anything.
+        image.annotations.get(keys.BENTO, "")[:127],
         image.annotations.get(keys.VERSION, ""),
         tuple(sorted(bento.wanted_variables)),
         names,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,18 @@ from bentoship.image.manifest import image_of, index_of
 from bentoship.image.reference import ImageReference
 from bentoship.stores.artifacts import attach
 from bentoship.stores.registry import RegistryStore
-from tests.support.images import put, put_image
+from tests.support.images import put, put_image, put_index
 from tests.support.schemas import kubernetes_mistakes
 from tests.support.synthetic import bento_in
 
 ANNOTATIONS = {keys.BENTO: "echo:one", keys.VERSION: "one"}
 
 
-def put_ours(store: RegistryStore, *platforms: str) -> Descriptor:
+def put_ours(store: RegistryStore, *platforms: str, annotations: Mapping[str, str] = ANNOTATIONS) -> Descriptor:
     """Write an image with a model, or the index of such."""
     tar = b"".join(tar_stream([]))
     layer = Layer(put(store, LAYER_TAR, tar), put(store, LAYER_TAR, tar).digest, "model stars:v1", "model")
-    images = [image_of([layer], {}, platform, ANNOTATIONS) for platform in platforms]
+    images = [image_of([layer], {}, platform, annotations) for platform in platforms]
     for image in images:
         put(store, CONFIG, image.config)
         put(store, image.descriptor.media_type, image.manifest)
@@ -106,6 +107,23 @@ def test_an_index_runs_anywhere_among_its_platforms(site: Site, capsys: pytest.C
     assert pod["containers"][0]["image"].endswith(index.digest)
 
 
+def test_an_index_without_images_is_named(site: Site) -> None:
+    """Others' may say nothing of platforms."""
+    site.store.tag(put_index(site.store, put_image(site.store)), "latest")
+    with pytest.raises(BentoshipError, match="no image for any platform"):
+        show(site.folder, Options())
+
+
+def test_annotations_of_strangers_are_texts_alone(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever is in them, it is YAML that Kubernetes takes."""
+    annotations = {keys.BENTO: "x: \x1b[2J\n---\nkind: Secret" * 99, keys.VERSION: "\n- é" * 99}
+    image = put_ours(site.store, "linux/amd64", annotations=annotations)
+    site.store.tag(image, "latest")
+    made = site.objects(capsys)
+    assert [one["kind"] for one in made] == ["Deployment", "Service"]
+    assert [mistake for one in made for mistake in kubernetes_mistakes(one)] == []
+
+
 def test_memory_is_what_was_measured(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """By what refers to the image; otherwise it is a guess, and that is said. An option wins."""
     image = put_ours(site.store, "linux/amd64")
@@ -140,7 +158,7 @@ def test_options_make_further_objects(site: Site, capsys: pytest.CaptureFixture[
     made = site.objects(capsys, hpa="2-9", ingress="echo.example.com", pull_secret="regcred")
     assert [one["kind"] for one in made] == ["Deployment", "Service", "HorizontalPodAutoscaler", "Ingress"]
     assert [mistake for one in made for mistake in kubernetes_mistakes(one)] == []
-    (knative,) = site.objects(capsys, hpa="2-9", knative=True)
+    (knative,) = site.objects(capsys, hpa="0-9", knative=True)
     assert knative["apiVersion"] == "serving.knative.dev/v1"
 
 
