@@ -46,26 +46,67 @@ def tag(context: Context) -> None:
     do(context, commands.publish.tag)
 
 
-@task(pre=[auth, tag])
-def push(context: Context) -> None:
+@task(pre=[auth, tag], help={"model_artifact": "then push the models by themselves, which takes a few kB"})
+def push(context: Context, model_artifact: bool = False) -> None:
     """Send the layers that the registry lacks, then move the tags."""
-    do(context, commands.publish.push)
+    do(context, commands.publish.push_models if model_artifact else commands.publish.push)
 
 
 @task(
     pre=[invoke_adapter.check, create_registry, push],
     default=True,
-    help={"verify": "then run the image and check its answer"},
+    help={
+        "verify": "then run the image and check its answer",
+        "model_artifact": "then push the models by themselves, which takes a few kB",
+    },
 )
-def publish(context: Context, verify: bool = False) -> None:
+def publish(context: Context, verify: bool = False, model_artifact: bool = False) -> None:
     """Build the image and push it to the registry."""
     do(context, commands.verify.publish_verified if verify else commands.publish.publish)
+    if model_artifact:
+        do(context, commands.publish.push_models)
 
 
-@task
-def verify(context: Context) -> None:
+@task(help={"rebuild": "instead, rebuild it from its commit and compare the digests"})
+def verify(context: Context, rebuild: bool = False) -> None:
     """Run the published image and check its answer to a sample request."""
-    do(context, commands.verify.verify)
+    do(context, commands.verify.verify_rebuilt if rebuild else commands.verify.verify)
+
+
+@task(
+    at_once=False,
+    auto_shortflags=False,
+    help={
+        "version": "a tag, digest or promoted name; otherwise the project's first tag",
+        "memory": "such as 1Gi; otherwise what verify measured, or a guess",
+        "cpu": "such as 500m",
+        "replicas": "how many containers; otherwise one",
+        "hpa": "MIN-MAX containers, by their load",
+        "ingress": "a host name that leads to the service",
+        "pull_secret": "the Secret with the account for the registry",
+        "knative": "a Knative Service, which Cloud Run takes, too",
+    },
+)
+def manifest(
+    context: Context,
+    version: str = "",
+    memory: str = "",
+    cpu: str = "",
+    replicas: str = "",
+    hpa: str = "",
+    ingress: str = "",
+    pull_secret: str = "",
+    knative: bool = False,
+) -> None:
+    """Print Kubernetes objects for the published image."""
+    words = version, memory, cpu, replicas, hpa, ingress, pull_secret, knative
+    show(context, lambda folder: commands.manifest.show(folder, commands.manifest.Options(*words)))
+
+
+@task(at_once=False, iterable=["file"], help={"file": "a YAML or JSON file, or - for stdin; repeatable"})
+def resolve(context: Context, file: list[str]) -> None:
+    """Print YAML with the digests of its images bentoship://NAME[:TAG]."""
+    show(context, lambda folder: commands.resolve.show(folder, file))
 
 
 @task(help={"why": "also print what has changed since the last publish", "json": "print JSON"})
@@ -74,10 +115,97 @@ def plan(context: Context, why: bool = False, json: bool = False) -> None:
     show(context, lambda folder: commands.plan.show(folder, why=why, as_json=json))
 
 
+@task(
+    help={
+        "all": "all images in the registry that are beside this one",
+        "history": "instead the promotions to a name, such as production",
+        "sbom": "instead the SBOM of a version, by its digest or a tag",
+        "provenance": "instead the provenance of a version",
+        "json": "print JSON",
+    }
+)
+def versions(
+    context: Context, all: bool = False, history: str = "", sbom: str = "", provenance: str = "", json: bool = False
+) -> None:
+    """List the versions of the image that the registry has."""
+    if sbom:
+        do(context, lambda run: commands.evidence.show_sbom(run, sbom))
+    elif provenance:
+        do(context, lambda run: commands.evidence.show_provenance(run, provenance))
+    elif history:
+        show(context, lambda folder: commands.versions.show_history(folder, history, as_json=json))
+    else:
+        show(context, lambda folder: commands.versions.show(folder, every=all, as_json=json))
+
+
+@task(
+    help={
+        "old": "a tag, a promoted name or a digest; else what is promoted",
+        "new": "the same; else the newest version",
+        "answers": "also run both, and compare their answers to the sample request",
+        "markdown": "print Markdown, for a pull request",
+        "json": "print JSON",
+    }
+)
+def compare(
+    context: Context, old: str = "", new: str = "", answers: bool = False, markdown: bool = False, json: bool = False
+) -> None:
+    """Compare two versions of the image: metrics, parameters, packages, layers, commits."""
+    form = "json" if json else "markdown" if markdown else "text"
+    show(context, lambda folder: commands.compare.show(folder, old, new, answers=answers, form=form))
+
+
 @task(help={"json": "print JSON"})
 def doctor(context: Context, json: bool = False) -> None:
     """Check that this machine is ready to publish."""
     show(context, lambda folder: commands.doctor.show(commands.doctor.examine(folder), as_json=json))
+
+
+@task(
+    at_once=False,
+    auto_shortflags=False,
+    iterable=["if_"],
+    help={
+        "version": "a tag or digest of the image",
+        "name": "such as production",
+        "if_": "a comparison of a metric that has to hold, such as 'accuracy >= 0.97'; repeatable",
+        "if_better_than": "a tag or digest that has to be worse",
+        "metric": "by which it has to be",
+        "if_verified": "only if it worked when it was last verified",
+        "why": "for the record",
+        "yes": "do not ask before replacing",
+    },
+)
+def promote(
+    context: Context,
+    version: str,
+    name: str,
+    if_: list[str],
+    if_better_than: str = "",
+    metric: str = "",
+    if_verified: bool = False,
+    why: str = "",
+    yes: bool = False,
+) -> None:
+    """Point a name such as production at a version, without moving a layer."""
+    wishes = commands.promote.Wishes(if_, if_better_than, metric, if_verified)
+    do(context, lambda run: commands.promote.promote(run, version, name, wishes, why=why, yes=yes))
+
+
+@task(
+    at_once=False,
+    auto_shortflags=False,
+    help={"name": "such as production", "why": "for the record", "yes": "do not ask before replacing"},
+)
+def rollback(context: Context, name: str, why: str = "", yes: bool = False) -> None:
+    """Point a name such as production at the version before."""
+    do(context, lambda run: commands.promote.rollback(run, name, why=why, yes=yes))
+
+
+@task(help={"output": "the file, - for stdout; catalog.html in the project's folder by default"})
+def catalog(context: Context, output: str = "") -> None:
+    """Write a page of all versions of the image in the registry, to look at in a browser."""
+    do(context, lambda run: commands.catalog.catalog(run, output))
 
 
 @task(help={"json": "print JSON"})
@@ -104,7 +232,28 @@ def stop_registry(context: Context) -> None:
     do(context, commands.cleanup.stop_registry)
 
 
-@task(at_once=False)
-def clean(context: Context) -> None:
-    """Remove caches and this project's images, but nothing that was published."""
-    do(context, commands.cleanup.clean)
+@task(
+    at_once=False,
+    auto_shortflags=False,
+    help={
+        "registry": "delete old versions from the registry instead; a dry run without --yes",
+        "keep": "how many of the newest versions stay there",
+        "older_than": "the age from which others go, such as 30d, 12h or 8w",
+        "others": "delete also images that were not made by bentoship",
+        "yes": "delete them",
+    },
+)
+def clean(
+    context: Context,
+    registry: bool = False,
+    keep: str = "",
+    older_than: str = "",
+    others: bool = False,
+    yes: bool = False,
+) -> None:
+    """Remove caches and this project's images; with --registry, old published versions instead."""
+    if registry or keep or older_than:
+        wanted = {"keep": keep, "older_than": older_than}
+        do(context, lambda run: commands.retention.clean_registry(run, **wanted, others=others, yes=yes))
+    else:
+        do(context, commands.cleanup.clean)

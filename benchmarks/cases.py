@@ -17,6 +17,7 @@ from benchmarks.measure import UnmeasuredError, run
 from benchmarks.registry import Registry
 from benchmarks.report import Sample
 from benchmarks.sides import EXAMPLE, ROOT, Ours, Side, Theirs
+from benchmarks.versions import versions
 
 # Of a small package of the example's lock; each run takes the next one.
 _PACKAGE = "idna"
@@ -170,6 +171,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Sample]]] = {
     "package": package,
     "second": second,
     "list": listing,
+    "versions": versions,
     "model": model,
     "larger-model": larger_model,
 }

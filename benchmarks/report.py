@@ -50,7 +50,7 @@ class Promise:
         value: what it is judged by.
         bound: what that value may be at most, or at least.
         at_least: which of the two.
-        unit: "times" or "bytes".
+        unit: "times", "bytes" or "seconds".
     """
 
     name: str
@@ -109,6 +109,9 @@ PROMISES = (
     Promise("model-memory", "a new large model: memory", _ours("model", "memory"), 150e6, unit="bytes"),
     Promise("larger-model-memory", "a model of 4 times the size: memory", _growth, 1.1),
     Promise("list", "invoke --list: as long as without tasks", _against("list", "empty tasks.py"), 1.2),
+    Promise("versions", "500 versions: listed", _ours("versions", "seconds"), 3, unit="seconds"),
+    Promise("versions-again", "500 versions: listed again", _ours("versions-again", "seconds"), 1, unit="seconds"),
+    Promise("versions-curl", "500 versions: as long as curl", _against("versions", "curl"), 3),
 )
 
 
@@ -201,6 +204,8 @@ def _promises(verdicts: Iterable[Verdict]) -> str:
 
 
 def _amount(value: float, unit: str) -> str:
+    if unit == "seconds":
+        return f"{value:.2f} s"
     return size(value) if unit == "bytes" else f"{value:.2f}" if value < 2 else f"{value:.1f}"
 
 

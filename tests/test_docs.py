@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import bentoship
+import bentoship.tasks
 from bentoship.settings import KNOWN
 from bentoship.settings import google as google_settings
 from bentoship.verify import sample
@@ -32,7 +33,13 @@ PAGES = sorted(
 NOT_RUN = {
     r"docker |curl ": "needs an engine; tests/integration/test_engines.py runs the published image in each",
     r"(.* )?invoke publish|bentoship publish|invoke containerize": "publishes; tests/integration does so many times",
+    r"invoke (promote|rollback|clean --registry)": "needs published versions; tests/bentoship/commands has some",
+    r"(.* )?invoke (manifest|resolve)": "needs a published image; tests of these commands have a registry with one",
+    r"kubectl |gcloud run |modctl ": "needs a cluster, or another program",
+    r"invoke catalog": "needs a published image; tests/bentoship/commands/test_catalog.py has one",
     r"invoke verify": "needs a published image; tests/integration/test_verify.py has one",
+    r"invoke compare": "needs two versions; tests/bentoship/commands/test_compare.py has them",
+    r"invoke versions": "needs a published image; tests/integration/test_evidence.py has one",
     r"invoke (projects|locations|services)": "asks Google; tests/integration/test_google.py asks a stand-in",
     r".*tests\.support\.google": "runs until it is stopped; tests/google_fake is about it",
     r".*celestial_bodies\.sample": "needs the example's packages; tests/celestial_bodies draws with it",
@@ -136,8 +143,22 @@ def tasks(program: str) -> frozenset[str]:
 
 @cache
 def options(program: str, *task: str) -> frozenset[str]:
-    """Return the long options of a program, or of one of its tasks."""
-    return frozenset(re.findall(r"--[a-z][\w-]*", run(program, "--help", *task)))
+    """Return the options of a program, or of one of its tasks: long ones, and the short ones that have a value."""
+    text = run(program, "--help", *task)
+    return frozenset(re.findall(r"--[a-z][\w-]*", text)) | with_value(text)
+
+
+def with_value(text: str) -> frozenset[str]:
+    """Return the options that have a value, by the help on a task."""
+    repeatable = re.findall(r"^  (-.+?)  .*\brepeatable$", text, re.MULTILINE)
+    return frozenset([*re.findall(r"(?<!\S)(--?[a-z][\w-]*)[= ][A-Z]+\b", text), *", ".join(repeatable).split(", ")])
+
+
+@cache
+def needed(program: str, task: str) -> int:
+    """Return how many words a task needs behind it."""
+    found = getattr(bentoship.tasks, task.replace("-", "_"), None)  # `init` is the program's own
+    return len(found.positional) if found else 0
 
 
 def calls(page: Path) -> Iterator[list[str]]:
@@ -194,15 +215,21 @@ def test_calls_name_tasks_and_their_options(page: Path) -> None:
     """Whatever is said of `invoke …` and `bentoship …` can be typed so."""
     for program, *words in calls(page):
         named = [word.removeprefix("ship.") for word in words if word.removeprefix("ship.") in tasks(program)]
+        arguments = sum(needed(program, task) for task in named)
+        valued = with_value("".join(run(program, "--help", task) for task in named))
         for before, word in zip([program, *words], words, strict=False):
-            if word.startswith("--"):
+            if before in valued:
+                continue
+            if word.startswith("-"):
                 allowed = options(program).union(*(options(program, task) for task in named))
                 assert word in allowed, f"{program} {' '.join(words)}"
+            elif arguments and word not in named:
+                arguments -= 1
             elif word.removeprefix("ship.") not in named:
                 # A folder, or what stands for one.
                 is_folder = "/" in word or re.fullmatch(r"\[?[A-Z]+|…\]?", word)
                 assert is_folder, f"{program} {' '.join(words)}"
-                assert program == "bentoship" or before == "--project", f"{program} {' '.join(words)}"
+                assert program == "bentoship" or before.startswith("--"), f"{program} {' '.join(words)}"
 
 
 @pytest.mark.parametrize(

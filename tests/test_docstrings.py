@@ -9,10 +9,11 @@ import pytest
 SOURCES = Path(__file__).parents[1] / "src" / "bentoship"
 
 VERBS = """
-    Abort Add Allow Announce Ask Assemble Become Begin Build Call Check Clear Compare Compile Compress Configure Connect
-    Copy Create Delete Do Download Enable End Enter Find Give Have Hold Import Install Keep Kill List Load Lock Log Make
-    Mount Move Name Open Parse Point Print Publish Pull Push Put Raise Read Rebuild Record Refresh Remove Replace
-    Report Return Run Send Set Show Start Stop Store Tag Take Turn Unpack Update Use Verify Wait Wake Write Yield
+    Abort Add Allow Announce Ask Assemble Attach Become Begin Build Call Check Clear Compare Compile Compress
+    Configure Connect Copy Create Delete Do Download Enable End Enter Find Give Have Hold Import Install Keep Kill
+    List Load Lock Log Make Mount Move Name Open Parse Point Print Publish Pull Push Put Raise Read Rebuild Record
+    Refresh Remove Replace Report Return Run Send Set Show Sign Start Stop Store Tag Take Turn Unpack Update Use
+    Verify Wait Wake Write Yield
 """
 """The verbs that docstrings begin with; add one that is missing."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
@@ -14,8 +13,13 @@ import pytest
 import yaml
 
 from bentoship import settings
-from bentoship.commands import terminal as console
-from bentoship.system.git import clean_commit
+from bentoship.backend import Pushed
+from bentoship.commands.summary import outputs
+from bentoship.image.reference import ImageReference
+from bentoship.project import Published
+from bentoship.system.git import revision
+from tests.support.github import outputs_of
+from tests.support.synthetic import bento_in
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / ".github" / "workflows" / "publish.yaml"
@@ -90,32 +94,37 @@ def runner(tmp_path: Path) -> Runner:
     return Runner(tmp_path)
 
 
-def publishing() -> str:
-    """What publish says on stderr, in the words of the steps."""
-    said = io.StringIO()
-    console.say("containerize", f"{DIGEST}, 26.3 MB in 2 layers", to=said)
-    console.say("tag", "latest, 6a7cdf8e7304", to=said)
-    console.table([("25.2 MB", "sent", "Debian GNU/Linux 12"), ("1.1 MB", "present", "model m:1 $(id) \\n")], to=said)
-    console.say("push", "sent 25.2 MB, 1.1 MB already existed", to=said)
-    for tag in ("latest", "6a7cdf8e7304"):
-        console.say("push", f"{REPOSITORY}:{tag}", to=said)
-    console.say("publish", f"run it: docker run --rm -p 3000:3000 {REPOSITORY}@{DIGEST}", to=said)
-    return said.getvalue()
-
-
 def test_it_runs_for_main_and_pull_requests(workflow: dict[Any, Any]) -> None:
     """And each of its jobs for one of them; pull_request_target would give a stranger's code our secrets."""
     assert workflow[True] == {"push": {"branches": ["main"]}, "pull_request": None}
     conditions = {name: job["if"] for name, job in workflow["jobs"].items()}
-    assert conditions == {"plan": "github.event_name == 'pull_request'", "publish": "github.event_name == 'push'"}
+    assert conditions == {
+        "plan": "github.event_name == 'pull_request'",
+        "compare": (
+            "github.event_name == 'pull_request' && vars.GCP_READER_SERVICE_ACCOUNT != '' "
+            "&& github.event.pull_request.head.repo.full_name == github.repository"
+        ),
+        "comment": "needs.compare.outputs.markdown != ''",
+        "publish": "github.event_name == 'push'",
+    }
+    assert workflow["jobs"]["comment"]["needs"] == "compare"
 
 
 def test_it_may_do_the_least(workflow: dict[Any, Any]) -> None:
-    """Read; and only where it publishes, prove who it is. No later step finds the token that the code was read with."""
+    """Read; and only where it needs the registry, prove who it is. No later step finds the token of the checkout.
+
+    What writes to a pull request has none of its code, and no account.
+    """
     assert workflow["permissions"] == {"contents": "read"}
     assert "permissions" not in workflow["jobs"]["plan"]
-    assert workflow["jobs"]["publish"]["permissions"] == {"contents": "read", "id-token": "write"}
-    for job in workflow["jobs"]:
+    for job in ("publish", "compare"):
+        assert workflow["jobs"][job]["permissions"] == {"contents": "read", "id-token": "write"}
+    comment = workflow["jobs"]["comment"]
+    assert comment["permissions"] == {"pull-requests": "write"}
+    assert not steps(workflow, "comment", "actions/")
+    assert "uv" not in str(comment)
+    assert "secrets." not in str(comment)
+    for job in ("plan", "compare", "publish"):
         assert [step["with"]["persist-credentials"] for step in steps(workflow, job, "actions/checkout@")] == [False]
 
 
@@ -127,6 +136,16 @@ def test_a_pull_request_has_no_login(workflow: dict[Any, Any]) -> None:
     assert not steps(workflow, "plan", "google-github-actions/")
     assert not steps(workflow, "plan", "actions/cache@")
     assert re.findall(r"invoke (?:-\S+ )*(\S+)", str(plan)) == ["plan"]
+
+
+def test_a_pull_request_is_compared_by_an_account_of_its_own(workflow: dict[Any, Any]) -> None:
+    """One that only reads: not the one that publishes, and without a key."""
+    (login,) = steps(workflow, "compare", "google-github-actions/auth@")
+    assert login["with"]["service_account"] == "${{ vars.GCP_READER_SERVICE_ACCOUNT }}"
+    assert login["with"]["workload_identity_provider"] == "${{ vars.GCP_READER_IDENTITY_PROVIDER }}"
+    assert "secrets." not in str(workflow["jobs"]["compare"])
+    assert not steps(workflow, "compare", "actions/cache@")
+    assert re.findall(r"invoke (?:-\S+ )*(\S+)", str(workflow["jobs"]["compare"])) == ["compare"]
 
 
 def test_actions_are_pinned_by_major_version(workflow: dict[Any, Any]) -> None:
@@ -162,7 +181,9 @@ def test_the_login_leaves_the_work_tree_clean(tmp_path: Path) -> None:
     for args in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
         subprocess.run([*git, *args], check=True)
     (tmp_path / "gha-creds-0123456789abcdef.json").touch()
-    assert clean_commit(tmp_path)
+    found = revision(tmp_path)
+    assert found
+    assert found.is_clean
 
 
 def test_caches_are_told_apart(workflow: dict[Any, Any]) -> None:
@@ -181,7 +202,11 @@ def test_caches_are_told_apart(workflow: dict[Any, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("job", "step", "repository"),
-    [("publish", "Publish", "europe-west6-docker.pkg.dev/acme-123456/mlops"), ("plan", "Plan", "")],
+    [
+        ("publish", "Publish", "europe-west6-docker.pkg.dev/acme-123456/mlops"),
+        ("compare", "Compare", "europe-west6-docker.pkg.dev/acme-123456/mlops"),
+        ("plan", "Plan", ""),
+    ],
 )
 def test_settings_are_understood(
     workflow: dict[Any, Any], tmp_path: Path, job: str, step: str, repository: str
@@ -207,16 +232,17 @@ def test_scripts_stop_at_the_first_failure(workflow: dict[Any, Any]) -> None:
         assert all(script.startswith("set -euo pipefail\n") and "${{" not in script for script in scripts)
 
 
-def test_publish_gives_the_reference(workflow: dict[Any, Any], runner: Runner) -> None:
-    """Stdout becomes the step's output; stderr is in the log, and kept for the summary."""
-    runner.uv(f"{REPOSITORY}@{DIGEST}\n", publishing())
+def test_publish_gives_the_outputs(workflow: dict[Any, Any], runner: Runner) -> None:
+    """Those that the program writes by itself; tests/bentoship/commands/test_summary.py is about these."""
+    runner.uv(f"{REPOSITORY}@{DIGEST}\n", "words\n")
     done = runner.run(named(workflow, "publish", "Publish"))
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{REPOSITORY}@{DIGEST}\n", "words\n")
     assert runner.called == ["run invoke publish"]
-    assert runner.output.read_text() == f"reference={REPOSITORY}@{DIGEST}\n"
-    assert done.stdout == publishing()
-    assert (runner.folder / "publish.log").read_text() == publishing()
-    assert workflow["jobs"]["publish"]["outputs"] == {"reference": "${{ steps.publish.outputs.reference }}"}
+    given = workflow["jobs"]["publish"]["outputs"]
+    assert given == {name: f"${{{{ steps.publish.outputs.{name} }}}}" for name in ("reference", "digest", "version")}
+    image = Pushed(DIGEST, (), 0, 0)
+    published = Published(image, (ImageReference.parse(f"{REPOSITORY}:latest"),))
+    assert set(given) <= set(outputs_of(outputs(published, bento_in(runner.folder))))
 
 
 @pytest.mark.parametrize("code", [1, 3, 130])
@@ -224,54 +250,50 @@ def test_a_failed_publish_fails(workflow: dict[Any, Any], runner: Runner, code: 
     """With its exit code and its words, also when it had printed the reference; there is no output then."""
     runner.uv(f"{REPOSITORY}@{DIGEST}\n", "Error: Push: denied\n", code)
     done = runner.run(named(workflow, "publish", "Publish"))
-    assert (done.returncode, done.stdout) == (code, "Error: Push: denied\n")
+    assert (done.returncode, done.stderr) == (code, "Error: Push: denied\n")
     assert not runner.output.exists()
 
 
-@pytest.mark.parametrize("stdout", ["", f"{REPOSITORY}:latest\n", f"one more line\n{REPOSITORY}@{DIGEST}\n"])
-def test_a_publish_without_reference_fails(workflow: dict[Any, Any], runner: Runner, stdout: str) -> None:
-    """Whatever its exit code."""
-    runner.uv(stdout, "")
-    done = runner.run(named(workflow, "publish", "Publish"))
-    assert done.returncode == 1
-    assert "::error::publish printed no reference" in done.stdout
+def test_the_comparison_is_an_output(workflow: dict[Any, Any], runner: Runner) -> None:
+    """Whatever is in it, and as much of it as a comment may have."""
+    text = "| m |\n| - |\nmarkdown<<EOF\nEOF\n::error::\n" + "\u00e9" * 40_000 + "\n"
+    runner.uv(text, "words\n")
+    done = runner.run(named(workflow, "compare", "Compare"))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert runner.called == ["run invoke compare --markdown"]
+    assert outputs_of(runner.output.read_text("utf-8")) == {"markdown": text[:30_000]}
+    assert workflow["jobs"]["compare"]["outputs"] == {"markdown": "${{ steps.compare.outputs.markdown }}"}
+
+
+def test_nothing_to_compare_is_no_failure(workflow: dict[Any, Any], runner: Runner) -> None:
+    """Such as before anything is promoted: there is a warning, and no comment."""
+    runner.uv("", "Error: nothing is promoted\n", 1)
+    done = runner.run(named(workflow, "compare", "Compare"))
+    assert (done.returncode, done.stderr) == (0, "Error: nothing is promoted\n")
+    assert done.stdout.startswith("::warning::")
     assert not runner.output.exists()
 
 
-SUMMARY = f"""\
-### Published {REPOSITORY}
-
-- digest: `{DIGEST}`
-- tag: `latest`
-- tag: `6a7cdf8e7304`
-
-```sh
-docker run --rm -p 3000:3000 {REPOSITORY}@{DIGEST}
-```
-
-```text
-25.2 MB  sent     Debian GNU/Linux 12
-1.1 MB   present  model m:1 $(id) \\n
-```
-"""
-
-
-def test_the_summary_tells_what_was_published(workflow: dict[Any, Any], runner: Runner) -> None:
-    """Digest, tags, how to run it, and the sizes; below what the summary holds already."""
-    runner.uv(f"{REPOSITORY}@{DIGEST}\n", publishing())
-    runner.run(named(workflow, "publish", "Publish"))
-    runner.summary.write_text("before\n")
-    step = named(workflow, "publish", "Summarize")
-    assert step["env"] == {"REFERENCE": "${{ steps.publish.outputs.reference }}"}
-    assert "if" not in step
-    done = runner.run(step, REFERENCE=runner.output.read_text().strip().removeprefix("reference="))
+@pytest.mark.parametrize(
+    ("earlier", "called"),
+    [("", "POST repos/acme/planets/issues/7/comments"), ("12\n34\n", "PATCH repos/acme/planets/issues/comments/34")],
+)
+def test_the_comment_of_an_earlier_run_is_replaced(
+    workflow: dict[Any, Any], runner: Runner, earlier: str, called: str
+) -> None:
+    """The last one of this workflow; without one there is a new one. Its text is data, whatever is in it."""
+    gh = runner.folder / "bin" / "gh"
+    gh.write_text(f'#!/bin/sh\ncd "{runner.folder}"\n[ "$2" = --method ] && echo "$*" >>called || cat earlier\n')
+    gh.chmod(0o755)
+    (runner.folder / "earlier").write_text(earlier)
+    text = "`$(id)` \\n ${HOME} %s\n| a |"
+    env = {"GH_TOKEN": "x", "GH_REPO": "acme/planets", "NUMBER": "7", "MARKDOWN": text}
+    step = named(workflow, "comment", "Comment")
+    assert set(step["env"]) == set(env)
+    done = runner.run(step, **env)
     assert done.returncode == 0, done.stderr
-    assert runner.summary.read_text() == "before\n" + SUMMARY
-
-
-def test_a_summary_of_nothing_fails(workflow: dict[Any, Any], runner: Runner) -> None:
-    """Where there is no log of a publish."""
-    assert runner.run(named(workflow, "publish", "Summarize"), REFERENCE=f"{REPOSITORY}@{DIGEST}").returncode != 0
+    assert runner.called == [f"api --method {called} --field body=@{runner.folder}/comment"]
+    assert (runner.folder / "comment").read_text() == f"<!-- bentoship compare -->\n\n{text}\n"
 
 
 def test_a_plan_is_shown(workflow: dict[Any, Any], runner: Runner) -> None:

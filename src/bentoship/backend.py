@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bentoship.bento import Bento
 from bentoship.image.layer import Stream
 from bentoship.image.reference import ImageReference
 from bentoship.stores.transfer import Progress
+
+if TYPE_CHECKING:
+    from bentoship.image.component import Contents
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,14 @@ class Built:
         layers: lowest first.
         images: the images of an index, by platform.
         streams: functions that produce the layers that are not kept as blobs, by digest.
+        contents: returns what it is made of; None for an index, and where only an engine knows it.
     """
 
     digest: str
     layers: tuple[LayerSummary, ...]
     images: Mapping[str, Built] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict, compare=False)
+    contents: Callable[[], Contents] | None = field(default=None, compare=False)
 
     @property
     def size(self) -> int:

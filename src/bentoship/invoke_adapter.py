@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import inspect
 import json
 import os
 import signal
@@ -123,6 +124,7 @@ class _Task(Task[Any]):
 
     def __init__(self, body: Callable[..., Any], *, at_once: bool = True, **details: Any) -> None:
         self._at_once = at_once
+        self._own_all = "all" in inspect.signature(body).parameters  # for all of something else, such as images
         self._pre: list[Any] = []
         super().__init__(body, **details)
 
@@ -142,10 +144,12 @@ class _Task(Task[Any]):
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the options of the task's function, and those of all tasks."""
+        texts, own = dict(self.help), super().get_arguments(ignore_unknown_help)
+        self.help = texts  # invoke has taken them out, and asks again
         return [
-            *super().get_arguments(ignore_unknown_help),
+            *own,
             _Project(),
-            _All(),
+            *([] if self._own_all else [_All()]),
             _Setting("BENTOFILE", names=("bentofile",), help="the file that configures the build, as BENTOFILE does"),
             _Setting("BENTO", names=("bento",), help="a Bento that is built already, as BENTO does"),
             _Setting("BENTO_SERVICE", names=("service",), help="the service, module:Class, as BENTO_SERVICE does"),
@@ -154,7 +158,8 @@ class _Task(Task[Any]):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the task; its function does not see the options of all tasks."""
-        own = {name: value for name, value in options.items() if name not in (*_OF_ALL, "all")}
+        shared = _OF_ALL if self._own_all else (*_OF_ALL, "all")
+        own = {name: value for name, value in options.items() if name not in shared}
         return _split(self, args[0], own) if self.is_split else super().__call__(*args, **own)
 
 
@@ -387,7 +392,9 @@ def main(tasks: ModuleType, *own: Task[Any]) -> None:
     collection = Collection.from_module(tasks)
     for one in own:
         collection.add_task(one)
-    names = {name for primary, aliases in collection.task_names.items() for name in (primary, *aliases)}
-    words = commands.words.name_folders(sys.argv[1:], names, _OF_ALL, str(collection.default))
+    contexts = collection.to_contexts()
+    names = {name: len(one.positional_args) for one in contexts for name in (str(one.name), *one.aliases)}
+    options = {name for one in contexts for arg in one.args.values() if arg.takes_value for name in arg.names}
+    words = commands.words.name_folders(sys.argv[1:], names, options, str(collection.default))
     with _for_a_reader():
         _Program(version("bentoship"), collection, name="bentoship", binary="bentoship").run([*sys.argv[:1], *words])

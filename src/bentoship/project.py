@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, Unpack
 
@@ -19,7 +20,8 @@ from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.providers import Provider
 from bentoship.providers.generic import GenericProvider
-from bentoship.settings import Settings, environment, load, project_folder
+from bentoship.settings import Settings as Settings  # part of what a project is, for those who open one
+from bentoship.settings import environment, load, project_folder
 from bentoship.settings.address import RegistryAddress
 from bentoship.stores.history import History
 from bentoship.stores.layout import LayoutStore
@@ -27,9 +29,10 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.stores.transfer import Progress
 from bentoship.system.files import SharedFolder, close_folder, unwritable, write_whole
-from bentoship.system.git import clean_commit
+from bentoship.system.git import Revision, revision
 from bentoship.system.network import network_settings
 from bentoship.system.progress import Details, StepReporter, Task
+from bentoship.system.waiting import reporting_waits
 
 R = TypeVar("R")
 
@@ -86,6 +89,11 @@ class Project:
             arguments=settings.arguments,
         )
 
+    @functools.cached_property
+    def revision(self) -> Revision | None:
+        """Return what it has checked out; None outside a Git repository."""
+        return revision(self.folder)
+
     def image_name(self, bento: str) -> str:
         """Return the image's name, in a registry as in an engine. Args: bento: the Bento's name."""
         return self.settings.image_name or bento.replace("_", "-")
@@ -101,7 +109,8 @@ class Project:
         left.
         """
         templates = self.settings.image_tags
-        commit = clean_commit(self.folder) if any("{commit}" in template for template in templates) else None
+        found = self.revision if any("{commit}" in template for template in templates) else None
+        commit = found.commit[:12] if found and found.is_clean else None
         names = (
             template.replace("{version}", version).replace("{commit}", commit or "")
             for template in templates
@@ -191,6 +200,7 @@ class Run:
     def __init__(self, project: Project, reporter: Reporter) -> None:
         self.project = project
         self.reporter = reporter
+        self.began = datetime.now(UTC)
         self.session = Session(
             network_settings(),
             patience=project.settings.retry_seconds,
@@ -327,7 +337,8 @@ def step(function: Callable[[Run], R]) -> Callable[[Run], R]:
     @functools.wraps(function)
     def timed(run: Run) -> R:
         began, inner = time.monotonic(), sum(run.seconds.values())
-        with run.reporter.task(name):
+        say = functools.partial(run.reporter.say, name)
+        with run.reporter.task(name), reporting_waits(say, run.project.settings.retry_seconds):
             try:
                 made = function(run)
             except (OSError, BentoshipError) as error:

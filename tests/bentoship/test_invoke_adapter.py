@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 import bentoship
+from bentoship.image.reference import ImageReference
+from bentoship.stores.registry import RegistryStore
 from tests.support.site import Site, abandon, echo_site
+from tests.support.versions import put_version
 
 OWN_TASKS = """\
 import sys
@@ -134,6 +137,15 @@ def test_all_services_are_projects(site: Site, tmp_path: Path) -> None:
     nothing = program(site.home, "build", "--all", env=site.env)
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert nothing.stderr.startswith("Error: Find the projects: no folder in . has a BentoML service\n")
+
+
+def test_a_task_may_have_an_all_of_its_own(site: Site, repository: ImageReference, tmp_path: Path) -> None:
+    """Such as all images, for which no folder is searched for services."""
+    put_version(RegistryStore(ImageReference(repository.host, f"{repository.path}/image"), push=True), 1)
+    env = {**site.env, "REGISTRY": f"http://{repository.host}/{repository.path}"}
+    done = program(tmp_path, "versions", "--all", "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    assert [one["repository"] for one in json.loads(done.stdout)] == [f"{repository.repository}/image"]
 
 
 def test_anyones_tasks_run_for_several_projects(site: Site, tmp_path: Path) -> None:

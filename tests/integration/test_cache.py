@@ -70,6 +70,7 @@ def test_what_is_damaged_is_made_anew(site: Site, digest: str, tmp_path: Path) -
     assert published(here.invoke("publish", IMAGE_NAME="damaged")) == digest
 
 
+@pytest.mark.slow  # test_tasks has two at once with one cache, too
 @pytest.mark.parametrize("limit", ["off", pytest.param("1 B", marks=pytest.mark.slow)])
 def test_two_at_once_do_not_disturb_each_other(
     site: Site, digest: str, tmp_path: Path, shared: Path, limit: str

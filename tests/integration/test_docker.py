@@ -200,6 +200,11 @@ def test_both_have_the_same_configuration(engine: Engine, built: Ways, loaded: W
         {v for v in config["Env"] if not v.startswith(("SSL_CERT_FILE=", "PIP_", "UV_"))} for config in (one, other)
     ]
     assert envs[0] == envs[1]
+    made_of = {"org.bentoship.base", "org.bentoship.packages"}  # which only the one that was assembled can say
+    said = [{name: text for name, text in c["Labels"].items() if name.startswith("org.")} for c in (one, other)]
+    assert said[0].keys() == said[1].keys() - made_of
+    assert said[0]["org.opencontainers.image.title"] == "echo"
+    assert said[0]["org.bentoship.bento"] == f"echo:{said[0]['org.opencontainers.image.version']}"
 
 
 def test_docker_tag_and_docker_push_work(engine: Engine, way: Ways) -> None:
@@ -326,6 +331,7 @@ def believe(cache: Path, bento: Path) -> None:
             records.keep(file, {**record, "state": stored_state(bento)})
 
 
+@pytest.mark.slow  # the other builds have none
 @pytest.mark.usefixtures("alone")
 def test_a_template_is_built_by(engine: Engine, connection: Connection, cache: Path, tmp_path: Path) -> None:
     """From a hidden cache, too, where BentoML would not have it; BentoML's own exceptions are told."""
@@ -366,6 +372,7 @@ def test_an_engine_that_is_down_is_told(cache: Path, tmp_path: Path, args: tuple
     assert "DOCKER_HOST" in error
 
 
+@pytest.mark.slow  # test_tasks interrupts what does without Docker
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_an_interrupt_leaves_nothing(cache: Path, tmp_path: Path, builder: str) -> None:
     """Ctrl-C ends the build at once: no container, no image without a name, no copy of the Bento."""

@@ -59,6 +59,7 @@ def test_loading_is_told(site: Site, space: int) -> None:
         assert used(daemon) - before < MIB
 
 
+@pytest.mark.slow  # test_loading_is_told fills the disk sooner
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_building_is_told(site: Site, builder: str) -> None:
     """Room for the base, but not for what the build adds to it; only the base is there afterwards."""

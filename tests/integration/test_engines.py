@@ -150,7 +150,6 @@ def test_it_runs_as_its_own_user(container: Container) -> None:
         },
         "as it is",
         "without any right",
-        "with arguments",
     ),
 )
 def test_it_serves_and_stops(

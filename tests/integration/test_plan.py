@@ -67,6 +67,7 @@ def test_the_plan_is_what_the_push_does(site: Site) -> None:
     assert {one["state"] for one in after["layers"]} == {"present"}
 
 
+@pytest.mark.slow  # a line of what the others plan
 def test_the_time_is_that_of_the_last_push(site: Site) -> None:
     """Nothing is said of it before; what a push has measured holds for all of the registry's repositories."""
     shutil.rmtree(site.cache / "bentoship" / "history", ignore_errors=True)
@@ -116,6 +117,7 @@ def test_why_needs_no_memory_where_the_registry_can_be_asked(site: Site) -> None
     assert source_changes(planned(site, "--why")) == CHANGED
 
 
+@pytest.mark.slow  # the others have both
 def test_why_needs_no_registry_where_it_was_published_from(tmp_path: Path, cache: Path) -> None:
     """The local registry is not started for it."""
     site = echo_site(tmp_path, cache, IMAGE_NAME="echo/stopped")
@@ -127,7 +129,7 @@ def test_why_needs_no_registry_where_it_was_published_from(tmp_path: Path, cache
     assert site.invoke("--dry", "plan").stdout == site.invoke("--dry", "publish").stdout
 
 
-@pytest.mark.parametrize("task", ["plan", "verify"])
+@pytest.mark.parametrize("task", ["plan", pytest.param("verify", marks=pytest.mark.slow)])
 def test_a_model_that_is_imported_is_reported(site: Site, task: str) -> None:
     """The service needs its exported model in the Bento store, so these tasks import it, too."""
     exported = ROOT / "model" / "celestial_bodies_classifier_model.bentomodel"

@@ -209,6 +209,7 @@ def test_the_plan_tells_each_platform(both: Both) -> None:
     assert re.search(r"push +0 B to send", planned)
 
 
+@pytest.mark.slow  # tests of the locks name them
 @pytest.mark.usefixtures("both")  # which has made the base and the other packages
 def test_every_package_without_a_wheel_is_named(site: Site, tmp_path: Path) -> None:
     """With its platform, all in one message, before anything is built."""
@@ -242,6 +243,7 @@ def test_verify_tries_this_machines_image(both: Both) -> None:
     assert f"{both.images[host_platform()].digest} is its image for this machine" in done.stderr
 
 
+@pytest.mark.slow  # the test before takes the right one
 def test_verify_does_not_judge_another_machines_image(both: Both, site: Site) -> None:
     """Where there is none for this machine it says so, with an exit code of its own."""
     [other] = {*both.images} - {host_platform()}

@@ -12,9 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.debian.sources import os_release
+from bentoship.bases.debian import DebianSource, is_offered
+from bentoship.bases.interpreter import host_platform
+from bentoship.debian.sources import known_pythons, os_release
+from bentoship.image.reference import ImageReference
+from bentoship.layers.cache import LayerCache
 from bentoship.packages.building import interpreter_of
+from bentoship.stores.registry import RegistryStore
 from tests.support.cache import needs_apt
+from tests.support.pythons import put_python_image
+from tests.support.registry import running
 from tests.support.repositories import commit, publish, serving
 from tests.support.servers import private_index
 from tests.support.site import ROOT, Site
@@ -311,6 +318,26 @@ def test_an_older_python_imports_a_service_and_serves_it(tmp_path: Path, cache: 
     code = service("(small.X, *sys.version_info[:2])", "import sys\nimport small", f"image={image}")
     project = Project({"service.py": f"{code}\nassert sys.version_info[:2] == (3, 9)\n"}, "(1, 3, 9)")
     test_a_project_is_published_and_answers(project, tmp_path, cache, packages)
+
+
+@pytest.mark.slow
+def test_a_python_that_no_debian_has_is_taken_from_an_image(tmp_path: Path, cache: Path, packages: Packages) -> None:
+    """BASE_IMAGE names it, as python:3.12-slim is one; the service is served by it."""
+    pythons = {one: interpreter_of(one, tmp_path) for one in ("3.12", "3.10", "3.14") if not is_offered(one)}
+    version = next((one for one, python in pythons.items() if python), "")
+    if not version:
+        pytest.skip(f"needs Python {' or '.join(pythons)} on this machine")
+    own = cache / "bentoship"
+    layers = LayerCache(own / "layers")
+    system = DebianSource(own, known_pythons(os_release())[-1], layers).make(host_platform())
+    with running(tmp_path / "registry") as registry:
+        image = ImageReference(registry.host, "python", version)
+        store = RegistryStore(image, push=True)
+        store.tag(put_python_image(store, system, layers, pythons[version]), version)
+        wish = f"bentoml.images.Image(python_version='{version}').python_packages('attrs')"
+        code = service("'Python %d.%d' % sys.version_info[:2]", "import sys", f"image={wish}")
+        project = Project({"service.py": code}, f"Python {version}", {"BASE_IMAGE": str(image)}, f"on the base {image}")
+        test_a_project_is_published_and_answers(project, tmp_path, cache, packages)
 
 
 @pytest.mark.slow

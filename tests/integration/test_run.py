@@ -117,6 +117,7 @@ def test_a_signal_leaves_nothing_in_the_background(first: Site, how: signal.Sign
     assert processes_of(first) == []
 
 
+@pytest.mark.slow  # a signal ends it in the same way
 def test_an_error_leaves_nothing_in_the_background(first: Site) -> None:
     """A Bento that cannot be built ends the command while its base is still being made."""
     (first.folder / "service.py").write_text("import nothing_like_this\n", "utf-8")

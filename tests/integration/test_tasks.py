@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cache import needs_apt
+from tests.support.github import outputs_of
 from tests.support.site import ROOT, Site, echo_site
 from tests.support.slow import cases
 
@@ -43,6 +44,27 @@ def test_publish_prints_the_reference_alone(site: Site) -> None:
     version = re.search(r"echo:([0-9a-f]{16}) is built", done.stderr)
     assert version
     assert {"latest", version[1]} <= tags(done.stdout.strip())
+
+
+@pytest.mark.slow
+def test_a_step_of_github_gets_outputs_and_a_summary(site: Site, tmp_path: Path) -> None:
+    """Of what was published, below what is there; stdout is the same as anywhere."""
+    files = {"GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    done = site.invoke("publish", **files)
+    assert done.returncode == 0, done.stderr
+    assert REFERENCE.fullmatch(done.stdout)
+    outputs = outputs_of((tmp_path / "output").read_text())
+    assert outputs["reference"] == done.stdout.strip() == f"{outputs['image']}@{outputs['digest']}"
+    assert outputs["tags"].split("\n") == ["latest", outputs["version"]]
+    assert set(outputs["tags"].split("\n")) == tags(outputs["reference"])
+    summary = (tmp_path / "summary").read_text()
+    assert f"- digest: `{outputs['digest']}`" in summary
+    assert f"docker run --rm -p 3000:3000 {outputs['reference']}" in summary
+    assert "| sent | `source echo:" in summary
+    again = site.invoke("publish", GITHUB_OUTPUT=str(tmp_path), GITHUB_STEP_SUMMARY=files["GITHUB_STEP_SUMMARY"])
+    assert (again.returncode, again.stdout) == (0, done.stdout), again.stderr
+    assert f"{tmp_path} was not written: Is a directory" in again.stderr
+    assert (tmp_path / "summary").read_text().count("### Published") == 2
 
 
 def test_publish_again_does_nothing_again(site: Site) -> None:
@@ -108,7 +130,8 @@ def test_a_task_is_listed_with_its_line(site: Site) -> None:
     done = site.invoke("--list")
     names = re.findall(r"^  ([a-z-]+)(?: \([^)]*\))?   ? *(\S.*)$", done.stdout, re.MULTILINE)
     expected = {"enable-api", "create-registry", "auth", "build", "containerize", "tag", "push", "publish", "plan"}
-    expected |= {"services", "projects", "locations", "stop-registry", "clean", "verify", "doctor"}
+    expected |= {"services", "projects", "locations", "stop-registry", "clean", "verify", "doctor", "versions"}
+    expected |= {"compare", "promote", "rollback", "catalog", "manifest", "resolve"}
     assert expected == {name for name, _ in names}
     readme = (ROOT / "README.md").read_text("utf-8")
     assert all(f"`{name}`" in readme for name, _ in names)

@@ -32,7 +32,7 @@ def on_terminal(site: Site, *args: str, width: int = 80, interrupt_at: str = "",
     return watched(command, cwd=site.folder, env=env, width=width, interrupt_at=interrupt_at)
 
 
-@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("width", [pytest.param(40, marks=pytest.mark.slow), 80])
 def test_a_terminal_shows_what_is_under_way(site: Site, width: int) -> None:
     """In a block of few lines that is gone at the end; the last lines are those that a person copies, whole."""
     code, screen = on_terminal(site, "publish", width=width)

@@ -142,6 +142,19 @@ def test_with_podman_alone(published: Published, tmp_path: Path) -> None:
     assert output("podman", "images", "--quiet", env=env) == ""
 
 
+@pytest.mark.slow
+def test_versions_are_compared_by_their_answers(published: Published, namespace: Place) -> None:
+    """Both are run, and what they answer is set side by side, with how long they took and what they held."""
+    done = namespace.invoke(published, "compare", "--old", published.digest, "--new", "latest", "--answers", "--json")
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)["answers"]
+    for one in (answers["old"], answers["new"]):
+        assert 'POST /predict: 200 {"prediction": "Saturn"' in one["answer"]
+        assert one["seconds"] > 0
+        assert one["memory"] > 10_000_000
+    assert_nothing_is_left(published)
+
+
 def test_with_bubblewrap(published: Published, tmp_path: Path) -> None:
     """By bubblewrap, where it is installed and no engine is there."""
     require("bwrap")
@@ -150,11 +163,13 @@ def test_with_bubblewrap(published: Published, tmp_path: Path) -> None:
     assert_works(Place(settings).invoke(published, "verify"), published, "bubblewrap")
 
 
+@pytest.mark.slow  # test_publish_ends_with_it takes the same way
 def test_with_neither(published: Published, namespace: Place) -> None:
     """In a namespace, without any engine."""
     assert_works(namespace.invoke(published, "verify"), published, "a namespace")
 
 
+@pytest.mark.slow  # of the ways, the last resort
 @pytest.mark.parametrize(
     ("kinds", "end"),
     cases(
@@ -257,6 +272,7 @@ def test_a_signal_leaves_nothing(published: Published, namespace: Place, how: si
     assert_nothing_is_left(published)
 
 
+@pytest.mark.slow  # with a sample the schema is checked, too
 def test_without_a_sample(published: Published, tmp_path: Path) -> None:
     """Readiness and the OpenAPI schema are what is checked, and it says so; a request that fails is told."""
     if why := NamespaceRunner().obstacle():

@@ -1,4 +1,4 @@
-"""Programs that read and run images as people do: Docker's engine, podman, skopeo, umoci."""
+"""Programs that people use: Docker's engine, podman, skopeo and umoci for images, Chromium for pages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 _PROBES = {
     "bwrap": "--version", "docker": "info", "podman": "info", "skopeo": "--version", "umoci": "--version",
-    "qemu-aarch64-static": "--version",
+    "qemu-aarch64-static": "--version", "chromium": "--version",
 }  # fmt: skip
 _TIMEOUT = 180.0
 _READY_TIMEOUT = 60.0

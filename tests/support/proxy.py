@@ -186,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(fault.status, fault.headers, fault.body)
         return self._forward(fault)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = _serve  # noqa: N815 - the server looks for these names
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - the server looks for these names
 
     def _forward(self, fault: Fault) -> None:
         upstream = http.client.HTTPConnection(self.server.proxy.upstream, timeout=60)

@@ -21,6 +21,7 @@ def make_wheel(
     requires: str = "",
     script: str = "",
     digests: bool = False,
+    license: str = "",
 ) -> Path:
     """Write a wheel (PyPA specification, "Binary distribution format").
 
@@ -29,12 +30,15 @@ def make_wheel(
         requires: a requirement.
         script: the name of a console script that calls the module's `main`.
         digests: whether its list of files says what is in them, as in wheels that others make.
+        license: an SPDX expression.
     """
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     members = {
         **(files if files is not None else {f"{name}/__init__.py": "def main():\n    print('hello')\n"}),
-        f"{info}/METADATA": metadata + (f"Requires-Dist: {requires}\n" if requires else ""),
+        f"{info}/METADATA": metadata
+        + (f"Requires-Dist: {requires}\n" if requires else "")
+        + (f"License-Expression: {license}\n" if license else ""),
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
         **({f"{info}/entry_points.txt": f"[console_scripts]\n{script} = {name}:main\n"} if script else {}),
     }

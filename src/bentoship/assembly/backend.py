@@ -12,7 +12,7 @@ from bentoship.assembly.image import assemble
 from bentoship.assembly.recipe import Recipe, check, recipes, with_packages
 from bentoship.assembly.sending import Sending
 from bentoship.backend import Built, LayerSummary, Pushed
-from bentoship.bases import BaseSource, Outline
+from bentoship.bases import Base, BaseSource, Outline
 from bentoship.bento import Bento
 from bentoship.errors import DamagedError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
@@ -29,6 +29,7 @@ from bentoship.system.progress import SILENT, StepReporter
 
 if TYPE_CHECKING:
     from bentoship.assembly.plan import PlannedImage
+    from bentoship.image.component import Contents
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,11 @@ class DirectBackend:
         outlines = [_outline(source, platform) for platform in self.platforms]
         with self.reporter.task("locking packages"):
             prepared = recipes(bento, outlines, self.place.cache)
-        images = self._assembled(bento, source, prepared)
+        assembled = self._assembled(bento, source, prepared)
+        images = [image for image, _ in assembled]
         for image in images:
             self._keep(image)
-        built = {image.platform: _built(image) for image in images}
+        built = {image.platform: _built(image, contents) for image, contents in assembled}
         if len(images) == 1:
             root, result = images[0].descriptor, built[images[0].platform]
         else:
@@ -92,7 +94,9 @@ class DirectBackend:
         self._store(result).tag(root, bento.version)
         return result
 
-    def _assembled(self, bento: Bento, source: BaseSource, prepared: Sequence[Recipe]) -> list[Image]:
+    def _assembled(
+        self, bento: Bento, source: BaseSource, prepared: Sequence[Recipe]
+    ) -> list[tuple[Image, Callable[[], Contents]]]:
         with ExitStack() as stack:
             # Downloads run in parallel, with each other and with all else. No base is made before the end of the check,
             # which has the better errors for packages that are unavailable.
@@ -107,17 +111,23 @@ class DirectBackend:
             bases = [recipe.outline.base or source.make(recipe.platform) for recipe in complete]
             # One platform after the other: each step already uses all processors.
             return [
-                assemble(
-                    recipe,
-                    base,
-                    self.place.cache,
-                    self.place.scratch,
-                    reporter=self.reporter,
-                    # What had to be built was not installed with the others.
-                    staged=staged.get(recipe.platform) if recipe.lock == begun[recipe.platform] else None,
-                )
+                self._assemble(recipe, base, staged if recipe.lock == begun[recipe.platform] else {})
                 for recipe, base in zip(complete, bases, strict=True)
             ]
+
+    def _assemble(
+        self, recipe: Recipe, base: Base, staged: Mapping[str, Staged]
+    ) -> tuple[Image, Callable[[], Contents]]:
+        """Assemble the image of a recipe. Args: staged: by platform; what had to be built was not installed with it."""
+        cache, scratch, by_now = self.place.cache, self.place.scratch, staged.get(recipe.platform)
+        image = assemble(recipe, base, cache, scratch, reporter=self.reporter, staged=by_now)
+
+        def contents() -> Contents:
+            from bentoship.assembly.contents import contents_of  # not for an image that has its SBOM
+
+            return contents_of(recipe, base, cache, image)
+
+        return image, contents
 
     def _staging(self, recipe: Recipe) -> AbstractContextManager[Staged]:
         lock = recipe.lock
@@ -203,7 +213,7 @@ def _outline(source: BaseSource, platform: str) -> Outline:
     return source.make(platform).outline if outline.glibc is None else outline
 
 
-def _built(image: Image) -> Built:
+def _built(image: Image, contents: Callable[[], Contents]) -> Built:
     layers = (LayerSummary(layer.title, layer.size, digest=layer.descriptor.digest) for layer in image.layers)
     streams = {layer.descriptor.digest: layer.stream for layer in image.layers if layer.stream is not None}
-    return Built(image.descriptor.digest, tuple(layers), streams=streams)
+    return Built(image.descriptor.digest, tuple(layers), streams=streams, contents=contents)

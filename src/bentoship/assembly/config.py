@@ -6,12 +6,14 @@ that either can replace the other.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bentoship.bases import Base
 from bentoship.bento import Bento
 from bentoship.image import keys
 from bentoship.image.manifest import Image, variables
+from bentoship.image.metadata import Metadata, Model, as_text
 from bentoship.image.platforms import DEFAULT_PATH
 from bentoship.packages.target import VENV
 from bentoship.system.urls import without_secrets
@@ -19,6 +21,10 @@ from bentoship.system.urls import without_secrets
 USER, UID = "bentoml", 1034
 HOME = f"home/{USER}"
 BENTO_PATH = f"{HOME}/bento"
+
+_OCI = "org.opencontainers.image."
+_OF_IMAGES = (_OCI, "org.bentoship.")
+"""The beginnings of labels that a base has of itself, which are not true of what is put on it."""
 
 _BASE = "org.bentoship.base"
 _PACKAGES = "org.bentoship.packages"
@@ -42,8 +48,9 @@ def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]
         **{env.name: env.value for env in bento.envs if env.is_in_image},
     }
     labels = {
-        **(base.config.get("Labels") or {}),
+        **{name: text for name, text in (base.config.get("Labels") or {}).items() if not name.startswith(_OF_IMAGES)},
         **dict(bento.labels),
+        **annotations_for(bento, base),
         _BASE: json.dumps(base.origin, sort_keys=True, separators=(",", ":")),
         _PACKAGES: json.dumps([without_secrets(line) for line in lines], separators=(",", ":"), ensure_ascii=False),
     }
@@ -58,17 +65,25 @@ def config_for(bento: Bento, base: Base, lines: Sequence[str]) -> dict[str, Any]
     }
 
 
-def annotations_for(bento: Bento, base: Base) -> dict[str, str]:
-    """Return the manifest's annotations, which can be read without pulling the image."""
-    models = [{"tag": model.tag, "metadata": dict(model.metadata)} for model in bento.models]
-    names = {"image": keys.BASE_NAME, "digest": keys.BASE_DIGEST}
-    return {
-        keys.TITLE: bento.name,
-        keys.VERSION: bento.version,
-        **{name: base.origin[key] for key, name in names.items() if key in base.origin},
-        keys.BENTO: bento.tag,
-        keys.MODELS: json.dumps(models, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
-    }
+def annotations_for(bento: Bento, base: Base | None = None) -> dict[str, str]:
+    """Return the manifest's annotations, which can be read without pulling the image; the labels repeat them.
+
+    What the Bento's own labels say by the OCI specification's keys is said there, too, but not of a known base.
+
+    Args:
+        bento: what the image serves.
+        base: what it is put on; None where that is not known.
+    """
+    metadata = metadata_of(bento)
+    own = {name: text for name, text in bento.labels if name.startswith(_OCI)}
+    facts = {keys.BASE_NAME: base.name, keys.BASE_DIGEST: base.origin.get("digest", "")} if base else {}
+    return {**metadata.annotations, **own, **{key: text for key, text in facts.items() if text}}
+
+
+def metadata_of(bento: Bento) -> Metadata:
+    """Return what an image says of its Bento."""
+    said = bento.metadata or Metadata(models=tuple(Model.of(model.tag, model.metadata) for model in bento.models))
+    return replace(said, title=bento.name, version=bento.version, bento=bento.tag)
 
 
 def base_of(image: Image) -> dict[str, Any]:
@@ -87,7 +102,23 @@ def models_of(image: Image) -> list[str]:
 
 
 def own_settings(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return a container's settings by name: variables, labels and the rest, except bentoship's own labels."""
-    labels = {name: text for name, text in settings["Labels"].items() if not name.startswith("org.bentoship.")}
+    """Return a container's settings by name: variables, labels and the rest, without what other parts say already."""
+    implied = (keys.VERSION, keys.BASE_DIGEST)
+    labels = {
+        name: text
+        for name, text in settings["Labels"].items()
+        if not name.startswith("org.bentoship.") and name not in implied
+    }
     rest = {name: json.dumps(value) for name, value in settings.items() if name not in ("Labels", "Env")}
     return {**labels, **variables(settings), **rest}
+
+
+def experiment_of(image: Image) -> dict[str, str]:
+    """Return the metrics, hyperparameters and data that an image names, each as a text by its name."""
+    metadata = Metadata.parse(image.annotations)
+    return {
+        **{f"metric {name}": str(value) for name, value in metadata.metrics.items()},
+        **{f"hyperparameter {name}": as_text(value) for name, value in metadata.parameters.items()},
+        **{f"data {one.path}": one.digest for one in metadata.data},
+        **({"what is too large for annotations": text} if (text := image.annotations.get(keys.METADATA)) else {}),
+    }

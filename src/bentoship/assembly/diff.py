@@ -11,7 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from bentoship.assembly.config import BENTO_PATH, base_of, models_of, own_settings, packages_of
+from bentoship.assembly.config import BENTO_PATH, base_of, experiment_of, models_of, own_settings, packages_of
 from bentoship.assembly.plan import PlannedImage
 from bentoship.bento import Model
 from bentoship.errors import StoreError
@@ -117,6 +117,17 @@ def differences(
     return with_owners({**by_platform, **{name: dropped for name in published if name not in planned}}, repr)
 
 
+def recorded_differences(before: Image, now: Image) -> tuple[Difference, Difference]:
+    """Return how the base and the packages of two published images differ, by their configurations alone.
+
+    Raises: KeyError, TypeError, AttributeError or ValueError when one of them does not say it.
+    """
+    packages = changes(_versions(packages_of(before)), _versions(packages_of(now)))
+    same = base_of(before) == base_of(now)
+    base = Difference("base", ()) if same else _base("base", base_of(before), base_of(now))
+    return base, Difference("packages", packages)
+
+
 def changes(before: Mapping[str, Thing], now: Mapping[str, Thing]) -> tuple[Change, ...]:
     """Return the changes between two sets of things, the largest first."""
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
@@ -147,8 +158,9 @@ def _differences(planned: PlannedImage, published: Image, blobs: Source) -> Iter
         else:
             yield _files(title, [layer.descriptor for layer in old], [layer.descriptor for layer in new], blobs)
     # Packages and base, which the configuration also lists, are reported by their own parts.
-    if planned.image and (found := changes(_settings(published), _settings(planned.image))):
-        yield Difference("settings", found)
+    for part, told in (("settings", lambda image: own_settings(image.settings)), ("metadata", experiment_of)):
+        if planned.image and (found := changes(_texts(told(published)), _texts(told(planned.image)))):
+            yield Difference(part, found)
 
 
 def _digest(layer: Layer | Estimate) -> str | None:
@@ -254,5 +266,5 @@ def _listed(layer: Descriptor, blobs: Source) -> Iterator[tuple[str, Thing]]:
         raise StoreError(f"Read {layer.digest}", str(error)) from error
 
 
-def _settings(image: Image) -> dict[str, Thing]:
-    return {name: Thing(identity=text) for name, text in own_settings(image.settings).items()}
+def _texts(named: Mapping[str, str]) -> dict[str, Thing]:
+    return {name: Thing(identity=text) for name, text in named.items()}

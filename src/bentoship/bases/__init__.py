@@ -30,6 +30,7 @@ class Base:
         origin: what it was made of: an image and its digest, or each Debian package with its version and hash.
         compiler: gives a Python that compiles as the base's own does, and runs here, or raises BaseImageError; files
             of the base that were changed since are restored first.
+        name: the image's name with the tag that it was pulled by; empty where it was made here.
     """
 
     layers: tuple[Layer, ...]
@@ -39,6 +40,7 @@ class Base:
     rootfs: Path
     origin: Mapping[str, Any]
     compiler: Callable[[], Interpreter] = field(compare=False)
+    name: str = ""
 
     @property
     def outline(self) -> Outline:

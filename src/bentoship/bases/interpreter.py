@@ -14,6 +14,7 @@ from bentoship.errors import BaseImageError
 from bentoship.image.platforms import platform_of
 from bentoship.layers.bytecode import Interpreter
 from bentoship.system import process
+from bentoship.system.pythons import managed_python
 from bentoship.system.rootfs import resolve
 
 _PT_INTERP, _LONGEST = 3, 4096
@@ -149,7 +150,8 @@ def _host_python(version: str) -> str:
         env=process.environment(prefixes=["UV_PYTHON"]),
         check=False,
     )
-    if done.code != 0:
+    found = done.stdout.strip() if done.code == 0 else managed_python(version)
+    if not found:
         doing = f"Find a Python {version} to compile with, as the base has"
         raise BaseImageError(doing, done.last_lines, f"Run: uv python install {version}")
-    return done.stdout.strip()
+    return found

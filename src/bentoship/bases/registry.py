@@ -98,7 +98,13 @@ class RegistrySource:
             self.reporter.say(f"the base {self.image} may change; pin it: {self.image}@{self._root.digest}")
         # Without the tag that BASE_IMAGE may name: the same base makes the same image.
         origin = {"image": self.image.repository, "digest": self._root.digest}
-        return Base(image.layers, settings, platform, facts, rootfs, origin, native_compiler)
+        return Base(image.layers, settings, platform, facts, rootfs, origin, native_compiler, self._name)
+
+    @property
+    def _name(self) -> str:
+        """Return the name by which others find a newer base: with its tag, or with its digest where it has none."""
+        tag = self.image.tag or ("" if self.image.digest else "latest")
+        return str(self.image.with_tag(tag) if tag else self.image)
 
     def _doing(self, platform: str) -> str:
         return f"Get the base {self.image} for {platform}"

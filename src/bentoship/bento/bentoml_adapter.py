@@ -36,7 +36,12 @@ from cattrs.errors import ForbiddenExtraKeysError
 from bentoship.bento.asking import UvCalls
 from bentoship.bento.content import content_version
 from bentoship.bento.failures import Failure, FailureKind
-from bentoship.bento.unsupported import name_of_model, reasons_of_first_format, reasons_of_image
+from bentoship.bento.unsupported import (
+    ignored_beside_image,
+    name_of_model,
+    reasons_of_first_format,
+    reasons_of_image,
+)
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError, causes, reason
 from bentoship.packages import requirements
@@ -276,7 +281,10 @@ def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
                 "name": model.tag.name,
                 "version": model.tag.version,
                 "path": str(model.path),
-                "metadata": json.loads(json.dumps(dict(model.info.metadata), default=str)),
+                **{
+                    name: json.loads(json.dumps(model.info.to_dict().get(name) or {}, default=str))
+                    for name in ("metadata", "labels", "options")
+                },
             }
             for model in models
         ],
@@ -288,6 +296,7 @@ def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "labels": {str(k): str(v) for k, v in info.labels.items()},
         "needs_dockerfile": _needs_dockerfile(info, image, options),
+        "notes": ignored_beside_image(options) if image else [],
     }
 
 

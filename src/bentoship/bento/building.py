@@ -9,6 +9,7 @@ from typing import Any
 
 from bentoship.bento.configuration import Configuration, index_passwords, project_configuration
 from bentoship.bento.inputs import Inputs, read_inputs
+from bentoship.bento.metadata import described, project_metadata
 from bentoship.bento.records import closed_marker, described_bento, keep, last_record, record_of
 from bentoship.bento.revision import revise
 from bentoship.bento.values import Bento, BuildContext
@@ -26,7 +27,7 @@ def up_to_date(context: BuildContext) -> Bento | None:
     """Return the Bento of the current sources and models if the store has it, else None. Raises BentoError."""
     inputs = _inputs(context)
     description = _recorded(context, inputs)
-    return Bento.from_description(description, notes=inputs.notes) if description else None
+    return _bento(context, description, inputs.notes) if description else None
 
 
 def build(
@@ -50,10 +51,10 @@ def build(
     with file_lock(_lock(context)):
         inputs = _inputs(context, configuration)
         if description := _recorded(context, inputs):
-            return Bento.from_description(description, notes=inputs.notes)
+            return _bento(context, description, inputs.notes)
         inputs, description = _build(context, inputs, context.store, begin, reporter)
         keep(context, inputs, description)
-    return Bento.from_description(description, fresh=True, notes=inputs.notes)
+    return _bento(context, description, inputs.notes, fresh=True)
 
 
 def _lock(context: BuildContext) -> Path:
@@ -75,9 +76,9 @@ def preview(
     """
     inputs = _inputs(context)
     if description := _recorded(context, inputs):
-        return Bento.from_description(description, notes=inputs.notes)
+        return _bento(context, description, inputs.notes)
     inputs, description = _build(context, inputs, store, begin, reporter)
-    return Bento.from_description(description, fresh=True, notes=inputs.notes)
+    return _bento(context, description, inputs.notes, fresh=True)
 
 
 def rehearse(context: BuildContext, folder: Path, *, reporter: StepReporter = SILENT) -> Bento:
@@ -91,7 +92,14 @@ def rehearse(context: BuildContext, folder: Path, *, reporter: StepReporter = SI
     """
     notes = _inputs(context).notes
     description = _build_all(_apart(context, folder / "home"), folder / "bentos", reporter)
-    return Bento.from_description(description, fresh=True, notes=notes)
+    return _bento(context, description, notes, fresh=True)
+
+
+def _bento(
+    context: BuildContext, description: Mapping[str, Any], notes: tuple[str, ...], *, fresh: bool = False
+) -> Bento:
+    """Return the Bento of a description, with what the project's files say of it now. Raises BentoError."""
+    return described(context, Bento.from_description(description, fresh=fresh, notes=notes))
 
 
 def _apart(context: BuildContext, home: Path) -> BuildContext:
@@ -135,6 +143,7 @@ def _build(
 
     if context.bento:
         return inputs, {**build_in_child(context, store, reporter=reporter), "files": inputs.states}
+    project_metadata(context)  # what is wrong with it is said before the build
     begun = False
     for _ in range(_ATTEMPTS):
         description = _revise_last(context, inputs, store)

@@ -206,7 +206,7 @@ def _in_child(
             "store": str(store.absolute()),
         }
         command = [*_python(environment), "-c", _CHILD, json.dumps(order, default=str)]
-        done = run_answering(command, env=env, answer=lambda question: answer(question, folder, own, reporter.say))
+        done = run_answering(command, env=env, answer=lambda question: answer(question, folder, own))
         result_file = Path(scratch, "answer.json")
         if not result_file.is_file():
             raise BentoError("Build the Bento", f"the process that imports the service ended with {done.last_lines}")

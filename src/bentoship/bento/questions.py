@@ -6,7 +6,7 @@ So no password of a package index is in the memory or in the environment of the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,13 @@ from bentoship.system.process import Completed, put
 from bentoship.system.urls import with_variables
 
 
-def answer(question: str, project: Path, env: Mapping[str, str], say: Callable[[str], None] = lambda _: None) -> str:
+def answer(question: str, project: Path, env: Mapping[str, str]) -> str:
     """Return the answer to a line that the process has written; empty for what is no question.
 
     Args:
         question: the line.
         project: the folder whose requirements they are.
         env: variables to set for uv.
-        say: receives what is waited for.
     """
     from bentoship.packages.requirements_file import flattened, with_constraints
 
@@ -53,7 +52,7 @@ def answer(question: str, project: Path, env: Mapping[str, str], say: Callable[[
             right = None
         else:
             command, folder = arguments
-            done = call_uv(command, Path(folder), env, say)
+            done = call_uv(command, Path(folder), env)
             right = [done.code, done.stdout, done.stderr]
     except (RequirementsError, FileNotFoundError) as error:
         return json.dumps({"wrong": str(error).replace(f"{project}/", "")})
@@ -122,16 +121,13 @@ def _files_of(folder: Path) -> list[str]:
     return [name for name in walk(folder, NEVER_WALKED).names if not never.match_file(name)]
 
 
-def call_uv(
-    command: Sequence[str], folder: Path, env: Mapping[str, str], say: Callable[[str], None] = lambda _: None
-) -> Completed:
+def call_uv(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Completed:
     """Run uv with what counts of the user's settings of it, and return what it did.
 
     Args:
         command: its command line, as BentoML has it; its first word stands for uv.
         folder: where it runs.
         env: variables to set.
-        say: receives what it waits for.
     """
     from bentoship.packages.folders import refreshing
     from bentoship.packages.indexes import naming_indexes
@@ -143,7 +139,7 @@ def call_uv(
     again = refreshing(local_folders(address_lines(text), folder)) if "compile" in command else []
     indexes = next((known for file in files if (known := text_of(file.with_name(INDEXES)))), "")
     with calling_uv(folder, text, indexes) as own, naming_indexes(indexes, text, command) as named:
-        return run_uv([*command[1:], *named, *again], env={**own, **env}, cwd=folder, say=say)
+        return run_uv([*command[1:], *named, *again], env={**own, **env}, cwd=folder)
 
 
 def _with_variables(requirements: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,23 @@ class Scanner:
         """Raise BentoError if there is a secret in a file. Args: files: by their names in the project."""
         _raise([finding for name, file in files.items() for finding in self.search(name, file)])
 
+    def refuse_metadata(self, files: Mapping[str, bytes], values: Mapping[str, Mapping[str, str]]) -> None:
+        """Raise BentoError if there is a secret in what an image says of itself.
+
+        Args:
+            files: what it is read from, by their names in the project.
+            values: the texts that it says, by their names, by those of their files.
+        """
+        found = [finding for name, content in files.items() for finding in self.search(name, content)]
+        for file, texts in values.items():
+            if found or self._allowed.match_file(file):
+                continue
+            allowed = [line for line in files[file].decode("utf-8", "replace").splitlines() if _INLINE in line]
+            for name, value in texts.items():
+                if not any(value in line for line in allowed):
+                    found += [replace(one, file=f"{file}: {one.file}") for one in self._in_value("value", name, value)]
+        _raise(found, _HINT_OF_METADATA)
+
     def search(self, name: str, content: Path | bytes) -> list[Finding]:
         """Return what is found in a file. Of a binary file, only what has a fixed form.
 
@@ -156,15 +173,24 @@ class Scanner:
             yield Finding(f"the {what} {name}", 0, "a value under the name of a secret")
 
 
-def _raise(found: Sequence[Finding]) -> None:
+_HINT_OF_FILES = (
+    "Everyone who can pull the image could read it. Leave the file out (`exclude` or .bentoignore), or set the "
+    "variable when the container starts."
+)
+_HINT_OF_METADATA = (
+    "Everyone who can pull the image could read it, as what the file says is published with the image. Put the secret "
+    "into a variable."
+)
+
+
+def _raise(found: Sequence[Finding], hint: str = _HINT_OF_FILES) -> None:
     if found:
         shown = "; ".join(map(str, found[:5])) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
-        hint = (
-            "Everyone who can pull the image could read it. Leave the file out (`exclude` or .bentoignore), or set the "
-            "variable when the container starts.\nIf it is no secret, name the file in "
-            f"SECRETS_ALLOWED or in {SECRETS_IGNORED}, or end the line with `# {_INLINE}`."
+        otherwise = (
+            f"If it is no secret, name the file in SECRETS_ALLOWED or in {SECRETS_IGNORED}, or end the line with "
+            f"`# {_INLINE}`."
         )
-        raise BentoError("Check for secrets", f"the image would hold {shown}", hint)
+        raise BentoError("Check for secrets", f"the image would hold {shown}", f"{hint}\n{otherwise}")
 
 
 def _library_rules(kept: Path) -> list[_Rule]:

@@ -73,6 +73,18 @@ def reasons_of_first_format(info: Any, docker: object) -> Iterator[str]:
         yield _key("system_packages", options.system_packages)
 
 
+def ignored_beside_image(options: Mapping[str, Any]) -> list[str]:
+    """Return what BentoML ignores where the service has an Image, in a sentence, or none; it only logs that.
+
+    Args:
+        options: of the project's configuration (populate_image_from_build_config in _bentoml_sdk/images.py).
+    """
+    sections = {"python": ("wheels",), "docker": ("cuda_version", "dockerfile_template")}
+    found = [f"{name}.{key}" for name, keys in sections.items() for key in keys if (options.get(name) or {}).get(key)]
+    found += ["conda"] if options.get("conda") else []
+    return [f"BentoML ignores {', '.join(found)}, as the service has an Image: say it there"] if found else []
+
+
 def name_of_model(model: Any) -> str:
     """Return what a service calls a model that is not in BentoML's store. Args: model: a BentoModelInfo."""
     named = (model.metadata or {}).get("model_id") if model.registry == "huggingface" else ""

@@ -6,12 +6,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bentoship.packages.requirements import LOCK_PLATFORM
 from bentoship.system.git import nearest
 
+if TYPE_CHECKING:
+    from bentoship.image.metadata import Metadata
+
 Python = Literal["auto", "host", "own"]
+
+
+_OF_MODEL = ("metadata", "digests", "labels", "options")
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,8 @@ class Model:
         path: its folder in the model store.
         metadata: the metadata that was saved with it.
         digests: the SHA-256 that its files have to have, by their paths in it, as far as they are known.
+        labels: the labels that were saved with it.
+        options: the options of its framework that were saved with it.
     """
 
     name: str
@@ -31,6 +39,8 @@ class Model:
     path: Path
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     digests: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    labels: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def tag(self) -> str:
@@ -77,9 +87,10 @@ class Bento:
         needs_dockerfile: phrases on why it cannot be assembled from layers; empty when it can.
         fresh: whether it was just built.
         imported_models: the tags of the models that were imported into the model store for it.
-        notes: sentences on what its bentofile includes by name and it does not pack.
+        notes: sentences on what its configuration names and it does not have.
         content: a hash of what is packed, for a Bento that was built elsewhere, whose version is no hash of it.
         environment: where its service was imported just now, for a sentence; empty for the Python of this process.
+        metadata: what its image says of it; None before the project's files are read for that.
     """
 
     name: str
@@ -96,6 +107,7 @@ class Bento:
     notes: tuple[str, ...] = ()
     content: str = ""
     environment: str = ""
+    metadata: Metadata | None = field(default=None, hash=False)
 
     @property
     def tag(self) -> str:
@@ -124,14 +136,15 @@ class Bento:
             python_version=data["python_version"],
             base_image=data["base_image"],
             models=tuple(
-                Model(m["name"], m["version"], Path(m["path"]), m["metadata"], m["digests"]) for m in data["models"]
+                Model(m["name"], m["version"], Path(m["path"]), *(m[name] for name in _OF_MODEL))
+                for m in data["models"]
             ),
             envs=tuple(Env(e["name"], e["value"], e["stage"]) for e in data["envs"]),
             labels=tuple(sorted(data["labels"].items())),
             needs_dockerfile=tuple(data["needs_dockerfile"]),
             fresh=fresh,
             imported_models=tuple(data["imported_models"]) if fresh else (),
-            notes=notes,
+            notes=(*notes, *data.get("notes", ())),
             content=data.get("content", ""),
             environment=data.get("environment", "") if fresh else "",
         )

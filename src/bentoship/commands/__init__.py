@@ -10,9 +10,30 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bentoship.commands import cleanup, cloud, doctor, init, plan, publish, several, verify, words
+    from bentoship.commands import (
+        catalog,
+        cleanup,
+        cloud,
+        compare,
+        doctor,
+        evidence,
+        init,
+        manifest,
+        plan,
+        promote,
+        publish,
+        resolve,
+        retention,
+        several,
+        verify,
+        versions,
+        words,
+    )
 
-__all__ = ["cleanup", "cloud", "doctor", "init", "plan", "publish", "several", "verify", "words"]
+__all__ = [
+    "catalog", "cleanup", "cloud", "compare", "doctor", "evidence", "init", "manifest", "plan", "promote",
+    "publish", "resolve", "retention", "several", "verify", "versions", "words",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> ModuleType:

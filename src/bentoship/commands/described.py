@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from bentoship import bento as bentos
 from bentoship.bento import Bento
+from bentoship.bento.finding import name_without_import
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run
-from bentoship.publishing.steps import preview
 
 
 def repository(run: Run, step: str) -> ImageReference:
-    """Return where the project's images are, after logging in there. The service is imported unless its name is known.
+    """Return where the project's images are, after logging in there. The service is imported unless its files name it.
 
     Args:
         run: the run.
         step: the command that needs it.
     """
     run.reporter.say("auth", run.provider.login())
-    name = run.project.settings.image_name
-    return run.provider.repository(run.project.image_name("" if name else described(run, step).name))
+    project = run.project
+    name = project.settings.image_name or name_without_import(project.build_context) or described(run, step).name
+    return run.provider.repository(project.image_name(name))
 
 
 def described(run: Run, step: str) -> Bento:
@@ -28,6 +29,8 @@ def described(run: Run, step: str) -> Bento:
     """
     if bento := bentos.up_to_date(run.project.build_context):
         return bento
+    from bentoship.publishing.steps import preview  # takes as long to import as all else here
+
     run.reporter.say(step, "importing the service to find its name and version")
     with preview(run, step) as bento:
         return bento

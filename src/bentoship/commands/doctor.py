@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
-from bentoship.bento import BuildContext
+from bentoship.bento import Bento, BuildContext
 from bentoship.commands import examination
 from bentoship.commands import terminal as console
 from bentoship.commands.examination import Finding
@@ -20,6 +20,7 @@ from bentoship.publishing.steps import IMPORTING
 from bentoship.settings import Settings, environment, load
 from bentoship.system.deadline import Overdue, time_limit
 from bentoship.system.progress import Details, StepReporter, Task
+from bentoship.system.waiting import reporting_waits
 
 _PATIENCE = 5.0
 """Seconds within which all checks, which run at once, have to end, but for that of the service."""
@@ -29,6 +30,9 @@ _PATIENCE_WITH_GOOGLE = 8.0
 
 _PATIENCE_WITH_SERVICE = 60.0
 """Seconds that a service gets to be imported, and its packages to be locked, unless some have to be installed."""
+
+_PATIENCE_WITH_BASE = 60.0
+"""Seconds within which a base has to be looked up; the lists of Debian's packages are tens of megabytes."""
 
 Look = Callable[[], Finding | Iterable[Finding]]
 
@@ -56,7 +60,7 @@ def show(findings: Sequence[Finding], *, as_json: bool = False) -> bool:
 
 
 def examine(folder: Path) -> list[Finding]:
-    """Return the findings of all checks, which run at once; that of the service comes last.
+    """Return the findings of all checks, which run at once; those of the service and its base come last.
 
     Args:
         folder: the project's folder.
@@ -181,12 +185,28 @@ def _service(run: Run) -> list[Finding]:
     """Import the service as publish would, which may take as long as it takes if packages have to be installed."""
     try:
         with time_limit(_PATIENCE_WITH_SERVICE) as lift, run.reporter.task("doctor", IMPORTING):
-            return list(examination.service(run, _Installing(lift, run.reporter_of("doctor"))))
+            reporter = _Installing(lift, run.reporter_of("doctor"))
+            with reporting_waits(reporter.say, _PATIENCE_WITH_SERVICE):
+                found, bento = examination.service(run, reporter)
     except Overdue:
         text = f"importing it and locking its packages takes longer than {_PATIENCE_WITH_SERVICE:g} s"
         return [Finding("service", "ok", f"{text}; publish waits for it")]
     except Exception as error:
         return [examination.problem("service", error, stops_publish=True)]
+    return [*found, *(_base(run, bento) if bento else [])]
+
+
+def _base(run: Run, bento: Bento) -> list[Finding]:
+    """Check that the base of a Bento can be had, within a limit of its own."""
+    if run.project.settings.backend == "docker":
+        return []
+    try:
+        with time_limit(_PATIENCE_WITH_BASE):
+            return [examination.base(run, bento)]
+    except Overdue:
+        return [_late("base", _PATIENCE_WITH_BASE)]
+    except Exception as error:
+        return [examination.problem("base", error, stops_publish=True)]
 
 
 def _all(looks: Sequence[tuple[str, Look]], patience: float, own: Callable[[], list[Finding]]) -> list[Finding]:
@@ -216,6 +236,10 @@ def _all(looks: Sequence[tuple[str, Look]], patience: float, own: Callable[[], l
     last = own()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = "Try again, or check whether it is reachable."
-    none = [[Finding(name, "problem", f"no response within {patience:g} s", late)] for name, _ in looks]
+    none = [[_late(name, patience)] for name, _ in looks]
     return [finding for number, missing in enumerate(none) for finding in found.get(number, missing)] + last
+
+
+def _late(subject: str, patience: float) -> Finding:
+    late = "Try again, or check whether it is reachable."
+    return Finding(subject, "problem", f"no response within {patience:g} s", late)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 from bentoship import bento as bentos
 from bentoship.assembly import recipe
-from bentoship.bento import BuildContext
+from bentoship.bento import Bento, BuildContext
 from bentoship.bento.configuration import check_configuration, project_configuration
 from bentoship.errors import BentoError, BentoshipError, EngineError, ProcessError, explain
 from bentoship.project import Project, Run
+from bentoship.publishing.base import look_up_base
 from bentoship.settings import Settings
 from bentoship.system import process
 from bentoship.system.files import temporary_folder, unwritable
@@ -76,33 +77,43 @@ def configuration(context: BuildContext) -> Finding:
     return Finding("bentofile", "ok", f"{source}, packs {found.options['service'] or 'service.py'}")
 
 
-def service(run: Run, reporter: StepReporter) -> Iterator[Finding]:
+def service(run: Run, reporter: StepReporter) -> tuple[list[Finding], Bento | None]:
     """Check that publish can import the service and build its Bento, by doing so; only the cache keeps anything of it.
 
-    Yields nothing for a service that is not configured, or whose Bento is built already, which is said elsewhere.
+    Nothing is found of a service that is not configured, or whose Bento is built already, which is said elsewhere.
 
     Args:
         run: the run that publish would be.
         reporter: receives the progress of packages that are installed to import the service.
+
+    Returns: the findings, and the Bento; None where publish would have none.
     """
     context, settings = run.project.build_context, run.project.settings
     if context.bento or configuration(context).stops_publish:
-        return
+        return [], None
     with temporary_folder(settings.scratch, "doctor-") as folder:
         try:
             bento = bentos.rehearse(context, folder, reporter=reporter)
         except BentoshipError as error:
-            keeps = isinstance(error, BentoError) and _is_up_to_date(context)
-            yield problem("service", error, stops_publish=not keeps)
-            return
-        yield Finding("service", "ok", f"imported in {bento.environment or f'the environment of {sys.executable}'}")
+            kept = _up_to_date(context) if isinstance(error, BentoError) else None
+            return [problem("service", error, stops_publish=kept is None)], kept
+        found = [Finding("service", "ok", f"imported in {bento.environment or f'the environment of {sys.executable}'}")]
         try:
             if settings.backend == "direct":
                 recipe.check(bento)
                 with reporter.task("finding a wheel of each package"):
                     recipe.check_packages(bento, settings.platforms, run.layers)
         except BentoshipError as error:
-            yield problem("service", error, stops_publish=True)
+            return [*found, problem("service", error, stops_publish=True)], None
+    return found, bento
+
+
+def base(run: Run, bento: Bento) -> Finding:
+    """Check that publish can get the base for a Bento; nothing large is downloaded."""
+    try:
+        return Finding("base", "ok", look_up_base(run, bento, "doctor"))
+    except BentoshipError as error:
+        return problem("base", error, stops_publish=True)
 
 
 def problem(subject: str, error: Exception, *, stops_publish: bool) -> Finding:
@@ -111,12 +122,12 @@ def problem(subject: str, error: Exception, *, stops_publish: bool) -> Finding:
     return Finding(subject, "problem", why, hint, stops_publish)
 
 
-def _is_up_to_date(context: BuildContext) -> bool:
-    """Return whether publish takes a Bento that is built already, as it does without a network to lock another one."""
+def _up_to_date(context: BuildContext) -> Bento | None:
+    """Return the Bento that publish takes since it is built already, as without a network to lock another one."""
     try:
-        return bentos.up_to_date(context) is not None
+        return bentos.up_to_date(context)
     except BentoError:
-        return False
+        return None
 
 
 def git() -> Finding:

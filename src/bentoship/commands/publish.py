@@ -7,11 +7,12 @@ from bentoship.commands.terminal import result
 from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once
 from bentoship.publishing import steps
-from bentoship.publishing.steps import auth, build, check, containerize, create_registry, enable_api, load, prepare, tag
+from bentoship.publishing.base import prepare
+from bentoship.publishing.steps import auth, build, check, containerize, create_registry, enable_api, load, tag
 
 __all__ = [
     "auth", "build", "check", "containerize", "create_registry", "enable_api", "load", "prepare", "publish", "push",
-    "tag",
+    "push_models", "tag",
 ]  # fmt: skip
 
 
@@ -22,6 +23,10 @@ def push(run: Run) -> Published:
     seconds = ", ".join(f"{name} {spent:.1f}" for name, spent in run.seconds.items() if spent >= 0.05)
     run.reporter.say("total", f"{sum(run.seconds.values()):.1f} s" + (f" ({seconds})" if seconds else ""))
     result(str(published.reference))
+    if run.project.settings.summary_file or run.project.settings.output_file:
+        from bentoship.commands import summary  # only in CI
+
+        summary.write(run, published, build(run), run_line(published.reference, build(run)))
     return published
 
 
@@ -32,6 +37,15 @@ def publish(run: Run) -> Published:
     published = push(run)
     run.reporter.say("publish", f"run it: {run_line(published.reference, build(run))}")
     return published
+
+
+@once
+def push_models(run: Run) -> None:
+    """Push the image, then its models by themselves."""
+    from bentoship.publishing.models import push_models  # few need it
+
+    push(run)
+    push_models(run)
 
 
 def run_line(reference: ImageReference, bento: Bento) -> str:

@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from bentoship.assembly.diff import Change, Difference, Thing
 from bentoship.assembly.plan import PlannedLayer, Unplanned
@@ -40,11 +40,19 @@ def show(made: Plan) -> None:
         time = f", about {text.duration(made.seconds)} at the {text.size(made.speed)}/s of the last push"
     say("push", f"{size} to send to {made.target}{time}")
     if made.reasons:
-        _show_why(made.reasons, made.platforms)
+        show_why(made.reasons, made.platforms)
 
 
-def _show_why(reasons: Reasons, platforms: Sequence[str]) -> None:
-    say = functools.partial(console.say, "why", to=sys.stdout)
+def show_why(reasons: Reasons, platforms: Sequence[str], *, to: TextIO | None = None) -> None:
+    """Print why an image differs from a published one.
+
+    Args:
+        reasons: why.
+        platforms: of the image.
+        to: the stream; None for stdout.
+    """
+    stream = to or sys.stdout
+    say = functools.partial(console.say, "why", to=stream)
     if reasons.unknown:
         say(reasons.unknown)
     elif not reasons.differences:
@@ -55,7 +63,7 @@ def _show_why(reasons: Reasons, platforms: Sequence[str]) -> None:
         rows = [_change(change) for change in difference.changes[:_SHOWN]]
         if more := len(difference.changes) - len(rows):
             rows.append((f"and {more} more", "", "", ""))
-        console.table(rows, to=sys.stdout)
+        console.table(rows, to=stream)
 
 
 def _change(change: Change) -> tuple[str, str, str, str]:

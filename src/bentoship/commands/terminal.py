@@ -57,6 +57,13 @@ def result(text: str) -> None:
     print(printable(text), flush=True)
 
 
+def result_as_it_is(content: bytes) -> None:
+    """Print the bytes of what is the user's own, such as a file."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
 def result_as_json(value: object) -> None:
     """Print a value as JSON; what may not be printed as it is, by JSON's own escapes."""
     text = json.dumps(value, indent=2, ensure_ascii=False)

@@ -14,29 +14,43 @@ _UNKNOWN = re.compile(r"No idea what (['\"].*['\"]) is!", re.DOTALL)
 """What invoke says of a word that is no task (ParseMachine.see_unknown in invoke/parser/parser.py)."""
 
 
-def name_folders(words: Sequence[str], tasks: Collection[str], options: Collection[str], default: str) -> list[str]:
+def name_folders(words: Sequence[str], tasks: Mapping[str, int], options: Collection[str], default: str) -> list[str]:
     """Return a command line in which the words that name folders and no task are values of --project.
 
     invoke has no positional arguments that may be left out or repeated.
 
     Args:
         words: the command line, without the program.
-        tasks: the names of all tasks.
-        options: the names of the options of all tasks that have a value.
+        tasks: how many words each task needs behind it, by its name: these name no folders.
+        options: the names of all options that have a value.
         default: the task that is run when only folders are named.
     """
     folders: list[str] = []
     others: list[str] = []
-    every = [word for word in words if word == "--all"]  # an option of tasks, and so behind one
+    every: list[str] = []  # an option of tasks, and so behind one
+    needed = 0
     for before, word in zip(["", *words], words, strict=False):
         if word == "--all":
+            every.append(word)
+            continue
+        is_of_option = before in (*(f"--{name}" for name in options), "--config", "-f") or word.startswith("-")
+        if needed and not is_of_option:
+            needed -= 1
+            others.append(word)
             continue
         is_task = word in tasks and before != "--all"
-        is_value = before in (*(f"--{name}" for name in options), "--config", "-f") or word.startswith("-") or is_task
+        is_value = is_of_option or is_task
+        needed = tasks[word] if is_task and not is_of_option else needed
         # A path to nowhere is a folder's name misspelt, unless it may be an option's value.
         is_path = "/" in word and (before == "--all" or not before.startswith("-"))
         is_folder = bool(word) and (is_path or os.path.isdir(word))  # noqa: PTH112  # unlike Path's, for any text
-        (folders if is_folder and not is_value else others).append(word)
+        if is_folder and not is_value:
+            folders.append(word)
+            continue
+        if word in tasks and set(tasks) & set(others):
+            others += every  # of the task before, and not of this one, which may have an own option of that name
+            every = []
+        others.append(word)
     if (folders or every) and not set(tasks) & set(others):
         others.append(default)
     return [*others, *every, *(part for folder in folders for part in ("--project", folder))]

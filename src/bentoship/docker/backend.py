@@ -35,6 +35,7 @@ class DockerBackend:
         options: the options of a build.
         registry: opens a repository to read what was pushed.
         credentials: returns the account to push with; None for anonymous.
+        labels: returns the labels of a Bento's image.
     """
 
     engine: Callable[[], Engine]
@@ -42,6 +43,7 @@ class DockerBackend:
     options: BuildOptions
     registry: Callable[[ImageReference], Store]
     credentials: Callable[[], Credentials | None]
+    labels: Callable[[Bento], Mapping[str, str]] = lambda _: {}
 
     def containerize(self, bento: Bento) -> Built:
         """Build the image of a Bento in the engine, under its name."""
@@ -49,7 +51,7 @@ class DockerBackend:
         doing = f"Build {name}"
         with engine.doing(doing):
             before = engine.identity(name)
-        build(engine, bento, name, self.options)
+        build(engine, bento, name, self.labels(bento), self.options)
         with engine.doing(doing):
             identity = engine.identity(name)
             if before != identity:

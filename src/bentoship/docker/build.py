@@ -36,13 +36,14 @@ class BuildOptions:
     tell: Callable[[str], None] = lambda _: None
 
 
-def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> None:
+def build(engine: Engine, bento: Bento, name: str, labels: Mapping[str, str], options: BuildOptions) -> None:
     """Build the image of a Bento with BentoML and Docker.
 
     Args:
         engine: the engine that builds and keeps it.
         bento: a Bento in the store.
         name: the name of the image, "NAME:latest".
+        labels: the image's labels.
         options: the options of the build.
 
     Raises:
@@ -75,7 +76,8 @@ def build(engine: Engine, bento: Bento, name: str, options: BuildOptions) -> Non
         # The classic builder would keep the container of a failed step.
         removal = ["--opt", "force-rm"] if classic else []
         command = [sys.executable, "-P", "-m", "bentoml", "containerize", bento.tag, "--image-tag", name]
-        command += ["--backend", "docker", *platform, *removal]
+        said = [word for label, text in labels.items() for word in ("--opt", f"label={label}={text}")]
+        command += ["--backend", "docker", *platform, *removal, *said]
         try:
             if stream(command, env=env, cwd=folder if template else None, on_line=output.add) != 0:
                 raise output.error(bento.tag, engine.endpoint.host)

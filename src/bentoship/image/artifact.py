@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from bentoship.image.descriptor import MANIFEST, Descriptor
 from bentoship.image.document import to_json
@@ -38,36 +39,48 @@ class Blob:
 
 
 @dataclass(frozen=True)
+class Linked:
+    """A part of an artifact that its store has already, such as a layer of an image.
+
+    Args:
+        descriptor: of its content.
+        annotations: of its descriptor.
+    """
+
+    descriptor: Descriptor
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Artifact:
     """An artifact whose blobs are in memory.
 
     Args:
-        artifact_type: the media type of what it is.
+        artifact_type: the media type of what it is; empty for an image, and for what is older than such types.
         blobs: its parts, in order.
         annotations: the manifest's annotations.
         subject: the manifest that it refers to, such as the image that an attestation is about; None for none.
         config: its configuration.
+        linked: more parts, after the blobs.
     """
 
     artifact_type: str
-    blobs: Sequence[Blob]
+    blobs: Sequence[Blob] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
     subject: Descriptor | None = None
     config: Blob = Blob(EMPTY, EMPTY_CONTENT)
+    linked: Sequence[Linked] = ()
 
     @property
     def manifest(self) -> bytes:
         """Return its manifest."""
-        layers = [
-            {**blob.descriptor.to_dict(), **({"annotations": dict(blob.annotations)} if blob.annotations else {})}
-            for blob in self.blobs
-        ]
+        parts = [*map(_part, self.blobs), *map(_part, self.linked)]
         document = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "artifactType": self.artifact_type,
+            **({"artifactType": self.artifact_type} if self.artifact_type else {}),
             "config": self.config.descriptor.to_dict(),
-            "layers": layers,
+            "layers": parts,
             **({"subject": self.subject.to_dict()} if self.subject else {}),
             **({"annotations": dict(sorted(self.annotations.items()))} if self.annotations else {}),
         }
@@ -77,3 +90,8 @@ class Artifact:
     def descriptor(self) -> Descriptor:
         """Return the descriptor of its manifest."""
         return Descriptor.of(MANIFEST, self.manifest)
+
+
+def _part(part: Blob | Linked) -> dict[str, Any]:
+    noted = {"annotations": dict(part.annotations)} if part.annotations else {}
+    return {**part.descriptor.to_dict(), **noted}

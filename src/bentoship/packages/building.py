@@ -29,7 +29,8 @@ from bentoship.packages.uv_settings import (
 )
 from bentoship.packages.uv_waiting import run_uv
 from bentoship.system.files import file_lock, private_folder, temporary_folder
-from bentoship.system.process import OWN_PYTHON, environment, home, run
+from bentoship.system.process import OWN_PYTHON, environment, run
+from bentoship.system.pythons import managed_python
 from bentoship.system.records import key_of
 from bentoship.system.urls import without_secrets
 
@@ -42,13 +43,6 @@ _DATE = (1980, 1, 2, 0, 0, 0)
 
 _DAYS = 30
 """How long a wheel is kept that is not used."""
-
-_MANAGERS = (
-    ("PYENV_ROOT", ".pyenv", "versions"),
-    ("ASDF_DATA_DIR", ".asdf", "installs/python"),
-    ("MISE_DATA_DIR", ".local/share/mise", "installs/python"),
-)
-"""What installs Pythons: the variable with the folder of each, its usual place in the home, and what they are in."""
 
 _SHARED = re.compile(r"(archive|wheels|simple|flat-index|interpreter)-v\d+")
 """Folders of uv's cache that do not depend on what is built: what a build needs is not downloaded for each."""
@@ -187,7 +181,7 @@ class Builder:
 
 
 def interpreter_of(python: str, folder: Path) -> str:
-    """Return the path of a Python that uv finds on this machine; empty when there is none.
+    """Return the path of a Python that uv finds on this machine, or a manager has; empty when there is none.
 
     Args:
         python: its minor version, such as "3.11"; the running Python is taken where it has that.
@@ -197,23 +191,7 @@ def interpreter_of(python: str, folder: Path) -> str:
         return sys.executable
     command = [uv_program(), "python", "find", python, "--no-python-downloads", "--no-project"]
     found = run(command, env=environment(prefixes=("UV_PYTHON",)), cwd=folder, check=False).stdout.strip()
-    return found or _managed(python)
-
-
-def _managed(python: str) -> str:
-    """Return the path of the latest Python of a version that a manager has installed; empty when there is none.
-
-    In PATH these managers have scripts alone, which start no other version than the selected one.
-    """
-    env = environment(names=[name for name, _, _ in _MANAGERS])
-    roots = [Path(env.get(name) or home(env) / usual, versions) for name, usual, versions in _MANAGERS]
-    found = {
-        int(place.suffix[1:]): str(place / "bin" / f"python{python}")
-        for root in roots
-        for place in root.glob(f"{python}.*")
-        if place.suffix[1:].isdigit() and os.access(place / "bin" / f"python{python}", os.X_OK)
-    }
-    return found[max(found)] if found else ""
+    return found or managed_python(python)
 
 
 def _share_cache(env: Mapping[str, str], own: Path) -> None:

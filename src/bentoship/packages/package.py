@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from bentoship.packages.folders import states_of
 from bentoship.packages.indexes import indexes_of
 from bentoship.packages.install import options_for_uv
 from bentoship.packages.installed import Distribution
+from bentoship.packages.licenses import license_of
 from bentoship.packages.requirements import built_names, canonical_name, local_file, paths_start
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import local_folders, lock_settings
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 # Of folders of this machine, what they hold counts, not that they are named.
 _FROM = re.compile(r"(--index-url|-i|--extra-index-url|--no-index)\b|(--find-links|-f)[ =]+https?:")
 
-# Increase it when the same packages give other layers, so that existing ones are rebuilt.
-RECIPE = "5"
+# Increase it when the same packages give other layers, or more is kept of them, so that existing ones are rebuilt.
+RECIPE = "6"
 
 HEAVY = 6_000_000
 """Bytes; a package that weighs more, with its byte-code, gets a layer of its own."""
@@ -49,6 +50,7 @@ class Package:
         version: its own.
         size: its files together, with their byte-code, in bytes.
         paths: its files in the image.
+        license: as it states that itself; empty when it does not.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Package:
     paths: frozenset[str] = field(default=frozenset(), repr=False)
     layer: Layer | None = None
     segment: Segment | None = None
+    license: str = ""
 
     @property
     def shares_layer(self) -> bool:
@@ -153,7 +156,8 @@ class Job:
         def package(data: Mapping[str, Any]) -> Package:
             layer = from_record(data["layer"]) if data["layer"] else None
             segment = Segment(self.folder / f"{key}.gz", **data["segment"]) if data["segment"] else None
-            return Package(data["name"], data["version"], data["size"], frozenset(data["paths"]), layer, segment)
+            paths = frozenset(data["paths"])
+            return Package(data["name"], data["version"], data["size"], paths, layer, segment, data["license"])
 
         found = records.read_as(self.folder / f"{key}.json", package)
         if not found or (found.layer and not self.cache.has(found.layer)):
@@ -173,15 +177,16 @@ class Job:
         key = self.key(line)
         if installed is None:
             package = Package("", "", 0)
-        elif installed.size >= HEAVY:
-            layer = self.cache.write(
-                installed.entries, f"package {installed.name} {installed.version}", "packages", advance
-            )
-            package = Package(installed.name, installed.version, installed.size, layer=layer)
         else:
-            segment = write_segment(self.folder / f"{key}.gz", installed.entries, advance)
-            paths = frozenset(entry.path for entry in installed.entries)
-            package = Package(installed.name, installed.version, installed.size, paths, segment=segment)
+            package = Package(installed.name, installed.version, installed.size, license=license_of(installed))
+            if installed.size >= HEAVY:
+                title = f"package {installed.name} {installed.version}"
+                layer = self.cache.write(installed.entries, title, "packages", advance)
+                package = replace(package, layer=layer)
+            else:
+                segment = write_segment(self.folder / f"{key}.gz", installed.entries, advance)
+                paths = frozenset(entry.path for entry in installed.entries)
+                package = replace(package, paths=paths, segment=segment)
         records.keep(self.folder / f"{key}.json", _to_record(package))
         return package
 
@@ -192,6 +197,7 @@ def _to_record(package: Package) -> dict[str, object]:
         "name": package.name,
         "version": package.version,
         "size": package.size,
+        "license": package.license,
         "paths": sorted(package.paths),
         "layer": to_record(package.layer) if package.layer else None,
         "segment": {"digest": segment.digest, "size": segment.size} if segment else None,

@@ -88,7 +88,7 @@ def calling_uv(folder: Path, requirements: str = "", indexes: str = "") -> Itera
     env = {name: value for name, value in given.items() if not name.startswith("UV_") or _is_kept(name)}
     # To lock for a Python that is not here, uv would fetch it first; any other one does as well.
     env |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
-    env["RUST_LOG"] = "uv_client::retry=debug"  # which request has failed, for uv_waiting
+    env["RUST_LOG"] = "uv_client=trace"  # what is asked, and which request has failed, for uv_waiting
     if re.search(r"(?m)^--pre$", requirements):
         env["UV_PRERELEASE"] = "allow"
     if hosts := re.findall(r"(?m)^--trusted-host[ =](\S+)", requirements):

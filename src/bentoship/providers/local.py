@@ -1,5 +1,6 @@
 """A registry on this machine: the CNCF distribution registry, on loopback."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +90,10 @@ class LocalRegistry:
         """Stop the registry, keeping its data. Returns: whether it was running."""
         self._started = None
         return self._process.stop()
+
+    def garbage_collection(self) -> str:
+        """Return the command line that frees the space of blobs that no image needs, while the registry is stopped."""
+        return shlex.join(self._process.garbage_collection())
 
     def running(self) -> int | None:
         """Return the port on which our registry responds; None when it is not running."""

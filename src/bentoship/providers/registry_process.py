@@ -103,6 +103,11 @@ class RegistryProcess:
         with file_lock(self._folder / "lock"):
             return self._stop()
 
+    def garbage_collection(self) -> list[str]:
+        """Return the command that removes blobs that no manifest needs, which must not run beside the registry."""
+        program = find_program(self._cache_folder)
+        return [str(program), "garbage-collect", str(self._folder / "config.yml")]
+
     def _start(self, wanted: int | None) -> tuple[int, int]:
         program = find_program(self._cache_folder)
         last = self._state()

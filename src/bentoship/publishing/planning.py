@@ -13,8 +13,11 @@ from bentoship.errors import CloudError, RegistryError, StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run
-from bentoship.publishing.steps import base_reason, planned_images, preview
+from bentoship.publishing.backends import planned_images
+from bentoship.publishing.base import base_reason
+from bentoship.publishing.steps import preview
 from bentoship.stores.nearest import Nearest
+from bentoship.system.waiting import reporting_waits
 
 _PATIENCE = 5.0
 """Seconds; a plan is of use without the registry, too."""
@@ -75,7 +78,8 @@ def planned(run: Run, *, why: bool) -> Plan:
     Raises: BentoshipError.
     """
     run.session.http.patience = min(run.session.http.patience, _PATIENCE)
-    with run.reporter.task("plan"), preview(run, "plan") as bento:
+    waits = reporting_waits(run.reporter_of("plan").say, run.project.settings.retry_seconds)
+    with run.reporter.task("plan"), waits, preview(run, "plan") as bento:
         images = planned_images(run, bento)
     target = run.repository(bento)
     names = run.project.tags(bento.version)

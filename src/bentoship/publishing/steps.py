@@ -5,36 +5,22 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 from bentoship import bento as bentos
-from bentoship.assembly.backend import DirectBackend, Workplace
-from bentoship.backend import Backend, Built, Pushed
-from bentoship.bases import DEBIAN, BaseSource, choose_base, reason_for_base
+from bentoship.assembly.config import metadata_of
+from bentoship.backend import Built, Pushed
 from bentoship.bento import Bento
-from bentoship.bento.configuration import (
-    Configuration,
-    check_configuration,
-    project_configuration,
-    python_option,
-    python_wish,
-    wanted_base,
-)
-from bentoship.errors import DamagedError, StoreError
-from bentoship.image.descriptor import Descriptor
+from bentoship.bento.configuration import check_configuration
+from bentoship.errors import DamagedError, SettingsError, StoreError
 from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run, once, step
-from bentoship.stores import Store
-from bentoship.stores.graph import read_image
-from bentoship.system.files import OWN, file_lock, remove_abandoned, temporary_folder
+from bentoship.publishing.backends import backend
+from bentoship.publishing.base import configuration, prepare
+from bentoship.system.files import OWN, digest_of, file_lock, remove_abandoned, temporary_folder
+from bentoship.system.records import key_of
 from bentoship.system.text import size
-
-if TYPE_CHECKING:
-    from bentoship.assembly.plan import PlannedImage, Unplanned
-    from bentoship.docker.backend import DockerBackend
-    from bentoship.docker.connection import Engine
 
 IMPORTING = "importing the service and locking its packages"
 """The title of the task in which a Bento is built."""
@@ -57,15 +43,13 @@ def publish(run: Run) -> Published:
 
 
 @once
-def _configuration(run: Run) -> Configuration:
-    """Return what the project says of its Bento. Raises BentoError."""
-    return project_configuration(run.project.build_context)
-
-
-@once
 def check(run: Run) -> None:
     """Check that there is something to publish, before anything is created or started. Raises BentoError."""
-    check_configuration(run.project.build_context, _configuration(run))
+    check_configuration(run.project.build_context, configuration(run))
+    if key := run.project.settings.signing_key:
+        from bentoship.versions.evidence.signing import signer  # rarely needed
+
+        signer(key)
 
 
 @step
@@ -100,7 +84,7 @@ def build(run: Run) -> Bento:
             stack.enter_context(run.reporter.task("build", IMPORTING))
 
         context, reporter = run.project.build_context, run.reporter_of("build")
-        bento = bentos.build(context, _configuration(run), begin=begin, reporter=reporter)
+        bento = bentos.build(context, configuration(run), begin=begin, reporter=reporter)
     _report_imports(run, "build", bento)
     for note in bento.notes:
         say(note)
@@ -137,136 +121,6 @@ def _report_imports(run: Run, step: str, bento: Bento) -> None:
         run.reporter.say(step, f"imported the service in {bento.environment}")
 
 
-@once
-def backend(run: Run) -> Backend:
-    """Return how images are made."""
-    return _docker_backend(run) if run.project.settings.backend == "docker" else _direct_backend(run)
-
-
-def planned_images(run: Run, bento: Bento) -> dict[str, PlannedImage] | Unplanned:
-    """Return the images that publish would make, by platform."""
-    from bentoship.assembly.plan import Unplanned  # not needed for publishing
-
-    if run.project.settings.backend == "docker":
-        return Unplanned(_docker_backend(run).outlook(bento))
-    return _direct_backend(run).plan(bento)
-
-
-def _direct_backend(run: Run) -> DirectBackend:
-    settings = run.project.settings
-    run.use_cache()
-    return DirectBackend(
-        Workplace(run.layers, run.layout, settings.scratch),
-        settings.platforms,
-        source=functools.partial(_base_source, run),
-        registry=functools.partial(run.registry, push=True),
-        engine=functools.partial(_load_into_engine, run),
-        holders=run.history.paths_by_blob,
-        reporter=run.reporter_of("containerize"),
-    )
-
-
-def _docker_backend(run: Run) -> DockerBackend:
-    from bentoship.docker.backend import DockerBackend
-    from bentoship.docker.build import BuildOptions
-
-    settings = run.project.settings
-    logs, tell = settings.cache / "logs", functools.partial(run.reporter.say, "containerize")
-    return DockerBackend(
-        functools.partial(_engine, run),
-        run.project.local_name,
-        BuildOptions(settings.bentoml_home, settings.platforms[0], settings.scratch, logs, tell),
-        registry=functools.partial(run.registry, push=True),
-        credentials=run.provider.credentials,
-    )
-
-
-@once
-def _engine(run: Run) -> Engine:
-    """Return Docker's engine. Raises EngineError."""
-    from bentoship.docker.connection import connect
-
-    return connect()
-
-
-def _load_into_engine(run: Run, store: Store, image: Descriptor, name: str) -> str:
-    from bentoship.docker.load import ImageArchive, for_engine, load_image
-
-    engine = _engine(run)
-    found = read_image(store, for_engine(engine, store, image, name))
-    with run.reporter.transfer("load", {layer.descriptor.digest: layer.title for layer in found.layers}) as progress:
-        return load_image(engine, ImageArchive(store, found, name), progress)
-
-
-def _base_source(run: Run, bento: Bento) -> BaseSource:
-    """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind."""
-    from bentoship.bases.debian import DebianSource, is_offered, otherwise
-
-    settings, python, reporter = run.project.settings, bento.python_version, run.reporter_of("containerize")
-    option = python_option(_configuration(run), python)
-    chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=is_offered(python))
-    if chosen == DEBIAN:
-        begin = functools.partial(_debian_in_background, run, python)
-        return DebianSource(settings.cache, python, run.layers, begin, reporter, option)
-    from bentoship.bases.registry import RegistrySource
-
-    image = ImageReference.parse(chosen)
-    return RegistrySource(
-        image,
-        python,
-        run.base_registry(image),
-        settings.cache,
-        run.layer_layout,
-        reporter,
-        otherwise(python, option),
-        option,
-    )
-
-
-def base_reason(run: Run, bento: Bento) -> str:
-    """Return which base the image of a Bento gets, and why, in words; empty where BentoML chooses it."""
-    from bentoship.bases.debian import title
-
-    settings, python = run.project.settings, bento.python_version
-    if settings.backend == "docker":
-        return ""
-    wish = python_wish(_configuration(run), python)
-    debian = title(python)
-    chosen = choose_base(settings.base_image, bento.base_image, python, has_debian=bool(debian))
-    return reason_for_base(settings.base_image, bento.base_image, wish, debian=debian, chosen=chosen)
-
-
-def _debian_in_background(run: Run, python: str, platform: str) -> Callable[[], None]:
-    """Begin to make Debian's base in the background, unless it has begun. Returns: a function that waits for it."""
-    from bentoship.bases.background import debian_in_background
-
-    def begin() -> AbstractContextManager[Callable[[], None]]:
-        run.use_cache()
-        return debian_in_background(
-            run.project.settings.cache,
-            python=python,
-            platform=platform,
-            layers=run.layers,
-            reporter=run.reporter_of("containerize"),
-        )
-
-    return run.background((python, platform), begin)
-
-
-@once
-def prepare(run: Run) -> None:
-    """Begin to make the base in the background, if there is none yet and the Bento will most likely need it."""
-    settings = run.project.settings
-    if settings.backend != "direct" or any(settings.cache.glob("bases/debian-*")):
-        return
-    from bentoship.bases.debian import is_offered  # not when there is a base
-
-    image, python = wanted_base(_configuration(run))
-    if choose_base(settings.base_image, image, python, has_debian=is_offered(python)) == DEBIAN:
-        for platform in settings.platforms:
-            _debian_in_background(run, python, platform)
-
-
 @step
 def containerize(run: Run) -> Built:
     """Assemble or build the image of the Bento."""
@@ -292,7 +146,7 @@ def _containerize(run: Run, bento: Bento) -> Built:
     if is_direct:
         run.project.hide_layout()
     try:
-        with _alone_with(run, "containerize", run.repository(bento).repository):
+        with alone_with(run, "containerize", run.repository(bento).repository):
             image = backend(run).containerize(bento)
     finally:
         run.close()  # nothing else needs a base that is still being made in the background
@@ -303,7 +157,7 @@ def _containerize(run: Run, bento: Bento) -> Built:
 
 
 @contextmanager
-def _alone_with(run: Run, step: str, repository: str) -> Iterator[None]:
+def alone_with(run: Run, step: str, repository: str) -> Iterator[None]:
     """Make other runs with the same repository wait during the block; they then find what this one has made or sent."""
     name = hashlib.sha256(repository.encode()).hexdigest()[:16]
     with ExitStack() as stack:
@@ -359,6 +213,7 @@ def push(run: Run) -> Published:
     """Send what the registry lacks, and set the tags."""
     references = tag(run)
     auth(run)
+    _refuse_promoted(run, references[0])
     try:
         pushed, seconds = _push(run, containerize(run), references)
     except DamagedError as error:
@@ -366,17 +221,59 @@ def push(run: Run) -> Published:
         image = _containerize(run, build(run))
         backend(run).tag(image, references)
         pushed, seconds = _push(run, image, references)
+    _attach_metadata(run, references[0].with_digest(pushed.digest))
     published = Published(pushed, references)
     run.reporter.pushed(published)
     run.history.keep_push(
         references[0], pushed.digest, [layer.digest for layer in pushed.layers if layer.digest], pushed.sent, seconds
     )
+    _attest(run, published)
     return published
+
+
+def _refuse_promoted(run: Run, repository: ImageReference) -> None:
+    """Raise SettingsError when a tag that IMAGE_TAGS names, other than latest, is one that `promote` moves."""
+    names = [name for name in run.project.settings.image_tags if "{" not in name and name != "latest"]
+    if not names:
+        return
+    from bentoship.versions.history import history_tag, read_history  # not for the usual tags
+
+    store = run.registry(repository, push=True)
+    if promoted := [name for name in names if read_history(store, name).promotions]:
+        why = (
+            f"IMAGE_TAGS names {', '.join(promoted)}, which `promote` moves: {history_tag(promoted[0])} has its history"
+        )
+        hint = f"Leave it out of IMAGE_TAGS, and run `invoke promote VERSION {promoted[0]}` after publishing."
+        raise SettingsError(f"Tag {repository.repository}", why, hint)
+
+
+def _attest(run: Run, published: Published) -> None:
+    """Attach to an image what is to be attached, unless that was done from here and the image was still there."""
+    wanted, key = run.project.settings.attestations, run.project.settings.signing_key
+    mark = key_of(*wanted, repr(run.project.revision), digest_of(key) if key else "") if wanted or key else ""
+    if mark and (published.pushed.sent or run.history.attested(published.reference) != mark):
+        from bentoship.publishing.attesting import attest  # mostly everything is attached already
+
+        attest(run, published, containerize(run), build(run), mark)
 
 
 def _push(run: Run, image: Built, references: Sequence[ImageReference]) -> tuple[Pushed, float]:
     """Send it, and return how many seconds that took."""
     titles = {layer.digest: layer.title for layer in image.layers}
-    with _alone_with(run, "push", references[0].repository), run.reporter.transfer("push", titles) as progress:
+    with alone_with(run, "push", references[0].repository), run.reporter.transfer("push", titles) as progress:
         pushed = backend(run).push(image, references, progress)
     return pushed, progress.seconds
+
+
+def _attach_metadata(run: Run, image: ImageReference) -> None:
+    """Push what is too large for an image's annotations, which name its digest, as an artifact of the image."""
+    if document := metadata_of(build(run)).document:
+        # Only when there is so much.
+        from bentoship.image.artifact import Artifact, Blob
+        from bentoship.image.keys import METADATA_TYPE
+        from bentoship.image.metadata import JSON
+        from bentoship.stores import artifacts
+
+        store = run.registry(image, push=True)
+        subject = store.resolve(image.digest or "")
+        artifacts.attach(store, Artifact(METADATA_TYPE, [Blob(JSON, document)], subject=subject))

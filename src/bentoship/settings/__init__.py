@@ -17,11 +17,12 @@ from bentoship.settings.address import RegistryAddress
 from bentoship.settings.given import PREFIX, Given
 
 NAMES = (
-    "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
+    "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "ATTESTATIONS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
     "LOCAL_REGISTRY_PORT",
     *google_settings.NAMES,
     "BENTO_PROJECT", "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV", "BUILD_PYTHON",
-    "VERIFY_REQUEST", "VERIFY_AS_ROOT", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
+    "VERIFY_REQUEST", "VERIFY_AS_ROOT", "METRICS_LOWER", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
+    "SIGNING_KEY", "SIGNING_PUBLIC_KEY",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
 
@@ -57,6 +58,12 @@ class Settings:
         build_python: which Python imports the service, as of a BuildContext.
         arguments: the service's arguments (bentoml.use_arguments), as pairs of name and value.
         verify_as_root: whether verify may run an image in a chroot, as root, where nothing better works.
+        metrics_lower: the metrics of which lower values are better.
+        attestations: what is attached to an image: "provenance", "sbom".
+        signing_key: the file with the private key that images are signed with; None for none.
+        signing_public_key: the file with the public key that signatures are checked with; None for that of the former.
+        summary_file: the file that GitHub Actions shows as the summary of a step; None elsewhere.
+        output_file: the file that gets the outputs of the step.
     """
 
     registry: str | RegistryAddress
@@ -82,6 +89,12 @@ class Settings:
     build_python: Literal["auto", "host", "own"] = "auto"
     arguments: tuple[tuple[str, str], ...] = ()
     verify_as_root: bool = False
+    metrics_lower: tuple[str, ...] = ()
+    attestations: tuple[str, ...] = ("provenance", "sbom")
+    signing_key: Path | None = None
+    signing_public_key: Path | None = None
+    summary_file: Path | None = None
+    output_file: Path | None = None
 
     @classmethod
     def load(cls, folder: Path | str) -> Settings:
@@ -142,6 +155,13 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         build_python=read("BUILD_PYTHON", Settings.build_python, parsers.build_python),
         **_origin(given, folder),
         verify_as_root=read("VERIFY_AS_ROOT", False, parsers.flag),
+        metrics_lower=read("METRICS_LOWER", (), parsers.listed),
+        attestations=read("ATTESTATIONS", Settings.attestations, parsers.attestations),
+        signing_key=read("SIGNING_KEY", None, functools.partial(parsers.file_in, folder)),
+        signing_public_key=read("SIGNING_PUBLIC_KEY", None, functools.partial(parsers.file_in, folder)),
+        # Not from `.env`: they are of the step that runs.
+        summary_file=_file_of_step(environ, "GITHUB_STEP_SUMMARY"),
+        output_file=_file_of_step(environ, "GITHUB_OUTPUT"),
     )
     # For their mistakes alone: they count before there are settings.
     read("BENTOSHIP_DEBUG", False, parsers.flag)
@@ -193,6 +213,10 @@ def _error(folder: Path, given: Given) -> SettingsError:
     if implied and any(mistake.startswith("GCP_") for mistake in given.mistakes):
         hint += f" If GCP_PROJECT_ID belongs to your app, set {PREFIX}REGISTRY: to local, or to another registry."
     return SettingsError(f"Read the settings from {sources}", "; ".join(given.mistakes), hint, mistakes=given.mistakes)
+
+
+def _file_of_step(environ: Mapping[str, str], name: str) -> Path | None:
+    return Path(environ[name]) if environ.get(name) else None
 
 
 def _cache(given: Given) -> Path:

@@ -19,7 +19,10 @@ _PATHS = (
 )  # fmt: skip
 # JSON, PEM, several lines; a key in Base64; Google's tokens.
 _SECRET = re.compile(r"""[{}"\n\r]|-----BEGIN|PRIVATE KEY|^[\w+/=\s-]{200,}$|^(ya29\.|1//|AIza|GOCSPX-)""")
-_PATIENCE, _MOST_RETRIES = 180, 6
+_PATIENCE, _MOST_RETRIES = 180.0, 6
+_UV_TIMEOUT = 30
+"""The seconds that uv by itself waits for the next part of a response."""
+
 _RESOLVER_FILE = Path("/etc/resolv.conf")
 
 
@@ -81,24 +84,31 @@ def export(folder: Path) -> None:
     """
     for name, value in read(folder).items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("UV_HTTP_RETRIES", str(_uv_retries()))
+    seconds = _patience()
+    os.environ.setdefault("UV_HTTP_RETRIES", str(_uv_retries(seconds)))
+    if 0 < seconds < _UV_TIMEOUT:
+        os.environ.setdefault("UV_HTTP_TIMEOUT", str(int(seconds)))
     # A name server that loses a question is asked again after 2 s, where 5 s is usual, and given up after 10 s, as
     # usual (man resolv.conf). With one lost packet in fifty, half of all publications would wait for one.
     if not _has_resolver_times():
         os.environ.setdefault("RES_OPTIONS", "timeout:2 attempts:5")
 
 
-def _uv_retries() -> int:
-    """Return how often uv repeats a request that fails, within RETRY_SECONDS.
+def _patience() -> float:
+    """Return RETRY_SECONDS."""
+    with suppress(ValueError):  # loading the settings reports it
+        return parsers.seconds(Given(os.environ, {}).text("RETRY_SECONDS") or str(_PATIENCE))
+    return _PATIENCE
+
+
+def _uv_retries(patience: float) -> int:
+    """Return how often uv repeats a request that fails, within some seconds.
 
     uv by itself gives up after four failures in a row. Where one request in five fails, that is once in 600 requests,
     as many as a few large locks take.
     """
-    with suppress(ValueError):  # loading the settings reports it
-        seconds = parsers.seconds(Given(os.environ, {}).text("RETRY_SECONDS") or str(_PATIENCE))
-        # An attempt to connect takes 10 s, and the pauses double from 1 s on.
-        return sum(10 * (retries + 1) + 2**retries <= seconds for retries in range(1, _MOST_RETRIES + 1))
-    return _MOST_RETRIES
+    # An attempt to connect takes 10 s, and the pauses double from 1 s on.
+    return sum(10 * (retries + 1) + 2**retries <= patience for retries in range(1, _MOST_RETRIES + 1))
 
 
 def _has_resolver_times() -> bool:

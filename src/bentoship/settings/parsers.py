@@ -105,6 +105,16 @@ def build_python(text: str) -> Literal["auto", "host", "own"]:
     return text  # type: ignore[return-value]  # it is one of them
 
 
+def attestations(text: str) -> tuple[str, ...]:
+    """Return what is attached to an image: "provenance", "sbom", both, or none."""
+    names = listed(text)
+    if names == ("none",):
+        return ()
+    if not names or not set(names) <= {"provenance", "sbom"}:
+        raise ValueError("provenance or sbom, both separated by a comma, or none")
+    return tuple(sorted(set(names)))
+
+
 def file_in(folder: Path, text: str) -> Path:
     """Return the path of a file that exists. Args: folder: where a relative path starts."""
     if not (folder / text).is_file():

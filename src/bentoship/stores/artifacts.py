@@ -7,7 +7,7 @@ image's digest (OCI distribution spec, "Listing Referrers" and "Referrers Tag Sc
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from bentoship.image.document import parse_json, to_json
 from bentoship.stores import Store
 from bentoship.stores.listing import pages
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.parallel import map_in_order
 
 _NO_API = frozenset({400, 401, 403, 404, 405, 406, 501})
 """Statuses of registries that do not know the API, or refuse it."""
@@ -59,10 +60,24 @@ def attach(store: RegistryStore, artifact: Artifact) -> Referrer:
         store: the repository that has the subject.
         artifact: what refers to it.
     """
-    assert artifact.subject
-    added = Referrer(push(store, artifact), artifact.artifact_type, artifact.annotations)
-    if _from_api(store, artifact.subject.digest) is None:
-        _write_fallback(store, artifact.subject.digest, add=[added])
+    (added,) = attach_all(store, [artifact])
+    return added
+
+
+def attach_all(store: RegistryStore, artifacts: Sequence[Artifact]) -> list[Referrer]:
+    """Push artifacts that have the same subject, side by side. Args, raises: as `attach`."""
+    subjects = {artifact.subject for artifact in artifacts}
+    assert len(subjects) == 1
+    (subject,) = subjects
+    assert subject
+    pushed = map_in_order(lambda artifact: push(store, artifact), artifacts)
+    added = [
+        # What an artifact is its configuration says, where the manifest does not ("Listing Referrers").
+        Referrer(descriptor, artifact.artifact_type or artifact.config.media_type, artifact.annotations)
+        for descriptor, artifact in zip(pushed, artifacts, strict=True)
+    ]
+    if from_api(store, subject.digest) is None:
+        _write_fallback(store, subject.digest, add=added)
     return added
 
 
@@ -76,7 +91,7 @@ def referrers(store: RegistryStore, digest: str, artifact_type: str = "") -> lis
 
     Raises: StoreError.
     """
-    found = _from_api(store, digest)
+    found = from_api(store, digest)
     if found is None:
         found = _from_fallback(store, digest)
     return [one for one in found if not artifact_type or one.artifact_type == artifact_type]
@@ -87,7 +102,7 @@ def detach(store: RegistryStore, digest: str, those: Iterable[Referrer]) -> None
     gone = list(those)
     for one in gone:
         store.delete(one.descriptor.digest)
-    if gone and _from_api(store, digest) is None:
+    if gone and from_api(store, digest) is None:
         _write_fallback(store, digest, remove=[one.descriptor.digest for one in gone])
 
 
@@ -96,16 +111,19 @@ def fallback_tag(digest: str) -> str:
     return digest.replace(":", "-", 1)
 
 
-def _from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
-    """Return what refers to an image by the registry's API; None when it has none."""
+def from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
+    """Return what refers to an image by the registry's API; None when it has none. Raises StoreError."""
+    if store.has_referrers is False:
+        return None
     doing, path = f"List what refers to {digest} in {store.repository}", f"/v2/{store.client.path}/referrers/{digest}"
     try:
         documents = list(pages(store.client, doing, path))
     except RegistryError as error:
         if error.status in _NO_API:
+            store.has_referrers = False
             return None
         raise
-    return [one for document in documents for one in _listed(document)]
+    return [one for document in documents for one in listed(document)]
 
 
 def _from_fallback(store: RegistryStore, digest: str) -> list[Referrer]:
@@ -116,12 +134,12 @@ def _from_fallback(store: RegistryStore, digest: str) -> list[Referrer]:
             return []
         raise
     try:
-        return _listed(parse_json(content))
+        return listed(parse_json(content))
     except ValueError:
         return []
 
 
-def _listed(index: Any) -> list[Referrer]:
+def listed(index: Any) -> list[Referrer]:
     """Return what an index lists; entries that are not descriptors are passed over, as they are of strangers."""
     found = []
     for entry in index.get("manifests") or () if isinstance(index, dict) else ():
@@ -153,9 +171,7 @@ def _write_fallback(
         if wanted.keys() == there.keys():
             return
         content = _index_of(wanted.values())
-        index = Descriptor.of(INDEX, content)
-        store.write(index, io.BytesIO(content), lambda _: None)
-        store.tag(index, fallback_tag(digest))
+        store.write_tagged(Descriptor.of(INDEX, content), content, fallback_tag(digest))
     raise StoreError(
         f"List what refers to {digest} in {store.repository}",
         "others write the same index at the same time",

@@ -61,6 +61,9 @@ def manifests_of(store: Source, root: Descriptor) -> dict[str, Descriptor]:
 
 def read_images(store: Source, root: Descriptor) -> dict[str, Image]:
     """Return the images of a manifest or index in a store, by platform. Raises StoreError as `read_image` does."""
+    if root.media_type not in INDEX_TYPES:
+        image = read_image(store, root)
+        return {image.platform: image}
     return {platform: read_image(store, manifest) for platform, manifest in manifests_of(store, root).items()}
 
 

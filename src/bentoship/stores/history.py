@@ -81,6 +81,15 @@ class History:
         if sent >= _WORTH_MEASURING and seconds > 0:
             records.keep(self._file("speeds", repository.host), sent / seconds)
 
+    def attested(self, image: ImageReference) -> str:
+        """Return what `keep_attested` has last kept for a repository, if that was for this digest; else ""."""
+        kept = records.read_as(self._file("attested", image.repository), dict)
+        return str(kept["mark"]) if kept and kept.get("digest") == image.digest else ""
+
+    def keep_attested(self, image: ImageReference, mark: str) -> None:
+        """Record that an image, by its digest, has got its attestations. Args: mark: differs when they would."""
+        records.keep(self._file("attested", image.repository), {"digest": image.digest, "mark": mark})
+
     def _blobs(self, host: str) -> dict[str, list[str]]:
         found = records.read_as(
             self._file("blobs", host),

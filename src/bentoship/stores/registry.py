@@ -51,6 +51,8 @@ class RegistryStore:
     ) -> None:
         self.client = Client(repository, credentials, push=push, plain_http=plain_http, session=session)
         """Sends the requests."""
+        self.has_referrers: bool | None = None
+        """Whether the registry lists by itself what refers to an image; None until it was asked."""
         self._moved: dict[str, str] = {}  # where an upload was redirected to, by the blob's digest
 
     @property
@@ -184,16 +186,32 @@ class RegistryStore:
             raise StoreError(doing, f"the registry returned {found.digest}")
         return found, content
 
-    def _read(self, doing: str, path: str) -> tuple[Descriptor, bytes]:
-        def attempt() -> bytes:
-            with self.client.call(doing, "GET", path, {"Accept": _ACCEPT}, expect={200}) as response:
-                return Body(response, doing, self.client.base).read(MAX_MANIFEST + 1)
+    def read_changed(self, tag: str, known: str) -> tuple[Descriptor, bytes] | None:
+        """Return what `read` does; or None, without reading it, where the registry says that a tag has not moved.
 
-        content = self.client.http.persist(attempt)
-        kind = media_type(content) if len(content) <= MAX_MANIFEST else None
-        if kind not in _MANIFESTS:
-            raise StoreError(doing, f"it is not an OCI image but {kind or 'something else'}")
-        return Descriptor.of(kind, content), content
+        Args:
+            tag: the tag.
+            known: the digest that it had before; registries send that as its entity tag, or ignore the condition.
+
+        Raises: StoreError as `read` does.
+        """
+        path, doing = f"/v2/{self.client.path}/manifests/{tag}", f"Read {tag} in {self.repository}"
+        content = self._body_of(doing, path, {"If-None-Match": f'"{known}"'})
+        return None if content is None else _described(doing, content)
+
+    def _read(self, doing: str, path: str) -> tuple[Descriptor, bytes]:
+        return _described(doing, self._body_of(doing, path, {}) or b"")
+
+    def _body_of(self, doing: str, path: str, condition: Mapping[str, str]) -> bytes | None:
+        """Return a manifest; None when a condition says that it is the known one."""
+        headers, expect = {"Accept": _ACCEPT, **condition}, {200, 304} if condition else {200}
+
+        def attempt() -> bytes | None:
+            with self.client.call(doing, "GET", path, headers, expect=expect) as response:
+                content = Body(response, doing, self.client.base).read(MAX_MANIFEST + 1)
+                return None if response.status == 304 else content
+
+        return self.client.http.persist(attempt)
 
     def delete(self, name: str) -> bool:
         """Delete a tag, or a manifest by its digest, with which all its tags go. Returns: whether there was one.
@@ -210,6 +228,10 @@ class RegistryStore:
         """Point a tag at a manifest or index that the registry has. Raises RegistryError or StoreError."""
         doing = f"Tag {_short(descriptor)} as {self.repository}:{tag}"
         self._put_manifest(doing, descriptor, read_manifest(self, descriptor), tag)
+
+    def write_tagged(self, descriptor: Descriptor, content: bytes, tag: str) -> None:
+        """Push a manifest or index and point a tag at it, in one request. Raises RegistryError or StoreError."""
+        self._put_manifest(f"Tag {_short(descriptor)} as {self.repository}:{tag}", descriptor, content, tag)
 
     def interrupt(self) -> None:
         """Abort the requests of all other threads of this session with an error. It can be used again."""
@@ -262,6 +284,14 @@ class _Counted:
             )
         self._advance(len(piece))
         return piece
+
+
+def _described(doing: str, content: bytes) -> tuple[Descriptor, bytes]:
+    """Return a manifest or index with its descriptor. Raises StoreError when it is something else."""
+    kind = media_type(content) if len(content) <= MAX_MANIFEST else None
+    if kind not in _MANIFESTS:
+        raise StoreError(doing, f"it is not an OCI image but {kind or 'something else'}")
+    return Descriptor.of(kind, content), content
 
 
 def _short(descriptor: Descriptor) -> str:

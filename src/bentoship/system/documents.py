@@ -66,7 +66,11 @@ def read_yaml(file: Path, loader: Callable[[str], Loader], most: int = DOCUMENT)
         ValueError: it is not UTF-8, is nested too deeply, or repeats itself too often by aliases.
         yaml.YAMLError: it is not YAML.
     """
-    text = read_text(file, most)
+    return parse_yaml(read_text(file, most), loader)
+
+
+def parse_yaml(text: str, loader: Callable[[str], Loader]) -> Any:
+    """Return the value of a YAML document. Args: text: its text; loader: as of `read_yaml`. Raises as it does."""
     scanned = loader(text)
     try:
         _refuse_bomb(scanned)

@@ -4,22 +4,89 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.errors import ProcessError
 from bentoship.system.process import environment, run
+from bentoship.system.urls import without_secrets
 
 
-def clean_commit(folder: Path) -> str | None:
-    """Return the short hash of a folder's commit; None with uncommitted changes, or outside a repository."""
-    env = environment(prefixes=("GIT_",), extra={"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"})
+@dataclass(frozen=True)
+class Revision:
+    """What a folder of a repository has checked out. Args: commit: its hash; is_clean: whether nothing differs."""
+
+    commit: str
+    is_clean: bool
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a folder comes from. Args: remote: the repository's, without passwords; folder: in it; author: of changes.
+
+    Each is empty where Git does not know it.
+    """
+
+    remote: str = ""
+    folder: str = ""
+    author: str = ""
+
+
+def revision(folder: Path) -> Revision | None:
+    """Return what a folder has checked out; None outside a repository, or before its first commit."""
     try:
-        status = run(["git", "status", "--porcelain=v2", "--branch", "--", "."], env=env, cwd=folder).stdout
+        status = run(["git", "status", "--porcelain=v2", "--branch", "--", "."], env=_own(), cwd=folder).stdout
     except ProcessError:
         return None
     commit, *changes = [line for line in status.splitlines() if line.startswith("# branch.oid") or line[:1] != "#"]
     oid = commit.removeprefix("# branch.oid ")
-    return None if changes or oid == "(initial)" else oid[:12]
+    return None if oid == "(initial)" else Revision(oid, not changes)
+
+
+def origin(folder: Path) -> Origin:
+    """Return where a folder comes from, as far as Git knows it."""
+    answers = []
+    for command in (["config", "--get-regexp", r"^(remote\.origin\.url|user\.name)$"], ["rev-parse", "--show-prefix"]):
+        try:
+            answers.append(run(["git", *command], env=_own(), cwd=folder).stdout)
+        except ProcessError:
+            answers.append("")
+    # The last of several is what Git takes.
+    said = dict(line.partition(" ")[::2] for line in answers[0].splitlines())
+    remote, author, place = said.get("remote.origin.url", ""), said.get("user.name", ""), answers[1].strip()
+    # A path of this machine is nobody else's.
+    is_local = remote.startswith(("/", ".", "~", "file:"))
+    return Origin("" if is_local else without_secrets(remote), place.rstrip("/"), author)
+
+
+def check_out(folder: Path, commit: str, into: Path) -> Path:
+    """Make a clone of a folder's repository with a commit checked out; return where the folder is in it.
+
+    Args:
+        folder: a folder in a repository, in which nothing is changed.
+        commit: the hash of one that the repository has.
+        into: the folder to be made.
+
+    Raises: ProcessError.
+    """
+    place = run(["git", "rev-parse", "--show-prefix"], env=_own(), cwd=folder).stdout.strip()
+    root = run(["git", "rev-parse", "--show-toplevel"], env=_own(), cwd=folder).stdout.strip()
+    run(["git", "clone", "-q", "--shared", "--no-checkout", "--", root, into], env=_own())
+    run(["git", "checkout", "-q", "--detach", commit, "--"], env=_own(), cwd=into)
+    return into / place
+
+
+def _own() -> dict[str, str]:
+    return environment(prefixes=("GIT_",), extra={"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"})
+
+
+def remote(folder: Path) -> str:
+    """Return the address of the remote named origin of a folder's repository; empty when there is none."""
+    try:
+        command = ["git", "remote", "get-url", "origin"]
+        return run(command, env=environment(prefixes=("GIT_",), extra={"LC_ALL": "C"}), cwd=folder).stdout.strip()
+    except ProcessError:
+        return ""
 
 
 def remote_commit(url: str, reference: str, env: Mapping[str, str]) -> str:
@@ -43,6 +110,26 @@ def remote_commit(url: str, reference: str, env: Mapping[str, str]) -> str:
     return next((commits[place] for place in places if place in commits), "")
 
 
+def log(folder: Path, old: str, new: str, most: int) -> list[tuple[str, str]] | None:
+    """Return the commits that one commit has and another lacks, the newest first; None where either is not there.
+
+    Args:
+        folder: a folder in the repository.
+        old, new: the commits.
+        most: how many are returned at most.
+
+    Returns: the commits, short, each with the first line of its message.
+    """
+    if not all(re.fullmatch(r"[0-9a-f]{7,64}", commit) for commit in (old, new)):
+        return None
+    command = ["git", "log", "--no-show-signature", "--no-color", "--format=%h%x00%s", f"--max-count={most}"]
+    try:
+        said = run([*command, f"{old}..{new}", "--"], env=environment(extra={"LC_ALL": "C"}), cwd=folder).stdout
+    except ProcessError:
+        return None
+    return [(commit, subject) for commit, _, subject in (line.partition("\0") for line in said.splitlines())]
+
+
 def described(folder: Path) -> str:
     """Return the commit of a folder's repository with its nearest tag (`git describe`); empty outside of one."""
     command = ["git", "describe", "--tags", "--long", "--always"]
@@ -50,6 +137,18 @@ def described(folder: Path) -> str:
         return run(command, env=environment(extra={"LC_ALL": "C"}), cwd=folder).stdout.strip()
     except ProcessError:
         return ""
+
+
+def user(folder: Path) -> str:
+    """Return the name, else the address, of the user that Git has for commits in a folder; empty when it has none."""
+    env = environment(prefixes=("GIT_",), extra={"LC_ALL": "C"})
+    for setting in ("user.name", "user.email"):
+        try:
+            if found := run(["git", "config", setting], env=env, cwd=folder).stdout.strip():
+                return found
+        except ProcessError:  # it is not set, or there is no Git
+            continue
+    return ""
 
 
 def clone_without_files(folder: Path, into: Path, names: Iterable[str]) -> Path:
@@ -78,13 +177,17 @@ def nearest(folder: Path, pattern: str) -> list[Path]:
     """Return the files that match a pattern in a folder, or else in the nearest of its parents that has any.
 
     Args:
-        folder: where to begin. The last folder that is looked into is the Git root, the first with .git in it; without
-            one it is this folder.
+        folder: where to begin; the last folder that is looked into is that of `upwards`.
         pattern: relative to each of these folders, such as "model/*.bentomodel".
 
     Returns: the files of one folder, sorted.
     """
+    matches = (sorted(path for path in place.glob(pattern) if path.is_file()) for place in upwards(folder))
+    return next(filter(None, matches), [])
+
+
+def upwards(folder: Path) -> list[Path]:
+    """Return a folder and its parents up to the Git root, the first with .git in it; without one, the folder alone."""
     folders = [folder, *folder.resolve().parents]
     root = next((number for number, place in enumerate(folders) if (place / ".git").exists()), 0)
-    matches = (sorted(path for path in place.glob(pattern) if path.is_file()) for place in folders[: root + 1])
-    return next(filter(None, matches), [])
+    return folders[: root + 1]

@@ -7,26 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bentoship.image.descriptor import Descriptor
+from bentoship.image.metadata import Data, Model, Value
 
-Value = str | int | float | bool | None
-"""A hyperparameter."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model in an image. Args: tag: NAME:VERSION; metadata: what BentoML was told about it."""
-
-    tag: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Data:
-    """What a model was trained with. Args: path: in the project; digest: "md5:…"; size: in bytes, None when unknown."""
-
-    path: str
-    digest: str
-    size: int | None = None
+__all__ = ["Data", "Model", "Part", "Value", "Version"]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from bentoship.errors import StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.layer import Entry, Estimate, Kind, folder, symlink
 from bentoship.image.manifest import Image, image_of, index_of
+from bentoship.image.metadata import Data, Metadata
 from bentoship.layers.cache import LayerCache
 from bentoship.packages.locks import Lock
 from bentoship.packages.target import Target
@@ -64,6 +65,9 @@ def kind(title: str) -> Kind:
     first = title.partition(" ")[0].rstrip(",")
     kinds: dict[str, Kind] = {"packages": "packages", "package": "packages", "model": "model", "source": "source"}
     return kinds.get(first, "system" if title == "user and environment" else "base")
+
+
+LABELS = {"org.bentoship.base": json.dumps(DEBIAN), "org.bentoship.packages": "[]"}
 
 
 def image(
@@ -209,6 +213,28 @@ def test_a_model_without_its_former_version_is_told(bento: Bento, cache: LayerCa
     assert words(added) == [("added", "weights.bin", 10), ("added", "sub/same.txt", 4)]
     (deleted,) = told(now, publish(store, image(cache, {"model stars:v0": {"a": b"1"}})), store)
     assert (deleted.changes, deleted.note) == ((), "was v0, which is no longer in the model store")
+
+
+def test_metadata_is_compared(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:
+    """Each metric, hyperparameter and set of data by its name, and the description; a version follows from the rest."""
+
+    def said(metadata: Metadata) -> Image:
+        return image_of([], {"Labels": {**LABELS, **metadata.annotations}}, "linux/amd64", metadata.annotations)
+
+    data = (Data("raw", "md5:1"), Data("new", "md5:1"))
+    old = Metadata(version="1", metrics={"a": 1, "b": 2}, parameters={"lr": 1, "x": "y"}, data=data[:1])
+    new = Metadata("", "2", "Echoes.", metrics={"a": 1, "b": 3}, parameters={"lr": 2}, data=data)
+    settings, metadata = told(planned(bento, said(new)), publish(store, said(old)), store)
+    assert [change.name for change in settings.changes] == ["org.opencontainers.image.description"]
+    assert (metadata.title, [(change.kind, change.name) for change in metadata.changes]) == (
+        "metadata",
+        [
+            ("added", "data new"),
+            ("changed", "hyperparameter lr"),
+            ("removed", "hyperparameter x"),
+            ("changed", "metric b"),
+        ],
+    )
 
 
 def test_settings_are_compared_and_not_shown(bento: Bento, cache: LayerCache, store: LayoutStore) -> None:

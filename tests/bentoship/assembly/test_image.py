@@ -20,6 +20,7 @@ from bentoship.bento import Bento, Env
 from bentoship.errors import StoreError, UnsupportedBentoError
 from bentoship.image.layer import MTIME, Entry
 from bentoship.image.manifest import Image
+from bentoship.image.metadata import Metadata
 from bentoship.layers.cache import LayerCache
 from tests.support.golden import as_document, golden
 from tests.support.reporting import Told
@@ -268,12 +269,39 @@ def test_the_manifest_tells_what_the_image_is(bento: Bento, base: Base, tmp_path
     """Models with their metadata, the Bento, the packages and the base can be read without pulling a layer."""
     image, _ = make(bento, base, tmp_path)
     annotations = json.loads(image.manifest)["annotations"]
-    assert json.loads(annotations["org.bentoship.models"]) == [{"tag": "stars:v1", "metadata": {"accuracy": 0.9}}]
+    assert json.loads(annotations["org.bentoship.models"]) == [{"tag": "stars:v1", "metadata": {"accuracy": "0.9"}}]
     assert annotations["org.bentoship.bento"] == "echo:one"
     labels = config_of(image)["Labels"]
     assert json.loads(labels["org.bentoship.packages"]) == ["tool==1.0"]
     packages = json.loads(labels["org.bentoship.base"])["debian"]["packages"]
     assert {"name", "version", "architecture", "sha256"} == set(packages[0])
+
+
+def test_what_a_base_says_of_itself_is_not_said_of_the_image(bento: Bento, base: Base, tmp_path: Path) -> None:
+    """Its labels by the keys of the specification; others stay. What the Bento's labels say wins, but for the base."""
+    said_of_itself = ("org.opencontainers.image.title", "org.opencontainers.image.ref.name", "org.bentoship.data")
+    own = dict.fromkeys(said_of_itself, "x")
+    base = dataclasses.replace(
+        base,
+        config={**base.config, "Labels": {**own, "maintainer": "ann"}},
+        origin={"digest": "sha256:1"},
+        name="a/b:1",
+    )
+    said = {"licenses": "MIT", "source": "https://example.com", "base.name": "c/d:2"}
+    labels = tuple((f"org.opencontainers.image.{name}", text) for name, text in said.items())
+    bento = dataclasses.replace(bento, labels=labels, metadata=Metadata(licenses="0BSD"))
+    image, _ = make(bento, base, tmp_path)
+    annotations = {name.rpartition("image.")[2]: text for name, text in image.annotations.items() if "image." in name}
+    assert annotations == {
+        "title": "echo",
+        "version": "one",
+        "licenses": "MIT",
+        "source": "https://example.com",
+        "base.name": "a/b:1",
+        "base.digest": "sha256:1",
+    }
+    assert config_of(image)["Labels"].items() >= {**image.annotations, "maintainer": "ann"}.items()
+    assert not {"org.opencontainers.image.ref.name", "org.bentoship.data"} & config_of(image)["Labels"].keys()
 
 
 def test_the_configuration_as_a_whole(bento: Bento, base: Base, tmp_path: Path) -> None:

@@ -105,6 +105,15 @@ def test_missing_version_names_how_to_install_it(tmp_path: Path) -> None:
         compiler(tmp_path, python, version=HERE, platform="linux/s390x", twin=None)
 
 
+def test_a_python_of_pyenv_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In PATH there is only the version that is selected, or none."""
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    program(tmp_path, "pyenv/versions/3.99.7/bin/python3.99")
+    python = says(tmp_path, "usr/bin/python3.99", "3.99.7")
+    own = compiler(tmp_path, python, version="3.99", platform="linux/s390x", twin=None)
+    assert own.args[0] == str(tmp_path / "pyenv/versions/3.99.7/bin/python3.99")
+
+
 def test_script_is_refused_as_an_interpreter(tmp_path: Path) -> None:
     """What isn't a program with a loader is told so."""
     program(tmp_path, "usr/bin/python3.11")

@@ -147,6 +147,16 @@ def test_platform_is_chosen_from_an_index(repository: ImageReference, tmp_path: 
     assert (pinned.layers, pinned.origin) == (base.layers, base.origin)
 
 
+def test_a_base_has_the_name_that_it_was_pulled_by(repository: ImageReference, tmp_path: Path) -> None:
+    """By its tag others find a newer one; of one named by its digest alone no tag is claimed."""
+    digest = push(repository, SYSTEM, tag="latest").digest
+    named = {repository: "latest", repository.with_tag("latest"): "latest"}
+    named[replace(repository, tag="latest", digest=digest)] = "latest"
+    for image, tag in named.items():
+        assert pull(image, tmp_path).name == f"{repository.repository}:{tag}"
+    assert pull(repository.with_digest(digest), tmp_path).name == f"{repository.repository}@{digest}"
+
+
 @needs_apt
 @pytest.mark.slow
 def test_the_same_images_python_for_this_machine_compiles(
@@ -206,7 +216,8 @@ def test_pinned_base_is_asked_for_once(repository: ImageReference, tmp_path: Pat
     assert pulled.done == pulled.total
     assert pulled.done > sum(layer.size for layer in first.layers)
     gone = replace(image, host="127.0.0.1:9")
-    assert replace(pull(gone, tmp_path), origin={}, layers=()) == replace(first, origin={}, layers=())
+    nameless: dict[str, Any] = {"origin": {}, "layers": (), "name": ""}
+    assert replace(pull(gone, tmp_path), **nameless) == replace(first, **nameless)
 
 
 def test_moved_tag_is_noticed(repository: ImageReference, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from bentoship.bento.content import image_files
 from bentoship.errors import BentoError
 from tests.support.bento import HAS_STAGES, append, edit, lay, make_project, needs_src_layout
 from tests.support.slow import cases
-from tests.support.wheels import make_source
+from tests.support.wheels import make_source, make_wheel
 
 CHANGES: dict[str, Callable[[Path], object]] = {
     "an included file": lambda p: append(p / "data" / "words.txt", "four"),
@@ -312,6 +312,20 @@ def test_what_needs_a_dockerfile_is_named(tmp_path: Path) -> None:
     reasons = [*bento.build(project).needs_dockerfile]
     assert reasons[:2] == ["docker.system_packages (git)", "docker.setup_script (setup.sh)"]
     assert ("TOKEN" in " ".join(reasons)) == HAS_STAGES
+
+
+@pytest.mark.slow
+def test_what_bentoml_ignores_beside_an_image_is_noted(tmp_path: Path) -> None:
+    """Not where there is none: then it takes its first format, which has it."""
+    project = make_project(tmp_path / "project")
+    make_wheel(project.folder, "toolx")
+    edit(project.folder / "bentofile.yaml", "python:\n", "python:\n  wheels: [toolx-1.0-py3-none-any.whl]\n")
+    assert bento.build(project).notes == ()
+    image = "bentoml.images.Image(lock_python_packages=False)"
+    edit(project.folder / "service.py", "@bentoml.service\n", f"@bentoml.service(image={image})\n")
+    (note,) = bento.build(project).notes
+    assert note.startswith("BentoML ignores python.wheels, ")
+    assert bento.build(project).notes == (note,)  # it is up to date
 
 
 def test_secrets_and_caches_are_never_packed(tmp_path: Path) -> None:

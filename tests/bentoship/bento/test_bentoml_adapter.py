@@ -288,7 +288,8 @@ def test_bentoml_tells_what_a_bento_is(built: Built) -> None:
         "labels": {"team": "sky"},
     }
     model = built.home / "models" / "echo_model" / "one"
-    assert built.description["models"] == [{"name": "echo_model", "version": "one", "path": str(model), "metadata": {}}]
+    nothing: dict[str, Any] = {"metadata": {}, "labels": {}, "options": {}}
+    assert built.description["models"] == [{"name": "echo_model", "version": "one", "path": str(model), **nothing}]
     assert (model / "model.yaml").is_file()
     assert model.with_name("latest").read_text("utf-8") == "one"
 

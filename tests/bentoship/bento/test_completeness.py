@@ -94,6 +94,7 @@ def test_links_are_packed_as_what_they_lead_to(tmp_path: Path) -> None:
     assert (bento.build(project).path / "src" / "helper.py").read_text("utf-8") == "SIZE = 4\n"
 
 
+@pytest.mark.slow  # the next one has it declared
 @needs_src_layout
 def test_a_src_layout_has_to_be_declared(tmp_path: Path) -> None:
     """The image finds modules of src/ only then; a module that no layout would find is not meant."""

@@ -9,7 +9,7 @@ from bentoml._internal.bento.build_config import CondaOptions, DockerOptions
 from bentoml._internal.container.frontend.dockerfile import CONTAINER_METADATA
 from bentoml.images import Image
 
-from bentoship.bento.unsupported import reasons_of_first_format, reasons_of_image
+from bentoship.bento.unsupported import ignored_beside_image, reasons_of_first_format, reasons_of_image
 
 
 def reasons(image: Image, docker: object = None) -> list[str]:
@@ -66,3 +66,18 @@ def test_a_bento_that_is_built_already_is_named_by_what_it_says() -> None:
     conda, cuda = reasons_of_first_format(info, None)
     assert conda == "conda"
     assert cuda.startswith("docker.cuda_version (12.8.1) (")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"python": {"wheels": ["a.whl"]}}, "python.wheels"),
+        ({"docker": {"cuda_version": 12, "dockerfile_template": "a.j2"}, "conda": {"channels": ["a"]}, "python": None},
+         "docker.cuda_version, docker.dockerfile_template, conda"),
+        ({"python": {"packages": ["attrs"], "wheels": []}, "docker": {"base_image": "a"}}, ""),
+    ],
+)  # fmt: skip
+def test_what_is_ignored_beside_an_image_is_named(options: dict[str, object], named: str) -> None:
+    """By its keys, in one sentence."""
+    sentence = f"BentoML ignores {named}, as the service has an Image: say it there"
+    assert ignored_beside_image(options) == ([sentence] if named else [])

@@ -16,6 +16,7 @@ import pytest
 from bentoship.commands.doctor import show
 from bentoship.commands.examination import Finding
 from tests.support.bento import edit
+from tests.support.cache import needs_apt, with_packages
 from tests.support.golden import golden
 from tests.support.site import Site, abandon, echo_site
 from tests.support.slow import cases
@@ -25,7 +26,8 @@ from tests.support.slow import cases
 def site(tmp_path: Path) -> Site:
     """A project and a user who has nothing."""
     cache = tmp_path / "cache"
-    cache.mkdir()
+    (cache / "bentoship").mkdir(parents=True)
+    with_packages(cache / "bentoship")
     return echo_site(tmp_path / "site", cache, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
 
 
@@ -70,6 +72,7 @@ def test_each_thing_has_a_line(site: Site) -> None:
         "cache",
         "registry",
         "service",
+        "base",
     ):
         assert f"\n{subject} " in f"\n{done.stdout}"
     assert "Traceback" not in done.stderr
@@ -107,9 +110,13 @@ def test_findings_for_programs(built: Site) -> None:
         assert "Only BACKEND=docker" not in docker["hint"]
 
 
-@pytest.mark.parametrize(
-    ("limit", "expected"), [("500 MB", "at most 500.0 MB"), ("", "at most 20.0 GB"), ("off", "CACHE_LIMIT is off")]
-)
+LIMITS = {
+    limit or "the default": (limit, expected)
+    for limit, expected in (("500 MB", "at most 500.0 MB"), ("", "at most 20.0 GB"), ("off", "CACHE_LIMIT is off"))
+}
+
+
+@pytest.mark.parametrize(("limit", "expected"), cases(LIMITS, "500 MB"))
 def test_the_cache_is_told_with_its_limit(built: Site, limit: str, expected: str) -> None:
     """What lies there to be used again; what images have, too, takes no room of its own."""
     blobs = built.cache / "bentoship" / "layers" / "blobs" / "sha256"
@@ -260,10 +267,33 @@ def test_packages_are_installed_to_import_a_service(site: Site) -> None:
 def test_what_needs_a_dockerfile_is_a_problem(site: Site) -> None:
     """But with BACKEND=docker, which builds with one."""
     edit(site.folder / "bentofile.yaml", "docker:\n", "docker:\n  system_packages: [git]\n")
-    service = examine(site, code=1)["service"]
-    assert "without a Dockerfile: docker.system_packages (git)" in service["text"]
+    found = examine(site, code=1)
+    assert "without a Dockerfile: docker.system_packages (git)" in found["service"]["text"]
+    assert "base" not in found
     done = site.invoke("doctor", BACKEND="docker")
     assert "without a Dockerfile" not in done.stdout
+    assert "\nbase " not in done.stdout
+
+
+ABSENT = "127.0.0.1:9/python:3.11"
+"""A base at a port where nothing listens."""
+
+
+def test_a_base_out_of_reach_is_a_problem(site: Site) -> None:
+    """For the platform that lacks it, with what to do."""
+    base = examine(site, code=1, BASE_IMAGE=ABSENT)["base"]
+    assert (base["state"], base["stops_publish"]) == ("problem", True)
+    assert base["text"].startswith(f"Get the base {ABSENT} for linux/amd64: ")
+    assert "BASE_IMAGE=debian" in base["hint"]
+
+
+@pytest.mark.slow
+@needs_apt
+def test_a_base_is_reported_as_by_a_plan(site: Site) -> None:
+    """Which one and why, or why there is none."""
+    assert examine(site, code=0)["base"]["text"] in site.invoke("plan").stdout
+    absent = examine(site, code=1, BASE_IMAGE=ABSENT)["base"]
+    assert f"{absent['text']}\n" in site.invoke("plan", BASE_IMAGE=ABSENT, RETRY_SECONDS="0").stderr
 
 
 @pytest.mark.slow

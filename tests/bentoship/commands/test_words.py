@@ -8,7 +8,7 @@ import pytest
 
 from bentoship.commands.words import name_folders, no_folders, not_understood, of_options
 
-TASKS = ["build", "plan", "publish", "push"]
+TASKS = {"build": 0, "plan": 0, "publish": 0, "push": 0, "promote": 2}
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,17 @@ TASKS = ["build", "plan", "publish", "push"]
         ("--all", "publish --all"),
         ("--dry --all one", "--dry publish --all --project one"),
         ("build --all plan two --load", "build --load --all --project plan --project two"),
+        ("publish --all push", "publish --all push"),
+        ("--all publish push", "publish --all push"),
+        ("publish push --all", "publish push --all"),
         ("publish --all ./missing", "publish --all --project ./missing"),
+        ("promote one two", "promote one two"),
+        ("promote plan two one", "promote plan two --project one"),
+        ("promote --yes one two one", "promote --yes one two --project one"),
+        ("promote --project one one two", "promote --project one one two"),
+        ("promote one --bento=x two plan", "promote one --bento=x two plan"),
+        ("promote one two plan", "promote one two plan"),
+        ("one promote one two", "promote one two --project one"),
     ],
 )
 def test_words_that_name_folders_are_projects(

@@ -54,6 +54,18 @@ def test_package_indexes_are_asked_more_often_than_uv_does(tmp_path: Path, monke
         assert os.environ["UV_HTTP_RETRIES"] == retries, seconds
 
 
+def test_package_indexes_are_waited_for_no_longer_than_a_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where RETRY_SECONDS is less than uv waits for the next part of a response."""
+    for seconds, timeout in (("180", None), ("0", None), ("12", "12"), ("30", None)):
+        monkeypatch.setenv("UV_HTTP_TIMEOUT", "gone after the test")
+        monkeypatch.delenv("UV_HTTP_TIMEOUT")
+        monkeypatch.setenv("RETRY_SECONDS", seconds)
+        environment.export(tmp_path)
+        assert os.environ.get("UV_HTTP_TIMEOUT") == timeout, seconds
+
+
 def test_a_key_file_is_found_from_the_projects_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative path in .env does not depend on where a task is called."""
     (tmp_path / ".env").write_text("GOOGLE_APPLICATION_CREDENTIALS=key.json\n", "utf-8")

@@ -122,7 +122,13 @@ def test_an_apps_own_google_project_has_a_way_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", settings.NAMES)
 def test_every_setting_is_accepted_with_the_prefix(tmp_path: Path, name: str) -> None:
     """A wrong value is told by the name that it was given by."""
-    accepts_all = {"VERIFY_REQUEST", "GCP_CONTAINER_REGISTRY_DESCRIPTION", "SECRETS_ALLOWED", "BUILD_ENV"}
+    accepts_all = {
+        "VERIFY_REQUEST",
+        "GCP_CONTAINER_REGISTRY_DESCRIPTION",
+        "SECRETS_ALLOWED",
+        "BUILD_ENV",
+        "METRICS_LOWER",
+    }
     named = {"REGISTRY": "google"} if name != "REGISTRY" else {}
     given = {"GCP_PROJECT_ID": "my-project", "GCP_CONTAINER_REGISTRY_NAME": "reg", **named}
     given["GCP_CONTAINER_REGISTRY_LOCATION"] = "europe-west6"
@@ -132,7 +138,7 @@ def test_every_setting_is_accepted_with_the_prefix(tmp_path: Path, name: str) ->
     else:
         found = load(tmp_path, **given, **{name: "theirs", f"BENTOSHIP_{name}": "ours"})
         texts = {str(found.verify_request), found.google.description}
-        assert "ours" in {*texts, *found.secrets_allowed, *found.build_env}
+        assert "ours" in {*texts, *found.secrets_allowed, *found.build_env, *found.metrics_lower}
 
 
 def test_what_a_backend_does_not_honour_is_told(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bentoship.errors import ProcessError
-from bentoship.system.git import clean_commit, nearest, remote_commit
+from bentoship.system.git import Origin, Revision, check_out, nearest, origin, remote_commit, revision
 from tests.support.repositories import commit, git
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -24,9 +24,9 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_a_clean_tree_has_its_commit(repository: Path) -> None:
-    """Twelve digits of the commit."""
+    """All digits of it."""
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, check=True, capture_output=True, text=True)
-    assert clean_commit(repository) == head.stdout[:12]
+    assert revision(repository) == Revision(head.stdout.strip(), True)
 
 
 def test_branches_and_tags_have_a_commit(tmp_path: Path) -> None:
@@ -41,21 +41,54 @@ def test_branches_and_tags_have_a_commit(tmp_path: Path) -> None:
         remote_commit("http://127.0.0.1:9/x.git", "main", ENV)
 
 
-def test_a_changed_tree_has_none(repository: Path) -> None:
-    """A commit would say what is not so; a new file counts, too."""
+def test_a_changed_tree_is_not_clean(repository: Path) -> None:
+    """Its commit alone would say what is not so; a new file counts, too."""
     (repository / "other").write_text("two", "utf-8")
-    assert clean_commit(repository) is None
+    assert revision(repository) == Revision(git(repository, "rev-parse", "HEAD"), False)
+
+
+def test_a_folder_has_an_origin(repository: Path) -> None:
+    """Its remote without a password, its place in the repository, and who commits here."""
+    folder = repository / "services" / "echo"
+    folder.mkdir(parents=True)
+    git(repository, "remote", "add", "origin", "https://ada:secret@git.example.com/team/planets.git")
+    git(repository, "config", "user.name", "Ada")
+    assert origin(folder) == Origin("https://git.example.com/team/planets.git", "services/echo", "Ada")
+
+
+@pytest.mark.parametrize("remote", ["/srv/git/planets.git", "../planets", "file:///srv/git/planets.git"])
+def test_a_remote_on_this_machine_is_not_named(repository: Path, remote: str) -> None:
+    """Where its folders are is nobody else's business."""
+    git(repository, "remote", "add", "origin", remote)
+    assert origin(repository).remote == ""
+
+
+def test_a_commit_is_checked_out_elsewhere(tmp_path: Path) -> None:
+    """The folder as it was then, with its tags; one that the repository lacks is an error."""
+    folder = tmp_path / "repository" / "service"
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("one", "utf-8")
+    first = commit(tmp_path / "repository", tag="v1")
+    (folder / "file").write_text("two", "utf-8")
+    commit(tmp_path / "repository")
+    place = check_out(folder, first, tmp_path / "place")
+    assert (place / "file").read_text("utf-8") == "one"
+    assert git(place, "describe", "--tags") == "v1"
+    with pytest.raises(ProcessError):
+        check_out(folder, "0" * 40, tmp_path / "nowhere")
 
 
 def test_a_repository_without_a_commit_has_none(tmp_path: Path) -> None:
     """There is nothing to name yet."""
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    assert clean_commit(tmp_path) is None
+    assert revision(tmp_path) is None
+    assert origin(tmp_path).remote == ""
 
 
 def test_a_folder_without_git_has_none(tmp_path: Path) -> None:
     """It is no mistake to have no repository."""
-    assert clean_commit(tmp_path) is None
+    assert revision(tmp_path) is None
+    assert origin(tmp_path).remote == ""
 
 
 def test_the_nearest_folder_with_a_match_tells_all(tmp_path: Path) -> None:

@@ -43,6 +43,15 @@ def test_what_would_be_deleted(settings: GoogleSettings, expected: list[int]) ->
     assert sorted(int(one.name.rpartition(":")[2]) for one in found) == expected
 
 
+def test_what_is_promoted_is_kept() -> None:
+    """It has a tag, as the histories have, and so has what a name can be rolled back to."""
+    settings = GoogleSettings(delete_untagged_days=30)
+    promoted = [image("a", 90, "production"), image("a", 91, "production.history"), image("a", 92, "v1")]
+    assert cleanup.deletable(settings, promoted, NOW) == []
+    [policy] = cleanup.policies(settings).values()
+    assert policy["condition"]["tagState"] == "UNTAGGED"
+
+
 def test_a_dry_run_is_told(google: Google, provider: Provider) -> None:
     """With what is set, what would go now, and the setting that makes it real; a real one is not told."""
     google.add_repository()

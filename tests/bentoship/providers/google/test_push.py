@@ -14,6 +14,8 @@ from bentoship.stores import transfer
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
+from bentoship.versions.history import Promotion
+from bentoship.versions.promotion import move, standing
 from tests.support.google import Google
 from tests.support.images import put_image
 
@@ -73,6 +75,21 @@ def test_a_tag_that_stays_where_it_is(google: Google, layout: LayoutStore, there
     assert "cannot update tag latest" in error.why
     assert "IMAGE_TAGS={version},{commit}" in error.hint
     assert there.resolve("latest") == first
+
+
+def test_a_promoted_name_that_stays_where_it_is(google: Google, there: RegistryStore) -> None:
+    """A name can be promoted to once where tags are immutable; then nothing is changed, and it says what to do."""
+    google.state.repositories[next(iter(google.state.repositories))].docker_config.immutable_tags = True
+    first, second = put_image(there), put_image(there, seed=1)
+    seen = standing(there, "production")
+    move(there, seen, first, Promotion(first.digest))
+    before = standing(there, "production")
+    with pytest.raises(RegistryError) as caught:
+        move(there, before, second, Promotion(second.digest))
+    assert "cannot update tag production" in caught.value.why
+    assert "Exempt production and production.history from its immutable tags" in caught.value.hint
+    assert standing(there, "production") == before
+    assert before.digest == first.digest
 
 
 def test_a_right_that_was_taken_away(google: Google, layout: LayoutStore, there: RegistryStore) -> None:

@@ -1,0 +1,162 @@
+"""Two versions of an image side by side, by what the registry says of them; no layer is pulled for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bentoship.assembly.diff import Difference, recorded_differences
+from bentoship.commands import terminal as console
+from bentoship.commands.compare_report import Compared, Trial, document, in_markdown, in_text
+from bentoship.commands.described import repository
+from bentoship.errors import BentoshipError, RegistryError
+from bentoship.image.reference import ImageReference
+from bentoship.project import Run, begin
+from bentoship.stores.graph import read_images
+from bentoship.system import git
+from bentoship.versions.comparing import compare
+from bentoship.versions.history import read_history
+from bentoship.versions.reading import Reader
+from bentoship.versions.version import Version
+
+_PRODUCTION = "production"
+_COMMITS = 50
+"""How many commits are listed."""
+
+_PART_OF_DIGEST = re.compile(r"(sha256:)?[0-9a-f]{7,63}")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A version, and what it was called. Args: name: a tag, a promoted name or a digest; version: the version."""
+
+    name: str
+    version: Version
+
+
+def show(folder: Path, old: str = "", new: str = "", *, answers: bool = False, form: str = "text") -> None:
+    """Print how two versions of a project's image differ.
+
+    Args:
+        folder: the project's.
+        old: a tag, a promoted name or a digest; empty for what is promoted, else the version before the newest.
+        new: likewise; empty for the newest version.
+        answers: whether to run both, and set side by side what they answer to the sample request.
+        form: "text", "markdown" or "json".
+
+    Raises: BentoshipError.
+    """
+    with closing(begin(folder, console.Terminal())) as run:
+        image = repository(run, "compare")
+        with run.reporter.task("compare", f"reading {image.repository}"):
+            before, now = _chosen(run, image, old, new)
+            compared = _compared(run, image, before, now)
+        if answers:
+            compared = replace(compared, trials=[_trial(run, image, one.version) for one in (before, now)])
+    if form == "json":
+        console.result_as_json(document(compared))
+        return
+    if before.version.digest == now.version.digest:
+        console.say("compare", f"{before.name} and {now.name} are the same version; name others with --old and --new")
+    for line in in_markdown(compared) if form == "markdown" else in_text(compared):
+        console.result(line)
+
+
+def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Named, Named]:
+    """Return the two versions. Raises BentoshipError when one does not exist, or there is nothing to choose from."""
+    reader = Reader(run.registry(image, push=False), run.project.settings.cache / "versions")
+    if old and new:
+        return _find(reader, image, old), _find(reader, image, new)
+    found = reader.read()
+    versions = [one for one in found.versions if one.digest]
+    ours = [one for one in versions if one.is_ours] or versions
+    if not ours:
+        raise BentoshipError(f"Compare versions of {image.repository}", "it has no versions yet", "`invoke publish`")
+    newest = _find(reader, image, new) if new else Named(_name(ours[0]), ours[0])
+    if old:
+        return _find(reader, image, old), newest
+    name = _promoted(found.histories, image)
+    return _find(reader, image, name) if name else _before(ours, newest, image), newest
+
+
+def _promoted(names: Collection[str], image: ImageReference) -> str:
+    """Return the promoted name to compare with; empty for none. Raises BentoshipError when it could be any of several.
+
+    Args: names: all that are promoted; image: the image.
+    """
+    if len(names) > 1 and _PRODUCTION not in names:
+        why = f"several names are promoted ({', '.join(sorted(names))}), and none of them is {_PRODUCTION}"
+        raise BentoshipError(f"Compare versions of {image.repository}", why, "Name one with --old.")
+    return _PRODUCTION if _PRODUCTION in names else next(iter(names), "")
+
+
+def _before(versions: Sequence[Version], newest: Named, image: ImageReference) -> Named:
+    """Return the version before the newest one. Raises BentoshipError when there is none."""
+    digests = [one.digest for one in versions]
+    place = digests.index(newest.version.digest) if newest.version.digest in digests else -1
+    if place + 1 >= len(versions):
+        why = "nothing is promoted, and there is no older version"
+        raise BentoshipError(f"Compare versions of {image.repository}", why, "Name one with --old.")
+    console.say("compare", "nothing is promoted, so this compares with the version before")
+    return Named(_name(versions[place + 1]), versions[place + 1])
+
+
+def _find(reader: Reader, image: ImageReference, name: str) -> Named:
+    """Return the version of a tag, a promoted name, a digest or the beginning of one. Raises StoreError."""
+    tag = name.removeprefix(f"{image.repository}:").removeprefix(f"{image.repository}@")
+    if tag.startswith("sha256:") and _PART_OF_DIGEST.fullmatch(tag):
+        begun = [one for one in reader.read().versions if one.digest.startswith(tag)]
+        if len(begun) == 1:
+            return Named(tag, begun[0])
+    reference = image.with_digest(tag) if tag.startswith("sha256:") else image.with_tag(tag)
+    try:
+        return Named(tag, reader.find(reference.digest or tag))
+    except RegistryError as error:
+        # Where tags do not move, only the history says where a name points.
+        if error.status != 404 or reference.digest or not (last := read_history(reader.store, tag).digest):
+            raise
+        return Named(tag, reader.find(last))
+
+
+def _name(version: Version) -> str:
+    """Return what to call a version: by a tag of its own rather than one that moves."""
+    tags = [tag for tag in version.tags if tag not in ("latest", *version.promoted)] or [*version.tags]
+    return tags[0] if tags else version.digest[:19]
+
+
+def _compared(run: Run, image: ImageReference, before: Named, now: Named) -> Compared:
+    base, packages = _recorded(run, image, before.version, now.version)
+    commits = None
+    if before.version.commit and now.version.commit:
+        commits = git.log(run.project.folder, before.version.commit, now.version.commit, _COMMITS + 1)
+    comparison = compare(before.version, now.version, run.project.settings.metrics_lower)
+    return Compared(image.repository, before.name, now.name, comparison, base, packages, commits)
+
+
+def _recorded(
+    run: Run, image: ImageReference, old: Version, new: Version
+) -> tuple[Difference | None, Difference | None]:
+    """Return how base and packages differ, of a platform that both are for; None where an image does not say it."""
+    store = run.registry(image, push=False)
+    try:
+        before, now = (read_images(store, store.read(one.digest)[0]) for one in (old, new))
+        platform = min(before.keys() & now.keys())
+        return recorded_differences(before[platform], now[platform])
+    except RegistryError:
+        raise
+    except (BentoshipError, ValueError, KeyError, TypeError, AttributeError):
+        return None, None
+
+
+def _trial(run: Run, image: ImageReference, version: Version) -> Trial:
+    """Run a version, and return what it answers, or why it does not."""
+    from bentoship.commands.verify import tried  # which brings along Docker's library
+
+    try:
+        proof = tried(run, image.with_digest(version.digest))
+    except BentoshipError as error:
+        return Trial(str(error.why))
+    return Trial(proof.answer, proof.seconds, proof.memory.size if proof.memory else None)

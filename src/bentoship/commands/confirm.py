@@ -1,0 +1,28 @@
+"""Asking a person before something is replaced."""
+
+from __future__ import annotations
+
+import sys
+
+from bentoship.commands.terminal import say
+from bentoship.errors import BentoshipError
+
+
+def confirm(step: str, doing: str, what: str, *, yes: bool) -> bool:
+    """Ask on a terminal whether to go on, and return the answer.
+
+    Args:
+        step: the command.
+        doing: what is to be done, as an imperative phrase.
+        what: what that would replace.
+        yes: whether it is agreed to already.
+
+    Raises: BentoshipError without a terminal, unless it is agreed to.
+    """
+    if yes:
+        return True
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise BentoshipError(doing, what, "Add --yes to go on without being asked.")
+    say(step, what)
+    say(step, f"{doing}? [y/N]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

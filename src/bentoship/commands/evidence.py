@@ -1,0 +1,40 @@
+"""What is attached to a version of the image: its SBOM and its provenance."""
+
+from __future__ import annotations
+
+import platform
+
+from bentoship.commands.described import repository
+from bentoship.commands.terminal import result_as_json
+from bentoship.image import keys
+from bentoship.image.descriptor import INDEX_TYPES, Descriptor
+from bentoship.image.platforms import manifests_by_platform, platform_of
+from bentoship.project import Run
+from bentoship.versions.evidence.reading import document, is_sbom, is_statement
+
+
+def show_sbom(run: Run, name: str) -> None:
+    """Print the SBOM of a version. Args: name: its digest or a tag; of an index, the image for this machine counts."""
+    store = run.registry(repository(run, "versions"), push=False)
+    root, content = store.read(name)
+    manifest = _own(run, root, content) if root.media_type in INDEX_TYPES else root
+    result_as_json(document(store, manifest, "SBOM", is_sbom))
+
+
+def show_provenance(run: Run, name: str) -> None:
+    """Print the provenance of a version, an in-toto statement. Args: name: its digest or a tag."""
+    store = run.registry(repository(run, "versions"), push=False)
+    root, _ = store.read(name)
+    result_as_json(document(store, root, "provenance", is_statement(keys.PROVENANCE)))
+
+
+def _own(run: Run, root: Descriptor, index: bytes) -> Descriptor:
+    """Return the manifest of an index for this machine, else the first; say which the others are."""
+    manifests = manifests_by_platform(index)
+    here = platform_of(platform.machine()) or ""
+    if not manifests:
+        return root
+    chosen = here if here in manifests else next(iter(manifests))
+    others = ", ".join(f"{name} {one.digest}" for name, one in manifests.items() if name != chosen)
+    run.reporter.say("versions", f"{root.digest} is an index; this is its image for {chosen}, others: {others}")
+    return manifests[chosen]

@@ -1,0 +1,148 @@
+"""Versions and promotions as text: in a table, or, where a terminal is too narrow for that, in a block for each."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from bentoship.commands import terminal as console
+from bentoship.system import text
+from bentoship.versions.history import Promotion
+from bentoship.versions.metrics import best
+from bentoship.versions.version import Version
+
+_TAGS = 3
+"""How many tags of a version are shown."""
+
+_METRICS = 4
+"""How many metrics are shown."""
+
+_NOTE = 80
+"""Characters of a problem that are shown; the JSON has all."""
+
+_INDENT = "  "
+
+
+def print_versions(versions: Sequence[Version], lower: Collection[str], now: datetime) -> None:
+    """Print versions on stdout.
+
+    Args:
+        versions: at least one.
+        lower: the metrics of which lower values are better.
+        now: the current time.
+    """
+    marked = best(versions, lower)
+    every = list(dict.fromkeys(name for version in versions for name in version.metrics))
+    names = sorted(every, key=lambda name: name.count("."))[:_METRICS]  # nested ones last
+    short = len({model.tag.partition(":")[0] for version in versions for model in version.models}) == 1
+    _print([_cells(version, names, marked, now, short=short) for version in versions])
+    if marked:
+        console.say("", "* the best of all; higher is better unless METRICS_LOWER names the metric")
+    if more := len(every) - len(names):
+        console.say("", f"{more} more metrics are in the output of --json")
+
+
+def print_promotions(promotions: Sequence[Promotion]) -> None:
+    """Print promotions on stdout."""
+    _print(
+        [
+            {
+                "when": one.when,
+                "by": one.by,
+                "digest": digest(one.digest),
+                "tags": _tags(one.tags),
+                "from": digest(one.origin or ""),
+                "why": one.why,
+                "conditions": ", ".join(one.conditions),
+            }
+            for one in promotions
+        ]
+    )
+
+
+def digest(whole: str) -> str:
+    """Return enough of a digest to identify it."""
+    return whole[:19]
+
+
+def number(value: float) -> str:
+    """Return a metric as a person reads it."""
+    return f"{value:.5g}"
+
+
+def age(created: datetime, now: datetime) -> str:
+    """Return how long ago something was: 40 s, 12 min, 20 h, 3 days."""
+    seconds = max(0.0, (now - created).total_seconds())
+    for unit, length, most in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 36)):
+        if seconds < most * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds // 86400:.0f} days"
+
+
+def _cells(
+    version: Version, metrics: Sequence[str], marked: Mapping[str, float], now: datetime, *, short: bool
+) -> dict[str, str]:
+    """Return what is shown of a version. Args: short: whether the models' names go without saying."""
+    models = (model.tag.partition(":")[2] if short else model.tag for model in version.models)
+    values = {
+        name: f"{number(version.metrics[name])}{'*' if marked.get(name) == version.metrics[name] else ''}"
+        for name in metrics
+        if name in version.metrics
+    }
+    problem = textwrap.shorten(version.problem, _NOTE, placeholder=" …")
+    note = problem or ("" if version.is_ours else "not published by bentoship")
+    return {
+        "tags": _tags([tag for tag in version.tags if tag not in version.promoted]),
+        "digest": digest(version.digest),
+        "age": age(version.created, now) if version.created else "",
+        "size": text.size(version.size) if version.size is not None else "",
+        "commit": version.commit[:12],
+        "models": ", ".join(models),
+        **{name: values.get(name, "") for name in metrics},
+        "promoted": ", ".join(version.promoted),
+        "verified": {True: "yes", False: "failed", None: ""}[version.verified],
+        "note": note,
+    }
+
+
+def _tags(tags: Sequence[str]) -> str:
+    more = [f"+{len(tags) - _TAGS}"] if len(tags) > _TAGS else []
+    return ", ".join([*tags[:_TAGS], *more])
+
+
+def _print(rows: Sequence[Mapping[str, str]]) -> None:
+    for line in lines(rows, _width()):
+        console.result(line)
+
+
+def lines(rows: Sequence[Mapping[str, str]], width: int | None) -> list[str]:
+    """Return rows as the lines of a table, or of blocks where that is too wide.
+
+    Args:
+        rows: at least one, all with the same keys; keys without any value are left out.
+        width: of the terminal, in columns; None where lines may have any length.
+    """
+    heads = [key for key in rows[0] if any(row[key] for row in rows)]
+    table = console.columns([[head.upper() for head in heads], *([row[head] for head in heads] for row in rows)])
+    if width is None or max(map(len, table)) <= width:
+        return table
+    return [line for row in rows for line in _block(row, heads, max(width, 20))]
+
+
+def _block(row: Mapping[str, str], heads: Sequence[str], width: int) -> list[str]:
+    """Return a row as lines: its first value, and below it all others that it has, with their names."""
+    first, *rest = heads
+    details = ", ".join(f"{head} {text.on_one_line(row[head])}" for head in rest if row[head])
+    wrapped = textwrap.wrap(details, width - len(_INDENT), break_on_hyphens=False)
+    return [text.on_one_line(row[first] or "-")[:width], *(_INDENT + line for line in wrapped)]
+
+
+def _width() -> int | None:
+    """Return the columns of the terminal that is printed on; None where it is none, and lines may have any length."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns if console.is_terminal(sys.stdout) else None
+    except (OSError, ValueError):
+        return None

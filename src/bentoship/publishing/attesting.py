@@ -1,0 +1,210 @@
+"""What is attached to a published image: its provenance, and an SBOM for each platform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from bentoship.assembly.config import base_of
+from bentoship.backend import Built
+from bentoship.bento import Bento
+from bentoship.errors import StoreError
+from bentoship.image import keys
+from bentoship.image.artifact import Artifact
+from bentoship.image.descriptor import INDEX_TYPES, Descriptor
+from bentoship.image.manifest import Image
+from bentoship.image.platforms import manifests_by_platform
+from bentoship.image.reference import ImageReference
+from bentoship.project import Published, Run
+from bentoship.stores.artifacts import Referrer, attach, attach_all, referrers
+from bentoship.stores.graph import read_images
+from bentoship.system.git import origin
+from bentoship.versions.evidence import cosign
+from bentoship.versions.evidence.provenance import Making, provenance
+from bentoship.versions.evidence.reading import is_statement, newest
+from bentoship.versions.evidence.sbom import sbom
+from bentoship.versions.evidence.signing import signer
+from bentoship.versions.evidence.statement import Result, test_result
+
+_PATIENCE = 20.0
+"""Seconds for which a registry that fails is tried again: the image is there, and the next run attaches what is not."""
+
+
+def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str) -> None:
+    """Sign an image, and attach to it what is to be attached and is not there yet.
+
+    Where nothing is to be signed a failure is only reported, since the image is published.
+
+    Args:
+        run: the run that has published it.
+        published: where it is.
+        image: what was built.
+        bento: what it serves.
+        mark: kept with its digest when everything is attached.
+
+    Raises: SettingsError, StoreError when it cannot be signed.
+    """
+    try:
+        with run.reporter.task("attest", "attaching what the image is made of"), _impatient(run):
+            added = _attach(run, published, image, bento)
+    except StoreError as error:
+        if run.project.settings.signing_key:
+            raise
+        run.reporter.say("attest", f"the image is published, but nothing is attached to it: {error.doing}: {error.why}")
+        return
+    run.history.keep_attested(published.reference, mark)
+    run.reporter.say("attest", f"attached {' and '.join(added)}" if added else "everything is attached already")
+
+
+def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Result) -> None:
+    """Attach to an image whether it works, unless the newest result says the same; a failure is reported, no error.
+
+    Args:
+        run: the run that has verified it.
+        image: its name.
+        root: its manifest or index.
+        result: how that ended.
+    """
+    settings = run.project.settings
+    if not settings.attestations:
+        return
+    try:
+        with _impatient(run):
+            store = run.registry(image, push=True)
+            known = newest(list(filter(is_statement(keys.TEST_RESULT), referrers(store, root.digest))))
+            if known and known.annotations.get(keys.VERIFIED) == str(result.works).lower():
+                return
+            document = test_result({image.repository: root}, result, made=datetime.now(UTC))
+            attach(store, document)
+            if settings.signing_key:
+                cosign.attest(store, root, [cosign.statement_of(document)], signer(settings.signing_key))
+    except StoreError as error:
+        run.reporter.say("verify", f"the result is not attached to the image: {error.doing}: {error.why}")
+    else:
+        run.reporter.say("verify", "attached the result to the image")
+
+
+@contextmanager
+def _impatient(run: Run) -> Iterator[None]:
+    """Give up soon on a registry that fails, unless something is to be signed."""
+    http = run.session.http
+    before = http.patience
+    http.patience = before if run.project.settings.signing_key else min(before, _PATIENCE)
+    try:
+        yield
+    finally:
+        http.patience = before
+
+
+def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[str]:
+    """Attach what is missing. Returns: what that was. Raises SettingsError, StoreError."""
+    settings, name = run.project.settings, published.tags[0]
+    store = run.registry(name, push=True)
+    root, content = store.read(published.pushed.digest)
+    key = signer(settings.signing_key) if settings.signing_key else None
+    added = ["a signature"] if key and cosign.sign(store, name.repository, root, key) else []
+    by_subject: dict[Descriptor, dict[str, Artifact]] = {}
+    for title, document in _documents(run, name, root, content, image, bento):
+        assert document.subject
+        by_subject.setdefault(document.subject, {})[title] = document
+    for subject, documents in by_subject.items():
+        there = referrers(store, subject.digest)
+        missing = {title: one for title, one in documents.items() if not any(_is_same(one, other) for other in there)}
+        if missing:
+            attach_all(store, list(missing.values()))
+            added += missing
+        if key:
+            cosign.attest(store, subject, list(map(cosign.statement_of, documents.values())), key)
+    return added
+
+
+def _documents(
+    run: Run, name: ImageReference, root: Descriptor, content: bytes, image: Built, bento: Bento
+) -> Iterator[tuple[str, Artifact]]:
+    """Yield what is to be attached, each with what it is called.
+
+    Args:
+        run: the run that has published the image.
+        name: its repository.
+        root: its manifest or index.
+        content: of that.
+        image: what was built.
+        bento: what it serves.
+    """
+    settings = run.project.settings
+    manifests = manifests_by_platform(content) if root.media_type in INDEX_TYPES else {}
+    about = {name.repository: root, **{f"{name.repository} ({one})": manifest for one, manifest in manifests.items()}}
+    if "provenance" in settings.attestations:
+        yield "the provenance", provenance(about, _making(run, bento, image))
+    if "sbom" in settings.attestations:
+        for platform, manifest in (manifests or {settings.platforms[0]: root}).items():
+            if contents := (image.images.get(platform) or image).contents:
+                title = f"an SBOM for {platform}" if manifests else "an SBOM"
+                yield title, sbom(name, manifest, platform, contents(), settings.cache / "sboms")
+
+
+def _is_same(document: Artifact, other: Referrer) -> bool:
+    """Return whether a document says no more than another: the same, or a provenance of another run on one commit."""
+    if other.descriptor == document.descriptor:
+        return True
+    shown = (keys.PREDICATE, keys.COMMIT, keys.CLEAN)
+    own, others = ([one.annotations.get(key) for key in shown] for one in (document, other))
+    return own == others and own[0] == keys.PROVENANCE
+
+
+def _making(run: Run, bento: Bento, image: Built) -> Making:
+    settings = run.project.settings
+    layout = run.layout
+    images = read_images(layout, layout.resolve(image.digest)) if settings.backend == "direct" else {}
+    return Making(
+        _parameters(run, bento),
+        [*{json.dumps(one): one for made in images.values() for one in _materials(made, bento)}.values()],
+        run.began,
+        datetime.now(UTC),
+        run.project.revision,
+        origin(run.project.folder),
+    )
+
+
+def _parameters(run: Run, bento: Bento) -> dict[str, Any]:
+    """Return what the user has chosen, as far as it makes a difference to the image; paths only within the project."""
+    settings, folder = run.project.settings, run.project.folder
+    bentofile = settings.bentofile
+    chosen = {
+        "BENTOFILE": bentofile.relative_to(folder).as_posix()
+        if bentofile and bentofile.is_relative_to(folder)
+        else None,
+        "BENTO_SERVICE": settings.service,
+        "BENTO_ARGS": dict(settings.arguments),
+        "BENTO": bento.tag if settings.bento else "",
+        "BUILD_ENV": list(settings.build_env),
+        "BASE_IMAGE": settings.base_image,
+        "BACKEND": settings.backend,
+        "PLATFORMS": list(settings.platforms),
+    }
+    return {"bento": bento.tag, **{name: value for name, value in chosen.items() if value}}
+
+
+def _materials(image: Image, bento: Bento) -> Iterator[Mapping[str, Any]]:
+    """Yield what an image was made of besides the project: its base, and its models."""
+    base = base_of(image)
+    if "image" in base:
+        digest = base["digest"].partition(":")[2]
+        yield {"name": "base", "uri": f"docker://{base['image']}", "digest": {"sha256": digest}}
+    debian = base.get("debian", {})
+    distribution = debian.get("release", "debian").partition(" ")[0].lower()
+    for package in debian.get("packages", ()):
+        version = quote(package["version"], safe=":")
+        address = f"pkg:deb/{distribution}/{package['name']}@{version}?arch={package['architecture']}"
+        yield {"uri": address, "digest": {"sha256": package["sha256"]}}
+    layers = (layer for layer in image.layers if layer.kind == "model")
+    for model, layer in zip(bento.models, layers, strict=True):
+        yield {
+            "name": f"model {model.tag}",
+            "digest": {"sha256": layer.descriptor.hex},
+            "mediaType": layer.descriptor.media_type,
+        }

@@ -1,0 +1,112 @@
+"""Rebuilding a published image from its commit, which proves that the image is what the commit makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bentoship.assembly.diff import differences, published_images
+from bentoship.assembly.plan import Unplanned
+from bentoship.errors import ProcessError, StoreError, VerifyError
+from bentoship.image import keys
+from bentoship.image.descriptor import Descriptor
+from bentoship.image.reference import ImageReference
+from bentoship.project import Project, Run
+from bentoship.publishing.backends import planned_images
+from bentoship.publishing.planning import Reasons
+from bentoship.publishing.steps import build, containerize
+from bentoship.stores.artifacts import referrers
+from bentoship.stores.nearest import Nearest
+from bentoship.system.files import private_folder, temporary_folder
+from bentoship.system.git import check_out
+from bentoship.versions.evidence.reading import is_statement, newest
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """An image that was built again.
+
+    Args:
+        commit: what it was built from.
+        digest: of its manifest or index.
+        reasons: why that is another one than the published; None when it is the same.
+    """
+
+    commit: str
+    digest: str
+    reasons: Reasons | None
+
+
+def rebuild(run: Run, image: ImageReference, root: Descriptor) -> Rebuilt:
+    """Build an image again from the commit that its provenance names, with empty caches and the settings of now.
+
+    Args:
+        run: the run, in a clone of the repository.
+        image: its name.
+        root: its manifest or index.
+
+    Raises: VerifyError when it names no such commit, or the repository does not have it; BentoshipError.
+    """
+    commit = _commit(run, image, root)
+    with _clone(run, image, commit) as other:
+        digest = containerize(other).digest
+        return Rebuilt(commit, digest, None if digest == root.digest else _reasons(run, other, image, root))
+
+
+def _commit(run: Run, image: ImageReference, root: Descriptor) -> str:
+    """Return the commit that an image was made from, and nothing else. Raises VerifyError."""
+    doing = f"Find the commit of {root.digest}"
+    found = list(filter(is_statement(keys.PROVENANCE), referrers(run.registry(image, push=False), root.digest)))
+    exact = newest([one for one in found if one.annotations.get(keys.CLEAN) == "true"])
+    if exact and (commit := exact.annotations.get(keys.COMMIT)):
+        return commit
+    why = "its provenance says that the project differed from its commit" if found else "it has no provenance"
+    raise VerifyError(doing, why, "Commit every change, and publish again: then an image names what it was made from.")
+
+
+@contextmanager
+def _clone(run: Run, image: ImageReference, commit: str) -> Iterator[Run]:
+    """Begin a run in a clone with a commit, whose caches are empty but for downloads and the models in the store."""
+    project, settings = run.project, run.project.settings
+    with temporary_folder(settings.scratch, "rebuild-") as place:
+        try:
+            folder = check_out(project.folder, commit, place / "source")
+        except ProcessError as error:
+            hint = "Fetch it (`git fetch`), and run this in the repository that the image comes from."
+            raise VerifyError(f"Check out the commit {commit} of {image}", error.why, hint) from error
+        for kept, own in (
+            (settings.cache / "apt", place / "cache"),
+            (settings.bentoml_home / "models", place / "home"),
+        ):
+            private_folder(own)
+            if kept.is_dir():
+                (own / kept.name).symlink_to(kept.absolute())
+        bentofile = settings.bentofile
+        changed = replace(
+            settings,
+            cache=place / "cache",
+            bentoml_home=place / "home",
+            load_image=False,
+            bentofile=_moved(bentofile, project.folder, folder) if bentofile else None,
+        )
+        with closing(Run(Project(folder, changed), run.reporter)) as other:
+            yield other
+
+
+def _moved(file: Path, old: Path, new: Path) -> Path:
+    """Return where a file of a project is in a clone; one from elsewhere stays there."""
+    return new / file.relative_to(old) if file.is_relative_to(old) else file
+
+
+def _reasons(run: Run, other: Run, image: ImageReference, root: Descriptor) -> Reasons:
+    """Return why an image was not made by a run. Args: as of `rebuild`; other: the run."""
+    images = planned_images(other, build(other))
+    if isinstance(images, Unplanned):
+        return Reasons(root.digest, unknown="what an engine builds differs each time")
+    blobs = Nearest((other.layout, other.layer_layout), run.registry(image, push=False))
+    try:
+        return Reasons(root.digest, differences(images, published_images(blobs, root), blobs))
+    except StoreError as error:
+        return Reasons(root.digest, unknown=f"{root.digest} cannot be compared: {error.why}")

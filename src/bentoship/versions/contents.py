@@ -1,0 +1,167 @@
+"""What the manifests of a version say, and what refers to it. They may be anyone's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from bentoship.image import keys
+from bentoship.image.descriptor import CONFIG, INDEX_TYPES, Descriptor
+from bentoship.image.document import parse_json
+from bentoship.image.manifest import KIND
+from bentoship.image.platforms import manifests_by_platform
+from bentoship.stores.artifacts import Referrer
+from bentoship.versions.metadata import parts, text
+from bentoship.versions.version import Part, Version
+
+_CONFIGS = frozenset({CONFIG, "application/vnd.docker.container.image.v1+json"})
+"""The media types of images' configurations; a manifest with another one is of something else."""
+
+_MOST_IMAGES = 100
+"""Images of an index that are read."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a registry has under some tags.
+
+    Args:
+        descriptor: of the manifest or index; None where it could not be read.
+        content: its bytes.
+        tags: sorted.
+        problem: why it could not be read, in words.
+    """
+
+    descriptor: Descriptor | None
+    content: bytes
+    tags: Sequence[str]
+    problem: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Return the digest; empty where it could not be read."""
+        return self.descriptor.digest if self.descriptor else ""
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """Return the manifest; an empty one where it could not be read."""
+        found = parse_json(self.content) if self.descriptor else {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def is_image(self) -> bool:
+        """Return whether it is an image or an index, as far as that is known; not an artifact such as a signature."""
+        document = self.document
+        if not self.descriptor or self.descriptor.media_type in INDEX_TYPES:
+            return not document.get("artifactType")
+        config = document.get("config")
+        return not isinstance(config, dict) or config.get("mediaType") in _CONFIGS
+
+    @property
+    def artifact_type(self) -> str:
+        """Return what an artifact says that it is."""
+        return text(self.document.get("artifactType"))
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        """Return the annotations; none where they are no object."""
+        found = self.document.get("annotations")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def has_parts(self) -> bool:
+        """Return whether there is more to read of it than its manifest."""
+        return bool(self.descriptor and self.descriptor.media_type in INDEX_TYPES) or keys.METADATA in self.annotations
+
+    @property
+    def images(self) -> dict[str, Descriptor]:
+        """Return the images of an index, by platform; none for a manifest. Raises ValueError for a damaged one."""
+        if not self.descriptor or self.descriptor.media_type not in INDEX_TYPES:
+            return {}
+        try:
+            found = manifests_by_platform(self.content)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"the index is damaged ({error!r})") from error
+        if len(found) > _MOST_IMAGES:
+            raise ValueError(f"the index lists {len(found)} images")
+        return found
+
+
+def version_of(
+    named: Named,
+    images: Mapping[str, bytes],
+    referrers: Iterable[Referrer],
+    promoted: Iterable[str],
+    document: bytes = b"",
+) -> Version:
+    """Return a version.
+
+    Args:
+        named: its manifest or index.
+        images: the manifests of an index, by platform.
+        referrers: what refers to it.
+        promoted: the names that it is promoted to.
+        document: what is too large for its annotations; empty for nothing.
+    """
+    known = Version(named.digest, named.tags, promoted=tuple(sorted(promoted)), problem=named.problem)
+    if named.problem:
+        return known
+    try:
+        layers = _layers([parse_json(content) for content in images.values()] if images else [named.document])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return Version(named.digest, named.tags, promoted=known.promoted, problem=f"it is damaged ({error!r})")
+    made, commit = _made(referrers)
+    return Version(
+        **parts(named.annotations, document),
+        digest=named.digest,
+        tags=named.tags,
+        size=sum(part.descriptor.size for part in layers),
+        platforms=tuple(images),
+        layers=layers,
+        created=made,
+        commit=commit,
+        promoted=known.promoted,
+        verified=_verified(referrers),
+    )
+
+
+def _layers(manifests: Iterable[Any]) -> tuple[Part, ...]:
+    """Return the layers of some manifests, each once. Raises KeyError, TypeError, AttributeError or ValueError."""
+    found: dict[str, Part] = {}
+    for manifest in manifests:
+        for entry in manifest["layers"]:
+            part = Part(Descriptor.from_dict(entry), text((entry.get("annotations") or {}).get(KIND)))
+            found.setdefault(part.descriptor.digest, part)
+    return tuple(found.values())
+
+
+def _made(referrers: Iterable[Referrer]) -> tuple[datetime | None, str]:
+    """Return when and from which commit an image was made: by the first attestation, as it may be published again."""
+    found = [
+        (created, text(one.annotations.get(keys.COMMIT)))
+        for one in referrers
+        if (created := moment(one.annotations.get(keys.CREATED))) and keys.VERIFIED not in one.annotations
+    ]
+    return min(found, default=(None, ""), key=lambda pair: (pair[0], not pair[1]))
+
+
+def moment(value: object) -> datetime | None:
+    """Return a time by RFC 3339, in UTC where it names no zone; None for anything else."""
+    try:
+        found = datetime.fromisoformat(text(value)[:40])
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _verified(referrers: Iterable[Referrer]) -> bool | None:
+    """Return what the last verification found; None where there is none."""
+    found = [
+        (created.timestamp() if (created := moment(one.annotations.get(keys.CREATED))) else 0.0, said == "true")
+        for one in referrers
+        if (said := one.annotations.get(keys.VERIFIED)) in ("true", "false")
+    ]
+    return max(found, key=lambda pair: pair[0])[1] if found else None

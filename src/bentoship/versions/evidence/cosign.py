@@ -1,0 +1,216 @@
+"""Signatures and signed statements of images, where and as cosign keeps them.
+
+Sources: github.com/sigstore/cosign, specs/SIGNATURE_SPEC.md and specs/ATTESTATION_SPEC.md; for envelopes,
+github.com/secure-systems-lab/dsse.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bentoship.errors import RegistryError, VerifyError
+from bentoship.image.artifact import Artifact, Blob
+from bentoship.image.descriptor import CONFIG, Descriptor
+from bentoship.image.document import parse_json, to_json
+from bentoship.image.keys import STATEMENT_TYPE
+from bentoship.stores.artifacts import push
+from bentoship.stores.registry import RegistryStore
+from bentoship.versions.evidence.reading import content_of
+from bentoship.versions.evidence.signing import Signer, Verifier
+from bentoship.versions.evidence.statement import identity, statement
+
+SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
+ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+CYCLONEDX = "https://cyclonedx.org/bom"
+"""The predicate of a statement with an SBOM, as `cosign attest --type cyclonedx` has it."""
+
+_SIGNATURE = "dev.cosignproject.cosign/signature"
+_PREDICATE = "predicateType"
+_TYPE = "cosign container image signature"
+_ZERO = "0001-01-01T00:00:00Z"
+"""The time in configurations that cosign writes: Go's for none."""
+
+_MOST = 1000
+"""How many signatures of an image are looked at."""
+
+
+def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> bool:
+    """Sign an image, unless the key has signed it already.
+
+    Args:
+        store: the repository that has it.
+        name: the repository's host and path.
+        image: its manifest or index.
+        signer: has the key.
+
+    Returns: whether it has been signed now. Raises StoreError.
+    """
+    there = _blobs(store, image, ".sig", SIMPLE_SIGNING)
+    if any(_is_of(blob, image, signer.verifier) for blob in there):
+        return False
+    payload = {
+        "critical": {
+            "identity": {"docker-reference": name},
+            "image": {"docker-manifest-digest": image.digest},
+            "type": _TYPE,
+        },
+        "optional": None,
+    }
+    content = to_json(payload)
+    signature = base64.b64encode(signer.sign(content)).decode()
+    _push(store, image, ".sig", [*there, Blob(SIMPLE_SIGNING, content, {_SIGNATURE: signature})])
+    return True
+
+
+def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
+    """Check that the key has signed an image. Returns: how many statements on it the key has signed.
+
+    Args:
+        store: the repository that has it.
+        image: its manifest or index.
+        verifier: has the key.
+
+    Raises: VerifyError when it is not signed, or not by the key; StoreError.
+    """
+    doing = f"Check the signature of {image.digest}"
+    there = _blobs(store, image, ".sig", SIMPLE_SIGNING)
+    if not there:
+        hint = "Publish it with SIGNING_KEY, or sign it with cosign; without SIGNING_PUBLIC_KEY it is not checked."
+        raise VerifyError(doing, f"it has no signature in {store.repository}", hint)
+    if not any(_is_of(blob, image, verifier) for blob in there):
+        why = (
+            f"none of its signatures ({len(there)}) is by the key of SIGNING_PUBLIC_KEY or SIGNING_KEY, for this image"
+        )
+        raise VerifyError(doing, why, "Somebody else has signed it, or it was changed: do not run it.")
+    return len(statements(store, image, verifier))
+
+
+def statements(store: RegistryStore, image: Descriptor, verifier: Verifier) -> list[Mapping[str, Any]]:
+    """Return the statements on an image that the key has signed. Args, raises: as `check`."""
+    return _signed(_blobs(store, image, ".att", ENVELOPE), image, verifier)
+
+
+def attest(store: RegistryStore, image: Descriptor, contents: Sequence[bytes], signer: Signer) -> None:
+    """Add signed statements to those of an image, apart from what the key has said of it already.
+
+    Args:
+        store: the repository that has it.
+        image: its manifest or index.
+        contents: in-toto statements, made here: what others have put into the registry is not signed.
+        signer: has the key.
+
+    Raises: StoreError.
+    """
+    there = _blobs(store, image, ".att", ENVELOPE)
+    said = [identity(one) for one in _signed(there, image, signer.verifier)]
+    new = [content for content in contents if identity(parse_json(content)) not in said]
+    if new:
+        kinds = [{_SIGNATURE: "", _PREDICATE: parse_json(content)["predicateType"]} for content in new]
+        added = [Blob(ENVELOPE, _enveloped(one, signer), kind) for one, kind in zip(new, kinds, strict=True)]
+        _push(store, image, ".att", [*there, *added])
+
+
+def statement_of(document: Artifact) -> bytes:
+    """Return what is signed of a document that refers to an image: a statement as it is; of an SBOM, one with it."""
+    (blob,) = document.blobs
+    if document.artifact_type == STATEMENT_TYPE:
+        return blob.content
+    assert document.subject
+    about = {document.subject.digest: document.subject}
+    return statement(about, CYCLONEDX, parse_json(blob.content), made=datetime.now(UTC)).blobs[0].content
+
+
+def tag_of(image: Descriptor, suffix: str) -> str:
+    """Return the tag of what cosign keeps for an image. Args: suffix: ".sig" or ".att"."""
+    return f"{image.digest.replace(':', '-', 1)}{suffix}"
+
+
+def pae(content: bytes, kind: str = STATEMENT_TYPE) -> bytes:
+    """Return what an envelope's signature is of (DSSE, protocol.md, "Signature Definition")."""
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(content), content)
+
+
+def _signed(envelopes: Iterable[Blob], image: Descriptor, verifier: Verifier) -> list[Mapping[str, Any]]:
+    found = (_opened(blob.content, verifier) for blob in envelopes)
+    return [one for one in found if one and image.hex in _subjects(one)]
+
+
+def _enveloped(content: bytes, signer: Signer) -> bytes:
+    signature = base64.b64encode(signer.sign(pae(content))).decode()
+    payload = base64.b64encode(content).decode()
+    return to_json({"payloadType": STATEMENT_TYPE, "payload": payload, "signatures": [{"keyid": "", "sig": signature}]})
+
+
+def _opened(envelope: bytes, verifier: Verifier) -> Mapping[str, Any] | None:
+    """Return the statement of an envelope that the key has signed; None for any other."""
+    try:
+        document = parse_json(envelope)
+        content, kind = base64.b64decode(document["payload"]), str(document["payloadType"])
+        signatures = [base64.b64decode(one["sig"]) for one in document["signatures"]]
+        if kind != STATEMENT_TYPE or not any(verifier.has_signed(pae(content), one) for one in signatures):
+            return None
+        statement = parse_json(content)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return statement if isinstance(statement, dict) else None
+
+
+def _subjects(statement: Mapping[str, Any]) -> set[str]:
+    """Return the digests, in hex, of what a statement is about."""
+    try:
+        return {str(one["digest"]["sha256"]) for one in statement["subject"]}
+    except (LookupError, TypeError, AttributeError):
+        return set()
+
+
+def _is_of(blob: Blob, image: Descriptor, verifier: Verifier) -> bool:
+    """Return whether the key has signed an image by a payload of cosign's."""
+    try:
+        critical = parse_json(blob.content)["critical"]
+        is_meant = (critical["type"], critical["image"]["docker-manifest-digest"]) == (_TYPE, image.digest)
+        signature = base64.b64decode(blob.annotations[_SIGNATURE])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
+    return is_meant and verifier.has_signed(blob.content, signature)
+
+
+def _blobs(store: RegistryStore, image: Descriptor, suffix: str, kind: str) -> list[Blob]:
+    """Return what cosign, or this, has kept for an image; none where there is nothing, or something else."""
+    try:
+        _, manifest = store.read(tag_of(image, suffix))
+    except RegistryError as error:
+        if error.status == 404:
+            return []
+        raise
+    found = []
+    for entry in _entries(manifest)[:_MOST]:
+        try:
+            blob = Descriptor.from_dict(entry)
+            texts = {str(key): str(value) for key, value in (entry.get("annotations") or {}).items()}
+        except (ValueError, LookupError, TypeError, AttributeError):
+            continue
+        if blob.media_type == kind:
+            doing = f"Read the signatures of {image.digest}"
+            found.append(Blob(kind, content_of(store, doing, blob), texts))
+    return found
+
+
+def _entries(manifest: bytes) -> list[Any]:
+    layers = parse_json(manifest).get("layers")
+    return layers if isinstance(layers, list) else []
+
+
+def _push(store: RegistryStore, image: Descriptor, suffix: str, blobs: Iterable[Blob]) -> None:
+    blobs = list(blobs)
+    config = {
+        "architecture": "",
+        "created": _ZERO,
+        "history": [{"created": _ZERO} for _ in blobs],
+        "os": "",
+        "rootfs": {"type": "layers", "diff_ids": [blob.descriptor.digest for blob in blobs]},
+        "config": {},
+    }
+    push(store, Artifact("", blobs, config=Blob(CONFIG, to_json(config))), tag_of(image, suffix))

@@ -1,0 +1,139 @@
+"""Provenance of images by SLSA (slsa.dev/spec/v1.0/provenance): what they were made from, by whom, how and when."""
+
+from __future__ import annotations
+
+import platform
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from bentoship.image import keys
+from bentoship.image.artifact import Artifact
+from bentoship.image.descriptor import Descriptor
+from bentoship.system.git import Origin, Revision
+from bentoship.system.process import environment
+from bentoship.system.urls import without_secrets
+from bentoship.versions.evidence.statement import rfc3339, statement
+
+BUILD_TYPE = "https://bentoship.org/publish/v1"
+"""What `externalParameters` and `resolvedDependencies` mean; docs/registry.md describes it."""
+
+_TOOLS = ("bentoship", "bentoml", "uv")
+
+# What tells where a build runs: GitHub's and GitLab's documentation of predefined variables.
+_CI = (
+    "GITHUB_ACTIONS", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_ACTOR",
+    "RUNNER_ENVIRONMENT",
+    "GITLAB_CI", "CI_SERVER_URL", "CI_RUNNER_ID", "CI_JOB_URL", "GITLAB_USER_LOGIN",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Making:
+    """How an image was made.
+
+    Args:
+        parameters: what the user has chosen, by the names of settings.
+        materials: what it was made of besides the project: resource descriptors.
+        began: when.
+        ended: when it was in the registry.
+        revision: what the project had checked out; None outside a Git repository.
+        origin: where the project comes from.
+    """
+
+    parameters: Mapping[str, Any]
+    materials: Sequence[Mapping[str, Any]]
+    began: datetime
+    ended: datetime
+    revision: Revision | None = None
+    origin: Origin = field(default_factory=Origin)
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where an image was made. Args: builder, invocation: their URIs; by: who; details: of the machine."""
+
+    builder: str
+    invocation: str
+    by: str
+    details: Mapping[str, str]
+
+
+def provenance(about: Mapping[str, Descriptor], making: Making) -> Artifact:
+    """Return the provenance of an image, as an artifact that refers to it.
+
+    Args:
+        about: manifests by their names; the first is the image or index itself.
+        making: how it was made.
+    """
+    host = _host(making.origin.author)
+    content = {
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": dict(making.parameters),
+            "internalParameters": {"host": dict(host.details), **({"by": host.by} if host.by else {})},
+            "resolvedDependencies": [*_source(making), *making.materials],
+        },
+        "runDetails": {
+            "builder": {"id": host.builder, "version": _versions()},
+            "metadata": {
+                "invocationId": host.invocation,
+                "startedOn": rfc3339(making.began),
+                "finishedOn": rfc3339(making.ended),
+            },
+        },
+    }
+    return statement(
+        about, keys.PROVENANCE, content, made=making.ended, annotations=source_annotations(making.revision)
+    )
+
+
+def source_annotations(revision: Revision | None) -> dict[str, str]:
+    """Return what lists of referrers show of an image's source. Args: revision: None outside a Git repository."""
+    return {keys.COMMIT: revision.commit, keys.CLEAN: str(revision.is_clean).lower()} if revision else {}
+
+
+def _source(making: Making) -> list[dict[str, Any]]:
+    if making.revision is None:
+        return []
+    remote = without_secrets(making.origin.remote)
+    source = {
+        "name": "source",
+        **({"uri": remote if remote.startswith("git+") else f"git+{remote}"} if remote else {}),
+        "digest": {"gitCommit": making.revision.commit},
+        "annotations": {"clean": making.revision.is_clean, "folder": making.origin.folder},
+    }
+    return [source]
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _TOOLS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # bentoship itself, in a checkout that is not installed
+            continue
+    return found
+
+
+def _host(author: str) -> Host:
+    """Return where this process runs. Args: author: who commits here; empty when unknown."""
+    told = environment(names=_CI)
+    details = {
+        "name": platform.node(),
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
+    if told.get("GITHUB_ACTIONS") == "true" and "GITHUB_REPOSITORY" in told:
+        kind = told.get("RUNNER_ENVIRONMENT", "github-hosted")
+        runs = f"{told.get('GITHUB_SERVER_URL', 'https://github.com')}/{told['GITHUB_REPOSITORY']}/actions/runs"
+        run = f"{runs}/{told.get('GITHUB_RUN_ID', '')}/attempts/{told.get('GITHUB_RUN_ATTEMPT', '1')}"
+        return Host(f"https://github.com/actions/runner/{kind}", run, told.get("GITHUB_ACTOR", ""), details)
+    if told.get("GITLAB_CI") == "true" and "CI_JOB_URL" in told:
+        runner = f"{told.get('CI_SERVER_URL', '')}/-/runners/{told.get('CI_RUNNER_ID', '')}"
+        return Host(runner, told["CI_JOB_URL"], told.get("GITLAB_USER_LOGIN", ""), details)
+    return Host(f"{BUILD_TYPE}/local", f"urn:uuid:{uuid.uuid4()}", author, details)

@@ -1,0 +1,65 @@
+"""Reading back what is attached to an image. It comes from a registry, where anyone who may push can put anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bentoship.errors import StoreError
+from bentoship.image import keys
+from bentoship.image.descriptor import Descriptor
+from bentoship.image.document import parse_json
+from bentoship.stores.artifacts import Referrer, referrers
+from bentoship.stores.registry import RegistryStore
+
+_MAX = 64 << 20
+"""Bytes of a document; an SBOM of a thousand packages has one megabyte."""
+
+_PIECE = 1 << 16
+_PUBLISH = "Publish the image again to attach it; ATTESTATIONS says what is attached."
+
+
+def is_sbom(one: Referrer) -> bool:
+    """Return whether a referrer is an SBOM in CycloneDX."""
+    return one.artifact_type == keys.SBOM_TYPE
+
+
+def is_statement(predicate: str) -> Callable[[Referrer], bool]:
+    """Return a function that says whether a referrer is a statement with a predicate."""
+    return lambda one: one.artifact_type == keys.STATEMENT_TYPE and one.annotations.get(keys.PREDICATE) == predicate
+
+
+def document(store: RegistryStore, image: Descriptor, what: str, wanted: Callable[[Referrer], bool]) -> Any:
+    """Return the newest document of a kind that is attached to an image.
+
+    Args:
+        store: the repository that has it.
+        image: its manifest or index.
+        what: what the document is called, for errors.
+        wanted: says which referrers are of the kind.
+
+    Raises: StoreError when there is none, or it cannot be read.
+    """
+    doing = f"Read the {what} of {image.digest}"
+    found = newest(list(filter(wanted, referrers(store, image.digest))))
+    if found is None:
+        raise StoreError(doing, f"none is attached to it in {store.repository}", _PUBLISH)
+    _, manifest = store.read(found.descriptor.digest)
+    try:
+        blob = Descriptor.from_dict(parse_json(manifest)["layers"][0])
+        return parse_json(content_of(store, doing, blob))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise StoreError(doing, f"it is damaged ({error!r})") from error
+
+
+def newest(those: Sequence[Referrer]) -> Referrer | None:
+    """Return the referrer that was made last, by its annotation; the last one of those that do not say when."""
+    return max(reversed(those), key=lambda one: one.annotations.get(keys.CREATED, ""), default=None)
+
+
+def content_of(store: RegistryStore, doing: str, blob: Descriptor) -> bytes:
+    """Return the content of a small blob. Raises StoreError. Args: doing: for errors."""
+    if blob.size > _MAX:
+        raise StoreError(doing, f"{blob.size} bytes is too large")
+    with store.open(blob) as content:
+        return b"".join(iter(lambda: content.read(_PIECE), b""))

@@ -1,0 +1,149 @@
+"""Signing with a key: ECDSA over SHA-256, with keys as PEM files, also in cosign's own form."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bentoship.errors import SettingsError
+from bentoship.image.document import parse_json
+from bentoship.system.process import environment
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+
+_PASSWORD = "COSIGN_PASSWORD"  # the variable that cosign reads
+_MAX = 1 << 16
+"""Bytes; a key is much shorter."""
+
+_MOST_MEMORY = 1 << 30
+"""Bytes that deriving a key from a password may take; cosign's parameters take 32 or 64 MB."""
+
+
+class Signer:
+    """Signs with a private key. Args: key: of ECDSA."""
+
+    def __init__(self, key: EllipticCurvePrivateKey) -> None:
+        self._key = key
+
+    @property
+    def verifier(self) -> Verifier:
+        """Return what checks its signatures."""
+        return Verifier(self._key.public_key())
+
+    def sign(self, payload: bytes) -> bytes:
+        """Return the signature of a payload, in DER."""
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        return self._key.sign(payload, ECDSA(SHA256()))
+
+
+class Verifier:
+    """Checks signatures with a public key. Args: key: of ECDSA."""
+
+    def __init__(self, key: EllipticCurvePublicKey) -> None:
+        self._key = key
+
+    def has_signed(self, payload: bytes, signature: bytes) -> bool:
+        """Return whether a signature, in DER, is of a payload and made with the private key."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        try:
+            self._key.verify(signature, payload, ECDSA(SHA256()))
+        except InvalidSignature:
+            return False
+        return True
+
+
+def signer(file: Path) -> Signer:
+    """Return what signs with the private key of a PEM file.
+
+    Args:
+        file: PKCS 8 or SEC 1, or as `cosign generate-key-pair` writes it. COSIGN_PASSWORD opens an encrypted one.
+
+    Raises: SettingsError.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+
+    doing, content = f"Read the signing key {file}", _content(file, "SIGNING_KEY")
+    password = environment(names=[_PASSWORD]).get(_PASSWORD, "").encode()
+    try:
+        if b"ENCRYPTED SIGSTORE PRIVATE KEY" in content or b"ENCRYPTED COSIGN PRIVATE KEY" in content:
+            key = load_der_private_key(_decrypted(content, password), None)
+        else:
+            is_encrypted = b"ENCRYPTED" in content
+            key = load_pem_private_key(content, password if is_encrypted else None)
+    except Exception as error:  # the libraries raise many kinds for what is no key
+        hint = f"If it is encrypted, {_PASSWORD} has to be its password."
+        raise SettingsError(doing, f"it cannot be read ({error or type(error).__name__})", hint) from error
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise SettingsError(doing, "it is no key of ECDSA", _MAKE)
+    return Signer(key)
+
+
+_MAKE = (
+    "Make one with `cosign generate-key-pair`, or `openssl ecparam -name prime256v1 -genkey -noout -out signing.key`."
+)
+
+
+def verifier(file: Path) -> Verifier:
+    """Return what checks signatures with the public key of a PEM file. Raises SettingsError."""
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    doing = f"Read the public key {file}"
+    try:
+        key = load_pem_public_key(_content(file, "SIGNING_PUBLIC_KEY"))
+    except Exception as error:  # as above
+        raise SettingsError(doing, f"it cannot be read ({error or type(error).__name__})") from error
+    if not isinstance(key, EllipticCurvePublicKey):
+        raise SettingsError(doing, "it is no key of ECDSA")
+    return Verifier(key)
+
+
+def verifier_of(public: Path | None, private: Path | None) -> Verifier | None:
+    """Return what checks signatures by a public key, else by that of a private one; None without either.
+
+    Args: public, private: PEM files, as of `verifier` and `signer`.
+
+    Raises: SettingsError.
+    """
+    if public:
+        return verifier(public)
+    return signer(private).verifier if private else None
+
+
+def _content(file: Path, setting: str) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_MAX)
+    except OSError as error:
+        raise SettingsError(f"Read {setting}", f"{file}: {error.strerror}") from error
+
+
+def _decrypted(pem: bytes, password: bytes) -> bytes:
+    """Return the DER of a private key in cosign's form: a document whose key is derived by scrypt, sealed by NaCl.
+
+    Source: github.com/secure-systems-lab/go-securesystemslib, encrypted/encrypted.go.
+    """
+    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+    from nacl.secret import SecretBox
+
+    lines = [line for line in pem.splitlines() if line and not line.startswith(b"-----") and b":" not in line]
+    document: Any = parse_json(base64.b64decode(b"".join(lines), validate=True))
+    kdf, cipher = document["kdf"], document["cipher"]
+    if (kdf["name"], cipher["name"]) != ("scrypt", "nacl/secretbox"):
+        raise ValueError(f"it is encrypted by {kdf['name']} and {cipher['name']}")
+    cost, block, lanes = (int(kdf["params"][name]) for name in ("N", "r", "p"))
+    if cost * block * 128 > _MOST_MEMORY or not 0 < lanes <= 16:
+        raise ValueError("its password would take too long to check")
+    derived = Scrypt(base64.b64decode(kdf["salt"]), 32, cost, block, lanes).derive(password)
+    opened: bytes = SecretBox(derived).decrypt(
+        base64.b64decode(document["ciphertext"]), base64.b64decode(cipher["nonce"])
+    )
+    return opened

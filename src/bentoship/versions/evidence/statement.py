@@ -1,0 +1,95 @@
+"""Statements about images, in in-toto's form: the provenance, and the results of tests (in-toto/attestation, spec/v1).
+
+They are stored as Docker Scout and BuildKit do it: the statement itself as the blob of an artifact, whose annotation
+names what it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bentoship.image import keys
+from bentoship.image.artifact import Artifact, Blob
+from bentoship.image.descriptor import Descriptor
+from bentoship.image.document import to_json
+
+_STATEMENT = "https://in-toto.io/Statement/v1"
+_TEST = "bentoship verify"
+
+
+def statement(
+    about: Mapping[str, Descriptor],
+    predicate: str,
+    content: Mapping[str, Any],
+    *,
+    made: datetime,
+    annotations: Mapping[str, str] | None = None,
+) -> Artifact:
+    """Return a statement, as an artifact that refers to the first of what it is about.
+
+    Args:
+        about: manifests by their names; the first is the image or index itself.
+        predicate: the URI of what it says of them.
+        content: what it says.
+        made: when.
+        annotations: what lists of referrers show besides.
+    """
+    subjects = [{"name": name, "digest": {"sha256": one.hex}} for name, one in about.items()]
+    document = {"_type": _STATEMENT, "subject": subjects, "predicateType": predicate, "predicate": content}
+    named = {keys.PREDICATE: predicate}
+    return Artifact(
+        keys.STATEMENT_TYPE,
+        [Blob(keys.STATEMENT_TYPE, to_json(document), named)],
+        {**named, keys.CREATED: rfc3339(made), **(annotations or {})},
+        next(iter(about.values())),
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a test of an image ended.
+
+    Args:
+        works: whether it passed.
+        failed: what it failed at; empty when it passed.
+        runner: what ran it; empty when that is not known.
+        measured: what was measured, by name.
+    """
+
+    works: bool
+    failed: str = ""
+    runner: str = ""
+    measured: Mapping[str, float | str] = field(default_factory=dict)
+
+
+def test_result(about: Mapping[str, Descriptor], result: Result, *, made: datetime) -> Artifact:
+    """Return the statement of a test's result. Args: about, made: as of `statement`; result: how it ended."""
+    passed, failed = ([_TEST], []) if result.works else ([], [_TEST])
+    details = {**result.measured, **({"failed": result.failed} if result.failed else {})}
+    content = {
+        "result": "PASSED" if result.works else "FAILED",
+        "configuration": [{"name": result.runner or "unknown", "annotations": details}],
+        "passedTests": passed,
+        "warnedTests": [],
+        "failedTests": failed,
+    }
+    memory = result.measured.get("memoryBytes")
+    shown = {keys.VERIFIED: str(result.works).lower(), **({keys.MEMORY: str(memory)} if memory else {})}
+    return statement(about, keys.TEST_RESULT, content, made=made, annotations=shown)
+
+
+def identity(said: Mapping[str, Any]) -> object:
+    """Return what two statements have in common that say the same: of provenance, the kind and the source alone."""
+    kind, content = said.get("predicateType"), said.get("predicate")
+    if kind == keys.PROVENANCE and isinstance(content, dict):
+        found = content.get("buildDefinition", {}).get("resolvedDependencies", [])
+        return kind, [one for one in found if one.get("name") == "source"]
+    return kind, content
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return a moment as documents have it: in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

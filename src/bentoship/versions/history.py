@@ -1,0 +1,173 @@
+"""The history of a promoted name such as production: where it has pointed, kept in the registry itself.
+
+It is an artifact under the tag NAME.history. Its only blob is JSON, {"promotions": […]}, the oldest first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bentoship.errors import RegistryError, StoreError
+from bentoship.image import keys
+from bentoship.image.artifact import Artifact, Blob
+from bentoship.image.descriptor import Descriptor
+from bentoship.image.document import parse_json, to_json
+from bentoship.stores.graph import MAX_MANIFEST
+from bentoship.stores.registry import RegistryStore
+
+SUFFIX = ".history"
+
+_MOST = 1000
+"""The number of promotions that a history keeps; the oldest go first."""
+
+_MAX_TEXT = 1000
+_MAX_TEXTS = 50
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """An entry of a history: a name was pointed at an image.
+
+    Args:
+        digest: of the image's manifest or index.
+        tags: the image's tags that were known then.
+        origin: the digest that the name pointed at before; None where it did not exist.
+        by: who did it; empty when that is not known.
+        when: by RFC 3339.
+        why: in words.
+        conditions: those that held, in words.
+        is_rollback: whether it took back the promotion before, rather than adding one.
+    """
+
+    digest: str
+    tags: Sequence[str] = ()
+    origin: str | None = None
+    by: str = ""
+    when: str = ""
+    why: str = ""
+    conditions: Sequence[str] = ()
+    is_rollback: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return its JSON; the key `rollback` is there only for one."""
+        return {
+            "digest": self.digest,
+            "tags": list(self.tags),
+            "from": self.origin,
+            "by": self.by,
+            "when": self.when,
+            "why": self.why,
+            "conditions": list(self.conditions),
+            **({"rollback": True} if self.is_rollback else {}),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Promotion:
+        """Read an entry's JSON, each text as far as it may be long. Raises KeyError, ValueError."""
+        origin = data.get("from")
+        return cls(
+            _digest(data["digest"]),
+            _texts(data.get("tags")),
+            _digest(origin) if origin is not None else None,
+            _text(data.get("by")),
+            _text(data.get("when")),
+            _text(data.get("why")),
+            _texts(data.get("conditions")),
+            data.get("rollback") is True,
+        )
+
+
+@dataclass(frozen=True)
+class History:
+    """The promotions of a name. Args: promotions: oldest first; manifest: where they were read; None for nowhere."""
+
+    promotions: tuple[Promotion, ...] = ()
+    manifest: Descriptor | None = None
+
+    @property
+    def digest(self) -> str | None:
+        """Return where the name points by its history; None where it has none."""
+        return self.promotions[-1].digest if self.promotions else None
+
+    @property
+    def line(self) -> tuple[Promotion, ...]:
+        """Return the promotions that still hold, oldest first: each rollback takes back those after its target."""
+        return line(self.promotions)
+
+    def followed_by(self, *promotions: Promotion) -> Artifact:
+        """Return the artifact of this history with more promotions at its end."""
+        every = [one.to_dict() for one in (*self.promotions, *promotions)][-_MOST:]
+        previous = {keys.PREVIOUS: self.manifest.digest} if self.manifest else {}
+        blob = Blob("application/json", to_json({"promotions": every}))
+        return Artifact(keys.HISTORY_TYPE, [blob], previous)
+
+
+def line(promotions: Sequence[Promotion]) -> tuple[Promotion, ...]:
+    """Return the promotions that still hold, as of `History.line`."""
+    held: list[Promotion] = []
+    for one in promotions:
+        if not one.is_rollback:
+            held.append(one)
+            continue
+        kept = held[:-1]
+        while kept and kept[-1].digest != one.digest:
+            kept.pop()
+        held = kept or [one]  # the promotion that it returned to is older than the history
+    return tuple(held)
+
+
+def history_tag(name: str) -> str:
+    """Return the tag of the history of a name."""
+    return f"{name}{SUFFIX}"
+
+
+def promoted_names(tags: Sequence[str]) -> list[str]:
+    """Return the names of which a repository has histories, among its tags."""
+    return sorted(name for tag in tags if (name := tag.removesuffix(SUFFIX)) != tag and name)
+
+
+def read_history(store: RegistryStore, name: str) -> History:
+    """Return the history of a name; an empty one where there is none.
+
+    Raises: StoreError when it cannot be read, or the tag is of something else.
+    """
+    tag = history_tag(name)
+    doing = f"Read {tag} in {store.repository}"
+    try:
+        manifest, content = store.read(tag)
+    except RegistryError as error:
+        if error.status == 404:
+            return History()
+        raise
+    hint = f"Use another name than {name}, or remove that tag."
+    try:
+        document = parse_json(content)
+        if document.get("artifactType") != keys.HISTORY_TYPE:
+            raise StoreError(doing, "it is not a history of promotions", hint)
+        [layer] = document["layers"]
+        blob = Descriptor.from_dict(layer)
+        if blob.size > MAX_MANIFEST:
+            raise StoreError(doing, f"{blob.size} bytes is too large", hint)
+        with store.open(blob) as stream:
+            entries = parse_json(stream.read())["promotions"]
+        return History(tuple(Promotion.from_dict(entry) for entry in entries[-_MOST:]), manifest)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(doing, f"the history is damaged ({error!r})"[:_MAX_TEXT], hint) from error
+
+
+def _digest(value: Any) -> str:
+    if not isinstance(value, str) or not _DIGEST.fullmatch(value):
+        raise ValueError(f"{str(value)[:80]!r} is not a digest")
+    return value
+
+
+def _text(value: Any) -> str:
+    return value[:_MAX_TEXT] if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(_text(one) for one in value[:_MAX_TEXTS]) if isinstance(value, list) else ()

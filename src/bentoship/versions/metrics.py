@@ -1,0 +1,28 @@
+"""Which of two values of a metric is better."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from bentoship.versions.version import Version
+
+
+def is_lower(name: str, lower: Collection[str]) -> bool:
+    """Return whether a lower value of a metric is better.
+
+    Args:
+        name: of the metric; names of nested ones have dots between.
+        lower: the metrics of which lower is better, by their whole name or by its last part.
+    """
+    return name in lower or name.rpartition(".")[2] in lower
+
+
+def best(versions: Iterable[Version], lower: Collection[str]) -> Mapping[str, float]:
+    """Return the best value of each metric of which some versions have different ones. Args: lower: as of is_lower."""
+    values: dict[str, set[float]] = {}
+    for version in versions:
+        for name, value in version.metrics.items():
+            values.setdefault(name, set()).add(value)
+    return {
+        name: min(found) if is_lower(name, lower) else max(found) for name, found in values.items() if len(found) > 1
+    }

@@ -1,0 +1,339 @@
+"""Moving a name such as production to another image of its repository, without pulling or pushing a layer.
+
+A registry has no request that compares and swaps. So what is written is read back, and the later of two promotions
+notices the other. The tag is moved first, and recorded once it is seen to have stayed: a registry that refuses to
+move it leaves no entry behind, and after a kill the same command records what it finds. See docs/registry.md.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from bentoship.errors import BentoshipError, InvalidReferenceError, RegistryError, StoreError
+from bentoship.image import keys
+from bentoship.image.artifact import Artifact
+from bentoship.image.descriptor import CONFIG, INDEX_TYPES, Descriptor
+from bentoship.image.document import parse_json
+from bentoship.image.reference import ImageReference
+from bentoship.stores.artifacts import push
+from bentoship.stores.registry import RegistryStore
+from bentoship.versions.history import SUFFIX, History, Promotion, history_tag, line, read_history
+
+_PATIENCE = 3.0
+"""Seconds in which another promotion at the same time has to come to its end."""
+
+_PAUSE = 0.15
+"""Seconds between two looks."""
+
+_LOOKS = 2
+"""How often a promotion has to be found as it was written: another may just be about to write."""
+
+_REFUSED = re.compile(r"immutab|overwrit|protected|locked|disallow", re.IGNORECASE)
+"""What registries say of a tag that they do not let move: Google, ECR, Harbor, GitLab, Docker Hub; ACR's locks."""
+
+_CONFIGS = frozenset({CONFIG, "application/vnd.docker.container.image.v1+json"})
+_MAX_NAME = 128 - len(SUFFIX)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An image that can be promoted.
+
+    Args:
+        descriptor: of its manifest or index.
+        annotations: those of its manifest; of an index, also those of its first manifest.
+        tags: those of its tags that are known.
+    """
+
+    descriptor: Descriptor
+    annotations: Mapping[str, Any]
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a name points, and what its history says of it. Args: digest: None where there is no such tag."""
+
+    name: str
+    digest: str | None
+    history: History
+
+    @property
+    def is_recorded(self) -> bool:
+        """Return whether the name points to where its history says."""
+        return self.digest == self.history.digest
+
+    @property
+    def found(self) -> tuple[Promotion, ...]:
+        """Return the entry that the history lacks when the name was moved by other means, such as `docker push`."""
+        if self.is_recorded or self.digest is None:
+            return ()
+        return (Promotion(self.digest, (), self.history.digest, "", now(), "found: moved by other means"),)
+
+    @property
+    def line(self) -> tuple[Promotion, ...]:
+        """Return the promotions that still hold, oldest first, with how the name came to where it is."""
+        return line((*self.history.promotions, *self.found))
+
+    @property
+    def former(self) -> Promotion | None:
+        """Return the promotion that a rollback returns to; None where there is none."""
+        return next((one for one in reversed(self.line) if one.digest != self.digest), None)
+
+
+def now() -> str:
+    """Return the current time by RFC 3339."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def check_name(name: str, moving: Sequence[str]) -> None:
+    """Check that a name can be promoted to. Raises BentoshipError.
+
+    Args:
+        name: such as production.
+        moving: the tags that every publish moves.
+    """
+    doing = f"Promote to {name}"
+    ImageReference("localhost", "image", name)
+    if name.endswith(SUFFIX) or len(name) > _MAX_NAME or re.match(r"sha256[-.:]", name):
+        raise BentoshipError(doing, "such tags are kept for other purposes", "Use a name such as production.")
+    if name in moving:
+        hint = "Use a name such as production, or leave it out of IMAGE_TAGS."
+        raise BentoshipError(doing, f"each publish moves {name}, as IMAGE_TAGS names it", hint)
+
+
+def find(store: RegistryStore, version: str) -> Candidate:
+    """Return the image of a tag or digest, or of a reference that names the repository too.
+
+    Raises: StoreError when there is none, or it is no image; InvalidReferenceError.
+    """
+    name = version
+    if "/" in version or "@" in version:
+        reference = ImageReference.parse(version)
+        if reference.repository != store.repository:
+            why = f"it is in {reference.repository}"
+            raise StoreError(f"Find {version} in {store.repository}", why, "Publish it to this repository first.")
+        name = reference.digest or reference.tag or "latest"
+    is_digest = name.startswith("sha256:")
+    ImageReference("localhost", "image", **({"digest": name} if is_digest else {"tag": name}))
+    descriptor, content = store.read(name)
+    document = parse_json(content)
+    annotations = _annotations(document)
+    if descriptor.media_type in INDEX_TYPES:
+        annotations = {**_annotations_of_first(store, document), **annotations}
+    elif document.get("artifactType") or _config_type(document) not in _CONFIGS:
+        kind = document.get("artifactType") or _config_type(document)
+        raise StoreError(f"Find {name} in {store.repository}", f"it is not an image but {str(kind)[:200]}")
+    given = () if is_digest else (name,)
+    return Candidate(descriptor, annotations, (*given, *_version_tag(store, descriptor, annotations, given)))
+
+
+def _version_tag(
+    store: RegistryStore, image: Descriptor, annotations: Mapping[str, Any], given: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the tag of an image's version if it is one of its tags, and not given already."""
+    version = annotations.get(keys.VERSION)
+    if not isinstance(version, str) or version in given:
+        return ()
+    try:
+        ImageReference("localhost", "image", version)
+    except InvalidReferenceError:
+        return ()
+    return (version,) if _digest_of(store, version) == image.digest else ()
+
+
+def standing(store: RegistryStore, name: str) -> Standing:
+    """Return where a name points, and its history. Raises StoreError."""
+    return Standing(name, _digest_of(store, name), read_history(store, name))
+
+
+def settled(store: RegistryStore, name: str) -> Standing:
+    """Return where a name points, and its history, once a promotion that is just being made has ended.
+
+    Raises: StoreError.
+    """
+    found = standing(store, name)
+    if found.is_recorded or found.digest is None:
+        return found
+    time.sleep(_LOOKS * _PAUSE)
+    return standing(store, name)
+
+
+def move(store: RegistryStore, seen: Standing, target: Descriptor, promotion: Promotion) -> bool:
+    """Point a name at an image, and record it.
+
+    Args:
+        store: the repository, in which nothing but a tag and the history is written.
+        seen: where the name was when it was decided to move it.
+        target: the image's manifest or index, which the repository has.
+        promotion: what to record.
+
+    Returns: whether it was; not when another promotion to the same image was recorded at the same time.
+
+    Raises: StoreError when the name was moved meanwhile; RegistryError when the registry refuses.
+    """
+    found = seen.found if seen.digest != target.digest else ()
+    after = seen.history.followed_by(*found, promotion)
+    push(store, after)  # without a tag, so that there is little time between looking and writing
+    current = standing(store, seen.name)
+    if _is_there(current, target):
+        return False
+    if _place(current) != _place(seen):
+        raise _lost(store, current)
+    if seen.digest != target.digest:
+        _set_tag(store, target, seen)
+        current = standing(store, seen.name)
+        if current.digest != target.digest or _place(current)[1] != _place(seen)[1]:
+            return _give_way(store, current, target)
+    try:
+        store.tag(after.descriptor, history_tag(seen.name))
+    except StoreError as error:
+        error.hint = f"{_put_back(store, seen, target)} {error.hint}".strip()
+        raise
+    return _settle(store, seen, target, after)
+
+
+def _settle(store: RegistryStore, seen: Standing, target: Descriptor, after: Artifact) -> bool:
+    """Wait until the tag and the history are both of one promotion, and return whether that is this one.
+
+    Raises: StoreError when it is another one. Of two, that one holds to which the tag points: it writes its history
+    again where the other has written over it.
+    """
+    deadline, looks = time.monotonic() + _PATIENCE, 0
+    while True:
+        current = standing(store, seen.name)
+        own_tag, own_history = current.digest == target.digest, _place(current)[1] == after.descriptor.digest
+        is_late = time.monotonic() > deadline
+        if own_tag and own_history:
+            looks += 1
+            if looks == _LOOKS:
+                return True
+        elif _is_there(current, target):
+            return False
+        elif not own_history and (not own_tag or is_late):
+            raise _lost(store, current)
+        elif own_tag:
+            store.tag(after.descriptor, history_tag(seen.name))
+            continue
+        elif is_late:
+            _record_other(store, seen, current)
+            raise _lost(store, current)
+        time.sleep(_PAUSE)
+
+
+def _give_way(store: RegistryStore, current: Standing, target: Descriptor) -> bool:
+    """Give way to another promotion, which has written the tag or the history since; as of `_settle`."""
+    if _is_there(current, target):
+        return False
+    if current.digest == target.digest and current.history.digest:
+        store.tag(store.resolve(current.history.digest), current.name)
+    raise _lost(store, current)
+
+
+def _set_tag(store: RegistryStore, target: Descriptor, seen: Standing) -> None:
+    """Move the tag. Raises RegistryError, in clear words when the registry does not let it move."""
+    try:
+        store.tag(target, seen.name)
+    except RegistryError as error:
+        if not error.temporary and _REFUSED.search(error.why):
+            name = seen.name
+            hint = (
+                f"The registry keeps the tag {name} where it is, and nothing was changed. Exempt {name} and "
+                f"{history_tag(name)} from its immutable tags, or promote to a name that is new."
+            )
+            error.doing, error.hint = f"Move {name} in {store.repository}", hint
+        raise
+
+
+def _put_back(store: RegistryStore, seen: Standing, target: Descriptor) -> str:
+    """Move the tag back, as it cannot be recorded that it was moved, and return what came of that, in words."""
+    if seen.digest in (None, target.digest):
+        return f"{seen.name} points to {target.digest}, which is not recorded: run the same command again."
+    try:
+        store.tag(store.resolve(seen.digest or ""), seen.name)
+    except StoreError:
+        return f"{seen.name} points to {target.digest}, which is not recorded: run the same command again."
+    return f"{seen.name} stays where it was, as the promotion cannot be recorded."
+
+
+def _record_other(store: RegistryStore, seen: Standing, current: Standing) -> None:
+    """Write the history as it was, with where the name points instead: the other's entry was written over."""
+    other = replace(current, history=seen.history)
+    store.tag(push(store, seen.history.followed_by(*other.found)), history_tag(seen.name))
+
+
+def _is_there(current: Standing, target: Descriptor) -> bool:
+    return current.is_recorded and current.digest == target.digest
+
+
+def _place(current: Standing) -> tuple[str | None, str | None]:
+    """Return what distinguishes a standing from another: the digests of the image and of the history."""
+    manifest = current.history.manifest
+    return current.digest, manifest.digest if manifest else None
+
+
+def _lost(store: RegistryStore, current: Standing) -> StoreError:
+    last = current.history.promotions[-1] if current.history.promotions else None
+    by = f", by {last.by} at {last.when}" if last and last.by and current.is_recorded else ""
+    where = f"now points to {current.digest}{by}" if current.digest else "does not exist any more"
+    hint = f"Look at `invoke versions --history {current.name}`, then run the command again if it is still wanted."
+    return StoreError(f"Move {current.name} in {store.repository}", f"it was moved meanwhile: it {where}", hint)
+
+
+def _digest_of(store: RegistryStore, name: str) -> str | None:
+    try:
+        return store.resolve(name).digest
+    except RegistryError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def _annotations(document: Any) -> dict[str, Any]:
+    found = document.get("annotations") if isinstance(document, dict) else None
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def _annotations_of_first(store: RegistryStore, index: Any) -> dict[str, Any]:
+    """Return the annotations of the first manifest of an index; none when it cannot be read."""
+    try:
+        _, content = store.read(Descriptor.from_dict(index["manifests"][0]).digest)
+        return _annotations(parse_json(content))
+    except (StoreError, KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return {}
+
+
+def _config_type(document: Any) -> Any:
+    config = document.get("config")
+    return config.get("mediaType") if isinstance(config, dict) else None
+
+
+def rolled_back(seen: Standing, by: str, why: str) -> Promotion:
+    """Return the entry of a rollback. Raises BentoshipError when there is nothing to return to.
+
+    Args:
+        seen: where the name is.
+        by: who rolls back.
+        why: in words; may be empty.
+    """
+    doing = f"Roll {seen.name} back"
+    if seen.digest is None:
+        last = seen.history.digest
+        hint = f"Its history ends with {last}: `invoke promote {last} {seen.name}`" if last else ""
+        raise BentoshipError(doing, f"there is no tag {seen.name}", hint)
+    if seen.former is None:
+        raise BentoshipError(doing, "its history has no earlier image", f"`invoke versions --history {seen.name}`")
+    return replace(
+        seen.former,
+        origin=seen.digest,
+        by=by,
+        when=now(),
+        why=f"rollback: {why}" if why else "rollback",
+        conditions=(),
+        is_rollback=True,
+    )

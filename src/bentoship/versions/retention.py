@@ -1,0 +1,341 @@
+"""Which versions of an image may go from a registry, and deleting them with everything that refers to them.
+
+A version is what has a tag; what has none cannot be listed. What is deleted are manifests: the space of layers is freed
+when the registry collects its garbage.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from bentoship.errors import RegistryError, StoreError
+from bentoship.image import keys
+from bentoship.image.descriptor import INDEX_TYPES
+from bentoship.image.document import parse_json
+from bentoship.stores.artifacts import Referrer, referrers
+from bentoship.stores.graph import children, media_type
+from bentoship.stores.listing import tags
+from bentoship.stores.registry import RegistryStore
+from bentoship.system.parallel import in_parallel
+from bentoship.versions.history import SUFFIX, promoted_names, read_history
+
+RETURNS = 5
+"""How many times a name can be rolled back to a version that is kept for it."""
+
+_JOBS = 8
+_DEEP = 3
+"""How far to follow what refers to what refers to an image: a signature of an attestation."""
+
+_SIDE_TAG = re.compile(r"(sha256)-([0-9a-f]{64})(?:\.[a-z0-9]+)?")
+"""The tags of what refers to an image: that of an index (OCI), and cosign's, which end with .sig, .att or .sbom."""
+
+_HISTORY = "a history of promotions"
+
+_STILL_TAGGED = frozenset({400, 409, 412})
+"""Statuses of registries that delete no manifest that has tags, such as Google's."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What stays.
+
+    Args:
+        keep: how many of the newest versions; None to go by age alone.
+        older_than: the age from which others go; None for any age.
+        tags: those whose versions stay, such as latest.
+        others: whether images that were not made by bentoship may go, too.
+    """
+
+    keep: int | None = None
+    older_than: timedelta | None = None
+    tags: Collection[str] = ()
+    others: bool = False
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A version in a registry.
+
+    Args:
+        digest: of its manifest or index.
+        tags: sorted.
+        manifests: the digests of an index's manifests, at any depth.
+        is_ours: whether it was made by bentoship.
+        created: when, by its provenance; None when that is not known.
+        kept: why it stays, in words; empty when it may go.
+    """
+
+    digest: str
+    tags: tuple[str, ...]
+    manifests: frozenset[str] = frozenset()
+    is_ours: bool = True
+    created: datetime | None = None
+    kept: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a repository holds.
+
+    Args:
+        versions: the newest first, those of unknown age last.
+        unread: tags that could not be read, each with why; what they are of stays.
+        protected: the digests of everything that stays.
+        tags: all tags.
+    """
+
+    versions: Sequence[Stored]
+    unread: Sequence[str] = ()
+    protected: frozenset[str] = frozenset()
+    tags: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def going(self) -> list[Stored]:
+        """Return the versions that may go."""
+        return [one for one in self.versions if not one.kept]
+
+
+def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
+    """Return what a repository holds, and which of it may go.
+
+    Args:
+        store: the repository.
+        rules: what stays.
+        now: the current time, with a time zone.
+
+    Raises: StoreError, also when the history of a promoted name cannot be read: what it needs is not known then.
+    """
+    names = tags(store)
+    found, unread = _read_all(store, [tag for tag in names if not _SIDE_TAG.fullmatch(tag)])
+    needed = _needed(store, names, found)
+    ages = in_parallel(partial(_with_age, store, rules), list(found.values()), jobs=_JOBS, cancelled=threading.Event())
+    ages.sort(key=lambda one: one.created or datetime.min.replace(tzinfo=UTC), reverse=True)
+    judged = [_judged(one, rules, now, needed, rank) for rank, one in enumerate(ages)]
+    parts = {digest for one in judged if one.kept for digest in one.manifests}
+    parts |= {part for digest in needed if digest not in found for part in _manifests_of(store, digest)}
+    inside = "part of an index that stays"
+    versions = [replace(one, kept=inside) if not one.kept and one.digest in parts else one for one in judged]
+    staying = parts | {one.digest for one in versions if one.kept} | needed.keys()
+    shown = [*(one for one in versions if one.kept != _HISTORY), *_left_behind(store, names, found)]
+    return Survey(shown, unread, frozenset(staying), frozenset(names))
+
+
+def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
+    """Delete a version: first itself, so that a registry that refuses keeps what refers to it, then that.
+
+    Args:
+        store: the repository.
+        version: one that may go.
+        around: the survey that it is from; nothing goes that it protects.
+
+    Raises: RegistryError when the registry refuses; StoreError when the version was promoted since.
+    """
+    for name in promoted_names(sorted(around.tags)):
+        if _digest_of(store, name) == version.digest:
+            raise StoreError(f"Delete {version.digest}", f"it was promoted to {name} meanwhile")
+    parts = sorted(version.manifests - around.protected)
+    about = {digest: _referring(store, digest, _DEEP) for digest in (version.digest, *parts)}
+    _delete(store, version.digest, version.tags)
+    for digest in parts:
+        _delete(store, digest, ())
+    for digest, those in about.items():
+        tagged = [tag for one in (digest, *those) for tag in _side_tags(one, around.tags)]
+        beside = [(one, (tag,)) for tag in tagged if (one := _digest_of(store, tag))]
+        # What lists the others goes last, so that a next run finds those that a kill has left.
+        for one, names in [*((one, ()) for one in those), *beside]:
+            if one not in around.protected:
+                _delete(store, one, names)
+
+
+def _read_all(store: RegistryStore, names: Sequence[str]) -> tuple[dict[str, Stored], list[str]]:
+    """Return the versions that tags are of, by digest, and which tags could not be read, with why."""
+
+    def read(tag: str) -> tuple[str, bytes, str]:
+        try:
+            descriptor, content = store.read(tag)
+        except RegistryError as error:
+            if error.status != 404:
+                raise
+            return "", b"", ""  # it has been deleted meanwhile
+        except StoreError as error:
+            return "", b"", f"{tag}: {error.why}"
+        return descriptor.digest, content, ""
+
+    answers = in_parallel(read, names, jobs=_JOBS, cancelled=threading.Event())
+    by_digest: dict[str, list[str]] = {}
+    contents: dict[str, bytes] = {}
+    for tag, (digest, content, _) in zip(names, answers, strict=True):
+        if digest:
+            by_digest.setdefault(digest, []).append(tag)
+            contents[digest] = content
+    found = {
+        digest: Stored(digest, tuple(sorted(those)), _manifests(store, contents[digest]), _is_ours(contents[digest]))
+        for digest, those in by_digest.items()
+    }
+    return found, [why for _, _, why in answers if why]
+
+
+def _needed(store: RegistryStore, names: Sequence[str], found: dict[str, Stored]) -> dict[str, str]:
+    """Return the digests that promoted names need, each with why: where they point, and where they can be rolled back.
+
+    So are the histories themselves.
+    """
+    needed: dict[str, str] = {}
+    every = frozenset(names)
+    for name in promoted_names(names):
+        history = read_history(store, name)
+        for one in history.line[-RETURNS - 1 :]:
+            needed.setdefault(one.digest, f"{name} can be rolled back to it")
+    for digest, version in found.items():
+        for tag in version.tags:
+            if tag.endswith(SUFFIX):
+                needed[digest] = _HISTORY
+            elif f"{tag}{SUFFIX}" in every:
+                needed[digest] = f"promoted to {tag}"
+    return needed
+
+
+def _with_age(store: RegistryStore, rules: Rules, one: Stored) -> Stored:
+    if not one.is_ours and not rules.others:
+        return one
+    times = [
+        time
+        for referrer in referrers(store, one.digest, keys.STATEMENT_TYPE)
+        if "provenance" in referrer.annotations.get(keys.PREDICATE, "provenance")
+        and (time := _time(referrer.annotations.get(keys.CREATED, "")))
+    ]
+    # The same image may have been published again: what is in use anew is not old.
+    return replace(one, created=max(times, default=None))
+
+
+def _judged(one: Stored, rules: Rules, now: datetime, needed: dict[str, str], rank: int) -> Stored:
+    """Return a version with why it stays. Args: rank: its place among all of them, the newest being the first."""
+    kept = needed.get(one.digest, "")
+    tagged = next((tag for tag in one.tags if tag in rules.tags), "")
+    if not kept and not one.is_ours and not rules.others:
+        kept = "not made by bentoship"
+    elif not kept and tagged:
+        kept = f"tagged {tagged}"
+    elif not kept and one.created is None:
+        kept = "its age is not known"
+    elif not kept and rules.keep is not None and rank < rules.keep:
+        kept = f"among the newest {rules.keep}"
+    elif not kept and rules.older_than is not None and one.created and now - one.created < rules.older_than:
+        kept = "younger"
+    return replace(one, kept=kept)
+
+
+def _left_behind(store: RegistryStore, names: Iterable[str], found: Collection[str]) -> list[Stored]:
+    """Return what the tags say that refer to images which are gone, as after a kill while one was deleted."""
+    beside: dict[str, list[str]] = {}
+    for tag in names:
+        if match := _SIDE_TAG.fullmatch(tag):
+            beside.setdefault(f"{match[1]}:{match[2]}", []).append(tag)
+    return [
+        Stored(digest, tuple(sorted(those)))
+        for digest, those in beside.items()
+        if digest not in found and _digest_of(store, digest) is None
+    ]
+
+
+def _referring(store: RegistryStore, digest: str, depth: int) -> list[str]:
+    """Return the digests of what refers to a manifest, and of what refers to that.
+
+    A list of referrers may be a stranger's: what counts is the subject that each names itself.
+    """
+    found: list[str] = []
+    for one in referrers(store, digest) if depth else ():
+        if _subject(store, one) == digest:
+            found += [one.descriptor.digest, *_referring(store, one.descriptor.digest, depth - 1)]
+    return found
+
+
+def _subject(store: RegistryStore, referrer: Referrer) -> str:
+    try:
+        document = parse_json(store.read(referrer.descriptor.digest)[1])
+        return str(document["subject"]["digest"])
+    except (StoreError, KeyError, TypeError, ValueError):
+        return ""
+
+
+def _side_tags(digest: str, names: Iterable[str]) -> list[str]:
+    """Return the tags that are made of an image's digest."""
+    stem = digest.replace(":", "-", 1)
+    return [tag for tag in names if tag.startswith(stem) and _SIDE_TAG.fullmatch(tag)]
+
+
+def _delete(store: RegistryStore, digest: str, names: Sequence[str]) -> None:
+    """Delete a manifest, where need be after its tags."""
+    try:
+        store.delete(digest)
+    except RegistryError as error:
+        if not names or error.status not in _STILL_TAGGED or is_unsupported(error):
+            raise
+        for tag in names:
+            store.delete(tag)
+        store.delete(digest)
+
+
+def is_unsupported(error: RegistryError) -> bool:
+    """Return whether an error says that the registry does not delete at all."""
+    return error.status in (405, 501) or "UNSUPPORTED" in error.why
+
+
+def _digest_of(store: RegistryStore, name: str) -> str | None:
+    """Return the digest of a tag or digest that exists; empty when it is of something that is not read here."""
+    try:
+        return store.resolve(name).digest
+    except RegistryError as error:
+        if error.status == 404:
+            return None
+        raise
+    except StoreError:
+        return ""
+
+
+def _manifests_of(store: RegistryStore, digest: str) -> frozenset[str]:
+    """Return as `_manifests` does; nothing for a digest that is gone."""
+    try:
+        return _manifests(store, store.read(digest)[1])
+    except RegistryError as error:
+        if error.status == 404:
+            return frozenset()
+        raise
+    except StoreError:
+        return frozenset()
+
+
+def _manifests(store: RegistryStore, content: bytes, depth: int = _DEEP) -> frozenset[str]:
+    """Return the digests of the manifests of an index, and of those in it; none of a manifest."""
+    if media_type(content) not in INDEX_TYPES or not depth:
+        return frozenset()
+    found: set[str] = set()
+    try:
+        for child in children(content):
+            found.add(child.digest)
+            if child.media_type in INDEX_TYPES:
+                found |= _manifests(store, store.read(child.digest)[1], depth - 1)
+    except RegistryError as error:
+        if error.status != 404:
+            raise
+    except StoreError:  # an index of a stranger
+        pass
+    return frozenset(found)
+
+
+def _is_ours(content: bytes) -> bool:
+    annotations = parse_json(content).get("annotations")
+    return isinstance(annotations, dict) and keys.BENTO in annotations
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,36 @@
+"""Whether an image worked when it was last verified, by the attestations that refer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bentoship.errors import BentoshipError
+from bentoship.image import keys
+from bentoship.stores.artifacts import Referrer, referrers
+from bentoship.stores.registry import RegistryStore
+
+_WORDS = {"true": True, "false": False}
+
+
+def verified(found: Iterable[Referrer]) -> bool | None:
+    """Return whether an image worked when it was last verified; None when it never was.
+
+    Args:
+        found: what refers to the image.
+    """
+    results = [one.annotations for one in found if one.annotations.get(keys.VERIFIED) in _WORDS]
+    if not results:
+        return None
+    # Times by RFC 3339 in UTC are in the order of their texts. Without one it may have been at any time.
+    last = max(results, key=lambda annotations: annotations.get(keys.CREATED, ""))
+    return _WORDS[last[keys.VERIFIED]]
+
+
+def check_verified(store: RegistryStore, digest: str) -> str:
+    """Check that an image worked when it was last verified, and return that in words. Raises BentoshipError."""
+    outcome = verified(referrers(store, digest))
+    if outcome:
+        return "verified"
+    why = "it did not work when it was last verified" if outcome is False else "it was never verified"
+    hint = "`invoke publish --verify` publishes an image, runs it and records whether it works."
+    raise BentoshipError(f"Check that {digest} is verified", why, hint)

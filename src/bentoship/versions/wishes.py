@@ -1,0 +1,66 @@
+"""What has to hold for a promotion, as the options of `promote` say it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from bentoship.errors import BentoshipError, RegistryError
+from bentoship.stores.registry import RegistryStore
+from bentoship.versions.conditions import Condition, check_better
+from bentoship.versions.metadata import metrics_of
+from bentoship.versions.promotion import Candidate, find
+from bentoship.versions.verified import check_verified
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What has to hold for a promotion, as the options have it.
+
+    Args:
+        conditions: comparisons of metrics with numbers, such as "accuracy >= 0.97".
+        better_than: the tag or digest of an image that has to be worse; empty for none.
+        metric: the one by which it has to be; empty for the only one.
+        verified: whether the image has to have been verified.
+    """
+
+    conditions: Sequence[str] = ()
+    better_than: str = ""
+    metric: str = ""
+    verified: bool = False
+
+    def check(self) -> None:
+        """Check that the options can be understood. Raises BentoshipError."""
+        for text in self.conditions:
+            Condition.parse(text)
+        if self.metric and not self.better_than:
+            raise BentoshipError("Read the options", "--metric has no effect without --if-better-than")
+
+    def held(self, store: RegistryStore, image: Candidate, lower: Collection[str]) -> list[str]:
+        """Return the conditions that hold, in words.
+
+        Args:
+            store: the repository.
+            image: the image to be promoted.
+            lower: the metrics of which lower is better.
+
+        Raises: BentoshipError when one does not.
+        """
+        metrics = metrics_of(image.annotations)
+        held = [Condition.parse(text).check(metrics) for text in self.conditions]
+        if self.better_than:
+            held.append(self._better(store, metrics, lower))
+        if self.verified:
+            held.append(check_verified(store, image.descriptor.digest))
+        return held
+
+    def _better(self, store: RegistryStore, metrics: Mapping[str, float], lower: Collection[str]) -> str:
+        name = self.better_than
+        try:
+            other = find(store, name)
+        except RegistryError as error:
+            # A digest that is not there is a mistake; a name that was never promoted to is none.
+            if error.status != 404 or ":" in name:
+                raise
+            return f"better than {name}, which does not exist yet"
+        return check_better(name, self.metric, metrics, metrics_of(other.annotations), lower)

@@ -1,0 +1,223 @@
+"""What `compare` prints, of a real registry."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bentoship.commands.compare import show
+from bentoship.errors import BentoshipError
+from bentoship.image.descriptor import Descriptor
+from bentoship.image.reference import ImageReference
+from bentoship.stores.registry import RegistryStore
+from tests.support.images import put_image
+from tests.support.proxy import Proxy
+from tests.support.repositories import commit, git
+from tests.support.versions import attest, promote, put_version
+
+
+@pytest.fixture
+def project(tmp_path: Path, through: ImageReference, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose image is "image", in a place of the registry that is its own."""
+    settings = {
+        "REGISTRY": f"http://{through.host}/{through.path}",
+        "IMAGE_NAME": "image",
+        "METRICS_LOWER": "loss",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "BENTOML_HOME": str(tmp_path / "bentoml"),
+        "DOCKER_CONFIG": str(tmp_path / "docker"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "project").mkdir()
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def store(repository: ImageReference) -> RegistryStore:
+    """The image's repository."""
+    return RegistryStore(ImageReference(repository.host, f"{repository.path}/image"), push=True)
+
+
+@pytest.fixture
+def images(store: RegistryStore) -> list[Descriptor]:
+    """Three versions, made one after the other."""
+    details = [
+        ({"accuracy": 0.9, "loss": 0.1, "old": 1}, {"epochs": 3, "rate": 0.1}, ["numpy==2.0", "gone==1"]),
+        ({"accuracy": 0.95, "loss": 0.2, "new": 1}, {"epochs": 5, "rate": 0.1}, ["numpy==2.1", "extra==1"]),
+        ({"accuracy": 0.95, "loss": 0.2}, {}, ["numpy==2.1"]),
+    ]
+    made = []
+    for number, (metrics, parameters, packages) in enumerate(details, 1):
+        image = put_version(store, number, metrics=metrics, parameters=parameters, packages=packages)
+        attest(store, image, f"2026-01-0{number}T00:00:00Z")
+        made.append(image)
+    return made
+
+
+def compared(project: Path, capsys: pytest.CaptureFixture[str], old: str = "", new: str = "") -> dict[str, object]:
+    """The comparison of two versions, as programs get it."""
+    show(project, old, new, form="json")
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def names(project: Path, capsys: pytest.CaptureFixture[str], old: str = "", new: str = "") -> tuple[str, str]:
+    """The digests of the two versions that are compared."""
+    show(project, old, new, form="json")
+    found = json.loads(capsys.readouterr().out)
+    return found["old"]["digest"], found["new"]["digest"]
+
+
+def test_versions_are_compared_without_a_layer(
+    project: Path, images: list[Descriptor], proxy: Proxy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By what manifests, configurations and attestations say."""
+    found = compared(project, capsys, "v1", "v2")
+    assert found["metrics"] == [
+        {"name": "accuracy", "old": 0.9, "new": 0.95, "difference": pytest.approx(0.05), "is_better": True},
+        {"name": "loss", "old": 0.1, "new": 0.2, "difference": 0.1, "is_better": False},
+        {"name": "new", "old": None, "new": 1.0, "difference": None, "is_better": None},
+        {"name": "old", "old": 1.0, "new": None, "difference": None, "is_better": None},
+    ]
+    assert found["parameters"] == [{"name": "epochs", "kind": "changed", "old": 3, "new": 5}]
+    assert found["models"] == [{"name": "stars", "kind": "changed", "old": "m1", "new": "m2"}]
+    assert found["packages"] == {
+        "note": "",
+        "changes": [
+            {"name": "extra", "kind": "added", "old": "", "new": "1"},
+            {"name": "gone", "kind": "removed", "old": "1", "new": ""},
+            {"name": "numpy", "kind": "changed", "old": "2.0", "new": "2.1"},
+        ],
+    }
+    assert found["base"] == {"note": "", "changes": []}
+    assert found["layers"] == {"shared": 1, "shared_bytes": 500, "missing": 1, "missing_bytes": 100}
+    assert found["commits"] is None
+    assert proxy.count("GET", "/blobs/") == 2  # the configurations
+
+
+def test_the_text_has_all_of_it(project: Path, images: list[Descriptor], capsys: pytest.CaptureFixture[str]) -> None:
+    """In tables, each with a head."""
+    show(project, "v1", "v2")
+    said = [re.sub(" {2,}", " | ", line) for line in capsys.readouterr().out.splitlines()]
+    for line in (
+        "accuracy | 0.9 | 0.95 | +0.05 | better",
+        "loss | 0.1 | 0.2 | +0.1 | worse",
+        "epochs | changed | 3 | 5",
+        "extra | added | 1",
+        "base: the same",
+        "layers: 1 of 2 layers are shared; a host with the old version needs 100 B more for the new one",
+    ):
+        assert line in said
+    assert said[1].startswith("tags | v1 | v2")
+
+
+def test_markdown_is_for_a_pull_request(
+    project: Path, store: RegistryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an image says is code in it: no markup, no mention, and no column of its own."""
+    for number, value in enumerate(["a", "| **b** `c` @octocat <img>\n# x"], 1):
+        put_version(store, number, parameters={"kind": value})
+    show(project, "v1", "v2", form="markdown")
+    said = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"### `[\w.:/]+/image`: `v1` → `v2`", said[0])
+    assert "| `kind` | `changed` | `a` | `\\| **b** 'c' @octocat <img>\\n# x` |" in said
+    assert "|  | `v1` | `v2` |" in said
+
+
+def test_what_is_promoted_is_compared_with_the_newest(
+    project: Path, store: RegistryStore, images: list[Descriptor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The name production, else the only one; where nothing is promoted, the version before."""
+    first, second, third = (image.digest for image in images)
+    assert names(project, capsys) == (second, third)
+    promote(store, "staging", images[0])
+    assert names(project, capsys) == (first, third)
+    assert names(project, capsys, new="v2") == (first, second)
+    promote(store, "canary", images[0])
+    with pytest.raises(BentoshipError, match="canary, staging"):
+        show(project)
+    promote(store, "production", images[1], move=False)
+    assert names(project, capsys) == (second, third)
+    assert names(project, capsys, old="production", new="staging") == (second, first)
+    store.delete(second)
+    with pytest.raises(BentoshipError, match="404"):
+        show(project)
+
+
+def test_a_version_is_named_in_several_ways(
+    project: Path, images: list[Descriptor], through: ImageReference, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By tag, by digest or its beginning as the table has it, with the repository before it or not."""
+    first, second, _ = (image.digest for image in images)
+    place = f"{through.repository}/image"
+    for old, new in ((first, second), (first[:19], "v2"), (f"{place}:v1", f"{place}@{second}")):
+        assert names(project, capsys, old, new) == (first, second)
+
+
+@pytest.mark.parametrize(
+    ("old", "why"),
+    [("v9", "v9"), ("../x", "not a valid tag"), ("sha256:12", "not a digest"), (f"sha256:{'0' * 64}", "0000")],
+)
+def test_a_version_that_does_not_exist_is_an_error(project: Path, images: list[Descriptor], old: str, why: str) -> None:
+    """In the registry's words, or with what is allowed."""
+    with pytest.raises(BentoshipError, match=re.escape(why)):
+        show(project, old, "v1")
+
+
+def test_nothing_to_compare_is_an_error(project: Path, store: RegistryStore) -> None:
+    """Without versions, and with one alone."""
+    with pytest.raises(BentoshipError, match="no versions yet"):
+        show(project)
+    put_version(store, 1)
+    with pytest.raises(BentoshipError, match="no older version"):
+        show(project)
+
+
+def test_a_version_is_the_same_as_itself(
+    project: Path, images: list[Descriptor], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which is said."""
+    show(project, "v1", "v1")
+    assert "v1 and v1 are the same version" in capsys.readouterr().err
+
+
+def test_images_of_others_are_compared_as_far_as_they_say_something(
+    project: Path, store: RegistryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their layers, but not their packages."""
+    for number in (1, 2):
+        store.tag(put_image(store, seed=number), f"v{number}")
+    found = compared(project, capsys, "v1", "v2")
+    assert (found["packages"], found["base"]) == (None, None)
+    show(project, "v1", "v2")
+    assert "packages: an image does not say what it has" in capsys.readouterr().out
+
+
+def test_commits_between_versions_are_listed(
+    project: Path, store: RegistryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the project's repository has both."""
+    commits = []
+    for number in (1, 2, 3):
+        (project / "file").write_text(str(number))
+        commits.append(commit(project))
+        attest(store, put_version(store, number), f"2026-01-0{number}T00:00:00Z", commit=commits[-1])
+    attest(store, put_version(store, 4), "2026-01-04T00:00:00Z", commit="f" * 40)
+    attest(store, put_version(store, 5), "2026-01-05T00:00:00Z", commit="--output=/tmp/x")
+    short = [git(project, "rev-parse", "--short", one) for one in commits]
+    found = compared(project, capsys, "v1", "v3")
+    assert found["commits"] == [{"commit": one, "subject": "a change"} for one in (short[2], short[1])]
+    for old, new, expected in (("v1", "v4", "does not have both"), ("v2", "v1", "none that the old one lacks")):
+        show(project, old, new)
+        assert expected in capsys.readouterr().out
+    assert compared(project, capsys, "v1", "v5")["commits"] is None
+
+
+def test_the_document_is_described(project: Path, images: list[Descriptor], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each of its keys."""
+    text = (Path(__file__).parents[3] / "docs" / "registry.md").read_text("utf-8")
+    assert [name for name in compared(project, capsys, "v1", "v2") if f"| `{name}` |" not in text] == []

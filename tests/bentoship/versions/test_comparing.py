@@ -1,0 +1,51 @@
+"""Two versions side by side."""
+
+from __future__ import annotations
+
+import pytest
+
+from bentoship.versions.comparing import Changed, changes, compare
+from bentoship.versions.metrics import best
+from bentoship.versions.version import Value, Version
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "lower", "expected"),
+    [
+        ("accuracy", 0.1, 0.2, (), True),
+        ("accuracy", 0.2, 0.1, (), False),
+        ("accuracy", 0.2, 0.2, (), None),
+        ("loss", 0.1, 0.2, ("loss",), False),
+        ("loss", 0.2, 0.1, ("loss",), True),
+        ("test.loss", 0.2, 0.1, ("loss",), True),
+        ("test.loss", 0.2, 0.1, ("test.loss",), True),
+        ("test.loss", 0.2, 0.1, ("test",), False),
+    ],
+)
+def test_a_metric_is_better_or_worse(
+    name: str, old: float, new: float, lower: tuple[str, ...], expected: bool | None
+) -> None:
+    """Higher is better unless the name, or its last part, is among those of which lower is."""
+    (metric,) = compare(Version("a", metrics={name: old}), Version("b", metrics={name: new}), lower).metrics
+    assert metric.is_better is expected
+
+
+def test_what_differs_is_told_by_name() -> None:
+    """In the order of the names; 1 and true differ, 1 and 1.0 do not, and null is a value."""
+    old: dict[str, Value] = {"a": 1, "b": 1, "c": None, "d": "x", "e": "same"}
+    new: dict[str, Value] = {"a": 1.0, "b": True, "c": 0, "e": "same", "f": None}
+    assert changes(old, new) == [
+        Changed("b", "changed", 1, True),
+        Changed("c", "changed", None, 0),
+        Changed("d", "removed", "x", None),
+        Changed("f", "added", None, None),
+    ]
+
+
+def test_the_best_is_that_of_several() -> None:
+    """A metric that is the same in all versions has none."""
+    versions = [
+        Version("", metrics={"a": 1.0, "loss": 2.0, "same": 3.0}),
+        Version("", metrics={"a": 2.0, "loss": 1.0, "same": 3.0}),
+    ]
+    assert best(versions, ("loss",)) == {"a": 2.0, "loss": 1.0}
