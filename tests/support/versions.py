@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
 
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import CONFIG, LAYER_GZIP, MANIFEST, Descriptor
 from bentoship.image.manifest import KIND
+from bentoship.image.reference import ImageReference
 from bentoship.stores.artifacts import attach, push
 from bentoship.stores.registry import RegistryStore
 from tests.support.images import noise, put
 
 BASE = "python:3.11-slim"
+
+
+def project_beside(place: ImageReference, folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """A project whose image is "image", in a place of a registry that is its own. Args: folder: gets all its files."""
+    settings = {
+        "REGISTRY": f"http://{place.host}/{place.path}",
+        "IMAGE_NAME": "image",
+        "METRICS_LOWER": "loss",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "BENTOML_HOME": str(folder / "bentoml"),
+        "DOCKER_CONFIG": str(folder / "docker"),
+    }
+    for name, value in settings.items():
+        patch.setenv(name, value)
+    (folder / "project").mkdir()
+    return folder / "project"
 
 
 def put_version(

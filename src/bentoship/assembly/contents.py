@@ -64,7 +64,7 @@ def _packages(recipe: Recipe, base: Base, cache: LayerCache) -> Iterator[Compone
 
 
 def _public(address: str) -> str:
-    """Return an address without its secrets; empty for a path of this machine, which is nobody else's."""
+    """Return an address without its secrets; empty for a path of this machine, of no use elsewhere."""
     return without_secrets(address) if "://" in address and "file:" not in address else ""
 
 

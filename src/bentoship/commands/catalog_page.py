@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bentoship.system.text import counted, on_one_line, size
+from bentoship.versions.metrics import is_lower
 from bentoship.versions.version import Version
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ def page(catalog: Catalog) -> str:
     common = Counter(metric for version in versions for metric in version.metrics)
     metrics = sorted(common, key=lambda metric: -common[metric])[:_MOST_ENTRIES]
     shown = metrics[:_MOST_COLUMNS]
-    lower = {metric for metric in common if {metric, metric.rpartition(".")[2]} & {*catalog.lower}}
+    lower = {metric for metric in common if is_lower(metric, catalog.lower)}
     columns = _columns(catalog, shown, _best(versions, shown, lower))
     columns = [column for column in columns if any(map(column.cell, versions))]
     count = len(catalog.versions)

@@ -78,7 +78,7 @@ def _delete_all(run: Run, place: ImageReference, found: Survey) -> list[str]:
 def _unsupported(run: Run, place: ImageReference, error: RegistryError) -> BentoshipError:
     hint = "Delete versions by the registry's own means, such as its retention rules."
     if run.project.settings.registry == "local":
-        hint = "It was started by a former version: run `invoke stop-registry`, then this again, which starts it anew."
+        hint = "An earlier version started it: run `invoke stop-registry`, then this again, which restarts it."
     return BentoshipError(
         f"Delete versions from {place.repository}", f"{place.host} does not delete: {error.why}", hint
     )

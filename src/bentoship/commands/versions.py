@@ -17,6 +17,7 @@ from bentoship.project import Run, begin
 from bentoship.stores.listing import repositories, tags
 from bentoship.versions.history import Promotion, promoted_names, read_history
 from bentoship.versions.reading import Reader
+from bentoship.versions.times import rfc3339
 from bentoship.versions.version import Version
 
 
@@ -81,7 +82,7 @@ def document(version: Version) -> dict[str, Any]:
         "digest": version.digest,
         "tags": list(version.tags),
         "is_ours": version.is_ours,
-        "created": version.created and _time(version.created),
+        "created": version.created and rfc3339(version.created),
         "commit": version.commit,
         "size": version.size,
         "platforms": list(version.platforms),
@@ -139,7 +140,3 @@ def _beside(run: Run) -> Iterator[ImageReference]:
 def _no_history(repository: str, name: str, names: Sequence[str]) -> BentoshipError:
     hint = f"Promoted names: {', '.join(names)}" if names else "`invoke promote VERSION NAME` promotes a version."
     return BentoshipError(f"Show the history of {name}", f"nothing was promoted to it in {repository}", hint)
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

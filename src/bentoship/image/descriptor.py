@@ -18,6 +18,8 @@ DOCKER_MANIFEST_LIST = "application/vnd.docker.distribution.manifest.list.v2+jso
 
 MANIFEST_TYPES = frozenset({MANIFEST, DOCKER_MANIFEST})
 INDEX_TYPES = frozenset({INDEX, DOCKER_MANIFEST_LIST})
+CONFIG_TYPES = frozenset({CONFIG, "application/vnd.docker.container.image.v1+json"})
+"""Of images; a manifest with another kind of configuration is of something else."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MAX_SIZE = 1 << 63  # an int64 (descriptor.md)

@@ -33,11 +33,7 @@ class RegistryStore:
     """The blobs, manifests and tags of one repository; safe to share between threads.
 
     Args:
-        repository: the registry's host and path; tag and digest are ignored.
-        credentials: the account to log in with, or a function called at each login; None for anonymous.
-        push: whether anything will be pushed; it decides which permissions are requested.
-        plain_http: whether to use HTTP without TLS; None to do so for loopback only.
-        session: the connections and logins to use; a new session when None.
+        repository, credentials, push, plain_http, session: as of `stores.client.Client`.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ def origin(folder: Path) -> Origin:
     # The last of several is what Git takes.
     said = dict(line.partition(" ")[::2] for line in answers[0].splitlines())
     remote, author, place = said.get("remote.origin.url", ""), said.get("user.name", ""), answers[1].strip()
-    # A path of this machine is nobody else's.
+    # A path of this machine is of no use elsewhere.
     is_local = remote.startswith(("/", ".", "~", "file:"))
     return Origin("" if is_local else without_secrets(remote), place.rstrip("/"), author)
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from bentoship.image import keys
-from bentoship.image.descriptor import CONFIG, INDEX_TYPES, Descriptor
+from bentoship.image.descriptor import CONFIG_TYPES, INDEX_TYPES, Descriptor
 from bentoship.image.document import parse_json
 from bentoship.image.manifest import KIND
 from bentoship.image.platforms import manifests_by_platform
 from bentoship.stores.artifacts import Referrer
 from bentoship.versions.metadata import parts, text
+from bentoship.versions.times import parse_time
+from bentoship.versions.verified import verified
 from bentoship.versions.version import Part, Version
-
-_CONFIGS = frozenset({CONFIG, "application/vnd.docker.container.image.v1+json"})
-"""The media types of images' configurations; a manifest with another one is of something else."""
 
 _MOST_IMAGES = 100
 """Images of an index that are read."""
@@ -58,7 +57,7 @@ class Named:
         if not self.descriptor or self.descriptor.media_type in INDEX_TYPES:
             return not document.get("artifactType")
         config = document.get("config")
-        return not isinstance(config, dict) or config.get("mediaType") in _CONFIGS
+        return not isinstance(config, dict) or config.get("mediaType") in CONFIG_TYPES
 
     @property
     def artifact_type(self) -> str:
@@ -124,7 +123,7 @@ def version_of(
         created=made,
         commit=commit,
         promoted=known.promoted,
-        verified=_verified(referrers),
+        verified=verified(referrers),
     )
 
 
@@ -143,25 +142,6 @@ def _made(referrers: Iterable[Referrer]) -> tuple[datetime | None, str]:
     found = [
         (created, text(one.annotations.get(keys.COMMIT)))
         for one in referrers
-        if (created := moment(one.annotations.get(keys.CREATED))) and keys.VERIFIED not in one.annotations
+        if (created := parse_time(one.annotations.get(keys.CREATED))) and keys.VERIFIED not in one.annotations
     ]
     return min(found, default=(None, ""), key=lambda pair: (pair[0], not pair[1]))
-
-
-def moment(value: object) -> datetime | None:
-    """Return a time by RFC 3339, in UTC where it names no zone; None for anything else."""
-    try:
-        found = datetime.fromisoformat(text(value)[:40])
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _verified(referrers: Iterable[Referrer]) -> bool | None:
-    """Return what the last verification found; None where there is none."""
-    found = [
-        (created.timestamp() if (created := moment(one.annotations.get(keys.CREATED))) else 0.0, said == "true")
-        for one in referrers
-        if (said := one.annotations.get(keys.VERIFIED)) in ("true", "false")
-    ]
-    return max(found, key=lambda pair: pair[0])[1] if found else None

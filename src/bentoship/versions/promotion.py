@@ -17,12 +17,13 @@ from typing import Any
 from bentoship.errors import BentoshipError, InvalidReferenceError, RegistryError, StoreError
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact
-from bentoship.image.descriptor import CONFIG, INDEX_TYPES, Descriptor
+from bentoship.image.descriptor import CONFIG_TYPES, INDEX_TYPES, Descriptor
 from bentoship.image.document import parse_json
 from bentoship.image.reference import ImageReference
 from bentoship.stores.artifacts import push
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.history import SUFFIX, History, Promotion, history_tag, line, read_history
+from bentoship.versions.times import rfc3339
 
 _PATIENCE = 3.0
 """Seconds in which another promotion at the same time has to come to its end."""
@@ -36,7 +37,6 @@ _LOOKS = 2
 _REFUSED = re.compile(r"immutab|overwrit|protected|locked|disallow", re.IGNORECASE)
 """What registries say of a tag that they do not let move: Google, ECR, Harbor, GitLab, Docker Hub; ACR's locks."""
 
-_CONFIGS = frozenset({CONFIG, "application/vnd.docker.container.image.v1+json"})
 _MAX_NAME = 128 - len(SUFFIX)
 
 
@@ -88,7 +88,7 @@ class Standing:
 
 def now() -> str:
     """Return the current time by RFC 3339."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return rfc3339(datetime.now(UTC))
 
 
 def check_name(name: str, moving: Sequence[str]) -> None:
@@ -126,7 +126,7 @@ def find(store: RegistryStore, version: str) -> Candidate:
     annotations = _annotations(document)
     if descriptor.media_type in INDEX_TYPES:
         annotations = {**_annotations_of_first(store, document), **annotations}
-    elif document.get("artifactType") or _config_type(document) not in _CONFIGS:
+    elif document.get("artifactType") or _config_type(document) not in CONFIG_TYPES:
         kind = document.get("artifactType") or _config_type(document)
         raise StoreError(f"Find {name} in {store.repository}", f"it is not an image but {str(kind)[:200]}")
     given = () if is_digest else (name,)

@@ -23,6 +23,7 @@ from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import in_parallel
 from bentoship.versions.history import SUFFIX, promoted_names, read_history
+from bentoship.versions.times import parse_time
 
 RETURNS = 5
 """How many times a name can be rolled back to a version that is kept for it."""
@@ -207,9 +208,9 @@ def _with_age(store: RegistryStore, rules: Rules, one: Stored) -> Stored:
         time
         for referrer in referrers(store, one.digest, keys.STATEMENT_TYPE)
         if "provenance" in referrer.annotations.get(keys.PREDICATE, "provenance")
-        and (time := _time(referrer.annotations.get(keys.CREATED, "")))
+        and (time := parse_time(referrer.annotations.get(keys.CREATED)))
     ]
-    # The same image may have been published again: what is in use anew is not old.
+    # The same image may have been published again: what was is in use, and not old.
     return replace(one, created=max(times, default=None))
 
 
@@ -331,11 +332,3 @@ def _manifests(store: RegistryStore, content: bytes, depth: int = _DEEP) -> froz
 def _is_ours(content: bytes) -> bool:
     annotations = parse_json(content).get("annotations")
     return isinstance(annotations, dict) and keys.BENTO in annotations
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

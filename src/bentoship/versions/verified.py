@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bentoship.errors import BentoshipError
 from bentoship.image import keys
 from bentoship.stores.artifacts import Referrer, referrers
 from bentoship.stores.registry import RegistryStore
+from bentoship.versions.times import parse_time
 
 _WORDS = {"true": True, "false": False}
 
@@ -21,9 +22,13 @@ def verified(found: Iterable[Referrer]) -> bool | None:
     results = [one.annotations for one in found if one.annotations.get(keys.VERIFIED) in _WORDS]
     if not results:
         return None
-    # Times by RFC 3339 in UTC are in the order of their texts. Without one it may have been at any time.
-    last = max(results, key=lambda annotations: annotations.get(keys.CREATED, ""))
-    return _WORDS[last[keys.VERIFIED]]
+    return _WORDS[max(results, key=_when)[keys.VERIFIED]]
+
+
+def _when(annotations: Mapping[str, str]) -> float:
+    """Return when an attestation was made, in seconds; 0 without a time, as it may have been at any."""
+    made = parse_time(annotations.get(keys.CREATED))
+    return made.timestamp() if made else 0.0
 
 
 def check_verified(store: RegistryStore, digest: str) -> str:

@@ -16,24 +16,13 @@ from bentoship.stores.registry import RegistryStore
 from tests.support.images import put_image
 from tests.support.proxy import Proxy
 from tests.support.repositories import commit, git
-from tests.support.versions import attest, promote, put_version
+from tests.support.versions import attest, project_beside, promote, put_version
 
 
 @pytest.fixture
 def project(tmp_path: Path, through: ImageReference, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose image is "image", in a place of the registry that is its own."""
-    settings = {
-        "REGISTRY": f"http://{through.host}/{through.path}",
-        "IMAGE_NAME": "image",
-        "METRICS_LOWER": "loss",
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "BENTOML_HOME": str(tmp_path / "bentoml"),
-        "DOCKER_CONFIG": str(tmp_path / "docker"),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "project").mkdir()
-    return tmp_path / "project"
+    return project_beside(through, tmp_path, monkeypatch)
 
 
 @pytest.fixture

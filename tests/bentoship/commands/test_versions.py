@@ -18,7 +18,7 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.versions.version import Model, Version
 from tests.support.images import put_image
 from tests.support.proxy import Fault, Proxy
-from tests.support.versions import attest, promote, put_version
+from tests.support.versions import attest, project_beside, promote, put_version
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -26,18 +26,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 @pytest.fixture
 def project(tmp_path: Path, repository: ImageReference, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose image is "image", in a place of the registry that is its own."""
-    settings = {
-        "REGISTRY": f"http://{repository.host}/{repository.path}",
-        "IMAGE_NAME": "image",
-        "METRICS_LOWER": "loss",
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "BENTOML_HOME": str(tmp_path / "bentoml"),
-        "DOCKER_CONFIG": str(tmp_path / "docker"),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "project").mkdir()
-    return tmp_path / "project"
+    return project_beside(repository, tmp_path, monkeypatch)
 
 
 def place(repository: ImageReference, name: str = "image") -> RegistryStore:

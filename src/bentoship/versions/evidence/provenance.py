@@ -16,7 +16,8 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.system.git import Origin, Revision
 from bentoship.system.process import environment
 from bentoship.system.urls import without_secrets
-from bentoship.versions.evidence.statement import rfc3339, statement
+from bentoship.versions.evidence.statement import statement
+from bentoship.versions.times import rfc3339
 
 BUILD_TYPE = "https://bentoship.org/publish/v1"
 """What `externalParameters` and `resolvedDependencies` mean; docs/registry.md describes it."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.document import to_json
+from bentoship.versions.times import rfc3339
 
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _TEST = "bentoship verify"
@@ -88,8 +89,3 @@ def identity(said: Mapping[str, Any]) -> object:
         found = content.get("buildDefinition", {}).get("resolvedDependencies", [])
         return kind, [one for one in found if one.get("name") == "source"]
     return kind, content
-
-
-def rfc3339(moment: datetime) -> str:
-    """Return a moment as documents have it: in UTC, to the second."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
