@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import select
+import selectors
 import subprocess
 import time
 from collections.abc import Iterator
@@ -55,7 +55,9 @@ class Browser:
     def _next(self) -> dict[str, Any]:
         deadline = time.monotonic() + _TIMEOUT
         while b"\0" not in self._rest:
-            assert select.select([self._of], [], [], deadline - time.monotonic())[0], "the browser does not answer"
+            with selectors.DefaultSelector() as waiting:
+                waiting.register(self._of, selectors.EVENT_READ)
+                assert waiting.select(deadline - time.monotonic()), "the browser does not answer"
             piece = os.read(self._of, 1 << 16)
             assert piece, "the browser has ended"
             self._rest += piece

@@ -6,7 +6,7 @@ google-auth asks oauth2.googleapis.com for a user's tokens whatever the credenti
 from __future__ import annotations
 
 import re
-import select
+import selectors
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -85,11 +85,13 @@ class _Connection(BaseHTTPRequestHandler):
         kind = "tokens" if host.partition(".")[0] in _OF_TOKENS else "apis"
         kind = "docker" if host.endswith("-docker.pkg.dev") else kind
         address = ("127.0.0.1", self.server.ports[kind])
-        with socket.create_connection(address) as other, suppress(OSError):
-            both = (self.connection, other)
+        # Not select.select, which takes no descriptor above 1023: a long run of tests has as many.
+        with socket.create_connection(address) as other, selectors.DefaultSelector() as waiting, suppress(OSError):
+            waiting.register(self.connection, selectors.EVENT_READ, other)
+            waiting.register(other, selectors.EVENT_READ, self.connection)
             while True:
-                for side in select.select(both, (), ())[0]:
-                    piece = side.recv(web.PIECE)
+                for side, _ in waiting.select():
+                    piece = side.fileobj.recv(web.PIECE)  # type: ignore[union-attr]  # a socket
                     if not piece:
                         return
-                    both[side is self.connection].sendall(piece)
+                    side.data.sendall(piece)
