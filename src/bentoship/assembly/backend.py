@@ -20,7 +20,6 @@ from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import with_owners, with_platforms
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
-from bentoship.packages.install import Staged, staging
 from bentoship.stores import Registry, Store, transfer
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import Progress
@@ -30,6 +29,7 @@ from bentoship.system.progress import SILENT, StepReporter
 if TYPE_CHECKING:
     from bentoship.assembly.plan import PlannedImage
     from bentoship.image.component import Contents
+    from bentoship.packages.install import Staged
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,8 @@ class DirectBackend:
         return image, contents
 
     def _staging(self, recipe: Recipe) -> AbstractContextManager[Staged]:
+        from bentoship.packages.install import staging  # not when the base and the packages were made before
+
         lock = recipe.lock
         return staging(recipe.bento.path, lock.installed, lock.target, self.place.scratch, self.reporter)
 

@@ -13,6 +13,7 @@ from bentoship.bento import Model
 from bentoship.image.component import Component, Contents
 from bentoship.image.manifest import Image
 from bentoship.layers.cache import LayerCache
+from bentoship.packages.package import find
 from bentoship.packages.requirements import bare, canonical_name, hashes
 from bentoship.system.records import key_of
 from bentoship.system.rootfs import resolve
@@ -47,7 +48,7 @@ def contents_of(recipe: Recipe, base: Base, cache: LayerCache, image: Image) -> 
 def _packages(recipe: Recipe, base: Base, cache: LayerCache) -> Iterator[Component]:
     job = recipe.job(base, cache)
     for line, installed in zip(recipe.lock.lines, recipe.lock.installed, strict=True):
-        found = job.find(installed)
+        found = find(job, installed)
         if found and not found.name:  # it installs nothing here
             continue
         requirement, _, origin = (part.strip() for part in bare(line).partition(" @ "))

@@ -1,9 +1,12 @@
 """Assembling an image from a base and a Bento: which layers it has, and how each is built."""
 
+from __future__ import annotations
+
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from bentoship.assembly.config import BENTO_PATH, HOME, UID, USER, annotations_for, config_for
 from bentoship.assembly.recipe import Recipe
@@ -15,13 +18,13 @@ from bentoship.errors import StoreError
 from bentoship.image.layer import Entry, Layer, Stream, folder, size_of, symlink, tar_stream, whole_tree
 from bentoship.image.manifest import Image, image_of
 from bentoship.layers.cache import LayerCache, measured
-from bentoship.layers.compression import MEMBER, is_worthwhile
-from bentoship.packages.install import Staged
-from bentoship.packages.layers import package_layers
 from bentoship.packages.requirements import bare
 from bentoship.packages.target import VENV
 from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.records import key_of
+
+if TYPE_CHECKING:
+    from bentoship.packages.install import Staged
 
 # Increase it when the content of a layer changes for the same inputs, so that cached layers are rebuilt.
 RECIPE = "3"
@@ -53,10 +56,15 @@ def assemble(
     bento, lock = recipe.bento, recipe.lock
     if lock.deviations:
         reporter.say(f"some packages have other versions for {recipe.platform}: {', '.join(lock.deviations)}")
+    packages = recipe.made_packages(cache)
+    if packages is None:
+        from bentoship.packages.layers import package_layers  # mostly all packages were made before
+
+        packages = package_layers(recipe.job(base, cache), lock.installed, scratch, reporter, staged)
     layers = [
         *base.layers,
         *system_layer(bento, base, cache),
-        *package_layers(recipe.job(base, cache), lock.installed, scratch, reporter, staged),
+        *packages,
         *(layer for model in bento.models for layer in model_layer(model, cache, reporter)),
         *source_layer(bento, cache, reporter),
     ]
@@ -222,5 +230,7 @@ def _compresses(files: Iterable[Entry]) -> bool:
     largest = max(paths, key=lambda path: (path.stat().st_size, str(path)), default=None)
     if largest is None:
         return True
+    from bentoship.layers.compression import MEMBER, is_worthwhile  # not for a model whose layer was made before
+
     with largest.open("rb") as stream:
         return is_worthwhile(stream.read(4 * MEMBER))

@@ -14,7 +14,7 @@ from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import with_owners
 from bentoship.layers.cache import LayerCache
 from bentoship.packages.layers import expected_layers
-from bentoship.packages.locks import download_sizes
+from bentoship.packages.resolving import download_sizes
 from bentoship.stores.graph import is_manifest
 
 _SMALL = 20_000

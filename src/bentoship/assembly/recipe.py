@@ -8,9 +8,8 @@ from bentoship.bento import Bento
 from bentoship.errors import UnsupportedBentoError
 from bentoship.image.layer import Layer
 from bentoship.layers.cache import LayerCache
-from bentoship.packages.layers import made_layers
+from bentoship.packages.job import Job
 from bentoship.packages.locks import Lock, resolve, with_wheels
-from bentoship.packages.package import Job
 from bentoship.packages.target import Target
 
 _USUAL_GLIBC = 36
@@ -44,7 +43,7 @@ class Recipe:
     def made_packages(self, cache: LayerCache) -> tuple[Layer, ...] | None:
         """Return the layers with its packages if they are cached, else None."""
         base = self.outline.base
-        return made_layers(self.job(base, cache), self.lock.installed) if base else None
+        return self.job(base, cache).made(self.lock.installed) if base else None
 
 
 def check(bento: Bento) -> None:

@@ -11,7 +11,6 @@ from bentoship.bento.configuration import Configuration, index_passwords, projec
 from bentoship.bento.inputs import Inputs, read_inputs
 from bentoship.bento.metadata import described, project_metadata
 from bentoship.bento.records import closed_marker, described_bento, keep, last_record, record_of
-from bentoship.bento.revision import revise
 from bentoship.bento.values import Bento, BuildContext
 from bentoship.errors import BentoError
 from bentoship.packages.requirements import is_closed, requirements_of
@@ -165,6 +164,8 @@ def _build(
 
 def _revise_last(context: BuildContext, inputs: Inputs, store: Path) -> dict[str, Any] | None:
     """Rebuild the last Bento incrementally, without importing the service; None when a full build is needed."""
+    from bentoship.bento.revision import revise  # not needed when it is up to date
+
     previous = described_bento(context, last_record(context, inputs))
     # Requirements that are not fully pinned have to be resolved again.
     if previous is None or not _is_closed(previous):

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import functools
-import os
-import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bentoship.errors import PackagesError
 from bentoship.packages.folders import refreshing
 from bentoship.packages.indexes import indexes_of, naming_indexes
 from bentoship.packages.installed import clashing, faulty_files, module_folders
 from bentoship.packages.requirements import (
-    CONSTRAINTS,
-    address_lines,
     canonical_name,
     hashes,
     local_file,
+    options_for_uv,
     paths_start,
-    requirements_of,
 )
+from bentoship.packages.resolving import checked, for_python, selection
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import calling_uv, local_folders, uv_program
-from bentoship.packages.uv_waiting import ended, run_uv
+from bentoship.packages.uv_waiting import ended
 from bentoship.system.files import temporary_folder
-from bentoship.system.process import Completed, Running, background
+from bentoship.system.process import Running, background
 from bentoship.system.progress import SILENT, State, StepReporter
 from bentoship.system.text import counted
-
-OTHERWISE = "Change the requirement, or use BACKEND=docker, which builds packages in the image."
-_OFFLINE = "Check the network and the package index (UV_DEFAULT_INDEX)."
 
 
 @contextmanager
@@ -62,7 +54,7 @@ def installing(
         calling_uv(start, source, indexes := indexes_of(bento)) as env,
         naming_indexes(indexes, source, args) as named,
         background(
-            [uv_program(), *_for_python([*args, *named, *selection(target)])], env=env, cwd=start, input=source
+            [uv_program(), *for_python([*args, *named, *selection(target)])], env=env, cwd=start, input=source
         ) as uv,
     ):
         yield Installation(uv, target, into, len(locked))
@@ -97,13 +89,6 @@ def install_for(
             installation.finish()
 
 
-def options_for_uv(bento: Path) -> list[str]:
-    """Return the lines of a Bento's requirements that say where packages are downloaded, and which may be taken."""
-    found = [line for text in reversed(requirements_of(bento)) for line in address_lines(text)]
-    # Constraints have shown their effect in a lock, and uv asks for all hashes or for none.
-    return [line for line in dict.fromkeys(found) if not line.startswith(("-c", "--constraint", "--require-hashes"))]
-
-
 @dataclass(frozen=True)
 class Installation:
     """Packages that uv is installing.
@@ -122,7 +107,7 @@ class Installation:
 
     def finish(self) -> None:
         """Wait until they are installed. Raises PackagesError when one has no wheel, or cannot be downloaded."""
-        _checked(ended(self.uv), self.target)
+        checked(ended(self.uv), self.target)
         (self.into / ".lock").unlink(missing_ok=True)
 
     def state(self) -> State:
@@ -223,42 +208,3 @@ def _installed_alone(
         # Not this machine's fault: pip and uv install such a wheel as it is.
         reporter.say(f"{name}: {file} is not what the wheel's own RECORD says")
     return fresh
-
-
-def selection(target: Target) -> list[str]:
-    """Return uv's options for wheels that a target runs."""
-    return ["--python-version", target.python, "--python-platform", target.uv_platform, "--only-binary", ":all:"]
-
-
-def ask_uv(bento: Path, requirements: Sequence[str], target: Target, *args: str) -> str:
-    """Return what uv prints of requirements of a Bento. Raises PackagesError with its error message."""
-    start, constraints = paths_start(bento), bento / "env" / "python" / CONSTRAINTS
-    limits = [f"-c {os.path.relpath(constraints, start)}"] if constraints.is_file() else []
-    options = options_for_uv(bento)
-    source = "\n".join([*options, *limits, *requirements])
-    if "compile" in args:  # a dry run that reads again does not compare a wheel with its platform
-        args = (*args, *refreshing(local_folders(options, start)))
-    indexes = indexes_of(bento)
-    with calling_uv(start, source, indexes) as env, naming_indexes(indexes, source, args) as named:
-        return _checked(run_uv(_for_python([*args, *named]), env=env, cwd=start, input=source), target).stdout
-
-
-def unsolved(error: PackagesError) -> str:
-    """Return why uv found no lock, in its own words; raise any other failure again, such as that of the network."""
-    if "No solution found" not in error.why:
-        raise error
-    return error.why
-
-
-def _for_python(args: Sequence[str]) -> list[str]:
-    return [*args, "--python", sys.executable]
-
-
-def _checked(done: Completed, target: Target) -> Completed:
-    if done.code:
-        # Before its error message uv prints what it downloads; the tree that it draws becomes one line.
-        complaint = re.split(r"(?m)^\s*(?:×|error:)", done.stderr, maxsplit=1)[-1]
-        why = re.sub(r"[\s╰─▶│├]+", " ", complaint).strip()
-        offline = any(word in why for word in ("cannot be reached", "dns error", "client error (Connect)", "timed out"))
-        raise PackagesError(f"Install the Python packages for {target}", why, _OFFLINE if offline else OTHERWISE)
-    return done

@@ -17,7 +17,8 @@ from bentoship.layers.limit import MAKING
 from bentoship.layers.segments import joined
 from bentoship.packages.install import Staged, staging
 from bentoship.packages.installed import Distribution, distributions, modules, with_byte_code
-from bentoship.packages.package import RECIPE, Job, Package, PackageEstimate
+from bentoship.packages.job import RECIPE, Job
+from bentoship.packages.package import Package, PackageEstimate, find, keep
 from bentoship.packages.requirements import bare, canonical_name
 from bentoship.packages.target import Target
 from bentoship.system.files import file_lock
@@ -35,11 +36,6 @@ Weigh = Callable[[Sequence[str]], Mapping[str, int]]
 """Returns how many bytes the wheels of a lock's lines have, by canonical names."""
 
 
-def made_layers(job: Job, lines: Sequence[str]) -> tuple[Layer, ...] | None:
-    """Return the layers with the packages of a lock; None unless all of them were made before."""
-    return job.cache.find(job.key(*lines))
-
-
 def expected_layers(job: Job, lines: Sequence[str], weigh: Weigh) -> list[Layer | Estimate]:
     """Return the layers that `package_layers` would give, without installing anything.
 
@@ -48,11 +44,11 @@ def expected_layers(job: Job, lines: Sequence[str], weigh: Weigh) -> list[Layer 
         lines: of a lock.
         weigh: is asked for the packages that are yet to be made.
     """
-    return list(made_layers(job, lines) or _repairing(job, lines, lambda: _expected(job, lines, weigh)))
+    return list(job.made(lines) or _repairing(job, lines, lambda: _expected(job, lines, weigh)))
 
 
 def _expected(job: Job, lines: Sequence[str], weigh: Weigh) -> list[Layer | Estimate]:
-    found = {line: job.find(line) for line in lines}
+    found = {line: find(job, line) for line in lines}
     missing = [line for line, package in found.items() if package is None]
     weights = weigh(missing) if missing else {}
     names = {line: canonical_name(line) or line for line in missing}
@@ -108,7 +104,7 @@ def package_layers(
 
 
 def _found(job: Job, lines: Sequence[str]) -> dict[str, Package]:
-    return {line: package for line in lines if (package := job.find(line))}
+    return {line: package for line in lines if (package := find(job, line))}
 
 
 def _repairing(
@@ -119,7 +115,7 @@ def _repairing(
         return layers()
     except DamagedError as error:
         say(f"{error.doing}: {error.why}; rebuilding it")
-        for package in filter(None, map(job.find, lines)):
+        for package in filter(None, (find(job, line) for line in lines)):
             if package.segment and not package.segment.is_whole:
                 package.segment.path.unlink(missing_ok=True)
         return layers()
@@ -197,7 +193,7 @@ def _make(
             # The largest first: with a small one last, no processor waits long for the others.
             order = sorted(lines, key=lambda line: -sizes[line])
             with reporter.task(f"compressing {counted(len(lines), 'package')}", total=sum(sizes.values())) as task:
-                made = pool.map(lambda line: job.keep(line, found[line], task.advance), order)
+                made = pool.map(lambda line: keep(job, line, found[line], task.advance), order)
                 return dict(zip(order, made, strict=True))
 
 

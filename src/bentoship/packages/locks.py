@@ -1,6 +1,5 @@
 """Locks: every package of an image with its exact version, for each platform, and whether each has a wheel there."""
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -9,7 +8,6 @@ from pathlib import Path
 from bentoship.errors import PackagesError
 from bentoship.packages.folders import listing, named_in
 from bentoship.packages.indexes import indexes_of
-from bentoship.packages.install import OTHERWISE, ask_uv, options_for_uv, selection, unsolved
 from bentoship.packages.requirements import (
     CONSTRAINTS,
     LOCK_PLATFORM,
@@ -21,17 +19,17 @@ from bentoship.packages.requirements import (
     is_exact,
     lines,
     local_file,
+    options_for_uv,
     packed_wheels,
     paths_start,
     portable_lines,
     requirements_of,
     subject,
-    with_hashes,
 )
 from bentoship.packages.target import Target
 from bentoship.packages.uv_settings import lock_settings
 from bentoship.system import records
-from bentoship.system.files import OWN, digest_of, temporary_folder
+from bentoship.system.files import digest_of
 from bentoship.system.records import key_of
 
 _COMPILED = "What is compiled on this machine runs on its platform alone."
@@ -191,40 +189,22 @@ def _named_missing(target: Target, missing: Sequence[str]) -> str:
 
 def _asked_by(bento: Path, lock: Lock, line: str) -> str:
     """Return which packages ask for one, in brackets; empty where the user alone does."""
+    from bentoship.packages.resolving import asking_packages
+
     asked, own = _requirements(bento)
-    args = ["pip", "compile", "-", "--no-header", "--annotation-style", "line"]
     with suppress(PackagesError):
-        text = ask_uv(bento, asked or own, lock.target, *args, *_platform(lock.target))
-        said = re.search(rf"(?m)^{re.escape(bare(line))}\s+# via (.+)$", text)
-        names = [name for name in (said[1].split(", ") if said else ()) if not name.startswith("-")]
+        names = asking_packages(bento, line, lock.target, asked or own)
         return f" ({', '.join(names)} requires it)" if names else ""
     return ""
 
 
-def _platform(target: Target) -> list[str]:
-    return ["--python-version", target.python, "--python-platform", target.uv_platform]
-
-
 def _refusal(failures: Mapping[Target, str], hints: Sequence[str] = ()) -> PackagesError:
+    from bentoship.packages.resolving import OTHERWISE
+
     doing = f"Install the Python packages for {' and for '.join(map(str, failures))}"
     return PackagesError(
         doing, "; ".join(failures.values()), " ".join(dict.fromkeys([*filter(None, hints), OTHERWISE]))
     )
-
-
-def download_sizes(bento: Path, lines: Sequence[str], target: Target) -> dict[str, int]:
-    """Return how many bytes the wheels of a lock's lines have, by canonical names; 0 where the index does not tell.
-
-    Of several that a target runs one is installed: the largest counts.
-    """
-    import tomllib  # rarely needed
-
-    args = ["pip", "compile", "-", "--no-deps", "--format", "pylock.toml", "--no-header", *selection(target)]
-    document = tomllib.loads(ask_uv(bento, lines, target, *args))
-    return {
-        canonical_name(package["name"]): max((wheel.get("size", 0) for wheel in package.get("wheels", [])), default=0)
-        for package in document.get("packages", [])
-    }
 
 
 def _requirements(bento: Path) -> tuple[list[str], list[str]]:
@@ -275,46 +255,20 @@ def _made_once(bento: Path, target: Target, asked: list[str], preferred: list[st
     file = kept / f"{key}.json"
     if found := records.read_as(file, lambda data: [*map(str.__str__, data)]):
         return found
-    try:
-        made = _compile(bento, target, asked, preferred, *selection(target))
-    except PackagesError as error:
-        if not _lacks_wheels(error):
-            raise
-        try:
-            made = _compile(bento, target, asked, preferred, *_platform(target))
-        except PackagesError:
-            raise error from None
+    from bentoship.packages.resolving import locked_lines  # mostly there is a lock
+
+    made = locked_lines(bento, target, asked, preferred)
     records.keep(file, made)
     return made
 
 
-def _lacks_wheels(error: PackagesError) -> bool:
-    """Return whether there may be a lock if packages are built, too."""
-    return any(words in error.why for words in ("No solution found", "Building source distributions"))
-
-
-def _compile(bento: Path, target: Target, asked: Sequence[str], preferred: Sequence[str], *options: str) -> list[str]:
-    """Return a lock of what is required, in the preferred versions where they satisfy it."""
-    with temporary_folder(None, OWN) as folder:
-        # Versions that stand in uv's output already are kept as long as they can be.
-        output = Path(folder, "requirements.txt")
-        output.write_text("\n".join(map(bare, preferred)), "utf-8")
-        args = ["pip", "compile", "-", "--no-header", "--no-annotate", "--no-emit-package", "uv"]
-        # What another package asks for by a repository has a wheel in the Bento.
-        if wheels := [line for line in preferred if local_file(line, paths_start(bento)) and line not in asked]:
-            override = Path(folder, "override.txt")
-            override.write_text("\n".join(map(bare, wheels)), "utf-8")
-            args += ["--override", str(override)]
-        ask_uv(bento, asked, target, *args, *options, "--output-file", str(output))
-        return with_hashes(portable_lines(output.read_text("utf-8")), "\n".join(asked))
-
-
 def _failure(bento: Path, target: Target, error: PackagesError) -> str:
     """Return why there is no lock for a target; raise again what is not caused by its packages."""
+    from bentoship.packages.resolving import unsolved  # not needed when there is a lock
+    from bentoship.packages.uv_output import conflict
+
     reason = unsolved(error)
     _, own = _requirements(bento)
-    from bentoship.packages.uv_output import conflict  # not needed when there is a lock
-
     return _missing_wheels(bento, Lock(target, tuple(own))) or conflict(reason)
 
 

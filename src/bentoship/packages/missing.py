@@ -11,8 +11,8 @@ from bentoship.errors import PackagesError
 from bentoship.image.platforms import platform_of
 from bentoship.packages.building import Builder
 from bentoship.packages.indexes import indexes_of
-from bentoship.packages.install import ask_uv, options_for_uv, selection, unsolved
-from bentoship.packages.requirements import bare, built_names, canonical_name, local_file, paths_start
+from bentoship.packages.requirements import bare, built_names, canonical_name, local_file, options_for_uv, paths_start
+from bentoship.packages.resolving import ask_uv, selection, unsolved
 from bentoship.packages.target import Target
 
 

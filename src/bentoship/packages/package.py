@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bentoship.image.layer import Layer
-from bentoship.layers.cache import LayerCache, from_record, to_record
+from bentoship.layers.cache import from_record, to_record
 from bentoship.layers.segments import Segment, write_segment
-from bentoship.packages.folders import states_of
-from bentoship.packages.indexes import indexes_of
-from bentoship.packages.install import options_for_uv
 from bentoship.packages.installed import Distribution
+from bentoship.packages.job import Job
 from bentoship.packages.licenses import license_of
-from bentoship.packages.requirements import built_names, canonical_name, local_file, paths_start
-from bentoship.packages.target import Target
-from bentoship.packages.uv_settings import local_folders, lock_settings
 from bentoship.system import records
-from bentoship.system.files import digest_of
-from bentoship.system.records import key_of
-from bentoship.system.urls import without_secrets
-
-if TYPE_CHECKING:
-    from bentoship.layers.bytecode import Interpreter
-
-# Of folders of this machine, what they hold counts, not that they are named.
-_FROM = re.compile(r"(--index-url|-i|--extra-index-url|--no-index)\b|(--find-links|-f)[ =]+https?:")
-
-# Increase it when the same packages give other layers, or more is kept of them, so that existing ones are rebuilt.
-RECIPE = "6"
 
 HEAVY = 6_000_000
 """Bytes; a package that weighs more, with its byte-code, gets a layer of its own."""
@@ -94,101 +74,53 @@ class PackageEstimate:
         return self.size < HEAVY
 
 
-@dataclass(frozen=True)
-class Job:
-    """What packages are installed for, and with what.
+def find(job: Job, line: str) -> Package | None:
+    """Return the package of a lock's line; None unless it was made before and still exists.
 
     Args:
-        bento: the Bento's folder: what its lock names by path, and where it says packages are downloaded.
-        below: the diff ids of the base, whose Python makes the byte-code.
-        compiler: returns a Python that compiles as the base's own does, or raises BaseImageError.
-        target: what they have to run on.
-        cache: keeps what is made.
+        job: what it was made for.
+        line: of the lock.
     """
+    key = job.key(line)
 
-    bento: Path
-    below: Sequence[str]
-    compiler: Callable[[], Interpreter]
-    target: Target
-    cache: LayerCache
+    def package(data: Mapping[str, Any]) -> Package:
+        layer = from_record(data["layer"]) if data["layer"] else None
+        segment = Segment(job.folder / f"{key}.gz", **data["segment"]) if data["segment"] else None
+        paths = frozenset(data["paths"])
+        return Package(data["name"], data["version"], data["size"], paths, layer, segment, data["license"])
 
-    @property
-    def folder(self) -> Path:
-        """Return where packages are kept."""
-        return self.cache.folder / "packages"
+    found = records.read_as(job.folder / f"{key}.json", package)
+    if not found or (found.layer and not job.cache.has(found.layer)):
+        return None
+    return found if found.segment is None or found.segment.is_there else None
 
-    def key(self, *lines: str) -> str:
-        """Return the key of what is made of lines of a lock.
 
-        The base is part of it, as its Python makes the byte-code, and so are the indexes: each may have another package
-        by the same name and version.
-        """
-        paths = (local_file(line, paths_start(self.bento)) for line in lines)
-        files = [digest_of(path) for path in paths if path]
-        files += ["built" for line in lines if canonical_name(line) in self._built and "@" not in line]
-        files += [state for line in lines for state in states_of(line, self._folders)]
-        return key_of("packages", RECIPE, str(self.target), *self.below, *lines, *files, *self._indexes)
+def keep(
+    job: Job, line: str, installed: Distribution | None, advance: Callable[[int], None] = lambda _: None
+) -> Package:
+    """Return the package of a lock's line, made of what was installed for it.
 
-    @functools.cached_property
-    def _options(self) -> list[str]:
-        return options_for_uv(self.bento)
-
-    @functools.cached_property
-    def _indexes(self) -> list[str]:
-        """Return what says where its packages come from, without passwords."""
-        options = sorted(filter(_FROM.match, map(without_secrets, self._options)))
-        return [*options, lock_settings(), *filter(None, [indexes_of(self.bento)])]
-
-    @functools.cached_property
-    def _built(self) -> set[str]:
-        """Return the names of packages whose wheels are not taken; one that was built is a file in the lock."""
-        return built_names(self._options)
-
-    @functools.cached_property
-    def _folders(self) -> list[Path]:
-        """Return the folders of this machine that packages may come from, in which another may get the same name."""
-        return local_folders(self._options, paths_start(self.bento))
-
-    def find(self, line: str) -> Package | None:
-        """Return the package of a lock's line; None unless it was made before and still exists."""
-        key = self.key(line)
-
-        def package(data: Mapping[str, Any]) -> Package:
-            layer = from_record(data["layer"]) if data["layer"] else None
-            segment = Segment(self.folder / f"{key}.gz", **data["segment"]) if data["segment"] else None
-            paths = frozenset(data["paths"])
-            return Package(data["name"], data["version"], data["size"], paths, layer, segment, data["license"])
-
-        found = records.read_as(self.folder / f"{key}.json", package)
-        if not found or (found.layer and not self.cache.has(found.layer)):
-            return None
-        return found if found.segment is None or found.segment.is_there else None
-
-    def keep(
-        self, line: str, installed: Distribution | None, advance: Callable[[int], None] = lambda _: None
-    ) -> Package:
-        """Return the package of a lock's line, made of what was installed for it.
-
-        Args:
-            line: of the lock.
-            installed: what was installed for it; None for nothing.
-            advance: called with the number of bytes compressed since the last call.
-        """
-        key = self.key(line)
-        if installed is None:
-            package = Package("", "", 0)
+    Args:
+        job: what it is made for.
+        line: of the lock.
+        installed: what was installed for it; None for nothing.
+        advance: called with the number of bytes compressed since the last call.
+    """
+    key = job.key(line)
+    if installed is None:
+        package = Package("", "", 0)
+    else:
+        package = Package(installed.name, installed.version, installed.size, license=license_of(installed))
+        if installed.size >= HEAVY:
+            title = f"package {installed.name} {installed.version}"
+            layer = job.cache.write(installed.entries, title, "packages", advance)
+            package = replace(package, layer=layer)
         else:
-            package = Package(installed.name, installed.version, installed.size, license=license_of(installed))
-            if installed.size >= HEAVY:
-                title = f"package {installed.name} {installed.version}"
-                layer = self.cache.write(installed.entries, title, "packages", advance)
-                package = replace(package, layer=layer)
-            else:
-                segment = write_segment(self.folder / f"{key}.gz", installed.entries, advance)
-                paths = frozenset(entry.path for entry in installed.entries)
-                package = replace(package, paths=paths, segment=segment)
-        records.keep(self.folder / f"{key}.json", _to_record(package))
-        return package
+            segment = write_segment(job.folder / f"{key}.gz", installed.entries, advance)
+            paths = frozenset(entry.path for entry in installed.entries)
+            package = replace(package, paths=paths, segment=segment)
+    records.keep(job.folder / f"{key}.json", _to_record(package))
+    return package
 
 
 def _to_record(package: Package) -> dict[str, object]:

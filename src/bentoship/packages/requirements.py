@@ -241,3 +241,10 @@ def text_of(file: Path) -> str:
         return decoded(read_bytes(file, LIST))
     except (OSError, ValueError, LookupError):
         return ""
+
+
+def options_for_uv(bento: Path) -> list[str]:
+    """Return the lines of a Bento's requirements that say where packages are downloaded, and which may be taken."""
+    found = [line for text in reversed(requirements_of(bento)) for line in address_lines(text)]
+    # Constraints have shown their effect in a lock, and uv asks for all hashes or for none.
+    return [line for line in dict.fromkeys(found) if not line.startswith(("-c", "--constraint", "--require-hashes"))]

@@ -19,9 +19,10 @@ from bentoship.bases import Base
 from bentoship.image.layer import Estimate, Layer
 from bentoship.layers.cache import LayerCache
 from bentoship.layers.segments import Segment
-from bentoship.packages.layers import expected_layers, made_layers, package_layers, shared
+from bentoship.packages.job import Job
+from bentoship.packages.layers import expected_layers, package_layers, shared
 from bentoship.packages.locks import resolve
-from bentoship.packages.package import Job, Package
+from bentoship.packages.package import Package, find
 from bentoship.packages.target import Target
 from bentoship.system import records
 from bentoship.system.progress import State
@@ -83,7 +84,7 @@ def members(job: Job, layer: Layer) -> dict[str, bytes]:
 
 def test_small_packages_share_a_layer(job: Job, tmp_path: Path) -> None:
     """With modules, byte-code and scripts of all of them, each folder before what lies in it."""
-    assert made_layers(job, LINES) is None
+    assert job.made(LINES) is None
     (layer,), _ = made(job, LINES, tmp_path)
     assert layer.title == "packages"
     found = members(job, layer)
@@ -92,7 +93,7 @@ def test_small_packages_share_a_layer(job: Job, tmp_path: Path) -> None:
     for name in NAMES:
         expected = {f"{site}/{name}/__init__.py", f"{site}/{name}/__pycache__/__init__.{tag}.pyc"}
         assert expected | {f"app/.venv/bin/run-{name}"} <= found.keys()
-    assert made_layers(job, LINES) == (layer,)
+    assert job.made(LINES) == (layer,)
 
 
 def test_a_heavy_package_has_a_layer_of_its_own(job: Job, tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_what_is_to_come_is_known_before_it_is_made(job: Job, tmp_path: Path) ->
 
     small, heavy, new = expected_layers(job, ["one==1.0", "other==2.0", "heavy==1.0", "new==1.0"], weigh)
     assert weighed == ["other==2.0", "new==1.0"]
-    one = job.find(LINES[0])
+    one = find(job, LINES[0])
     assert one
     assert one.segment
     assert small == Estimate("packages", "packages", one.segment.size + 1000)
@@ -238,7 +239,7 @@ def test_a_line_for_other_systems_installs_nothing(job: Job, tmp_path: Path) -> 
     lines = ["one==1.0", "third==1.0; sys_platform == 'win32'"]
     layers, _ = made(job, lines, tmp_path)
     assert not any("third" in path for path in members(job, layers[0]))
-    assert job.find(lines[1]) == Package("", "", 0)
+    assert find(job, lines[1]) == Package("", "", 0)
 
 
 @pytest.mark.parametrize("place", ["src/wheels", "env/python/wheels"])
@@ -259,7 +260,7 @@ def test_a_wheel_of_a_folder_is_known_by_its_file(job: Job, tmp_path: Path) -> N
     made(job, LINES, tmp_path)
     make_wheel(tmp_path / "wheels", "other", files={"other.py": "changed = True\n"})
     again = replace(job)
-    assert made_layers(again, LINES) is None
+    assert again.made(LINES) is None
     (layer,), told = made(again, LINES, tmp_path)
     assert told.titles[0] == f"installing 1 package for {job.target.platform}"
     assert members(job, layer)[f"{job.target.site_packages}/other.py"] == b"changed = True\n"
@@ -270,8 +271,8 @@ def test_what_was_made_of_a_wheel_is_not_taken_for_what_is_built(job: Job, tmp_p
     made(job, LINES, tmp_path)
     append(job.bento / "env" / "python" / "requirements.in", "--no-binary other")
     again = replace(job)
-    assert [bool(again.find(line)) for line in LINES] == [True, False, True]
-    assert made_layers(again, LINES) is None
+    assert [bool(find(again, line)) for line in LINES] == [True, False, True]
+    assert again.made(LINES) is None
 
 
 def test_a_package_stays_in_its_layer(tmp_path: Path) -> None:

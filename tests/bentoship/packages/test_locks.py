@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bentoship.errors import PackagesError
-from bentoship.packages.locks import Lock, download_sizes, resolve, with_wheels
+from bentoship.packages.locks import Lock, resolve, with_wheels
+from bentoship.packages.resolving import download_sizes
 from bentoship.packages.target import Target
 from bentoship.system import records
 from tests.support.bento import edit
