@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, Unpack
@@ -32,6 +31,7 @@ from bentoship.system.files import SharedFolder, close_folder, unwritable, write
 from bentoship.system.git import Revision, revision
 from bentoship.system.network import network_settings
 from bentoship.system.progress import Details, StepReporter, Task
+from bentoship.system.values import dataclass
 from bentoship.system.waiting import reporting_waits
 
 R = TypeVar("R")

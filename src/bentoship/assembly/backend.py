@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from bentoship.stores.layout import LayoutStore
 from bentoship.stores.transfer import Progress
 from bentoship.system.files import private_folder
 from bentoship.system.progress import SILENT, StepReporter
+from bentoship.system.values import dataclass
 
 if TYPE_CHECKING:
     from bentoship.assembly.plan import PlannedImage

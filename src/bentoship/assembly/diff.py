@@ -6,7 +6,6 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -23,6 +22,7 @@ from bentoship.packages.requirements import canonical_name
 from bentoship.stores import Source
 from bentoship.stores.graph import read_images
 from bentoship.stores.unpacking import Plain
+from bentoship.system.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from bentoship.assembly.image import image_from, made_model_layer, model_layer, source_layer, system_layer
@@ -16,6 +15,7 @@ from bentoship.layers.cache import LayerCache
 from bentoship.packages.layers import expected_layers
 from bentoship.packages.resolving import download_sizes
 from bentoship.stores.graph import is_manifest
+from bentoship.system.values import dataclass
 
 _SMALL = 20_000
 """The estimated size in bytes of the layer with user and environment, while it is not built."""

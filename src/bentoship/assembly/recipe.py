@@ -1,7 +1,7 @@
 """The recipe of the image for one platform, resolved once: plan only reads it, assemble builds it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bentoship.bases import Base, Outline
 from bentoship.bento import Bento
@@ -11,6 +11,7 @@ from bentoship.layers.cache import LayerCache
 from bentoship.packages.job import Job
 from bentoship.packages.locks import Lock, resolve, with_wheels
 from bentoship.packages.target import Target
+from bentoship.system.values import dataclass
 
 _USUAL_GLIBC = 36
 """Debian 12's minor version of glibc, for which packages are selected while only the layers of a base are known."""

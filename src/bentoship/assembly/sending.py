@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.image.descriptor import Descriptor
@@ -10,6 +9,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.layers.limit import MAKING
 from bentoship.system.files import file_lock
 from bentoship.system.records import key_of
+from bentoship.system.values import dataclass
 
 
 @dataclass(frozen=True)

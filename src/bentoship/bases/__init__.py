@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bentoship.bases.facts import Facts
 from bentoship.image.layer import Estimate, Layer
+from bentoship.system.values import dataclass
 
 if TYPE_CHECKING:
     from bentoship.layers.bytecode import Interpreter

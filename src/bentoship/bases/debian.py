@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from bentoship.layers.cache import LayerCache
 from bentoship.system.folders import is_as_made, make_once
 from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.records import key_of
+from bentoship.system.values import dataclass
 
 if TYPE_CHECKING:
     from bentoship.image.layer import Layer

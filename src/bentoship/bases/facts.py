@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 from bentoship.errors import BaseImageError
 from bentoship.system import records
 from bentoship.system.rootfs import resolve
+from bentoship.system.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -29,6 +29,7 @@ from bentoship.stores.unpacking import LAYER_TYPES, unpack
 from bentoship.system.folders import make_once
 from bentoship.system.progress import SILENT, StepReporter, Task
 from bentoship.system.rootfs import resolve
+from bentoship.system.values import dataclass
 
 _DAMAGES = (OSError, EOFError, tarfile.TarError, zlib.error)
 """What layers raise that cannot be unpacked, beside StoreError."""

@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -36,6 +36,7 @@ from bentoship.bento.values import BuildContext, Env
 from bentoship.errors import BentoError, PackagesError, causes
 from bentoship.packages.requirements import paths_start
 from bentoship.system.urls import without_passwords, without_secrets
+from bentoship.system.values import dataclass
 
 _FOREIGN = (NEVER_WALKED | {"site-packages"}) - {".git", "__pycache__"}
 """Names of folders in which nothing is the user's own; a service may read its version in .git."""

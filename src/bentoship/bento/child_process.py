@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from bentoship.packages.uv_output import conflict
 from bentoship.system.files import private_folder, temporary_folder
 from bentoship.system.process import OWN_PYTHON, for_foreign_code, run_answering
 from bentoship.system.progress import SILENT, StepReporter
+from bentoship.system.values import dataclass
 
 if TYPE_CHECKING:
     from bentoship.packages.environment import Environment  # the child itself needs none

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from bentoship.system.documents import read_text, read_yaml
 from bentoship.system.modules import has_service
 from bentoship.system.process import OWN_PYTHON, environment
 from bentoship.system.urls import with_variables
+from bentoship.system.values import dataclass
 
 _PYPROJECT = "pyproject.toml"
 CONFIGURATIONS = ("bentofile.yaml", _PYPROJECT)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from bentoship.system.values import dataclass
 
 
 class FailureKind(str, Enum):  # noqa: UP042  # StrEnum came with Python 3.11

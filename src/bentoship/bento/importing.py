@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from bentoship.system import records
 from bentoship.system.files import temporary_folder
 from bentoship.system.process import OWN_PYTHON
 from bentoship.system.progress import SILENT, StepReporter
+from bentoship.system.values import dataclass
 
 _ATTEMPTS = 2
 """How often an environment is made: what the service asks for may depend on its packages, or on the day."""

@@ -4,7 +4,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.bento.configuration import (
@@ -23,6 +22,7 @@ from bentoship.errors import BentoError
 from bentoship.packages.uv_settings import format_options, lock_settings
 from bentoship.system.process import environment
 from bentoship.system.urls import without_secrets
+from bentoship.system.values import dataclass
 
 # Raise it when Bentos are built in another way, so that those built before are rebuilt.
 BUILDER_VERSION = "7"

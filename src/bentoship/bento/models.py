@@ -11,7 +11,7 @@ import shutil
 import tarfile
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -24,6 +24,7 @@ from bentoship.system import records
 from bentoship.system.documents import read_yaml
 from bentoship.system.files import close_to_others, digest_of, file_lock, private_folder, temporary_folder, write_whole
 from bentoship.system.tars import Member
+from bentoship.system.values import dataclass
 
 _NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*")
 """What a model's name and version may be (tag_regex in bentoml/_internal/tag.py)."""

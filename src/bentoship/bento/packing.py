@@ -8,7 +8,6 @@ import os
 import re
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from bentoship.bento.walking import walk
 from bentoship.errors import BentoError
 from bentoship.packages.requirements import decoded
 from bentoship.system.files import digest_of
+from bentoship.system.values import dataclass
 
 CREDENTIALS = (
     ".aws/", ".docker/", ".env", ".env.*", ".git-credentials", ".gnupg/", ".kube/", ".netrc", "_netrc", ".pypirc",
@@ -144,7 +144,6 @@ def wrong_links(project: Path, files: Iterable[str], folders: Iterable[str] = ()
         folders: the included folders that are links and lead out of the project, or around in a circle.
     """
     root = os.path.realpath(project)
-    credentials = spec_of([*CREDENTIALS, ".env*"])
     for name in folders:
         yield f"{name} is a link to {os.path.realpath(project / name)}, out of the project or around to itself"
     for name in sorted(files):
@@ -153,7 +152,7 @@ def wrong_links(project: Path, files: Iterable[str], folders: Iterable[str] = ()
             yield f"{name} is a link that leads to no file ({target})"
         elif not target.startswith(f"{root}/"):
             yield f"{name} is a link that leads out of the project ({target})"
-        elif credentials.match_file(target.removeprefix(f"{root}/")):
+        elif may_hold_credentials(target.removeprefix(f"{root}/")):
             yield f"{name} is a link to {target.removeprefix(f'{root}/')}, which is never packed"
 
 

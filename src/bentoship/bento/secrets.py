@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from bentoship.bento.values import BuildContext, Env
 from bentoship.bento.versions import installed_version
 from bentoship.errors import BentoError
 from bentoship.system import records
+from bentoship.system.values import dataclass
 
 _INLINE = "pragma: allowlist secret"
 """The comment that allows a line, as in detect-secrets (detect_secrets/filters/allowlist.py)."""

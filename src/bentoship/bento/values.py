@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bentoship.packages.requirements import LOCK_PLATFORM
 from bentoship.system.git import nearest
+from bentoship.system.values import dataclass
 
 if TYPE_CHECKING:
     from bentoship.image.metadata import Metadata

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from bentoship.system.values import dataclass
 
 
 @dataclass(frozen=True)

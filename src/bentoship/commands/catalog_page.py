@@ -16,12 +16,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bentoship.system.text import counted, on_one_line, size
+from bentoship.system.values import dataclass
 from bentoship.versions.metrics import is_lower
 from bentoship.versions.version import Version
 

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.errors import BentoshipError
 from bentoship.project import Run, once
 from bentoship.system import text
 from bentoship.system.files import remove_tree
+from bentoship.system.values import dataclass
 
 _PATIENCE = 2.0
 """Seconds to wait for a run that is just ending."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bentoship.assembly.diff import Difference, recorded_differences
@@ -17,6 +17,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.project import Run, begin
 from bentoship.stores.graph import read_images
 from bentoship.system import git
+from bentoship.system.values import dataclass
 from bentoship.versions.comparing import compare
 from bentoship.versions.history import read_history
 from bentoship.versions.reading import Reader

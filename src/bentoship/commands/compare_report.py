@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bentoship.assembly.diff import Change, Difference
@@ -11,6 +10,7 @@ from bentoship.commands import terminal as console
 from bentoship.commands.versions import document as version_document
 from bentoship.commands.versions_table import digest, number
 from bentoship.system import text
+from bentoship.system.values import dataclass
 from bentoship.versions.comparing import Changed, Comparison, Metric
 from bentoship.versions.version import Part, Version
 

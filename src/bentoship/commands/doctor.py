@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -20,6 +20,7 @@ from bentoship.publishing.steps import IMPORTING
 from bentoship.settings import Settings, environment, load
 from bentoship.system.deadline import Overdue, time_limit
 from bentoship.system.progress import Details, StepReporter, Task
+from bentoship.system.values import dataclass
 from bentoship.system.waiting import reporting_waits
 
 _PATIENCE = 5.0

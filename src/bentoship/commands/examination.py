@@ -6,7 +6,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +22,7 @@ from bentoship.system import process
 from bentoship.system.files import temporary_folder, unwritable
 from bentoship.system.progress import StepReporter
 from bentoship.system.text import size
+from bentoship.system.values import dataclass
 
 if TYPE_CHECKING:
     from bentoship.docker.connection import Engine

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bentoship.assembly.config import UID
@@ -23,6 +23,7 @@ from bentoship.project import Run, begin
 from bentoship.stores.artifacts import referrers
 from bentoship.stores.graph import manifests_of, read_image
 from bentoship.system.network import is_loopback
+from bentoship.system.values import dataclass
 from bentoship.versions import knative, kubernetes
 from bentoship.versions.documents import to_yaml
 from bentoship.versions.kubernetes import Deployed, Resources, Server

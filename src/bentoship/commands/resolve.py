@@ -6,7 +6,6 @@ import codecs
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.commands.terminal import Terminal, result_as_it_is
@@ -14,6 +13,7 @@ from bentoship.errors import BentoshipError, StoreError
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, begin
 from bentoship.system.parallel import map_in_order
+from bentoship.system.values import dataclass
 from bentoship.versions.addresses import SCHEME, Address, find, joined, replaced
 
 _STDIN = "-"

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from operator import itemgetter
 from pathlib import Path
 from urllib.parse import unquote
@@ -20,6 +20,7 @@ from bentoship.errors import BaseImageError, BentoshipError, ProcessError
 from bentoship.system import process, records, retry
 from bentoship.system.files import PARTIAL, digest_of, file_lock, private_folder, temporary_folder, write_whole
 from bentoship.system.progress import SILENT, State, StepReporter
+from bentoship.system.values import dataclass
 
 _FRESH_FOR = 24 * 3600.0
 """Seconds for which lists of packages are used before they are refreshed: security updates come in within a day."""

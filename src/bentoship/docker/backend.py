@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bentoship.backend import Built, LayerSummary, Pushed
@@ -17,6 +16,7 @@ from bentoship.stores.answers import TAG_TAKEN
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import children, read_image, read_manifest
 from bentoship.stores.transfer import Progress
+from bentoship.system.values import dataclass
 
 _OUTCOMES = {"Pushed": "sent", "Layer already exists": "present", "Mounted from": "mounted"}
 """The engine's final status of a layer, and the outcome that it stands for."""

@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.bento import Bento
@@ -15,6 +14,7 @@ from bentoship.docker.connection import Engine
 from bentoship.errors import ProcessError
 from bentoship.system.files import OWN, open_private, private_folder, temporary_folder
 from bentoship.system.process import environment, run, stream
+from bentoship.system.values import dataclass
 
 
 @dataclass(frozen=True)

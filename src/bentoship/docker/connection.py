@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import docker
@@ -19,6 +19,7 @@ from bentoship.errors import EngineError, causes
 from bentoship.stores.credentials import Credentials
 from bentoship.system.network import is_loopback
 from bentoship.system.process import environment, home
+from bentoship.system.values import dataclass
 
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 _OLDEST = docker.constants.MINIMUM_DOCKER_API_VERSION

@@ -3,7 +3,6 @@
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -17,6 +16,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.transfer import Progress
+from bentoship.system.values import dataclass
 
 _NAME = "io.containerd.image.name"
 

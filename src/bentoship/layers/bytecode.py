@@ -4,13 +4,13 @@ import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from bentoship.errors import ProcessError
 from bentoship.system import process, sandbox
 from bentoship.system.progress import SILENT, State, StepReporter
+from bentoship.system.values import dataclass
 
 _WORKER = Path(__file__).with_name("bytecode_worker.py")
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from bentoship.layers.compression import gzip_members
 from bentoship.layers.limit import MAKING, cached_files, forget, trim
 from bentoship.system import records
 from bentoship.system.files import file_lock, is_present, partial_file
+from bentoship.system.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.system.files import PARTIAL, remove_abandoned, write_whole
+from bentoship.system.values import dataclass
 
 MAKING = ".making"
 """The folder in a cache with the files by which runs wait for each other to make something."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.errors import DamagedError
 from bentoship.image.layer import CHUNK, Entry, end_of_tar, folder, members
 from bentoship.layers.compression import gzip_members
 from bentoship.system.files import digest_of, is_present, partial_file
+from bentoship.system.values import dataclass
 
 _GZIP = 16 + zlib.MAX_WBITS
 

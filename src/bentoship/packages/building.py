@@ -10,7 +10,6 @@ import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from bentoship.system.process import OWN_PYTHON, environment, run
 from bentoship.system.pythons import managed_python
 from bentoship.system.records import key_of
 from bentoship.system.urls import without_secrets
+from bentoship.system.values import dataclass
 
 # Increase it when wheels are built in another way, so that those built before are built again.
 _RECIPE = "1"

@@ -9,7 +9,6 @@ import shutil
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.errors import PackagesError
@@ -26,6 +25,7 @@ from bentoship.system.process import OWN_PYTHON, run
 from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.records import key_of
 from bentoship.system.text import counted
+from bentoship.system.values import dataclass
 
 # Increase it when environments are made in another way.
 _RECIPE = "1"

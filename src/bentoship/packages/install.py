@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.packages.folders import refreshing
@@ -26,6 +25,7 @@ from bentoship.system.files import temporary_folder
 from bentoship.system.process import Running, background
 from bentoship.system.progress import SILENT, State, StepReporter
 from bentoship.system.text import counted
+from bentoship.system.values import dataclass
 
 
 @contextmanager

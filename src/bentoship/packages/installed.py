@@ -14,7 +14,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from bentoship.packages.requirements import canonical_name
 from bentoship.packages.target import VENV, Target
 from bentoship.system.documents import LIST, read_text
 from bentoship.system.process import OWN_PYTHON
+from bentoship.system.values import dataclass
 
 _COMPILED = re.compile(r"(^|/)__pycache__/[^/]+\.pyc(\.\d+)?$")
 

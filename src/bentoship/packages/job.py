@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from bentoship.packages.uv_settings import local_folders, lock_settings
 from bentoship.system.files import digest_of
 from bentoship.system.records import key_of
 from bentoship.system.urls import without_secrets
+from bentoship.system.values import dataclass
 
 if TYPE_CHECKING:
     from bentoship.layers.bytecode import Interpreter

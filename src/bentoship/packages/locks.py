@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bentoship.errors import PackagesError
@@ -31,6 +31,7 @@ from bentoship.packages.uv_settings import lock_settings
 from bentoship.system import records
 from bentoship.system.files import digest_of
 from bentoship.system.records import key_of
+from bentoship.system.values import dataclass
 
 _COMPILED = "What is compiled on this machine runs on its platform alone."
 

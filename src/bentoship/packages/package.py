@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from bentoship.image.layer import Layer
@@ -13,6 +13,7 @@ from bentoship.packages.installed import Distribution
 from bentoship.packages.job import Job
 from bentoship.packages.licenses import license_of
 from bentoship.system import records
+from bentoship.system.values import dataclass
 
 HEAVY = 6_000_000
 """Bytes; a package that weighs more, with its byte-code, gets a layer of its own."""

@@ -8,7 +8,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from bentoship.system.documents import LIST, read_bytes
 from bentoship.system.process import environment
 from bentoship.system.text import size
 from bentoship.system.urls import without_secrets
+from bentoship.system.values import dataclass
 
 _SECONDS = 60.0
 """How long a server may take to answer."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bentoship.image.platforms import ARCHITECTURES
+from bentoship.system.values import dataclass
 
 VENV = "app/.venv"
 

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from bentoship.errors import RegistryError
@@ -17,6 +17,7 @@ from bentoship.providers.distribution import find_program
 from bentoship.providers.process_identity import find_by_arguments, identify
 from bentoship.system import process
 from bentoship.system.files import file_lock, write_whole
+from bentoship.system.values import dataclass
 
 PORTS = range(5000, 6000)
 """The ports to choose from when none is set."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from bentoship.assembly.diff import Difference, differences, published_images
 from bentoship.assembly.plan import PlannedImage, PushPlan, Unplanned, push_plan
@@ -17,6 +17,7 @@ from bentoship.publishing.backends import planned_images
 from bentoship.publishing.base import base_reason
 from bentoship.publishing.steps import preview
 from bentoship.stores.nearest import Nearest
+from bentoship.system.values import dataclass
 from bentoship.system.waiting import reporting_waits
 
 _PATIENCE = 5.0

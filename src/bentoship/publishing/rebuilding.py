@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bentoship.assembly.diff import differences, published_images
@@ -21,6 +21,7 @@ from bentoship.stores.artifacts import referrers
 from bentoship.stores.nearest import Nearest
 from bentoship.system.files import private_folder, temporary_folder
 from bentoship.system.git import check_out
+from bentoship.system.values import dataclass
 from bentoship.versions.evidence.reading import is_statement, newest
 
 

@@ -6,7 +6,6 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from bentoship.settings import environment, parsers
 from bentoship.settings import google as google_settings
 from bentoship.settings.address import RegistryAddress
 from bentoship.settings.given import PREFIX, Given
+from bentoship.system.values import dataclass
 
 NAMES = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "ATTESTATIONS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bentoship.errors import InvalidReferenceError
 from bentoship.image.reference import ImageReference
+from bentoship.system.values import dataclass
 
 _ALLOWED = "Write a host and a path, such as ghcr.io/acme, or http://HOST/PATH for one without TLS."
 

@@ -5,9 +5,11 @@ The environment and `.env` belong to the user's application as well, whose BACKE
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from os.path import commonprefix
 from typing import TypeVar
+
+from bentoship.system.values import dataclass
 
 D = TypeVar("D")
 T = TypeVar("T")

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from bentoship.settings import parsers
 from bentoship.settings.address import RegistryAddress
 from bentoship.settings.given import Given
+from bentoship.system.values import dataclass
 
 NAMES = (
     "GCP_PROJECT_ID", "GCP_CONTAINER_REGISTRY_NAME", "GCP_CONTAINER_REGISTRY_LOCATION", "GCP_CONTAINER_REGISTRY_HOST",

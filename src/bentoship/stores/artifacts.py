@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from bentoship.errors import RegistryError, StoreError
@@ -19,6 +19,7 @@ from bentoship.stores import Store
 from bentoship.stores.listing import pages
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import map_in_order
+from bentoship.system.values import dataclass
 
 _NO_API = frozenset({400, 401, 403, 404, 405, 406, 501})
 """Statuses of registries that do not know the API, or refuse it."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 import urllib3
 
 from bentoship.errors import RegistryError
 from bentoship.system.text import size
+from bentoship.system.values import dataclass
 
 MOST = 16 << 20
 """The bytes that a document in a response may have, such as a page of an API's list."""

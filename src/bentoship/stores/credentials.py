@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from bentoship.image.reference import DOCKER_HUB
 from bentoship.stores.docker_config import LOGINS, config_file
 from bentoship.system import process
 from bentoship.system.documents import read_text
+from bentoship.system.values import dataclass
 
 _HUB_KEY = "https://index.docker.io/v1/"
 """Docker Hub's key in Docker's configuration."""

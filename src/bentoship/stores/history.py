@@ -1,13 +1,13 @@
 """A record of earlier pushes: how fast a registry is, and what was last pushed to a repository."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.errors import InvalidReferenceError
 from bentoship.image.reference import ImageReference
 from bentoship.system import records
 from bentoship.system.records import key_of
+from bentoship.system.values import dataclass
 
 _WORTH_MEASURING = 1_000_000
 """Bytes; for less, the time is spent on round trips."""

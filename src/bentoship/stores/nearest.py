@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
 from bentoship.stores import Reader, Source, Store
+from bentoship.system.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -21,6 +21,7 @@ from bentoship.stores.bodies import finish
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.http import Http, no_answer
 from bentoship.system.network import Network, is_loopback, origin, redacted
+from bentoship.system.values import dataclass
 
 _LIFETIME = 60.0
 """Seconds for which a token is valid when its server does not say (distribution spec, "Token Response Fields")."""

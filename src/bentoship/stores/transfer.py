@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol, runtime_checkable
 
 from bentoship.errors import StoreError
@@ -12,6 +12,7 @@ from bentoship.stores import Reader, Store
 from bentoship.stores.graph import below, is_manifest
 from bentoship.system.parallel import in_parallel
 from bentoship.system.retry import CancelledError, Clock, persist
+from bentoship.system.values import dataclass
 
 Outcome = Literal["sent", "present", "mounted"]
 

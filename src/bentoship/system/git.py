@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from bentoship.errors import ProcessError
 from bentoship.system.process import environment, run
 from bentoship.system.urls import without_secrets
+from bentoship.system.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ import socket
 import ssl
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from bentoship.system.process import environment
+from bentoship.system.values import dataclass
 
 # Where systems keep their trusted certificates, for a Python that was built for another system.
 _BUNDLES = (

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from bentoship.errors import ProcessError
 from bentoship.system.files import open_private
 from bentoship.system.urls import without_secrets
+from bentoship.system.values import dataclass
 
 OWN_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The minor version of the Python that runs this process, such as "3.11"."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol, TypedDict, Unpack
+
+from bentoship.system.values import dataclass
 
 
 @dataclass(frozen=True)

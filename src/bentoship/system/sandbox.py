@@ -9,13 +9,14 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from bentoship.errors import ProcessError
 from bentoship.system import process
 from bentoship.system.files import OWN, temporary_folder
 from bentoship.system.system_calls import deny_list
+from bentoship.system.values import dataclass
 
 BUBBLEWRAP, NAMESPACES, CHROOT, PLAIN = "bubblewrap", "namespaces", "chroot", "plain"
 """The ways to confine a program, the best first; the third needs root. In the last it sees this machine's files."""

@@ -3,7 +3,6 @@
 import re
 import resource
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from bentoship.errors import NotVerifiedError, VerifyError
 from bentoship.image.manifest import variables
 from bentoship.image.platforms import DEFAULT_PATH
 from bentoship.system.rootfs import resolve
+from bentoship.system.values import dataclass
 
 _HIGHEST_ID = (1 << 31) - 1
 """The highest user or group that engines take."""

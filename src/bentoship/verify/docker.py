@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from bentoship.docker.connection import Engine, auth_config, check_events, connect
 from bentoship.errors import EngineError
 from bentoship.system.network import is_loopback
+from bentoship.system.values import dataclass
 from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
 
 

@@ -9,13 +9,13 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from bentoship.stores.credentials import Credentials
 from bentoship.system import process
 from bentoship.system.files import OWN, temporary_folder
+from bentoship.system.values import dataclass
 from bentoship.verify.linux import peak_memory
 from bentoship.verify.runner import PORT, STOP_TIMEOUT, Memory, RemoteImage
 

@@ -5,12 +5,13 @@ import platform
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bentoship.errors import EngineError, NotVerifiedError, ProcessError, VerifyError
 from bentoship.image.platforms import platform_of
 from bentoship.stores.graph import manifests_of
 from bentoship.system.text import size
+from bentoship.system.values import dataclass
 from bentoship.verify.runner import Memory, RemoteImage, Runner, Running
 from bentoship.verify.sample import Answer, Sample, shown
 

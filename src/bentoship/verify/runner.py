@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -10,6 +10,7 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.credentials import Credentials
+from bentoship.system.values import dataclass
 
 PORT = 3000
 """The port on which a service listens in a container."""

@@ -5,7 +5,7 @@ import json
 import math
 import mimetypes
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from bentoship.errors import VerifyError
 from bentoship.system.documents import read_bytes, read_yaml
 from bentoship.system.git import nearest
 from bentoship.system.text import size
+from bentoship.system.values import dataclass
 
 _TIMEOUT = 120.0
 _MOST = 64 << 20

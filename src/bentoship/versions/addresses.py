@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import yaml
 
 from bentoship.errors import BentoshipError
 from bentoship.image.document import parse_json
+from bentoship.system.values import dataclass
 
 SCHEME = "bentoship://"
 

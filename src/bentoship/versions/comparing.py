@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from bentoship.system.values import dataclass
 from bentoship.versions.metrics import is_lower
 from bentoship.versions.version import Model, Part, Value, Version
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 
 from bentoship.errors import BentoshipError
+from bentoship.system.values import dataclass
 from bentoship.versions.metrics import is_lower
 
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {

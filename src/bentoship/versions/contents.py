@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -14,6 +13,7 @@ from bentoship.image.document import parse_json
 from bentoship.image.manifest import KIND
 from bentoship.image.platforms import manifests_by_platform
 from bentoship.stores.artifacts import Referrer
+from bentoship.system.values import dataclass
 from bentoship.versions.metadata import parts, text
 from bentoship.versions.times import parse_time
 from bentoship.versions.verified import verified

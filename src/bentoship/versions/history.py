@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bentoship.errors import RegistryError, StoreError
@@ -17,6 +16,7 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.image.document import parse_json, to_json
 from bentoship.stores.graph import MAX_MANIFEST
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.values import dataclass
 
 SUFFIX = ".history"
 

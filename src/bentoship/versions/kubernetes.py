@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bentoship.image import keys
 from bentoship.image.reference import ImageReference
+from bentoship.system.values import dataclass
 
 Object = dict[str, Any]
 

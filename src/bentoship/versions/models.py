@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePosixPath
 
 from bentoship.errors import StoreError
@@ -20,6 +20,7 @@ from bentoship.image.layer import Layer
 from bentoship.image.manifest import KIND, image_of
 from bentoship.stores.artifacts import attach
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.values import dataclass
 
 _CONFIG = "application/vnd.cncf.model.config.v1+json"
 _WEIGHTS = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from bentoship.image.document import parse_json
 from bentoship.image.reference import ImageReference
 from bentoship.stores.artifacts import push
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.values import dataclass
 from bentoship.versions.history import SUFFIX, History, Promotion, history_tag, line, read_history
 from bentoship.versions.times import rfc3339
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.network import is_loopback
 from bentoship.system.parallel import in_parallel
+from bentoship.system.values import dataclass
 from bentoship.versions.cache import Known
 from bentoship.versions.contents import Named, version_of
 from bentoship.versions.history import SUFFIX, Promotion, read_history

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -22,6 +22,7 @@ from bentoship.stores.graph import children, media_type
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import in_parallel
+from bentoship.system.values import dataclass
 from bentoship.versions.history import SUFFIX, promoted_names, read_history
 from bentoship.versions.times import parse_time
 

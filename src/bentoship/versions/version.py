@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.metadata import Data, Model, Value
+from bentoship.system.values import dataclass
 
 __all__ = ["Data", "Model", "Part", "Value", "Version"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from bentoship.errors import BentoshipError, RegistryError
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.values import dataclass
 from bentoship.versions.conditions import Condition, check_better
 from bentoship.versions.metadata import metrics_of
 from bentoship.versions.promotion import Candidate, find

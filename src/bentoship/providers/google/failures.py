@@ -7,13 +7,13 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.client import responses
 from typing import Any
 
 from google.auth.exceptions import GoogleAuthError, OAuthError, RefreshError
 
 from bentoship.errors import CloudError, RegistryError, causes
+from bentoship.system.values import dataclass
 
 LOGIN = (
     "Set GOOGLE_APPLICATION_CREDENTIALS to a service account's key file, "

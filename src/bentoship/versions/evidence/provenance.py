@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -16,6 +16,7 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.system.git import Origin, Revision
 from bentoship.system.process import environment
 from bentoship.system.urls import without_secrets
+from bentoship.system.values import dataclass
 from bentoship.versions.evidence.statement import statement
 from bentoship.versions.times import rfc3339
 

@@ -7,7 +7,7 @@ names what it is about.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.document import to_json
+from bentoship.system.values import dataclass
 from bentoship.versions.times import rfc3339
 
 _STATEMENT = "https://in-toto.io/Statement/v1"
