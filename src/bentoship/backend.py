@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from bentoship.bento import Bento
 from bentoship.image.layer import Stream
+from bentoship.image.progress import Progress
 from bentoship.image.reference import ImageReference
-from bentoship.stores.transfer import Progress
 
 if TYPE_CHECKING:
     from bentoship.image.component import Contents

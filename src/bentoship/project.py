@@ -15,6 +15,7 @@ from bentoship import bento as bentos
 from bentoship.backend import Pushed
 from bentoship.bento import Bento
 from bentoship.errors import BentoshipError, SettingsError, reason
+from bentoship.image.progress import Progress
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.providers import Provider
@@ -26,7 +27,6 @@ from bentoship.stores.history import History
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
-from bentoship.stores.transfer import Progress
 from bentoship.system.files import SharedFolder, close_folder, unwritable, write_whole
 from bentoship.system.git import Revision, revision
 from bentoship.system.network import network_settings

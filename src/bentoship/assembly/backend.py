@@ -18,11 +18,11 @@ from bentoship.errors import DamagedError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.manifest import Image, index_of
 from bentoship.image.platforms import with_owners, with_platforms
+from bentoship.image.progress import Progress
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.stores import Registry, Store, transfer
 from bentoship.stores.layout import LayoutStore
-from bentoship.stores.transfer import Progress
 from bentoship.system.files import private_folder
 from bentoship.system.progress import SILENT, StepReporter
 from bentoship.system.values import dataclass

@@ -21,7 +21,6 @@ from typing import Any
 
 from bentoship.bento import bentoml_adapter, uv_project
 from bentoship.bento.asking import Asking
-from bentoship.bento.bytecode import leave_no_byte_code
 from bentoship.bento.completeness import IncompleteError, Modules, complete
 from bentoship.bento.configuration import Configuration, check_variable, named_files, read_configuration
 from bentoship.bento.content import content_version, file_stats, store_by_content, wrong_links
@@ -29,7 +28,7 @@ from bentoship.bento.description import trace_calls
 from bentoship.bento.failures import Failure, FailureKind
 from bentoship.bento.models import Models
 from bentoship.bento.packing import NEVER_PACKED, NEVER_WALKED, Selection, may_hold_credentials, packed_in, select
-from bentoship.bento.reading import Reading
+from bentoship.bento.reading import Reading, leave_no_byte_code
 from bentoship.bento.stand_ins import Missing, skip_errors
 from bentoship.bento.states import states_of
 from bentoship.bento.values import BuildContext, Env

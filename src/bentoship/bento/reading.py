@@ -1,4 +1,4 @@
-"""What the import of a service reads, in its project and beside it, noticed by an audit hook (PEP 578)."""
+"""Hooks of the import of a service: what it reads is noted (by an audit hook, PEP 578), and no byte-code is left."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import FrameType
 
@@ -172,3 +173,19 @@ def _is_asked_by(is_own: Callable[[str], bool], *, through_packages: bool = Fals
             return is_own(file)
         frame = frame.f_back
     return False
+
+
+def leave_no_byte_code(is_own: Callable[[str], bool]) -> None:
+    """Write byte-code for packages only, and none among the user's files, where git would see it.
+
+    Args:
+        is_own: returns whether a path is among the user's files.
+    """
+    set_data = SourceFileLoader.set_data
+
+    def set_foreign_data(self: SourceFileLoader, path: str, data: bytes, *, _mode: int = 0o666) -> None:
+        if not is_own(path):
+            set_data(self, path, data, _mode=_mode)
+
+    # Python has no other way to disable byte-code for some modules only.
+    SourceFileLoader.set_data = set_foreign_data  # type: ignore[method-assign,assignment]  # a hook

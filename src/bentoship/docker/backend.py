@@ -10,12 +10,12 @@ from bentoship.docker.build import BuildOptions, build
 from bentoship.docker.connection import Engine, auth_config, error_from_message, error_in
 from bentoship.errors import EngineError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, LAYER_GZIP, Descriptor
+from bentoship.image.progress import Progress
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.answers import TAG_TAKEN
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import children, read_image, read_manifest
-from bentoship.stores.transfer import Progress
 from bentoship.system.values import dataclass
 
 _OUTCOMES = {"Pushed": "sent", "Layer already exists": "present", "Mounted from": "mounted"}

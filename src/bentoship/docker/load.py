@@ -12,10 +12,10 @@ from bentoship.image.descriptor import INDEX, INDEX_TYPES, Descriptor
 from bentoship.image.layer import CHUNK
 from bentoship.image.manifest import Image
 from bentoship.image.platforms import manifests_by_platform
+from bentoship.image.progress import Progress
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Store
 from bentoship.stores.graph import read_manifest
-from bentoship.stores.transfer import Progress
 from bentoship.system.values import dataclass
 
 _NAME = "io.containerd.image.name"

@@ -6,11 +6,12 @@ OCI image spec, manifest.md, "Guidelines for Artifact Usage".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from bentoship.image.descriptor import MANIFEST, Descriptor
 from bentoship.image.document import to_json
+from bentoship.system.values import dataclass
 
 EMPTY = "application/vnd.oci.empty.v1+json"
 """The media type of `{}`, which stands for a configuration where there is none."""

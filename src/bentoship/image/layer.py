@@ -5,12 +5,13 @@ import hashlib
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Literal
 
 from bentoship.errors import BentoshipError
 from bentoship.image.descriptor import Descriptor
+from bentoship.system.values import dataclass
 
 MTIME = 315_619_200
 """The modification time of every file, in seconds: 1980-01-02 UTC, as early as zip files (and so wheels) can express

@@ -4,7 +4,6 @@ image-index.md)."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ from bentoship.image.descriptor import CONFIG, INDEX, MANIFEST, Descriptor
 from bentoship.image.document import parse_json, to_json
 from bentoship.image.layer import MTIME, Layer
 from bentoship.image.platforms import platform_fields, platform_name
+from bentoship.system.values import dataclass
 
 AUTHOR = "bentoship"
 """The `created_by` of layers assembled here, in an image's history; the layer's title is the comment."""

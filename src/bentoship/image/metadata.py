@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from bentoship.image import keys
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.document import parse_json
+from bentoship.system.values import dataclass
 
 Value = str | int | float | bool | None
 """A hyperparameter."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bentoship.errors import InvalidReferenceError
+from bentoship.system.values import dataclass
 
 DOCKER_HUB = "docker.io"
 

@@ -59,7 +59,8 @@ class Job:
         The base is part of it, as its Python makes the byte-code, and so are the indexes: each may have another package
         by the same name and version.
         """
-        paths = (local_file(line, paths_start(self.bento)) for line in lines)
+        start = paths_start(self.bento)
+        paths = (local_file(line, start) for line in lines)
         files = [digest_of(path) for path in paths if path]
         files += ["built" for line in lines if canonical_name(line) in self._built and "@" not in line]
         files += [state for line in lines for state in states_of(line, self._folders)]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from bentoship.errors import BentoshipError
+from bentoship.image.progress import SilentProgress
 from bentoship.project import Project, Published, Reporter, Run, Settings, Transfer, begin
-from bentoship.stores.transfer import SilentProgress
 from bentoship.system.progress import SILENT, Details, Task
 
 if TYPE_CHECKING:

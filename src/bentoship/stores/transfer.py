@@ -8,6 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from bentoship.errors import StoreError
 from bentoship.image.descriptor import Descriptor
+from bentoship.image.progress import Progress, SilentProgress
 from bentoship.stores import Reader, Store
 from bentoship.stores.graph import below, is_manifest
 from bentoship.system.parallel import in_parallel
@@ -15,16 +16,6 @@ from bentoship.system.retry import CancelledError, Clock, persist
 from bentoship.system.values import dataclass
 
 Outcome = Literal["sent", "present", "mounted"]
-
-
-class Progress(Protocol):
-    """A receiver of a copy's progress, called from several threads at once."""
-
-    def begin(self, missing: Sequence[Descriptor]) -> None:
-        """Announce what will be sent, once that is known."""
-
-    def advance(self, descriptor: Descriptor, count: int) -> None:
-        """Report the number of bytes sent of a part; negative when they have to be sent again."""
 
 
 @runtime_checkable
@@ -45,14 +36,6 @@ class Survey:
 
     present: tuple[Descriptor, ...]
     missing: tuple[Descriptor, ...]
-
-
-class SilentProgress:
-    """Progress that is not reported."""
-
-    def begin(self, missing: Sequence[Descriptor]) -> None: ...
-
-    def advance(self, descriptor: Descriptor, count: int) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ from bentoship.image import keys
 from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.platforms import manifests_by_platform
+from bentoship.image.progress import SilentProgress
 from bentoship.image.reference import ImageReference
 from bentoship.project import Project, Published, Run, Transfer
 from bentoship.publishing.attesting import attest, attest_result
 from bentoship.settings import load
 from bentoship.stores.artifacts import Referrer, attach, detach, referrers
 from bentoship.stores.registry import RegistryStore
-from bentoship.stores.transfer import SilentProgress
 from bentoship.system.progress import SILENT, Task
 from bentoship.versions.evidence import cosign
 from bentoship.versions.evidence.reading import document, is_sbom, is_statement

@@ -13,6 +13,7 @@ from bentoship.bases import Base
 from bentoship.bento import Bento, Model
 from bentoship.commands.terminal import Terminal
 from bentoship.errors import BentoError, SettingsError
+from bentoship.image.progress import SilentProgress
 from bentoship.image.reference import ImageReference
 from bentoship.layers.cache import LayerCache
 from bentoship.project import Published, Run, begin
@@ -21,7 +22,6 @@ from bentoship.publishing.models import push_models
 from bentoship.stores.artifacts import referrers
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
-from bentoship.stores.transfer import SilentProgress
 from tests.support.synthetic import GivenBases, laid_out
 
 
