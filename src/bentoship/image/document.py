@@ -9,7 +9,9 @@ from typing import Any
 def parse_json(content: str | bytes) -> Any:
     """Return the value of a JSON document. Raises ValueError when it is not JSON, or is nested too deeply to read."""
     try:
-        return json.loads(content, parse_constant=_refuse)
+        # As json.loads does, which would make a decoder each time.
+        text = content if isinstance(content, str) else content.decode(json.detect_encoding(content), "surrogatepass")
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -22,3 +24,6 @@ def to_json(document: Any) -> bytes:
 def _refuse(constant: str) -> None:
     # Python reads NaN and Infinity, which JSON does not have and no number of ours may be.
     raise ValueError(f"it has {constant} in place of a number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)

@@ -120,7 +120,7 @@ class Client:
         again = not is_stream(body)
         renewed = False
         for _ in range(MAX_REDIRECTS + 2):
-            ours = origin(url) == origin(self.base)
+            ours = url.startswith(f"{self.base}/") or origin(url) == origin(self.base)
             sent = {**headers, "Authorization": authorization} if authorization and ours else headers
             response = self.http.request(doing, method, url, sent, body)
             if response.status == 401 and ours and not renewed:

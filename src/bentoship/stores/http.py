@@ -113,10 +113,10 @@ class Http:
         length = len(body) if isinstance(body, bytes) else int(headers.get("Content-Length", 0))
         limits = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout + length / STORE_SPEED)
         try:
-            answer = self._manager(url).request(
+            answer = self._manager(url).urlopen(
                 method,
                 url,
-                body=body,  # type: ignore[arg-type]  # a Reader has `read`, which is all that urllib3 uses
+                body=body,  # a Reader has `read`, which is all that urllib3 uses
                 headers={"User-Agent": "bentoship", "Accept-Encoding": "identity", **headers},
                 timeout=limits,
                 retries=False,

@@ -24,7 +24,7 @@ from bentoship.versions.contents import Named, version_of
 from bentoship.versions.history import SUFFIX, Promotion, read_history
 from bentoship.versions.version import Version
 
-_JOBS, _JOBS_HERE = 16, 4
+_JOBS, _JOBS_HERE = 16, 8
 """Requests at a time: to a registry far away, most of the time is spent waiting; one here needs the processors, too."""
 
 _FALLBACK = re.compile(r"sha256-[0-9a-f]{64}")
@@ -96,8 +96,8 @@ class Reader:
             if content is None:
                 found = self.store.read(tag)
             else:
-                known = Descriptor.of(media_type(content) or "", content), content
-                found = self.store.read_changed(tag, digest) or known
+                known = Descriptor(media_type(content) or "", digest, len(content))
+                found = self.store.read_changed(tag, digest) or (known, content)
         except StoreError as error:
             return Named(None, b"", (tag,), _problem(error))
         descriptor, content = found

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 from invoke.context import Context
@@ -29,88 +29,19 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from bentoship import commands
+from bentoship.invoke_adapter.arguments import All, Project, Setting
 
 if TYPE_CHECKING:
     from bentoship.project import Run
 
-# invoke turns byte-code off for tasks.py (`invoke --write-pyc`); compiling this package again costs each run 0.1 s.
-sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 # There are few reference cycles here. Searching for them takes a tenth of a short run, and one more search at its end
 # another tenth, which looks at nothing that is frozen.
 gc.disable()
 gc.freeze()
 
-__all__ = ["Context", "check", "do", "init", "main", "prepare", "show", "task"]
-
 _STOPPING = [signal.SIGINT, signal.SIGTERM]
 if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has us go on after the terminal is closed
     _STOPPING.append(signal.SIGHUP)
-
-
-class _Project(Argument):
-    """The option --project of every task, which counts for the whole command line.
-
-    invoke gives a task's options to that task alone, and not to its pre-tasks, which run before it. So the option keeps
-    what was given, as the parser sees it.
-    """
-
-    given: ClassVar[list[str]] = []
-
-    def __init__(self) -> None:
-        text = "a project's folder, in place of the current one; may be given several times"
-        super().__init__(names=("project",), kind=list, help=text)
-        self.raw_value = None  # for a list invoke has [], and would take the option without a value for given
-
-    def __repr__(self) -> str:
-        return f"--{self.name}"
-
-    def set_value(self, value: Any, cast: bool = True) -> None:
-        """Take one more folder."""
-        super().set_value(value, cast)
-        self.given.append(value)
-
-
-class _All(Argument):
-    """The option --all of every task, which counts for the whole command line, as --project does."""
-
-    given: ClassVar[list[str]] = []
-
-    def __init__(self) -> None:
-        text = "every folder with a service, in the current folder (or those of --project) and below"
-        super().__init__(names=("all",), kind=bool, default=False, help=text)
-
-    def set_value(self, value: Any, cast: bool = True) -> None:
-        """Record that it was given."""
-        super().set_value(value, cast)
-        self.given.append("--all")
-
-
-class _Setting(Argument):
-    """An option of every task that stands for a setting, and wins over it.
-
-    Args:
-        setting: the name of the setting, which gets all values that are given, with commas between.
-        details: as of invoke's Argument.
-    """
-
-    all_given: ClassVar[dict[str, str]] = {}
-
-    def __init__(self, setting: str, **details: Any) -> None:
-        super().__init__(**details)
-        self.raw_value = None  # as of _Project
-        self._setting = setting
-        self._given: list[str] = []
-
-    __repr__ = _Project.__repr__
-
-    def set_value(self, value: Any, cast: bool = True) -> None:
-        """Take a value, and set it in the environment, where all settings are read."""
-        super().set_value(value, cast)
-        self._given.append(value)
-        self.all_given[self._setting] = self.names[0]
-        # Under the name that wins over the setting alone; messages name the option.
-        options = ",".join(f"{setting}=--{name}" for setting, name in self.all_given.items())
-        commands.words.give({f"BENTOSHIP_{self._setting}": ",".join(self._given), "BENTOSHIP_OPTIONS": options})
 
 
 class _Task(Task[Any]):
@@ -133,7 +64,7 @@ class _Task(Task[Any]):
     @property
     def is_split(self) -> bool:
         """Return whether the command line names several projects, for each of which the task has a process."""
-        return self._at_once and (bool(_All.given) or len(_Project.given) > 1)
+        return self._at_once and (bool(All.given) or len(Project.given) > 1)
 
     @property
     def pre(self) -> Any:
@@ -150,12 +81,12 @@ class _Task(Task[Any]):
         self.help = texts  # invoke has taken them out, and asks again
         return [
             *own,
-            _Project(),
-            *([] if self._own_all else [_All()]),
-            _Setting("BENTOFILE", names=("bentofile",), help="the file that configures the build, as BENTOFILE does"),
-            _Setting("BENTO", names=("bento",), help="a Bento that is built already, as BENTO does"),
-            _Setting("BENTO_SERVICE", names=("service",), help="the service, module:Class, as BENTO_SERVICE does"),
-            _Setting("BENTO_ARGS", names=("arg",), kind=list, help="name=value for the service; repeatable"),
+            Project(),
+            *([] if self._own_all else [All()]),
+            Setting("BENTOFILE", names=("bentofile",), help="the file that configures the build, as BENTOFILE does"),
+            Setting("BENTO", names=("bento",), help="a Bento that is built already, as BENTO does"),
+            Setting("BENTO_SERVICE", names=("service",), help="the service, module:Class, as BENTO_SERVICE does"),
+            Setting("BENTO_ARGS", names=("arg",), kind=list, help="name=value for the service; repeatable"),
         ]
 
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -252,7 +183,7 @@ import json, sys
 from importlib import import_module
 order = json.loads(sys.argv[1])
 sys.path[:] = order["path"]
-from bentoship.invoke_adapter import run_part
+from bentoship.invoke_adapter.running import run_part
 run_part(getattr(import_module(order["module"]), order["task"]), order["words"])
 """
 
@@ -330,12 +261,12 @@ def _folders(context: Context) -> list[Path]:
 
     Raises: BentoshipError when a given one is not a folder, such as "" of a variable that a script has not set.
     """
-    if wrong := [text for text in _Project.given if not text or not Path(text).is_dir()]:
+    if wrong := [text for text in Project.given if not text or not Path(text).is_dir()]:
         raise commands.words.no_folders(wrong)
-    if _All.given:
-        return commands.several.find([Path(text) for text in _Project.given or ["."]])
-    if _Project.given:
-        return list(dict.fromkeys(Path(text).resolve() for text in _Project.given))
+    if All.given:
+        return commands.several.find([Path(text) for text in Project.given or ["."]])
+    if Project.given:
+        return list(dict.fromkeys(Path(text).resolve() for text in Project.given))
     runs = _runs(context)
     if runs.folder is None:
         from bentoship.project import named_folder
