@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bentoship.errors import BentoshipError, RegistryError
+from bentoship.image.metadata import Metadata
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.conditions import Condition, check_better
-from bentoship.versions.metadata import metrics_of
 from bentoship.versions.promotion import Candidate, find
 from bentoship.versions.verified import check_verified
 
@@ -46,7 +46,7 @@ class Requirements:
 
         Raises: BentoshipError for the first condition that it does not meet.
         """
-        metrics = metrics_of(image.annotations)
+        metrics = Metadata.parse(image.annotations).metrics
         held = [Condition.parse(text).check(metrics) for text in self.conditions]
         if self.better_than:
             held.append(self._better(store, metrics, lower))
@@ -63,4 +63,4 @@ class Requirements:
             if error.status != 404 or ":" in name:
                 raise
             return f"better than {name}, which does not exist yet"
-        return check_better(name, self.metric, metrics, metrics_of(other.annotations), lower)
+        return check_better(name, self.metric, metrics, Metadata.parse(other.annotations).metrics, lower)
