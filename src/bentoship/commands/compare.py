@@ -12,6 +12,7 @@ from bentoship.assembly.diff import Difference, recorded_differences
 from bentoship.commands import terminal as console
 from bentoship.commands.compare_report import Compared, Trial, document, in_markdown, in_text
 from bentoship.commands.described import repository
+from bentoship.commands.versions import reader
 from bentoship.errors import BentoshipError, RegistryError
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, begin
@@ -67,19 +68,19 @@ def show(folder: Path, old: str = "", new: str = "", *, answers: bool = False, f
 
 def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Named, Named]:
     """Return the two versions. Raises BentoshipError when one does not exist, or there is nothing to choose from."""
-    reader = Reader(run.registry(image, push=False), run.project.settings.cache / "versions")
+    source = reader(run, image)
     if old and new:
-        return _find(reader, image, old), _find(reader, image, new)
-    found = reader.read()
+        return _find(source, image, old), _find(source, image, new)
+    found = source.read()
     versions = [one for one in found.versions if one.digest]
     ours = [one for one in versions if one.is_ours] or versions
     if not ours:
         raise BentoshipError(f"Compare versions of {image.repository}", "it has no versions yet", "`invoke publish`")
-    newest = _find(reader, image, new) if new else Named(_name(ours[0]), ours[0])
+    newest = _find(source, image, new) if new else Named(_name(ours[0]), ours[0])
     if old:
-        return _find(reader, image, old), newest
+        return _find(source, image, old), newest
     name = _promoted(found.histories, image)
-    return _find(reader, image, name) if name else _before(ours, newest, image), newest
+    return _find(source, image, name) if name else _before(ours, newest, image), newest
 
 
 def _promoted(names: Collection[str], image: ImageReference) -> str:
@@ -104,21 +105,21 @@ def _before(versions: Sequence[Version], newest: Named, image: ImageReference) -
     return Named(_name(versions[place + 1]), versions[place + 1])
 
 
-def _find(reader: Reader, image: ImageReference, name: str) -> Named:
+def _find(source: Reader, image: ImageReference, name: str) -> Named:
     """Return the version of a tag, a promoted name, a digest or the beginning of one. Raises StoreError."""
     tag = name.removeprefix(f"{image.repository}:").removeprefix(f"{image.repository}@")
     if tag.startswith("sha256:") and _PART_OF_DIGEST.fullmatch(tag):
-        begun = [one for one in reader.read().versions if one.digest.startswith(tag)]
+        begun = [one for one in source.read().versions if one.digest.startswith(tag)]
         if len(begun) == 1:
             return Named(tag, begun[0])
     reference = image.with_digest(tag) if tag.startswith("sha256:") else image.with_tag(tag)
     try:
-        return Named(tag, reader.find(reference.digest or tag))
+        return Named(tag, source.find(reference.digest or tag))
     except RegistryError as error:
         # Where tags do not move, only the history says where a name points.
-        if error.status != 404 or reference.digest or not (last := read_history(reader.store, tag).digest):
+        if error.status != 404 or reference.digest or not (last := read_history(source.store, tag).digest):
             raise
-        return Named(tag, reader.find(last))
+        return Named(tag, source.find(last))
 
 
 def _name(version: Version) -> str:

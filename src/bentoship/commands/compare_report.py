@@ -8,7 +8,6 @@ from typing import Any
 
 from bentoship.assembly.diff import Change, Difference
 from bentoship.commands import terminal as console
-from bentoship.commands.versions import document as version_document
 from bentoship.commands.versions_table import digest, number
 from bentoship.system import text
 from bentoship.versions.comparing import Changed, Comparison, Metric
@@ -112,8 +111,8 @@ def document(compared: Compared) -> dict[str, Any]:
     commits = compared.commits
     return {
         "repository": compared.repository,
-        "old": {"name": compared.old_name, **version_document(comparison.old)},
-        "new": {"name": compared.new_name, **version_document(comparison.new)},
+        "old": {"name": compared.old_name, **comparison.old.to_dict()},
+        "new": {"name": compared.new_name, **comparison.new.to_dict()},
         "metrics": [
             {"name": one.name, "old": one.old, "new": one.new, "difference": one.difference, "is_better": one.is_better}
             for one in comparison.metrics
