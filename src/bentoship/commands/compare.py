@@ -14,7 +14,7 @@ from bentoship.commands.compare_report import Compared, Trial, document, in_mark
 from bentoship.commands.described import repository
 from bentoship.commands.versions import reader
 from bentoship.errors import BentoshipError, RegistryError
-from bentoship.image.reference import ImageReference
+from bentoship.image.reference import ImageReference, version_in
 from bentoship.project import Run, begin
 from bentoship.stores.graph import read_images
 from bentoship.system import git
@@ -27,7 +27,7 @@ _PRODUCTION = "production"
 _COMMITS = 50
 """How many commits are listed."""
 
-_PART_OF_DIGEST = re.compile(r"(sha256:)?[0-9a-f]{7,63}")
+_PART_OF_DIGEST = re.compile(r"sha256:[0-9a-f]{7,63}")
 
 
 @dataclass(frozen=True)
@@ -107,17 +107,16 @@ def _before(versions: Sequence[Version], newest: Named, image: ImageReference) -
 
 def _find(source: Reader, image: ImageReference, name: str) -> Named:
     """Return the version of a tag, a promoted name, a digest or the beginning of one. Raises StoreError."""
-    tag = name.removeprefix(f"{image.repository}:").removeprefix(f"{image.repository}@")
-    if tag.startswith("sha256:") and _PART_OF_DIGEST.fullmatch(tag):
-        begun = [one for one in source.read().versions if one.digest.startswith(tag)]
+    if _PART_OF_DIGEST.fullmatch(name):
+        begun = [one for one in source.read().versions if one.digest.startswith(name)]
         if len(begun) == 1:
-            return Named(tag, begun[0])
-    reference = image.with_digest(tag) if tag.startswith("sha256:") else image.with_tag(tag)
+            return Named(name, begun[0])
+    tag = version_in(image.repository, name)
     try:
-        return Named(tag, source.find(reference.digest or tag))
+        return Named(tag, source.find(tag))
     except RegistryError as error:
         # Where tags do not move, only the history says where a name points.
-        if error.status != 404 or reference.digest or not (last := read_history(source.store, tag).digest):
+        if error.status != 404 or tag.startswith("sha256:") or not (last := read_history(source.store, tag).digest):
             raise
         return Named(tag, source.find(last))
 

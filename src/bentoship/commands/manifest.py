@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bentoship.assembly.config import UID
-from bentoship.bento import Bento
 from bentoship.commands.described import described
 from bentoship.commands.terminal import Terminal, result
 from bentoship.errors import BentoshipError, StoreError
@@ -18,7 +17,7 @@ from bentoship.image import keys
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.manifest import Image
 from bentoship.image.platforms import platform_fields
-from bentoship.image.reference import ImageReference
+from bentoship.image.reference import ImageReference, version_in
 from bentoship.project import Run, begin
 from bentoship.stores.artifacts import referrers
 from bentoship.stores.graph import manifests_of, read_image
@@ -117,7 +116,8 @@ def _server(run: Run, options: Options) -> Server:
     bento = described(run, "manifest")
     repository = run.repository(bento)
     store = run.registry(repository, push=False)
-    root = store.resolve(_name_of(run, options.version, bento, repository))
+    version = options.version or run.project.tags(bento.version)[0]
+    root = store.resolve(version_in(store.repository, version))
     manifests = manifests_of(store, root)
     if not manifests:
         raise StoreError(f"Read {repository.with_digest(root.digest)}", "its index has no image for any platform")
@@ -146,21 +146,6 @@ def _resources(run: Run, options: Options, measure: Callable[[], int | None], im
     if measured is None:
         run.reporter.say("manifest", f"memory is a guess, {needed.memory}; --memory sets it, once you have measured it")
     return needed
-
-
-def _name_of(run: Run, version: str, bento: Bento, repository: ImageReference) -> str:
-    """Return the tag or digest that is meant. Raises BentoshipError for an image of another repository."""
-    if not version:
-        return run.project.tags(bento.version)[0]
-    given = ImageReference.parse(version) if "/" in version else _within(repository, version)
-    if given.repository != repository.repository:
-        why = f"it is not of this project, whose images are in {repository.repository}"
-        raise BentoshipError(f"Find {version}", why, "Name a tag or a digest of one of them.")
-    return given.digest or given.tag or "latest"
-
-
-def _within(repository: ImageReference, name: str) -> ImageReference:
-    return repository.with_digest(name) if name.startswith("sha256:") else repository.with_tag(name)
 
 
 def _measured(run: Run, repository: ImageReference, root: Descriptor) -> int | None:

@@ -19,7 +19,7 @@ from bentoship.image import keys
 from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import CONFIG_TYPES, INDEX_TYPES, Descriptor
 from bentoship.image.document import parse_json
-from bentoship.image.reference import ImageReference
+from bentoship.image.reference import ImageReference, version_in
 from bentoship.stores.artifacts import push
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.history import SUFFIX, History, Promotion, history_tag, line, read_history
@@ -112,15 +112,7 @@ def find(store: RegistryStore, version: str) -> Candidate:
 
     Raises: StoreError when there is none, or it is no image; InvalidReferenceError.
     """
-    name = version
-    if "/" in version or "@" in version:
-        reference = ImageReference.parse(version)
-        if reference.repository != store.repository:
-            why = f"it is in {reference.repository}"
-            raise StoreError(f"Find {version} in {store.repository}", why, "Publish it to this repository first.")
-        name = reference.digest or reference.tag or "latest"
-    is_digest = name.startswith("sha256:")
-    ImageReference("localhost", "image", **({"digest": name} if is_digest else {"tag": name}))
+    name = version_in(store.repository, version)
     descriptor, content = store.read(name)
     document = parse_json(content)
     annotations = _annotations(document)
@@ -129,7 +121,7 @@ def find(store: RegistryStore, version: str) -> Candidate:
     elif document.get("artifactType") or _config_type(document) not in CONFIG_TYPES:
         kind = document.get("artifactType") or _config_type(document)
         raise StoreError(f"Find {name} in {store.repository}", f"it is not an image but {str(kind)[:200]}")
-    given = () if is_digest else (name,)
+    given = () if name == descriptor.digest else (name,)
     return Candidate(descriptor, annotations, (*given, *_version_tag(store, descriptor, annotations, given)))
 
 
