@@ -102,6 +102,11 @@ class Project:
         """Return the image's name and tag in this machine's Docker engine."""
         return f"{self.image_name(bento.name)}:latest"
 
+    @property
+    def moving_tags(self) -> tuple[str, ...]:
+        """Return the tags that each publish moves: those of IMAGE_TAGS without a version or a commit."""
+        return tuple(template for template in self.settings.image_tags if "{" not in template)
+
     def tags(self, version: str) -> tuple[str, ...]:
         """Return the image's tags: IMAGE_TAGS with the Bento's version and the commit filled in.
 

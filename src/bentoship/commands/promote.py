@@ -33,7 +33,7 @@ def promote(run: Run, version: str, name: str, requirements: Requirements, *, wh
 
     Raises: BentoshipError.
     """
-    check_name(name, run.project.settings.image_tags)
+    check_name(name, run.project.moving_tags)
     requirements.check()
     place = repository(run, "promote")
     store = run.registry(place, push=True)
@@ -53,7 +53,7 @@ def promote(run: Run, version: str, name: str, requirements: Requirements, *, wh
             run.reporter.say("promote", "nothing was changed")
             return
     by = author(run.project.folder)
-    lasting = [tag for tag in image.tags if tag not in run.project.settings.image_tags]  # latest is another one soon
+    lasting = [tag for tag in image.tags if tag not in run.project.moving_tags]  # latest is another one soon
     entry = Promotion(digest, lasting, seen.digest, by, now(), why, held)
     _move(run, "promote", place, seen, image.descriptor, entry)
 

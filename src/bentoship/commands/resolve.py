@@ -90,15 +90,10 @@ def _resolved(run: Run, file: str, address: Address) -> ImageReference:
         wanted = ImageReference(repository.host, repository.path, tag if colon else None, digest if at else None)
     except BentoshipError as error:
         raise BentoshipError(doing, error.why, hint) from error
-    version = wanted.digest or wanted.tag or _first_tag(run)
+    version = wanted.digest or wanted.tag or next(iter(run.project.moving_tags), "latest")
     try:
         return wanted.with_digest(run.registry(wanted, push=False).resolve(version).digest)
     except StoreError as error:
         raise BentoshipError(
             doing, f"{wanted.with_tag(version) if not at else wanted}: {error.why}", error.hint
         ) from error
-
-
-def _first_tag(run: Run) -> str:
-    """Return the tag that images have if none is named: the first of IMAGE_TAGS that is the same for all versions."""
-    return next((tag for tag in run.project.settings.image_tags if "{" not in tag), "latest")

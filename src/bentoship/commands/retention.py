@@ -106,9 +106,8 @@ def _rules(run: Run, keep: str, older_than: str, *, others: bool) -> Rules:
     age = re.fullmatch(r"(\d{1,5})([hdw])", older_than, re.ASCII)
     if older_than and not age:
         raise BentoshipError(doing, f"--older-than is {older_than!r}, but has to be an age such as 12h, 30d or 8w")
-    # Each publish moves these to what it has published.
-    tags = [name for name in run.project.settings.image_tags if "{" not in name]
-    return Rules(int(keep) if keep else None, int(age[1]) * _UNITS[age[2]] if age else None, tags, others)
+    oldest = int(age[1]) * _UNITS[age[2]] if age else None
+    return Rules(int(keep) if keep else None, oldest, run.project.moving_tags, others)
 
 
 def _report(run: Run, place: ImageReference, found: Survey, older_than: str) -> None:

@@ -233,7 +233,7 @@ def push(run: Run) -> Published:
 
 def _refuse_promoted(run: Run, repository: ImageReference) -> None:
     """Raise SettingsError when a tag that IMAGE_TAGS names, other than latest, is one that `promote` moves."""
-    names = [name for name in run.project.settings.image_tags if "{" not in name and name != "latest"]
+    names = [name for name in run.project.moving_tags if name != "latest"]
     if not names:
         return
     from bentoship.versions.history import history_tag, read_history  # not for the usual tags
