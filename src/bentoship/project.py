@@ -237,6 +237,10 @@ class Run:
 
         return GoogleRegistry(settings.google, self.session.http, self.reporter.say)
 
+    def login(self) -> None:
+        """Log in to the registry, and report with which account. Raises BentoshipError."""
+        self.reporter.say("auth", self.provider.login())
+
     def use_cache(self) -> SharedFolder:
         """Keep other runs from trimming the cache of layers, from the first call until this run has ended."""
         return self.once(SharedFolder, lambda: SharedFolder(self.layers.folder))

@@ -16,7 +16,7 @@ def repository(run: Run, step: str) -> ImageReference:
         run: the run.
         step: the command that needs it.
     """
-    run.reporter.say("auth", run.provider.login())
+    run.login()
     project = run.project
     name = project.settings.image_name or name_without_import(project.build_context) or described(run, step).name
     return run.provider.repository(project.image_name(name))

@@ -112,7 +112,7 @@ def _range(text: str, *, least: int) -> tuple[int, int]:
 
 def _server(run: Run, options: Options) -> Server:
     """Return the image with what its containers need. Raises BentoshipError."""
-    run.reporter.say("auth", run.provider.login())
+    run.login()
     bento = described(run, "manifest")
     repository = run.repository(bento)
     store = run.registry(repository, push=False)

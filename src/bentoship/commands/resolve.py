@@ -52,7 +52,7 @@ def show(folder: Path, names: Sequence[str]) -> None:
     digests: dict[str, str] = {}
     if named:
         with closing(begin(folder, Terminal())) as run:
-            run.reporter.say("auth", run.provider.login())
+            run.login()
             found = map_in_order(lambda each: _resolved(run, *each), named.values(), jobs=4)
             digests = dict(zip(named, map(str, found), strict=True))
             for address, reference in digests.items():

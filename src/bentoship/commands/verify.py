@@ -60,7 +60,7 @@ _OTHERWISE = (
 
 def _published(run: Run) -> tuple[ImageReference, Descriptor, Bento]:
     """Return the image in the registry under the first tag of push, by its digest, and its Bento."""
-    run.reporter.say("auth", run.provider.login())
+    run.login()
     bento = described(run, "verify")
     repository = run.repository(bento)
     tag = run.project.tags(bento.version)[0]

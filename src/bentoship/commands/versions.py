@@ -88,7 +88,7 @@ def _read(run: Run, image: ImageReference) -> Sequence[Version]:
 
 def _beside(run: Run) -> Iterator[ImageReference]:
     """Yield the images that the registry has where the project's goes. Raises RegistryError when it lists none."""
-    run.reporter.say("auth", run.provider.login())
+    run.login()
     example = run.provider.repository("image")
     place = example.path.removesuffix("image")
     try:

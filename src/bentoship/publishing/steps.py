@@ -67,7 +67,7 @@ def create_registry(run: Run) -> None:
 @step
 def auth(run: Run) -> None:
     """Find the account that may push, and check that the registry accepts it, before anything is built."""
-    run.reporter.say("auth", run.provider.login())
+    run.login()
     run.registry(run.provider.repository("bentoship"), push=True).reach()
 
 
