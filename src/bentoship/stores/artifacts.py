@@ -127,14 +127,9 @@ def from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
 
 
 def _from_fallback(store: RegistryStore, digest: str) -> list[Referrer]:
+    found = store.find(fallback_tag(digest))
     try:
-        _, content = store.read(fallback_tag(digest))
-    except RegistryError as error:
-        if error.status == 404:
-            return []
-        raise
-    try:
-        return listed(parse_json(content))
+        return listed(parse_json(found[1])) if found else []
     except ValueError:
         return []
 

@@ -182,6 +182,24 @@ class RegistryStore:
             raise StoreError(doing, f"the registry returned {found.digest}")
         return found, content
 
+    def find(self, name: str) -> tuple[Descriptor, bytes] | None:
+        """Return what `read` does; None when there is no such tag or digest. Raises StoreError as it does."""
+        try:
+            return self.read(name)
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def digest_of(self, name: str) -> str | None:
+        """Return the digest of a tag or digest; None when there is none. Raises StoreError as `resolve` does."""
+        try:
+            return self.resolve(name).digest
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            raise
+
     def read_changed(self, tag: str, known: str) -> tuple[Descriptor, bytes] | None:
         """Return what `read` does; or None, without reading it, where the registry says that a tag has not moved.
 

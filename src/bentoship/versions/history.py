@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bentoship.errors import RegistryError, StoreError
+from bentoship.errors import StoreError
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import Descriptor
@@ -137,12 +137,10 @@ def read_history(store: RegistryStore, name: str) -> History:
     """
     tag = history_tag(name)
     doing = f"Read {tag} in {store.repository}"
-    try:
-        manifest, content = store.read(tag)
-    except RegistryError as error:
-        if error.status == 404:
-            return History()
-        raise
+    found = store.find(tag)
+    if found is None:
+        return History()
+    manifest, content = found
     hint = f"Use another name than {name}, or remove that tag."
     try:
         document = parse_json(content)
