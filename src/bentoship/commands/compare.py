@@ -14,6 +14,7 @@ from bentoship.commands.compare_report import Compared, Trial, document, in_mark
 from bentoship.commands.described import repository
 from bentoship.commands.versions import reader
 from bentoship.errors import BentoshipError, RegistryError
+from bentoship.image.descriptor import short
 from bentoship.image.reference import ImageReference, version_in
 from bentoship.project import Run, begin
 from bentoship.stores.graph import read_images
@@ -124,7 +125,7 @@ def _find(source: Reader, image: ImageReference, name: str) -> Named:
 def _name(version: Version) -> str:
     """Return what to call a version: by a tag of its own rather than one that moves."""
     tags = [tag for tag in version.tags if tag not in ("latest", *version.promoted)] or [*version.tags]
-    return tags[0] if tags else version.digest[:19]
+    return tags[0] if tags else short(version.digest)
 
 
 def _compared(run: Run, image: ImageReference, before: Named, now: Named) -> Compared:

@@ -8,7 +8,10 @@ from typing import Any
 
 from bentoship.assembly.diff import Change, Difference
 from bentoship.commands import terminal as console
-from bentoship.commands.versions_table import digest, number
+from bentoship.commands.markdown import code
+from bentoship.commands.markdown import table as markdown_table
+from bentoship.commands.versions_table import metric_cells, verdict
+from bentoship.image.descriptor import short
 from bentoship.system import text
 from bentoship.versions.comparing import Changed, Comparison, Metric
 from bentoship.versions.version import Part, Version
@@ -89,15 +92,12 @@ def in_text(compared: Compared) -> Iterator[str]:
 
 def in_markdown(compared: Compared) -> Iterator[str]:
     """Yield the lines of a comparison in GitHub's Markdown. What comes from an image is shown as code, as it is."""
-    yield f"### {_code(compared.repository)}: {_code(compared.old_name)} → {_code(compared.new_name)}"
+    yield f"### {code(compared.repository)}: {code(compared.old_name)} → {code(compared.new_name)}"
     for table in _tables(compared):
         yield ""
         if table.rows:
-            heads = map(_code, table.heads) if table.has_names else table.heads
-            yield f"| {' | '.join(heads)} |"
-            yield f"|{' --- |' * len(table.heads)}"
-            for row in table.rows:
-                yield f"| {' | '.join(_code(cell) if cell else '' for cell in row)} |"
+            heads = _as_code(table.heads) if table.has_names else table.heads
+            yield from markdown_table(heads, list(map(_as_code, table.rows))).split("\n")
         if table.rows and table.note:
             yield ""
         if table.note:
@@ -160,20 +160,18 @@ def _facts(old: Version, new: Version) -> Iterator[tuple[str, ...]]:
     """Yield what is said of both versions."""
     yield from (
         ("tags", ", ".join(old.tags), ", ".join(new.tags)),
-        ("digest", digest(old.digest), digest(new.digest)),
+        ("digest", short(old.digest), short(new.digest)),
         ("created", *(f"{one.created:%Y-%m-%d %H:%M} UTC" if one.created else "" for one in (old, new))),
         ("commit", old.commit[:12], new.commit[:12]),
         ("base", old.base, new.base),
         ("size", *(text.size(one.size) if one.size is not None else "" for one in (old, new))),
-        ("verified", *({True: "yes", False: "failed", None: ""}[one.verified] for one in (old, new))),
+        ("verified", verdict(old.verified), verdict(new.verified)),
         ("problem", old.problem, new.problem),
     )
 
 
 def _metric(one: Metric) -> tuple[str, ...]:
-    grown = "" if one.difference is None else f"{one.difference:+.5g}" if one.difference else "0"
-    word = {True: "better", False: "worse", None: ""}[one.is_better]
-    return one.name, *("" if value is None else number(value) for value in (one.old, one.new)), grown, word
+    return one.name, *metric_cells(one), {True: "better", False: "worse", None: ""}[one.is_better]
 
 
 def _changed(one: Changed) -> tuple[str, ...]:
@@ -238,7 +236,5 @@ def _size(parts: Sequence[Part]) -> int:
     return sum(part.descriptor.size for part in parts)
 
 
-def _code(cell: str) -> str:
-    """Return a text as it is, whatever it is: no markup, no mention of a person, and no end of the cell."""
-    plain = text.on_one_line(cell).replace("`", "'").replace("|", "\\|").strip()
-    return f"`{plain}`" if plain else ""
+def _as_code(cells: Sequence[str]) -> list[str]:
+    return [code(cell) if cell else "" for cell in cells]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from bentoship.commands.described import repository
 from bentoship.commands.terminal import result, table
 from bentoship.errors import BentoshipError, RegistryError, StoreError
+from bentoship.image.descriptor import short
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run
 from bentoship.publishing.steps import alone_with
@@ -114,7 +115,7 @@ def _report(run: Run, place: ImageReference, found: Survey, older_than: str) -> 
     """Report what may go, and why the rest stays."""
     run.reporter.say(_STEP, f"{counted(len(found.versions), 'version')} in {place.repository}")
     if found.going:
-        table([("delete", one.digest[:19], _age(one), ", ".join(one.tags)) for one in found.going])
+        table([("delete", short(one.digest), _age(one), ", ".join(one.tags)) for one in found.going])
     reasons = Counter(one.kept.replace("younger", f"younger than {older_than}") for one in found.versions if one.kept)
     if reasons:
         table([("keep", str(count), reason) for reason, count in reasons.items()])

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from bentoship.bento import Bento
 from bentoship.commands.markdown import block, code, table
 from bentoship.commands.terminal import sent
 from bentoship.commands.versions import read_versions
+from bentoship.commands.versions_table import metric_cells
 from bentoship.errors import BentoshipError, reason
+from bentoship.image.descriptor import short
 from bentoship.project import Published, Run
 from bentoship.system.text import size
+from bentoship.versions.comparing import compare
 from bentoship.versions.version import Version
 
 _MOST_ROWS = 200
@@ -108,17 +111,11 @@ def summary(published: Published, bento: Bento, line: str, versions: tuple[Versi
 
 def _metrics(promoted: Version, own: Version) -> Iterator[str]:
     """Yield the metrics of a version against those of the promoted one."""
-    names = [*own.metrics, *(name for name in promoted.metrics if name not in own.metrics)][:_MOST_ROWS]
+    metrics = compare(promoted, own, ()).metrics[:_MOST_ROWS]
     name = ", ".join(map(code, promoted.promoted))
-    if names:
-        rows = [(code(metric), *_values(promoted.metrics, own.metrics, metric)) for metric in names]
-        yield table(("metric", f"{name}, {code(promoted.digest[:19])}:", "this image:", "difference:"), rows)
-
-
-def _values(old: Mapping[str, float], new: Mapping[str, float], metric: str) -> Sequence[str]:
-    before, now = old.get(metric), new.get(metric)
-    difference = f"{now - before:+.6g}" if before is not None and now is not None and before != now else ""
-    return [*("" if value is None else f"{value:.6g}" for value in (before, now)), difference]
+    if metrics:
+        rows = [(code(metric.name), *metric_cells(metric)) for metric in metrics]
+        yield table(("metric", f"{name}, {code(short(promoted.digest))}:", "this image:", "difference:"), rows)
 
 
 def _compared(run: Run, published: Published) -> tuple[Version, Version] | None:

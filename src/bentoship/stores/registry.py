@@ -7,7 +7,7 @@ from functools import partial
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from bentoship.errors import RegistryError, StoreError
-from bentoship.image.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
+from bentoship.image.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor, short
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Advance, Reader
 from bentoship.stores.answers import DOUBTS
@@ -310,4 +310,4 @@ def _described(doing: str, content: bytes) -> tuple[Descriptor, bytes]:
 
 def _short(descriptor: Descriptor) -> str:
     """Return a descriptor's kind and enough of its digest to identify it."""
-    return f"{'manifest' if is_manifest(descriptor) else 'blob'} {descriptor.digest[:19]}…"
+    return f"{'manifest' if is_manifest(descriptor) else 'blob'} {short(descriptor.digest)}…"

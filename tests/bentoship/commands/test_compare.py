@@ -113,7 +113,7 @@ def test_markdown_is_for_a_pull_request(
     show(project, "v1", "v2", form="markdown")
     said = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"### `[\w.:/]+/image`: `v1` → `v2`", said[0])
-    assert "| `kind` | `changed` | `a` | `\\| **b** 'c' @octocat <img>\\n# x` |" in said
+    assert "| `kind` | `changed` | `a` | `` \\| **b** `c` @octocat <img>\\n# x `` |" in said
     assert "|  | `v1` | `v2` |" in said
 
 
