@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bentoship.commands.catalog_page import Catalog, page
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
 from bentoship.commands.versions import read_versions
 from bentoship.errors import BentoshipError, reason
 from bentoship.project import Run

@@ -11,7 +11,7 @@ from pathlib import Path
 from bentoship.assembly.diff import Difference, recorded_differences
 from bentoship.commands import terminal as console
 from bentoship.commands.compare_report import Compared, Trial, document, in_markdown, in_text
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
 from bentoship.commands.versions import reader
 from bentoship.errors import BentoshipError, RegistryError
 from bentoship.image.descriptor import short

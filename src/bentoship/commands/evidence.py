@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
 from bentoship.commands.terminal import result_as_json
 from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor

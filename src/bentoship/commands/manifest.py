@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bentoship.assembly.config import UID
-from bentoship.commands.described import described
+from bentoship.commands.repository import current_bento
 from bentoship.commands.terminal import Terminal, result
 from bentoship.errors import BentoshipError, StoreError
 from bentoship.image import keys
@@ -113,7 +113,7 @@ def _range(text: str, *, least: int) -> tuple[int, int]:
 def _server(run: Run, options: Options) -> Server:
     """Return the image with what its containers need. Raises BentoshipError."""
     run.login()
-    bento = described(run, "manifest")
+    bento = current_bento(run, "manifest")
     repository = run.repository(bento)
     store = run.registry(repository, push=False)
     version = options.version or run.project.tags(bento.version)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bentoship.commands.confirm import confirm
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
 from bentoship.commands.terminal import result
 from bentoship.errors import BentoshipError, RegistryError
 from bentoship.image.descriptor import Descriptor

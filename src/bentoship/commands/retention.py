@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
 from bentoship.commands.terminal import result, table
 from bentoship.errors import BentoshipError, RegistryError, StoreError
 from bentoship.image.descriptor import short

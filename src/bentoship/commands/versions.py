@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bentoship.commands import terminal as console
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
 from bentoship.commands.versions_table import print_promotions, print_versions
 from bentoship.errors import BentoshipError, RegistryError
 from bentoship.image.reference import ImageReference
