@@ -1,4 +1,4 @@
-"""Two versions of an image side by side, by what the registry says of them; no layer is pulled for it."""
+"""Comparing two versions of an image by what the registry says of them, without pulling a layer."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def show(folder: Path, old: str = "", new: str = "", *, answers: bool = False, f
         folder: the project's.
         old: a tag, a promoted name or a digest; empty for what is promoted, else the version before the newest.
         new: likewise; empty for the newest version.
-        answers: whether to run both, and set side by side what they answer to the sample request.
+        answers: whether to run both, and compare their answers to the sample request.
         form: "text", "markdown" or "json".
 
     Raises: BentoshipError.
@@ -85,9 +85,9 @@ def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Named,
 
 
 def _promoted(names: Collection[str], image: ImageReference) -> str:
-    """Return the promoted name to compare with; empty for none. Raises BentoshipError when it could be any of several.
+    """Return the promoted name to compare with; empty for none. Raises BentoshipError when several could be meant.
 
-    Args: names: all that are promoted; image: the image.
+    Args: names: all promoted names; image: the image.
     """
     if len(names) > 1 and _PRODUCTION not in names:
         why = f"several names are promoted ({', '.join(sorted(names))}), and none of them is {_PRODUCTION}"

@@ -22,7 +22,7 @@ _SHOWN = 50
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of running a version.
+    """The outcome of running a version.
 
     Args:
         answer: a line on its answer to the sample request, or why there is none.
@@ -46,7 +46,7 @@ class Compared:
         base: how their bases differ; None where an image does not say what its base is.
         packages: how their packages differ; likewise.
         commits: those that the new version has and the old one lacks, each with its first line; None when unknown.
-        trials: what became of running both; None unless they were run.
+        trials: the outcomes of running both; None unless they were run.
     """
 
     repository: str
@@ -65,10 +65,10 @@ class _Table:
 
     Args:
         title: its name.
-        heads: of the columns.
-        rows: none where there is only a note.
+        heads: the titles of the columns.
+        rows: none if there is only a note.
         note: a line below the rows.
-        has_names: whether the heads are what the versions were called.
+        has_names: whether the heads are the names of the versions, which are the user's.
     """
 
     title: str
@@ -157,7 +157,7 @@ def _tables(compared: Compared) -> Iterator[_Table]:
 
 
 def _facts(old: Version, new: Version) -> Iterator[tuple[str, ...]]:
-    """Yield what is said of both versions."""
+    """Yield the facts of both versions, side by side."""
     yield from (
         ("tags", ", ".join(old.tags), ", ".join(new.tags)),
         ("digest", short(old.digest), short(new.digest)),
@@ -212,7 +212,7 @@ def _commits(compared: Compared) -> Iterator[_Table]:
 
 
 def _answers(compared: Compared) -> Iterator[tuple[str, ...]]:
-    """Yield what became of each version, with the answer, which may be long, at the end."""
+    """Yield the outcome of running each version, with the answer last, which may be long."""
     for name, trial in zip((compared.old_name, compared.new_name), compared.trials or (), strict=True):
         seconds = f"{trial.seconds:.1f} s" if trial.seconds is not None else ""
         yield name, seconds, text.size(trial.memory) if trial.memory is not None else "", trial.answer

@@ -1,4 +1,4 @@
-"""What is attached to a version of the image: its SBOM and its provenance."""
+"""Printing what is attached to a version: its SBOM and its provenance."""
 
 from __future__ import annotations
 

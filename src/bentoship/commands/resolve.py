@@ -1,4 +1,4 @@
-"""Files of a cluster's configuration, printed with the digests of the images that they name by tags."""
+"""Printing YAML files with the digests of the images that they name as bentoship://NAME[:TAG]."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _File:
     """A file that was read.
 
     Args:
-        name: what it is called.
+        name: its name, for errors.
         text: its content.
         found: the addresses in it.
     """
@@ -74,13 +74,13 @@ def _read(name: str) -> _File:
 
 
 def _text(content: bytes) -> str:
-    """Return the text of a file, with the mark of its encoding in front if it has one (YAML 1.2, "Encodings")."""
+    """Return the text of a file, with any byte order mark of UTF-8 (YAML 1.2, "Character Encodings")."""
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16") if wide else content.decode()
 
 
 def _resolved(run: Run, file: str, address: Address) -> ImageReference:
-    """Return the reference by digest of what an address names. Raises BentoshipError, naming its file and line."""
+    """Return the image of an address by digest. Raises BentoshipError, which names the file and line."""
     doing = f"Resolve {address.value} in {file}, line {address.line}"
     name, at, digest = address.image.partition("@")
     name, colon, tag = name.partition(":")

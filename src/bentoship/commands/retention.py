@@ -28,7 +28,7 @@ def clean_registry(run: Run, *, keep: str, older_than: str, others: bool, yes: b
         keep: how many of the newest stay; empty to go by age alone.
         older_than: the age from which others go, such as 30d; empty for any age.
         others: whether images that were not made by bentoship may go, too.
-        yes: whether to delete them; else it is only said which would go.
+        yes: whether to delete them; otherwise they are only listed.
 
     Raises: BentoshipError.
     """
@@ -86,7 +86,7 @@ def _unsupported(run: Run, place: ImageReference, error: RegistryError) -> Bento
 
 
 def _freeing(run: Run) -> str:
-    """Return how the space of layers is freed that no version needs any more, in words."""
+    """Return how the registry frees the space of layers that no version needs any more, in words."""
     settings = run.project.settings
     if settings.registry == "local":
         from bentoship.providers.local import LocalRegistry

@@ -1,4 +1,4 @@
-"""What GitHub Actions gets of a publish: a summary for people, and outputs for the steps that follow.
+"""Telling GitHub Actions about a publish: a summary for people, and outputs for later steps.
 
 https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#environment-files
 """
@@ -25,11 +25,11 @@ from bentoship.versions.version import Version
 _MOST_ROWS = 200
 
 _PREFERRED = "production"
-"""The name that an image is compared with where there are several."""
+"""The promoted name to compare with if there are several."""
 
 
 def write(run: Run, published: Published, bento: Bento, line: str) -> None:
-    """Write the summary and the outputs into the files that GitHub Actions names; where one cannot be, say so.
+    """Write the summary and the outputs into the files that GitHub Actions names; a failure is only reported.
 
     Args:
         run: the run.
@@ -45,7 +45,7 @@ def write(run: Run, published: Published, bento: Bento, line: str) -> None:
 
 
 def _append(run: Run, file: Path, text: str) -> None:
-    """Add a text to a file at once: others may be adding to it, such as the publish of another project."""
+    """Add a text to a file in one write: publishes of other projects may be appending to the same file."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
         try:

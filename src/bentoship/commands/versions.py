@@ -24,7 +24,7 @@ def show(folder: Path, *, every: bool = False, as_json: bool = False) -> None:
 
     Args:
         folder: the project's.
-        every: whether to print those of all images that are beside it in the registry.
+        every: whether to print those of all images beside it in the registry.
         as_json: whether to print JSON, in the format that docs/registry.md describes.
 
     Raises: BentoshipError.
@@ -87,7 +87,7 @@ def _read(run: Run, image: ImageReference) -> Sequence[Version]:
 
 
 def _beside(run: Run) -> Iterator[ImageReference]:
-    """Yield the images that the registry has where the project's goes. Raises RegistryError when it lists none."""
+    """Yield all images beside the project's. Raises RegistryError when the registry does not list its images."""
     run.login()
     example = run.provider.repository("image")
     place = example.path.removesuffix("image")
@@ -96,7 +96,7 @@ def _beside(run: Run) -> Iterator[ImageReference]:
     except RegistryError as error:
         if error.status is None or error.temporary:
             raise
-        error.hint = "This registry does not list its images; without --all those of this project's image are listed."
+        error.hint = "This registry does not list its images; without --all, this project's versions are listed."
         raise
     found = sorted(path for path in paths if path.startswith(place))
     if not found:

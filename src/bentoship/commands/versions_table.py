@@ -1,4 +1,4 @@
-"""Versions and promotions as text: in a table, or, where a terminal is too narrow for that, in a block for each."""
+"""Versions and promotions as a table or, if the terminal is too narrow for it, as a block of lines each."""
 
 from __future__ import annotations
 
@@ -128,11 +128,11 @@ def _print(rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def lines(rows: Sequence[Mapping[str, str]], width: int | None) -> list[str]:
-    """Return rows as the lines of a table, or of blocks where that is too wide.
+    """Return rows as the lines of a table, or of blocks if that is too wide.
 
     Args:
         rows: at least one, all with the same keys; keys without any value are left out.
-        width: of the terminal, in columns; None where lines may have any length.
+        width: the columns of the terminal; None if lines may have any length.
     """
     heads = [key for key in rows[0] if any(row[key] for row in rows)]
     table = console.columns([[head.upper() for head in heads], *([row[head] for head in heads] for row in rows)])
@@ -142,7 +142,7 @@ def lines(rows: Sequence[Mapping[str, str]], width: int | None) -> list[str]:
 
 
 def _block(row: Mapping[str, str], heads: Sequence[str], width: int) -> list[str]:
-    """Return a row as lines: its first value, and below it all others that it has, with their names."""
+    """Return a row as lines: its first value, and its others below with their names."""
     first, *rest = heads
     details = ", ".join(f"{head} {text.on_one_line(row[head])}" for head in rest if row[head])
     wrapped = textwrap.wrap(details, width - len(_INDENT), break_on_hyphens=False)
@@ -150,7 +150,7 @@ def _block(row: Mapping[str, str], heads: Sequence[str], width: int) -> list[str
 
 
 def _width() -> int | None:
-    """Return the columns of the terminal that is printed on; None where it is none, and lines may have any length."""
+    """Return the columns of the terminal; None if stdout is none, so that lines may have any length."""
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns if console.is_terminal(sys.stdout) else None
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What the manifests of a version say, and what refers to it. They may be anyone's."""
+"""A version from its manifests and referrers, which anyone may have written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST = 4096
 
 @dataclass(frozen=True)
 class Named:
-    """What a registry has under some tags.
+    """The manifest or index under some tags.
 
     Args:
         descriptor: of the manifest or index; None where it could not be read.
@@ -55,7 +55,7 @@ class Named:
 
     @property
     def is_image(self) -> bool:
-        """Return whether it is an image or an index, as far as that is known; not an artifact such as a signature."""
+        """Return whether it is an image or an index, or could not be read; not an artifact such as a signature."""
         document = self.document
         if not self.descriptor or self.descriptor.media_type in INDEX_TYPES:
             return not document.get("artifactType")
@@ -64,18 +64,18 @@ class Named:
 
     @property
     def artifact_type(self) -> str:
-        """Return what an artifact says that it is."""
+        """Return the artifact type; empty for an image."""
         return _text(self.document.get("artifactType"))
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        """Return the annotations; none where they are no object."""
+        """Return the annotations; none if they are no object."""
         found = self.document.get("annotations")
         return found if isinstance(found, dict) else {}
 
     @property
     def has_parts(self) -> bool:
-        """Return whether there is more to read of it than its manifest."""
+        """Return whether there is more to read than its manifest."""
         return bool(self.descriptor and self.descriptor.media_type in INDEX_TYPES) or keys.METADATA in self.annotations
 
     @property
@@ -106,7 +106,7 @@ def version_of(
         images: the manifests of an index, by platform.
         referrers: what refers to it.
         promoted: the names that it is promoted to.
-        document: what is too large for its annotations; empty for nothing.
+        document: the values that are too large for its annotations; empty for none.
     """
     known = Version(named.digest, named.tags, promoted=tuple(sorted(promoted)), problem=named.problem)
     if named.problem:
@@ -148,7 +148,7 @@ def _layers(manifests: Iterable[Any]) -> tuple[Part, ...]:
 
 
 def _made(referrers: Iterable[Referrer]) -> tuple[datetime | None, str]:
-    """Return when and from which commit an image was made: by the first attestation, as it may be published again."""
+    """Return when and from which commit an image was first made, as it may have been published again since."""
     found = [
         (created, _text(one.annotations.get(keys.COMMIT)))
         for one in referrers
