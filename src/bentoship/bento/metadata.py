@@ -21,7 +21,7 @@ from bentoship.system import records
 from bentoship.system.documents import DOCUMENT, read_bytes
 from bentoship.system.git import nearest
 
-# Increase it when the same files give another result, so that they are parsed again.
+# Raise it when the same files give another result, so that what was read before is read again.
 _VERSION = "1"
 
 _DESCRIPTION = 300

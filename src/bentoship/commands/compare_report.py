@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bentoship.assembly.diff import Change, Difference
+from bentoship.commands import markdown
 from bentoship.commands import terminal as console
-from bentoship.commands.markdown import code
-from bentoship.commands.markdown import table as markdown_table
 from bentoship.commands.versions_table import metric_cells, verdict
 from bentoship.image.descriptor import short
 from bentoship.system import text
@@ -92,12 +91,13 @@ def in_text(compared: Compared) -> Iterator[str]:
 
 def in_markdown(compared: Compared) -> Iterator[str]:
     """Yield the lines of a comparison in GitHub's Markdown. What comes from an image is shown as code, as it is."""
-    yield f"### {code(compared.repository)}: {code(compared.old_name)} → {code(compared.new_name)}"
+    repository, old, new = map(markdown.code, (compared.repository, compared.old_name, compared.new_name))
+    yield f"### {repository}: {old} → {new}"
     for table in _tables(compared):
         yield ""
         if table.rows:
-            heads = _as_code(table.heads) if table.has_names else table.heads
-            yield from markdown_table(heads, list(map(_as_code, table.rows))).split("\n")
+            heads = map(_code, table.heads) if table.has_names else table.heads
+            yield markdown.table([*heads], [[*map(_code, row)] for row in table.rows])
         if table.rows and table.note:
             yield ""
         if table.note:
@@ -236,5 +236,6 @@ def _size(parts: Sequence[Part]) -> int:
     return sum(part.descriptor.size for part in parts)
 
 
-def _as_code(cells: Sequence[str]) -> list[str]:
-    return [code(cell) if cell else "" for cell in cells]
+def _code(cell: str) -> str:
+    """Return a cell as code, whatever it is; an empty one as it is."""
+    return markdown.code(cell) if cell else ""

@@ -171,6 +171,15 @@ class RegistryStore:
             raise StoreError(doing, f"the registry returned {found.digest}")
         return found
 
+    def digest_of(self, name: str) -> str | None:
+        """Return the digest of a tag or digest; None where there is none. Raises StoreError as `resolve` does."""
+        try:
+            return self.resolve(name).digest
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            raise
+
     def read(self, name: str) -> tuple[Descriptor, bytes]:
         """Return the manifest or index of a tag or digest, with its descriptor, in one request.
 
@@ -186,15 +195,6 @@ class RegistryStore:
         """Return what `read` does; None when there is no such tag or digest. Raises StoreError as it does."""
         try:
             return self.read(name)
-        except RegistryError as error:
-            if error.status == 404:
-                return None
-            raise
-
-    def digest_of(self, name: str) -> str | None:
-        """Return the digest of a tag or digest; None when there is none. Raises StoreError as `resolve` does."""
-        try:
-            return self.resolve(name).digest
         except RegistryError as error:
             if error.status == 404:
                 return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -12,18 +12,15 @@ from bentoship.image import keys
 from bentoship.image.descriptor import CONFIG_TYPES, INDEX_TYPES, Descriptor
 from bentoship.image.document import parse_json
 from bentoship.image.manifest import KIND
-from bentoship.image.metadata import Metadata
 from bentoship.image.platforms import manifests_by_platform
 from bentoship.stores.artifacts import Referrer
+from bentoship.versions.metadata import parts, text
 from bentoship.versions.times import parse_time
 from bentoship.versions.verified import verified
 from bentoship.versions.version import Part, Version
 
 _MOST_IMAGES = 100
 """Images of an index that are read."""
-
-_LONGEST = 4096
-"""Characters of a text that are kept."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Named:
 
     @property
     def is_image(self) -> bool:
-        """Return whether it is an image or an index, or could not be read; not an artifact such as a signature."""
+        """Return whether it is an image or an index, as far as that is known; not an artifact such as a signature."""
         document = self.document
         if not self.descriptor or self.descriptor.media_type in INDEX_TYPES:
             return not document.get("artifactType")
@@ -64,8 +61,8 @@ class Named:
 
     @property
     def artifact_type(self) -> str:
-        """Return the artifact type; empty for an image."""
-        return _text(self.document.get("artifactType"))
+        """Return what an artifact says that it is."""
+        return text(self.document.get("artifactType"))
 
     @property
     def annotations(self) -> Mapping[str, Any]:
@@ -117,7 +114,7 @@ def version_of(
         return Version(named.digest, named.tags, promoted=known.promoted, problem=f"it is damaged ({error!r})")
     made, commit = _made(referrers)
     return Version(
-        **_fields(named.annotations, document),
+        **parts(named.annotations, document),
         digest=named.digest,
         tags=named.tags,
         size=sum(part.descriptor.size for part in layers),
@@ -130,19 +127,12 @@ def version_of(
     )
 
 
-def _fields(annotations: Mapping[str, Any], document: bytes) -> dict[str, Any]:
-    """Return the fields of a Version that an image's metadata has. Args: as of `Metadata.parse`."""
-    found = Metadata.parse(annotations, document)
-    shared = {one.name for one in fields(Version)} & {one.name for one in fields(Metadata)}
-    return {"is_ours": bool(found.bento), **{name: getattr(found, name) for name in shared}}
-
-
 def _layers(manifests: Iterable[Any]) -> tuple[Part, ...]:
     """Return the layers of some manifests, each once. Raises KeyError, TypeError, AttributeError or ValueError."""
     found: dict[str, Part] = {}
     for manifest in manifests:
         for entry in manifest["layers"]:
-            part = Part(Descriptor.from_dict(entry), _text((entry.get("annotations") or {}).get(KIND)))
+            part = Part(Descriptor.from_dict(entry), text((entry.get("annotations") or {}).get(KIND)))
             found.setdefault(part.descriptor.digest, part)
     return tuple(found.values())
 
@@ -150,13 +140,8 @@ def _layers(manifests: Iterable[Any]) -> tuple[Part, ...]:
 def _made(referrers: Iterable[Referrer]) -> tuple[datetime | None, str]:
     """Return when and from which commit an image was first made, as it may have been published again since."""
     found = [
-        (created, _text(one.annotations.get(keys.COMMIT)))
+        (created, text(one.annotations.get(keys.COMMIT)))
         for one in referrers
         if (created := parse_time(one.annotations.get(keys.CREATED))) and keys.VERIFIED not in one.annotations
     ]
     return min(found, default=(None, ""), key=lambda pair: (pair[0], not pair[1]))
-
-
-def _text(value: object) -> str:
-    """Return a value that is a text, up to a length; else an empty one."""
-    return value[:_LONGEST] if isinstance(value, str) else ""

@@ -113,6 +113,7 @@ def find(store: RegistryStore, version: str) -> Candidate:
     Raises: StoreError when there is none, or it is no image; InvalidReferenceError.
     """
     name = version_in(store.repository, version)
+    is_digest = name.startswith("sha256:")
     descriptor, content = store.read(name)
     document = parse_json(content)
     annotations = _annotations(document)
@@ -121,7 +122,7 @@ def find(store: RegistryStore, version: str) -> Candidate:
     elif document.get("artifactType") or _config_type(document) not in CONFIG_TYPES:
         kind = document.get("artifactType") or _config_type(document)
         raise StoreError(f"Find {name} in {store.repository}", f"it is not an image but {str(kind)[:200]}")
-    given = () if name == descriptor.digest else (name,)
+    given = () if is_digest else (name,)
     return Candidate(descriptor, annotations, (*given, *_version_tag(store, descriptor, annotations, given)))
 
 
@@ -136,12 +137,12 @@ def _version_tag(
         ImageReference("localhost", "image", version)
     except InvalidReferenceError:
         return ()
-    return (version,) if store.digest_of(version) == image.digest else ()
+    return (version,) if _digest_of(store, version) == image.digest else ()
 
 
 def standing(store: RegistryStore, name: str) -> Standing:
     """Return where a name points, and its history. Raises StoreError."""
-    return Standing(name, store.digest_of(name), read_history(store, name))
+    return Standing(name, _digest_of(store, name), read_history(store, name))
 
 
 def settled(store: RegistryStore, name: str) -> Standing:
@@ -275,6 +276,15 @@ def _lost(store: RegistryStore, current: Standing) -> StoreError:
     where = f"now points to {current.digest}{by}" if current.digest else "does not exist any more"
     hint = f"Look at `invoke versions --history {current.name}`, then run the command again if it is still wanted."
     return StoreError(f"Move {current.name} in {store.repository}", f"it was moved meanwhile: it {where}", hint)
+
+
+def _digest_of(store: RegistryStore, name: str) -> str | None:
+    try:
+        return store.resolve(name).digest
+    except RegistryError as error:
+        if error.status == 404:
+            return None
+        raise
 
 
 def _annotations(document: Any) -> dict[str, Any]:

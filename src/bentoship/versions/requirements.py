@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bentoship.errors import BentoshipError, RegistryError
-from bentoship.image.metadata import Metadata
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.conditions import Condition, check_better
+from bentoship.versions.metadata import metrics_of
 from bentoship.versions.promotion import Candidate, find
 from bentoship.versions.verified import check_verified
 
@@ -37,16 +37,16 @@ class Requirements:
             raise BentoshipError("Read the options", "--metric has no effect without --if-better-than")
 
     def held(self, store: RegistryStore, image: Candidate, lower: Collection[str]) -> list[str]:
-        """Check an image, and return the conditions that it meets, in words.
+        """Return the conditions that hold, in words.
 
         Args:
             store: the repository.
             image: the image to be promoted.
             lower: the metrics of which lower is better.
 
-        Raises: BentoshipError for the first condition that it does not meet.
+        Raises: BentoshipError when one does not.
         """
-        metrics = Metadata.parse(image.annotations).metrics
+        metrics = metrics_of(image.annotations)
         held = [Condition.parse(text).check(metrics) for text in self.conditions]
         if self.better_than:
             held.append(self._better(store, metrics, lower))
@@ -63,4 +63,4 @@ class Requirements:
             if error.status != 404 or ":" in name:
                 raise
             return f"better than {name}, which does not exist yet"
-        return check_better(name, self.metric, metrics, Metadata.parse(other.annotations).metrics, lower)
+        return check_better(name, self.metric, metrics, metrics_of(other.annotations), lower)

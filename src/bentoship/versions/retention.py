@@ -17,7 +17,7 @@ from bentoship.errors import RegistryError, StoreError
 from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES
 from bentoship.image.document import parse_json
-from bentoship.stores.artifacts import Referrer, fallback_tag, referrers
+from bentoship.stores.artifacts import Referrer, referrers
 from bentoship.stores.graph import children, media_type
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
@@ -266,7 +266,7 @@ def _subject(store: RegistryStore, referrer: Referrer) -> str:
 
 def _side_tags(digest: str, names: Iterable[str]) -> list[str]:
     """Return the tags that are made of an image's digest."""
-    stem = fallback_tag(digest)
+    stem = digest.replace(":", "-", 1)
     return [tag for tag in names if tag.startswith(stem) and _SIDE_TAG.fullmatch(tag)]
 
 
@@ -290,8 +290,10 @@ def is_unsupported(error: RegistryError) -> bool:
 def _digest_of(store: RegistryStore, name: str) -> str | None:
     """Return the digest of a tag or digest that exists; empty when it is of something that is not read here."""
     try:
-        return store.digest_of(name)
-    except RegistryError:
+        return store.resolve(name).digest
+    except RegistryError as error:
+        if error.status == 404:
+            return None
         raise
     except StoreError:
         return ""
