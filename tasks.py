@@ -188,8 +188,8 @@ def promote(
     yes: bool = False,
 ) -> None:
     """Point a name such as production at a version, without moving a layer."""
-    wishes = commands.promote.Wishes(if_, if_better_than, metric, if_verified)
-    do(context, lambda run: commands.promote.promote(run, version, name, wishes, why=why, yes=yes))
+    requirements = commands.promote.Requirements(if_, if_better_than, metric, if_verified)
+    do(context, lambda run: commands.promote.promote(run, version, name, requirements, why=why, yes=yes))
 
 
 @task(

@@ -102,6 +102,11 @@ class Project:
         """Return the image's name and tag in this machine's Docker engine."""
         return f"{self.image_name(bento.name)}:latest"
 
+    @property
+    def moving_tags(self) -> tuple[str, ...]:
+        """Return the tags that each publish moves: those of IMAGE_TAGS without a version or a commit."""
+        return tuple(template for template in self.settings.image_tags if "{" not in template)
+
     def tags(self, version: str) -> tuple[str, ...]:
         """Return the image's tags: IMAGE_TAGS with the Bento's version and the commit filled in.
 
@@ -231,6 +236,10 @@ class Run:
         from bentoship.providers.google import GoogleRegistry
 
         return GoogleRegistry(settings.google, self.session.http, self.reporter.say)
+
+    def login(self) -> None:
+        """Log in to the registry, and report with which account. Raises BentoshipError."""
+        self.reporter.say("auth", self.provider.login())
 
     def use_cache(self) -> SharedFolder:
         """Keep other runs from trimming the cache of layers, from the first call until this run has ended."""

@@ -14,7 +14,7 @@ from bentoship.assembly.config import BENTO_PATH, base_of, experiment_of, models
 from bentoship.assembly.plan import PlannedImage
 from bentoship.bento import Model
 from bentoship.errors import StoreError
-from bentoship.image.descriptor import Descriptor
+from bentoship.image.descriptor import Descriptor, short
 from bentoship.image.layer import Estimate, Kind, Layer
 from bentoship.image.manifest import Image
 from bentoship.image.platforms import with_owners
@@ -197,7 +197,7 @@ def _debian(origin: Mapping[str, Any]) -> dict[str, Thing]:
 
 
 def _named(origin: Mapping[str, Any]) -> str:
-    return f"{origin['image']}@{origin['digest'][:19]}…" if "image" in origin else "assembled from Debian's packages"
+    return f"{origin['image']}@{short(origin['digest'])}…" if "image" in origin else "assembled from Debian's packages"
 
 
 def _packages(before: Sequence[str], now: Sequence[str]) -> Difference:

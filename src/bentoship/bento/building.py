@@ -9,7 +9,7 @@ from typing import Any
 
 from bentoship.bento.configuration import Configuration, index_passwords, project_configuration
 from bentoship.bento.inputs import Inputs, read_inputs
-from bentoship.bento.metadata import described, project_metadata
+from bentoship.bento.metadata import project_metadata, with_metadata
 from bentoship.bento.records import closed_marker, described_bento, keep, last_record, record_of
 from bentoship.bento.values import Bento, BuildContext
 from bentoship.errors import BentoError
@@ -98,7 +98,7 @@ def _bento(
     context: BuildContext, description: Mapping[str, Any], notes: tuple[str, ...], *, fresh: bool = False
 ) -> Bento:
     """Return the Bento of a description, with what the project's files say of it now. Raises BentoError."""
-    return described(context, Bento.from_description(description, fresh=fresh, notes=notes))
+    return with_metadata(context, Bento.from_description(description, fresh=fresh, notes=notes))
 
 
 def _apart(context: BuildContext, home: Path) -> BuildContext:

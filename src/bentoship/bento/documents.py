@@ -1,4 +1,4 @@
-"""Documents that tools of machine learning write, in JSON, TOML or YAML, read as DVC reads them."""
+"""Parsing the files of experiments, in JSON, TOML or YAML, as DVC parses them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ from typing import Any
 import yaml
 
 from bentoship.errors import reason
-from bentoship.system.documents import parse_yaml
-
-_DEPTH = 100
-"""How deep values may be nested, as in system.documents."""
+from bentoship.system.documents import DEPTH, parse_yaml
 
 
 def parse(name: str, content: bytes) -> dict[str, Any]:
-    """Return the values of a document by their names; none for an empty one.
+    """Return the values of a document by name; none for an empty one.
 
     Args:
-        name: its file's name, whose suffix says what it is written in.
-        content: what is in it.
+        name: the name of its file, whose suffix tells its format.
+        content: its content.
 
-    Raises: ValueError, with why it has none.
+    Raises: ValueError, with why it cannot be parsed.
     """
     suffix = PurePath(name).suffix.lower()
     kind = {".json": "JSON", ".toml": "TOML"}.get(suffix, "YAML")
@@ -42,7 +39,7 @@ def parse(name: str, content: bytes) -> dict[str, Any]:
         position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ValueError(f"it is not YAML: {position}{getattr(error, 'problem', error)}") from error
     except RecursionError as error:
-        raise ValueError(f"it is nested more than {_DEPTH} deep") from error
+        raise ValueError(f"it is nested more than {DEPTH} deep") from error
     if not isinstance(parsed, Mapping | None):
         found = {"list": "a list", "str": "a text"}.get(type(parsed).__name__, "a single value")
         raise ValueError(f"it holds {found}, not names with their values")
@@ -52,11 +49,11 @@ def parse(name: str, content: bytes) -> dict[str, Any]:
 def _refuse_depth(value: object) -> None:
     """Raise ValueError for values that are nested too deeply to walk through."""
     level = [value]
-    for _ in range(_DEPTH + 1):
+    for _ in range(DEPTH + 1):
         inner = [one.values() if isinstance(one, Mapping) else one for one in level if isinstance(one, Mapping | list)]
         level = [value for values in inner for value in values]
     if level:
-        raise ValueError(f"it is nested more than {_DEPTH} deep")
+        raise ValueError(f"it is nested more than {DEPTH} deep")
 
 
 class _Yaml12(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the one in C is faster

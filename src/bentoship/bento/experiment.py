@@ -1,7 +1,8 @@
-"""What a project's files say of how its models were made, and how good they are.
+"""The files of a project's experiment: how its models were trained, and how good they are.
 
-Those of DVC (dvc.org/doc/user-guide/project-structure) and others of these names: params.yaml, metrics.json, dvc.lock,
-and the metrics that dvc.yaml names. They lie in the project's folder, or in a parent up to the pipeline's.
+They are params.yaml, metrics.json, dvc.lock, and the files of metrics that dvc.yaml names, whether DVC has written them
+(dvc.org/doc/user-guide/project-structure) or not. They are in the project's folder, or in a parent up to that of the
+DVC pipeline.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ _SHOWN = 3
 
 @dataclass
 class Experiment:
-    """What was found, and what was not understood.
+    """The values of an experiment.
 
     Args:
         metrics: finite numbers by name.
         parameters: hyperparameters by name.
-        data: what models were trained with.
+        data: the training data.
         notes: sentences on what is left out.
     """
 
@@ -50,12 +51,12 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Files:
-    """The files of an experiment, as they are now.
+    """The files of an experiment.
 
     Args:
-        contents: what is in each, by its path from the project.
-        roles: what they are, such as PARAMETERS, by those paths; METRICS for each file of metrics.
-        notes: sentences on those that cannot be read.
+        contents: their contents, by path from the project.
+        roles: which each is, such as PARAMETERS, by the same paths; METRICS for every file of metrics.
+        notes: sentences on files that cannot be read.
     """
 
     contents: Mapping[str, bytes]
@@ -64,7 +65,7 @@ class Files:
 
 
 def read_files(project: Path) -> Files:
-    """Return the files of a project's experiment: each the nearest, not above the folder of a DVC pipeline."""
+    """Return the files of a project's experiment: the nearest of each name, none above the folder of a DVC pipeline."""
     contents: dict[str, bytes] = {}
     roles: dict[str, str] = {}
     notes: list[str] = []
@@ -91,16 +92,16 @@ def read_files(project: Path) -> Files:
     return Files(contents, roles, tuple(notes))
 
 
-def understood(files: Files) -> Experiment:
-    """Return what the files of an experiment say."""
+def parsed(files: Files) -> Experiment:
+    """Return the values in the files of an experiment."""
     from bentoship.bento.documents import parse  # not when they are known
 
     found = Experiment(notes=list(files.notes))
     documents: dict[str, dict[str, Any]] = {}
     for name, content in files.contents.items():
         try:
-            parsed = parse(name, content)
-            documents[name] = parsed if files.roles[name] in (LOCK, PIPELINE) else flattened(parsed)
+            document = parse(name, content)
+            documents[name] = document if files.roles[name] in (LOCK, PIPELINE) else flattened(document)
         except ValueError as error:
             found.notes.append(_left_out(name, str(error)))
     of_role = {role: [name for name in documents if files.roles[name] == role] for role in (PARAMETERS, METRICS, LOCK)}
@@ -117,12 +118,12 @@ def understood(files: Files) -> Experiment:
 
 
 def numbers(values: Mapping[str, Any], place: str, notes: list[str]) -> dict[str, float]:
-    """Return those of some values that are numbers.
+    """Return the values that are numbers.
 
     Args:
-        values: by their names.
-        place: where they are from, for a note.
-        notes: get a sentence on numbers that no JSON has.
+        values: values by name.
+        place: the file that they are from, for a note.
+        notes: gets a sentence on numbers that JSON cannot express.
     """
     wrong = [name for name, value in values.items() if type(value) in (int, float) and not is_number(value)]
     if wrong:
@@ -140,15 +141,15 @@ def _first(names: Iterable[str]) -> str:
 
 
 def _prefix(path: str) -> str:
-    """Return what is put before the names of one of several files of metrics: "eval.test." for eval/test.json."""
+    """Return the prefix for names from one of several files of metrics: "eval.test." for eval/test.json."""
     parts = PurePosixPath(path).with_suffix("").parts
     return "".join(f"{part}." for part in (parts[:-1] if parts[-1] == "metrics" else parts))
 
 
 def _metrics_of(name: str, content: bytes, notes: list[str]) -> list[str]:
-    """Return the files of metrics that a dvc.yaml names, by their paths from its folder.
+    """Return the paths of the files of metrics that a dvc.yaml names, from its folder.
 
-    Each is a text or the only key of an object with options, in a list, of a stage or at the top.
+    They are listed for a stage or at the top; each is a text, or the only key of an object with options.
     """
     from bentoship.bento.documents import parse  # only where there is one
 
@@ -171,13 +172,13 @@ def _metrics_of(name: str, content: bytes, notes: list[str]) -> list[str]:
 
 
 def _objects(value: object) -> list[Mapping[str, Any]]:
-    """Return the objects in an object or a list, and nothing of anything else."""
+    """Return the objects in an object or a list; none for anything else."""
     values = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return [one for one in values if isinstance(one, Mapping)]
 
 
 def _add_lock(found: Experiment, name: str, lock: Mapping[str, Any]) -> None:
-    """Add the data, and the parameters of other files than params.yaml, which are compared with what that says."""
+    """Add the data and the parameters of a dvc.lock. Those of params.yaml are compared with that file afterwards."""
     # Before DVC 2, the stages were at the top.
     stages = _objects(lock.get("stages", lock))
     data = {one for stage in stages for one in _data_of(stage)}
@@ -194,7 +195,7 @@ def _add_lock(found: Experiment, name: str, lock: Mapping[str, Any]) -> None:
 
 
 def _add_parameters(found: Experiment, name: str, parameters: Mapping[str, Value]) -> None:
-    """Add what params.yaml says, which wins; it may have been changed since the pipeline ran."""
+    """Add the parameters of params.yaml, which win: it may have been changed since the pipeline ran."""
     before = found.parameters
     if changed := [key for key in parameters if key in before and before[key] != parameters[key]]:
         found.notes.append(
@@ -221,7 +222,7 @@ def _digest(entry: Mapping[str, Any]) -> str:
 
 
 def _is_data(path: str, *, is_read: bool) -> bool:
-    """Return whether something in a pipeline is data, by its name and by whether a stage reads it."""
+    """Return whether a path in a pipeline is data, judging by its name and by whether a stage reads it."""
     place = PurePosixPath(path.lower())
     if place.suffix in _CODE:
         return False

@@ -1,4 +1,4 @@
-"""What an image says of its Bento: from the Bento, its models, and the files of the project's experiment."""
+"""The metadata of a Bento's image: from the Bento, its models, and the files of the project's experiment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bentoship.bento.packing import SECRETS_IGNORED
 from bentoship.bento.values import Bento, BuildContext, Model
 from bentoship.errors import reason
 from bentoship.image.metadata import Data, Metadata, flattened, plain
-from bentoship.image.metadata import Model as Said
+from bentoship.image.metadata import Model as ModelMetadata
 from bentoship.system import records
 from bentoship.system.documents import DOCUMENT, read_bytes
 from bentoship.system.git import nearest
@@ -30,28 +30,28 @@ _DESCRIPTION = 300
 _METRICS = ("metrics",)
 _PARAMETERS = ("hyperparameters", "parameters", "params")
 _DATA = ("data", "dataset", "training_data")
-"""The sections of a model's metadata that hold what their names say."""
+"""The sections of a model's metadata with metrics, hyperparameters and training data, by each of their names."""
 
 _README = 20_000
 """The characters of a README in which the first sentences are looked for."""
 
 _CUT = r"(?s)\A---\n.*?\n---\n|<!--.*?-->|```.*?```"
-"""What is no sentence in markdown though its lines may look like one: what is ahead of it, comments, code."""
+"""Parts of Markdown whose lines may look like sentences: front matter, comments, code."""
 
 _NO_TEXT = r"\s*(?:$|#|=+\s*$|-+\s*$|<|\||\[!\[|!\[|> *\[!)"
-"""The beginning of a line of markdown that is no sentence: a heading, HTML, a table, a badge."""
+"""The beginning of a line of Markdown that is no sentence: a heading, HTML, a table, a badge."""
 
 _DEFAULT = "This is a Machine Learning Service created with BentoML."
-"""What BentoML says of a Bento without a description (get_default_svc_readme in bentoml/_internal/bento/bento.py)."""
+"""BentoML's text for a Bento without a description (get_default_svc_readme in bentoml/_internal/bento/bento.py)."""
 
 _IDENTIFIER = r"\(*[A-Za-z0-9][A-Za-z0-9.:+-]*\)*"
 _SPDX = rf"(?i){_IDENTIFIER}(?: (?:AND|OR|WITH) {_IDENTIFIER})*"
 
 
-def described(context: BuildContext, bento: Bento) -> Bento:
-    """Return a Bento with what its image will say of it, and with notes on what it will not.
+def with_metadata(context: BuildContext, bento: Bento) -> Bento:
+    """Return a Bento with its image's metadata, and with notes on what that leaves out.
 
-    Of a Bento that is built already, the project's files say nothing: they may be of another one.
+    The project's files count only if the Bento was built from them, not for one that `BENTO` names.
 
     Args:
         context: what it was built from.
@@ -60,10 +60,10 @@ def described(context: BuildContext, bento: Bento) -> Bento:
     Raises: BentoError for what looks like a secret.
     """
     found, notes = (Metadata(), []) if context.bento else project_metadata(context)
-    models = tuple(Said.of(model.tag, model.metadata, model.labels, model.options) for model in bento.models)
+    models = tuple(ModelMetadata.of(model.tag, model.metadata, model.labels, model.options) for model in bento.models)
     _check_models(context, models)
     own = [_of_model(model) for model in bento.models]
-    # Of several models that have some, each has its own name in front.
+    # If several models have such values, the names of each begin with the model's.
     several = sum(bool(one.metrics or one.parameters) for one in own) > 1
     metrics: dict[str, float] = {}
     parameters: dict[str, Any] = {}
@@ -84,7 +84,9 @@ def described(context: BuildContext, bento: Bento) -> Bento:
 
 
 def project_metadata(context: BuildContext) -> tuple[Metadata, list[str]]:
-    """Return what the files of a project's experiment say, and sentences on what is left out; read once per content.
+    """Return the metadata in the files of a project's experiment, and notes on what it leaves out.
+
+    Files are parsed once per content.
 
     Raises: BentoError for what looks like a secret.
     """
@@ -94,7 +96,7 @@ def project_metadata(context: BuildContext) -> tuple[Metadata, list[str]]:
     known = records.read_as(record, lambda data: (Metadata.parse(data[0], data[1].encode()), [*map(str, data[2])]))
     if known:
         return known
-    found = experiment.understood(files)
+    found = experiment.parsed(files)
     _refuse_secrets(context, files, found)
     licenses, notes = _licenses(licence)
     metadata = Metadata(licenses=licenses, metrics=found.metrics, parameters=found.parameters, data=found.data)
@@ -104,7 +106,7 @@ def project_metadata(context: BuildContext) -> tuple[Metadata, list[str]]:
 
 
 def _record(context: BuildContext, kind: str, *contents: bytes) -> Path:
-    """Return the file that records what was found in some contents, if secrets are allowed in the same files."""
+    """Return the file that records what was found in contents, as long as the same secrets are allowed."""
     ignored = context.folder / SECRETS_IGNORED
     allowed = [*context.secrets_allowed, ignored.read_text("utf-8", "replace") if ignored.is_file() else ""]
     texts = (content.decode("utf-8", "surrogateescape") for content in contents)
@@ -120,7 +122,7 @@ def _refuse_secrets(context: BuildContext, files: Files, found: Experiment) -> N
     Scanner(context).refuse_metadata(files.contents, dict.fromkeys(sources[:1], texts))
 
 
-def _check_models(context: BuildContext, models: tuple[Said, ...]) -> None:
+def _check_models(context: BuildContext, models: tuple[ModelMetadata, ...]) -> None:
     """Raise BentoError if there is a secret in what was noted with a model."""
     noted = {f"models/{model.tag.replace(':', '/')}/model.yaml": texts for model in models if (texts := _noted(model))}
     contents = {name: json.dumps(texts, indent=0, ensure_ascii=False).encode() for name, texts in noted.items()}
@@ -132,16 +134,16 @@ def _check_models(context: BuildContext, models: tuple[Said, ...]) -> None:
         records.keep(record, True)
 
 
-def _noted(model: Said) -> dict[str, str]:
+def _noted(model: ModelMetadata) -> dict[str, str]:
     """Return all texts that are noted with a model, by their names."""
     kinds = {"metadata": model.metadata, "labels": model.labels, "options": model.options}
     return {f"{kind}.{name}": text for kind, texts in kinds.items() for name, text in texts.items()}
 
 
 def _of_model(model: Model) -> Experiment:
-    """Return what a model's own metadata says of its training.
+    """Return what a model's own metadata says about its training.
 
-    Numbers are metrics: those of its section `metrics`, or without one all that are in no section of another kind.
+    Numbers are metrics: those in its section `metrics` or, if it has none, all outside of the other sections.
     """
     found = Experiment()
     others = dict(model.metadata)
@@ -190,7 +192,7 @@ def _description(bento: Path) -> str:
 
 
 def _pyproject(project: Path) -> bytes:
-    """Return the content of the nearest pyproject.toml; empty for none, or one that is of no use."""
+    """Return the content of the nearest pyproject.toml; empty if there is none, or it cannot be read."""
     with suppress(OSError):
         return b"".join(read_bytes(file) for file in nearest(project, "pyproject.toml"))
     return b""

@@ -1,4 +1,4 @@
-"""The catalog: a page of all versions of an image, for people who would rather look."""
+"""Writing the catalog, a page of all versions of an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bentoship.commands.catalog_page import Catalog, page
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
 from bentoship.commands.versions import read_versions
 from bentoship.errors import BentoshipError, reason
 from bentoship.project import Run
@@ -19,7 +19,7 @@ _DEFAULT = "catalog.html"
 _OURS = b'<meta name="generator" content="bentoship">'
 
 _FORGES = {"github.com": "commit", "gitlab.com": "-/commit", "codeberg.org": "commit", "bitbucket.org": "commits"}
-"""Where each has the page of a commit, below that of the repository."""
+"""The path of a commit's page on each, below that of the repository."""
 
 _REMOTE = re.compile(
     r"(?:(?:https?|ssh|git)://)?(?:[^@/]*@)?(?P<host>[a-z0-9.-]+)(?::\d+)?[:/]+(?P<path>[\w.-]+(?:/[\w.-]+)+)/?",
@@ -56,7 +56,7 @@ def catalog(run: Run, output: str) -> None:
 
 
 def _file(folder: Path, output: str) -> Path | None:
-    """Return the file to write; None for stdout. Raises BentoshipError when the default one is somebody's own."""
+    """Return the file to write; None for stdout. Raises BentoshipError when the default file is not a catalog."""
     if output == "-":
         return None
     if output:
@@ -72,7 +72,7 @@ def _file(folder: Path, output: str) -> Path | None:
 
 
 def commit_pages(address: str) -> str:
-    """Return the address of a commit's page, without the commit; empty for a remote at no known forge.
+    """Return the URL of a commit's page, without the commit; empty for a remote on no known forge.
 
     Args: address: the remote; users and passwords in it are left out.
     """

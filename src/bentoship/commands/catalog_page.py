@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bentoship.image.descriptor import short
 from bentoship.system.text import counted, on_one_line, size
 from bentoship.system.values import dataclass
 from bentoship.versions.metrics import is_lower
@@ -203,7 +204,7 @@ def _row(number: int, version: Version, repository: str, columns: Iterable[_Colu
     names = _escaped(", ".join(version.tags) or "no tag")
     cells = [
         '<td role="cell" data-label="Compare" class="pick" hidden></td>',
-        f'<th scope="row" role="rowheader">{names} <code>{_escaped(_short(version.digest))}</code></th>',
+        f'<th scope="row" role="rowheader">{names} <code>{_escaped(short(version.digest))}</code></th>',
         f'<td role="cell" class="more">{_details(version, repository)}</td>',
         *(_cell(column, version) for column in columns),
     ]
@@ -284,7 +285,7 @@ def _promoted(versions: Sequence[Version]) -> str:
 
 
 def _label(version: Version, *, besides: str = "") -> str:
-    return ", ".join([*(tag for tag in version.tags if tag != besides), _short(version.digest)])
+    return ", ".join([*(tag for tag in version.tags if tag != besides), short(version.digest)])
 
 
 def _data(versions: Sequence[Version], metrics: Sequence[str], lower: Collection[str]) -> str:
@@ -339,10 +340,6 @@ def _iso(moment: datetime) -> str:
 
 def _time(moment: datetime) -> str:
     return f"{moment.isoformat(' ', timespec='minutes')[:16]} UTC"
-
-
-def _short(digest: str) -> str:
-    return digest[:19]
 
 
 def _escaped(text: str) -> str:

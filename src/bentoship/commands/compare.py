@@ -1,4 +1,4 @@
-"""Two versions of an image side by side, by what the registry says of them; no layer is pulled for it."""
+"""Comparing two versions of an image by what the registry says of them, without pulling a layer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from pathlib import Path
 from bentoship.assembly.diff import Difference, recorded_differences
 from bentoship.commands import terminal as console
 from bentoship.commands.compare_report import Compared, Trial, document, in_markdown, in_text
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
+from bentoship.commands.versions import reader
 from bentoship.errors import BentoshipError, RegistryError
-from bentoship.image.reference import ImageReference
+from bentoship.image.descriptor import short
+from bentoship.image.reference import ImageReference, version_in
 from bentoship.project import Run, begin
 from bentoship.stores.graph import read_images
 from bentoship.system import git
@@ -27,7 +29,7 @@ _PRODUCTION = "production"
 _COMMITS = 50
 """How many commits are listed."""
 
-_PART_OF_DIGEST = re.compile(r"(sha256:)?[0-9a-f]{7,63}")
+_PART_OF_DIGEST = re.compile(r"sha256:[0-9a-f]{7,63}")
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def show(folder: Path, old: str = "", new: str = "", *, answers: bool = False, f
         folder: the project's.
         old: a tag, a promoted name or a digest; empty for what is promoted, else the version before the newest.
         new: likewise; empty for the newest version.
-        answers: whether to run both, and set side by side what they answer to the sample request.
+        answers: whether to run both, and compare their answers to the sample request.
         form: "text", "markdown" or "json".
 
     Raises: BentoshipError.
@@ -68,25 +70,25 @@ def show(folder: Path, old: str = "", new: str = "", *, answers: bool = False, f
 
 def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Named, Named]:
     """Return the two versions. Raises BentoshipError when one does not exist, or there is nothing to choose from."""
-    reader = Reader(run.registry(image, push=False), run.project.settings.cache / "versions")
+    source = reader(run, image)
     if old and new:
-        return _find(reader, image, old), _find(reader, image, new)
-    found = reader.read()
+        return _find(source, image, old), _find(source, image, new)
+    found = source.read()
     versions = [one for one in found.versions if one.digest]
     ours = [one for one in versions if one.is_ours] or versions
     if not ours:
         raise BentoshipError(f"Compare versions of {image.repository}", "it has no versions yet", "`invoke publish`")
-    newest = _find(reader, image, new) if new else Named(_name(ours[0]), ours[0])
+    newest = _find(source, image, new) if new else Named(_name(ours[0]), ours[0])
     if old:
-        return _find(reader, image, old), newest
+        return _find(source, image, old), newest
     name = _promoted(found.histories, image)
-    return _find(reader, image, name) if name else _before(ours, newest, image), newest
+    return _find(source, image, name) if name else _before(ours, newest, image), newest
 
 
 def _promoted(names: Collection[str], image: ImageReference) -> str:
-    """Return the promoted name to compare with; empty for none. Raises BentoshipError when it could be any of several.
+    """Return the promoted name to compare with; empty for none. Raises BentoshipError when several could be meant.
 
-    Args: names: all that are promoted; image: the image.
+    Args: names: all promoted names; image: the image.
     """
     if len(names) > 1 and _PRODUCTION not in names:
         why = f"several names are promoted ({', '.join(sorted(names))}), and none of them is {_PRODUCTION}"
@@ -105,27 +107,26 @@ def _before(versions: Sequence[Version], newest: Named, image: ImageReference) -
     return Named(_name(versions[place + 1]), versions[place + 1])
 
 
-def _find(reader: Reader, image: ImageReference, name: str) -> Named:
+def _find(source: Reader, image: ImageReference, name: str) -> Named:
     """Return the version of a tag, a promoted name, a digest or the beginning of one. Raises StoreError."""
-    tag = name.removeprefix(f"{image.repository}:").removeprefix(f"{image.repository}@")
-    if tag.startswith("sha256:") and _PART_OF_DIGEST.fullmatch(tag):
-        begun = [one for one in reader.read().versions if one.digest.startswith(tag)]
+    if _PART_OF_DIGEST.fullmatch(name):
+        begun = [one for one in source.read().versions if one.digest.startswith(name)]
         if len(begun) == 1:
-            return Named(tag, begun[0])
-    reference = image.with_digest(tag) if tag.startswith("sha256:") else image.with_tag(tag)
+            return Named(name, begun[0])
+    tag = version_in(image.repository, name)
     try:
-        return Named(tag, reader.find(reference.digest or tag))
+        return Named(tag, source.find(tag))
     except RegistryError as error:
         # Where tags do not move, only the history says where a name points.
-        if error.status != 404 or reference.digest or not (last := read_history(reader.store, tag).digest):
+        if error.status != 404 or tag.startswith("sha256:") or not (last := read_history(source.store, tag).digest):
             raise
-        return Named(tag, reader.find(last))
+        return Named(tag, source.find(last))
 
 
 def _name(version: Version) -> str:
     """Return what to call a version: by a tag of its own rather than one that moves."""
     tags = [tag for tag in version.tags if tag not in ("latest", *version.promoted)] or [*version.tags]
-    return tags[0] if tags else version.digest[:19]
+    return tags[0] if tags else short(version.digest)
 
 
 def _compared(run: Run, image: ImageReference, before: Named, now: Named) -> Compared:

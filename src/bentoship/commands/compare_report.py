@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bentoship.assembly.diff import Change, Difference
+from bentoship.commands import markdown
 from bentoship.commands import terminal as console
-from bentoship.commands.versions import document as version_document
-from bentoship.commands.versions_table import digest, number
+from bentoship.commands.versions_table import metric_cells, verdict
+from bentoship.image.descriptor import short
 from bentoship.system import text
 from bentoship.system.values import dataclass
 from bentoship.versions.comparing import Changed, Comparison, Metric
@@ -20,7 +21,7 @@ _SHOWN = 50
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of running a version.
+    """The outcome of running a version.
 
     Args:
         answer: a line on its answer to the sample request, or why there is none.
@@ -44,7 +45,7 @@ class Compared:
         base: how their bases differ; None where an image does not say what its base is.
         packages: how their packages differ; likewise.
         commits: those that the new version has and the old one lacks, each with its first line; None when unknown.
-        trials: what became of running both; None unless they were run.
+        trials: the outcomes of running both; None unless they were run.
     """
 
     repository: str
@@ -63,10 +64,10 @@ class _Table:
 
     Args:
         title: its name.
-        heads: of the columns.
-        rows: none where there is only a note.
+        heads: the titles of the columns.
+        rows: none if there is only a note.
         note: a line below the rows.
-        has_names: whether the heads are what the versions were called.
+        has_names: whether the heads are the names of the versions, which are the user's.
     """
 
     title: str
@@ -90,15 +91,13 @@ def in_text(compared: Compared) -> Iterator[str]:
 
 def in_markdown(compared: Compared) -> Iterator[str]:
     """Yield the lines of a comparison in GitHub's Markdown. What comes from an image is shown as code, as it is."""
-    yield f"### {_code(compared.repository)}: {_code(compared.old_name)} → {_code(compared.new_name)}"
+    repository, old, new = map(markdown.code, (compared.repository, compared.old_name, compared.new_name))
+    yield f"### {repository}: {old} → {new}"
     for table in _tables(compared):
         yield ""
         if table.rows:
             heads = map(_code, table.heads) if table.has_names else table.heads
-            yield f"| {' | '.join(heads)} |"
-            yield f"|{' --- |' * len(table.heads)}"
-            for row in table.rows:
-                yield f"| {' | '.join(_code(cell) if cell else '' for cell in row)} |"
+            yield markdown.table([*heads], [[*map(_code, row)] for row in table.rows])
         if table.rows and table.note:
             yield ""
         if table.note:
@@ -112,8 +111,8 @@ def document(compared: Compared) -> dict[str, Any]:
     commits = compared.commits
     return {
         "repository": compared.repository,
-        "old": {"name": compared.old_name, **version_document(comparison.old)},
-        "new": {"name": compared.new_name, **version_document(comparison.new)},
+        "old": {"name": compared.old_name, **comparison.old.to_dict()},
+        "new": {"name": compared.new_name, **comparison.new.to_dict()},
         "metrics": [
             {"name": one.name, "old": one.old, "new": one.new, "difference": one.difference, "is_better": one.is_better}
             for one in comparison.metrics
@@ -158,23 +157,21 @@ def _tables(compared: Compared) -> Iterator[_Table]:
 
 
 def _facts(old: Version, new: Version) -> Iterator[tuple[str, ...]]:
-    """Yield what is said of both versions."""
+    """Yield the facts of both versions, side by side."""
     yield from (
         ("tags", ", ".join(old.tags), ", ".join(new.tags)),
-        ("digest", digest(old.digest), digest(new.digest)),
+        ("digest", short(old.digest), short(new.digest)),
         ("created", *(f"{one.created:%Y-%m-%d %H:%M} UTC" if one.created else "" for one in (old, new))),
         ("commit", old.commit[:12], new.commit[:12]),
         ("base", old.base, new.base),
         ("size", *(text.size(one.size) if one.size is not None else "" for one in (old, new))),
-        ("verified", *({True: "yes", False: "failed", None: ""}[one.verified] for one in (old, new))),
+        ("verified", verdict(old.verified), verdict(new.verified)),
         ("problem", old.problem, new.problem),
     )
 
 
 def _metric(one: Metric) -> tuple[str, ...]:
-    grown = "" if one.difference is None else f"{one.difference:+.5g}" if one.difference else "0"
-    word = {True: "better", False: "worse", None: ""}[one.is_better]
-    return one.name, *("" if value is None else number(value) for value in (one.old, one.new)), grown, word
+    return one.name, *metric_cells(one), {True: "better", False: "worse", None: ""}[one.is_better]
 
 
 def _changed(one: Changed) -> tuple[str, ...]:
@@ -215,7 +212,7 @@ def _commits(compared: Compared) -> Iterator[_Table]:
 
 
 def _answers(compared: Compared) -> Iterator[tuple[str, ...]]:
-    """Yield what became of each version, with the answer, which may be long, at the end."""
+    """Yield the outcome of running each version, with the answer last, which may be long."""
     for name, trial in zip((compared.old_name, compared.new_name), compared.trials or (), strict=True):
         seconds = f"{trial.seconds:.1f} s" if trial.seconds is not None else ""
         yield name, seconds, text.size(trial.memory) if trial.memory is not None else "", trial.answer
@@ -240,6 +237,5 @@ def _size(parts: Sequence[Part]) -> int:
 
 
 def _code(cell: str) -> str:
-    """Return a text as it is, whatever it is: no markup, no mention of a person, and no end of the cell."""
-    plain = text.on_one_line(cell).replace("`", "'").replace("|", "\\|").strip()
-    return f"`{plain}`" if plain else ""
+    """Return a cell as code, whatever it is; an empty one as it is."""
+    return markdown.code(cell) if cell else ""

@@ -1,30 +1,31 @@
-"""What is attached to a version of the image: its SBOM and its provenance."""
+"""Printing what is attached to a version: its SBOM and its provenance."""
 
 from __future__ import annotations
 
 import platform
 
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
 from bentoship.commands.terminal import result_as_json
 from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.platforms import manifests_by_platform, platform_of
+from bentoship.image.reference import version_in
 from bentoship.project import Run
 from bentoship.versions.evidence.reading import document, is_sbom, is_statement
 
 
 def show_sbom(run: Run, name: str) -> None:
-    """Print the SBOM of a version. Args: name: its digest or a tag; of an index, the image for this machine counts."""
+    """Print the SBOM of a version; of an index, that of the image for this machine. Args: name: as of `version_in`."""
     store = run.registry(repository(run, "versions"), push=False)
-    root, content = store.read(name)
+    root, content = store.read(version_in(store.repository, name))
     manifest = _own(run, root, content) if root.media_type in INDEX_TYPES else root
     result_as_json(document(store, manifest, "SBOM", is_sbom))
 
 
 def show_provenance(run: Run, name: str) -> None:
-    """Print the provenance of a version, an in-toto statement. Args: name: its digest or a tag."""
+    """Print the provenance of a version, an in-toto statement. Args: name: as of `version_in`."""
     store = run.registry(repository(run, "versions"), push=False)
-    root, _ = store.read(name)
+    root, _ = store.read(version_in(store.repository, name))
     result_as_json(document(store, root, "provenance", is_statement(keys.PROVENANCE)))
 
 

@@ -1,24 +1,21 @@
-"""The objects that run a published image in a Kubernetes cluster, as YAML."""
+"""Printing the Kubernetes objects of a published image as YAML."""
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from bentoship.assembly.config import UID
-from bentoship.bento import Bento
-from bentoship.commands.described import described
+from bentoship.commands.repository import current_bento
 from bentoship.commands.terminal import Terminal, result
 from bentoship.errors import BentoshipError, StoreError
 from bentoship.image import keys
-from bentoship.image.descriptor import Descriptor
 from bentoship.image.manifest import Image
 from bentoship.image.platforms import platform_fields
-from bentoship.image.reference import ImageReference
+from bentoship.image.reference import ImageReference, version_in
 from bentoship.project import Run, begin
 from bentoship.stores.artifacts import referrers
 from bentoship.stores.graph import manifests_of, read_image
@@ -38,13 +35,13 @@ _BYTES = re.compile(r"[1-9]\d{0,14}")
 
 @dataclass(frozen=True)
 class Options:
-    """What a user wants of the objects, each as it was written; empty for the default.
+    """The options of `manifest`, as the user wrote them; empty for the default.
 
     Args:
-        version: the image's tag, digest, promoted name, or its whole reference.
-        memory: what a container needs, as a quantity of Kubernetes'.
-        cpu: likewise.
-        replicas: how many containers.
+        version: the image's tag, digest, promoted name, or whole reference.
+        memory: the memory of a container, as a Kubernetes quantity.
+        cpu: its processors, likewise.
+        replicas: the number of containers.
         hpa: MIN-MAX, the least and the most containers.
         ingress: a host name.
         pull_secret: the name of a Secret.
@@ -66,22 +63,22 @@ def show(folder: Path, options: Options) -> None:
 
     Args:
         folder: the project's.
-        options: what is wanted.
+        options: the options.
 
     Raises: BentoshipError.
     """
-    wanted = _wanted(options)
+    unnamed = _deployed(options)
     with closing(begin(folder, Terminal())) as run:
         server = _server(run, options)
-        deployed = replace(wanted, name=kubernetes.object_name(server.image.path.rpartition("/")[2]))
+        deployed = replace(unnamed, name=kubernetes.object_name(server.image.path.rpartition("/")[2]))
         made = [knative.service(server, deployed)] if options.knative else kubernetes.objects(server, deployed)
         for line in _notes(server, deployed, options):
             run.reporter.say("manifest", line)
     result(to_yaml(made).rstrip("\n"))
 
 
-def _wanted(options: Options) -> Deployed:
-    """Return how the service is to run, yet without a name. Raises BentoshipError for an option that cannot be."""
+def _deployed(options: Options) -> Deployed:
+    """Return how the service is to run, still without a name. Raises BentoshipError for an invalid option."""
     _check("memory", options.memory, _MEMORY, "a quantity such as 512Mi or 2Gi")
     _check("cpu", options.cpu, _CPU, "a number of processors, such as 500m or 2")
     _check("replicas", options.replicas, re.compile(r"\d{1,6}"), "a number")
@@ -113,23 +110,25 @@ def _range(text: str, *, least: int) -> tuple[int, int]:
 
 
 def _server(run: Run, options: Options) -> Server:
-    """Return the image with what its containers need. Raises BentoshipError."""
-    run.reporter.say("auth", run.provider.login())
-    bento = described(run, "manifest")
+    """Return the image, and what its containers need. Raises BentoshipError."""
+    run.login()
+    bento = current_bento(run, "manifest")
     repository = run.repository(bento)
     store = run.registry(repository, push=False)
-    root = store.resolve(_name_of(run, options.version, bento, repository))
+    version = options.version or run.project.tags(bento.version)[0]
+    root = store.resolve(version_in(store.repository, version))
     manifests = manifests_of(store, root)
     if not manifests:
         raise StoreError(f"Read {repository.with_digest(root.digest)}", "its index has no image for any platform")
     fields = [platform_fields(platform) for platform in manifests]
     names = sorted({each["architecture"] for each in fields if each["os"] == "linux"})
     image = read_image(store, next(iter(manifests.values())))
+    reference = repository.with_digest(root.digest)
     return Server(
-        repository.with_digest(root.digest),
+        reference,
         UID,
-        _resources(run, options, functools.partial(_measured, run, repository, root), image),
-        # A tag of BentoML's has no more than two names of 63 characters; others' annotations may have anything.
+        _resources(run, options, reference, image),
+        # BentoML's tags have at most two names of 63 characters; annotations of other images may have anything.
         image.annotations.get(keys.BENTO, "")[:127],
         image.annotations.get(keys.VERSION, ""),
         tuple(sorted(bento.wanted_variables)),
@@ -137,39 +136,26 @@ def _server(run: Run, options: Options) -> Server:
     )
 
 
-def _resources(run: Run, options: Options, measure: Callable[[], int | None], image: Image) -> Resources:
-    """Return what a container needs. Args: measure: returns the bytes of memory that the image was seen to use."""
+def _resources(run: Run, options: Options, reference: ImageReference, image: Image) -> Resources:
+    """Return what a container needs. Args: reference: the image, by digest; image: one of its manifests."""
     if options.memory:
         return Resources(options.memory, options.memory, options.cpu)
-    measured = measure()
+    measured = _measured(run, reference)
     models = sum(layer.size for layer in image.layers if layer.kind == "model")
     needed = replace(kubernetes.resources(measured=measured, models=models), cpu=options.cpu)
     if measured is None:
-        run.reporter.say("manifest", f"memory is a guess, {needed.memory}; --memory sets it, once you have measured it")
+        run.reporter.say(
+            "manifest", f"memory is a guess, {needed.memory}; set it with --memory, or measure it with `invoke verify`"
+        )
     return needed
 
 
-def _name_of(run: Run, version: str, bento: Bento, repository: ImageReference) -> str:
-    """Return the tag or digest that is meant. Raises BentoshipError for an image of another repository."""
-    if not version:
-        return run.project.tags(bento.version)[0]
-    given = ImageReference.parse(version) if "/" in version else _within(repository, version)
-    if given.repository != repository.repository:
-        why = f"it is not of this project, whose images are in {repository.repository}"
-        raise BentoshipError(f"Find {version}", why, "Name a tag or a digest of one of them.")
-    return given.digest or given.tag or "latest"
-
-
-def _within(repository: ImageReference, name: str) -> ImageReference:
-    return repository.with_digest(name) if name.startswith("sha256:") else repository.with_tag(name)
-
-
-def _measured(run: Run, repository: ImageReference, root: Descriptor) -> int | None:
-    """Return the bytes of memory that the image was seen to use, the most of all measurements; None for none."""
+def _measured(run: Run, reference: ImageReference) -> int | None:
+    """Return the bytes of memory that an image used, the most of all measurements; None without any."""
     try:
-        found = referrers(run.registry(repository, push=False), root.digest, keys.STATEMENT_TYPE)
+        found = referrers(run.registry(reference, push=False), str(reference.digest), keys.STATEMENT_TYPE)
     except StoreError as error:
-        run.reporter.say("manifest", f"whether memory was measured is unknown: {error.why}")
+        run.reporter.say("manifest", f"its measurements cannot be read: {error.why}")
         return None
     return max(
         (int(text) for one in found if _BYTES.fullmatch(text := one.annotations.get(keys.MEMORY, ""))), default=None
@@ -177,7 +163,7 @@ def _measured(run: Run, repository: ImageReference, root: Descriptor) -> int | N
 
 
 def _notes(server: Server, deployed: Deployed, options: Options) -> list[str]:
-    """Return what is to be done or known before the objects are created."""
+    """Return what to know and do before the objects are created."""
     notes = [f"{server.image} as {deployed.name}"]
     if is_loopback(server.image.host):
         notes.append(f"{server.image.host} is a registry of this machine, which others cannot pull from")

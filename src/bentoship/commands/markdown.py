@@ -1,4 +1,4 @@
-"""Markdown as GitHub reads it, of texts that may be a stranger's."""
+"""Markdown as GitHub reads it, from texts that anyone may have written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_TEXT, _MOST_LINE = 300, 3000
 
 
 def code(text: str) -> str:
-    """Return a text as code within a line, in which no mark-up, mention or link counts (GFM spec, "Code spans")."""
+    """Return a text as a code span, in which no markup, mention or link counts (GFM spec, "Code spans")."""
     shown = _shown(text, _MOST_TEXT)
     fence = "`" * (_longest_fence(shown) + 1)
     return f"{fence} {shown} {fence}" if "`" in shown else f"{fence}{shown or ' '}{fence}"
@@ -26,9 +26,11 @@ def block(text: str, language: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table. Args: head: the titles, each with a colon at its end when its column is one of numbers.
+    """Return a table.
 
-    The cells are Markdown on one line; a bar in them does not end them.
+    Args:
+        head: the titles; a colon at the end aligns the column to the right, as numbers are.
+        rows: cells of Markdown on one line, in which a bar is escaped here.
     """
     titles = [title.removesuffix(":") for title in head]
     rule = ["--:" if title.endswith(":") else "---" for title in head]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bentoship.commands.confirm import confirm
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
 from bentoship.commands.terminal import result
 from bentoship.errors import BentoshipError, RegistryError
 from bentoship.image.descriptor import Descriptor
@@ -15,26 +15,26 @@ from bentoship.publishing.steps import alone_with
 from bentoship.versions.author import author
 from bentoship.versions.history import Promotion
 from bentoship.versions.promotion import Standing, check_name, find, move, now, rolled_back, settled
-from bentoship.versions.wishes import Wishes
+from bentoship.versions.requirements import Requirements
 
-__all__ = ["Wishes", "promote", "rollback"]
+__all__ = ["Requirements", "promote", "rollback"]
 
 
-def promote(run: Run, version: str, name: str, wishes: Wishes, *, why: str = "", yes: bool = False) -> None:
-    """Point a name at an image if all wishes hold, and print the image's reference on stdout.
+def promote(run: Run, version: str, name: str, requirements: Requirements, *, why: str = "", yes: bool = False) -> None:
+    """Point a name at an image if it meets all requirements, and print the image's reference on stdout.
 
     Args:
         run: the run.
         version: a tag or digest, or a reference of the project's repository.
         name: such as production.
-        wishes: what has to hold.
+        requirements: what the image has to meet.
         why: for the record.
         yes: whether to replace what the name points to without asking.
 
     Raises: BentoshipError.
     """
-    check_name(name, run.project.settings.image_tags)
-    wishes.check()
+    check_name(name, run.project.moving_tags)
+    requirements.check()
     place = repository(run, "promote")
     store = run.registry(place, push=True)
     seen, image = settled(store, name), find(store, version)
@@ -43,7 +43,7 @@ def promote(run: Run, version: str, name: str, wishes: Wishes, *, why: str = "",
         run.reporter.say("promote", f"{name} already exists: it points to {digest}")
         result(str(place.with_digest(digest)))
         return
-    held = wishes.held(store, image, run.project.settings.metrics_lower)
+    held = requirements.held(store, image, run.project.settings.metrics_lower)
     for text in held:
         run.reporter.say("promote", text)
     _say_where_found(run, "promote", seen)
@@ -53,7 +53,7 @@ def promote(run: Run, version: str, name: str, wishes: Wishes, *, why: str = "",
             run.reporter.say("promote", "nothing was changed")
             return
     by = author(run.project.folder)
-    lasting = [tag for tag in image.tags if tag not in run.project.settings.image_tags]  # latest is another one soon
+    lasting = [tag for tag in image.tags if tag not in run.project.moving_tags]  # latest is another one soon
     entry = Promotion(digest, lasting, seen.digest, by, now(), why, held)
     _move(run, "promote", place, seen, image.descriptor, entry)
 

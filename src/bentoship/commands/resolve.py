@@ -1,4 +1,4 @@
-"""Files of a cluster's configuration, printed with the digests of the images that they name by tags."""
+"""Printing YAML files with the digests of the images that they name as bentoship://NAME[:TAG]."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _File:
     """A file that was read.
 
     Args:
-        name: what it is called.
+        name: its name, for errors.
         text: its content.
         found: the addresses in it.
     """
@@ -52,7 +52,7 @@ def show(folder: Path, names: Sequence[str]) -> None:
     digests: dict[str, str] = {}
     if named:
         with closing(begin(folder, Terminal())) as run:
-            run.reporter.say("auth", run.provider.login())
+            run.login()
             found = map_in_order(lambda each: _resolved(run, *each), named.values(), jobs=4)
             digests = dict(zip(named, map(str, found), strict=True))
             for address, reference in digests.items():
@@ -74,13 +74,13 @@ def _read(name: str) -> _File:
 
 
 def _text(content: bytes) -> str:
-    """Return the text of a file, with the mark of its encoding in front if it has one (YAML 1.2, "Encodings")."""
+    """Return the text of a file, with any byte order mark of UTF-8 (YAML 1.2, "Character Encodings")."""
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16") if wide else content.decode()
 
 
 def _resolved(run: Run, file: str, address: Address) -> ImageReference:
-    """Return the reference by digest of what an address names. Raises BentoshipError, naming its file and line."""
+    """Return the image of an address by digest. Raises BentoshipError, which names the file and line."""
     doing = f"Resolve {address.value} in {file}, line {address.line}"
     name, at, digest = address.image.partition("@")
     name, colon, tag = name.partition(":")
@@ -90,15 +90,10 @@ def _resolved(run: Run, file: str, address: Address) -> ImageReference:
         wanted = ImageReference(repository.host, repository.path, tag if colon else None, digest if at else None)
     except BentoshipError as error:
         raise BentoshipError(doing, error.why, hint) from error
-    version = wanted.digest or wanted.tag or _first_tag(run)
+    version = wanted.digest or wanted.tag or next(iter(run.project.moving_tags), "latest")
     try:
         return wanted.with_digest(run.registry(wanted, push=False).resolve(version).digest)
     except StoreError as error:
         raise BentoshipError(
             doing, f"{wanted.with_tag(version) if not at else wanted}: {error.why}", error.hint
         ) from error
-
-
-def _first_tag(run: Run) -> str:
-    """Return the tag that images have if none is named: the first of IMAGE_TAGS that is the same for all versions."""
-    return next((tag for tag in run.project.settings.image_tags if "{" not in tag), "latest")

@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
 from bentoship.commands.terminal import result, table
 from bentoship.errors import BentoshipError, RegistryError, StoreError
+from bentoship.image.descriptor import short
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run
 from bentoship.publishing.steps import alone_with
@@ -27,7 +28,7 @@ def clean_registry(run: Run, *, keep: str, older_than: str, others: bool, yes: b
         keep: how many of the newest stay; empty to go by age alone.
         older_than: the age from which others go, such as 30d; empty for any age.
         others: whether images that were not made by bentoship may go, too.
-        yes: whether to delete them; else it is only said which would go.
+        yes: whether to delete them; otherwise they are only listed.
 
     Raises: BentoshipError.
     """
@@ -85,7 +86,7 @@ def _unsupported(run: Run, place: ImageReference, error: RegistryError) -> Bento
 
 
 def _freeing(run: Run) -> str:
-    """Return how the space of layers is freed that no version needs any more, in words."""
+    """Return how the registry frees the space of layers that no version needs any more, in words."""
     settings = run.project.settings
     if settings.registry == "local":
         from bentoship.providers.local import LocalRegistry
@@ -106,16 +107,15 @@ def _rules(run: Run, keep: str, older_than: str, *, others: bool) -> Rules:
     age = re.fullmatch(r"(\d{1,5})([hdw])", older_than, re.ASCII)
     if older_than and not age:
         raise BentoshipError(doing, f"--older-than is {older_than!r}, but has to be an age such as 12h, 30d or 8w")
-    # Each publish moves these to what it has published.
-    tags = [name for name in run.project.settings.image_tags if "{" not in name]
-    return Rules(int(keep) if keep else None, int(age[1]) * _UNITS[age[2]] if age else None, tags, others)
+    oldest = int(age[1]) * _UNITS[age[2]] if age else None
+    return Rules(int(keep) if keep else None, oldest, run.project.moving_tags, others)
 
 
 def _report(run: Run, place: ImageReference, found: Survey, older_than: str) -> None:
     """Report what may go, and why the rest stays."""
     run.reporter.say(_STEP, f"{counted(len(found.versions), 'version')} in {place.repository}")
     if found.going:
-        table([("delete", one.digest[:19], _age(one), ", ".join(one.tags)) for one in found.going])
+        table([("delete", short(one.digest), _age(one), ", ".join(one.tags)) for one in found.going])
     reasons = Counter(one.kept.replace("younger", f"younger than {older_than}") for one in found.versions if one.kept)
     if reasons:
         table([("keep", str(count), reason) for reason, count in reasons.items()])

@@ -1,4 +1,4 @@
-"""What GitHub Actions gets of a publish: a summary for people, and outputs for the steps that follow.
+"""Telling GitHub Actions about a publish: a summary for people, and outputs for later steps.
 
 https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#environment-files
 """
@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from bentoship.bento import Bento
 from bentoship.commands.markdown import block, code, table
 from bentoship.commands.terminal import sent
 from bentoship.commands.versions import read_versions
+from bentoship.commands.versions_table import metric_cells
 from bentoship.errors import BentoshipError, reason
+from bentoship.image.descriptor import short
 from bentoship.project import Published, Run
 from bentoship.system.text import size
+from bentoship.versions.comparing import compare
 from bentoship.versions.version import Version
 
 _MOST_ROWS = 200
 
 _PREFERRED = "production"
-"""The name that an image is compared with where there are several."""
+"""The promoted name to compare with if there are several."""
 
 
 def write(run: Run, published: Published, bento: Bento, line: str) -> None:
-    """Write the summary and the outputs into the files that GitHub Actions names; where one cannot be, say so.
+    """Write the summary and the outputs into the files that GitHub Actions names; a failure is only reported.
 
     Args:
         run: the run.
@@ -42,7 +45,7 @@ def write(run: Run, published: Published, bento: Bento, line: str) -> None:
 
 
 def _append(run: Run, file: Path, text: str) -> None:
-    """Add a text to a file at once: others may be adding to it, such as the publish of another project."""
+    """Add a text to a file in one write: publishes of other projects may be appending to the same file."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
         try:
@@ -108,17 +111,11 @@ def summary(published: Published, bento: Bento, line: str, versions: tuple[Versi
 
 def _metrics(promoted: Version, own: Version) -> Iterator[str]:
     """Yield the metrics of a version against those of the promoted one."""
-    names = [*own.metrics, *(name for name in promoted.metrics if name not in own.metrics)][:_MOST_ROWS]
+    metrics = compare(promoted, own, ()).metrics[:_MOST_ROWS]
     name = ", ".join(map(code, promoted.promoted))
-    if names:
-        rows = [(code(metric), *_values(promoted.metrics, own.metrics, metric)) for metric in names]
-        yield table(("metric", f"{name}, {code(promoted.digest[:19])}:", "this image:", "difference:"), rows)
-
-
-def _values(old: Mapping[str, float], new: Mapping[str, float], metric: str) -> Sequence[str]:
-    before, now = old.get(metric), new.get(metric)
-    difference = f"{now - before:+.6g}" if before is not None and now is not None and before != now else ""
-    return [*("" if value is None else f"{value:.6g}" for value in (before, now)), difference]
+    if metrics:
+        rows = [(code(metric.name), *metric_cells(metric)) for metric in metrics]
+        yield table(("metric", f"{name}, {code(short(promoted.digest))}:", "this image:", "difference:"), rows)
 
 
 def _compared(run: Run, published: Published) -> tuple[Version, Version] | None:

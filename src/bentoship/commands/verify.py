@@ -5,9 +5,9 @@ import sys
 from dataclasses import replace
 
 from bentoship.bento import Bento
-from bentoship.commands.described import described
 from bentoship.commands.publish import publish
 from bentoship.commands.report import show_why
+from bentoship.commands.repository import current_bento
 from bentoship.commands.terminal import result
 from bentoship.errors import VerifyError
 from bentoship.image.descriptor import Descriptor
@@ -60,8 +60,8 @@ _OTHERWISE = (
 
 def _published(run: Run) -> tuple[ImageReference, Descriptor, Bento]:
     """Return the image in the registry under the first tag of push, by its digest, and its Bento."""
-    run.reporter.say("auth", run.provider.login())
-    bento = described(run, "verify")
+    run.login()
+    bento = current_bento(run, "verify")
     repository = run.repository(bento)
     tag = run.project.tags(bento.version)[0]
     root = run.registry(repository, push=False).resolve(tag)
@@ -73,7 +73,9 @@ def _published(run: Run) -> tuple[ImageReference, Descriptor, Bento]:
 def publish_verified(run: Run) -> None:
     """Publish, then verify the image in the registry."""
     reference = publish(run).reference
-    _prove(run, reference, run.registry(reference, push=False).resolve(str(reference.digest)), described(run, "verify"))
+    _prove(
+        run, reference, run.registry(reference, push=False).resolve(str(reference.digest)), current_bento(run, "verify")
+    )
 
 
 def _prove(run: Run, reference: ImageReference, root: Descriptor, bento: Bento) -> None:
@@ -104,7 +106,7 @@ def tried(run: Run, reference: ImageReference) -> Proof:
     sample = project_sample(run.project.folder, run.project.settings.verify_request)
     root = run.registry(reference, push=False).resolve(str(reference.digest))
     _check_signature(run, reference, root)
-    return proven(run, reference, root, described(run, "verify"), sample and replace(sample, expected=...))
+    return proven(run, reference, root, current_bento(run, "verify"), sample and replace(sample, expected=...))
 
 
 def proven(run: Run, reference: ImageReference, root: Descriptor, bento: Bento, sample: Sample | None) -> Proof:

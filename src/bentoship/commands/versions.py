@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from bentoship.commands import terminal as console
-from bentoship.commands.described import repository
+from bentoship.commands.repository import repository
 from bentoship.commands.versions_table import print_promotions, print_versions
 from bentoship.errors import BentoshipError, RegistryError
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, begin
 from bentoship.stores.listing import repositories, tags
-from bentoship.versions.history import Promotion, promoted_names, read_history
+from bentoship.versions.history import promoted_names, read_history
 from bentoship.versions.reading import Reader
-from bentoship.versions.times import rfc3339
 from bentoship.versions.version import Version
 
 
@@ -26,7 +24,7 @@ def show(folder: Path, *, every: bool = False, as_json: bool = False) -> None:
 
     Args:
         folder: the project's.
-        every: whether to print those of all images that are beside it in the registry.
+        every: whether to print those of all images beside it in the registry.
         as_json: whether to print JSON, in the format that docs/registry.md describes.
 
     Raises: BentoshipError.
@@ -36,7 +34,9 @@ def show(folder: Path, *, every: bool = False, as_json: bool = False) -> None:
         found = {image.repository: _read(run, image) for image in images}
         lower = run.project.settings.metrics_lower
     if as_json:
-        documents = [{"repository": name, "versions": list(map(document, listed))} for name, listed in found.items()]
+        documents = [
+            {"repository": name, "versions": [one.to_dict() for one in listed]} for name, listed in found.items()
+        ]
         console.result_as_json(documents if every else documents[0])
         return
     for name, listed in found.items():
@@ -65,53 +65,20 @@ def show_history(folder: Path, name: str, *, as_json: bool = False) -> None:
         if not promotions:
             raise _no_history(store.repository, name, promoted_names(tags(store)))
     if as_json:
-        listed = list(map(promotion_document, promotions))
+        listed = [{**one.to_dict(), "rollback": one.is_rollback} for one in promotions]
         console.result_as_json({"repository": image.repository, "name": name, "promotions": listed})
     else:
         print_promotions(promotions[::-1])
 
 
+def reader(run: Run, image: ImageReference) -> Reader:
+    """Return what reads the versions of an image, and keeps their manifests in the cache."""
+    return Reader(run.registry(image, push=False), run.project.settings.cache / "versions")
+
+
 def read_versions(run: Run, image: ImageReference) -> Sequence[Version]:
-    """Return the versions of an image, the newest first; manifests are kept in the cache. Raises StoreError."""
-    return Reader(run.registry(image, push=False), run.project.settings.cache / "versions").read().versions
-
-
-def document(version: Version) -> dict[str, Any]:
-    """Return a version as a JSON document, in the format that docs/registry.md describes."""
-    return {
-        "digest": version.digest,
-        "tags": list(version.tags),
-        "is_ours": version.is_ours,
-        "created": version.created and rfc3339(version.created),
-        "commit": version.commit,
-        "size": version.size,
-        "platforms": list(version.platforms),
-        "bento": version.bento,
-        "description": version.description,
-        "base": {"name": version.base, "digest": version.base_digest},
-        "models": [{"tag": model.tag, "metadata": dict(model.metadata)} for model in version.models],
-        "metrics": dict(version.metrics),
-        "parameters": dict(version.parameters),
-        "data": [{"path": one.path, "digest": one.digest, "size": one.size} for one in version.data],
-        "layers": [{**part.descriptor.to_dict(), "kind": part.kind} for part in version.layers],
-        "promoted": list(version.promoted),
-        "verified": version.verified,
-        "problem": version.problem,
-    }
-
-
-def promotion_document(promotion: Promotion) -> Mapping[str, Any]:
-    """Return a promotion as a JSON document, as its history in the registry has it."""
-    return {
-        "digest": promotion.digest,
-        "tags": list(promotion.tags),
-        "from": promotion.origin,
-        "by": promotion.by,
-        "when": promotion.when,
-        "why": promotion.why,
-        "conditions": list(promotion.conditions),
-        "rollback": promotion.is_rollback,
-    }
+    """Return the versions of an image, the newest first. Raises StoreError."""
+    return reader(run, image).read().versions
 
 
 def _read(run: Run, image: ImageReference) -> Sequence[Version]:
@@ -120,8 +87,8 @@ def _read(run: Run, image: ImageReference) -> Sequence[Version]:
 
 
 def _beside(run: Run) -> Iterator[ImageReference]:
-    """Yield the images that the registry has where the project's goes. Raises RegistryError when it lists none."""
-    run.reporter.say("auth", run.provider.login())
+    """Yield all images beside the project's. Raises RegistryError when the registry does not list its images."""
+    run.login()
     example = run.provider.repository("image")
     place = example.path.removesuffix("image")
     try:
@@ -129,7 +96,7 @@ def _beside(run: Run) -> Iterator[ImageReference]:
     except RegistryError as error:
         if error.status is None or error.temporary:
             raise
-        error.hint = "This registry does not list its images; without --all those of this project's image are listed."
+        error.hint = "This registry does not list its images; without --all, this project's versions are listed."
         raise
     found = sorted(path for path in paths if path.startswith(place))
     if not found:

@@ -1,4 +1,4 @@
-"""Versions and promotions as text: in a table, or, where a terminal is too narrow for that, in a block for each."""
+"""Versions and promotions as a table or, if the terminal is too narrow for it, as a block of lines each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from bentoship.commands import terminal as console
+from bentoship.image.descriptor import short
 from bentoship.system import text
+from bentoship.versions.comparing import Metric
 from bentoship.versions.history import Promotion
 from bentoship.versions.metrics import best
 from bentoship.versions.version import Version
@@ -37,8 +39,8 @@ def print_versions(versions: Sequence[Version], lower: Collection[str], now: dat
     marked = best(versions, lower)
     every = list(dict.fromkeys(name for version in versions for name in version.metrics))
     names = sorted(every, key=lambda name: name.count("."))[:_METRICS]  # nested ones last
-    short = len({model.tag.partition(":")[0] for version in versions for model in version.models}) == 1
-    _print([_cells(version, names, marked, now, short=short) for version in versions])
+    is_one = len({model.tag.partition(":")[0] for version in versions for model in version.models}) == 1
+    _print([_cells(version, names, marked, now, is_one=is_one) for version in versions])
     if marked:
         console.say("", "* the best of all; higher is better unless METRICS_LOWER names the metric")
     if more := len(every) - len(names):
@@ -52,9 +54,9 @@ def print_promotions(promotions: Sequence[Promotion]) -> None:
             {
                 "when": one.when,
                 "by": one.by,
-                "digest": digest(one.digest),
+                "digest": short(one.digest),
                 "tags": _tags(one.tags),
-                "from": digest(one.origin or ""),
+                "from": short(one.origin or ""),
                 "why": one.why,
                 "conditions": ", ".join(one.conditions),
             }
@@ -63,14 +65,21 @@ def print_promotions(promotions: Sequence[Promotion]) -> None:
     )
 
 
-def digest(whole: str) -> str:
-    """Return enough of a digest to identify it."""
-    return whole[:19]
-
-
 def number(value: float) -> str:
     """Return a metric as a person reads it."""
     return f"{value:.5g}"
+
+
+def metric_cells(metric: Metric) -> tuple[str, str, str]:
+    """Return a metric of two versions as cells of a table: its old value, its new one, and the difference."""
+    old, new = ("" if value is None else number(value) for value in (metric.old, metric.new))
+    grown = metric.difference
+    return old, new, "" if grown is None else f"{grown:+.5g}" if grown else "0"
+
+
+def verdict(verified: bool | None) -> str:
+    """Return how a version was verified, as a cell of a table."""
+    return {True: "yes", False: "failed", None: ""}[verified]
 
 
 def age(created: datetime, now: datetime) -> str:
@@ -83,10 +92,10 @@ def age(created: datetime, now: datetime) -> str:
 
 
 def _cells(
-    version: Version, metrics: Sequence[str], marked: Mapping[str, float], now: datetime, *, short: bool
+    version: Version, metrics: Sequence[str], marked: Mapping[str, float], now: datetime, *, is_one: bool
 ) -> dict[str, str]:
-    """Return what is shown of a version. Args: short: whether the models' names go without saying."""
-    models = (model.tag.partition(":")[2] if short else model.tag for model in version.models)
+    """Return what is shown of a version. Args: is_one: whether all models have one name, which goes without saying."""
+    models = (model.tag.partition(":")[2] if is_one else model.tag for model in version.models)
     values = {
         name: f"{number(version.metrics[name])}{'*' if marked.get(name) == version.metrics[name] else ''}"
         for name in metrics
@@ -96,14 +105,14 @@ def _cells(
     note = problem or ("" if version.is_ours else "not published by bentoship")
     return {
         "tags": _tags([tag for tag in version.tags if tag not in version.promoted]),
-        "digest": digest(version.digest),
+        "digest": short(version.digest),
         "age": age(version.created, now) if version.created else "",
         "size": text.size(version.size) if version.size is not None else "",
         "commit": version.commit[:12],
         "models": ", ".join(models),
         **{name: values.get(name, "") for name in metrics},
         "promoted": ", ".join(version.promoted),
-        "verified": {True: "yes", False: "failed", None: ""}[version.verified],
+        "verified": verdict(version.verified),
         "note": note,
     }
 
@@ -119,11 +128,11 @@ def _print(rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def lines(rows: Sequence[Mapping[str, str]], width: int | None) -> list[str]:
-    """Return rows as the lines of a table, or of blocks where that is too wide.
+    """Return rows as the lines of a table, or of blocks if that is too wide.
 
     Args:
         rows: at least one, all with the same keys; keys without any value are left out.
-        width: of the terminal, in columns; None where lines may have any length.
+        width: the columns of the terminal; None if lines may have any length.
     """
     heads = [key for key in rows[0] if any(row[key] for row in rows)]
     table = console.columns([[head.upper() for head in heads], *([row[head] for head in heads] for row in rows)])
@@ -133,7 +142,7 @@ def lines(rows: Sequence[Mapping[str, str]], width: int | None) -> list[str]:
 
 
 def _block(row: Mapping[str, str], heads: Sequence[str], width: int) -> list[str]:
-    """Return a row as lines: its first value, and below it all others that it has, with their names."""
+    """Return a row as lines: its first value, and its others below with their names."""
     first, *rest = heads
     details = ", ".join(f"{head} {text.on_one_line(row[head])}" for head in rest if row[head])
     wrapped = textwrap.wrap(details, width - len(_INDENT), break_on_hyphens=False)
@@ -141,7 +150,7 @@ def _block(row: Mapping[str, str], heads: Sequence[str], width: int) -> list[str
 
 
 def _width() -> int | None:
-    """Return the columns of the terminal that is printed on; None where it is none, and lines may have any length."""
+    """Return the columns of the terminal; None if stdout is none, so that lines may have any length."""
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns if console.is_terminal(sys.stdout) else None
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Artifacts: manifests of something else than images, such as an attestation.
+"""Artifacts: manifests of anything but images, such as attestations.
 
 OCI image spec, manifest.md, "Guidelines for Artifact Usage".
 """
@@ -21,7 +21,7 @@ EMPTY_CONTENT = b"{}"
 
 @dataclass(frozen=True)
 class Blob:
-    """A part of an artifact, in memory.
+    """A blob of an artifact, in memory.
 
     Args:
         media_type: the type of its content.
@@ -41,7 +41,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Linked:
-    """A part of an artifact that its store has already, such as a layer of an image.
+    """A blob of an artifact that its store has already, such as a layer of an image.
 
     Args:
         descriptor: of its content.
@@ -54,15 +54,15 @@ class Linked:
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact whose blobs are in memory.
+    """An artifact.
 
     Args:
-        artifact_type: the media type of what it is; empty for an image, and for what is older than such types.
-        blobs: its parts, in order.
+        artifact_type: the media type that says what it is; empty for an image, and for layouts older than such types.
+        blobs: the layers that are pushed with it, in order.
         annotations: the manifest's annotations.
         subject: the manifest that it refers to, such as the image that an attestation is about; None for none.
         config: its configuration.
-        linked: more parts, after the blobs.
+        linked: the layers that its store has already, after the blobs.
     """
 
     artifact_type: str
@@ -75,13 +75,12 @@ class Artifact:
     @property
     def manifest(self) -> bytes:
         """Return its manifest."""
-        parts = [*map(_part, self.blobs), *map(_part, self.linked)]
         document = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             **({"artifactType": self.artifact_type} if self.artifact_type else {}),
             "config": self.config.descriptor.to_dict(),
-            "layers": parts,
+            "layers": [*map(_layer, self.blobs), *map(_layer, self.linked)],
             **({"subject": self.subject.to_dict()} if self.subject else {}),
             **({"annotations": dict(sorted(self.annotations.items()))} if self.annotations else {}),
         }
@@ -93,6 +92,7 @@ class Artifact:
         return Descriptor.of(MANIFEST, self.manifest)
 
 
-def _part(part: Blob | Linked) -> dict[str, Any]:
-    noted = {"annotations": dict(part.annotations)} if part.annotations else {}
-    return {**part.descriptor.to_dict(), **noted}
+def _layer(blob: Blob | Linked) -> dict[str, Any]:
+    """Return the descriptor of a blob, as a manifest lists it."""
+    annotations = {"annotations": dict(blob.annotations)} if blob.annotations else {}
+    return {**blob.descriptor.to_dict(), **annotations}

@@ -63,3 +63,8 @@ class Descriptor:
     def to_dict(self) -> dict[str, Any]:
         """Return the descriptor in the form of a manifest's JSON."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+
+def short(digest: str) -> str:
+    """Return enough of a digest for a person to tell it from others."""
+    return digest[:19]

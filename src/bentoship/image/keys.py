@@ -1,4 +1,4 @@
-"""The keys of annotations, of images and of what refers to them; docs/metadata.md describes their values."""
+"""Keys of annotations, of images and of their referrers, and the media types of artifacts (docs/metadata.md)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ LICENSES = "org.opencontainers.image.licenses"
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 CREATED = "org.opencontainers.image.created"
-"""When something was made, by RFC 3339: of what refers to an image, never of the image, whose digest has no clock."""
+"""When a referrer was made, by RFC 3339; never of an image, whose digest depends on content alone."""
 
 BENTO = "org.bentoship.bento"
-"""The Bento's tag; what has it was made here."""
+"""The Bento's tag, which only images have that bentoship made."""
 
 MODELS = "org.bentoship.models"
-"""JSON: a list of the models, each with `tag` and `metadata`, an object of texts, and may be `labels` and `options`."""
+"""JSON: a list of the models, each with `tag`, `metadata`, an object of texts, and perhaps `labels` and `options`."""
 
 METRICS = "org.bentoship.metrics"
 """JSON: an object of numbers, such as {"accuracy": 0.97}; names of nested ones have dots between."""
@@ -24,10 +24,10 @@ PARAMETERS = "org.bentoship.parameters"
 """JSON: an object of the hyperparameters, each a text, a number, a boolean or null; nested names have dots between."""
 
 DATA = "org.bentoship.data"
-"""JSON: a list of the training data, each with `path` or a name, `digest` ("md5:…"), and `size` in bytes."""
+"""JSON: a list of the training data, each with `path`, which may be a name, `digest` ("md5:…"), and `size` in bytes."""
 
 METADATA = "org.bentoship.metadata"
-"""The digest of a document with the values of the keys above that were too large for an annotation."""
+"""The digest of a document with those values of the keys above that are too large for an annotation."""
 
 COMMIT = "org.bentoship.commit"
 """The commit that an image was made from; of an attestation."""
@@ -39,12 +39,13 @@ VERIFIED = "org.bentoship.verified"
 """Whether an image worked when it was verified, "true" or "false"; of an attestation."""
 
 PREVIOUS = "org.bentoship.previous"
-"""The digest of the manifest that a history of promotions replaced; of such a history."""
+"""The digest of the manifest that this history of promotions replaced; of a history."""
+
 MEMORY = "org.bentoship.memory"
-"""The bytes of memory that an image was seen to use when it was verified; of an attestation."""
+"""The bytes of memory that an image used when it was verified; of an attestation."""
 
 MODEL_TYPE = "application/vnd.cncf.model.manifest.v1+json"
-"""The artifact type of a model by itself, of which an image has the same layer (ModelPack, docs/spec.md)."""
+"""The artifact type of a model on its own (ModelPack, docs/spec.md)."""
 
 METADATA_TYPE = "application/vnd.bentoship.metadata.v1+json"
 HISTORY_TYPE = "application/vnd.bentoship.promotions.v1+json"

@@ -1,4 +1,4 @@
-"""What an image says of itself: written into its annotations and labels, and read back from those of any image."""
+"""The metadata of an image: writing its annotations and labels, and reading those of any image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JSON = "application/json"
 """The media type of the document with what is too large for annotations."""
 
 ANNOTATION = 32 << 10
-"""Bytes; a larger value goes into the document. So all annotations of an image stay below 256 kB."""
+"""Bytes; a larger value goes into the document, so that all annotations of an image stay below 256 kB."""
 
 _DOCUMENT = 32 << 20
 """Bytes of a document that are read."""
@@ -29,10 +29,10 @@ _ANNOTATIONS = 256 << 10
 """Characters of an annotation that are read; all annotations of an image together should have no more bytes."""
 
 _TEXT = 4000
-"""Characters of an annotation that is no JSON that are read."""
+"""Characters that are read of an annotation that is not JSON."""
 
 _ITEMS = 10_000
-"""The models, data, or names of one object that are read."""
+"""The most models, data, or names of one object that are read."""
 
 _DEPTH = 100
 """How deep objects may be nested, as in system.documents."""
@@ -50,7 +50,7 @@ _TEXTS = {
 
 @dataclass(frozen=True)
 class Model:
-    """A model in an image, with what was noted when it was saved; nested names have dots between.
+    """A model in an image, with what was saved with it; nested names have dots between.
 
     Args:
         tag: NAME:VERSION.
@@ -66,13 +66,13 @@ class Model:
 
     @classmethod
     def of(cls, tag: str, *noted: Mapping[str, Any]) -> Model:
-        """Return a model with what was noted: metadata, labels and options, in this order, of values of any kind."""
+        """Return a model. Args: noted: its metadata, labels and options, in this order, with values of any kind."""
         return cls(tag, *map(_texts, noted))
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a model was trained with. Args: path: in the project; digest: "md5:…"; size: in bytes, None when unknown."""
+    """Training data. Args: path: in the project; digest: "md5:…"; size: in bytes, None when unknown."""
 
     path: str
     digest: str
@@ -81,7 +81,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What an image says of itself; whatever is unknown is empty.
+    """The metadata of an image; what is unknown is empty.
 
     Args:
         title: the Bento's name.
@@ -94,7 +94,7 @@ class Metadata:
         models: the models in it.
         metrics: finite numbers by name.
         parameters: hyperparameters by name.
-        data: what its models were trained with.
+        data: the training data.
     """
 
     title: str = ""
@@ -111,7 +111,7 @@ class Metadata:
 
     @property
     def annotations(self) -> dict[str, str]:
-        """Return the annotations; where values are too large for them, one names the digest of `document`."""
+        """Return the annotations; if values are too large for them, METADATA has the digest of `document`."""
         texts = {key: _clean(getattr(self, name)) for name, key in _TEXTS.items() if getattr(self, name)}
         values = {key: text for key, value in self._values().items() if _fits(text := _to_text(value))}
         if self.models and keys.MODELS not in values:  # which layer is whose is read from their tags
@@ -128,11 +128,11 @@ class Metadata:
 
     @classmethod
     def parse(cls, annotations: object, document: bytes = b"") -> Metadata:
-        """Return what annotations or labels say, of any image: all that has another form or size is left out.
+        """Return the metadata in the annotations or labels of any image, without values of another form or size.
 
         Args:
             annotations: from a manifest or an index, or labels from a configuration.
-            document: what the annotation METADATA names, if there is one.
+            document: the document that the annotation METADATA names; empty for none.
         """
         given = annotations if isinstance(annotations, Mapping) else {}
         large = _parsed(document.decode("utf-8", "replace"), _DOCUMENT)
@@ -161,7 +161,7 @@ class Metadata:
 
 
 def flattened(value: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:
-    """Return what is in nested objects by names with dots between; lists stay as they are.
+    """Return the values in nested objects, by names with dots between; lists stay as they are.
 
     Raises: ValueError when it is nested too deeply, or two values have the same name.
     """
@@ -187,17 +187,17 @@ def as_text(value: object) -> str:
 
 
 def plain(value: Any) -> Value:
-    """Return a value as a hyperparameter: what is no text, number, boolean or null becomes its JSON."""
+    """Return a value as a hyperparameter: a text, number, boolean or null as it is, anything else as JSON."""
     return value if value is None or isinstance(value, bool) or is_number(value) else as_text(value)
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a number, and not one that only Python knows: infinite, or larger than a float."""
+    """Return whether a value is a number that JSON can express: not infinite, not NaN, and not larger than a float."""
     return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return nested values as texts; none where `flattened` finds no names for them."""
+    """Return nested values as texts by name; none of values that `flattened` refuses."""
     try:
         return {name: as_text(value) for name, value in flattened(values).items()}
     except ValueError:
@@ -225,7 +225,7 @@ def _data(value: Mapping[str, Any]) -> Data:
 
 
 def _each(make: Callable[[Mapping[str, Any]], Any], values: object) -> list[Any]:
-    """Return what a function makes of the objects in a list, without those of which it cannot."""
+    """Return what a function makes of each object in a list; objects that it refuses are left out."""
     found = []
     for value in values[:_ITEMS] if isinstance(values, list) else ():
         try:
@@ -235,10 +235,10 @@ def _each(make: Callable[[Mapping[str, Any]], Any], values: object) -> list[Any]
     return found
 
 
-def _object(value: object, is_right: Callable[[Any], bool]) -> dict[str, Any]:
-    """Return those values of an object that are right, by their names."""
+def _object(value: object, accepts: Callable[[Any], bool]) -> dict[str, Any]:
+    """Return the values of an object that a function accepts, by name."""
     items = list(value.items())[:_ITEMS] if isinstance(value, Mapping) else []
-    return {_clean(name): _clean(one) if isinstance(one, str) else one for name, one in items if is_right(one)}
+    return {_clean(name): _clean(one) if isinstance(one, str) else one for name, one in items if accepts(one)}
 
 
 def _required(value: object) -> str:
@@ -260,7 +260,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _clean(text: str) -> str:
-    """Return a text without half characters, which no encoding has, as in the JSON "\\ud800"."""
+    """Return a text without lone surrogates, as in the JSON "\\ud800", which UTF-8 cannot encode."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from bentoship.errors import InvalidReferenceError
+from bentoship.errors import InvalidReferenceError, StoreError
 from bentoship.system.values import dataclass
 
 DOCKER_HUB = "docker.io"
@@ -76,6 +76,26 @@ class ImageReference:
         tag = "" if self.tag is None else f":{self.tag}"
         digest = "" if self.digest is None else f"@{self.digest}"
         return f"{self.repository}{tag}{digest}"
+
+
+def version_in(repository: str, text: str) -> str:
+    """Return the tag or digest by which a person names a version of a repository.
+
+    Args:
+        repository: the registry's host and the path.
+        text: a tag, a digest, or a whole reference, as `publish` prints it; one without either means latest.
+
+    Raises: InvalidReferenceError; StoreError when the reference is of another repository.
+    """
+    if "/" in text or "@" in text:
+        reference = ImageReference.parse(text)
+        if reference.repository != repository:
+            why = f"it is not of this project: it is in {reference.repository}"
+            hint = "Publish it to this repository first, or name another version."
+            raise StoreError(f"Find {text} in {repository}", why, hint)
+    else:
+        reference = ImageReference.parse(f"{repository}{'@' if text.startswith('sha256:') else ':'}{text}")
+    return reference.digest or reference.tag or "latest"
 
 
 def _split_host(name: str) -> tuple[str, str]:

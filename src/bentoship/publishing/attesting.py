@@ -1,4 +1,4 @@
-"""What is attached to a published image: its provenance, and an SBOM for each platform."""
+"""Attaching documents to a published image: its provenance, an SBOM for each platform, and test results."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from bentoship.versions.evidence.signing import signer
 from bentoship.versions.evidence.statement import Result, test_result
 
 _PATIENCE = 20.0
-"""Seconds for which a registry that fails is tried again: the image is there, and the next run attaches what is not."""
+"""Seconds to retry a failing registry: the image is published already, and the next run attaches what is missing."""
 
 
 def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str) -> None:
-    """Sign an image, and attach to it what is to be attached and is not there yet.
+    """Sign an image, and attach the documents that it lacks.
 
-    Where nothing is to be signed a failure is only reported, since the image is published.
+    A failure is only reported, as the image is published already, unless it was to be signed.
 
     Args:
         run: the run that has published it.
         published: where it is.
         image: what was built.
         bento: what it serves.
-        mark: kept with its digest when everything is attached.
+        mark: recorded with its digest once everything is attached.
 
     Raises: SettingsError, StoreError when it cannot be signed.
     """
@@ -61,13 +61,13 @@ def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str
 
 
 def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Result) -> None:
-    """Attach to an image whether it works, unless the newest result says the same; a failure is reported, no error.
+    """Attach the result of a test to an image, unless its newest one is the same; a failure is only reported.
 
     Args:
         run: the run that has verified it.
         image: its name.
         root: its manifest or index.
-        result: how that ended.
+        result: the result.
     """
     settings = run.project.settings
     if not settings.attestations:
@@ -90,7 +90,7 @@ def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Res
 
 @contextmanager
 def _impatient(run: Run) -> Iterator[None]:
-    """Give up soon on a registry that fails, unless something is to be signed."""
+    """Give up soon on a failing registry, unless something is to be signed."""
     http = run.session.http
     before = http.patience
     http.patience = before if run.project.settings.signing_key else min(before, _PATIENCE)
@@ -101,7 +101,7 @@ def _impatient(run: Run) -> Iterator[None]:
 
 
 def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[str]:
-    """Attach what is missing. Returns: what that was. Raises SettingsError, StoreError."""
+    """Attach what is missing, and return what that was. Raises SettingsError, StoreError."""
     settings, name = run.project.settings, published.tags[0]
     store = run.registry(name, push=True)
     root, content = store.read(published.pushed.digest)
@@ -125,7 +125,7 @@ def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[
 def _documents(
     run: Run, name: ImageReference, root: Descriptor, content: bytes, image: Built, bento: Bento
 ) -> Iterator[tuple[str, Artifact]]:
-    """Yield what is to be attached, each with what it is called.
+    """Yield the documents to attach, each with its title.
 
     Args:
         run: the run that has published the image.
@@ -148,7 +148,7 @@ def _documents(
 
 
 def _is_same(document: Artifact, other: Referrer) -> bool:
-    """Return whether a document says no more than another: the same, or a provenance of another run on one commit."""
+    """Return whether a document adds nothing to another: it is the same, or provenance of the same commit."""
     if other.descriptor == document.descriptor:
         return True
     shown = (keys.PREDICATE, keys.COMMIT, keys.CLEAN)
@@ -171,7 +171,7 @@ def _making(run: Run, bento: Bento, image: Built) -> Making:
 
 
 def _parameters(run: Run, bento: Bento) -> dict[str, Any]:
-    """Return what the user has chosen, as far as it makes a difference to the image; paths only within the project."""
+    """Return the settings that make a difference to the image; a path only if it is within the project."""
     settings, folder = run.project.settings, run.project.folder
     bentofile = settings.bentofile
     chosen = {
@@ -190,7 +190,7 @@ def _parameters(run: Run, bento: Bento) -> dict[str, Any]:
 
 
 def _materials(image: Image, bento: Bento) -> Iterator[Mapping[str, Any]]:
-    """Yield what an image was made of besides the project: its base, and its models."""
+    """Yield what an image was made from besides the project: its base and its models."""
     base = base_of(image)
     if "image" in base:
         digest = base["digest"].partition(":")[2]

@@ -1,4 +1,4 @@
-"""Which base the image of a Bento gets, and where that comes from."""
+"""Choosing the base of a Bento's image, and getting it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from bentoship.project import Run, once
 
 @once
 def configuration(run: Run) -> Configuration:
-    """Return what the project says of its Bento. Raises BentoError."""
+    """Return the configuration of the project's Bento. Raises BentoError."""
     return project_configuration(run.project.build_context)
 
 
 def base_source(run: Run, bento: Bento, step: str = "containerize") -> BaseSource:
-    """Return where the base for a Bento comes from, by BASE_IMAGE, its bentofile, or this host's kind.
+    """Return the source of a Bento's base: as BASE_IMAGE or the bentofile say, else by the kind of this host.
 
     Args:
         run, bento: the run, and the Bento.
@@ -56,13 +56,14 @@ def base_source(run: Run, bento: Bento, step: str = "containerize") -> BaseSourc
 
 
 def look_up_base(run: Run, bento: Bento, step: str) -> str:
-    """Check that the base of a Bento can be had for each platform, without downloading anything large.
+    """Check that the base of a Bento is available for each platform, without downloading anything large.
 
     Args:
         run, bento: the run, and the Bento.
         step: the one that reports the progress.
 
     Returns: which base it is, and why, in words.
+
     Raises: BaseImageError as containerize would.
     """
     source = base_source(run, bento, step)
@@ -85,7 +86,7 @@ def base_reason(run: Run, bento: Bento) -> str:
 
 
 def debian_in_background(run: Run, python: str, platform: str) -> Callable[[], None]:
-    """Begin to make Debian's base in the background, unless it has begun. Returns: a function that waits for it."""
+    """Begin to make Debian's base in the background, unless that has begun, and return a function that waits for it."""
     from bentoship.bases.background import debian_in_background
 
     def begin() -> AbstractContextManager[Callable[[], None]]:

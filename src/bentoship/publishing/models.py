@@ -1,4 +1,4 @@
-"""Publishing the models of an image beside it, as artifacts that consist of the layers that it has."""
+"""Publishing the models of an image beside it, as artifacts made of the image's layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DOING = "Publish the models beside the image"
 
 @once
 def push_models(run: Run) -> Sequence[str]:
-    """Push the models of the image that was pushed, beside it, and return the tags that they got.
+    """Push the models of the published image beside it, and return their tags.
 
     Raises: SettingsError when the image was built by Docker; BentoError when it has no model; StoreError.
     """
@@ -46,7 +46,7 @@ def push_models(run: Run) -> Sequence[str]:
 
 
 def _packed(bento: Bento, layers: Sequence[Layer]) -> list[PackedModel]:
-    """Return the models with their layers, which have the same order."""
+    """Return the models with their layers. Args: layers: of the models, in the same order."""
     return [
         PackedModel(
             model.name,

@@ -1,4 +1,4 @@
-"""Rebuilding a published image from its commit, which proves that the image is what the commit makes."""
+"""Rebuilding a published image from its commit, to prove that the image is what the commit makes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from bentoship.versions.evidence.reading import is_statement, newest
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """An image that was built again.
+    """An image that was rebuilt.
 
     Args:
-        commit: what it was built from.
-        digest: of its manifest or index.
-        reasons: why that is another one than the published; None when it is the same.
+        commit: the commit that it was built from.
+        digest: the digest of its manifest or index.
+        reasons: why that differs from the published one; None when it does not.
     """
 
     commit: str
@@ -41,7 +41,7 @@ class Rebuilt:
 
 
 def rebuild(run: Run, image: ImageReference, root: Descriptor) -> Rebuilt:
-    """Build an image again from the commit that its provenance names, with empty caches and the settings of now.
+    """Rebuild an image from the commit that its provenance names, with empty caches and the current settings.
 
     Args:
         run: the run, in a clone of the repository.
@@ -57,7 +57,7 @@ def rebuild(run: Run, image: ImageReference, root: Descriptor) -> Rebuilt:
 
 
 def _commit(run: Run, image: ImageReference, root: Descriptor) -> str:
-    """Return the commit that an image was made from, and nothing else. Raises VerifyError."""
+    """Return the commit that an image was made from, without other changes. Raises VerifyError."""
     doing = f"Find the commit of {root.digest}"
     found = list(filter(is_statement(keys.PROVENANCE), referrers(run.registry(image, push=False), root.digest)))
     exact = newest([one for one in found if one.annotations.get(keys.CLEAN) == "true"])
@@ -97,12 +97,12 @@ def _clone(run: Run, image: ImageReference, commit: str) -> Iterator[Run]:
 
 
 def _moved(file: Path, old: Path, new: Path) -> Path:
-    """Return where a file of a project is in a clone; one from elsewhere stays there."""
+    """Return where a file is in a clone; one outside of the project stays where it is."""
     return new / file.relative_to(old) if file.is_relative_to(old) else file
 
 
 def _reasons(run: Run, other: Run, image: ImageReference, root: Descriptor) -> Reasons:
-    """Return why an image was not made by a run. Args: as of `rebuild`; other: the run."""
+    """Return why a run made another image. Args: as of `rebuild`; other: the run."""
     images = planned_images(other, build(other))
     if isinstance(images, Unplanned):
         return Reasons(root.digest, unknown="what an engine builds differs each time")

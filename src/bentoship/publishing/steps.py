@@ -67,7 +67,7 @@ def create_registry(run: Run) -> None:
 @step
 def auth(run: Run) -> None:
     """Find the account that may push, and check that the registry accepts it, before anything is built."""
-    run.reporter.say("auth", run.provider.login())
+    run.login()
     run.registry(run.provider.repository("bentoship"), push=True).reach()
 
 
@@ -233,7 +233,7 @@ def push(run: Run) -> Published:
 
 def _refuse_promoted(run: Run, repository: ImageReference) -> None:
     """Raise SettingsError when a tag that IMAGE_TAGS names, other than latest, is one that `promote` moves."""
-    names = [name for name in run.project.settings.image_tags if "{" not in name and name != "latest"]
+    names = [name for name in run.project.moving_tags if name != "latest"]
     if not names:
         return
     from bentoship.versions.history import history_tag, read_history  # not for the usual tags

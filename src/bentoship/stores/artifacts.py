@@ -1,6 +1,6 @@
-"""Artifacts in a store, and those that refer to an image there: signatures, attestations, documents.
+"""Artifacts in a store, and the referrers of an image: signatures, attestations, documents.
 
-Referrers are found by the registry's API, or, where it has none, by an index that clients keep under a tag made of the
+Referrers are listed by the registry's API or, without one, by an index that clients keep under a tag made of the
 image's digest (OCI distribution spec, "Listing Referrers" and "Referrers Tag Schema").
 """
 
@@ -22,10 +22,10 @@ from bentoship.system.parallel import map_in_order
 from bentoship.system.values import dataclass
 
 _NO_API = frozenset({400, 401, 403, 404, 405, 406, 501})
-"""Statuses of registries that do not know the API, or refuse it."""
+"""Statuses of registries that lack the API, or refuse it."""
 
 _ATTEMPTS = 5
-"""How often the index of a tag is written, where other clients write it at the same time."""
+"""How often the index is written while other clients write it, too."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Referrer:
 
     Args:
         descriptor: of its manifest.
-        artifact_type: the media type of what it is; empty when unknown.
-        annotations: those of its manifest.
+        artifact_type: the media type that says what it is; empty when unknown.
+        annotations: the annotations of its manifest.
     """
 
     descriptor: Descriptor
@@ -44,7 +44,7 @@ class Referrer:
 
 
 def push(store: Store, artifact: Artifact, tag: str = "") -> Descriptor:
-    """Push an artifact, and set a tag for it if there is one to set. Raises StoreError."""
+    """Push an artifact, and return its descriptor. Args: tag: set afterwards; empty for none. Raises: StoreError."""
     for blob in (artifact.config, *artifact.blobs):
         if not store.exists(blob.descriptor):
             store.write(blob.descriptor, io.BytesIO(blob.content), lambda _: None)
@@ -55,11 +55,13 @@ def push(store: Store, artifact: Artifact, tag: str = "") -> Descriptor:
 
 
 def attach(store: RegistryStore, artifact: Artifact) -> Referrer:
-    """Push an artifact that has a subject, so that those who know the subject find it. Raises StoreError.
+    """Push an artifact that has a subject, so that it is listed among the subject's referrers.
 
     Args:
         store: the repository that has the subject.
         artifact: what refers to it.
+
+    Raises: StoreError.
     """
     (added,) = attach_all(store, [artifact])
     return added
@@ -73,7 +75,7 @@ def attach_all(store: RegistryStore, artifacts: Sequence[Artifact]) -> list[Refe
     assert subject
     pushed = map_in_order(lambda artifact: push(store, artifact), artifacts)
     added = [
-        # What an artifact is its configuration says, where the manifest does not ("Listing Referrers").
+        # Without an artifact type, the type of the configuration stands for it ("Listing Referrers").
         Referrer(descriptor, artifact.artifact_type or artifact.config.media_type, artifact.annotations)
         for descriptor, artifact in zip(pushed, artifacts, strict=True)
     ]
@@ -83,12 +85,12 @@ def attach_all(store: RegistryStore, artifacts: Sequence[Artifact]) -> list[Refe
 
 
 def referrers(store: RegistryStore, digest: str, artifact_type: str = "") -> list[Referrer]:
-    """Return what refers to an image.
+    """Return the referrers of an image.
 
     Args:
         store: the repository that has the image.
-        digest: of its manifest or index.
-        artifact_type: the media type of what is looked for; empty for all.
+        digest: the digest of its manifest or index.
+        artifact_type: the only artifact type to return; empty for all.
 
     Raises: StoreError.
     """
@@ -99,7 +101,7 @@ def referrers(store: RegistryStore, digest: str, artifact_type: str = "") -> lis
 
 
 def detach(store: RegistryStore, digest: str, those: Iterable[Referrer]) -> None:
-    """Delete what refers to an image. Raises RegistryError when the registry does not delete."""
+    """Delete referrers of an image. Raises RegistryError when the registry does not delete."""
     gone = list(those)
     for one in gone:
         store.delete(one.descriptor.digest)
@@ -108,15 +110,15 @@ def detach(store: RegistryStore, digest: str, those: Iterable[Referrer]) -> None
 
 
 def fallback_tag(digest: str) -> str:
-    """Return the tag of the index of what refers to an image, in registries without the API."""
+    """Return the tag of the index of an image's referrers, in registries without the API."""
     return digest.replace(":", "-", 1)
 
 
 def from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
-    """Return what refers to an image by the registry's API; None when it has none. Raises StoreError."""
+    """Return the referrers of an image by the registry's API; None when it has none. Raises StoreError."""
     if store.has_referrers is False:
         return None
-    doing, path = f"List what refers to {digest} in {store.repository}", f"/v2/{store.client.path}/referrers/{digest}"
+    doing, path = f"List the referrers of {digest} in {store.repository}", f"/v2/{store.client.path}/referrers/{digest}"
     try:
         documents = list(pages(store.client, doing, path))
     except RegistryError as error:
@@ -128,20 +130,15 @@ def from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
 
 
 def _from_fallback(store: RegistryStore, digest: str) -> list[Referrer]:
+    found = store.find(fallback_tag(digest))
     try:
-        _, content = store.read(fallback_tag(digest))
-    except RegistryError as error:
-        if error.status == 404:
-            return []
-        raise
-    try:
-        return listed(parse_json(content))
+        return listed(parse_json(found[1])) if found else []
     except ValueError:
         return []
 
 
 def listed(index: Any) -> list[Referrer]:
-    """Return what an index lists; entries that are not descriptors are passed over, as they are of strangers."""
+    """Return the referrers in an index; entries that are no descriptors are skipped: anyone may write them."""
     found = []
     for entry in index.get("manifests") or () if isinstance(index, dict) else ():
         try:
@@ -149,21 +146,22 @@ def listed(index: Any) -> list[Referrer]:
         except (KeyError, TypeError, ValueError, AttributeError):
             continue
         given = entry.get("annotations")
-        texts = {str(key): value for key, value in given.items() if isinstance(value, str)} if _is_map(given) else {}
+        items = given.items() if isinstance(given, dict) else ()
+        texts = {str(key): value for key, value in items if isinstance(value, str)}
         found.append(Referrer(descriptor, str(entry.get("artifactType") or ""), texts))
     return found
-
-
-def _is_map(value: object) -> bool:
-    return isinstance(value, dict)
 
 
 def _write_fallback(
     store: RegistryStore, digest: str, *, add: Iterable[Referrer] = (), remove: Iterable[str] = ()
 ) -> None:
-    """Add referrers to the index of an image, or remove some, until it is as it should be.
+    """Add referrers to the index of an image, or remove some.
 
-    The last to write it wins, so it is read again afterwards.
+    The last client to write the index wins, so it is read back, and written again if another has undone the change.
+
+    Args: add: the referrers to add; remove: the digests of those to remove.
+
+    Raises: StoreError, also when others keep undoing it.
     """
     added, removed = {one.descriptor.digest: one for one in add}, frozenset(remove)
     for _ in range(_ATTEMPTS):
@@ -174,9 +172,9 @@ def _write_fallback(
         content = _index_of(wanted.values())
         store.write_tagged(Descriptor.of(INDEX, content), content, fallback_tag(digest))
     raise StoreError(
-        f"List what refers to {digest} in {store.repository}",
-        "others write the same index at the same time",
-        "Try again when they have ended.",
+        f"List the referrers of {digest} in {store.repository}",
+        "other clients keep writing the same index",
+        "Try again when they have finished.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a registry lists: tags and repositories (OCI distribution spec, "Content Discovery")."""
+"""Listing tags and repositories (OCI distribution spec, "Content Discovery")."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.system.network import origin
 
 _PAGE = 1000
-"""The number of names that are asked for at a time; registries may return fewer."""
+"""The number of names to request at a time; registries may return fewer."""
 
 _MOST_PAGES = 1000
 _MAX_BODY = 8 << 20

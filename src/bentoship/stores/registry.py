@@ -7,7 +7,7 @@ from functools import partial
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from bentoship.errors import RegistryError, StoreError
-from bentoship.image.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor
+from bentoship.image.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor, short
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Advance, Reader
 from bentoship.stores.answers import DOUBTS
@@ -171,6 +171,15 @@ class RegistryStore:
             raise StoreError(doing, f"the registry returned {found.digest}")
         return found
 
+    def digest_of(self, name: str) -> str | None:
+        """Return the digest of a tag or digest; None where there is none. Raises StoreError as `resolve` does."""
+        try:
+            return self.resolve(name).digest
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            raise
+
     def read(self, name: str) -> tuple[Descriptor, bytes]:
         """Return the manifest or index of a tag or digest, with its descriptor, in one request.
 
@@ -181,6 +190,15 @@ class RegistryStore:
         if name.startswith("sha256:") and found.digest != name:
             raise StoreError(doing, f"the registry returned {found.digest}")
         return found, content
+
+    def find(self, name: str) -> tuple[Descriptor, bytes] | None:
+        """Return what `read` does; None when there is no such tag or digest. Raises StoreError as it does."""
+        try:
+            return self.read(name)
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            raise
 
     def read_changed(self, tag: str, known: str) -> tuple[Descriptor, bytes] | None:
         """Return what `read` does; or None, without reading it, where the registry says that a tag has not moved.
@@ -292,4 +310,4 @@ def _described(doing: str, content: bytes) -> tuple[Descriptor, bytes]:
 
 def _short(descriptor: Descriptor) -> str:
     """Return a descriptor's kind and enough of its digest to identify it."""
-    return f"{'manifest' if is_manifest(descriptor) else 'blob'} {descriptor.digest[:19]}…"
+    return f"{'manifest' if is_manifest(descriptor) else 'blob'} {short(descriptor.digest)}…"

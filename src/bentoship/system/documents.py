@@ -15,7 +15,7 @@ DOCUMENT = 1 << 20
 LIST = 32 << 20
 """The bytes that a list may have: requirements with their hashes, or the files of a package."""
 
-_DEPTH = 100
+DEPTH = 100
 """How deep the values of a YAML document may be nested; the parser in C would otherwise end the process."""
 
 _VALUES = 100_000
@@ -110,7 +110,7 @@ def _refuse_bomb(events: Loader) -> None:
         elif kind == "ScalarEvent":
             known[event.anchor] = 1
             total += 1
-        if len(open_values) > _DEPTH:
-            raise ValueError(f"it is nested more than {_DEPTH} deep")
+        if len(open_values) > DEPTH:
+            raise ValueError(f"it is nested more than {DEPTH} deep")
         if total > _VALUES:
             raise ValueError(f"it has more than {_VALUES:,} values, those that it repeats by aliases included")

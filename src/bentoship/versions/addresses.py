@@ -1,4 +1,4 @@
-"""Addresses of images in YAML and JSON, bentoship://NAME[:TAG], which are replaced where they are."""
+"""Addresses of images in YAML and JSON, bentoship://NAME[:TAG], and replacing them in place."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Address:
     """An address in a text.
 
     Args:
-        value: it, with the scheme.
-        start, end: where what stands for it begins and ends, counted in characters.
-        is_plain: whether it has no quotes around it, and is not a block, either.
-        line: the number of its line, from 1 on.
+        value: the address, with the scheme.
+        start, end: where it is in the text, in characters, without any quotes.
+        is_plain: whether it is a plain scalar of YAML: neither quoted nor a block.
+        line: its line, counted from 1.
     """
 
     value: str
@@ -50,8 +50,8 @@ def find(text: str, name: str) -> list[Address]:
     """Return the addresses in a text, in order: every value that begins with the scheme.
 
     Args:
-        text: YAML, of any number of documents, or JSON.
-        name: what the text is called.
+        text: JSON, or YAML of any number of documents.
+        name: the name of the file, for errors.
 
     Raises: BentoshipError when it is neither.
     """
@@ -61,12 +61,12 @@ def find(text: str, name: str) -> list[Address]:
 
 
 def replaced(text: str, found: Sequence[Address], by: Mapping[str, str]) -> str:
-    """Return a text with other values in place of its addresses.
+    """Return a text with its addresses replaced.
 
     Args:
         text: the text.
         found: its addresses, in order.
-        by: what takes the place of each, by its value.
+        by: the replacements, by the addresses' values.
     """
     parts, last = [], 0
     for one in found:
@@ -91,18 +91,18 @@ def joined(texts: Sequence[str]) -> str:
 
 
 def _begins_document(text: str) -> bool:
-    """Return whether the first line that is neither empty nor a comment begins a document."""
+    """Return whether a text begins with `---`, after empty lines and comments."""
     return bool(re.match(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*---(?:\s|\Z)", text))
 
 
 def _values(text: str, name: str) -> Iterator[tuple[str, int, int, bool]]:
-    """Yield the values that begin with the scheme, as the first fields of an Address without its line."""
+    """Yield the values that begin with the scheme, each as the fields of an Address except its line."""
     try:
         parse_json(text.removeprefix(_BOM))
     except ValueError:
         yield from _of_yaml(text, name)
         return
-    # YAML has JSON in it, but for tabs between its parts.
+    # YAML contains JSON, except that it allows no tabs between tokens.
     for match in _JSON_TEXT.finditer(text):
         value = json.loads(match[0])
         if value.startswith(SCHEME):
@@ -129,7 +129,7 @@ def _of_yaml(text: str, name: str) -> Iterator[tuple[str, int, int, bool]]:
 
 
 def _tokens(text: str) -> Iterator[yaml.Token]:
-    """Yield the tokens of YAML; not its nodes, since an alias stays one, however much it stands for.
+    """Yield the tokens of YAML, not its nodes: a token of an alias is small, whatever the alias stands for.
 
     Raises: yaml.YAMLError; ValueError when it is nested too deeply, which takes the scanner minutes.
     """

@@ -1,4 +1,4 @@
-"""Who does something to a registry, as its history says it."""
+"""Who changes something in a registry, as histories and provenance record it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ def author(folder: Path) -> str:
     Args:
         folder: the project, whose repository may name a user of its own.
     """
+    return actor() or git.user(folder) or _account()
+
+
+def actor() -> str:
+    """Return the person who started this job of continuous integration; empty outside of one."""
     env = environment(names=_ACTORS)
-    actor = next((env[name] for name in _ACTORS if env.get(name)), "")
-    return actor or git.user(folder) or _account()
+    return next((env[name] for name in _ACTORS if env.get(name)), "")
 
 
 def _account() -> str:

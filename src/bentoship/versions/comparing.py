@@ -1,4 +1,4 @@
-"""What distinguishes two versions of an image, by what the registry says of them."""
+"""The differences between two versions of an image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Changed:
     Args:
         name: its name.
         kind: whether it was added, removed or changed.
-        old: its old value; None where it was added, and where that is the value.
+        old: its old value; None where it was added, or where the value itself is null.
         new: its new value, likewise.
     """
 

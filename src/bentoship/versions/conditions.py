@@ -1,4 +1,4 @@
-"""Conditions for promoting an image: a comparison of a metric with a number, or with that of another image."""
+"""Conditions for promoting an image: comparing a metric with a number, or with the same metric of another image."""
 
 from __future__ import annotations
 

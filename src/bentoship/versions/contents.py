@@ -1,4 +1,4 @@
-"""What the manifests of a version say, and what refers to it. They may be anyone's."""
+"""A version from its manifests and referrers, which anyone may have written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_IMAGES = 100
 
 @dataclass(frozen=True)
 class Named:
-    """What a registry has under some tags.
+    """The manifest or index under some tags.
 
     Args:
         descriptor: of the manifest or index; None where it could not be read.
@@ -66,13 +66,13 @@ class Named:
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        """Return the annotations; none where they are no object."""
+        """Return the annotations; none if they are no object."""
         found = self.document.get("annotations")
         return found if isinstance(found, dict) else {}
 
     @property
     def has_parts(self) -> bool:
-        """Return whether there is more to read of it than its manifest."""
+        """Return whether there is more to read than its manifest."""
         return bool(self.descriptor and self.descriptor.media_type in INDEX_TYPES) or keys.METADATA in self.annotations
 
     @property
@@ -103,7 +103,7 @@ def version_of(
         images: the manifests of an index, by platform.
         referrers: what refers to it.
         promoted: the names that it is promoted to.
-        document: what is too large for its annotations; empty for nothing.
+        document: the values that are too large for its annotations; empty for none.
     """
     known = Version(named.digest, named.tags, promoted=tuple(sorted(promoted)), problem=named.problem)
     if named.problem:
@@ -138,7 +138,7 @@ def _layers(manifests: Iterable[Any]) -> tuple[Part, ...]:
 
 
 def _made(referrers: Iterable[Referrer]) -> tuple[datetime | None, str]:
-    """Return when and from which commit an image was made: by the first attestation, as it may be published again."""
+    """Return when and from which commit an image was first made, as it may have been published again since."""
     found = [
         (created, text(one.annotations.get(keys.COMMIT)))
         for one in referrers

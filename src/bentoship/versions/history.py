@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bentoship.errors import RegistryError, StoreError
+from bentoship.errors import StoreError
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import Descriptor
@@ -53,7 +53,7 @@ class Promotion:
     is_rollback: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return its JSON; the key `rollback` is there only for one."""
+        """Return its JSON; only a rollback has the key `rollback`."""
         return {
             "digest": self.digest,
             "tags": list(self.tags),
@@ -67,7 +67,7 @@ class Promotion:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Promotion:
-        """Read an entry's JSON, each text as far as it may be long. Raises KeyError, ValueError."""
+        """Read an entry's JSON; long texts are cut. Raises KeyError, ValueError."""
         origin = data.get("from")
         return cls(
             _digest(data["digest"]),
@@ -83,14 +83,14 @@ class Promotion:
 
 @dataclass(frozen=True)
 class History:
-    """The promotions of a name. Args: promotions: oldest first; manifest: where they were read; None for nowhere."""
+    """The promotions of a name. Args: promotions: oldest first; manifest: the one that has them; None without any."""
 
     promotions: tuple[Promotion, ...] = ()
     manifest: Descriptor | None = None
 
     @property
     def digest(self) -> str | None:
-        """Return where the name points by its history; None where it has none."""
+        """Return the digest that the name points to by its history; None without one."""
         return self.promotions[-1].digest if self.promotions else None
 
     @property
@@ -126,7 +126,7 @@ def history_tag(name: str) -> str:
 
 
 def promoted_names(tags: Sequence[str]) -> list[str]:
-    """Return the names of which a repository has histories, among its tags."""
+    """Return the promoted names: those of which the tags have a history."""
     return sorted(name for tag in tags if (name := tag.removesuffix(SUFFIX)) != tag and name)
 
 
@@ -137,12 +137,10 @@ def read_history(store: RegistryStore, name: str) -> History:
     """
     tag = history_tag(name)
     doing = f"Read {tag} in {store.repository}"
-    try:
-        manifest, content = store.read(tag)
-    except RegistryError as error:
-        if error.status == 404:
-            return History()
-        raise
+    found = store.find(tag)
+    if found is None:
+        return History()
+    manifest, content = found
     hint = f"Use another name than {name}, or remove that tag."
     try:
         document = parse_json(content)

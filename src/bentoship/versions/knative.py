@@ -1,7 +1,7 @@
-"""A Knative Service for an image of a service, of the fields that Cloud Run takes, too.
+"""A Knative Service for an image, limited to the fields that Cloud Run takes, too.
 
-Cloud Run refuses a security context, a node selector and labels with a slash, and keeps each secret by itself with its
-versions in place of keys (cloud.google.com/run/docs/reference/yaml/v1).
+Cloud Run refuses a security context, a node selector and labels with a slash. A secret has versions there, not keys
+(cloud.google.com/run/docs/reference/yaml/v1).
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from bentoship.image import keys
 from bentoship.versions.kubernetes import PORT, Deployed, Object, Server, environment, object_name
 
 _STARTUP = {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 24}
-"""Four minutes, the most that Cloud Run has patience for."""
+"""Four minutes, the most that Cloud Run allows."""
 
 
 def secrets(server: Server, deployed: Deployed) -> dict[str, str]:
-    """Return the name of the secret with the value of each variable that a service wants, by the variable's name."""
+    """Return the names of the secrets with the values of the variables that a service needs, by variable."""
     return {name: object_name(f"{deployed.name}-{name}") for name in server.variables}
 
 
 def service(server: Server, deployed: Deployed) -> Object:
-    """Return the Knative Service."""
+    """Return the Knative Service of an image. Args: as of `kubernetes.objects`."""
     needed = server.resources
     container = {
         "image": str(server.image),

@@ -15,7 +15,7 @@ Object = dict[str, Any]
 PORT = 3000
 _MI = 1 << 20
 _LEAST = 512 * _MI
-"""Bytes of memory for Python, BentoML and the libraries of a service that nothing is known of."""
+"""Bytes of memory for Python, BentoML and the libraries of a service that was not measured."""
 
 _WRITABLE = {
     "tmp": "/tmp",
@@ -37,9 +37,9 @@ class Resources:
     """What a container needs, as Kubernetes' quantities.
 
     Args:
-        memory: what it asks for, such as "512Mi".
-        memory_limit: beyond which it is ended.
-        cpu: what it asks for, such as "500m"; without a limit, which would only slow it down. Empty for the default.
+        memory: its request, such as "512Mi".
+        memory_limit: its limit, beyond which it is killed.
+        cpu: its request, such as "500m"; empty for the default. A limit would only slow it down.
     """
 
     memory: str
@@ -53,12 +53,12 @@ class Server:
 
     Args:
         image: its reference, by digest.
-        user: the number of the user as which it runs.
+        user: the UID that it runs as.
         resources: what a container needs.
         bento: the Bento's tag; empty when unknown.
         version: the Bento's version; empty when unknown.
-        variables: the names of the variables that it wants.
-        architectures: for which the image is there, such as "amd64".
+        variables: the names of the environment variables that it needs.
+        architectures: those of the image, such as "amd64".
     """
 
     image: ImageReference
@@ -75,9 +75,9 @@ class Deployed:
     """How a service runs in a cluster.
 
     Args:
-        name: of its objects.
-        replicas: how many containers; None where that was not said.
-        scale: the least and the most containers, in place of `replicas`; None for a fixed number.
+        name: the name of its objects.
+        replicas: the number of containers; None for the default.
+        scale: the least and the most containers, instead of `replicas`; None for a fixed number.
         host: the host name of an Ingress; empty for none.
         pull_secret: the Secret with the account for the registry; empty for none.
     """
@@ -90,21 +90,21 @@ class Deployed:
 
 
 def object_name(text: str) -> str:
-    """Return a name that every object may have, like a text (RFC 1035: a Service's name is one of the DNS)."""
+    """Return a text as a name that any object may have: a label of the DNS (RFC 1035), as a Service needs."""
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     return (plain if plain[:1].isalpha() else f"bento-{plain}")[:63].strip("-")
 
 
 def resources(*, measured: int | None, models: int) -> Resources:
-    """Return what a container needs: what was measured, or a guess by the size of the models.
+    """Return what a container needs: what was measured, or a guess from the size of the models.
 
     Args:
-        measured: the bytes of memory that the service was seen to use; None when it was not measured.
+        measured: the bytes of memory that the service used; None when it was not measured.
         models: the bytes of its models in the image.
     """
-    asked = _LEAST + 2 * models if measured is None else measured
+    request = _LEAST + 2 * models if measured is None else measured
     # Several requests at a time take more than the one that was measured.
-    return Resources(_in_mi(asked), _in_mi(2 * asked), "")
+    return Resources(_in_mi(request), _in_mi(2 * request), "")
 
 
 def _in_mi(count: int) -> str:
@@ -112,12 +112,12 @@ def _in_mi(count: int) -> str:
 
 
 def secret_name(deployed: Deployed) -> str:
-    """Return the name of the Secret with the values of the variables that a service wants."""
+    """Return the name of the Secret with the values of the variables that a service needs."""
     return f"{deployed.name}-env"[:253]
 
 
 def objects(server: Server, deployed: Deployed) -> list[Object]:
-    """Return the objects of a service, in the order in which they are to be created."""
+    """Return the objects of a service, in the order to create them in."""
     made = [_deployment(server, deployed), _service(server, deployed)]
     if deployed.scale:
         made.append(_autoscaler(server, deployed, deployed.scale))
@@ -154,7 +154,7 @@ def _deployment(server: Server, deployed: Deployed) -> Object:
         "metadata": _metadata(server, deployed),
         "spec": {
             **({} if deployed.scale else {"replicas": 1 if deployed.replicas is None else deployed.replicas}),
-            # Longer than the probe of the start has patience.
+            # Longer than the startup probe waits.
             "progressDeadlineSeconds": 900,
             "selector": {"matchLabels": _selector(deployed)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
@@ -167,7 +167,7 @@ def _pod(server: Server, deployed: Deployed) -> Object:
     names = server.architectures
     return {
         "automountServiceAccountToken": False,
-        # Variables of other Services' addresses may have the names of BentoML's, such as BENTOML_PORT.
+        # Kubernetes sets variables for each Service, and one called bentoml would set BENTOML_PORT.
         "enableServiceLinks": False,
         **({"imagePullSecrets": [{"name": deployed.pull_secret}]} if deployed.pull_secret else {}),
         **({"nodeSelector": {"kubernetes.io/arch": names[0]}} if len(names) == 1 else {}),
@@ -178,7 +178,7 @@ def _pod(server: Server, deployed: Deployed) -> Object:
             "fsGroup": server.user,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        # BentoML ends the requests that it is at, each of which has 60 s.
+        # BentoML finishes the requests that it has begun, each of which may take 60 s.
         "terminationGracePeriodSeconds": 60,
         "containers": [_container(server, deployed)],
         "volumes": [{"name": name, "emptyDir": {}} for name in _WRITABLE],
@@ -220,10 +220,10 @@ def _container(server: Server, deployed: Deployed) -> Object:
 
 
 def environment(secrets: Mapping[str, tuple[str, str]]) -> Object:
-    """Return the `env` of a container, of variables that come from Secrets; nothing where there are none.
+    """Return the `env` of a container whose variables come from Secrets; nothing if it has none.
 
     Args:
-        secrets: by the name of the variable, the Secret's name and the key in it.
+        secrets: the name of the Secret and the key in it, by the name of the variable.
     """
     listed = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}

@@ -1,7 +1,7 @@
-"""The models of an image by themselves: artifacts of the layers that it has, so that no model is sent twice.
+"""The models of an image as artifacts of their own, made of the image's layers, so that no model is sent twice.
 
-A ModelPack artifact for each model (github.com/modelpack/model-spec, 0.0.7), and an image of all models, which is
-mounted as a volume in Kubernetes.
+There is a ModelPack artifact for each model (github.com/modelpack/model-spec, 0.0.7), and an image of all models, which
+Kubernetes mounts as a volume.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PATH = "org.cncf.model.filepath"
 
 _DESCRIBED = ("title", "description", "family", "vendor", "docURL", "sourceURL")
 _TECHNICAL = ("architecture", "format", "paramSize", "precision", "quantization")
-"""What of BentoML's metadata ModelPack has a place for, by the same names (docs/config.md)."""
+"""The keys of BentoML's metadata that ModelPack's configuration has, too (docs/config.md)."""
 
 _FORMATS = {
     ".onnx": "onnx", ".safetensors": "safetensors", ".gguf": "gguf", ".pt": "pt", ".pth": "pt", ".pb": "tensorflow",
@@ -49,7 +49,7 @@ class PackedModel:
         layer: the layer of the image that it is in.
         path: where it is in the layer.
         files: the names of its files.
-        metadata: what BentoML was told about it.
+        metadata: what was saved with it in BentoML's model store.
     """
 
     name: str
@@ -62,11 +62,11 @@ class PackedModel:
 
 def model_artifact(model: PackedModel, image: Descriptor) -> Artifact:
     """Return the ModelPack artifact of a model. Args: model: it; image: the manifest or index that has the layer."""
-    said = {name: text for name, text in model.metadata.items() if isinstance(text, str)}
-    described = {"name": model.name, "version": model.version, **_chosen(said, _DESCRIBED)}
+    texts = {name: text for name, text in model.metadata.items() if isinstance(text, str)}
+    described = {"name": model.name, "version": model.version, **_chosen(texts, _DESCRIBED)}
     config = {
         "descriptor": described,
-        "config": {**_format(model.files), **_chosen(said, _TECHNICAL)},
+        "config": {**_format(model.files), **_chosen(texts, _TECHNICAL)},
         "modelfs": {"type": "layers", "diffIds": [model.layer.diff_id]},
     }
     layer = model.layer.descriptor
@@ -85,7 +85,7 @@ def model_volume(models: Sequence[PackedModel], platform: str, image: Descriptor
 
     Args:
         models: the models.
-        platform: what it is said to be for; a runtime that mounts it does not look at that.
+        platform: for its configuration; a runtime that mounts the image ignores it.
         image: the manifest or index that has the layers.
     """
     layers = [model.layer for model in models]
@@ -96,29 +96,29 @@ def model_volume(models: Sequence[PackedModel], platform: str, image: Descriptor
 
 
 def put(registry: RegistryStore, artifact: Artifact, tag: str) -> None:
-    """Push an artifact, and point its tag at it unless it does: a registry may refuse to set a tag twice.
+    """Push an artifact, and point its tag at it unless it does so already: registries may refuse to set a tag again.
 
     Raises: StoreError.
     """
     attach(registry, artifact)
-    before: Descriptor | None = None
+    current = None
     with suppress(StoreError):
-        before = registry.resolve(tag)
-    if before is None or before.digest != artifact.descriptor.digest:
+        current = registry.digest_of(tag)
+    if current != artifact.descriptor.digest:
         registry.tag(artifact.descriptor, tag)
 
 
 def own_size(artifact: Artifact) -> int:
-    """Return the bytes that an artifact adds to what its store has."""
+    """Return the bytes of an artifact that its store lacked: all but the linked layers."""
     blobs = (artifact.config, *artifact.blobs)
     return len(artifact.manifest) + sum(len(blob.content) for blob in blobs if isinstance(blob, Blob))
 
 
-def _chosen(said: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    return {name: said[name] for name in names if said.get(name)}
+def _chosen(texts: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    return {name: texts[name] for name in names if texts.get(name)}
 
 
 def _format(files: Iterable[str]) -> dict[str, str]:
-    """Return the format of a model's files, if it is one that their names say."""
+    """Return the format of a model, if the names of its files tell it."""
     found = {_FORMATS[suffix] for name in files if (suffix := PurePosixPath(name).suffix.lower()) in _FORMATS}
     return {"format": found.pop()} if len(found) == 1 else {}

@@ -19,7 +19,7 @@ from bentoship.image import keys
 from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import CONFIG_TYPES, INDEX_TYPES, Descriptor
 from bentoship.image.document import parse_json
-from bentoship.image.reference import ImageReference
+from bentoship.image.reference import ImageReference, version_in
 from bentoship.stores.artifacts import push
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.values import dataclass
@@ -113,15 +113,8 @@ def find(store: RegistryStore, version: str) -> Candidate:
 
     Raises: StoreError when there is none, or it is no image; InvalidReferenceError.
     """
-    name = version
-    if "/" in version or "@" in version:
-        reference = ImageReference.parse(version)
-        if reference.repository != store.repository:
-            why = f"it is in {reference.repository}"
-            raise StoreError(f"Find {version} in {store.repository}", why, "Publish it to this repository first.")
-        name = reference.digest or reference.tag or "latest"
+    name = version_in(store.repository, version)
     is_digest = name.startswith("sha256:")
-    ImageReference("localhost", "image", **({"digest": name} if is_digest else {"tag": name}))
     descriptor, content = store.read(name)
     document = parse_json(content)
     annotations = _annotations(document)

@@ -1,4 +1,4 @@
-"""Whether an image worked when it was last verified, by the attestations that refer to it."""
+"""Whether an image worked when it was last verified, by its attestations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def verified(found: Iterable[Referrer]) -> bool | None:
 
 
 def _when(annotations: Mapping[str, str]) -> float:
-    """Return when an attestation was made, in seconds; 0 without a time, as it may have been at any."""
+    """Return when an attestation was made, in seconds; 0 for one without a time, so that any other is newer."""
     made = parse_time(annotations.get(keys.CREATED))
     return made.timestamp() if made else 0.0
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
+from typing import Any
 
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.metadata import Data, Model, Value
 from bentoship.system.values import dataclass
+from bentoship.versions.times import rfc3339
 
 __all__ = ["Data", "Model", "Part", "Value", "Version"]
 
@@ -66,3 +68,26 @@ class Version:
     promoted: Sequence[str] = ()
     verified: bool | None = None
     problem: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return its JSON, in the format that docs/registry.md describes."""
+        return {
+            "digest": self.digest,
+            "tags": list(self.tags),
+            "is_ours": self.is_ours,
+            "created": self.created and rfc3339(self.created),
+            "commit": self.commit,
+            "size": self.size,
+            "platforms": list(self.platforms),
+            "bento": self.bento,
+            "description": self.description,
+            "base": {"name": self.base, "digest": self.base_digest},
+            "models": [{"tag": model.tag, "metadata": dict(model.metadata)} for model in self.models],
+            "metrics": dict(self.metrics),
+            "parameters": dict(self.parameters),
+            "data": [{"path": one.path, "digest": one.digest, "size": one.size} for one in self.data],
+            "layers": [{**part.descriptor.to_dict(), "kind": part.kind} for part in self.layers],
+            "promoted": list(self.promoted),
+            "verified": self.verified,
+            "problem": self.problem,
+        }

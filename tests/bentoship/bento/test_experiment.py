@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bentoship.bento.documents import parse
-from bentoship.bento.experiment import Experiment, read_files, understood
+from bentoship.bento.experiment import Experiment, parsed, read_files
 from bentoship.image.metadata import Data, is_number
 from tests.support.fuzzing import fuzz, near, texts
 
@@ -67,7 +67,7 @@ def found(folder: Path, files: Mapping[str, str | bytes], project: str = ".") ->
     """What the files say to a project in their folder."""
     make_folder(folder, files)
     (folder / project).mkdir(exist_ok=True)
-    return understood(read_files(folder / project))
+    return parsed(read_files(folder / project))
 
 
 def test_a_pipeline_says_all(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_any_document_is_understood(
     folder = tmp_path_factory.getbasetemp() / "fuzzed"
     files = {"dvc.lock": json.dumps(lock), "dvc.yaml": json.dumps(pipeline), "params.yaml": text, "metrics.json": text}
     make_folder(folder, files)
-    said = understood(read_files(folder))
+    said = parsed(read_files(folder))
     assert all(map(is_number, said.metrics.values()))
     assert all(isinstance(one.path, str) and ":" in one.digest for one in said.data)
     assert all(isinstance(note, str) for note in said.notes)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bentoship import bento as bentos
-from bentoship.bento.metadata import described, project_metadata
+from bentoship.bento.metadata import project_metadata, with_metadata
 from bentoship.bento.packing import SECRETS_IGNORED
 from bentoship.bento.values import Bento, BuildContext, Model
 from bentoship.errors import BentoError
@@ -42,7 +42,7 @@ def with_models(bento: Bento, **metadata: dict[str, Any]) -> Bento:
 
 def said(context: BuildContext, bento: Bento) -> Metadata:
     """What the image would say; no note is left."""
-    found = described(context, bento)
+    found = with_metadata(context, bento)
     assert found.metadata is not None
     assert found.notes == ()
     return found.metadata
@@ -105,9 +105,9 @@ def test_metrics_of_several_models_have_their_names(context: BuildContext, bento
 
 def test_what_no_json_has_is_noted_and_left_out(context: BuildContext, bento: Bento) -> None:
     """A metric that is no number, and names that cannot be told apart."""
-    (note,) = described(context, with_models(bento, stars={"loss": float("nan"), "a": 1})).notes
+    (note,) = with_metadata(context, with_models(bento, stars={"loss": float("nan"), "a": 1})).notes
     assert note == "not among the image's metrics: loss in the metadata of the model stars:v1, not a finite number"
-    (note,) = described(context, with_models(bento, stars={"a.b": 1, "a": {"b": 2}})).notes
+    (note,) = with_metadata(context, with_models(bento, stars={"a.b": 1, "a": {"b": 2}})).notes
     assert note == "the metadata of the model stars:v1 is left out: it has two values by the name a.b"
 
 
@@ -159,8 +159,8 @@ def test_a_secret_that_was_saved_with_a_model_is_refused(context: BuildContext, 
     bad = with_models(bento, stars={"run": {"id": KEY}})
     for _ in range(2):
         with pytest.raises(BentoError, match=r"models/stars/v1/model\.yaml, line 2: AWS Access Key"):
-            described(context, bad)
-    described(replace(context, secrets_allowed=("model.yaml",)), bad)
+            with_metadata(context, bad)
+    with_metadata(replace(context, secrets_allowed=("model.yaml",)), bad)
 
 
 @pytest.mark.parametrize(

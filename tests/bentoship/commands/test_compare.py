@@ -113,7 +113,7 @@ def test_markdown_is_for_a_pull_request(
     show(project, "v1", "v2", form="markdown")
     said = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"### `[\w.:/]+/image`: `v1` → `v2`", said[0])
-    assert "| `kind` | `changed` | `a` | `\\| **b** 'c' @octocat <img>\\n# x` |" in said
+    assert "| `kind` | `changed` | `a` | `` \\| **b** `c` @octocat <img>\\n# x `` |" in said
     assert "|  | `v1` | `v2` |" in said
 
 
@@ -149,7 +149,13 @@ def test_a_version_is_named_in_several_ways(
 
 @pytest.mark.parametrize(
     ("old", "why"),
-    [("v9", "v9"), ("../x", "not a valid tag"), ("sha256:12", "not a digest"), (f"sha256:{'0' * 64}", "0000")],
+    [
+        ("v9", "v9"),
+        ("a b", "not a valid tag"),
+        ("../x", "not a host"),
+        ("sha256:12", "not a digest"),
+        (f"sha256:{'0' * 64}", "0000"),
+    ],
 )
 def test_a_version_that_does_not_exist_is_an_error(project: Path, images: list[Descriptor], old: str, why: str) -> None:
     """In the registry's words, or with what is allowed."""

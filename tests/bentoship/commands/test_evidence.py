@@ -47,11 +47,11 @@ def attach_sbom(store: RegistryStore, image: Descriptor, name: str) -> None:
 
 
 def test_an_sbom_is_printed(run: Run, store: RegistryStore, capsys: pytest.CaptureFixture[str]) -> None:
-    """By digest and by tag; what a terminal would obey is escaped."""
+    """By digest, by tag and by the whole reference; what a terminal would obey is escaped."""
     image = put_image(store)
     store.tag(image, "latest")
     attach_sbom(store, image, "a\x1b[2Jb")
-    for name in (image.digest, "latest"):
+    for name in (image.digest, "latest", f"{store.repository}@{image.digest}"):
         show_sbom(run, name)
         printed = capsys.readouterr().out
         assert json.loads(printed) == {"name": "a\x1b[2Jb"}

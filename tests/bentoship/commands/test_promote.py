@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.commands.promote import Wishes, promote, rollback
+from bentoship.commands.promote import Requirements, promote, rollback
 from bentoship.commands.retention import clean_registry
 from bentoship.commands.terminal import Terminal
 from bentoship.errors import BentoshipError
@@ -34,7 +34,7 @@ from tests.support.images import put, put_image
 from tests.support.proxy import Fault, Proxy
 from tests.support.slow import cases
 
-NONE = Wishes()
+NONE = Requirements()
 
 
 @pytest.fixture(autouse=True)
@@ -112,31 +112,31 @@ def test_a_script_has_to_agree_to_a_replacement(run: Run, target: RegistryStore)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "expected"),
+    ("requirements", "expected"),
     [
-        (Wishes(("accuracy >= 0.92", "loss < 3")), ["accuracy >= 0.92 (0.92)", "loss < 3 (2)"]),
-        (Wishes(("accuracy > 0.92",)), "accuracy is 0.92"),
-        (Wishes(("f1 > 0.92",)), "no metric f1\nIt has accuracy, loss."),
-        (Wishes(("import os",)), "it is not a comparison"),
-        (Wishes((), "v1", "accuracy"), ["accuracy better than v1's (0.92 > 0.91)"]),
-        (Wishes((), "v1", "loss"), "loss is 2, but has to be lower than 1"),
-        (Wishes((), "v1"), "--metric is missing"),
-        (Wishes((), "", "loss"), "--metric has no effect"),
-        (Wishes((), "production", "loss"), ["better than production, which does not exist yet"]),
-        (Wishes((), f"sha256:{'0' * 64}", "loss"), "no such tag or digest"),
-        (Wishes(verified=True), "it was never verified"),
+        (Requirements(("accuracy >= 0.92", "loss < 3")), ["accuracy >= 0.92 (0.92)", "loss < 3 (2)"]),
+        (Requirements(("accuracy > 0.92",)), "accuracy is 0.92"),
+        (Requirements(("f1 > 0.92",)), "no metric f1\nIt has accuracy, loss."),
+        (Requirements(("import os",)), "it is not a comparison"),
+        (Requirements((), "v1", "accuracy"), ["accuracy better than v1's (0.92 > 0.91)"]),
+        (Requirements((), "v1", "loss"), "loss is 2, but has to be lower than 1"),
+        (Requirements((), "v1"), "--metric is missing"),
+        (Requirements((), "", "loss"), "--metric has no effect"),
+        (Requirements((), "production", "loss"), ["better than production, which does not exist yet"]),
+        (Requirements((), f"sha256:{'0' * 64}", "loss"), "no such tag or digest"),
+        (Requirements(verified=True), "it was never verified"),
     ],
 )
 def test_all_conditions_have_to_hold(
-    run: Run, target: RegistryStore, wishes: Wishes, expected: list[str] | str
+    run: Run, target: RegistryStore, requirements: Requirements, expected: list[str] | str
 ) -> None:
     """They are in the record; if one does not hold, nothing is written."""
     if isinstance(expected, list):
-        promote(run, "v2", "production", wishes)
+        promote(run, "v2", "production", requirements)
         assert list(read_history(target, "production").promotions[-1].conditions) == expected
     else:
         with pytest.raises(BentoshipError) as caught:
-            promote(run, "v2", "production", wishes)
+            promote(run, "v2", "production", requirements)
         assert expected in str(caught.value)
         assert not read_history(target, "production").promotions
 
@@ -151,11 +151,11 @@ def test_what_was_verified_last_counts(run: Run, target: RegistryStore) -> None:
 
     attest("false", 2025)
     with pytest.raises(BentoshipError, match="it did not work when it was last verified"):
-        promote(run, "v1", "production", Wishes(verified=True))
+        promote(run, "v1", "production", Requirements(verified=True))
     attest("true", 2026)
-    promote(run, "v1", "production", Wishes(verified=True))
+    promote(run, "v1", "production", Requirements(verified=True))
     attest("false", 2024)
-    promote(run, "v1", "staging", Wishes(verified=True))
+    promote(run, "v1", "staging", Requirements(verified=True))
 
 
 def test_a_version_to_return_to_may_be_gone(run: Run, target: RegistryStore) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bentoship.errors import BentoshipError, InvalidReferenceError
-from bentoship.image.reference import ImageReference
+from bentoship.errors import BentoshipError, InvalidReferenceError, StoreError
+from bentoship.image.reference import ImageReference, version_in
 from tests.support.fuzzing import fuzz, texts
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -36,6 +36,35 @@ def test_names_are_normalised_as_docker_does_it(text: str, full: str) -> None:
     reference = ImageReference.parse(text)
     assert str(reference) == full
     assert ImageReference.parse(full) == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("v1", "v1"),
+        (DIGEST, DIGEST),
+        ("ghcr.io/acme/tool:v1", "v1"),
+        (f"ghcr.io/acme/tool@{DIGEST}", DIGEST),
+        (f"ghcr.io/acme/tool:v1@{DIGEST}", DIGEST),
+        ("ghcr.io/acme/tool", "latest"),
+    ],
+)
+def test_a_version_is_named_in_several_ways(text: str, name: str) -> None:
+    """By a tag, a digest, or the whole reference."""
+    assert version_in("ghcr.io/acme/tool", text) == name
+
+
+def test_a_version_of_another_repository_is_refused() -> None:
+    """A promotion moves nothing between repositories."""
+    with pytest.raises(StoreError, match=r"it is in ghcr\.io/acme/tool"):
+        version_in("ghcr.io/acme/other", "ghcr.io/acme/tool:v1")
+
+
+@pytest.mark.parametrize("text", ["", "a b", "v1?n=1", "sha256:1"])
+def test_what_names_no_version_is_refused(text: str) -> None:
+    """Before it gets into the path of a request."""
+    with pytest.raises(InvalidReferenceError):
+        version_in("ghcr.io/acme/tool", text)
 
 
 @pytest.mark.parametrize(

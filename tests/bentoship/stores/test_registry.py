@@ -49,6 +49,24 @@ def test_images_and_indexes_are_tagged_and_resolved(store: RegistryStore) -> Non
         assert json.loads(stream.read())["mediaType"] == INDEX
 
 
+def test_what_may_be_missing_is_looked_for(proxy: Proxy, through: ImageReference) -> None:
+    """A missing tag or digest is no error then; a refused request is one."""
+    store = RegistryStore(through, push=True)
+    image = put_image(store)
+    store.tag(image, "v1")
+    found = store.find("v1")
+    assert found
+    assert (found[0], store.digest_of("v1")) == (image, image.digest)
+    for name in ("v2", "sha256:" + "0" * 64):
+        assert store.find(name) is None
+        assert store.digest_of(name) is None
+    proxy.faults.append(Fault(path="/manifests/v1", status=403, times=9))
+    for look in (store.find, store.digest_of):
+        with pytest.raises(RegistryError) as caught:
+            look("v1")
+        assert caught.value.status == 403
+
+
 def test_what_is_not_there_is_an_error_with_the_registrys_words(store: RegistryStore) -> None:
     """For tags, digests and blobs."""
     put_image(store)

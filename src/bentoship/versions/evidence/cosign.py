@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bentoship.errors import RegistryError, VerifyError
+from bentoship.errors import VerifyError
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import CONFIG, Descriptor
 from bentoship.image.document import parse_json, to_json
 from bentoship.image.keys import STATEMENT_TYPE
-from bentoship.stores.artifacts import push
+from bentoship.stores.artifacts import fallback_tag, push
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.evidence.reading import content_of
 from bentoship.versions.evidence.signing import Signer, Verifier
@@ -125,7 +125,7 @@ def statement_of(document: Artifact) -> bytes:
 
 def tag_of(image: Descriptor, suffix: str) -> str:
     """Return the tag of what cosign keeps for an image. Args: suffix: ".sig" or ".att"."""
-    return f"{image.digest.replace(':', '-', 1)}{suffix}"
+    return f"{fallback_tag(image.digest)}{suffix}"
 
 
 def pae(content: bytes, kind: str = STATEMENT_TYPE) -> bytes:
@@ -179,14 +179,8 @@ def _is_of(blob: Blob, image: Descriptor, verifier: Verifier) -> bool:
 
 def _blobs(store: RegistryStore, image: Descriptor, suffix: str, kind: str) -> list[Blob]:
     """Return what cosign, or this, has kept for an image; none where there is nothing, or something else."""
-    try:
-        _, manifest = store.read(tag_of(image, suffix))
-    except RegistryError as error:
-        if error.status == 404:
-            return []
-        raise
-    found = []
-    for entry in _entries(manifest)[:_MOST]:
+    kept, found = store.find(tag_of(image, suffix)), []
+    for entry in _entries(kept[1])[:_MOST] if kept else ():
         try:
             blob = Descriptor.from_dict(entry)
             texts = {str(key): str(value) for key, value in (entry.get("annotations") or {}).items()}

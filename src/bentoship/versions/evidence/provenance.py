@@ -17,6 +17,7 @@ from bentoship.system.git import Origin, Revision
 from bentoship.system.process import environment
 from bentoship.system.urls import without_secrets
 from bentoship.system.values import dataclass
+from bentoship.versions.author import actor
 from bentoship.versions.evidence.statement import statement
 from bentoship.versions.times import rfc3339
 
@@ -25,11 +26,11 @@ BUILD_TYPE = "https://bentoship.org/publish/v1"
 
 _TOOLS = ("bentoship", "bentoml", "uv")
 
-# What tells where a build runs: GitHub's and GitLab's documentation of predefined variables.
+# The variables that say where a build runs: GitHub's and GitLab's documentation of predefined variables.
 _CI = (
-    "GITHUB_ACTIONS", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT", "GITHUB_ACTOR",
+    "GITHUB_ACTIONS", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID", "GITHUB_RUN_ATTEMPT",
     "RUNNER_ENVIRONMENT",
-    "GITLAB_CI", "CI_SERVER_URL", "CI_RUNNER_ID", "CI_JOB_URL", "GITLAB_USER_LOGIN",
+    "GITLAB_CI", "CI_SERVER_URL", "CI_RUNNER_ID", "CI_JOB_URL",
 )  # fmt: skip
 
 
@@ -56,11 +57,10 @@ class Making:
 
 @dataclass(frozen=True)
 class Host:
-    """Where an image was made. Args: builder, invocation: their URIs; by: who; details: of the machine."""
+    """Where an image was made. Args: builder, invocation: their URIs; details: of the machine."""
 
     builder: str
     invocation: str
-    by: str
     details: Mapping[str, str]
 
 
@@ -71,12 +71,12 @@ def provenance(about: Mapping[str, Descriptor], making: Making) -> Artifact:
         about: manifests by their names; the first is the image or index itself.
         making: how it was made.
     """
-    host = _host(making.origin.author)
+    host, by = _host(), actor() or making.origin.author
     content = {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
             "externalParameters": dict(making.parameters),
-            "internalParameters": {"host": dict(host.details), **({"by": host.by} if host.by else {})},
+            "internalParameters": {"host": dict(host.details), **({"by": by} if by else {})},
             "resolvedDependencies": [*_source(making), *making.materials],
         },
         "runDetails": {
@@ -121,21 +121,21 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _host(author: str) -> Host:
-    """Return where this process runs. Args: author: who commits here; empty when unknown."""
-    told = environment(names=_CI)
+def _host() -> Host:
+    """Return where this process runs."""
+    env = environment(names=_CI)
     details = {
         "name": platform.node(),
         "system": platform.platform(),
         "machine": platform.machine(),
         "python": platform.python_version(),
     }
-    if told.get("GITHUB_ACTIONS") == "true" and "GITHUB_REPOSITORY" in told:
-        kind = told.get("RUNNER_ENVIRONMENT", "github-hosted")
-        runs = f"{told.get('GITHUB_SERVER_URL', 'https://github.com')}/{told['GITHUB_REPOSITORY']}/actions/runs"
-        run = f"{runs}/{told.get('GITHUB_RUN_ID', '')}/attempts/{told.get('GITHUB_RUN_ATTEMPT', '1')}"
-        return Host(f"https://github.com/actions/runner/{kind}", run, told.get("GITHUB_ACTOR", ""), details)
-    if told.get("GITLAB_CI") == "true" and "CI_JOB_URL" in told:
-        runner = f"{told.get('CI_SERVER_URL', '')}/-/runners/{told.get('CI_RUNNER_ID', '')}"
-        return Host(runner, told["CI_JOB_URL"], told.get("GITLAB_USER_LOGIN", ""), details)
-    return Host(f"{BUILD_TYPE}/local", f"urn:uuid:{uuid.uuid4()}", author, details)
+    if env.get("GITHUB_ACTIONS") == "true" and "GITHUB_REPOSITORY" in env:
+        kind = env.get("RUNNER_ENVIRONMENT", "github-hosted")
+        runs = f"{env.get('GITHUB_SERVER_URL', 'https://github.com')}/{env['GITHUB_REPOSITORY']}/actions/runs"
+        run = f"{runs}/{env.get('GITHUB_RUN_ID', '')}/attempts/{env.get('GITHUB_RUN_ATTEMPT', '1')}"
+        return Host(f"https://github.com/actions/runner/{kind}", run, details)
+    if env.get("GITLAB_CI") == "true" and "CI_JOB_URL" in env:
+        runner = f"{env.get('CI_SERVER_URL', '')}/-/runners/{env.get('CI_RUNNER_ID', '')}"
+        return Host(runner, env["CI_JOB_URL"], details)
+    return Host(f"{BUILD_TYPE}/local", f"urn:uuid:{uuid.uuid4()}", details)

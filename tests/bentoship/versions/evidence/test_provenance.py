@@ -13,6 +13,7 @@ from bentoship.image import keys
 from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import INDEX, MANIFEST, Descriptor
 from bentoship.system.git import Origin, Revision
+from bentoship.versions import author
 from bentoship.versions.evidence.provenance import BUILD_TYPE, Making, provenance
 
 ROOT = Descriptor.of(INDEX, b"an index")
@@ -32,7 +33,7 @@ MAKING = Making(
 @pytest.fixture(autouse=True)
 def _nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """No continuous integration, whatever runs the tests."""
-    for name in ("GITHUB_ACTIONS", "GITLAB_CI"):
+    for name in ("GITHUB_ACTIONS", "GITLAB_CI", *author._ACTORS):
         monkeypatch.delenv(name, raising=False)
 
 

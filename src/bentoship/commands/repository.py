@@ -1,4 +1,4 @@
-"""What a project's images are called, for commands that need no more of its Bento."""
+"""The repository of a project's image, and its Bento, for commands that publish nothing."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from bentoship.project import Run
 
 
 def repository(run: Run, step: str) -> ImageReference:
-    """Return where the project's images are, after logging in there. The service is imported unless its files name it.
+    """Log in to the registry, and return the repository of the project's image.
 
-    Args:
-        run: the run.
-        step: the command that needs it.
+    The service is imported only if the project's files do not name it.
+
+    Args: run: the run; step: the command that needs it.
     """
-    run.reporter.say("auth", run.provider.login())
+    run.login()
     project = run.project
-    name = project.settings.image_name or name_without_import(project.build_context) or described(run, step).name
+    name = project.settings.image_name or name_without_import(project.build_context) or current_bento(run, step).name
     return run.provider.repository(project.image_name(name))
 
 
-def described(run: Run, step: str) -> Bento:
-    """Return the Bento; unless it is up to date it is only previewed, for its name and version.
+def current_bento(run: Run, step: str) -> Bento:
+    """Return the project's Bento; one that is not up to date is only previewed, for its name and version.
 
     Args: run: the run; step: the command that needs it.
     """

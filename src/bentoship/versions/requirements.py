@@ -1,4 +1,4 @@
-"""What has to hold for a promotion, as the options of `promote` say it."""
+"""The requirements of a promotion, as the options of `promote` give them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bentoship.versions.verified import check_verified
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What has to hold for a promotion, as the options have it.
+class Requirements:
+    """What an image has to meet to be promoted.
 
     Args:
-        conditions: comparisons of metrics with numbers, such as "accuracy >= 0.97".
-        better_than: the tag or digest of an image that has to be worse; empty for none.
-        metric: the one by which it has to be; empty for the only one.
-        verified: whether the image has to have been verified.
+        conditions: comparisons of a metric with a number, such as "accuracy >= 0.97".
+        better_than: the tag or digest of an image that it has to beat; empty for none.
+        metric: the metric to compare the two by; empty for the only one.
+        verified: whether it has to have worked when it was last verified.
     """
 
     conditions: Sequence[str] = ()
@@ -30,7 +30,7 @@ class Wishes:
     verified: bool = False
 
     def check(self) -> None:
-        """Check that the options can be understood. Raises BentoshipError."""
+        """Check that the options make sense, before the registry is read. Raises BentoshipError."""
         for text in self.conditions:
             Condition.parse(text)
         if self.metric and not self.better_than:
@@ -59,7 +59,7 @@ class Wishes:
         try:
             other = find(store, name)
         except RegistryError as error:
-            # A digest that is not there is a mistake; a name that was never promoted to is none.
+            # A missing digest is a mistake; a missing name is the first promotion of a pipeline.
             if error.status != 404 or ":" in name:
                 raise
             return f"better than {name}, which does not exist yet"
