@@ -15,6 +15,7 @@ from bentoship.publishing.steps import alone_with
 from bentoship.versions.author import author
 from bentoship.versions.history import Promotion
 from bentoship.versions.promotion import Standing, check_name, find, move, now, rolled_back, settled
+from bentoship.versions.reading import Reader
 from bentoship.versions.wishes import Wishes
 
 __all__ = ["Wishes", "promote", "rollback"]
@@ -43,7 +44,8 @@ def promote(run: Run, version: str, name: str, wishes: Wishes, *, why: str = "",
         run.reporter.say("promote", f"{name} already exists: it points to {digest}")
         result(str(place.with_digest(digest)))
         return
-    held = wishes.held(store, image, run.project.settings.metrics_lower)
+    reader = Reader(store, run.project.settings.cache / "versions")
+    held = wishes.held(reader, image, run.project.settings.metrics_lower)
     for text in held:
         run.reporter.say("promote", text)
     _say_where_found(run, "promote", seen)

@@ -52,17 +52,30 @@ class Named:
 
     @property
     def is_image(self) -> bool:
-        """Return whether it is an image or an index, as far as that is known; not an artifact such as a signature."""
+        """Return whether it is an image or an index, as far as that is known.
+
+        It is not where it is an artifact such as a signature, or belongs to another image, as a volume of its models.
+        """
         document = self.document
         if not self.descriptor or self.descriptor.media_type in INDEX_TYPES:
-            return not document.get("artifactType")
+            return not document.get("artifactType") and not document.get("subject")
         config = document.get("config")
-        return not isinstance(config, dict) or config.get("mediaType") in CONFIG_TYPES
+        is_config = not isinstance(config, dict) or config.get("mediaType") in CONFIG_TYPES
+        return is_config and not document.get("subject")
 
     @property
     def artifact_type(self) -> str:
         """Return what an artifact says that it is."""
         return text(self.document.get("artifactType"))
+
+    @property
+    def nature(self) -> str:
+        """Return what it is where it is no image, in words."""
+        config, subject = self.document.get("config"), self.document.get("subject")
+        said = self.artifact_type or (text(config.get("mediaType")) if isinstance(config, dict) else "")
+        if isinstance(subject, dict) and said in ("", *CONFIG_TYPES):
+            return f"a part of {text(subject.get('digest'))}"
+        return said or "an artifact of an unknown kind"
 
     @property
     def annotations(self) -> Mapping[str, Any]:
@@ -114,7 +127,7 @@ def version_of(
         return Version(named.digest, named.tags, promoted=known.promoted, problem=f"it is damaged ({error!r})")
     made, commit = _made(referrers)
     return Version(
-        **parts(named.annotations, document),
+        **parts(_said(named, images), document),
         digest=named.digest,
         tags=named.tags,
         size=sum(part.descriptor.size for part in layers),
@@ -125,6 +138,17 @@ def version_of(
         promoted=known.promoted,
         verified=verified(referrers),
     )
+
+
+def _said(named: Named, images: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the annotations of a manifest or an index, with those that all images of the index have.
+
+    An index that others have put together of our images, as `docker buildx imagetools create` does, has none itself.
+    """
+    each = [found for content in images.values() if isinstance(found := parse_json(content).get("annotations"), dict)]
+    first, *others = each if len(each) == len(images) and each else [{}]
+    common = {key: value for key, value in first.items() if all(one.get(key) == value for one in others)}
+    return {**common, **named.annotations}
 
 
 def _layers(manifests: Iterable[Any]) -> tuple[Part, ...]:

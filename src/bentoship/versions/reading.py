@@ -84,7 +84,7 @@ class Reader:
         descriptor, content = self.store.read(name)
         one = Named(descriptor, content, () if name == descriptor.digest else (name,))
         if not one.is_image:
-            raise StoreError(f"Read {name} in {self.store.repository}", f"it is not an image ({one.artifact_type})")
+            raise StoreError(f"Read {name} in {self.store.repository}", f"it is not an image but {one.nature}")
         return self._version(one, referrers(self.store, one.digest), ())
 
     def _named(self, tag: str) -> Named:
