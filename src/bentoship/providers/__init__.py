@@ -16,6 +16,10 @@ class Provider(Protocol):
     def plain_http(self) -> bool | None:
         """Return whether the registry uses HTTP without TLS; None for the default of its host."""
 
+    @property
+    def deletes_untagged(self) -> bool:
+        """Return whether the registry may delete, by a policy of its own, what has no tag."""
+
     def enable_api(self) -> str:
         """Enable the registry's API. Raises BentoshipError."""
 

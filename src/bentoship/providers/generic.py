@@ -23,6 +23,8 @@ class GenericProvider:
         self._address = address
         self._found: tuple[Credentials | None, float] = None, 0.0
 
+    deletes_untagged = False
+
     def enable_api(self) -> str:
         """Do nothing: there is no API to enable."""
         return f"{self.host} has nothing to enable."

@@ -20,6 +20,7 @@ class LocalRegistry:
     """
 
     plain_http = True
+    deletes_untagged = False
 
     def __init__(self, cache_folder: Path, port: int | None = None) -> None:
         self._process = RegistryProcess(cache_folder)

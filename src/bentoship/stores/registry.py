@@ -34,6 +34,7 @@ class RegistryStore:
 
     Args:
         repository, credentials, push, plain_http, session: as of `stores.client.Client`.
+        deletes_untagged: whether the registry may delete by itself what has no tag.
     """
 
     def __init__(
@@ -44,9 +45,12 @@ class RegistryStore:
         push: bool = False,
         plain_http: bool | None = None,
         session: Session | None = None,
+        deletes_untagged: bool = False,
     ) -> None:
         self.client = Client(repository, credentials, push=push, plain_http=plain_http, session=session)
         """Sends the requests."""
+        self.deletes_untagged = deletes_untagged
+        """Whether what has no tag may go by itself."""
         self.has_referrers: bool | None = None
         """Whether the registry lists by itself what refers to an image; None until it was asked."""
         self._moved: dict[str, str] = {}  # where an upload was redirected to, by the blob's digest
@@ -170,6 +174,15 @@ class RegistryStore:
         if name.startswith("sha256:") and found.digest != name:
             raise StoreError(doing, f"the registry returned {found.digest}")
         return found
+
+    def digest_of(self, name: str) -> str | None:
+        """Return the digest of a tag or digest; None where there is none. Raises StoreError as `resolve` does."""
+        try:
+            return self.resolve(name).digest
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            raise
 
     def read(self, name: str) -> tuple[Descriptor, bytes]:
         """Return the manifest or index of a tag or digest, with its descriptor, in one request.

@@ -135,12 +135,12 @@ def _version_tag(store: RegistryStore, image: Named, given: Sequence[str]) -> tu
         ImageReference("localhost", "image", version)
     except InvalidReferenceError:
         return ()
-    return (version,) if _digest_of(store, version) == image.digest else ()
+    return (version,) if store.digest_of(version) == image.digest else ()
 
 
 def standing(store: RegistryStore, name: str) -> Standing:
     """Return where a name points, and its history. Raises StoreError."""
-    return Standing(name, _digest_of(store, name), read_history(store, name))
+    return Standing(name, store.digest_of(name), read_history(store, name))
 
 
 def settled(store: RegistryStore, name: str) -> Standing:
@@ -274,15 +274,6 @@ def _lost(store: RegistryStore, current: Standing) -> StoreError:
     where = f"now points to {current.digest}{by}" if current.digest else "does not exist any more"
     hint = f"Look at `invoke versions --history {current.name}`, then run the command again if it is still wanted."
     return StoreError(f"Move {current.name} in {store.repository}", f"it was moved meanwhile: it {where}", hint)
-
-
-def _digest_of(store: RegistryStore, name: str) -> str | None:
-    try:
-        return store.resolve(name).digest
-    except RegistryError as error:
-        if error.status == 404:
-            return None
-        raise
 
 
 def rolled_back(seen: Standing, by: str, why: str) -> Promotion:

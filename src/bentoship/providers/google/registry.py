@@ -33,6 +33,8 @@ class GoogleRegistry(GenericProvider):
         tell: receives progress messages: the task and a sentence.
     """
 
+    deletes_untagged = True  # by cleanup policies, which anybody may have set
+
     def __init__(
         self, settings: GoogleSettings, http: Http, tell: Callable[[str, str], None] = lambda *_: None
     ) -> None:

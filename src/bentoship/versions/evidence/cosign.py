@@ -16,7 +16,7 @@ from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import CONFIG, Descriptor
 from bentoship.image.document import parse_json, to_json
 from bentoship.image.keys import STATEMENT_TYPE
-from bentoship.stores.artifacts import push
+from bentoship.stores.artifacts import fallback_tag, push
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.evidence.reading import content_of
 from bentoship.versions.evidence.signing import Signer, Verifier
@@ -125,7 +125,7 @@ def statement_of(document: Artifact) -> bytes:
 
 def tag_of(image: Descriptor, suffix: str) -> str:
     """Return the tag of what cosign keeps for an image. Args: suffix: ".sig" or ".att"."""
-    return f"{image.digest.replace(':', '-', 1)}{suffix}"
+    return f"{fallback_tag(image.digest)}{suffix}"
 
 
 def pae(content: bytes, kind: str = STATEMENT_TYPE) -> bytes:
