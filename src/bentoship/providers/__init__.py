@@ -35,6 +35,12 @@ class Provider(Protocol):
         Raises: InvalidReferenceError.
         """
 
+    def images(self) -> list[str] | None:
+        """Return the paths of the images where this one goes; None for a registry to be asked for its catalog.
+
+        Raises: BentoshipError.
+        """
+
     def credentials(self) -> Credentials | None:
         """Return the account to push with; None for anonymous. Called at each login: some expire within an hour."""
 

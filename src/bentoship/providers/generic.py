@@ -44,6 +44,10 @@ class GenericProvider:
         """Return HOST/PATH/NAME. Raises InvalidReferenceError."""
         return self._address.repository(image_name)
 
+    def images(self) -> list[str] | None:
+        """Return None: the registry can be asked."""
+        return None
+
     def credentials(self) -> Credentials | None:
         """Return the stored account for this host and path; it is looked up again after ten minutes."""
         found, until = self._found

@@ -50,6 +50,9 @@ class LocalRegistry:
         port = self._port or self._started or self._process.last_port() or self._process.free_port()
         return ImageReference(f"localhost:{port}", f"bentoship/{image_name}")
 
+    def images(self) -> None:
+        """Return None: the registry can be asked."""
+
     def credentials(self) -> Credentials | None:
         """Return None: the local registry needs no account."""
         return None
