@@ -21,7 +21,9 @@ from bentoship.versions.wishes import Wishes
 __all__ = ["Wishes", "promote", "rollback"]
 
 
-def promote(run: Run, version: str, name: str, wishes: Wishes, *, why: str = "", yes: bool = False) -> None:
+def promote(
+    run: Run, version: str, name: str, wishes: Wishes, *, why: str = "", yes: bool = False, dry: bool = False
+) -> None:
     """Point a name at an image if all wishes hold, and print the image's reference on stdout.
 
     Args:
@@ -31,6 +33,7 @@ def promote(run: Run, version: str, name: str, wishes: Wishes, *, why: str = "",
         wishes: what has to hold.
         why: for the record.
         yes: whether to replace what the name points to without asking.
+        dry: whether to say only what would be done.
 
     Raises: BentoshipError.
     """
@@ -49,6 +52,9 @@ def promote(run: Run, version: str, name: str, wishes: Wishes, *, why: str = "",
     for text in held:
         run.reporter.say("promote", text)
     _say_where_found(run, "promote", seen)
+    if dry:
+        _rehearse(seen, f"point {name} to {_named(image.tags, digest)}")
+        return
     if seen.digest not in (None, digest):
         doing, what = f"Point {name} to {_named(image.tags, digest)}", f"{name} points to {_current(seen)}"
         if not confirm("promote", doing, what, yes=yes):
@@ -60,7 +66,7 @@ def promote(run: Run, version: str, name: str, wishes: Wishes, *, why: str = "",
     _move(run, "promote", place, seen, image.descriptor, entry)
 
 
-def rollback(run: Run, name: str, *, why: str = "", yes: bool = False) -> None:
+def rollback(run: Run, name: str, *, why: str = "", yes: bool = False, dry: bool = False) -> None:
     """Point a name at the image that it pointed to before, and print that one's reference on stdout.
 
     Args: as of `promote`.
@@ -80,11 +86,19 @@ def rollback(run: Run, name: str, *, why: str = "", yes: bool = False) -> None:
         why_not = f"{_named(entry.tags, entry.digest)} is not in the registry any more"
         raise BentoshipError(f"Roll {name} back", why_not, hint) from error
     _say_where_found(run, "rollback", seen)
+    if dry:
+        _rehearse(seen, f"roll {name} back to {_named(entry.tags, entry.digest)}")
+        return
     doing, what = f"Roll {name} back to {_named(entry.tags, entry.digest)}", f"{name} points to {_current(seen)}"
     if not confirm("rollback", doing, what, yes=yes):
         run.reporter.say("rollback", "nothing was changed")
         return
     _move(run, "rollback", place, seen, target, entry)
+
+
+def _rehearse(seen: Standing, doing: str) -> None:
+    """Print what would be done, with where the name points now."""
+    result(f"would {doing}" + (f"; now it points to {_current(seen)}" if seen.digest else "; there is no such tag yet"))
 
 
 def _move(run: Run, step: str, place: ImageReference, seen: Standing, target: Descriptor, entry: Promotion) -> None:

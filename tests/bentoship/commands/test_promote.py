@@ -142,6 +142,20 @@ def test_all_conditions_have_to_hold(
         assert not read_history(target, "production").promotions
 
 
+def test_a_rehearsal_changes_nothing(run: Run, target: RegistryStore, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says where the name points, and where it would."""
+    first, second = target.resolve("v1").digest, target.resolve("v2").digest
+    promote(run, "v1", "production", NONE)
+    promote(run, "v2", "production", NONE, dry=True)
+    assert target.resolve("production").digest == first
+    promote(run, "v2", "production", NONE, yes=True)
+    rollback(run, "production", dry=True)
+    assert target.resolve("production").digest == second
+    _, one, _, other = capsys.readouterr().out.splitlines()
+    assert one.startswith(f"would point production to {second} (v2); now it points to {first} (v1), by ")
+    assert other.startswith(f"would roll production back to {first} (v1); now it points to {second} (v2), by ")
+
+
 def test_a_condition_goes_by_what_versions_shows(
     run: Run, target: RegistryStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
