@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -122,7 +122,8 @@ def version_of(
     if named.problem:
         return known
     try:
-        layers = _layers([parse_json(content) for content in images.values()] if images else [named.document])
+        manifests = {name: parse_json(content) for name, content in images.items()}
+        layers = _layers(manifests or {"": named.document})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return Version(named.digest, named.tags, promoted=known.promoted, problem=f"it is damaged ({error!r})")
     made, commit = _made(referrers)
@@ -131,7 +132,7 @@ def version_of(
         digest=named.digest,
         tags=named.tags,
         size=sum(part.descriptor.size for part in layers),
-        platforms=tuple(images),
+        platforms=tuple(images) or _platforms(referrers),
         layers=layers,
         created=made,
         commit=commit,
@@ -151,14 +152,25 @@ def _said(named: Named, images: Mapping[str, bytes]) -> dict[str, Any]:
     return {**common, **named.annotations}
 
 
-def _layers(manifests: Iterable[Any]) -> tuple[Part, ...]:
-    """Return the layers of some manifests, each once. Raises KeyError, TypeError, AttributeError or ValueError."""
+def _layers(manifests: Mapping[str, Any]) -> tuple[Part, ...]:
+    """Return the layers of some manifests, each once. Raises KeyError, TypeError, AttributeError or ValueError.
+
+    Args: manifests: by platform; an image alone has the platform "".
+    """
     found: dict[str, Part] = {}
-    for manifest in manifests:
+    for platform, manifest in manifests.items():
         for entry in manifest["layers"]:
             part = Part(Descriptor.from_dict(entry), text((entry.get("annotations") or {}).get(KIND)))
-            found.setdefault(part.descriptor.digest, part)
+            known = found.setdefault(part.descriptor.digest, part)
+            if platform and platform not in known.platforms:
+                found[part.descriptor.digest] = replace(known, platforms=(*known.platforms, platform))
     return tuple(found.values())
+
+
+def _platforms(referrers: Iterable[Referrer]) -> tuple[str, ...]:
+    """Return what a single image is for, by its provenance; none when that does not say it."""
+    said = next((one.annotations[keys.PLATFORMS] for one in referrers if keys.PLATFORMS in one.annotations), "")
+    return tuple(filter(None, text(said).split(",")))
 
 
 def _made(referrers: Iterable[Referrer]) -> tuple[datetime | None, str]:

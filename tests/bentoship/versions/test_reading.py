@@ -55,6 +55,9 @@ def test_a_version_says_what_its_registry_knows(store: RegistryStore, tmp_path: 
         verified=True,
     )
     assert [(part.kind, part.descriptor.size) for part in version.layers] == [("base", 500), ("source", 100)]
+    annotations = {keys.CREATED: "2026-03-01T00:00:00Z", keys.PLATFORMS: "linux/arm64"}
+    attach(store, Artifact(keys.STATEMENT_TYPE, [], annotations, image))
+    assert read(store, tmp_path)[0].platforms == ("linux/arm64",)
 
 
 def test_what_is_too_large_for_annotations_is_read_from_its_document(store: RegistryStore, tmp_path: Path) -> None:
@@ -110,6 +113,8 @@ def test_an_index_has_the_layers_of_all_its_images(store: RegistryStore, tmp_pat
     for _ in range(2):
         version = next(one for one in read(store, tmp_path) if one.tags == ["both"])
         assert (version.is_ours, version.size, list(version.platforms)) == (True, 700, ["linux/amd64", "linux/arm64"])
+        owners = {part.platforms for part in version.layers}
+        assert owners == {("linux/amd64",), ("linux/arm64",), ("linux/amd64", "linux/arm64")}
 
 
 def test_an_index_says_what_all_its_images_say(store: RegistryStore, tmp_path: Path) -> None:
