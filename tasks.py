@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from invoke.context import Context
 
 from bentoship import commands, invoke_adapter
@@ -46,7 +48,10 @@ def tag(context: Context) -> None:
     do(context, commands.publish.tag)
 
 
-@task(pre=[auth, tag], help={"model_artifact": "then push the models by themselves, which takes a few kB"})
+@task(
+    pre=[invoke_adapter.check, auth, tag],
+    help={"model_artifact": "then push the models by themselves, which takes a few kB"},
+)
 def push(context: Context, model_artifact: bool = False) -> None:
     """Send the layers that the registry lacks, then move the tags."""
     do(context, commands.publish.push_models if model_artifact else commands.publish.push)
@@ -70,7 +75,8 @@ def publish(context: Context, verify: bool = False, model_artifact: bool = False
 @task(help={"rebuild": "instead, rebuild it from its commit and compare the digests"})
 def verify(context: Context, rebuild: bool = False) -> None:
     """Run the published image and check its answer to a sample request."""
-    do(context, commands.verify.verify_rebuilt if rebuild else commands.verify.verify)
+    step = commands.verify.verify_rebuilt if rebuild else commands.verify.verify
+    do(context, step, dry=commands.plan.saying("would pull the published image, try it, and attach the result"))
 
 
 @task(
@@ -129,9 +135,9 @@ def versions(
 ) -> None:
     """List the versions of the image that the registry has."""
     if sbom:
-        do(context, lambda run: commands.evidence.show_sbom(run, sbom))
+        show(context, lambda folder: commands.evidence.show(folder, "sbom", sbom))
     elif provenance:
-        do(context, lambda run: commands.evidence.show_provenance(run, provenance))
+        show(context, lambda folder: commands.evidence.show(folder, "provenance", provenance))
     elif history:
         show(context, lambda folder: commands.versions.show_history(folder, history, as_json=json))
     else:
@@ -189,7 +195,11 @@ def promote(
 ) -> None:
     """Point a name such as production at a version, without moving a layer."""
     requirements = commands.promote.Requirements(if_, if_better_than, metric, if_verified)
-    do(context, lambda run: commands.promote.promote(run, version, name, requirements, why=why, yes=yes))
+    do(
+        context,
+        lambda run: commands.promote.promote(run, version, name, requirements, why=why, yes=yes),
+        dry=lambda run: commands.promote.promote(run, version, name, requirements, dry=True),
+    )
 
 
 @task(
@@ -199,13 +209,18 @@ def promote(
 )
 def rollback(context: Context, name: str, why: str = "", yes: bool = False) -> None:
     """Point a name such as production at the version before."""
-    do(context, lambda run: commands.promote.rollback(run, name, why=why, yes=yes))
+    do(
+        context,
+        lambda run: commands.promote.rollback(run, name, why=why, yes=yes),
+        dry=lambda run: commands.promote.rollback(run, name, dry=True),
+    )
 
 
 @task(help={"output": "the file, - for stdout; catalog.html in the project's folder by default"})
 def catalog(context: Context, output: str = "") -> None:
     """Write a page of all versions of the image in the registry, to look at in a browser."""
-    do(context, lambda run: commands.catalog.catalog(run, output))
+    says = commands.plan.saying("would write a page of all versions")
+    do(context, lambda run: commands.catalog.catalog(run, output), dry=says)
 
 
 @task(help={"json": "print JSON"})
@@ -229,7 +244,7 @@ def locations(context: Context, json: bool = False) -> None:
 @task(at_once=False)
 def stop_registry(context: Context) -> None:
     """Stop the local registry and keep its images."""
-    do(context, commands.cleanup.stop_registry)
+    do(context, commands.cleanup.stop_registry, dry=commands.plan.saying("would stop the local registry"))
 
 
 @task(
@@ -253,7 +268,8 @@ def clean(
 ) -> None:
     """Remove caches and this project's images; with --registry, old published versions instead."""
     if registry or keep or older_than:
-        wanted = {"keep": keep, "older_than": older_than}
-        do(context, lambda run: commands.retention.clean_registry(run, **wanted, others=others, yes=yes))
+        clean = partial(commands.retention.clean_registry, keep=keep, older_than=older_than, others=others)
+        do(context, partial(clean, yes=yes), dry=partial(clean, yes=False))
     else:
-        do(context, commands.cleanup.clean)
+        says = commands.plan.saying("would remove caches and this project's images")
+        do(context, commands.cleanup.clean, dry=says)

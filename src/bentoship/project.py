@@ -263,7 +263,12 @@ class Run:
         """Return the repository that the image goes to, with the provider's account."""
         provider = self.provider
         return RegistryStore(
-            repository, provider.credentials, push=push, plain_http=provider.plain_http, session=self.session
+            repository,
+            provider.credentials,
+            push=push,
+            plain_http=provider.plain_http,
+            session=self.session,
+            deletes_untagged=provider.deletes_untagged,
         )
 
     def base_registry(self, image: ImageReference) -> RegistryStore:

@@ -15,15 +15,17 @@ from pathlib import Path
 import pytest
 
 from bentoship.errors import RegistryError
+from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
+from bentoship.stores.artifacts import attach, referrers
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.registry import RegistryStore
 from tests.google_fake.clients import Clients
 from tests.support import dockerd
 from tests.support.engines import require
 from tests.support.google import Answer, Google
-from tests.support.images import noise, put, put_image
+from tests.support.images import noise, put, put_image, put_index
 from tests.support.registry import refused
 
 NAME = "projects/celestial-bodies-123456/locations/europe-west6/repositories/mlops-registry"
@@ -76,6 +78,8 @@ def test_images_are_pushed_and_pulled(google: Google) -> None:
     assert found.name == f"{NAME}/dockerImages/celestial%2Fclassifier@{image.digest}"
     assert list(found.tags) == ["latest", "v1"]
     assert api.get_docker_image(name=found.name) == found
+    (package,) = api.list_packages(parent=NAME)
+    assert package.name == f"{NAME}/packages/celestial%2Fclassifier"
     assert api.get_repository(name=NAME).size_bytes == found.image_size_bytes
 
 
@@ -287,3 +291,25 @@ def test_faults_come_over_http_too(google: Google) -> None:
         put_image(there)
     assert (caught.value.status, caught.value.temporary) == (503, True)
     assert there.exists(put_image(there))
+
+
+def test_a_manifest_goes_only_without_tags_and_parents(google: Google) -> None:
+    """A tag goes alone; an index goes before what it lists, and what refers to an image before that."""
+    google.add_repository()
+    there = store(google)
+    image = put_image(there)
+    index = put_index(there, image)
+    note = attach(there, Artifact("application/vnd.example.note", [], {"n": "1"}, image)).descriptor
+    there.tag(index, "v1")
+    assert [(one.descriptor, one.annotations) for one in referrers(there, image.digest)] == [(note, {"n": "1"})]
+    assert there.has_referrers is not False
+    with pytest.raises(RegistryError, match="GOOGLE_MANIFEST_DANGLING_TAG: Manifest is still referenced by tag: v1"):
+        there.delete(index.digest)
+    there.delete("v1")
+    assert (there.digest_of("v1"), there.digest_of(index.digest)) == (None, index.digest)
+    for parent in (index, note):
+        with pytest.raises(RegistryError, match=r"GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE: .* parent images"):
+            there.delete(image.digest)
+        there.delete(parent.digest)
+    assert there.delete(image.digest)
+    assert not there.delete(image.digest)

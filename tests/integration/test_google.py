@@ -36,7 +36,7 @@ def site(tmp_path: Path, google: Google, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_publishing_twice(site: Site, google: Google) -> None:
-    """The first time makes all there is to make; the second changes nothing, in few calls."""
+    """The first time makes all there is to make; the second changes nothing, in few calls. Google lists the image."""
     first = site.invoke("publish")
     assert first.returncode == 0, first.stderr
     assert "Enabled artifactregistry" in first.stderr
@@ -49,6 +49,9 @@ def test_publishing_twice(site: Site, google: Google) -> None:
     calls = [call.rpartition(".")[2] for call in google.calls[before:]]
     assert calls == ["GetService", "GetRepository", "TestIamPermissions"]
     assert google.count("PUT", "uploads") == uploads
+    (listed,) = json.loads(site.invoke("versions", "--all", "--json").stdout)
+    assert listed["repository"] == first.stdout.partition("@")[0]
+    assert [version["digest"] for version in listed["versions"]] == [first.stdout.strip().partition("@")[2]]
 
 
 def test_doctor_asks_google(site: Site, google: Google) -> None:

@@ -243,6 +243,26 @@ def test_verify_tries_this_machines_image(both: Both) -> None:
     assert f"{both.images[host_platform()].digest} is its image for this machine" in done.stderr
 
 
+def test_the_index_is_a_version_of_the_model(both: Both) -> None:
+    """It is listed as one, proven for each of its images, verified and promoted; a result says which one was tried."""
+    site, digest = both.site, both.reference.partition("@")[2]
+    assert site.invoke("verify").returncode == 0
+    promoted = site.invoke("promote", "latest", "production", "--if-verified", "--yes")
+    assert (promoted.returncode, promoted.stdout.strip()) == (0, both.reference), promoted.stderr
+    (version,) = json.loads(site.invoke("versions", "--json").stdout)["versions"]
+    assert (version["digest"], version["platforms"]) == (digest, [*MACHINES])
+    assert (version["verified"], version["promoted"]) == (True, ["production"])
+    assert version["size"] == sum(layer["size"] for layer in version["layers"])
+    for platform, image in both.images.items():
+        provenance = json.loads(site.invoke("versions", "--provenance", image.digest).stdout)
+        assert image.hex in {one["digest"]["sha256"] for one in provenance["subject"]}
+        sbom = json.loads(site.invoke("versions", "--sbom", image.digest).stdout)
+        assert f"arch={platform.partition('/')[2]}" in sbom["metadata"]["component"]["purl"]
+    alone = both.images["linux/arm64"].digest
+    layers = json.loads(site.invoke("compare", "--old", alone, "--new", digest, "--json").stdout)["layers"]
+    assert layers["shared"] == len(both.manifest("linux/arm64")["layers"])
+
+
 @pytest.mark.slow  # the test before takes the right one
 def test_verify_does_not_judge_another_machines_image(both: Both, site: Site) -> None:
     """Where there is none for this machine it says so, with an exit code of its own."""

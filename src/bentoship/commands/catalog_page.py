@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from bentoship.image.descriptor import short
 from bentoship.system.text import counted, on_one_line, size
 from bentoship.system.values import dataclass
-from bentoship.versions.metrics import is_lower
+from bentoship.versions.metrics import best, is_lower
 from bentoship.versions.version import Version
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ def page(catalog: Catalog) -> str:
     metrics = sorted(common, key=lambda metric: -common[metric])[:_MOST_ENTRIES]
     shown = metrics[:_MOST_COLUMNS]
     lower = {metric for metric in common if is_lower(metric, catalog.lower)}
-    columns = _columns(catalog, shown, _best(versions, shown, lower))
+    columns = _columns(catalog, shown, best(versions, catalog.lower))
     columns = [column for column in columns if any(map(column.cell, versions))]
     count = len(catalog.versions)
     parts = {
@@ -166,14 +166,6 @@ def _number(value: float) -> float | None:
         return number if math.isfinite(number := float(value)) else None
     except (OverflowError, TypeError, ValueError):
         return None
-
-
-def _best(versions: Sequence[Version], metrics: Iterable[str], lower: Collection[str]) -> dict[str, float]:
-    """Return the best value of each metric that several versions have."""
-    found = {metric: [one.metrics[metric] for one in versions if metric in one.metrics] for metric in metrics}
-    return {
-        metric: min(values) if metric in lower else max(values) for metric, values in found.items() if len(values) > 1
-    }
 
 
 def _columns(catalog: Catalog, metrics: Iterable[str], best: Mapping[str, float]) -> list[_Column]:

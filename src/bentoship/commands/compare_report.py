@@ -127,6 +127,7 @@ def document(compared: Compared) -> dict[str, Any]:
             "shared_bytes": _size(comparison.shared),
             "missing": len(comparison.missing),
             "missing_bytes": _size(comparison.missing),
+            "missing_bytes_by_platform": comparison.needed,
         },
         "commits": commits and [{"commit": commit, "subject": subject} for commit, subject in commits],
         "answers": trials and {"old": trials[0], "new": trials[1]},
@@ -164,6 +165,7 @@ def _facts(old: Version, new: Version) -> Iterator[tuple[str, ...]]:
         ("created", *(f"{one.created:%Y-%m-%d %H:%M} UTC" if one.created else "" for one in (old, new))),
         ("commit", old.commit[:12], new.commit[:12]),
         ("base", old.base, new.base),
+        ("platforms", *(", ".join(one.platforms) if old.platforms != new.platforms else "" for one in (old, new))),
         ("size", *(text.size(one.size) if one.size is not None else "" for one in (old, new))),
         ("verified", verdict(old.verified), verdict(new.verified)),
         ("problem", old.problem, new.problem),
@@ -197,7 +199,11 @@ def _package(change: Change) -> tuple[str, ...]:
 def _layers(comparison: Comparison) -> str:
     shared, missing = comparison.shared, comparison.missing
     count = f"{len(shared)} of {text.counted(len(shared) + len(missing), 'layer')}"
-    return f"{count} are shared; a host with the old version needs {text.size(_size(missing))} more for the new one"
+    needed = comparison.needed
+    each = " and ".join(f"{text.size(size)} on {platform}" for platform, size in needed.items())
+    sizes = set(needed.values())
+    more = each if len(sizes) > 1 else text.size(sizes.pop() if sizes else _size(missing))
+    return f"{count} are shared; a host with the old version needs {more} more for the new one"
 
 
 def _commits(compared: Compared) -> Iterator[_Table]:

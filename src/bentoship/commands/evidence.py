@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import platform
+from contextlib import closing
+from pathlib import Path
 
 from bentoship.commands.repository import repository
-from bentoship.commands.terminal import result_as_json
+from bentoship.commands.terminal import Terminal, result_as_json
 from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.platforms import manifests_by_platform, platform_of
 from bentoship.image.reference import version_in
-from bentoship.project import Run
-from bentoship.versions.evidence.reading import document, is_sbom, is_statement
+from bentoship.project import Run, begin
+from bentoship.stores.artifacts import referrers
+from bentoship.versions.evidence.reading import document, indexes_of, is_sbom, is_statement
+
+
+def show(folder: Path, what: str, name: str) -> None:
+    """Print what is attached to a version of a project's image.
+
+    Args:
+        folder: the project's.
+        what: "sbom" or "provenance".
+        name: the version's digest or a tag.
+
+    Raises: BentoshipError.
+    """
+    with closing(begin(folder, Terminal())) as run:
+        (show_sbom if what == "sbom" else show_provenance)(run, name)
 
 
 def show_sbom(run: Run, name: str) -> None:
@@ -26,7 +43,14 @@ def show_provenance(run: Run, name: str) -> None:
     """Print the provenance of a version, an in-toto statement. Args: name: as of `version_in`."""
     store = run.registry(repository(run, "versions"), push=False)
     root, _ = store.read(version_in(store.repository, name))
-    result_as_json(document(store, root, "provenance", is_statement(keys.PROVENANCE)))
+    wanted = is_statement(keys.PROVENANCE)
+    if not any(map(wanted, referrers(store, root.digest))):
+        # That of an index is about all its images.
+        for index in indexes_of(store, root):
+            run.reporter.say("versions", f"{root.digest} is a part of {index.digest}, whose provenance this is")
+            root = index
+            break
+    result_as_json(document(store, root, "provenance", wanted))
 
 
 def _own(run: Run, root: Descriptor, index: bytes) -> Descriptor:

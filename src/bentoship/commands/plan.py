@@ -1,11 +1,12 @@
 """What publish would do, printed before anything is published."""
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from bentoship.commands.report import document
 from bentoship.commands.report import show as show_plan
-from bentoship.commands.terminal import Terminal, result_as_json
+from bentoship.commands.terminal import Terminal, result, result_as_json
 from bentoship.project import Run, begin, once
 from bentoship.publishing.planning import planned
 
@@ -26,6 +27,11 @@ def show(folder: Path, *, why: bool = False, as_json: bool = False) -> None:
         result_as_json(document(plan))
     else:
         show_plan(plan)
+
+
+def saying(text: str) -> Callable[[Run], None]:
+    """Return a function that prints what a task would do, in words."""
+    return lambda run: result(text)
 
 
 @once

@@ -15,12 +15,22 @@ from bentoship.publishing.steps import alone_with
 from bentoship.versions.author import author
 from bentoship.versions.history import Promotion
 from bentoship.versions.promotion import Standing, check_name, find, move, now, rolled_back, settled
+from bentoship.versions.reading import Reader
 from bentoship.versions.requirements import Requirements
 
 __all__ = ["Requirements", "promote", "rollback"]
 
 
-def promote(run: Run, version: str, name: str, requirements: Requirements, *, why: str = "", yes: bool = False) -> None:
+def promote(
+    run: Run,
+    version: str,
+    name: str,
+    requirements: Requirements,
+    *,
+    why: str = "",
+    yes: bool = False,
+    dry: bool = False,
+) -> None:
     """Point a name at an image if it meets all requirements, and print the image's reference on stdout.
 
     Args:
@@ -30,6 +40,7 @@ def promote(run: Run, version: str, name: str, requirements: Requirements, *, wh
         requirements: what the image has to meet.
         why: for the record.
         yes: whether to replace what the name points to without asking.
+        dry: whether to say only what would be done.
 
     Raises: BentoshipError.
     """
@@ -43,10 +54,14 @@ def promote(run: Run, version: str, name: str, requirements: Requirements, *, wh
         run.reporter.say("promote", f"{name} already exists: it points to {digest}")
         result(str(place.with_digest(digest)))
         return
-    held = requirements.held(store, image, run.project.settings.metrics_lower)
+    reader = Reader(store, run.project.settings.cache / "versions")
+    held = requirements.held(reader, image, run.project.settings.metrics_lower)
     for text in held:
         run.reporter.say("promote", text)
     _say_where_found(run, "promote", seen)
+    if dry:
+        _rehearse(seen, f"point {name} to {_named(image.tags, digest)}")
+        return
     if seen.digest not in (None, digest):
         doing, what = f"Point {name} to {_named(image.tags, digest)}", f"{name} points to {_current(seen)}"
         if not confirm("promote", doing, what, yes=yes):
@@ -58,7 +73,7 @@ def promote(run: Run, version: str, name: str, requirements: Requirements, *, wh
     _move(run, "promote", place, seen, image.descriptor, entry)
 
 
-def rollback(run: Run, name: str, *, why: str = "", yes: bool = False) -> None:
+def rollback(run: Run, name: str, *, why: str = "", yes: bool = False, dry: bool = False) -> None:
     """Point a name at the image that it pointed to before, and print that one's reference on stdout.
 
     Args: as of `promote`.
@@ -78,11 +93,19 @@ def rollback(run: Run, name: str, *, why: str = "", yes: bool = False) -> None:
         why_not = f"{_named(entry.tags, entry.digest)} is not in the registry any more"
         raise BentoshipError(f"Roll {name} back", why_not, hint) from error
     _say_where_found(run, "rollback", seen)
+    if dry:
+        _rehearse(seen, f"roll {name} back to {_named(entry.tags, entry.digest)}")
+        return
     doing, what = f"Roll {name} back to {_named(entry.tags, entry.digest)}", f"{name} points to {_current(seen)}"
     if not confirm("rollback", doing, what, yes=yes):
         run.reporter.say("rollback", "nothing was changed")
         return
     _move(run, "rollback", place, seen, target, entry)
+
+
+def _rehearse(seen: Standing, doing: str) -> None:
+    """Print what would be done, with where the name points now."""
+    result(f"would {doing}" + (f"; now it points to {_current(seen)}" if seen.digest else "; there is no such tag yet"))
 
 
 def _move(run: Run, step: str, place: ImageReference, seen: Standing, target: Descriptor, entry: Promotion) -> None:

@@ -48,6 +48,15 @@ def push_models(run: Run) -> None:
     push_models(run)
 
 
+@once
+def check_models(run: Run) -> None:
+    """Check that there is something to publish, whose models can be pushed by themselves."""
+    from bentoship.publishing.models import check_models
+
+    check(run)
+    check_models(run)
+
+
 def run_line(reference: ImageReference, bento: Bento) -> str:
     """Return the command that runs an image; the variables of its Bento that it lacks are those of the shell."""
     given = "".join(f"-e {shlex.quote(name)} " for name in bento.wanted_variables)

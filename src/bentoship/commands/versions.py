@@ -92,7 +92,9 @@ def _beside(run: Run) -> Iterator[ImageReference]:
     example = run.provider.repository("image")
     place = example.path.removesuffix("image")
     try:
-        paths = repositories(run.registry(example, push=False))
+        paths = run.provider.images()
+        if paths is None:
+            paths = repositories(run.registry(example, push=False))
     except RegistryError as error:
         if error.status is None or error.temporary:
             raise

@@ -35,6 +35,9 @@ COMMIT = "org.bentoship.commit"
 CLEAN = "org.bentoship.clean"
 """Whether the project was as its commit has it, "true" or "false"; of an attestation."""
 
+PLATFORMS = "org.bentoship.platforms"
+"""What an image is for, such as linux/amd64, with commas between several; of an attestation."""
+
 VERIFIED = "org.bentoship.verified"
 """Whether an image worked when it was verified, "true" or "false"; of an attestation."""
 

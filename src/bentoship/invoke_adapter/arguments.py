@@ -32,19 +32,15 @@ class Project(Argument):
         self.given.append(value)
 
 
-class All(Argument):
-    """The option --all of every task, which counts for the whole command line, as --project does."""
+class Flag(Argument):
+    """An option without a value that counts for the whole command line, as --project does."""
 
-    given: ClassVar[list[str]] = []
-
-    def __init__(self) -> None:
-        text = "every folder with a service, in the current folder (or those of --project) and below"
-        super().__init__(names=("all",), kind=bool, default=False, help=text)
+    given: ClassVar[set[str]] = set()
 
     def set_value(self, value: Any, cast: bool = True) -> None:
         """Record that it was given."""
         super().set_value(value, cast)
-        self.given.append("--all")
+        self.given.add(str(self.name))
 
 
 class Setting(Argument):

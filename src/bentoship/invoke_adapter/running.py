@@ -29,7 +29,7 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from bentoship import commands
-from bentoship.invoke_adapter.arguments import All, Project, Setting
+from bentoship.invoke_adapter.arguments import Flag, Project, Setting
 
 if TYPE_CHECKING:
     from bentoship.project import Run
@@ -64,7 +64,7 @@ class _Task(Task[Any]):
     @property
     def is_split(self) -> bool:
         """Return whether the command line names several projects, for each of which the task has a process."""
-        return self._at_once and (bool(All.given) or len(Project.given) > 1)
+        return self._at_once and ("all" in Flag.given or len(Project.given) > 1)
 
     @property
     def pre(self) -> Any:
@@ -80,9 +80,9 @@ class _Task(Task[Any]):
         texts, own = dict(self.help), super().get_arguments(ignore_unknown_help)
         self.help = texts  # invoke has taken them out, and asks again
         return [
-            *own,
+            *(_as_flag(one) if one.kind is bool and one.name != "all" else one for one in own),
             Project(),
-            *([] if self._own_all else [All()]),
+            *([] if self._own_all else [Flag(names=("all",), kind=bool, default=False, help=_EVERY)]),
             Setting("BENTOFILE", names=("bentofile",), help="the file that configures the build, as BENTOFILE does"),
             Setting("BENTO", names=("bento",), help="a Bento that is built already, as BENTO does"),
             Setting("BENTO_SERVICE", names=("service",), help="the service, module:Class, as BENTO_SERVICE does"),
@@ -96,6 +96,11 @@ class _Task(Task[Any]):
         return _split(self, args[0], own) if self.is_split else super().__call__(*args, **own)
 
 
+def _as_flag(own: Argument) -> Argument:
+    return Flag(names=own.names, kind=bool, default=own.default, help=own.help, attr_name=own.attr_name)
+
+
+_EVERY = "every folder with a service, in the current folder (or those of --project) and below"
 _OF_ALL = ("project", "bentofile", "service", "arg", "bento")
 """The options of all tasks that have a value."""
 
@@ -126,19 +131,17 @@ for _descriptor, _name in enumerate(("stdin", "stdout", "stderr")):
         setattr(sys, _name, os.fdopen(_descriptor, "r" if _name == "stdin" else "w"))
 
 
-def do(context: Context, step: Callable[[Run], object]) -> None:
-    """Do a step for each project; with `--dry`, print what publish would do instead.
+def do(context: Context, step: Callable[[Run], object], *, dry: Callable[[Run], object] | None = None) -> None:
+    """Do a step for each project; with `--dry`, only say what it would do.
 
-    Args:
-        context: of the task.
-        step: what to do.
+    Args: context: of the task; step: what to do; dry: says it, None for a part of publishing, which the plan has.
     """
     with _cleanly(context):
         for folder in _folders(context):
             run = _run(context, folder)
             if context.config.run.dry:
                 with _for_a_reader():
-                    commands.plan.dry_run(run)
+                    (dry or commands.plan.dry_run)(run)
             else:
                 step(run)
 
@@ -161,7 +164,7 @@ def show(context: Context, report: Callable[[Path], bool | None]) -> None:
 def check(context: Context) -> None:
     """Check that there is something to publish."""
     if not context.config.run.dry:
-        do(context, commands.publish.check)
+        do(context, commands.publish.check_models if "model_artifact" in Flag.given else commands.publish.check)
 
 
 @task
@@ -263,7 +266,7 @@ def _folders(context: Context) -> list[Path]:
     """
     if wrong := [text for text in Project.given if not text or not Path(text).is_dir()]:
         raise commands.words.no_folders(wrong)
-    if All.given:
+    if "all" in Flag.given:
         return commands.several.find([Path(text) for text in Project.given or ["."]])
     if Project.given:
         return list(dict.fromkeys(Path(text).resolve() for text in Project.given))

@@ -16,6 +16,10 @@ class Provider(Protocol):
     def plain_http(self) -> bool | None:
         """Return whether the registry uses HTTP without TLS; None for the default of its host."""
 
+    @property
+    def deletes_untagged(self) -> bool:
+        """Return whether the registry may delete, by a policy of its own, what has no tag."""
+
     def enable_api(self) -> str:
         """Enable the registry's API. Raises BentoshipError."""
 
@@ -29,6 +33,12 @@ class Provider(Protocol):
         """Return the repository of an image by the image's name. Changes and starts nothing.
 
         Raises: InvalidReferenceError.
+        """
+
+    def images(self) -> list[str] | None:
+        """Return the paths of the images where this one goes; None for a registry to be asked for its catalog.
+
+        Raises: BentoshipError.
         """
 
     def credentials(self) -> Credentials | None:

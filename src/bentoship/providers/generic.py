@@ -23,6 +23,8 @@ class GenericProvider:
         self._address = address
         self._found: tuple[Credentials | None, float] = None, 0.0
 
+    deletes_untagged = False
+
     def enable_api(self) -> str:
         """Do nothing: there is no API to enable."""
         return f"{self.host} has nothing to enable."
@@ -41,6 +43,10 @@ class GenericProvider:
     def repository(self, image_name: str) -> ImageReference:
         """Return HOST/PATH/NAME. Raises InvalidReferenceError."""
         return self._address.repository(image_name)
+
+    def images(self) -> list[str] | None:
+        """Return None: the registry can be asked."""
+        return None
 
     def credentials(self) -> Credentials | None:
         """Return the stored account for this host and path; it is looked up again after ten minutes."""

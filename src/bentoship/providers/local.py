@@ -20,6 +20,7 @@ class LocalRegistry:
     """
 
     plain_http = True
+    deletes_untagged = False
 
     def __init__(self, cache_folder: Path, port: int | None = None) -> None:
         self._process = RegistryProcess(cache_folder)
@@ -48,6 +49,9 @@ class LocalRegistry:
         """
         port = self._port or self._started or self._process.last_port() or self._process.free_port()
         return ImageReference(f"localhost:{port}", f"bentoship/{image_name}")
+
+    def images(self) -> None:
+        """Return None: the registry can be asked."""
 
     def credentials(self) -> Credentials | None:
         """Return None: the local registry needs no account."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,12 +18,14 @@ from bentoship.image import keys
 from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.manifest import Image
-from bentoship.image.platforms import manifests_by_platform
+from bentoship.image.platforms import manifests_by_platform, platform_of
 from bentoship.image.reference import ImageReference
 from bentoship.project import Published, Run
+from bentoship.stores import Source
 from bentoship.stores.artifacts import Referrer, attach, attach_all, referrers
-from bentoship.stores.graph import read_images
+from bentoship.stores.graph import manifests_of, read_images
 from bentoship.system.git import origin
+from bentoship.system.text import counted
 from bentoship.versions.evidence import cosign
 from bentoship.versions.evidence.provenance import Making, provenance
 from bentoship.versions.evidence.reading import is_statement, newest
@@ -78,7 +81,8 @@ def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Res
             known = newest(list(filter(is_statement(keys.TEST_RESULT), referrers(store, root.digest))))
             if known and known.annotations.get(keys.VERIFIED) == str(result.works).lower():
                 return
-            document = test_result({image.repository: root}, result, made=datetime.now(UTC))
+            about = {image.repository: root, **_tested(store, image, root)}
+            document = test_result(about, result, made=datetime.now(UTC))
             attach(store, document)
             if settings.signing_key:
                 cosign.attest(store, root, [cosign.statement_of(document)], signer(settings.signing_key))
@@ -86,6 +90,13 @@ def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Res
         run.reporter.say("verify", f"the result is not attached to the image: {error.doing}: {error.why}")
     else:
         run.reporter.say("verify", "attached the result to the image")
+
+
+def _tested(store: Source, image: ImageReference, root: Descriptor) -> dict[str, Descriptor]:
+    """Return the image of an index that can be tried on this machine, by its name; nothing for an image alone."""
+    here = platform_of(platform.machine()) or ""
+    found = manifests_of(store, root).get(here) if root.media_type in INDEX_TYPES else None
+    return {f"{image.repository} ({here})": found} if found else {}
 
 
 @contextmanager
@@ -105,10 +116,13 @@ def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[
     settings, name = run.project.settings, published.tags[0]
     store = run.registry(name, push=True)
     root, content = store.read(published.pushed.digest)
+    manifests = manifests_by_platform(content) if root.media_type in INDEX_TYPES else {}
     key = signer(settings.signing_key) if settings.signing_key else None
-    added = ["a signature"] if key and cosign.sign(store, name.repository, root, key) else []
+    # The images of an index as well, as `cosign sign --recursive` does: an engine may know one of them alone.
+    signed = [cosign.sign(store, name.repository, one, key) for one in (*manifests.values(), root) if key]
+    added = [counted(sum(signed), "signature")] if any(signed) else []
     by_subject: dict[Descriptor, dict[str, Artifact]] = {}
-    for title, document in _documents(run, name, root, content, image, bento):
+    for title, document in _documents(run, name, root, manifests, image, bento):
         assert document.subject
         by_subject.setdefault(document.subject, {})[title] = document
     for subject, documents in by_subject.items():
@@ -123,7 +137,12 @@ def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[
 
 
 def _documents(
-    run: Run, name: ImageReference, root: Descriptor, content: bytes, image: Built, bento: Bento
+    run: Run,
+    name: ImageReference,
+    root: Descriptor,
+    manifests: Mapping[str, Descriptor],
+    image: Built,
+    bento: Bento,
 ) -> Iterator[tuple[str, Artifact]]:
     """Yield the documents to attach, each with its title.
 
@@ -131,12 +150,11 @@ def _documents(
         run: the run that has published the image.
         name: its repository.
         root: its manifest or index.
-        content: of that.
+        manifests: the images of an index, by platform.
         image: what was built.
         bento: what it serves.
     """
     settings = run.project.settings
-    manifests = manifests_by_platform(content) if root.media_type in INDEX_TYPES else {}
     about = {name.repository: root, **{f"{name.repository} ({one})": manifest for one, manifest in manifests.items()}}
     if "provenance" in settings.attestations:
         yield "the provenance", provenance(about, _making(run, bento, image))
@@ -167,6 +185,7 @@ def _making(run: Run, bento: Bento, image: Built) -> Making:
         datetime.now(UTC),
         run.project.revision,
         origin(run.project.folder),
+        settings.platforms,
     )
 
 

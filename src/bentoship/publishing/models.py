@@ -18,15 +18,20 @@ from bentoship.versions.models import PackedModel, model_artifact, model_volume,
 _DOING = "Publish the models beside the image"
 
 
+def check_models(run: Run) -> None:
+    """Check that an image has layers of models. Raises SettingsError when it is to be built by Docker."""
+    if run.project.settings.backend == "docker":
+        why = "BACKEND=docker builds one layer of models and source together"
+        raise SettingsError(_DOING, why, "Use BACKEND=direct, which has a layer for each model.")
+
+
 @once
 def push_models(run: Run) -> Sequence[str]:
     """Push the models of the published image beside it, and return their tags.
 
     Raises: SettingsError when the image was built by Docker; BentoError when it has no model; StoreError.
     """
-    if run.project.settings.backend == "docker":
-        why = "BACKEND=docker builds one layer of models and source together"
-        raise SettingsError(_DOING, why, "Use BACKEND=direct, which has a layer for each model.")
+    check_models(run)
     published, bento = push(run), build(run)
     if not bento.models:
         raise BentoError(_DOING, f"{bento.tag} has no model", "Leave --model-artifact out.")

@@ -7,6 +7,7 @@ image's digest (OCI distribution spec, "Listing Referrers" and "Referrers Tag Sc
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
@@ -23,6 +24,8 @@ from bentoship.system.values import dataclass
 
 _NO_API = frozenset({400, 401, 403, 404, 405, 406, 501})
 """Statuses of registries that lack the API, or refuse it."""
+
+_SIDE_TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.[a-z0-9]+)?")
 
 _ATTEMPTS = 5
 """How often the index is written while other clients write it, too."""
@@ -73,7 +76,7 @@ def attach_all(store: RegistryStore, artifacts: Sequence[Artifact]) -> list[Refe
     assert len(subjects) == 1
     (subject,) = subjects
     assert subject
-    pushed = map_in_order(lambda artifact: push(store, artifact), artifacts)
+    pushed = map_in_order(lambda artifact: push(store, artifact, _keeping_tag(store, artifact)), artifacts)
     added = [
         # Without an artifact type, the type of the configuration stands for it ("Listing Referrers").
         Referrer(descriptor, artifact.artifact_type or artifact.config.media_type, artifact.annotations)
@@ -82,6 +85,16 @@ def attach_all(store: RegistryStore, artifacts: Sequence[Artifact]) -> list[Refe
     if from_api(store, subject.digest) is None:
         _write_fallback(store, subject.digest, add=added)
     return added
+
+
+def _keeping_tag(store: RegistryStore, artifact: Artifact) -> str:
+    """Return the tag that keeps an artifact in a registry which may delete what has none; empty for any other one.
+
+    Each artifact has its own: an index of all of them would have to be replaced, where tags may be immutable.
+    """
+    if not artifact.subject or not store.deletes_untagged:
+        return ""
+    return f"{fallback_tag(artifact.subject.digest)}.{artifact.descriptor.hex[:12]}"
 
 
 def referrers(store: RegistryStore, digest: str, artifact_type: str = "") -> list[Referrer]:
@@ -107,6 +120,15 @@ def detach(store: RegistryStore, digest: str, those: Iterable[Referrer]) -> None
         store.delete(one.descriptor.digest)
     if gone and from_api(store, digest) is None:
         _write_fallback(store, digest, remove=[one.descriptor.digest for one in gone])
+
+
+def subject_of(tag: str) -> str:
+    """Return the digest of the image that a tag is beside; empty for any other tag.
+
+    Such tags are those of `fallback_tag`, cosign's, which end with .sig, .att or .sbom, and those of `_keeping_tag`.
+    """
+    found = _SIDE_TAG.fullmatch(tag)
+    return f"sha256:{found[1]}" if found else ""
 
 
 def fallback_tag(digest: str) -> str:

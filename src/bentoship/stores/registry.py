@@ -34,6 +34,7 @@ class RegistryStore:
 
     Args:
         repository, credentials, push, plain_http, session: as of `stores.client.Client`.
+        deletes_untagged: whether the registry may delete by itself what has no tag.
     """
 
     def __init__(
@@ -44,9 +45,12 @@ class RegistryStore:
         push: bool = False,
         plain_http: bool | None = None,
         session: Session | None = None,
+        deletes_untagged: bool = False,
     ) -> None:
         self.client = Client(repository, credentials, push=push, plain_http=plain_http, session=session)
         """Sends the requests."""
+        self.deletes_untagged = deletes_untagged
+        """Whether what has no tag may go by itself."""
         self.has_referrers: bool | None = None
         """Whether the registry lists by itself what refers to an image; None until it was asked."""
         self._moved: dict[str, str] = {}  # where an upload was redirected to, by the blob's digest

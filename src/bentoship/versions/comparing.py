@@ -83,6 +83,19 @@ class Comparison:
         return [part for part in self.new.layers if part.descriptor.digest not in self._digests]
 
     @property
+    def needed(self) -> dict[str, int]:
+        """Return the bytes that a host with the old version still needs, by its platform; none where none is known."""
+        common = [platform for platform in self.new.platforms if platform in self.old.platforms]
+        return {platform: self._needed(platform) for platform in common}
+
+    def _needed(self, platform: str) -> int:
+        old, new = (
+            {part.descriptor for part in one.layers if not part.platforms or platform in part.platforms}
+            for one in (self.old, self.new)
+        )
+        return sum(layer.size for layer in new - old)
+
+    @property
     def _digests(self) -> frozenset[str]:
         return frozenset(part.descriptor.digest for part in self.old.layers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -52,17 +53,30 @@ class Named:
 
     @property
     def is_image(self) -> bool:
-        """Return whether it is an image or an index, as far as that is known; not an artifact such as a signature."""
+        """Return whether it is an image or an index, as far as that is known.
+
+        It is not where it is an artifact such as a signature, or belongs to another image, as a volume of its models.
+        """
         document = self.document
         if not self.descriptor or self.descriptor.media_type in INDEX_TYPES:
-            return not document.get("artifactType")
+            return not document.get("artifactType") and not document.get("subject")
         config = document.get("config")
-        return not isinstance(config, dict) or config.get("mediaType") in CONFIG_TYPES
+        is_config = not isinstance(config, dict) or config.get("mediaType") in CONFIG_TYPES
+        return is_config and not document.get("subject")
 
     @property
     def artifact_type(self) -> str:
         """Return what an artifact says that it is."""
         return text(self.document.get("artifactType"))
+
+    @property
+    def nature(self) -> str:
+        """Return what it is where it is no image, in words."""
+        config, subject = self.document.get("config"), self.document.get("subject")
+        said = self.artifact_type or (text(config.get("mediaType")) if isinstance(config, dict) else "")
+        if isinstance(subject, dict) and said in ("", *CONFIG_TYPES):
+            return f"a part of {text(subject.get('digest'))}"
+        return said or "an artifact of an unknown kind"
 
     @property
     def annotations(self) -> Mapping[str, Any]:
@@ -109,16 +123,17 @@ def version_of(
     if named.problem:
         return known
     try:
-        layers = _layers([parse_json(content) for content in images.values()] if images else [named.document])
+        manifests = {name: parse_json(content) for name, content in images.items()}
+        layers = _layers(manifests or {"": named.document})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return Version(named.digest, named.tags, promoted=known.promoted, problem=f"it is damaged ({error!r})")
     made, commit = _made(referrers)
     return Version(
-        **parts(named.annotations, document),
+        **parts(_said(named, images), document),
         digest=named.digest,
         tags=named.tags,
         size=sum(part.descriptor.size for part in layers),
-        platforms=tuple(images),
+        platforms=tuple(images) or _platforms(referrers),
         layers=layers,
         created=made,
         commit=commit,
@@ -127,14 +142,36 @@ def version_of(
     )
 
 
-def _layers(manifests: Iterable[Any]) -> tuple[Part, ...]:
-    """Return the layers of some manifests, each once. Raises KeyError, TypeError, AttributeError or ValueError."""
+def _said(named: Named, images: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the annotations of a manifest or an index, with those that all images of the index have.
+
+    An index that others have put together of our images, as `docker buildx imagetools create` does, has none itself.
+    """
+    each = [found for content in images.values() if isinstance(found := parse_json(content).get("annotations"), dict)]
+    first, *others = each if len(each) == len(images) and each else [{}]
+    common = {key: value for key, value in first.items() if all(one.get(key) == value for one in others)}
+    return {**common, **named.annotations}
+
+
+def _layers(manifests: Mapping[str, Any]) -> tuple[Part, ...]:
+    """Return the layers of some manifests, each once. Raises KeyError, TypeError, AttributeError or ValueError.
+
+    Args: manifests: by platform; an image alone has the platform "".
+    """
     found: dict[str, Part] = {}
-    for manifest in manifests:
+    for platform, manifest in manifests.items():
         for entry in manifest["layers"]:
             part = Part(Descriptor.from_dict(entry), text((entry.get("annotations") or {}).get(KIND)))
-            found.setdefault(part.descriptor.digest, part)
+            known = found.setdefault(part.descriptor.digest, part)
+            if platform and platform not in known.platforms:
+                found[part.descriptor.digest] = replace(known, platforms=(*known.platforms, platform))
     return tuple(found.values())
+
+
+def _platforms(referrers: Iterable[Referrer]) -> tuple[str, ...]:
+    """Return what a single image is for, by its provenance; none when that does not say it."""
+    said = next((one.annotations[keys.PLATFORMS] for one in referrers if keys.PLATFORMS in one.annotations), "")
+    return tuple(filter(None, text(said).split(",")))
 
 
 def _made(referrers: Iterable[Referrer]) -> tuple[datetime | None, str]:

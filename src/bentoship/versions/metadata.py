@@ -24,11 +24,6 @@ def parts(annotations: object, document: bytes = b"") -> dict[str, Any]:
     return {"is_ours": bool(found.bento), **{name: getattr(found, name) for name in shared}}
 
 
-def metrics_of(annotations: object) -> dict[str, float]:
-    """Return the metrics that an image is annotated with."""
-    return dict(Metadata.parse(annotations).metrics)
-
-
 def text(value: object) -> str:
     """Return a value that is a text, up to a length; else an empty one."""
     return value[:_LONGEST] if isinstance(value, str) else ""

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from bentoship.errors import BentoshipError, InvalidReferenceError, RegistryError, StoreError
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact
-from bentoship.image.descriptor import CONFIG_TYPES, INDEX_TYPES, Descriptor
-from bentoship.image.document import parse_json
+from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference, version_in
 from bentoship.stores.artifacts import push
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.values import dataclass
+from bentoship.versions.contents import Named
 from bentoship.versions.history import SUFFIX, History, Promotion, history_tag, line, read_history
 from bentoship.versions.times import rfc3339
 
@@ -47,12 +46,10 @@ class Candidate:
 
     Args:
         descriptor: of its manifest or index.
-        annotations: those of its manifest; of an index, also those of its first manifest.
         tags: those of its tags that are known.
     """
 
     descriptor: Descriptor
-    annotations: Mapping[str, Any]
     tags: tuple[str, ...]
 
 
@@ -116,34 +113,28 @@ def find(store: RegistryStore, version: str) -> Candidate:
     name = version_in(store.repository, version)
     is_digest = name.startswith("sha256:")
     descriptor, content = store.read(name)
-    document = parse_json(content)
-    annotations = _annotations(document)
-    if descriptor.media_type in INDEX_TYPES:
-        annotations = {**_annotations_of_first(store, document), **annotations}
-    elif document.get("artifactType") or _config_type(document) not in CONFIG_TYPES:
-        kind = document.get("artifactType") or _config_type(document)
-        raise StoreError(f"Find {name} in {store.repository}", f"it is not an image but {str(kind)[:200]}")
+    named = Named(descriptor, content, ())
+    if not named.is_image:
+        raise StoreError(f"Find {name} in {store.repository}", f"it is not an image but {named.nature}")
     given = () if is_digest else (name,)
-    return Candidate(descriptor, annotations, (*given, *_version_tag(store, descriptor, annotations, given)))
+    return Candidate(descriptor, (*given, *_version_tag(store, named, given)))
 
 
-def _version_tag(
-    store: RegistryStore, image: Descriptor, annotations: Mapping[str, Any], given: Sequence[str]
-) -> tuple[str, ...]:
+def _version_tag(store: RegistryStore, image: Named, given: Sequence[str]) -> tuple[str, ...]:
     """Return the tag of an image's version if it is one of its tags, and not given already."""
-    version = annotations.get(keys.VERSION)
+    version = image.annotations.get(keys.VERSION)
     if not isinstance(version, str) or version in given:
         return ()
     try:
         ImageReference("localhost", "image", version)
     except InvalidReferenceError:
         return ()
-    return (version,) if _digest_of(store, version) == image.digest else ()
+    return (version,) if store.digest_of(version) == image.digest else ()
 
 
 def standing(store: RegistryStore, name: str) -> Standing:
     """Return where a name points, and its history. Raises StoreError."""
-    return Standing(name, _digest_of(store, name), read_history(store, name))
+    return Standing(name, store.digest_of(name), read_history(store, name))
 
 
 def settled(store: RegistryStore, name: str) -> Standing:
@@ -277,34 +268,6 @@ def _lost(store: RegistryStore, current: Standing) -> StoreError:
     where = f"now points to {current.digest}{by}" if current.digest else "does not exist any more"
     hint = f"Look at `invoke versions --history {current.name}`, then run the command again if it is still wanted."
     return StoreError(f"Move {current.name} in {store.repository}", f"it was moved meanwhile: it {where}", hint)
-
-
-def _digest_of(store: RegistryStore, name: str) -> str | None:
-    try:
-        return store.resolve(name).digest
-    except RegistryError as error:
-        if error.status == 404:
-            return None
-        raise
-
-
-def _annotations(document: Any) -> dict[str, Any]:
-    found = document.get("annotations") if isinstance(document, dict) else None
-    return dict(found) if isinstance(found, dict) else {}
-
-
-def _annotations_of_first(store: RegistryStore, index: Any) -> dict[str, Any]:
-    """Return the annotations of the first manifest of an index; none when it cannot be read."""
-    try:
-        _, content = store.read(Descriptor.from_dict(index["manifests"][0]).digest)
-        return _annotations(parse_json(content))
-    except (StoreError, KeyError, TypeError, ValueError, IndexError, AttributeError):
-        return {}
-
-
-def _config_type(document: Any) -> Any:
-    config = document.get("config")
-    return config.get("mediaType") if isinstance(config, dict) else None
 
 
 def rolled_back(seen: Standing, by: str, why: str) -> Promotion:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image import keys
 from bentoship.image.descriptor import Descriptor
-from bentoship.stores.artifacts import Referrer, fallback_tag, from_api, listed, referrers
+from bentoship.stores.artifacts import Referrer, fallback_tag, from_api, listed, referrers, subject_of
 from bentoship.stores.graph import children, media_type, read_manifest
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
@@ -26,10 +26,6 @@ from bentoship.versions.version import Version
 
 _JOBS, _JOBS_HERE = 16, 8
 """Requests at a time: to a registry far away, most of the time is spent waiting; one here needs the processors, too."""
-
-_FALLBACK = re.compile(r"sha256-[0-9a-f]{64}")
-_SIGNATURE = re.compile(r"sha256-[0-9a-f]{64}\.(sig|att|sbom)")
-"""The tags of cosign's signatures, attestations and lists of packages."""
 
 _NUMBERS = re.compile(r"(\d+)")
 
@@ -70,8 +66,9 @@ class Reader:
         Raises: StoreError when the registry does not list its tags, or does not respond.
         """
         every = tags(self.store)
-        names = [name for name in every if not _FALLBACK.fullmatch(name) and not _SIGNATURE.fullmatch(name)]
-        found = self._in_parallel(self._named, [*names, *filter(_FALLBACK.fullmatch, every)])
+        names = [name for name in every if not subject_of(name)]
+        indexes = [name for name in every if name == fallback_tag(subject_of(name))]
+        found = self._in_parallel(self._named, [*names, *indexes])
         named, attached = found[: len(names)], {one.tags[0]: one for one in found[len(names) :]}
         kept = [one.tags[0] for one in named if one.artifact_type == keys.HISTORY_TYPE]
         histories = {tag.removesuffix(SUFFIX): self._history(tag) for tag in kept if tag.endswith(SUFFIX)}
@@ -85,7 +82,7 @@ class Reader:
         descriptor, content = self.store.read(name)
         one = Named(descriptor, content, () if name == descriptor.digest else (name,))
         if not one.is_image:
-            raise StoreError(f"Read {name} in {self.store.repository}", f"it is not an image ({one.artifact_type})")
+            raise StoreError(f"Read {name} in {self.store.repository}", f"it is not an image but {one.nature}")
         return self._version(one, referrers(self.store, one.digest), ())
 
     def _named(self, tag: str) -> Named:

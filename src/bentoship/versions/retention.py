@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,7 +17,7 @@ from bentoship.errors import RegistryError, StoreError
 from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES
 from bentoship.image.document import parse_json
-from bentoship.stores.artifacts import Referrer, referrers
+from bentoship.stores.artifacts import Referrer, referrers, subject_of
 from bentoship.stores.graph import children, media_type
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
@@ -33,13 +33,13 @@ _JOBS = 8
 _DEEP = 3
 """How far to follow what refers to what refers to an image: a signature of an attestation."""
 
-_SIDE_TAG = re.compile(r"(sha256)-([0-9a-f]{64})(?:\.[a-z0-9]+)?")
-"""The tags of what refers to an image: that of an index (OCI), and cosign's, which end with .sig, .att or .sbom."""
-
 _HISTORY = "a history of promotions"
 
 _STILL_TAGGED = frozenset({400, 409, 412})
 """Statuses of registries that delete no manifest that has tags, such as Google's."""
+
+_STILL_NEEDED = re.compile("PARENT|REFERRING|parent")
+"""What Google says of a manifest that others list or refer to (GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE)."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Stored:
         digest: of its manifest or index.
         tags: sorted.
         manifests: the digests of an index's manifests, at any depth.
+        subject: the digest of the image that it belongs to; empty where it is an image of its own.
         is_ours: whether it was made by bentoship.
         created: when, by its provenance; None when that is not known.
         kept: why it stays, in words; empty when it may go.
@@ -75,6 +76,7 @@ class Stored:
     digest: str
     tags: tuple[str, ...]
     manifests: frozenset[str] = frozenset()
+    subject: str = ""
     is_ours: bool = True
     created: datetime | None = None
     kept: str = ""
@@ -89,17 +91,20 @@ class Survey:
         unread: tags that could not be read, each with why; what they are of stays.
         protected: the digests of everything that stays.
         tags: all tags.
+        belonging: the tags of what belongs to a version, such as its models, by its digest.
     """
 
     versions: Sequence[Stored]
     unread: Sequence[str] = ()
     protected: frozenset[str] = frozenset()
     tags: frozenset[str] = field(default_factory=frozenset)
+    belonging: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def going(self) -> list[Stored]:
-        """Return the versions that may go."""
-        return [one for one in self.versions if not one.kept]
+        """Return the versions that may go: an index before what it lists, as a registry may ask for that."""
+        listed = {digest for one in self.versions for digest in one.manifests}
+        return sorted((one for one in self.versions if not one.kept), key=lambda one: one.digest in listed)
 
 
 def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
@@ -113,8 +118,11 @@ def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
     Raises: StoreError, also when the history of a promoted name cannot be read: what it needs is not known then.
     """
     names = tags(store)
-    found, unread = _read_all(store, [tag for tag in names if not _SIDE_TAG.fullmatch(tag)])
-    needed = _needed(store, names, found)
+    every, unread = _read_all(store, [tag for tag in names if not subject_of(tag)])
+    needed = _needed(store, names, every)
+    present = every.keys() | {part for one in every.values() for part in one.manifests}
+    belonging = {digest: one.tags for digest, one in every.items() if one.subject in present}
+    found = {digest: one for digest, one in every.items() if digest not in belonging}
     ages = in_parallel(partial(_with_age, store, rules), list(found.values()), jobs=_JOBS, cancelled=threading.Event())
     ages.sort(key=lambda one: one.created or datetime.min.replace(tzinfo=UTC), reverse=True)
     judged = [_judged(one, rules, now, needed, rank) for rank, one in enumerate(ages)]
@@ -124,11 +132,13 @@ def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
     versions = [replace(one, kept=inside) if not one.kept and one.digest in parts else one for one in judged]
     staying = parts | {one.digest for one in versions if one.kept} | needed.keys()
     shown = [*(one for one in versions if one.kept != _HISTORY), *_left_behind(store, names, found)]
-    return Survey(shown, unread, frozenset(staying), frozenset(names))
+    return Survey(shown, unread, frozenset(staying), frozenset(names), belonging)
 
 
 def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
     """Delete a version: first itself, so that a registry that refuses keeps what refers to it, then that.
+
+    A registry that wants what refers to it gone first, as Google's does, has it so.
 
     Args:
         store: the repository.
@@ -138,20 +148,36 @@ def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
     Raises: RegistryError when the registry refuses; StoreError when the version was promoted since.
     """
     for name in promoted_names(sorted(around.tags)):
-        if _digest_of(store, name) == version.digest:
+        if store.digest_of(name) == version.digest:
             raise StoreError(f"Delete {version.digest}", f"it was promoted to {name} meanwhile")
-    parts = sorted(version.manifests - around.protected)
+    parts = sorted(version.manifests - around.protected - {one.digest for one in around.versions})
     about = {digest: _referring(store, digest, _DEEP) for digest in (version.digest, *parts)}
-    _delete(store, version.digest, version.tags)
-    for digest in parts:
-        _delete(store, digest, ())
+    left: list[tuple[str, Sequence[str]]] = [(version.digest, version.tags), *((digest, ()) for digest in parts)]
     for digest, those in about.items():
-        tagged = [tag for one in (digest, *those) for tag in _side_tags(one, around.tags)]
-        beside = [(one, (tag,)) for tag in tagged if (one := _digest_of(store, tag))]
         # What lists the others goes last, so that a next run finds those that a kill has left.
-        for one, names in [*((one, ()) for one in those), *beside]:
-            if one not in around.protected:
-                _delete(store, one, names)
+        referring = {one: around.belonging.get(one, ()) for one in those}
+        for tag in [tag for one in (digest, *those) for tag in _side_tags(one, around.tags)]:
+            if one := store.digest_of(tag):
+                referring[one] = (*referring.get(one, ()), tag)
+        left += [(one, names) for one, names in referring.items() if one not in around.protected]
+    _delete_in_turn(store, left)
+
+
+def _delete_in_turn(store: RegistryStore, those: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Delete manifests in order, and what the registry keeps for the sake of others after these. Raises RegistryError.
+
+    Args: those: their digests, each with its tags.
+    """
+    while those:
+        kept: list[tuple[str, Sequence[str]]] = []
+        for digest, names in those:
+            try:
+                _delete(store, digest, names)
+            except RegistryError as error:
+                if not _STILL_NEEDED.search(error.why) or len(kept) + 1 == len(those):
+                    raise
+                kept.append((digest, names))
+        those = kept
 
 
 def _read_all(store: RegistryStore, names: Sequence[str]) -> tuple[dict[str, Stored], list[str]]:
@@ -176,8 +202,9 @@ def _read_all(store: RegistryStore, names: Sequence[str]) -> tuple[dict[str, Sto
             by_digest.setdefault(digest, []).append(tag)
             contents[digest] = content
     found = {
-        digest: Stored(digest, tuple(sorted(those)), _manifests(store, contents[digest]), _is_ours(contents[digest]))
+        digest: Stored(digest, tuple(sorted(those)), _manifests(store, content), _subject(content), _is_ours(content))
         for digest, those in by_digest.items()
+        for content in [contents[digest]]
     }
     return found, [why for _, _, why in answers if why]
 
@@ -236,12 +263,12 @@ def _left_behind(store: RegistryStore, names: Iterable[str], found: Collection[s
     """Return what the tags say that refer to images which are gone, as after a kill while one was deleted."""
     beside: dict[str, list[str]] = {}
     for tag in names:
-        if match := _SIDE_TAG.fullmatch(tag):
-            beside.setdefault(f"{match[1]}:{match[2]}", []).append(tag)
+        if subject := subject_of(tag):
+            beside.setdefault(subject, []).append(tag)
     return [
         Stored(digest, tuple(sorted(those)))
         for digest, those in beside.items()
-        if digest not in found and _digest_of(store, digest) is None
+        if digest not in found and store.digest_of(digest) is None
     ]
 
 
@@ -252,23 +279,29 @@ def _referring(store: RegistryStore, digest: str, depth: int) -> list[str]:
     """
     found: list[str] = []
     for one in referrers(store, digest) if depth else ():
-        if _subject(store, one) == digest:
+        if _subject_named(store, one) == digest:
             found += [one.descriptor.digest, *_referring(store, one.descriptor.digest, depth - 1)]
     return found
 
 
-def _subject(store: RegistryStore, referrer: Referrer) -> str:
+def _subject_named(store: RegistryStore, referrer: Referrer) -> str:
     try:
-        document = parse_json(store.read(referrer.descriptor.digest)[1])
-        return str(document["subject"]["digest"])
-    except (StoreError, KeyError, TypeError, ValueError):
+        return _subject(store.read(referrer.descriptor.digest)[1])
+    except StoreError:
+        return ""
+
+
+def _subject(content: bytes) -> str:
+    """Return the digest of the image that a manifest says it belongs to; empty where it says none."""
+    try:
+        return str(parse_json(content)["subject"]["digest"])
+    except (KeyError, TypeError, ValueError):
         return ""
 
 
 def _side_tags(digest: str, names: Iterable[str]) -> list[str]:
     """Return the tags that are made of an image's digest."""
-    stem = digest.replace(":", "-", 1)
-    return [tag for tag in names if tag.startswith(stem) and _SIDE_TAG.fullmatch(tag)]
+    return [tag for tag in names if subject_of(tag) == digest]
 
 
 def _delete(store: RegistryStore, digest: str, names: Sequence[str]) -> None:
@@ -276,7 +309,8 @@ def _delete(store: RegistryStore, digest: str, names: Sequence[str]) -> None:
     try:
         store.delete(digest)
     except RegistryError as error:
-        if not names or error.status not in _STILL_TAGGED or is_unsupported(error):
+        is_tagged = error.status in _STILL_TAGGED and not _STILL_NEEDED.search(error.why)
+        if not names or not is_tagged or is_unsupported(error):
             raise
         for tag in names:
             store.delete(tag)
@@ -286,18 +320,6 @@ def _delete(store: RegistryStore, digest: str, names: Sequence[str]) -> None:
 def is_unsupported(error: RegistryError) -> bool:
     """Return whether an error says that the registry does not delete at all."""
     return error.status in (405, 501) or "UNSUPPORTED" in error.why
-
-
-def _digest_of(store: RegistryStore, name: str) -> str | None:
-    """Return the digest of a tag or digest that exists; empty when it is of something that is not read here."""
-    try:
-        return store.resolve(name).digest
-    except RegistryError as error:
-        if error.status == 404:
-            return None
-        raise
-    except StoreError:
-        return ""
 
 
 def _manifests_of(store: RegistryStore, digest: str) -> frozenset[str]:

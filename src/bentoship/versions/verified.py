@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from bentoship.errors import BentoshipError
 from bentoship.image import keys
-from bentoship.stores.artifacts import Referrer, referrers
-from bentoship.stores.registry import RegistryStore
+from bentoship.stores.artifacts import Referrer
 from bentoship.versions.times import parse_time
+from bentoship.versions.version import Version
 
 _WORDS = {"true": True, "false": False}
 
@@ -31,11 +31,10 @@ def _when(annotations: Mapping[str, str]) -> float:
     return made.timestamp() if made else 0.0
 
 
-def check_verified(store: RegistryStore, digest: str) -> str:
-    """Check that an image worked when it was last verified, and return that in words. Raises BentoshipError."""
-    outcome = verified(referrers(store, digest))
-    if outcome:
+def check_verified(version: Version) -> str:
+    """Check that a version worked when it was last verified, and return that in words. Raises BentoshipError."""
+    if version.verified:
         return "verified"
-    why = "it did not work when it was last verified" if outcome is False else "it was never verified"
+    why = "it did not work when it was last verified" if version.verified is False else "it was never verified"
     hint = "`invoke publish --verify` publishes an image, runs it and records whether it works."
-    raise BentoshipError(f"Check that {digest} is verified", why, hint)
+    raise BentoshipError(f"Check that {version.digest} is verified", why, hint)

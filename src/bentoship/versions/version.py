@@ -17,10 +17,17 @@ __all__ = ["Data", "Model", "Part", "Value", "Version"]
 
 @dataclass(frozen=True)
 class Part:
-    """A layer. Args: descriptor: of its blob; kind: base, packages, model, source …; empty in others' images."""
+    """A layer.
+
+    Args:
+        descriptor: of its blob.
+        kind: base, packages, model, source …; empty in others' images.
+        platforms: of an index, those whose images have it; none for all.
+    """
 
     descriptor: Descriptor
     kind: str = ""
+    platforms: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Version:
         tags: sorted; none when only its digest is known.
         is_ours: whether it was published by bentoship; the rest is empty where it was not.
         size: the bytes of its layers, of all platforms, each layer once; None when unknown.
-        platforms: such as "linux/amd64"; none when unknown.
+        platforms: such as "linux/amd64"; of a single image by its provenance; none when unknown.
         layers: of all platforms, each once.
         bento: the Bento's tag.
         description: of the Bento.

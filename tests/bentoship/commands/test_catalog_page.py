@@ -80,6 +80,12 @@ def test_a_page_is_a_table_without_its_script() -> None:
     assert re.search(r'production</span> is <a href="#v\d">', text)
 
 
+def test_what_is_the_same_in_all_versions_is_not_the_best() -> None:
+    """As in the table of `versions`."""
+    versions = [replace(one, metrics={"accuracy": 0.9}) for one in made_up(3)]
+    assert 'class="badge good">best' not in shown(*versions)
+
+
 def test_a_page_needs_nothing_else() -> None:
     """It loads nothing; its policy allows its own script and style, by their digests, and nothing else."""
     parsed = Parsed(shown(*made_up(3)))

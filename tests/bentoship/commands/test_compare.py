@@ -83,7 +83,13 @@ def test_versions_are_compared_without_a_layer(
         ],
     }
     assert found["base"] == {"note": "", "changes": []}
-    assert found["layers"] == {"shared": 1, "shared_bytes": 500, "missing": 1, "missing_bytes": 100}
+    assert found["layers"] == {
+        "shared": 1,
+        "shared_bytes": 500,
+        "missing": 1,
+        "missing_bytes": 100,
+        "missing_bytes_by_platform": {},
+    }
     assert found["commits"] is None
     assert proxy.count("GET", "/blobs/") == 2  # the configurations
 

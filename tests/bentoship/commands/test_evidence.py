@@ -16,14 +16,14 @@ from bentoship.errors import StoreError
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.document import to_json
-from bentoship.image.keys import SBOM_TYPE
+from bentoship.image.keys import PREDICATE, PROVENANCE, SBOM_TYPE, STATEMENT_TYPE
 from bentoship.image.platforms import platform_fields, platform_of
 from bentoship.image.reference import ImageReference
 from bentoship.project import Project, Run
 from bentoship.settings import load
 from bentoship.stores.artifacts import attach
 from bentoship.stores.registry import RegistryStore
-from tests.support.images import put, put_image
+from tests.support.images import put, put_image, put_index
 
 
 @pytest.fixture
@@ -73,6 +73,25 @@ def test_of_an_index_the_image_for_this_machine_counts(
     printed = capsys.readouterr()
     assert json.loads(printed.out) == {"name": here}
     assert f"{other} {images[other].digest}" in printed.err
+
+
+def test_an_image_of_an_index_has_its_provenance(
+    run: Run, store: RegistryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One with a tag, as the provenance is attached to that alone."""
+    image = put_image(store)
+    index = put_index(store, image)
+    annotations = {PREDICATE: PROVENANCE}
+    attach(store, Artifact(STATEMENT_TYPE, [Blob(STATEMENT_TYPE, to_json({"of": "index"}))], annotations, index))
+    store.tag(put_image(store, seed=1), "other")
+    with pytest.raises(StoreError, match=f"Read the provenance of {image.digest}: none is attached"):
+        show_provenance(run, image.digest)
+    store.tag(index, "v1")
+    capsys.readouterr()
+    show_provenance(run, image.digest)
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"of": "index"}
+    assert f"{image.digest} is a part of {index.digest}" in printed.err
 
 
 def test_what_is_not_attached_is_an_error(run: Run, store: RegistryStore) -> None:

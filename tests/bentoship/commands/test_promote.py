@@ -17,10 +17,11 @@ import pytest
 from bentoship.commands.promote import Requirements, promote, rollback
 from bentoship.commands.retention import clean_registry
 from bentoship.commands.terminal import Terminal
-from bentoship.errors import BentoshipError
+from bentoship.errors import BentoshipError, StoreError
 from bentoship.image import keys
-from bentoship.image.artifact import Artifact
-from bentoship.image.descriptor import MANIFEST, Descriptor
+from bentoship.image.artifact import Artifact, Blob
+from bentoship.image.descriptor import INDEX, MANIFEST, Descriptor
+from bentoship.image.metadata import JSON, Metadata
 from bentoship.image.reference import ImageReference
 from bentoship.project import Project, Run
 from bentoship.publishing.steps import _refuse_promoted
@@ -139,6 +140,41 @@ def test_all_conditions_have_to_hold(
             promote(run, "v2", "production", requirements)
         assert expected in str(caught.value)
         assert not read_history(target, "production").promotions
+
+
+def test_a_rehearsal_changes_nothing(run: Run, target: RegistryStore, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says where the name points, and where it would."""
+    first, second = target.resolve("v1").digest, target.resolve("v2").digest
+    promote(run, "v1", "production", NONE)
+    promote(run, "v2", "production", NONE, dry=True)
+    assert target.resolve("production").digest == first
+    promote(run, "v2", "production", NONE, yes=True)
+    rollback(run, "production", dry=True)
+    assert target.resolve("production").digest == second
+    _, one, _, other = capsys.readouterr().out.splitlines()
+    assert one.startswith(f"would point production to {second} (v2); now it points to {first} (v1), by ")
+    assert other.startswith(f"would roll production back to {first} (v1); now it points to {second} (v2), by ")
+
+
+def test_a_condition_goes_by_what_versions_shows(
+    run: Run, target: RegistryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also of metrics that are too many for an annotation, and of an index that says nothing itself."""
+    many = {f"class {number}.f1": number / 10_000 for number in range(10_000)}
+    said = Metadata(bento="echo:v3", metrics=many)
+    (large,) = [Blob(JSON, said.document)]
+    made = json.loads(target.read("v2")[1])
+    image = put(target, MANIFEST, json.dumps({**made, "annotations": said.annotations}).encode())
+    attach(target, Artifact(keys.METADATA_TYPE, [large], subject=image))
+    promote(run, image.digest, "production", Requirements(("class 9999.f1 == 0.9999",)))
+    entry = {**target.resolve("v2").to_dict(), "platform": {"os": "linux", "architecture": "amd64"}}
+    index = put(target, INDEX, json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}).encode())
+    promote(run, index.digest, "staging", Requirements(("accuracy >= 0.92",), "v1", "accuracy"))
+    assert capsys.readouterr().out.count("sha256:") == 2
+    broken = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [{**entry, "platform": {"os": "linux"}}]}
+    damaged = put(target, INDEX, json.dumps(broken).encode())
+    with pytest.raises(StoreError, match="the index is damaged"):
+        promote(run, damaged.digest, "staging", Requirements(("accuracy >= 0.92",)), yes=True)
 
 
 def test_what_was_verified_last_counts(run: Run, target: RegistryStore) -> None:

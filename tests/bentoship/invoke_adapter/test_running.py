@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,30 @@ def test_a_project_is_named_from_anywhere(site: Site, tmp_path: Path) -> None:
     assert plans == [("site/project", "echo"), ("other", "another")]
     dry = site.invoke("--dry", "build", "--project", str(other))
     assert (dry.returncode, dry.stdout.count("/another")) == (0, 1), dry.stderr
+
+
+def test_a_rehearsal_says_what_the_task_would_do(site: Site, repository: ImageReference) -> None:
+    """Of a promotion, if its conditions hold, and of what is no part of publishing; nothing is done."""
+    place, _, name = str(repository).rpartition("/")
+    store = RegistryStore(repository, push=True)
+    put_version(store, 1, metrics={"accuracy": 0.9})
+    settings = {"REGISTRY": f"http://{place}", "IMAGE_NAME": name}
+    dry = site.invoke("--dry", "promote", "v1", "production", "--if", "accuracy > 0.8", **settings)
+    assert re.fullmatch(r"would point production to sha256:\w+ \(v1\); there is no such tag yet\n", dry.stdout), dry
+    refused = site.invoke("--dry", "promote", "v1", "production", "--if", "accuracy > 1", **settings)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert store.digest_of("production") is None
+    for words, said in ((["verify"], "try it"), (["stop-registry"], "stop"), (["clean"], "remove caches")):
+        assert said in site.invoke("--dry", *words, **settings).stdout
+
+
+@pytest.mark.parametrize("task", ["push", "publish"])
+def test_models_by_themselves_are_refused_before_anything_is_built(site: Site, task: str) -> None:
+    """Where Docker builds one layer of them and the source."""
+    done = site.invoke(task, "--model-artifact", BACKEND="docker")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: Publish the models beside the image: BACKEND=docker builds one layer")
+    assert not (site.folder / ".bentoship").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.backend import Built
+from bentoship.bases.interpreter import host_platform
 from bentoship.bento import Bento
 from bentoship.errors import StoreError
 from bentoship.image import keys
@@ -175,6 +176,7 @@ def test_each_platform_has_an_sbom(publish: Publish) -> None:
     made.attest()
     root, content = made.store.read(made.built.digest)
     provenance = document(made.store, root, "provenance", is_statement(keys.PROVENANCE))
+    assert [one.annotations[keys.PLATFORMS] for one in made.attached] == ["linux/amd64,linux/arm64"]
     manifests = manifests_by_platform(content)
     assert [one["digest"]["sha256"] for one in provenance["subject"]] == [
         root.hex,
@@ -227,6 +229,32 @@ def test_an_image_and_what_is_attached_are_signed(publish: Publish, key: Path) -
     kinds = [one["predicateType"] for one in cosign.statements(made.store, made.root, verifier)]
     assert kinds == [keys.PROVENANCE, cosign.CYCLONEDX]
     assert made.kinds() == [keys.SBOM_TYPE, keys.PROVENANCE]
+
+
+def test_the_images_of_an_index_are_signed_too(publish: Publish, key: Path) -> None:
+    """Each by itself, as an engine may know one of them alone; once."""
+    made = publish("linux/amd64", "linux/arm64")
+    made.attest(signing_key=key)
+    assert made.said.lines[-1].startswith("attest: attached 3 signatures and the provenance and an SBOM for linux/")
+    _, content = made.store.read(made.built.digest)
+    for one in (made.root, *manifests_by_platform(content).values()):
+        assert cosign.check(made.store, one, signer(key).verifier) == 1
+    made.attest(signing_key=key)
+    assert made.said.lines[-1] == "attest: everything is attached already"
+
+
+def test_a_result_is_about_the_image_that_was_tried(publish: Publish) -> None:
+    """Of an index, that is one of its images; it is attached to the index, which is what is promoted."""
+    made = publish("linux/amd64", "linux/arm64")
+    with closing(made.run) as run:
+        attest_result(run, made.published.reference, made.root, Result(True))
+    said = document(made.store, made.root, "result", is_statement(keys.TEST_RESULT))
+    _, content = made.store.read(made.built.digest)
+    here = host_platform()
+    assert {one["name"].partition(" ")[2]: one["digest"]["sha256"] for one in said["subject"]} == {
+        "": made.root.hex,
+        f"({here})": manifests_by_platform(content)[here].hex,
+    }
 
 
 def test_what_others_have_attached_is_not_signed(publish: Publish, key: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from bentoship.image.descriptor import LAYER_GZIP, Descriptor
 from bentoship.versions.comparing import Changed, changes, compare
 from bentoship.versions.metrics import best
-from bentoship.versions.version import Value, Version
+from bentoship.versions.version import Part, Value, Version
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,20 @@ def test_the_best_is_that_of_several() -> None:
         Version("", metrics={"a": 2.0, "loss": 1.0, "same": 3.0}),
     ]
     assert best(versions, ("loss",)) == {"a": 2.0, "loss": 1.0}
+
+
+def test_a_host_needs_the_layers_of_its_own_platform() -> None:
+    """Of those that both versions are for; a single image has all its layers for its one."""
+
+    def part(name: str, size: int, *platforms: str) -> Part:
+        return Part(Descriptor.of(LAYER_GZIP, f"{name}{'.' * size}".encode()), "", platforms)
+
+    amd, arm = "linux/amd64", "linux/arm64"
+    base = [part("a", 1, amd), part("b", 2, arm)]
+    old = Version("1", platforms=(amd, arm), layers=[*base, part("c", 10, amd, arm)])
+    new = Version("2", platforms=(amd, arm), layers=[*base, part("d", 20, amd), part("e", 40, arm), part("f", 5, arm)])
+    single = Version("3", platforms=(amd,), layers=[base[0], part("d", 20)])
+    assert compare(old, new, ()).needed == {amd: 21, arm: 47}
+    assert compare(old, single, ()).needed == {amd: 21}
+    assert compare(single, new, ()).needed == {amd: 0}
+    assert compare(Version("4"), new, ()).needed == {}

@@ -7,7 +7,7 @@ import pytest
 from bentoship.errors import BentoshipError
 from bentoship.image.keys import METRICS
 from bentoship.versions.conditions import Condition, check_better
-from bentoship.versions.metadata import metrics_of
+from bentoship.versions.metadata import parts
 
 METRICS_OF_IT = {"accuracy": 0.97, "loss": 0.1, "val.f1 macro": -2.0}
 
@@ -112,4 +112,4 @@ def test_an_image_is_better_than_another(
 )
 def test_metrics_of_a_stranger_are_read_as_far_as_they_are_some(text: object, expected: dict[str, float]) -> None:
     """Finite numbers by name; whatever else is there is no failure."""
-    assert metrics_of({METRICS: text}) == expected
+    assert parts({METRICS: text})["metrics"] == expected

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from bentoship.image import keys
 from bentoship.image.metadata import Metadata
-from bentoship.versions.metadata import metrics_of, parts, text
+from bentoship.versions.metadata import parts, text
 from bentoship.versions.version import Version
 
 
@@ -18,7 +18,7 @@ def test_annotations_become_a_version() -> None:
     assert found["is_ours"]
     version = Version("sha256:1", **found)
     assert (version.bento, version.description, version.base) == ("a:1", "text", "debian:12")
-    assert version.metrics == metrics_of(said.annotations) == metrics
+    assert version.metrics == metrics
     assert version.parameters == {"a": None}
     assert not parts({"org.opencontainers.image.title": "other"})["is_ours"]
     assert not parts(None)["is_ours"]

@@ -320,23 +320,28 @@ def test_names_that_mean_something_else_are_refused(name: str, moving: Sequence[
 
 
 def test_an_image_is_found_by_tag_digest_or_reference(store: RegistryStore, repository: ImageReference) -> None:
-    """Its metadata is that of an index too, else that of the first image in it."""
+    """An index as well; with the tags that are known of it."""
     (image,) = images(store, 1)
     store.tag(image, "v1")
     index = put_index(store, image)
     for version in ("v1", image.digest, str(repository.with_tag("v1")), str(repository.with_digest(image.digest))):
         assert find(store, version).descriptor == image
     assert find(store, index.digest).descriptor == index
-    described = {keys.METRICS: '{"accuracy": 1}'}
-    document = {**json.loads(store.read("v1")[1]), "annotations": described}
+    document = {**json.loads(store.read("v1")[1]), "annotations": {keys.VERSION: "one"}}
     other = put(store, image.media_type, json.dumps(document).encode())
-    assert find(store, put_index(store, other).digest).annotations == described
+    assert find(store, other.digest).tags == ()
+    store.tag(other, "one")
+    assert find(store, other.digest).tags == ("one",)
 
 
 def test_what_is_no_image_is_not_promoted(store: RegistryStore) -> None:
-    """Such as a history; nor what is in another repository, or nowhere."""
+    """Such as a history, or a volume of an image's models; nor what is in another repository, or nowhere."""
     (image,) = images(store, 1)
     promote(store, image)
+    volume = {**json.loads(store.read(image.digest)[1]), "subject": image.to_dict()}
+    part = put(store, image.media_type, json.dumps(volume).encode())
+    with pytest.raises(StoreError, match=f"it is not an image but a part of {image.digest}"):
+        find(store, part.digest)
     with pytest.raises(StoreError, match="it is not an image but application/vnd"):
         find(store, history_tag(NAME))
     with pytest.raises(StoreError, match=r"it is in localhost:1/x\nPublish it to this repository first"):

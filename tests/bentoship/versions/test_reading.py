@@ -55,6 +55,9 @@ def test_a_version_says_what_its_registry_knows(store: RegistryStore, tmp_path: 
         verified=True,
     )
     assert [(part.kind, part.descriptor.size) for part in version.layers] == [("base", 500), ("source", 100)]
+    annotations = {keys.CREATED: "2026-03-01T00:00:00Z", keys.PLATFORMS: "linux/arm64"}
+    attach(store, Artifact(keys.STATEMENT_TYPE, [], annotations, image))
+    assert read(store, tmp_path)[0].platforms == ("linux/arm64",)
 
 
 def test_what_is_too_large_for_annotations_is_read_from_its_document(store: RegistryStore, tmp_path: Path) -> None:
@@ -85,7 +88,7 @@ def test_versions_are_in_the_order_of_their_making(store: RegistryStore, tmp_pat
 
 
 def test_what_is_no_version_is_not_listed(store: RegistryStore, tmp_path: Path) -> None:
-    """Histories, indexes of referrers, signatures, and other artifacts."""
+    """Histories, indexes of referrers, signatures, other artifacts, and an image that belongs to another."""
     image = put_version(store, 1)
     attest(store, image, "2026-01-01T00:00:00Z")
     promote(store, "staging", image, move=False)
@@ -93,6 +96,8 @@ def test_what_is_no_version_is_not_listed(store: RegistryStore, tmp_path: Path) 
     store.tag(signature, f"{fallback_tag(image.digest)}.sig")
     store.tag(put_index(store), fallback_tag(f"sha256:{'0' * 64}"))
     push(store, Artifact("application/vnd.example.chart", []), "chart")
+    volume = {**json.loads(store.read(image.digest)[1]), "subject": image.to_dict()}
+    store.tag(put(store, image.media_type, json.dumps(volume).encode()), "v1-volume")
     (version,) = read(store, tmp_path)
     assert (version.digest, version.promoted) == (image.digest, ("staging",))
 
@@ -108,6 +113,26 @@ def test_an_index_has_the_layers_of_all_its_images(store: RegistryStore, tmp_pat
     for _ in range(2):
         version = next(one for one in read(store, tmp_path) if one.tags == ["both"])
         assert (version.is_ours, version.size, list(version.platforms)) == (True, 700, ["linux/amd64", "linux/arm64"])
+        owners = {part.platforms for part in version.layers}
+        assert owners == {("linux/amd64",), ("linux/arm64",), ("linux/amd64", "linux/arm64")}
+
+
+def test_an_index_says_what_all_its_images_say(store: RegistryStore, tmp_path: Path) -> None:
+    """Where it says nothing itself, as when others put it together; what it says itself wins."""
+    same = {keys.BENTO: "classifier:both", keys.METRICS: '{"accuracy": 0.9}'}
+    images = [put_version(store, number, annotations=same) for number in (1, 2)]
+    entries = [
+        {**one.to_dict(), "platform": {"os": "linux", "architecture": name}}
+        for one, name in zip(images, ("amd64", "arm64"), strict=True)
+    ]
+    own = {keys.METRICS: '{"accuracy": 0.8}'}
+    for tag, said in (("plain", {}), ("own", {"annotations": own})):
+        document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries, **said}
+        store.tag(put(store, INDEX, json.dumps(document).encode()), tag)
+    reader = Reader(store, tmp_path)
+    plain, given = reader.find("plain"), reader.find("own")
+    assert (plain.is_ours, plain.bento, plain.base, plain.models) == (True, "classifier:both", BASE, ())
+    assert (plain.metrics, given.metrics) == ({"accuracy": 0.9}, {"accuracy": 0.8})
 
 
 def test_what_others_pushed_is_listed_as_theirs(store: RegistryStore, tmp_path: Path) -> None:

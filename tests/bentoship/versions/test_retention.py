@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import INDEX, MANIFEST, Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores.artifacts import attach, fallback_tag, push, referrers
+from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
@@ -22,6 +24,7 @@ from bentoship.versions import promotion, retention
 from bentoship.versions.history import Promotion
 from bentoship.versions.promotion import move, now, standing
 from bentoship.versions.retention import Rules, Survey, delete, is_unsupported, survey
+from tests.support.google import Google
 from tests.support.images import put, put_image
 from tests.support.proxy import Fault, Proxy
 
@@ -243,6 +246,39 @@ def test_tags_go_first_where_a_registry_wants_it(store: RegistryStore, through: 
     assert proxy.count("DELETE", "/manifests/old$") == 1
     assert proxy.count("DELETE", f"/manifests/{old.digest}") == 2
     assert tags(store) == []
+
+
+def test_at_google_what_refers_to_a_version_goes_before_it(tmp_path: Path) -> None:
+    """Tags, attestations, what belongs to it as its models do, and the images of an index; a kept one loses nothing."""
+    with Google(tmp_path) as google:
+        google.add_repository()
+        place = ImageReference.parse(f"{google.docker_host}/{google.project.id}/mlops-registry/echo")
+        account = Credentials("oauth2accesstoken", google.token())
+        there = RegistryStore(place, account, push=True, deletes_untagged=True)
+        child, new = publish(there, 40, "child"), publish(there, 1, "new")
+        old = index(there, 60, "old", child)
+        models = attach(there, Artifact("application/vnd.example.model", [], {}, old))
+        there.tag(models.descriptor, "old-model")
+        for name in (f"{fallback_tag(old.digest)}.sig", f"{fallback_tag(child.digest)}.att"):
+            push(there, Artifact("application/vnd.example.cosign", [], {"of": name}), name)
+        found = survey(there, MONTH, NOW)
+        assert {tag for one in found.versions for tag in one.tags} == {"child", "new", "old"}
+        clean(there, MONTH)
+        assert all(there.digest_of(one.digest) is None for one in (old, child, models.descriptor))
+        [proof] = referrers(there, new.digest)
+        assert sorted(tags(there)) == ["new", f"{fallback_tag(new.digest)}.{proof.descriptor.hex[:12]}"]
+
+
+def test_what_still_stands_in_the_way_is_an_error(store: RegistryStore, through: ImageReference, proxy: Proxy) -> None:
+    """When nothing more can go; in the registry's words."""
+    publish(store, 40, "old")
+    body = b'{"errors": [{"code": "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE", "message": "of a parent image"}]}'
+    proxy.faults.append(Fault("DELETE", times=9, status=400, body=body))
+    refused = RegistryStore(through, push=True)
+    found = survey(refused, MONTH, NOW)
+    with pytest.raises(RegistryError, match="of a parent image"):
+        delete(refused, found.going[0], found)
+    assert "old" in tags(store)
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-99-99", "1e9", "٢٠٢٦"])

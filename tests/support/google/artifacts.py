@@ -122,6 +122,13 @@ def list_docker_images(call: Call, request: Any) -> types.ListDockerImagesRespon
     return types.ListDockerImagesResponse(docker_images=found, next_page_token=following)
 
 
+def list_packages(call: Call, request: Any) -> types.ListPackagesResponse:
+    """ListPackages: a package is what images of one name have in common."""
+    name = _found(call, request.parent, "packages.list").name
+    found, following = page(images.packages(call.state, name), request.page_size, request.page_token)
+    return types.ListPackagesResponse(packages=found, next_page_token=following)
+
+
 def get_docker_image(call: Call, request: Any) -> types.DockerImage:
     """GetDockerImage, by digest or by tag."""
     parent, _, wanted = request.name.partition("/dockerImages/")
@@ -239,6 +246,7 @@ METHODS = (
             ("DELETE", f"{{name={_REPOSITORIES}}}", delete_repository, types.DeleteRepositoryRequest),
             ("GET", f"{{name={_REPOSITORIES}/dockerImages/*}}", get_docker_image, types.GetDockerImageRequest),
             ("GET", f"{{parent={_REPOSITORIES}}}/dockerImages", list_docker_images, types.ListDockerImagesRequest),
+            ("GET", f"{{parent={_REPOSITORIES}}}/packages", list_packages, types.ListPackagesRequest),
             (
                 "POST",
                 f"{{resource={_REPOSITORIES}}}:testIamPermissions",

@@ -15,6 +15,7 @@ from tests.support.google.docker_access import Caller, Place, caller, challenge,
 from tests.support.google.faults import Answer
 from tests.support.google.web import PIECE, Handler, document
 
+_INDEX = "application/vnd.oci.image.index.v1+json"
 _MAX_MANIFEST = 4 << 20
 _HOP = {"connection", "transfer-encoding", "date"}
 _CHUNKED = "chunked uploads are not supported: send the blob in one PATCH or PUT"
@@ -52,9 +53,13 @@ class DockerHandler(Handler):
             return self._download(match[1])
         if match := re.fullmatch(r"/v2/(.+)/(manifests|blobs|tags|referrers)/(.+)", self.place):
             target = find_place(self, match[1].removesuffix("/blobs"))
-            handlers = {"manifests": self._manifest, "blobs": self._blob, "tags": self._tags}
-            if match[2] in handlers:
-                return handlers[match[2]](target, match[3])
+            handlers = {
+                "manifests": self._manifest,
+                "blobs": self._blob,
+                "tags": self._tags,
+                "referrers": self._referrers,
+            }
+            return handlers[match[2]](target, match[3])
         return Answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})
 
     def _manifest(self, target: Place, reference: str) -> Answer | None:
@@ -63,13 +68,32 @@ class DockerHandler(Handler):
         check(self, target, action)
         if self.command == "PUT":
             return self._put_manifest(target, reference)
-        response = self._ask(self.command, f"{self._inside(target)}/manifests/{reference}")
-        if response.status == 404 and action == "pull":
+        if not images.has(state, target.repository, target.image, reference):
             message = f'Failed to fetch "{reference}" from request "{self.place}".'
             return error(404, "MANIFEST_UNKNOWN", message)
-        if response.status == 202:
-            images.deleted(state, target.repository, target.image, reference)
-        return self._pass_on(response)
+        if self.command == "DELETE":
+            return self._delete_manifest(target, reference)
+        return self._pass_on(self._ask(self.command, f"{self._inside(target)}/manifests/{reference}"))
+
+    def _delete_manifest(self, target: Place, reference: str) -> Answer:
+        """A tag goes alone; a manifest only when it has none, no index lists it, and nothing refers to it."""
+        state = self.state
+        if ":" in reference:
+            place = (state, target.repository, target.image, reference)
+            if tags := images.tags_of(*place):
+                message = f"Manifest is still referenced by tag: {tags[0]}"
+                return error(400, "GOOGLE_MANIFEST_DANGLING_TAG", message)
+            if parents := images.parents(*place):
+                message = f"Manifest is still referenced by one or more parent images: {parents[0]}"
+                return error(400, "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE", message)
+        images.deleted(state, target.repository, target.image, reference)
+        return Answer(202, b"")
+
+    def _referrers(self, target: Place, digest: str) -> Answer:
+        check(self, target, "pull")
+        found = images.referrers(self.state, target.repository, target.image, digest)
+        answer = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": found}
+        return document(200, answer, {"Content-Type": _INDEX})
 
     def _put_manifest(self, target: Place, reference: str) -> Answer | None:
         state = self.state

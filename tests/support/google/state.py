@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 from google.cloud.artifactregistry_v1.types import Repository
 from google.longrunning import operations_pb2
@@ -150,6 +151,8 @@ class Image:
         media_type: of it.
         size: of its config and layers, in bytes.
         uploaded: seconds since 1970.
+        length: of the manifest, in bytes.
+        content: the manifest.
         tags: those that stand for it.
     """
 
@@ -158,6 +161,8 @@ class Image:
     media_type: str
     size: int
     uploaded: int
+    length: int
+    content: dict[str, Any]
     tags: set[str] = field(default_factory=set)
 
 

@@ -44,14 +44,23 @@ def dry_run_notice(settings: GoogleSettings, found: Iterable[Mapping[str, Any]] 
     """
     count = ""
     if found is not None:
-        images = [DockerImage.from_json(json.dumps(image), ignore_unknown_fields=True) for image in found]
-        count = f"; currently {len(deletable(settings, images, datetime.now(UTC)))} of {len(images)}"
+        given = list(found)
+        images = [DockerImage.from_json(json.dumps(image), ignore_unknown_fields=True) for image in given]
+        # What an index lists goes no sooner than the index: Google deletes no manifest that has such a parent.
+        listed = {part.get("digest") for image in given for part in image.get("imageManifests", ())}
+        going = [one for one in deletable(settings, images, datetime.now(UTC)) if digest_of(one) not in listed]
+        count = f"; currently {len(going)} of {len(images)}"
     kept = f", except the newest {settings.keep} of each name" if settings.keep else ""
     return (
         f"Cleanup is a dry run: Google only logs that it would delete untagged images after "
         f"{settings.delete_untagged_days} days{kept}{count}. "
         "Set GCP_CONTAINER_REGISTRY_CLEANUP=delete to have it delete them."
     )
+
+
+def digest_of(image: DockerImage) -> str:
+    """Return the digest of an image."""
+    return str(image.name).rpartition("@")[2]
 
 
 def deletable(settings: GoogleSettings, images: Iterable[DockerImage], now: datetime) -> list[DockerImage]:

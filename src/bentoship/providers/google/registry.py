@@ -33,6 +33,8 @@ class GoogleRegistry(GenericProvider):
         tell: receives progress messages: the task and a sentence.
     """
 
+    deletes_untagged = True  # by cleanup policies, which anybody may have set
+
     def __init__(
         self, settings: GoogleSettings, http: Http, tell: Callable[[str, str], None] = lambda *_: None
     ) -> None:
@@ -94,6 +96,15 @@ class GoogleRegistry(GenericProvider):
         self._repositories.check_fit(found)
         self._repositories.check_rights()
         return f"{self._account.name} may push to {settings.host}"
+
+    def images(self) -> list[str] | None:
+        """Return the paths of the images in the repository: Google has its own list of them, and no catalog there.
+
+        Returns: None without Google credentials. Raises: CloudError.
+        """
+        if self._docker_only:
+            return super().images()
+        return [self.repository(name).path for name in self._repositories.images()]
 
     def credentials(self) -> Credentials | None:
         """Return an account with a fresh token, or Docker's account without Google credentials. Raises CloudError."""

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import unquote
 
 from bentoship.errors import CloudError
 from bentoship.providers.google.apis import Apis
@@ -124,6 +125,13 @@ class Repositories:
             return []
         with ThreadPoolExecutor(max_workers=8) as pool:
             return [location for location, there in zip(others, pool.map(self._is_in, others), strict=True) if there]
+
+    def images(self) -> list[str]:
+        """Return the names of the images in the repository, which Google calls packages. Raises CloudError."""
+        doing = f"List the images in {self._settings.name}"
+        found = self._apis.pages(doing, f"{self._path}/packages", "packages")
+        # Slashes are escaped in them (the API's reference, Package.name).
+        return [unquote(one["name"].rpartition("/")[2]) for one in found]
 
     def dry_run_notice(self) -> str:
         """Return a notice of what cleanup would delete, when it is a dry run; else an empty text."""

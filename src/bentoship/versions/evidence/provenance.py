@@ -45,6 +45,7 @@ class Making:
         ended: when it was in the registry.
         revision: what the project had checked out; None outside a Git repository.
         origin: where the project comes from.
+        platforms: what the image is for, such as linux/amd64.
     """
 
     parameters: Mapping[str, Any]
@@ -53,6 +54,7 @@ class Making:
     ended: datetime
     revision: Revision | None = None
     origin: Origin = field(default_factory=Origin)
+    platforms: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,9 @@ def provenance(about: Mapping[str, Descriptor], making: Making) -> Artifact:
             },
         },
     }
-    return statement(
-        about, keys.PROVENANCE, content, made=making.ended, annotations=source_annotations(making.revision)
-    )
+    platforms = {keys.PLATFORMS: ",".join(making.platforms)} if making.platforms else {}
+    shown = {**source_annotations(making.revision), **platforms}
+    return statement(about, keys.PROVENANCE, content, made=making.ended, annotations=shown)
 
 
 def source_annotations(revision: Revision | None) -> dict[str, str]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from bentoship.errors import StoreError
 from bentoship.image import keys
-from bentoship.image.descriptor import Descriptor
+from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.document import parse_json
-from bentoship.stores.artifacts import Referrer, referrers
+from bentoship.stores.artifacts import Referrer, referrers, subject_of
+from bentoship.stores.graph import children
+from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.parallel import in_parallel
 
 _MAX = 64 << 20
 """Bytes of a document; an SBOM of a thousand packages has one megabyte."""
 
 _PIECE = 1 << 16
+_JOBS = 8
 _PUBLISH = "Publish the image again to attach it; ATTESTATIONS says what is attached."
 
 
@@ -50,6 +55,25 @@ def document(store: RegistryStore, image: Descriptor, what: str, wanted: Callabl
         return parse_json(content_of(store, doing, blob))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise StoreError(doing, f"it is damaged ({error!r})") from error
+
+
+def indexes_of(store: RegistryStore, manifest: Descriptor) -> list[Descriptor]:
+    """Return the indexes with a tag that list a manifest; those that cannot be read are passed over.
+
+    Raises: StoreError when the registry does not list its tags.
+    """
+
+    def index(tag: str) -> Descriptor | None:
+        try:
+            found, content = store.read(tag)
+            listed = children(content) if found.media_type in INDEX_TYPES else ()
+        except StoreError:
+            return None
+        return found if manifest.digest in {one.digest for one in listed} else None
+
+    names = [tag for tag in tags(store) if not subject_of(tag)]
+    every = in_parallel(index, names, jobs=_JOBS, cancelled=threading.Event(), interrupt=store.interrupt)
+    return list(dict.fromkeys(one for one in every if one))
 
 
 def newest(those: Sequence[Referrer]) -> Referrer | None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from google.cloud.artifactregistry_v1.types import DockerImage
 
+from bentoship.image.artifact import Artifact
 from bentoship.providers.google import GoogleRegistry, cleanup
 from bentoship.settings.google import GoogleSettings
+from bentoship.stores.artifacts import attach, referrers, subject_of
+from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
-from tests.support.google import Google
-from tests.support.images import put_image
+from tests.support.google import Google, images
+from tests.support.images import put_image, put_index
 
 Provider = Callable[..., GoogleRegistry]
+PLACE = "projects/celestial-bodies-123456/locations/europe-west6/repositories"
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
@@ -73,3 +78,49 @@ def test_who_may_not_list_images_is_told_without_a_count(google: Google, provide
     assert "already exists" in provider(said, GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30").create_registry()
     assert len(said) == 1
     assert "after 30 days. " in said[0]
+
+
+def test_what_belongs_to_a_version_that_stays_is_kept(google: Google, provider: Provider) -> None:
+    """Its attestations and the images of an index, though a policy deletes what has no tag; nor are they counted."""
+    said: list[str] = []
+    google.add_repository()
+    ours = provider(said, GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30", GCP_CONTAINER_REGISTRY_IMMUTABLE_TAGS="1")
+    ours.create_registry()
+    place = ours.repository("image")
+    store = RegistryStore(place, ours.credentials, push=True, deletes_untagged=ours.deletes_untagged)
+    image, alone = put_image(store), put_image(store, seed=1)
+    index = put_index(store, image)
+    store.tag(index, "v1")
+    notes = [
+        attach(store, Artifact("application/vnd.example.note", [], {"n": str(number)}, one)).descriptor
+        for number, one in enumerate((index, index, image))
+    ]
+    repository = google.state.repositories[f"{PLACE}/mlops-registry"]
+    month = time.time() + 31 * 86400
+    for one in google.state.images[repository.name].values():
+        one.uploaded -= 31 * 86400
+    ours.create_registry()
+    assert "currently 1 of 6." in said[-1]
+    images.clean(google.state, repository.name, month)
+    assert store.digest_of(alone.digest)
+    ours = provider(GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30", GCP_CONTAINER_REGISTRY_CLEANUP="delete")
+    ours.create_registry()
+    images.clean(google.state, repository.name, month)
+    assert store.digest_of(alone.digest) is None
+    assert all(store.read(one.digest) for one in (index, image, *notes))
+    assert len(referrers(store, index.digest)) == 2
+    assert all(tag == "v1" or subject_of(tag) in (index.digest, image.digest) for tag in tags(store))
+
+
+def test_without_a_tag_an_attestation_would_go(google: Google, provider: Provider) -> None:
+    """Which is why each gets one."""
+    google.add_repository()
+    ours = provider(GCP_CONTAINER_REGISTRY_DELETE_UNTAGGED_DAYS="30", GCP_CONTAINER_REGISTRY_CLEANUP="delete")
+    ours.create_registry()
+    store = RegistryStore(ours.repository("image"), ours.credentials, push=True)
+    image = put_image(store)
+    store.tag(image, "v1")
+    attach(store, Artifact("application/vnd.example.note", [], {}, image))
+    images.clean(google.state, f"{PLACE}/mlops-registry", time.time() + 31 * 86400)
+    assert store.digest_of("v1") == image.digest
+    assert referrers(store, image.digest) == []

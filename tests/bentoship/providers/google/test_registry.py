@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from google.cloud.artifactregistry_v1.types import Repository
 
 from bentoship.errors import CloudError
+from bentoship.image.reference import ImageReference
 from bentoship.providers.google import GoogleRegistry
 from bentoship.stores.registry import RegistryStore
 from tests.support.google import Google
+from tests.support.images import put_image
 
 Provider = Callable[..., GoogleRegistry]
 PLACE = "projects/celestial-bodies-123456/locations/europe-west6/repositories"
@@ -166,3 +172,34 @@ def test_lists(google: Google, provider: Provider) -> None:
     assert "artifactregistry.googleapis.com" in [one["name"] for one in ours.services()]
     assert "europe-west6" in [one["location"] for one in ours.locations()]
     assert ours.nearest("europ-west6") == "europe-west6"
+
+
+def test_images_are_listed_by_google(google: Google, provider: Provider) -> None:
+    """By its own list, page by page, as there is no catalog in a repository; each by its path in the registry."""
+    google.add_repository()
+    google.add_repository("other")
+    ours = provider()
+    assert ours.images() == []
+    for name in ("classifier", "team/stars"):
+        put_image(RegistryStore(ours.repository(name), ours.credentials, push=True))
+    other = ImageReference.parse(f"{google.docker_host}/{google.project.id}/other/x")
+    put_image(RegistryStore(other, ours.credentials, push=True))
+    before = f"{google.project.id}/mlops-registry"
+    assert ours.images() == [f"{before}/classifier", f"{before}/team/stars"]
+    google.deny(google.account, "artifactregistry.packages.list")
+    with pytest.raises(CloudError, match=r"List the images in mlops-registry: .*artifactregistry\.packages\.list"):
+        ours.images()
+
+
+def test_without_googles_credentials_the_registry_is_asked(
+    google: Google, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with an account of Docker's alone, which may use no API."""
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("PATH", "/nowhere")
+    folder = Path(os.environ["DOCKER_CONFIG"])
+    folder.mkdir()
+    account = base64.b64encode(f"_json_key:{google.key.read_text()}".encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {google.docker_host: {"auth": account}}}))
+    assert provider().images() is None
