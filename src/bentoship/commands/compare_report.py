@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bentoship.assembly.diff import Change, Difference
+from bentoship.commands import markdown
 from bentoship.commands import terminal as console
 from bentoship.commands.versions import document as version_document
 from bentoship.commands.versions_table import digest, number
@@ -67,6 +68,7 @@ class _Table:
         rows: none where there is only a note.
         note: a line below the rows.
         has_names: whether the heads are what the versions were called.
+        is_said: whether the note is of what an image says.
     """
 
     title: str
@@ -74,6 +76,7 @@ class _Table:
     rows: Sequence[Sequence[str]] = ()
     note: str = ""
     has_names: bool = False
+    is_said: bool = False
 
 
 def in_text(compared: Compared) -> Iterator[str]:
@@ -85,24 +88,22 @@ def in_text(compared: Compared) -> Iterator[str]:
             heads = table.heads if table.has_names else [head.upper() for head in table.heads]
             yield from console.columns([heads, *table.rows])
         if table.note:
-            yield f"{table.title}: {table.note}"
+            yield f"{table.title}: {text.on_one_line(table.note)}"
 
 
 def in_markdown(compared: Compared) -> Iterator[str]:
     """Yield the lines of a comparison in GitHub's Markdown. What comes from an image is shown as code, as it is."""
-    yield f"### {_code(compared.repository)}: {_code(compared.old_name)} → {_code(compared.new_name)}"
+    repository, old, new = map(markdown.code, (compared.repository, compared.old_name, compared.new_name))
+    yield f"### {repository}: {old} → {new}"
     for table in _tables(compared):
         yield ""
         if table.rows:
             heads = map(_code, table.heads) if table.has_names else table.heads
-            yield f"| {' | '.join(heads)} |"
-            yield f"|{' --- |' * len(table.heads)}"
-            for row in table.rows:
-                yield f"| {' | '.join(_code(cell) if cell else '' for cell in row)} |"
+            yield markdown.table([*heads], [[*map(_code, row)] for row in table.rows])
         if table.rows and table.note:
             yield ""
         if table.note:
-            yield f"{table.title.capitalize()}: {table.note}."
+            yield f"{table.title.capitalize()}: {_code(table.note) if table.is_said else table.note}."
 
 
 def document(compared: Compared) -> dict[str, Any]:
@@ -141,7 +142,8 @@ def _tables(compared: Compared) -> Iterator[_Table]:
         "versions", heads, [row for row in _facts(comparison.old, comparison.new) if any(row[1:])], has_names=True
     )
     if comparison.metrics:
-        yield _Table("metrics", ("metric", "old", "new", "difference", ""), list(map(_metric, comparison.metrics)))
+        rows = _shortened([_metric(one) for one in comparison.metrics])
+        yield _Table("metrics", ("metric", "old", "new", "difference", ""), rows)
     for title, found in (
         ("parameter", comparison.parameters),
         ("model", comparison.models),
@@ -187,9 +189,10 @@ def _recorded(title: str, found: Difference | None) -> Iterator[_Table]:
         yield _Table(f"{title}s" if title == "package" else title, note="an image does not say what it has")
     elif found.changes:
         rows = [_package(change) for change in found.changes]
-        yield _Table(title, (title, "", "old", "new"), _shortened(rows), found.note)
+        yield _Table(title, (title, "", "old", "new"), _shortened(rows), found.note, is_said=True)
     else:
-        yield _Table(f"{title}s" if title == "package" else title, note=found.note or "the same")
+        plural = f"{title}s" if title == "package" else title
+        yield _Table(plural, note=found.note or "the same", is_said=bool(found.note))
 
 
 def _package(change: Change) -> tuple[str, ...]:
@@ -240,6 +243,5 @@ def _size(parts: Sequence[Part]) -> int:
 
 
 def _code(cell: str) -> str:
-    """Return a text as it is, whatever it is: no markup, no mention of a person, and no end of the cell."""
-    plain = text.on_one_line(cell).replace("`", "'").replace("|", "\\|").strip()
-    return f"`{plain}`" if plain else ""
+    """Return a cell as code, whatever it is; an empty one as it is."""
+    return markdown.code(cell) if cell else ""
