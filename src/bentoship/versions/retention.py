@@ -1,14 +1,14 @@
 """Which versions of an image may go from a registry, and deleting them with everything that refers to them.
 
-A version is what has a tag; what has none cannot be listed. What is deleted are manifests: the space of layers is freed
-when the registry collects its garbage.
+A version is what has a tag and refers to no other image; what has no tag cannot be listed. What is deleted are
+manifests: the space of layers is freed when the registry collects its garbage.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -67,6 +67,7 @@ class Stored:
         tags: sorted.
         manifests: the digests of an index's manifests, at any depth.
         is_ours: whether it was made by bentoship.
+        subject: the digest of the image that it refers to; empty for none.
         created: when, by its provenance; None when that is not known.
         kept: why it stays, in words; empty when it may go.
     """
@@ -75,6 +76,7 @@ class Stored:
     tags: tuple[str, ...]
     manifests: frozenset[str] = frozenset()
     is_ours: bool = True
+    subject: str = ""
     created: datetime | None = None
     kept: str = ""
 
@@ -88,17 +90,23 @@ class Survey:
         unread: tags that could not be read, each with why; what they are of stays.
         protected: the digests of everything that stays.
         tags: all tags.
+        attached: what has a tag, and refers to a version with which it goes, by its digest: models beside an image.
     """
 
     versions: Sequence[Stored]
     unread: Sequence[str] = ()
     protected: frozenset[str] = frozenset()
     tags: frozenset[str] = field(default_factory=frozenset)
+    attached: Mapping[str, Stored] = field(default_factory=dict)
 
     @property
     def going(self) -> list[Stored]:
         """Return the versions that may go."""
         return [one for one in self.versions if not one.kept]
+
+    def tags_of(self, digest: str) -> Sequence[str]:
+        """Return the tags of something that refers to a version."""
+        return self.attached[digest].tags if digest in self.attached else ()
 
 
 def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
@@ -114,16 +122,23 @@ def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
     names = tags(store)
     found, unread = _read_all(store, [tag for tag in names if not _SIDE_TAG.fullmatch(tag)])
     needed = _needed(store, names, found)
-    ages = in_parallel(partial(_with_age, store, rules), list(found.values()), jobs=_JOBS, cancelled=threading.Event())
+    attached = {
+        digest: one
+        for digest, one in found.items()
+        if one.subject and digest not in needed and not {*one.tags} & {*rules.tags}
+    }
+    own = [one for digest, one in found.items() if digest not in attached]
+    ages = in_parallel(partial(_with_age, store, rules), own, jobs=_JOBS, cancelled=threading.Event())
     ages.sort(key=lambda one: one.created or datetime.min.replace(tzinfo=UTC), reverse=True)
     judged = [_judged(one, rules, now, needed, rank) for rank, one in enumerate(ages)]
     parts = {digest for one in judged if one.kept for digest in one.manifests}
+    parts |= {digest for one in attached.values() for digest in one.manifests}
     parts |= {part for digest in needed if digest not in found for part in _manifests_of(store, digest)}
     inside = "part of an index that stays"
     versions = [replace(one, kept=inside) if not one.kept and one.digest in parts else one for one in judged]
     staying = parts | {one.digest for one in versions if one.kept} | needed.keys()
     shown = [*(one for one in versions if one.kept != _HISTORY), *_left_behind(store, names, found)]
-    return Survey(shown, unread, frozenset(staying), frozenset(names))
+    return Survey(shown, unread, frozenset(staying), frozenset(names), attached)
 
 
 def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
@@ -134,13 +149,14 @@ def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
         version: one that may go.
         around: the survey that it is from; nothing goes that it protects.
 
-    Raises: RegistryError when the registry refuses; StoreError when the version was promoted since.
+    Raises: RegistryError when the registry refuses; StoreError when the version was promoted since, or got a tag.
     """
-    for name in promoted_names(sorted(around.tags)):
+    names = tags(store)
+    for name in [*promoted_names(names), *sorted({*names} - around.tags)]:
         if _digest_of(store, name) == version.digest:
-            raise StoreError(f"Delete {version.digest}", f"it was promoted to {name} meanwhile")
+            raise StoreError(f"Delete {version.digest}", f"{name} points to it meanwhile")
     parts = sorted(version.manifests - around.protected)
-    about = {digest: _referring(store, digest, _DEEP) for digest in (version.digest, *parts)}
+    about = {digest: _about(store, digest, around) for digest in (version.digest, *parts)}
     _delete(store, version.digest, version.tags)
     for digest in parts:
         _delete(store, digest, ())
@@ -148,9 +164,9 @@ def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
         tagged = [tag for one in (digest, *those) for tag in _side_tags(one, around.tags)]
         beside = [(one, (tag,)) for tag in tagged if (one := _digest_of(store, tag))]
         # What lists the others goes last, so that a next run finds those that a kill has left.
-        for one, names in [*((one, ()) for one in those), *beside]:
+        for one, named in [*((one, around.tags_of(one)) for one in those), *beside]:
             if one not in around.protected:
-                _delete(store, one, names)
+                _delete(store, one, named)
 
 
 def _read_all(store: RegistryStore, names: Sequence[str]) -> tuple[dict[str, Stored], list[str]]:
@@ -175,8 +191,9 @@ def _read_all(store: RegistryStore, names: Sequence[str]) -> tuple[dict[str, Sto
             by_digest.setdefault(digest, []).append(tag)
             contents[digest] = content
     found = {
-        digest: Stored(digest, tuple(sorted(those)), _manifests(store, contents[digest]), _is_ours(contents[digest]))
+        digest: Stored(digest, tuple(sorted(those)), _manifests(store, content), _is_ours(content), _subject(content))
         for digest, those in by_digest.items()
+        for content in [contents[digest]]
     }
     return found, [why for _, _, why in answers if why]
 
@@ -244,6 +261,12 @@ def _left_behind(store: RegistryStore, names: Iterable[str], found: Collection[s
     ]
 
 
+def _about(store: RegistryStore, digest: str, around: Survey) -> list[str]:
+    """Return the digests of what refers to a manifest, also where only its own subject says so."""
+    named = (one.digest for one in around.attached.values() if one.subject == digest)
+    return list(dict.fromkeys([*_referring(store, digest, _DEEP), *named]))
+
+
 def _referring(store: RegistryStore, digest: str, depth: int) -> list[str]:
     """Return the digests of what refers to a manifest, and of what refers to that.
 
@@ -251,17 +274,22 @@ def _referring(store: RegistryStore, digest: str, depth: int) -> list[str]:
     """
     found: list[str] = []
     for one in referrers(store, digest) if depth else ():
-        if _subject(store, one) == digest:
+        if _subject_of(store, one) == digest:
             found += [one.descriptor.digest, *_referring(store, one.descriptor.digest, depth - 1)]
     return found
 
 
-def _subject(store: RegistryStore, referrer: Referrer) -> str:
+def _subject_of(store: RegistryStore, referrer: Referrer) -> str:
     try:
-        document = parse_json(store.read(referrer.descriptor.digest)[1])
-        return str(document["subject"]["digest"])
-    except (StoreError, KeyError, TypeError, ValueError):
+        return _subject(store.read(referrer.descriptor.digest)[1])
+    except StoreError:
         return ""
+
+
+def _subject(content: bytes) -> str:
+    """Return the digest of what a manifest says that it refers to; empty for nothing."""
+    subject = parse_json(content).get("subject")
+    return str(subject.get("digest") or "") if isinstance(subject, dict) else ""
 
 
 def _side_tags(digest: str, names: Iterable[str]) -> list[str]:
