@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bentoship.bento.packing import SECRETS_IGNORED, spec_of
 from bentoship.bento.values import BuildContext, Env
 from bentoship.bento.versions import installed_version
 from bentoship.errors import BentoError
+from bentoship.image.document import parse_json
 from bentoship.system import records
 
 _INLINE = "pragma: allowlist secret"
@@ -110,19 +112,19 @@ class Scanner:
         """Raise BentoError if there is a secret in a file. Args: files: by their names in the project."""
         _raise([finding for name, file in files.items() for finding in self.search(name, file)])
 
-    def refuse_metadata(self, files: Mapping[str, bytes], values: Mapping[str, Mapping[str, str]]) -> None:
+    def refuse_metadata(self, files: Mapping[str, bytes], values: Mapping[str, Mapping[str, object]]) -> None:
         """Raise BentoError if there is a secret in what an image says of itself.
 
         Args:
             files: what it is read from, by their names in the project.
-            values: the texts that it says, by their names, by those of their files.
+            values: what it says, by their names, by those of their files; a list may be there as its JSON.
         """
         found = [finding for name, content in files.items() for finding in self.search(name, content)]
         for file, texts in values.items():
             if found or self._allowed.match_file(file):
                 continue
             allowed = [line for line in files[file].decode("utf-8", "replace").splitlines() if _INLINE in line]
-            for name, value in texts.items():
+            for name, value in _leaves(texts.items()):
                 if not any(value in line for line in allowed):
                     found += [replace(one, file=f"{file}: {one.file}") for one in self._in_value("value", name, value)]
         _raise(found, _HINT_OF_METADATA)
@@ -191,6 +193,31 @@ def _raise(found: Sequence[Finding], hint: str = _HINT_OF_FILES) -> None:
             f"`# {_INLINE}`."
         )
         raise BentoError("Check for secrets", f"the image would hold {shown}", f"{hint}\n{otherwise}")
+
+
+def _leaves(values: Iterable[tuple[str, object]]) -> Iterator[tuple[str, str]]:
+    """Yield the texts and numbers among values, and in their lists, as texts by their names.
+
+    Numbers under the name of a token are left out: they count tokens, or name one of a vocabulary.
+    """
+    found = [*values]
+    while found:
+        name, value = found.pop()
+        inner = _listed(value)
+        if isinstance(inner, Mapping):
+            found += [(f"{name}.{key}", one) for key, one in inner.items()]
+        elif isinstance(inner, Iterable) and not isinstance(inner, str | bytes):
+            found += [(name, one) for one in inner]
+        elif isinstance(inner, str) or not (isinstance(inner, bool | None) or "token" in name.lower()):
+            yield name, str(inner)
+
+
+def _listed(value: object) -> object:
+    """Return a value, or the list that it is the JSON of."""
+    if isinstance(value, str) and value.startswith("["):
+        with suppress(ValueError):
+            return parse_json(value)
+    return value
 
 
 def _library_rules(kept: Path) -> list[_Rule]:
