@@ -91,13 +91,13 @@ class Scanner:
             *(_Rule(k, re.compile(p), spec_of(n.split()) if n else None) for k, p, n in secret_forms.RULES),
         ]
 
-    def refuse(self, bento: Path, envs: Iterable[Env], labels: Mapping[str, str]) -> None:
-        """Raise BentoError if there is a secret in what an image gets from a Bento, or in its variables and labels.
+    def refuse(self, bento: Path, envs: Iterable[Env], named: Mapping[str, Mapping[str, str]]) -> None:
+        """Raise BentoError if there is a secret in what an image gets from a Bento, or in what has a name there.
 
         Args:
             bento: the Bento's folder.
             envs: the variables that the image will have.
-            labels: the Bento's labels.
+            named: its labels and arguments, by what they are called.
         """
         found = [
             finding
@@ -105,7 +105,12 @@ class Scanner:
             for finding in self.search(name.removeprefix("src/"), content)
         ]
         found += [one for env in envs for one in self._in_value("variable", env.name, env.value)]
-        found += [one for name, value in labels.items() for one in self._in_value("label", name, value)]
+        found += [
+            one
+            for what, values in named.items()
+            for name, value in values.items()
+            for one in self._in_value(what, name, value)
+        ]
         _raise(found)
 
     def refuse_files(self, files: Mapping[str, Path]) -> None:
@@ -166,7 +171,7 @@ class Scanner:
             yield from ["Private Key"] if secret_forms.PEM_KEY.search(text) else []
 
     def _in_value(self, what: str, name: str, value: str) -> Iterator[Finding]:
-        """Yield what is found in a variable or a label."""
+        """Yield what is found in a value that has a name. Args: what: it is called."""
         if not value or secret_forms.is_placeholder(value):
             return
         if kinds := [finding.kind for finding in self.search("", value.encode())]:
