@@ -25,6 +25,10 @@ _MAX_BODY = 8 << 20
 _NEXT = re.compile(r"<([^<>]*)>\s*;[^,]*rel\s*=\s*\"?next\"?", re.IGNORECASE)
 
 
+class NotJSONError(StoreError):
+    """A registry sent something else than a list."""
+
+
 def tags(store: RegistryStore) -> list[str]:
     """Return the tags of a repository; none when there is no such repository. Raises StoreError."""
     doing, path = f"List the tags of {store.repository}", f"/v2/{store.client.path}/tags/list?n={_PAGE}"
@@ -65,7 +69,7 @@ def pages(client: Client, doing: str, path: str) -> Iterator[Any]:
         try:
             yield parse_json(content)
         except ValueError as error:
-            raise StoreError(doing, f"the response is not JSON ({error})") from error
+            raise NotJSONError(doing, f"the response is not JSON ({error})") from error
 
 
 def _following(client: Client, doing: str, asked: str, link: str) -> str:
