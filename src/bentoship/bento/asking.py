@@ -62,10 +62,10 @@ class Asking:
         return done
 
     def refuse_secrets(
-        self, context: BuildContext, bento: Path, envs: Iterable[Env], labels: Mapping[str, str]
+        self, context: BuildContext, bento: Path, envs: Iterable[Env], named: Mapping[str, Mapping[str, str]]
     ) -> None:
         """Have `Scanner(context).refuse` search a Bento. Raises BentoError."""
-        self._ask("refuse_secrets", asdict(context), str(bento), [asdict(env) for env in envs], dict(labels))
+        self._ask("refuse_secrets", asdict(context), str(bento), [asdict(env) for env in envs], dict(named))
 
     def refuse_secret_files(self, context: BuildContext, files: Mapping[str, Path]) -> None:
         """Have `Scanner(context).refuse_files` search files. Raises BentoError."""

@@ -295,6 +295,7 @@ def describe(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
             *({"name": e.name, "value": e.value, "stage": _stage(e)} for e in info.envs),
         ],
         "labels": {str(k): str(v) for k, v in info.labels.items()},
+        "arguments": {str(k): str(v) for k, v in (getattr(info, "args", None) or {}).items()},
         "needs_dockerfile": _needs_dockerfile(info, image, options),
         "notes": ignored_beside_image(options) if image else [],
     }

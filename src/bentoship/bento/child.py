@@ -160,7 +160,7 @@ def _build(order: _Order, named: Collection[Path], sources: Collection[Path]) ->
     _change([built / "src" / place for name in names for place in (name, name.name)], without_secrets)
     _change((built / "env" / "python").glob("*.*"), without_passwords)
     description = bentoml_adapter.describe(built, options)
-    order.publisher.refuse_secrets(context, built, _variables(description), description["labels"])
+    order.publisher.refuse_secrets(context, built, _variables(description), _named(description))
     in_wheels = packed_in(paths_start(built) / "wheels", sorted(sources))
     order.publisher.refuse_secret_files(context, {os.path.relpath(file, context.folder): file for file in in_wheels})
     stored = store_by_content(built, order.store)
@@ -191,7 +191,7 @@ def _take(order: _Order) -> dict[str, Any]:
         hint = "Build it again with copies in place of links."
         raise BentoError(f"Pack the Bento {context.bento}", "; ".join(wrong), hint)
     description = bentoml_adapter.describe(path, {})
-    order.publisher.refuse_secrets(context, path, _variables(description), description["labels"])
+    order.publisher.refuse_secrets(context, path, _variables(description), _named(description))
     return {
         **description,
         "content": content_version(path),
@@ -202,6 +202,11 @@ def _take(order: _Order) -> dict[str, Any]:
         "changed": [],
         "written": [],
     }
+
+
+def _named(description: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return what else of a description has names, by what it is called."""
+    return {"label": description["labels"], "argument": description["arguments"]}
 
 
 def _variables(description: Mapping[str, Any]) -> list[Env]:

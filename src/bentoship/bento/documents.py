@@ -72,6 +72,10 @@ class _Yaml12(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         except ValueError:
             return float(text.replace(".inf", "inf").replace(".nan", "nan"))
 
+    def construct_ordered(self, node: Any) -> list[Any]:
+        """Return the members of a set, in their order: Python's own has another one in each process."""
+        return list(self.construct_mapping(node, deep=True))
+
 
 _SCHEMA = (
     ("tag:yaml.org,2002:bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -89,6 +93,7 @@ for _tag, _pattern, _first in _SCHEMA:
     _Yaml12.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), _starts)
 for _tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
     _Yaml12.add_constructor(_tag, _Yaml12.construct_number)
+_Yaml12.add_constructor("tag:yaml.org,2002:set", _Yaml12.construct_ordered)
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "JSON": json.loads,

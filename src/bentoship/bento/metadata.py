@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from bentoship.system.documents import DOCUMENT, read_bytes
 from bentoship.system.git import nearest
 
 # Raise it when the same files give another result, so that what was read before is read again.
-_VERSION = "1"
+_VERSION = "2"
 
 _DESCRIPTION = 300
 """The characters that a description has at most."""
@@ -61,7 +61,7 @@ def with_metadata(context: BuildContext, bento: Bento) -> Bento:
     """
     found, notes = (Metadata(), []) if context.bento else project_metadata(context)
     models = tuple(ModelMetadata.of(model.tag, model.metadata, model.labels, model.options) for model in bento.models)
-    _check_models(context, models)
+    _check_models(context, bento.models)
     own = [_of_model(model) for model in bento.models]
     # If several models have such values, the names of each begin with the model's.
     several = sum(bool(one.metrics or one.parameters) for one in own) > 1
@@ -117,15 +117,14 @@ def _refuse_secrets(context: BuildContext, files: Files, found: Experiment) -> N
     """Raise BentoError if there is a secret in the files, or a parameter is named like one."""
     from bentoship.bento.secrets import Scanner  # only when they have changed
 
-    texts = {name: value for name, value in found.parameters.items() if isinstance(value, str)}
     sources = [name for name, role in files.roles.items() if role in (experiment.PARAMETERS, experiment.LOCK)]
-    Scanner(context).refuse_metadata(files.contents, dict.fromkeys(sources[:1], texts))
+    Scanner(context).refuse_metadata(files.contents, dict.fromkeys(sources[:1], found.parameters))
 
 
-def _check_models(context: BuildContext, models: tuple[ModelMetadata, ...]) -> None:
+def _check_models(context: BuildContext, models: Iterable[Model]) -> None:
     """Raise BentoError if there is a secret in what was noted with a model."""
-    noted = {f"models/{model.tag.replace(':', '/')}/model.yaml": texts for model in models if (texts := _noted(model))}
-    contents = {name: json.dumps(texts, indent=0, ensure_ascii=False).encode() for name, texts in noted.items()}
+    noted = {f"models/{model.name}/{model.version}/model.yaml": found for model in models if (found := _noted(model))}
+    contents = {name: _to_lines(values) for name, values in noted.items()}
     record = _record(context, "noted", *(f"{name}\n".encode() + content for name, content in contents.items()))
     if contents and not records.read_as(record, bool):
         from bentoship.bento.secrets import Scanner  # only when they have changed
@@ -134,10 +133,19 @@ def _check_models(context: BuildContext, models: tuple[ModelMetadata, ...]) -> N
         records.keep(record, True)
 
 
-def _noted(model: ModelMetadata) -> dict[str, str]:
-    """Return all texts that are noted with a model, by their names."""
+def _noted(model: Model) -> dict[str, Any]:
+    """Return all values that are noted with a model, by their names."""
     kinds = {"metadata": model.metadata, "labels": model.labels, "options": model.options}
-    return {f"{kind}.{name}": text for kind, texts in kinds.items() for name, text in texts.items()}
+    found: dict[str, Any] = {}
+    for kind, values in kinds.items():
+        with suppress(ValueError):  # nothing of these is published
+            found |= {f"{kind}.{name}": value for name, value in flattened(values).items()}
+    return found
+
+
+def _to_lines(values: Mapping[str, Any]) -> bytes:
+    text = json.dumps(values, indent=0, ensure_ascii=False, default=str, skipkeys=True)
+    return text.encode("utf-8", "replace")
 
 
 def _of_model(model: Model) -> Experiment:

@@ -71,8 +71,8 @@ def _search(asked: str, context: Mapping[str, Any], *what: Any) -> None:
 
     scanner = Scanner(BuildContext.from_json(context))
     if asked == "refuse_secrets":
-        bento, envs, labels = what
-        scanner.refuse(Path(bento), [Env(**env) for env in envs], labels)
+        bento, envs, named = what
+        scanner.refuse(Path(bento), [Env(**env) for env in envs], named)
     else:
         scanner.refuse_files({name: Path(file) for name, file in what[0].items()})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bentoship.bento.packing import SECRETS_IGNORED, spec_of
 from bentoship.bento.values import BuildContext, Env
 from bentoship.bento.versions import installed_version
 from bentoship.errors import BentoError
+from bentoship.image.document import parse_json
 from bentoship.system import records
 from bentoship.system.values import dataclass
 
@@ -90,13 +92,13 @@ class Scanner:
             *(_Rule(k, re.compile(p), spec_of(n.split()) if n else None) for k, p, n in secret_forms.RULES),
         ]
 
-    def refuse(self, bento: Path, envs: Iterable[Env], labels: Mapping[str, str]) -> None:
-        """Raise BentoError if there is a secret in what an image gets from a Bento, or in its variables and labels.
+    def refuse(self, bento: Path, envs: Iterable[Env], named: Mapping[str, Mapping[str, str]]) -> None:
+        """Raise BentoError if there is a secret in what an image gets from a Bento, or in what has a name there.
 
         Args:
             bento: the Bento's folder.
             envs: the variables that the image will have.
-            labels: the Bento's labels.
+            named: its labels and arguments, by what they are called.
         """
         found = [
             finding
@@ -104,26 +106,31 @@ class Scanner:
             for finding in self.search(name.removeprefix("src/"), content)
         ]
         found += [one for env in envs for one in self._in_value("variable", env.name, env.value)]
-        found += [one for name, value in labels.items() for one in self._in_value("label", name, value)]
+        found += [
+            one
+            for what, values in named.items()
+            for name, value in values.items()
+            for one in self._in_value(what, name, value)
+        ]
         _raise(found)
 
     def refuse_files(self, files: Mapping[str, Path]) -> None:
         """Raise BentoError if there is a secret in a file. Args: files: by their names in the project."""
         _raise([finding for name, file in files.items() for finding in self.search(name, file)])
 
-    def refuse_metadata(self, files: Mapping[str, bytes], values: Mapping[str, Mapping[str, str]]) -> None:
+    def refuse_metadata(self, files: Mapping[str, bytes], values: Mapping[str, Mapping[str, object]]) -> None:
         """Raise BentoError if there is a secret in what an image says of itself.
 
         Args:
             files: what it is read from, by their names in the project.
-            values: the texts that it says, by their names, by those of their files.
+            values: what it says, by their names, by those of their files; a list may be there as its JSON.
         """
         found = [finding for name, content in files.items() for finding in self.search(name, content)]
         for file, texts in values.items():
             if found or self._allowed.match_file(file):
                 continue
             allowed = [line for line in files[file].decode("utf-8", "replace").splitlines() if _INLINE in line]
-            for name, value in texts.items():
+            for name, value in _leaves(texts.items()):
                 if not any(value in line for line in allowed):
                     found += [replace(one, file=f"{file}: {one.file}") for one in self._in_value("value", name, value)]
         _raise(found, _HINT_OF_METADATA)
@@ -165,7 +172,7 @@ class Scanner:
             yield from ["Private Key"] if secret_forms.PEM_KEY.search(text) else []
 
     def _in_value(self, what: str, name: str, value: str) -> Iterator[Finding]:
-        """Yield what is found in a variable or a label."""
+        """Yield what is found in a value that has a name. Args: what: it is called."""
         if not value or secret_forms.is_placeholder(value):
             return
         if kinds := [finding.kind for finding in self.search("", value.encode())]:
@@ -192,6 +199,31 @@ def _raise(found: Sequence[Finding], hint: str = _HINT_OF_FILES) -> None:
             f"`# {_INLINE}`."
         )
         raise BentoError("Check for secrets", f"the image would hold {shown}", f"{hint}\n{otherwise}")
+
+
+def _leaves(values: Iterable[tuple[str, object]]) -> Iterator[tuple[str, str]]:
+    """Yield the texts and numbers among values, and in their lists, as texts by their names.
+
+    Numbers under the name of a token are left out: they count tokens, or name one of a vocabulary.
+    """
+    found = [*values]
+    while found:
+        name, value = found.pop()
+        inner = _listed(value)
+        if isinstance(inner, Mapping):
+            found += [(f"{name}.{key}", one) for key, one in inner.items()]
+        elif isinstance(inner, Iterable) and not isinstance(inner, str | bytes):
+            found += [(name, one) for one in inner]
+        elif isinstance(inner, str) or not (isinstance(inner, bool | None) or "token" in name.lower()):
+            yield name, str(inner)
+
+
+def _listed(value: object) -> object:
+    """Return a value, or the list that it is the JSON of."""
+    if isinstance(value, str) and value.startswith("["):
+        with suppress(ValueError):
+            return parse_json(value)
+    return value
 
 
 def _library_rules(kept: Path) -> list[_Rule]:

@@ -48,8 +48,7 @@ def catalog(run: Run, output: str) -> None:
         print(content, end="", flush=True)
         return
     try:
-        write_whole(file, content.encode())
-        file.chmod(0o644)  # a server may have to read it
+        _write(file, content.encode())
     except OSError as error:
         raise BentoshipError(f"Write {file}", reason(error), "Name another file by --output.") from error
     run.reporter.say("catalog", f"{counted(len(versions), 'version')} of {image} in {file}")
@@ -60,15 +59,25 @@ def _file(folder: Path, output: str) -> Path | None:
     if output == "-":
         return None
     if output:
-        return Path(output).resolve()
+        return Path(output).absolute()
     file = folder / _DEFAULT
     try:
-        is_own = file.exists() and _OURS not in file.read_bytes()[:2000]
+        is_own = file.exists() and not (file.is_file() and _OURS in file.read_bytes()[:2000])
     except OSError:
         is_own = True
     if is_own:
         raise BentoshipError(f"Write {file}", "it exists, and is not a catalog", "Name another file by --output.")
     return file
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all; what is none, such as a pipe, is only written to. Raises OSError."""
+    if file.exists() and not file.is_file():
+        file.write_bytes(content)
+        return
+    file = file.resolve()
+    write_whole(file, content)
+    file.chmod(0o644)  # a server may have to read it
 
 
 def commit_pages(address: str) -> str:

@@ -68,6 +68,7 @@ class _Table:
         rows: none if there is only a note.
         note: a line below the rows.
         has_names: whether the heads are the names of the versions, which are the user's.
+        is_said: whether the note is from an image's metadata.
     """
 
     title: str
@@ -75,6 +76,7 @@ class _Table:
     rows: Sequence[Sequence[str]] = ()
     note: str = ""
     has_names: bool = False
+    is_said: bool = False
 
 
 def in_text(compared: Compared) -> Iterator[str]:
@@ -86,7 +88,7 @@ def in_text(compared: Compared) -> Iterator[str]:
             heads = table.heads if table.has_names else [head.upper() for head in table.heads]
             yield from console.columns([heads, *table.rows])
         if table.note:
-            yield f"{table.title}: {table.note}"
+            yield f"{table.title}: {text.on_one_line(table.note)}"
 
 
 def in_markdown(compared: Compared) -> Iterator[str]:
@@ -101,7 +103,7 @@ def in_markdown(compared: Compared) -> Iterator[str]:
         if table.rows and table.note:
             yield ""
         if table.note:
-            yield f"{table.title.capitalize()}: {table.note}."
+            yield f"{table.title.capitalize()}: {_code(table.note) if table.is_said else table.note}."
 
 
 def document(compared: Compared) -> dict[str, Any]:
@@ -141,7 +143,8 @@ def _tables(compared: Compared) -> Iterator[_Table]:
         "versions", heads, [row for row in _facts(comparison.old, comparison.new) if any(row[1:])], has_names=True
     )
     if comparison.metrics:
-        yield _Table("metrics", ("metric", "old", "new", "difference", ""), list(map(_metric, comparison.metrics)))
+        rows = _shortened([_metric(one) for one in comparison.metrics])
+        yield _Table("metrics", ("metric", "old", "new", "difference", ""), rows)
     for title, found in (
         ("parameter", comparison.parameters),
         ("model", comparison.models),
@@ -186,9 +189,10 @@ def _recorded(title: str, found: Difference | None) -> Iterator[_Table]:
         yield _Table(f"{title}s" if title == "package" else title, note="an image does not say what it has")
     elif found.changes:
         rows = [_package(change) for change in found.changes]
-        yield _Table(title, (title, "", "old", "new"), _shortened(rows), found.note)
+        yield _Table(title, (title, "", "old", "new"), _shortened(rows), found.note, is_said=True)
     else:
-        yield _Table(f"{title}s" if title == "package" else title, note=found.note or "the same")
+        plural = f"{title}s" if title == "package" else title
+        yield _Table(plural, note=found.note or "the same", is_said=bool(found.note))
 
 
 def _package(change: Change) -> tuple[str, ...]:

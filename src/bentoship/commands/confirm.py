@@ -8,8 +8,8 @@ from bentoship.commands.terminal import say
 from bentoship.errors import BentoshipError
 
 
-def confirm(step: str, doing: str, what: str, *, yes: bool) -> bool:
-    """Ask for confirmation on a terminal, and return the answer.
+def confirm(step: str, doing: str, what: str, *, yes: bool) -> None:
+    """Ask for confirmation on a terminal.
 
     Args:
         step: the command.
@@ -17,12 +17,13 @@ def confirm(step: str, doing: str, what: str, *, yes: bool) -> bool:
         what: what that would replace.
         yes: whether it is confirmed already.
 
-    Raises: BentoshipError without a terminal, unless it is confirmed already.
+    Raises: BentoshipError unless it is confirmed: what follows on the command line must not go on, either.
     """
     if yes:
-        return True
+        return
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         raise BentoshipError(doing, what, "Add --yes to confirm.")
     say(step, what)
     say(step, f"{doing}? [y/N]")
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise BentoshipError(doing, "the answer was not yes, and nothing was changed")

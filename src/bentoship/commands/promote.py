@@ -64,9 +64,7 @@ def promote(
         return
     if seen.digest not in (None, digest):
         doing, what = f"Point {name} to {_named(image.tags, digest)}", f"{name} points to {_current(seen)}"
-        if not confirm("promote", doing, what, yes=yes):
-            run.reporter.say("promote", "nothing was changed")
-            return
+        confirm("promote", doing, what, yes=yes)
     by = author(run.project.folder)
     lasting = [tag for tag in image.tags if tag not in run.project.moving_tags]  # latest is another one soon
     entry = Promotion(digest, lasting, seen.digest, by, now(), why, held)
@@ -97,9 +95,7 @@ def rollback(run: Run, name: str, *, why: str = "", yes: bool = False, dry: bool
         _rehearse(seen, f"roll {name} back to {_named(entry.tags, entry.digest)}")
         return
     doing, what = f"Roll {name} back to {_named(entry.tags, entry.digest)}", f"{name} points to {_current(seen)}"
-    if not confirm("rollback", doing, what, yes=yes):
-        run.reporter.say("rollback", "nothing was changed")
-        return
+    confirm("rollback", doing, what, yes=yes)
     _move(run, "rollback", place, seen, target, entry)
 
 

@@ -42,7 +42,7 @@ def say(step: str, text: str, *, to: TextIO | None = None, width: int = _WIDTH) 
         label = f"{step:<{width}}"
         if step and is_terminal(stream) and not process.environment(names=["NO_COLOR"]).get("NO_COLOR"):
             label = f"\x1b[36m{label}\x1b[0m"
-        stream.write(f"{label} {printable(text)}\n")
+        stream.write(_encodable(f"{label} {printable(text)}\n", stream))
         stream.flush()
 
 
@@ -54,7 +54,7 @@ def copyable(text: str) -> None:
 
 def result(text: str) -> None:
     """Print the one line that a script reads."""
-    print(printable(text), flush=True)
+    print(_encodable(printable(text), sys.stdout), flush=True)
 
 
 def result_as_it_is(content: bytes) -> None:
@@ -65,9 +65,16 @@ def result_as_it_is(content: bytes) -> None:
 
 
 def result_as_json(value: object) -> None:
-    """Print a value as JSON; what may not be printed as it is, by JSON's own escapes."""
+    """Print a value as JSON; what may not or cannot be printed as it is, by JSON's own escapes."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    result(text if printable(text) == without_secrets(text) else json.dumps(value, indent=2))
+    shown = _encodable(printable(text), sys.stdout)
+    result(text if shown == without_secrets(text) else json.dumps(value, indent=2))
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """Return a text with escapes for what the encoding of a stream lacks, as Python has them on stderr anyway."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 
@@ -17,8 +18,20 @@ def parse_json(content: str | bytes) -> Any:
 
 
 def to_json(document: Any) -> bytes:
-    """Return the JSON of a value, without spaces, in the order of its keys."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    """Return the JSON of a value, without spaces, in the order of its keys; always in UTF-8.
+
+    Words of a command line, file names and what Git says may have bytes that are none (os.fsdecode).
+    """
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        bytes_alone = _HALVES.sub("\ufffd", text)
+        return bytes_alone.encode(errors="surrogateescape").decode(errors="replace").encode()
+
+
+_HALVES = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of characters that stand for no byte."""
 
 
 def _refuse(constant: str) -> None:

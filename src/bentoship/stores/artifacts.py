@@ -17,7 +17,7 @@ from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.document import parse_json, to_json
 from bentoship.stores import Store
-from bentoship.stores.listing import pages
+from bentoship.stores.listing import NotJSONError, pages
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import map_in_order
 from bentoship.system.values import dataclass
@@ -143,11 +143,12 @@ def from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
     doing, path = f"List the referrers of {digest} in {store.repository}", f"/v2/{store.client.path}/referrers/{digest}"
     try:
         documents = list(pages(store.client, doing, path))
-    except RegistryError as error:
-        if error.status in _NO_API:
-            store.has_referrers = False
-            return None
-        raise
+    except StoreError as error:
+        # What is no JSON is the page that a web server has for all paths that it does not know.
+        if not isinstance(error, NotJSONError) and not (isinstance(error, RegistryError) and error.status in _NO_API):
+            raise
+        store.has_referrers = False
+        return None
     return [one for document in documents for one in listed(document)]
 
 
@@ -162,7 +163,8 @@ def _from_fallback(store: RegistryStore, digest: str) -> list[Referrer]:
 def listed(index: Any) -> list[Referrer]:
     """Return the referrers in an index; entries that are no descriptors are skipped: anyone may write them."""
     found = []
-    for entry in index.get("manifests") or () if isinstance(index, dict) else ():
+    entries = index.get("manifests") if isinstance(index, dict) else None
+    for entry in entries if isinstance(entries, list) else ():
         try:
             descriptor = Descriptor.from_dict(entry)
         except (KeyError, TypeError, ValueError, AttributeError):

@@ -165,6 +165,15 @@ class Body:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise no_answer(self._doing, self._url, error) from error
 
+    def whole(self, most: int) -> bytes:
+        """Return all bytes, or more than `most` of a longer body. Raises RegistryError, also when it breaks off."""
+        pieces, count = [], 0
+        # To the very end: only there urllib3 notices that something is missing.
+        while count <= most and (piece := self.read(most + 1 - count)):
+            pieces.append(piece)
+            count += len(piece)
+        return b"".join(pieces)
+
     def skip(self, count: int) -> None:
         """Read some bytes and drop them."""
         while count > 0 and (piece := self.read(min(count, BLOCK))):

@@ -100,7 +100,8 @@ def media_type(content: bytes) -> str | None:
         document = parse_json(content)
     except ValueError:
         return None
-    if not isinstance(document, dict):
+    config = document.get("config") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(_type_of(config), str):
         return None
     said = document.get("mediaType")
     if isinstance(said, str):
@@ -108,3 +109,8 @@ def media_type(content: bytes) -> str | None:
     if "layers" in document:
         return MANIFEST
     return INDEX if "manifests" in document else None
+
+
+def _type_of(config: object) -> object:
+    """Return what the descriptor of a configuration says that this is, which a stranger's may do by anything."""
+    return config.get("mediaType", "") if isinstance(config, dict) else ""

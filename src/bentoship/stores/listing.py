@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urljoin
 
-from bentoship.errors import RegistryError, StoreError
+from bentoship.errors import InvalidReferenceError, RegistryError, StoreError
 from bentoship.image.document import parse_json
+from bentoship.image.reference import ImageReference
 from bentoship.stores.client import Body, Client
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.network import origin
@@ -23,11 +25,15 @@ _MAX_BODY = 8 << 20
 _NEXT = re.compile(r"<([^<>]*)>\s*;[^,]*rel\s*=\s*\"?next\"?", re.IGNORECASE)
 
 
+class NotJSONError(StoreError):
+    """A registry sent something else than a list."""
+
+
 def tags(store: RegistryStore) -> list[str]:
     """Return the tags of a repository; none when there is no such repository. Raises StoreError."""
     doing, path = f"List the tags of {store.repository}", f"/v2/{store.client.path}/tags/list?n={_PAGE}"
     try:
-        return [name for page in pages(store.client, doing, path) for name in _names(page, "tags")]
+        return _names(store.client, doing, path, "tags", lambda tag: ImageReference("localhost", "image", tag))
     except RegistryError as error:
         if error.status == 404:
             return []
@@ -36,20 +42,26 @@ def tags(store: RegistryStore) -> list[str]:
 
 def repositories(store: RegistryStore) -> list[str]:
     """Return the paths of a registry's repositories. Raises StoreError, also when the registry does not list them."""
-    doing = f"List the repositories of {store.client.host}"
+    doing, path = f"List the repositories of {store.client.host}", f"/v2/_catalog?n={_PAGE}"
     client = store.client.with_scope("registry:catalog:*")
-    return [name for page in pages(client, doing, f"/v2/_catalog?n={_PAGE}") for name in _names(page, "repositories")]
+    return _names(client, doing, path, "repositories", lambda path: ImageReference("localhost", path))
 
 
 def pages(client: Client, doing: str, path: str) -> Iterator[Any]:
-    """Yield the JSON documents of a list, page by page. Raises StoreError."""
-    for _ in range(_MOST_PAGES):
+    """Yield the JSON documents of a list, page by page. Raises StoreError, also when it does not end."""
+    asked: set[str] = set()
+    following = urljoin(client.base, path)
+    while following:
+        if following in asked or len(asked) == _MOST_PAGES:
+            raise StoreError(doing, f"the list of {client.host} does not end")
+        asked.add(following)
 
-        def attempt(path: str = path) -> tuple[bytes, str]:
-            with client.call(doing, "GET", path, {"Accept": "application/json, */*"}, expect={200}) as response:
-                content = Body(response, doing, client.base).read(_MAX_BODY + 1)
+        def attempt(url: str = following) -> tuple[bytes, str]:
+            with client.call(doing, "GET", url, {"Accept": "application/json, */*"}, expect={200}) as response:
+                content = Body(response, doing, client.base).whole(_MAX_BODY)
                 found = _NEXT.search(response.headers.get("Link", ""))
-                return content, urljoin(response.url or urljoin(client.base, path), found[1]) if found else ""
+                after = _following(client, doing, response.url or url, found[1]) if found else ""
+                return content, "" if after == url else after
 
         content, following = client.http.persist(attempt)
         if len(content) > _MAX_BODY:
@@ -57,15 +69,36 @@ def pages(client: Client, doing: str, path: str) -> Iterator[Any]:
         try:
             yield parse_json(content)
         except ValueError as error:
-            raise StoreError(doing, f"the response is not JSON ({error})") from error
-        if not following or following == path:
-            return
-        if origin(urljoin(client.base, following)) != origin(client.base):
-            raise StoreError(doing, f"{client.host} continues the list on another host")
-        path = following
+            raise NotJSONError(doing, f"the response is not JSON ({error})") from error
 
 
-def _names(page: Any, key: str) -> list[str]:
-    """Return the names on a page; `null` stands for none (distribution does that for a repository without tags)."""
-    names = page.get(key) if isinstance(page, dict) else None
-    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+def _following(client: Client, doing: str, asked: str, link: str) -> str:
+    """Return the URL of the next page. Raises StoreError when that is on another host, or is none."""
+    try:
+        url = urljoin(asked, link)
+        is_here = origin(url) == origin(client.base)
+    except ValueError as error:
+        raise StoreError(doing, f"{link[:200]} is not a valid URL ({error})") from error
+    if not is_here:
+        raise StoreError(doing, f"{client.host} continues the list on another host")
+    return url
+
+
+def _names(client: Client, doing: str, path: str, key: str, check: Callable[[str], object]) -> list[str]:
+    """Return the names in a list, each once, without those that cannot be. Raises StoreError when it is no such list.
+
+    Args:
+        client, doing, path: as of `pages`.
+        key: of the names on a page; `null` stands for none (distribution does that for a repository without tags).
+        check: raises InvalidReferenceError for a name that cannot be: it becomes a part of URLs.
+    """
+    found: dict[str, None] = {}
+    for page in pages(client, doing, path):
+        names = page.get(key) if isinstance(page, dict) else page
+        if not isinstance(page, dict) or not isinstance(names, list | None):
+            raise StoreError(doing, f"the response has no list of {key}")
+        for name in names or ():
+            with suppress(InvalidReferenceError):
+                if isinstance(name, str) and check(name):
+                    found[name] = None
+    return [*found]

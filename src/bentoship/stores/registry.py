@@ -226,7 +226,7 @@ class RegistryStore:
 
         def attempt() -> bytes | None:
             with self.client.call(doing, "GET", path, headers, expect=expect) as response:
-                content = Body(response, doing, self.client.base).read(MAX_MANIFEST + 1)
+                content = Body(response, doing, self.client.base).whole(MAX_MANIFEST)
                 return None if response.status == 304 else content
 
         return self.client.http.persist(attempt)

@@ -58,10 +58,10 @@ class Promotion:
             "digest": self.digest,
             "tags": list(self.tags),
             "from": self.origin,
-            "by": self.by,
+            "by": self.by[:_MAX_TEXT],
             "when": self.when,
-            "why": self.why,
-            "conditions": list(self.conditions),
+            "why": self.why[:_MAX_TEXT],
+            "conditions": [text[:_MAX_TEXT] for text in self.conditions[:_MAX_TEXTS]],
             **({"rollback": True} if self.is_rollback else {}),
         }
 
@@ -99,11 +99,14 @@ class History:
         return line(self.promotions)
 
     def followed_by(self, *promotions: Promotion) -> Artifact:
-        """Return the artifact of this history with more promotions at its end."""
+        """Return the artifact of this history with more promotions at its end, as many of the newest as can be read."""
         every = [one.to_dict() for one in (*self.promotions, *promotions)][-_MOST:]
+        content = to_json({"promotions": every})
+        while len(content) > MAX_MANIFEST:
+            every = every[len(every) // 10 + 1 :]
+            content = to_json({"promotions": every})
         previous = {keys.PREVIOUS: self.manifest.digest} if self.manifest else {}
-        blob = Blob("application/json", to_json({"promotions": every}))
-        return Artifact(keys.HISTORY_TYPE, [blob], previous)
+        return Artifact(keys.HISTORY_TYPE, [Blob("application/json", content)], previous)
 
 
 def line(promotions: Sequence[Promotion]) -> tuple[Promotion, ...]:

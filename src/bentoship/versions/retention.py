@@ -1,7 +1,7 @@
 """Which versions of an image may go from a registry, and deleting them with everything that refers to them.
 
-A version is what has a tag; what has none cannot be listed. What is deleted are manifests: the space of layers is freed
-when the registry collects its garbage.
+A version is what has a tag and refers to no other image; what has no tag cannot be listed. What is deleted are
+manifests: the space of layers is freed when the registry collects its garbage.
 """
 
 from __future__ import annotations
@@ -91,20 +91,24 @@ class Survey:
         unread: tags that could not be read, each with why; what they are of stays.
         protected: the digests of everything that stays.
         tags: all tags.
-        belonging: the tags of what belongs to a version, such as its models, by its digest.
+        belonging: what has a tag and goes with the version that it refers to, by its digest: models beside an image.
     """
 
     versions: Sequence[Stored]
     unread: Sequence[str] = ()
     protected: frozenset[str] = frozenset()
     tags: frozenset[str] = field(default_factory=frozenset)
-    belonging: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    belonging: Mapping[str, Stored] = field(default_factory=dict)
 
     @property
     def going(self) -> list[Stored]:
         """Return the versions that may go: an index before what it lists, as a registry may ask for that."""
         listed = {digest for one in self.versions for digest in one.manifests}
         return sorted((one for one in self.versions if not one.kept), key=lambda one: one.digest in listed)
+
+    def tags_of(self, digest: str) -> tuple[str, ...]:
+        """Return the tags of something that belongs to a version."""
+        return self.belonging[digest].tags if digest in self.belonging else ()
 
 
 def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
@@ -121,12 +125,17 @@ def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
     every, unread = _read_all(store, [tag for tag in names if not subject_of(tag)])
     needed = _needed(store, names, every)
     present = every.keys() | {part for one in every.values() for part in one.manifests}
-    belonging = {digest: one.tags for digest, one in every.items() if one.subject in present}
+    belonging = {
+        digest: one
+        for digest, one in every.items()
+        if one.subject in present and digest not in needed and not {*one.tags} & {*rules.tags}
+    }
     found = {digest: one for digest, one in every.items() if digest not in belonging}
     ages = in_parallel(partial(_with_age, store, rules), list(found.values()), jobs=_JOBS, cancelled=threading.Event())
     ages.sort(key=lambda one: one.created or datetime.min.replace(tzinfo=UTC), reverse=True)
     judged = [_judged(one, rules, now, needed, rank) for rank, one in enumerate(ages)]
     parts = {digest for one in judged if one.kept for digest in one.manifests}
+    parts |= {digest for one in belonging.values() for digest in one.manifests}
     parts |= {part for digest in needed if digest not in found for part in _manifests_of(store, digest)}
     inside = "part of an index that stays"
     versions = [replace(one, kept=inside) if not one.kept and one.digest in parts else one for one in judged]
@@ -145,21 +154,22 @@ def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
         version: one that may go.
         around: the survey that it is from; nothing goes that it protects.
 
-    Raises: RegistryError when the registry refuses; StoreError when the version was promoted since.
+    Raises: RegistryError when the registry refuses; StoreError when the version was promoted since, or got a tag.
     """
-    for name in promoted_names(sorted(around.tags)):
+    names = tags(store)
+    for name in [*promoted_names(names), *sorted({*names} - around.tags)]:
         if store.digest_of(name) == version.digest:
-            raise StoreError(f"Delete {version.digest}", f"it was promoted to {name} meanwhile")
+            raise StoreError(f"Delete {version.digest}", f"{name} points to it meanwhile")
     parts = sorted(version.manifests - around.protected - {one.digest for one in around.versions})
-    about = {digest: _referring(store, digest, _DEEP) for digest in (version.digest, *parts)}
+    about = {digest: _about(store, digest, around) for digest in (version.digest, *parts)}
     left: list[tuple[str, Sequence[str]]] = [(version.digest, version.tags), *((digest, ()) for digest in parts)]
     for digest, those in about.items():
         # What lists the others goes last, so that a next run finds those that a kill has left.
-        referring = {one: around.belonging.get(one, ()) for one in those}
+        referring = {one: around.tags_of(one) for one in those}
         for tag in [tag for one in (digest, *those) for tag in _side_tags(one, around.tags)]:
             if one := store.digest_of(tag):
                 referring[one] = (*referring.get(one, ()), tag)
-        left += [(one, names) for one, names in referring.items() if one not in around.protected]
+        left += [(one, named) for one, named in referring.items() if one not in around.protected]
     _delete_in_turn(store, left)
 
 
@@ -272,6 +282,12 @@ def _left_behind(store: RegistryStore, names: Iterable[str], found: Collection[s
     ]
 
 
+def _about(store: RegistryStore, digest: str, around: Survey) -> list[str]:
+    """Return the digests of what refers to a manifest, also where only its own subject says so."""
+    named = (one.digest for one in around.belonging.values() if one.subject == digest)
+    return list(dict.fromkeys([*_referring(store, digest, _DEEP), *named]))
+
+
 def _referring(store: RegistryStore, digest: str, depth: int) -> list[str]:
     """Return the digests of what refers to a manifest, and of what refers to that.
 
@@ -293,10 +309,8 @@ def _subject_named(store: RegistryStore, referrer: Referrer) -> str:
 
 def _subject(content: bytes) -> str:
     """Return the digest of the image that a manifest says it belongs to; empty where it says none."""
-    try:
-        return str(parse_json(content)["subject"]["digest"])
-    except (KeyError, TypeError, ValueError):
-        return ""
+    subject = parse_json(content).get("subject")
+    return str(subject.get("digest") or "") if isinstance(subject, dict) else ""
 
 
 def _side_tags(digest: str, names: Iterable[str]) -> list[str]:

@@ -172,7 +172,7 @@ def test_pyproject_is_built_with_its_dependencies(tmp_path: Path) -> None:
 
 
 def test_arguments_reach_the_service_and_count(tmp_path: Path) -> None:
-    """They are in the Bento, as `bentoml build --arg` puts them there."""
+    """They are in the Bento, as `bentoml build --arg` puts them there, and so are no secrets."""
     service = (
         "import bentoml\n\narguments = bentoml.use_arguments()\n\n"
         "@bentoml.service(labels={'size': arguments.size})\nclass Echo:\n    pass\n"
@@ -183,6 +183,9 @@ def test_arguments_reach_the_service_and_count(tmp_path: Path) -> None:
     assert built.labels == (("size", "small"),)
     assert yaml.safe_load((built.path / "bento.yaml").read_text("utf-8"))["args"] == {"size": "small"}
     assert bento.up_to_date(replace(project, arguments=(("size", "large"),))) is None
+    secret = replace(project, arguments=(("size", "small"), ("api_key", "correct-horse")))
+    with pytest.raises(BentoError, match="the argument api_key: a value under the name of a secret"):
+        bento.build(secret)
 
 
 def test_variables_reach_the_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

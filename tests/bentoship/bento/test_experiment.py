@@ -173,10 +173,14 @@ def test_paths_that_lead_elsewhere_are_not_followed(tmp_path: Path) -> None:
     [
         ("1e-3", 0.001), ("1_000", 1000), ("0777", 777), ("0o17", 15), ("0x1F", 31), ("-.5", -0.5), ("no", "no"),
         ("True", True), ("~", None), ("", None), ("12:30:00", "12:30:00"), ("2026-01-01", "2026-01-01"), ("'1'", "1"),
+        ("!!set {z, b, y, a, x}", ["z", "b", "y", "a", "x"]),
     ],
 )  # fmt: skip
 def test_yaml_is_read_by_version_1_2(text: str, value: object) -> None:
-    """As DVC reads it: what was a number or a boolean to YAML 1.1 alone is none, and the other way round."""
+    """As DVC reads it: what was a number or a boolean to YAML 1.1 alone is none, and the other way round.
+
+    A set keeps its order, without which the same file would give another image each time.
+    """
     (read,) = parse("params.yaml", f"a: {text}".encode()).values()
     assert (read, type(read)) == (value, type(value))
 

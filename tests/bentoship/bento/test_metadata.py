@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bentoship import bento as bentos
 from bentoship.bento.metadata import project_metadata, with_metadata
@@ -143,7 +144,7 @@ def test_a_secret_in_a_file_is_refused(context: BuildContext, name: str) -> None
 
 
 def test_a_hyperparameter_with_the_name_of_a_secret_is_refused(context: BuildContext) -> None:
-    """Unless its value stands for another one, is a number, or the line allows it."""
+    """Unless its value stands for another one, or the line allows it."""
     file = context.folder / "params.yaml"
     file.write_text("max_tokens: 512\npad_token: '[PAD]'\ntoken_limit: 7\ntokenizer: words\n", "utf-8")
     project_metadata(context)
@@ -152,6 +153,34 @@ def test_a_hyperparameter_with_the_name_of_a_secret_is_refused(context: BuildCon
         project_metadata(context)
     file.write_text("tracker:\n  api_key: correct-horse  # pragma: allowlist secret\n", "utf-8")
     project_metadata(context)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("password: 12345678\n", "password"),
+        ("db: {api_key: [998877665544]}\n", r"db\.api_key"),
+        ("users:\n- {name: bob, login: {password: correct-horse}}\n", r"users\.login\.password"),
+        ("token: [[correct-horse]]\n", "token"),
+        (f"password: '{'[' * 900}1{']' * 900}'\n", "password"),
+    ],
+)
+def test_numbers_and_lists_are_secrets_as_well(context: BuildContext, bento: Bento, text: str, name: str) -> None:
+    """Of the project's parameters, and of what was saved with a model."""
+    (context.folder / "params.yaml").write_text(text, "utf-8")
+    with pytest.raises(BentoError, match=rf"params\.yaml: the value {name}: a value under the name"):
+        project_metadata(context)
+    (context.folder / "params.yaml").unlink()
+    with pytest.raises(BentoError, match=rf"stars/v1/model\.yaml: the value metadata\.{name}: a value under the name"):
+        with_metadata(context, with_models(bento, stars=yaml.safe_load(text)))
+
+
+def test_numbers_of_tokens_are_no_secrets(context: BuildContext, bento: Bento) -> None:
+    """They count them, or name some of a vocabulary."""
+    values = {"pad_token": 0, "token": {"limit": 512}, "eos_token": [1, 2], "stop_token": ["<s>", "[PAD]"], "a": None}
+    (context.folder / "params.yaml").write_text(json.dumps(values), "utf-8")
+    with_metadata(context, with_models(bento, stars=values))
+    assert project_metadata(context)[0].parameters["pad_token"] == 0
 
 
 def test_a_secret_that_was_saved_with_a_model_is_refused(context: BuildContext, bento: Bento) -> None:

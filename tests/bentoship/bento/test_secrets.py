@@ -257,15 +257,18 @@ def test_a_variable_with_a_secret_is_refused(tmp_path: Path, variable: dict[str,
     ],
 )
 def test_names_and_values_of_secrets_are_known(context: BuildContext, name: str, value: str, found: bool) -> None:
-    """In variables and labels alike, unless the value as a whole stands for another."""
+    """In variables, labels and arguments alike, unless the value as a whole stands for another."""
     info = "name: echo\nversion: ''\n"
     bento = context.folder / "bento"
     bento.mkdir(parents=True)
     (bento / "bento.yaml").write_text(info, "utf-8")
     scanner = Scanner(context)
-    for what, envs, labels in (("variable", [Env(name, value, "all")], {}), ("label", [], {name: value})):
+    others: list[tuple[str, list[Env], dict[str, dict[str, str]]]] = [
+        (what, [], {what: {name: value}}) for what in ("label", "argument")
+    ]
+    for what, envs, named in (("variable", [Env(name, value, "all")], {}), *others):
         if found:
             with pytest.raises(BentoError, match=f"the {what} {name}: a value under the name of a secret"):
-                scanner.refuse(bento, envs, labels)
+                scanner.refuse(bento, envs, named)
         else:
-            scanner.refuse(bento, envs, labels)
+            scanner.refuse(bento, envs, named)

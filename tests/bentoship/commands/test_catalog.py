@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -68,6 +69,19 @@ def test_the_page_goes_where_it_is_wanted(
     said = capsys.readouterr().out
     assert said.startswith("<!doctype html>")
     assert said.endswith("</html>\n")
+
+
+def test_what_is_no_file_is_written_to(run: Run, tmp_path: Path) -> None:
+    """And not replaced, such as a pipe or a device."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (run.project.folder / "catalog.html").symlink_to(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        with pytest.raises(BentoshipError, match="is not a catalog"):
+            catalog(run, "")
+        catalog(run, str(pipe))
+        assert OURS in reader.read().decode("ascii")
+    assert pipe.is_fifo()
 
 
 def test_a_page_of_the_projects_own_is_kept(run: Run) -> None:

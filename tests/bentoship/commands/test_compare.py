@@ -13,7 +13,7 @@ from bentoship.errors import BentoshipError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
-from tests.support.images import put_image
+from tests.support.images import put_image, put_image_of
 from tests.support.proxy import Proxy
 from tests.support.repositories import commit, git
 from tests.support.versions import attest, project_beside, promote, put_version
@@ -121,6 +121,32 @@ def test_markdown_is_for_a_pull_request(
     assert re.fullmatch(r"### `[\w.:/]+/image`: `v1` → `v2`", said[0])
     assert "| `kind` | `changed` | `a` | `` \\| **b** `c` @octocat <img>\\n# x `` |" in said
     assert "|  | `v1` | `v2` |" in said
+
+
+def test_what_an_image_says_of_its_base_is_code_as_well(
+    project: Path, store: RegistryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where it is no cell of a table."""
+    put_version(store, 1)
+    base = json.dumps({"image": "`a` @octocat\n\n# <img>", "digest": "sha256:1"})
+    labels = {"org.bentoship.base": base, "org.bentoship.packages": "[]"}
+    store.tag(put_image_of(store, {}, settings={"Labels": labels}), "v2")
+    show(project, "v2", "v1", form="markdown")
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if "octocat" in line and not line.startswith("Base: `` was `a` @octocat")] == []
+    assert [line for line in said if line.startswith("# ")] == []
+
+
+def test_a_comparison_fits_into_a_comment(
+    project: Path, store: RegistryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However many metrics an image has, and however long their names are."""
+    put_version(store, 1)
+    put_version(store, 2, metrics={f"{number}{'x' * 1000}": number for number in range(200)})
+    show(project, "v1", "v2", form="markdown")
+    said = capsys.readouterr().out
+    assert "| `and 150 more` |" in said
+    assert len(said) < 30_000
 
 
 def test_what_is_promoted_is_compared_with_the_newest(

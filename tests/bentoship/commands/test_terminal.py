@@ -14,7 +14,7 @@ import pytest
 from bentoship.commands import terminal as console
 from bentoship.commands.block import HEIGHT
 from bentoship.commands.rows import Row
-from bentoship.commands.terminal import Terminal, result_as_json, table
+from bentoship.commands.terminal import Terminal, result, result_as_json, table
 from bentoship.image.descriptor import LAYER_GZIP, MANIFEST, Descriptor
 from bentoship.system.progress import Counter, State
 from bentoship.system.text import printable
@@ -327,6 +327,19 @@ def test_what_is_shown_of_a_stranger_stays_in_its_row(capsys: pytest.CaptureFixt
     table([("1 kB", "RUN a\nError: b\x1b[2J"), ("20.0 kB", "c\td")], to=sys.stdout)
     lines = capsys.readouterr().out.splitlines()
     assert [line.strip() for line in lines] == ["1 kB     RUN a\\nError: b\\x1b[2J", "20.0 kB  c\\td"]
+
+
+def test_what_an_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the language of this machine has few characters; JSON stays JSON."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+    result("größe → 🎯")
+    table([("größe", "→")], to=sys.stdout)
+    result_as_json({"größe": "→ 🎯"})
+    sys.stdout.flush()
+    first, second, *rest = written.getvalue().decode("latin-1").splitlines()
+    assert (first, second.split()) == ("größe \\u2192 \\U0001f3af", ["größe", "\\u2192"])
+    assert json.loads("".join(rest)) == {"größe": "→ 🎯"}
 
 
 def test_json_stays_json_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from bentoship.image.artifact import Artifact, Blob
+from bentoship.image.reference import ImageReference
 from bentoship.stores.artifacts import attach, detach, fallback_tag, push, referrers
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from tests.support.images import put_image
+from tests.support.proxy import Fault, Proxy
 
 KIND = "application/vnd.example.note.v1+json"
 
@@ -60,6 +62,26 @@ def test_an_index_of_a_stranger_is_read_as_far_as_it_is_one(store: RegistryStore
     assert referrers(store, image.digest) == []
     added = attach(store, Artifact(KIND, [], {}, image))
     assert referrers(store, image.digest) == [added]
+
+
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b""])
+def test_a_page_for_people_is_no_api(store: RegistryStore, through: ImageReference, proxy: Proxy, body: bytes) -> None:
+    """As a web server answers for each path that it does not know: the fallback counts."""
+    image = put_image(store)
+    added = attach(store, Artifact(KIND, [], {}, image))
+    proxy.faults.append(Fault("GET", "/referrers/", status=200, body=body))
+    asking = RegistryStore(through)
+    assert referrers(asking, image.digest) == [added]
+    assert asking.has_referrers is False
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b"{}", b'{"manifests": 5}', b'{"manifests": [5, {"digest": []}]}'])
+def test_a_list_of_something_else_has_no_referrers(
+    store: RegistryStore, through: ImageReference, proxy: Proxy, body: bytes
+) -> None:
+    """Whatever JSON it is."""
+    proxy.faults.append(Fault("GET", "/referrers/", status=200, body=body))
+    assert referrers(RegistryStore(through), f"sha256:{'0' * 64}") == []
 
 
 @pytest.mark.parametrize("count", [0, 3])

@@ -105,3 +105,10 @@ def test_any_document_has_parts_or_is_damaged(
     for read in (children, lambda _: manifests_of(layout, root), lambda _: list(below(layout, root))):
         with suppress(StoreError):
             read(content)
+
+
+@pytest.mark.parametrize("config", ['{"mediaType": []}', '{"mediaType": {}}', '{"mediaType": null}'])
+def test_a_configuration_of_no_type_is_of_no_manifest(config: str) -> None:
+    """So that all who ask what it is of get a text."""
+    assert media_type(f'{{"mediaType": "{MANIFEST}", "config": {config}, "layers": []}}'.encode()) is None
+    assert media_type(b'{"config": {}, "layers": []}') == MANIFEST

@@ -397,3 +397,15 @@ def test_a_history_has_an_end(store: RegistryStore) -> None:
     push(store, read_history(store, NAME).followed_by(*many), history_tag(NAME))
     promotions = read_history(store, NAME).promotions
     assert (len(promotions), promotions[0].why, promotions[-1].why) == (1000, "500", "1499")
+
+
+def test_a_history_of_long_texts_can_be_read(store: RegistryStore) -> None:
+    """Though a thousand entries of them would be larger than what is read."""
+    (image,) = images(store, 1)
+    many = [
+        Promotion(image.digest, why=f"{number} {'語' * 3000}", conditions=["語" * 300] * 5) for number in range(1000)
+    ]
+    push(store, read_history(store, NAME).followed_by(*many), history_tag(NAME))
+    promotions = read_history(store, NAME).promotions
+    assert len(promotions) > 400
+    assert (promotions[-1].why[:5], len(promotions[-1].why)) == ("999 語", 1000)

@@ -12,7 +12,8 @@ import pytest
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
-from bentoship.image.descriptor import INDEX, MANIFEST, Descriptor
+from bentoship.image.descriptor import INDEX, LAYER_TAR, MANIFEST, Descriptor
+from bentoship.image.layer import Layer
 from bentoship.image.reference import ImageReference
 from bentoship.stores.artifacts import attach, fallback_tag, push, referrers
 from bentoship.stores.credentials import Credentials
@@ -22,6 +23,8 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.versions import promotion, retention
 from bentoship.versions.history import Promotion
+from bentoship.versions.models import PackedModel, model_artifact, model_volume
+from bentoship.versions.models import put as put_beside
 from bentoship.versions.promotion import move, now, standing
 from bentoship.versions.retention import Rules, Survey, delete, is_unsupported, survey
 from tests.support.google import Google
@@ -66,6 +69,14 @@ def index(store: RegistryStore, days: float | None, name: str, *images: Descript
         "annotations": {keys.BENTO: f"echo:{name}"},
     }
     return tagged(store, put(store, INDEX, json.dumps(document).encode()), days, name)
+
+
+def put_models(store: RegistryStore, image: Descriptor, name: str) -> None:
+    """What `publish --model-artifact` puts beside an image, under tags of its own."""
+    layer = Layer(put(store, LAYER_TAR, name.encode()), f"sha256:{'0' * 64}", "model", "model")
+    model = PackedModel("stars", name, layer, "models/stars")
+    put_beside(store, model_artifact(model, image), f"{name}-model")
+    put_beside(store, model_volume([model], "linux/amd64", image), f"{name}-volume")
 
 
 def promote(store: RegistryStore, image: Descriptor, name: str = "production") -> None:
@@ -178,6 +189,34 @@ def test_an_index_goes_with_its_manifests_unless_another_needs_them(store: Regis
             store.read(digest)
 
 
+def test_models_beside_a_version_go_with_it(store: RegistryStore, through: ImageReference, proxy: Proxy) -> None:
+    """Though they have tags, which go first where a registry wants it; they are no versions, and others' stay."""
+    old, new = publish(store, 40, "old"), publish(store, 1, "new")
+    for image, name in ((old, "old"), (new, "new")):
+        put_models(store, image, name)
+    unlisted = push(store, Artifact("application/vnd.example", [], {"a": "b"}, old), "note")
+    found = survey(store, MONTH, NOW)
+    assert sorted(tag for one in found.versions for tag in one.tags) == ["new", "old"]
+    gone = [store.resolve(name) for name in ("old", "old-model", "old-volume")]
+    proxy.faults.append(Fault("DELETE", f"/manifests/{gone[1].digest}", status=400))
+    proxy.faults.append(Fault("DELETE", "/manifests/old-model$", status=202))  # distribution 2.8 does not delete tags
+    clean(RegistryStore(through, push=True), MONTH)
+    assert sorted(tags(store)) == sorted(["new", "new-model", "new-volume", fallback_tag(new.digest)])
+    for one in (*gone, unlisted):
+        with pytest.raises(RegistryError):
+            store.read(one.digest)
+
+
+def test_what_refers_to_a_version_and_is_in_use_stays(store: RegistryStore) -> None:
+    """Where it is promoted, or has a tag that each publish moves."""
+    old = publish(store, 40, "old")
+    put_models(store, old, "old")
+    promote(store, store.resolve("old-volume"))
+    store.tag(store.resolve("old-model"), "latest")
+    clean(store, Rules(keep=0, tags=["latest"]))
+    assert sorted(tags(store)) == sorted(["latest", "old-model", "old-volume", "production", "production.history"])
+
+
 def test_a_strangers_list_deletes_nothing_that_stays(store: RegistryStore) -> None:
     """An index of referrers may list an image in use, and a tag of cosign's form may point at one."""
     old, new, other = publish(store, 40, "old"), publish(store, 1, "new"), publish(store, 40, "other")
@@ -196,7 +235,21 @@ def test_a_version_that_was_promoted_since_stays(store: RegistryStore) -> None:
     promote(store, publish(store, 1, "new"))
     found = survey(store, MONTH, NOW)
     promote(store, old)
-    with pytest.raises(StoreError, match="it was promoted to production meanwhile"):
+    with pytest.raises(StoreError, match="production points to it meanwhile"):
+        delete(store, found.going[0], found)
+    assert store.read("old")
+
+
+@pytest.mark.parametrize("is_promoted", [False, True])
+def test_a_version_that_got_a_name_since_stays(store: RegistryStore, *, is_promoted: bool) -> None:
+    """A tag, or the first promotion to a name."""
+    old = publish(store, 40, "old")
+    found = survey(store, MONTH, NOW)
+    if is_promoted:
+        promote(store, old, "staging")
+    else:
+        store.tag(old, "staging")
+    with pytest.raises(StoreError, match="staging points to it meanwhile"):
         delete(store, found.going[0], found)
     assert store.read("old")
 

@@ -15,6 +15,7 @@ from bentoship.stores.graph import children
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import in_parallel
+from bentoship.versions.times import parse_time
 
 _MAX = 64 << 20
 """Bytes of a document; an SBOM of a thousand packages has one megabyte."""
@@ -78,7 +79,13 @@ def indexes_of(store: RegistryStore, manifest: Descriptor) -> list[Descriptor]:
 
 def newest(those: Sequence[Referrer]) -> Referrer | None:
     """Return the referrer that was made last, by its annotation; the last one of those that do not say when."""
-    return max(reversed(those), key=lambda one: one.annotations.get(keys.CREATED, ""), default=None)
+    return max(reversed(those), key=_made, default=None)
+
+
+def _made(one: Referrer) -> float:
+    """Return when a referrer was made, in seconds; 0 where it does not say that, or says something else."""
+    made = parse_time(one.annotations.get(keys.CREATED))
+    return made.timestamp() if made else 0.0
 
 
 def content_of(store: RegistryStore, doing: str, blob: Descriptor) -> bytes:

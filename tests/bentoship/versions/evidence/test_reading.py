@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -33,6 +34,17 @@ def test_the_newest_document_is_read(store: RegistryStore) -> None:
     found = document(store, image, "provenance", is_statement(keys.PROVENANCE))
     assert found["predicate"] == {"text": "new"}
     assert document(store, image, "SBOM", is_sbom) == {"sbom": 1}
+
+
+def test_a_time_is_one_whatever_its_zone(store: RegistryStore) -> None:
+    """What says no time is the oldest, as it is where `versions` says whether an image was verified."""
+    image = put_image(store)
+    times = ["2026-11-28T01:00:00+09:00", "2026-11-27T20:00:00Z", "next year", ""]
+    for time in times:
+        annotations = {keys.CREATED: time, keys.PREDICATE: keys.PROVENANCE}
+        blob = Blob(keys.STATEMENT_TYPE, json.dumps({"time": time}).encode())
+        attach(store, Artifact(keys.STATEMENT_TYPE, [blob], annotations, image))
+    assert document(store, image, "provenance", is_statement(keys.PROVENANCE)) == {"time": times[1]}
 
 
 def test_an_image_without_one_is_an_error(store: RegistryStore) -> None:
