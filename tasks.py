@@ -83,14 +83,14 @@ def verify(context: Context, rebuild: bool = False) -> None:
     at_once=False,
     auto_shortflags=False,
     help={
-        "version": "a tag, digest or promoted name; otherwise the project's first tag",
-        "memory": "such as 1Gi; otherwise what verify measured, or a guess",
+        "version": "a tag, digest or promoted name; by default the project's first tag",
+        "memory": "such as 1Gi; by default what verify measured, or a guess",
         "cpu": "such as 500m",
-        "replicas": "how many containers; otherwise one",
-        "hpa": "MIN-MAX containers, by their load",
-        "ingress": "a host name that leads to the service",
+        "replicas": "how many containers; by default one",
+        "hpa": "MIN-MAX containers, depending on the load",
+        "ingress": "the host name of the service",
         "pull_secret": "the Secret with the account for the registry",
-        "knative": "a Knative Service, which Cloud Run takes, too",
+        "knative": "print a Knative Service, which Cloud Run takes, too",
     },
 )
 def manifest(
@@ -123,10 +123,10 @@ def plan(context: Context, why: bool = False, json: bool = False) -> None:
 
 @task(
     help={
-        "all": "all images in the registry that are beside this one",
-        "history": "instead the promotions to a name, such as production",
-        "sbom": "instead the SBOM of a version, by its digest or a tag",
-        "provenance": "instead the provenance of a version",
+        "all": "also list the images beside this one",
+        "history": "print the promotions to a name such as production",
+        "sbom": "print the SBOM of a version",
+        "provenance": "print the provenance of a version",
         "json": "print JSON",
     }
 )
@@ -146,8 +146,8 @@ def versions(
 
 @task(
     help={
-        "old": "a tag, a promoted name or a digest; else what is promoted",
-        "new": "the same; else the newest version",
+        "old": "a tag, a promoted name or a digest; by default the promoted version",
+        "new": "the same; by default the newest version",
         "answers": "also run both, and compare their answers to the sample request",
         "markdown": "print Markdown, for a pull request",
         "json": "print JSON",
@@ -175,8 +175,8 @@ def doctor(context: Context, json: bool = False) -> None:
         "version": "a tag or digest of the image",
         "name": "such as production",
         "if_": "a comparison of a metric that has to hold, such as 'accuracy >= 0.97'; repeatable",
-        "if_better_than": "a tag or digest that has to be worse",
-        "metric": "by which it has to be",
+        "if_better_than": "a tag or digest that it has to beat",
+        "metric": "the metric to compare them by",
         "if_verified": "only if it worked when it was last verified",
         "why": "for the record",
         "yes": "do not ask before replacing",
@@ -208,7 +208,7 @@ def promote(
     help={"name": "such as production", "why": "for the record", "yes": "do not ask before replacing"},
 )
 def rollback(context: Context, name: str, why: str = "", yes: bool = False) -> None:
-    """Point a name such as production at the version before."""
+    """Point a name such as production back at the version before."""
     do(
         context,
         lambda run: commands.promote.rollback(run, name, why=why, yes=yes),
@@ -216,9 +216,9 @@ def rollback(context: Context, name: str, why: str = "", yes: bool = False) -> N
     )
 
 
-@task(help={"output": "the file, - for stdout; catalog.html in the project's folder by default"})
+@task(help={"output": "the file, or - for stdout; by default catalog.html in the project's folder"})
 def catalog(context: Context, output: str = "") -> None:
-    """Write a page of all versions of the image in the registry, to look at in a browser."""
+    """Write an HTML page of all versions of the image in the registry."""
     says = commands.plan.saying("would write a page of all versions")
     do(context, lambda run: commands.catalog.catalog(run, output), dry=says)
 
@@ -253,9 +253,9 @@ def stop_registry(context: Context) -> None:
     help={
         "registry": "delete old versions from the registry instead; a dry run without --yes",
         "keep": "how many of the newest versions stay there",
-        "older_than": "the age from which others go, such as 30d, 12h or 8w",
-        "others": "delete also images that were not made by bentoship",
-        "yes": "delete them",
+        "older_than": "the age from which the others are deleted, such as 30d, 12h or 8w",
+        "others": "also delete images that bentoship did not make",
+        "yes": "delete them, not only list them",
     },
 )
 def clean(

@@ -50,9 +50,10 @@ def test_what_is_kept_in_the_project_is_no_change(project: Project) -> None:
 
 
 def test_tags_that_are_the_same_are_one(project: Project) -> None:
-    """In the order in which they are set."""
+    """In the order in which they are set; those without a version move with each publish."""
     twice = Project(project.folder, replace(project.settings, image_tags=("v-{version}", "latest", "v-1")))
     assert twice.tags("1") == ("v-1", "latest")
+    assert twice.moving_tags == ("latest", "v-1")
 
 
 def test_a_step_is_done_once_in_a_run(run: Run, project: Project) -> None:

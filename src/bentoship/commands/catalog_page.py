@@ -1,6 +1,6 @@
-"""The page of a catalog: one HTML file, in ASCII, which needs no network, and without JavaScript is still a table.
+"""The page of a catalog: one HTML file in ASCII, which needs no network, and without JavaScript is still a table.
 
-All that it shows comes from a registry, and is a stranger's: it is bounded, escaped, and has no other markup than this.
+Anyone may have written what the registry says: it is all bounded and escaped.
 """
 
 from __future__ import annotations
@@ -312,7 +312,7 @@ def _entry(version: Version, places: Mapping[str, int]) -> dict[str, Any]:
         "created": _iso(version.created) if version.created else None,
         "commit": version.commit,
         "promoted": version.promoted,
-        "verified": None if version.verified is None else 1 + version.verified,
+        "verified": None if version.verified is None else 1 + version.verified,  # numbers, which the script sorts by
         "problem": version.problem,
     }
 

@@ -22,8 +22,8 @@ from bentoship.stores.graph import manifests_of, read_image
 from bentoship.system.network import is_loopback
 from bentoship.system.values import dataclass
 from bentoship.versions import knative, kubernetes
-from bentoship.versions.documents import to_yaml
 from bentoship.versions.kubernetes import Deployed, Resources, Server
+from bentoship.versions.yaml_output import to_yaml
 
 _MEMORY = re.compile(r"(?=.*[1-9])\d{1,15}(\.\d{1,3})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
 _CPU = re.compile(r"(?=.*[1-9])(\d{1,6}(\.\d{1,3})?|\d{1,9}m)")

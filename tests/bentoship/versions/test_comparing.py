@@ -31,7 +31,7 @@ def test_a_metric_is_better_or_worse(
     assert metric.is_better is expected
 
 
-def test_what_differs_is_told_by_name() -> None:
+def test_differences_are_listed_by_name() -> None:
     """In the order of the names; 1 and true differ, 1 and 1.0 do not, and null is a value."""
     old: dict[str, Value] = {"a": 1, "b": 1, "c": None, "d": "x", "e": "same"}
     new: dict[str, Value] = {"a": 1.0, "b": True, "c": 0, "e": "same", "f": None}

@@ -43,7 +43,7 @@ def blob_of(store: RegistryStore, entry: Any) -> bytes:
     return read_manifest(store, Descriptor.from_dict(entry))
 
 
-def told(image: Descriptor, text: str, commit: str = "a") -> bytes:
+def provenance_of(image: Descriptor, text: str, commit: str = "a") -> bytes:
     """A provenance, whose source is a commit."""
     source = {"name": "source", "digest": {"gitCommit": commit}}
     content = {"buildDefinition": {"resolvedDependencies": [source]}, "text": text}
@@ -77,7 +77,7 @@ def test_an_image_is_signed_as_cosign_does(store: RegistryStore) -> None:
 def test_a_statement_is_signed_as_cosign_does(store: RegistryStore) -> None:
     """An envelope that another implementation of DSSE accepts, and its predicate where cosign looks for it."""
     image = put_image(store)
-    cosign.attest(store, image, [told(image, "one")], Signer(KEY))
+    cosign.attest(store, image, [provenance_of(image, "one")], Signer(KEY))
     (layer,) = manifest_of(store, image, "att")["layers"]
     assert layer["mediaType"] == "application/vnd.dsse.envelope.v1+json"
     assert layer["annotations"] == {
@@ -89,7 +89,7 @@ def test_a_statement_is_signed_as_cosign_does(store: RegistryStore) -> None:
     key = SSlibKey.from_crypto(KEY.public_key())
     parsed = Envelope.from_dict({**envelope, "signatures": [{**envelope["signatures"][0], "keyid": key.keyid}]})
     assert parsed.verify([key], 1)
-    assert parsed.payload == told(image, "one")
+    assert parsed.payload == provenance_of(image, "one")
     assert parsed.pae() == cosign.pae(parsed.payload)
 
 
@@ -98,8 +98,8 @@ def test_a_signature_is_checked(store: RegistryStore) -> None:
     image = put_image(store)
     cosign.sign(store, store.repository, image, Signer(KEY))
     assert cosign.check(store, image, Signer(KEY).verifier) == 0
-    cosign.attest(store, image, [told(image, "one")], Signer(KEY))
-    cosign.attest(store, image, [told(image, "other", "b")], Signer(OTHER))
+    cosign.attest(store, image, [provenance_of(image, "one")], Signer(KEY))
+    cosign.attest(store, image, [provenance_of(image, "other", "b")], Signer(OTHER))
     assert cosign.check(store, image, Signer(KEY).verifier) == 1
 
 
@@ -157,7 +157,11 @@ def test_nothing_is_signed_twice(store: RegistryStore) -> None:
         cosign.sign(store, store.repository, image, Signer(key))
     assert len(manifest_of(store, image, "sig")["layers"]) == 2
     works, fails = (test_result({"echo": image}, Result(one), made=NOW).blobs[0].content for one in (True, False))
-    for contents in ([told(image, "one"), works], [told(image, "again"), fails], [told(image, "new", "b")]):
+    for contents in (
+        [provenance_of(image, "one"), works],
+        [provenance_of(image, "again"), fails],
+        [provenance_of(image, "new", "b")],
+    ):
         cosign.attest(store, image, contents, Signer(KEY))
     found = cosign.statements(store, image, Signer(KEY).verifier)
     assert [one["predicate"].get("text") or one["predicate"]["result"] for one in found] == [
@@ -171,7 +175,7 @@ def test_nothing_is_signed_twice(store: RegistryStore) -> None:
 def test_a_statement_on_another_image_does_not_count(store: RegistryStore) -> None:
     """It may have been copied from there."""
     image, other = put_image(store), put_image(store, seed=7)
-    cosign.attest(store, image, [told(other, "one")], Signer(KEY))
+    cosign.attest(store, image, [provenance_of(other, "one")], Signer(KEY))
     assert cosign.statements(store, image, Signer(KEY).verifier) == []
 
 
@@ -183,7 +187,7 @@ def test_what_is_no_envelope_does_not_count(content: bytes, store: RegistryStore
     image = put_image(store)
     push(store, Artifact("", [Blob(cosign.ENVELOPE, content)]), f"sha256-{image.hex}.att")
     assert cosign.statements(store, image, Signer(KEY).verifier) == []
-    cosign.attest(store, image, [told(image, "one")], Signer(KEY))
+    cosign.attest(store, image, [provenance_of(image, "one")], Signer(KEY))
     assert len(cosign.statements(store, image, Signer(KEY).verifier)) == 1
     assert len(manifest_of(store, image, "att")["layers"]) == 2
 

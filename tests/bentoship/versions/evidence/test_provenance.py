@@ -47,7 +47,7 @@ def read(artifact: Artifact) -> dict[str, Any]:
     return statement
 
 
-def test_an_image_is_told_from_what_it_was_made() -> None:
+def test_provenance_has_what_an_image_was_made_from() -> None:
     """The index and its images, the commit and its remote, the base, and what was chosen."""
     artifact = provenance(ABOUT, MAKING)
     statement = read(artifact)
@@ -65,7 +65,7 @@ def test_an_image_is_told_from_what_it_was_made() -> None:
     assert base == MAKING.materials[0]
 
 
-def test_an_image_is_told_by_whom_where_and_when_it_was_made() -> None:
+def test_provenance_has_who_made_an_image_where_and_when() -> None:
     """On this host, in UTC; each run is one of its own."""
     predicate = read(provenance(ABOUT, MAKING))["predicate"]
     made = predicate["buildDefinition"]["internalParameters"]
@@ -90,7 +90,7 @@ def test_lists_say_the_commit_and_when() -> None:
     assert read(bare)["predicate"]["buildDefinition"]["resolvedDependencies"] == []
 
 
-def test_a_password_in_the_remote_is_not_told() -> None:
+def test_a_password_in_the_remote_is_left_out() -> None:
     """Wherever the remote comes from."""
     origin = Origin("https://ada:hunter2@git.example.com/echo.git")
     artifact = provenance(ABOUT, Making({}, [], BEGAN, datetime.now(UTC), Revision(COMMIT, False), origin))
@@ -121,10 +121,10 @@ def test_a_password_in_the_remote_is_not_told() -> None:
     ],
     ids=["GitHub", "GitLab"],
 )
-def test_continuous_integration_is_told(
+def test_a_job_of_continuous_integration_is_recorded(
     variables: dict[str, str], builder: str, run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its run, which has a page, and whoever started it."""
+    """Its run, which has a page, and who started it."""
     for name in ("GITHUB_SERVER_URL", "GITHUB_RUN_ATTEMPT", "RUNNER_ENVIRONMENT"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():

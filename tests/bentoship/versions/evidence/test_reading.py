@@ -20,7 +20,7 @@ from tests.support.images import put_image
 test_result.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
 
 
-def told(image: Descriptor, text: str, day: int, predicate: str = keys.PROVENANCE) -> Artifact:
+def statement_of(image: Descriptor, text: str, day: int, predicate: str = keys.PROVENANCE) -> Artifact:
     """A statement that was made on a day."""
     return statement({"echo": image}, predicate, {"text": text}, made=datetime(2026, 11, day, tzinfo=UTC))
 
@@ -28,8 +28,8 @@ def told(image: Descriptor, text: str, day: int, predicate: str = keys.PROVENANC
 def test_the_newest_document_is_read(store: RegistryStore) -> None:
     """By when it was made, not by when it was attached; and only one of its kind."""
     image = put_image(store)
-    attach_all(store, [told(image, "new", 27), told(image, "old", 1)])
-    attach(store, told(image, "other", 28, keys.TEST_RESULT))
+    attach_all(store, [statement_of(image, "new", 27), statement_of(image, "old", 1)])
+    attach(store, statement_of(image, "other", 28, keys.TEST_RESULT))
     attach(store, Artifact(keys.SBOM_TYPE, [Blob(keys.SBOM_TYPE, b'{"sbom": 1}')], subject=image))
     found = document(store, image, "provenance", is_statement(keys.PROVENANCE))
     assert found["predicate"] == {"text": "new"}

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from hypothesis import strategies as st
 
-from bentoship.versions.documents import to_yaml
+from bentoship.versions.yaml_output import to_yaml
 from tests.support.fuzzing import ANY, fuzz
 
 

@@ -1,4 +1,4 @@
-"""YAML for Kubernetes, the same text each time, which readers of YAML 1.1 and 1.2 understand alike."""
+"""Writing YAML for Kubernetes: the same text each time, which means the same in YAML 1.1 and 1.2."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    # PyYAML leaves 12345e67 and y plain, which kubectl reads as a number and as true.
+    # PyYAML writes 12345e67 and y without quotes, which kubectl reads as a number and as true.
     is_plain = _PLAIN.fullmatch(text) and text.lower() not in _WORDS
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, None if is_plain else '"')
 
