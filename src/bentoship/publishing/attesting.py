@@ -12,7 +12,7 @@ from urllib.parse import quote
 from bentoship.assembly.config import base_of
 from bentoship.backend import Built
 from bentoship.bento import Bento
-from bentoship.errors import StoreError
+from bentoship.errors import SettingsError, StoreError
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
@@ -23,11 +23,11 @@ from bentoship.project import Published, Run
 from bentoship.stores.artifacts import Referrer, attach, attach_all, referrers
 from bentoship.stores.graph import read_images
 from bentoship.system.git import origin
-from bentoship.versions.evidence import cosign
+from bentoship.versions.evidence.cosign import statement_of
 from bentoship.versions.evidence.provenance import Making, provenance
 from bentoship.versions.evidence.reading import is_statement, newest
 from bentoship.versions.evidence.sbom import sbom
-from bentoship.versions.evidence.signing import signer
+from bentoship.versions.evidence.signatures import Signing, signing_by
 from bentoship.versions.evidence.statement import Result, test_result
 
 _PATIENCE = 20.0
@@ -52,7 +52,7 @@ def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str
         with run.reporter.task("attest", "attaching what the image is made of"), _impatient(run):
             added = _attach(run, published, image, bento)
     except StoreError as error:
-        if run.project.settings.signing_key:
+        if run.project.settings.signs:
             raise
         run.reporter.say("attest", f"the image is published, but nothing is attached to it: {error.doing}: {error.why}")
         return
@@ -80,12 +80,16 @@ def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Res
                 return
             document = test_result({image.repository: root}, result, made=datetime.now(UTC))
             attach(store, document)
-            if settings.signing_key:
-                cosign.attest(store, root, [cosign.statement_of(document)], signer(settings.signing_key))
     except StoreError as error:
         run.reporter.say("verify", f"the result is not attached to the image: {error.doing}: {error.why}")
-    else:
-        run.reporter.say("verify", "attached the result to the image")
+        return
+    run.reporter.say("verify", "attached the result to the image")
+    try:
+        with _impatient(run):
+            if key := signing(run):
+                key.attest(store, root, [statement_of(document)])
+    except (SettingsError, StoreError) as error:
+        run.reporter.say("verify", f"the result is not signed: {error.doing}: {error.why}")
 
 
 @contextmanager
@@ -93,7 +97,7 @@ def _impatient(run: Run) -> Iterator[None]:
     """Give up soon on a registry that fails, unless something is to be signed."""
     http = run.session.http
     before = http.patience
-    http.patience = before if run.project.settings.signing_key else min(before, _PATIENCE)
+    http.patience = before if run.project.settings.signs else min(before, _PATIENCE)
     try:
         yield
     finally:
@@ -102,11 +106,11 @@ def _impatient(run: Run) -> Iterator[None]:
 
 def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[str]:
     """Attach what is missing. Returns: what that was. Raises SettingsError, StoreError."""
-    settings, name = run.project.settings, published.tags[0]
+    name = published.tags[0]
     store = run.registry(name, push=True)
     root, content = store.read(published.pushed.digest)
-    key = signer(settings.signing_key) if settings.signing_key else None
-    added = ["a signature"] if key and cosign.sign(store, name.repository, root, key) else []
+    key = signing(run)
+    added = [made] if key and (made := key.sign(store, name.repository, root)) else []
     by_subject: dict[Descriptor, dict[str, Artifact]] = {}
     for title, document in _documents(run, name, root, content, image, bento):
         assert document.subject
@@ -118,8 +122,14 @@ def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[
             attach_all(store, list(missing.values()))
             added += missing
         if key:
-            cosign.attest(store, subject, list(map(cosign.statement_of, documents.values())), key)
+            key.attest(store, subject, list(map(statement_of, documents.values())))
     return added
+
+
+def signing(run: Run) -> Signing | None:
+    """Return what signs the images of a run; None where nothing does. Raises SettingsError."""
+    settings = run.project.settings
+    return signing_by(settings.signing_key, is_keyless=bool(settings.signing), trust=settings.sigstore_trust_config)
 
 
 def _documents(
