@@ -110,7 +110,9 @@ def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[
     store = run.registry(name, push=True)
     root, content = store.read(published.pushed.digest)
     key = signing(run)
-    added = [made] if key and (made := key.sign(store, name.repository, root)) else []
+    added = ["a signature"] if key and key.sign(store, name.repository, root) else []
+    if added and key and key.who:
+        run.reporter.say("attest", f"signed by {key.who}")
     by_subject: dict[Descriptor, dict[str, Artifact]] = {}
     for title, document in _documents(run, name, root, content, image, bento):
         assert document.subject

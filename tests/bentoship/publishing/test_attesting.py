@@ -240,7 +240,8 @@ def test_an_image_is_signed_without_a_key(publish: Publish, services: Sigstore) 
     for _ in range(2):
         made.attest(signing="keyless", sigstore_trust_config=trust)
     assert made.said.lines == [
-        f"attest: attached a signature by {WORKFLOW} ({GITHUB}) and the provenance and an SBOM",
+        f"attest: signed by {WORKFLOW} ({GITHUB})",
+        "attest: attached a signature and the provenance and an SBOM",
         "attest: everything is attached already",
     ]
     job = verifier(Identity(WORKFLOW, GITHUB), trust)

@@ -58,7 +58,7 @@ class Log:
     """Keeps signatures.
 
     Args:
-        origin: its name.
+        origin: its name, the host that it is at.
         key: signs its heads.
         leaves: the hashes of its entries.
     """

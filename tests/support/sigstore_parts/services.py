@@ -128,6 +128,6 @@ def sigstore(folder: Path, *, clock: bool = False) -> Iterator[Sigstore]:
             self.wfile.write(answer)
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, in_a_thread(server):
-        address = f"http://127.0.0.1:{server.server_address[1]}"
-        services = Sigstore(folder, address, Clock(folder) if clock else None)
+        host = f"127.0.0.1:{server.server_address[1]}"
+        services = Sigstore(folder, f"http://{host}", Clock(folder) if clock else None, log=Log(host))
         yield services

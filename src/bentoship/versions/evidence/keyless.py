@@ -149,7 +149,8 @@ def verifier(identity: Identity, trust: Path | None) -> Verifier:
     except SettingsError:
         raise
     except Exception as error:  # as above
-        raise _failed("Find out whom Sigstore trusts", error) from error
+        hint = "Its keys are fetched for each check; SIGSTORE_TRUST_CONFIG can name a file that has them."
+        raise _failed("Fetch Sigstore's keys", error, hint) from error
 
 
 def _require() -> None:
@@ -199,7 +200,7 @@ def _hint(trust: Path | None) -> str:
 def _failed(doing: str, error: Exception, hint: str = "") -> RegistryError:
     chain = causes(error)
     answer = _first(chain, "response")
-    unreachable = answer is None and _first(chain, "request") is not None
+    unreachable = answer is None and any(_first(chain, name) is not None for name in ("request", "pool"))
     status = None if answer is None else int(answer.status_code)
     temporary = unreachable or status in _TEMPORARY or isinstance(error, TimeoutError)
     return RegistryError(doing, _words(error), hint, status=status, temporary=temporary)
@@ -219,6 +220,8 @@ def _words(error: Exception) -> str:
         return f"{answer.url} answered {answer.status_code}: {message[:_WORDS] or answer.reason}"
     if (request := _first(chain, "request")) is not None:
         return f"{request.url}: {inner}"
+    if (pool := _first(chain, "pool")) is not None:  # of urllib3
+        return f"{pool.host}: {inner}"
     own = str(error) or type(error).__name__
     return own if inner in own else f"{own}: {inner}"
 

@@ -19,11 +19,12 @@ Check = Callable[[RegistryStore, Descriptor], int]
 class Signing(Protocol):
     """Signs images and statements; raises StoreError."""
 
-    def sign(self, store: RegistryStore, name: str, image: Descriptor) -> str:
-        """Sign an image unless it is signed already. Args: as of `cosign.sign`.
+    @property
+    def who(self) -> str:
+        """Return the identity that has signed; empty where it is a key, and before there is a signature."""
 
-        Returns: what was added, for people; empty for nothing.
-        """
+    def sign(self, store: RegistryStore, name: str, image: Descriptor) -> bool:
+        """Sign an image unless it is signed already. Args, returns: as of `cosign.sign`."""
 
     def attest(self, store: RegistryStore, image: Descriptor, contents: Sequence[bytes]) -> None:
         """Add signed statements to those of an image. Args: as of `cosign.attest`."""
@@ -34,10 +35,11 @@ class KeySigning:
     """Signs with a key."""
 
     signer: signing.Signer
+    who = ""
 
-    def sign(self, store: RegistryStore, name: str, image: Descriptor) -> str:
+    def sign(self, store: RegistryStore, name: str, image: Descriptor) -> bool:
         """Sign an image, as of Signing."""
-        return "a signature" if cosign.sign(store, name, image, self.signer) else ""
+        return cosign.sign(store, name, image, self.signer)
 
     def attest(self, store: RegistryStore, image: Descriptor, contents: Sequence[bytes]) -> None:
         """Add signed statements, as of Signing."""
@@ -50,11 +52,14 @@ class KeylessSigning:
 
     signer: keyless.Signer
 
-    def sign(self, store: RegistryStore, name: str, image: Descriptor) -> str:
+    @property
+    def who(self) -> str:
+        """Return the identity, as of Signing."""
+        return str(self.signer.verifier.identity) if self.signer.verifier else ""
+
+    def sign(self, store: RegistryStore, name: str, image: Descriptor) -> bool:
         """Sign an image, as of Signing."""
-        added = bundles.sign(store, name, image, self.signer)
-        assert self.signer.verifier
-        return f"a signature by {self.signer.verifier.identity}" if added else ""
+        return bundles.sign(store, name, image, self.signer)
 
     def attest(self, store: RegistryStore, image: Descriptor, contents: Sequence[bytes]) -> None:
         """Add signed statements, as of Signing."""

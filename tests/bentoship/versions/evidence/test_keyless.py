@@ -263,6 +263,20 @@ def test_a_service_that_does_not_answer_is_given_up(services: Sigstore, monkeypa
         server.shutdown()
 
 
+def test_keys_that_cannot_be_fetched_are_an_error(
+    services: Sigstore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of Sigstore's public services are fetched each time, here through a proxy that is not there."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for use in (lambda: verifier(JOB, None), lambda: signer(None).sign(STATEMENT)):
+        with pytest.raises(RegistryError, match=r"sigstore\.dev: .*Connection refused") as raised:
+            use()
+        assert raised.value.temporary
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"trustedRoot": {}}'])
 def test_a_configuration_that_is_none_is_an_error(content: bytes, services: Sigstore) -> None:
     """For signing as for checking; it names the setting and the file."""
