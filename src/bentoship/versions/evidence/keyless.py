@@ -128,7 +128,7 @@ def signer(trust: Path | None) -> Signer:
     if trust:
         _config(trust)
     try:
-        raw = environment(names=[_TOKEN]).get(_TOKEN, "") or detect_credential()
+        raw = environment(names=[_TOKEN]).get(_TOKEN, "").strip() or detect_credential()
         if not raw:
             raise SettingsError(doing, f"{_TOKEN} is not set, and this is no CI that Sigstore knows", _hint(trust))
         return Signer(IdentityToken(raw), trust)
@@ -169,8 +169,7 @@ def _config(trust: Path | None) -> ClientTrustConfig:
         return ClientTrustConfig.production()
     try:
         config = ClientTrustConfig.from_json(trust.read_text("utf-8"))
-        assert config.trusted_root
-        assert config.signing_config
+        _ = config.trusted_root, config.signing_config  # which are read only when they are asked for
     except Exception as error:  # as above
         hint = "It has to be a document of the type application/vnd.dev.sigstore.clienttrustconfig.v0.1+json."
         raise SettingsError("Read SIGSTORE_TRUST_CONFIG", f"{trust}: {reason(error)}", hint) from error
