@@ -153,7 +153,7 @@ def explain(error: Exception) -> str:
     return f"{what}\n{hint}" if hint else what
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Return why something failed: of an OSError the system's words alone, else the error's own."""
     return getattr(error, "strerror", None) or str(error)
 

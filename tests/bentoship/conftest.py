@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +21,9 @@ from tests.support import proxy as proxies
 from tests.support import registry as registries
 from tests.support.cache import kept, of_run, with_packages
 from tests.support.synthetic import synthetic_base
+
+if TYPE_CHECKING:
+    from tests.support.sigstore_parts.services import Sigstore
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +88,15 @@ def debian(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Base:
     cache = with_packages(of_run(tmp_path_factory, worker_id))
     python = {package.name: package.version for package in Apt(kept() / "apt").resolve(["python3"])}["python3"]
     return DebianSource(cache, ".".join(python.split(".")[:2]), LayerCache(cache / "layers")).make("linux/amd64")
+
+
+@pytest.fixture
+def services(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sigstore]:
+    """Stand-ins for Sigstore's services, and a token that they accept."""
+    for name in ("GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE", "CIRCLECI", "GOOGLE_SERVICE_ACCOUNT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    from tests.support.sigstore_parts.services import sigstore  # its packages are not where the ranges are tested
+
+    with sigstore(tmp_path_factory.mktemp("sigstore")) as found:
+        monkeypatch.setenv("SIGSTORE_ID_TOKEN", found.authority.token())
+        yield found

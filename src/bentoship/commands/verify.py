@@ -22,8 +22,7 @@ from bentoship.verify.proof import Proof
 from bentoship.verify.proof import verify as check
 from bentoship.verify.runner import RemoteImage
 from bentoship.verify.sample import Sample, project_sample
-from bentoship.versions.evidence import cosign
-from bentoship.versions.evidence.signing import verifier_of
+from bentoship.versions.evidence.signatures import check_by
 from bentoship.versions.evidence.statement import Result
 
 
@@ -134,9 +133,13 @@ def proven(run: Run, reference: ImageReference, root: Descriptor, bento: Bento, 
 
 
 def _check_signature(run: Run, reference: ImageReference, root: Descriptor) -> None:
-    """Check an image's signature, where there is a key for that. Raises VerifyError, SettingsError, StoreError."""
+    """Check an image's signature, where it is set whose it has to be. Raises VerifyError, SettingsError, StoreError."""
     settings = run.project.settings
-    if verifier := verifier_of(settings.signing_public_key, settings.signing_key):
-        count = cosign.check(run.registry(reference, push=False), root, verifier)
+    who = (settings.signing_identity, settings.signing_issuer) if settings.signing_identity else None
+    trust = settings.sigstore_trust_config
+    if check_signature := check_by(settings.signing_public_key, settings.signing_key, who=who, trust=trust):
+        count = check_signature(run.registry(reference, push=False), root)
         said = f"its signature is right, and so are those of {counted(count, 'statement')} about it"
         run.reporter.say("verify", said)
+    elif settings.signing:
+        run.reporter.say("verify", "its signature is not checked: set SIGNING_IDENTITY and SIGNING_ISSUER for that")

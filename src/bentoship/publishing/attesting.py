@@ -13,7 +13,7 @@ from urllib.parse import quote
 from bentoship.assembly.config import base_of
 from bentoship.backend import Built
 from bentoship.bento import Bento
-from bentoship.errors import StoreError
+from bentoship.errors import SettingsError, StoreError
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
@@ -26,11 +26,11 @@ from bentoship.stores.artifacts import Referrer, attach, attach_all, referrers
 from bentoship.stores.graph import manifests_of, read_images
 from bentoship.system.git import origin
 from bentoship.system.text import counted
-from bentoship.versions.evidence import cosign
+from bentoship.versions.evidence.cosign import statement_of
 from bentoship.versions.evidence.provenance import Making, provenance
 from bentoship.versions.evidence.reading import is_statement, newest
 from bentoship.versions.evidence.sbom import sbom
-from bentoship.versions.evidence.signing import signer
+from bentoship.versions.evidence.signatures import Signing, signing_by
 from bentoship.versions.evidence.statement import Result, test_result
 
 _PATIENCE = 20.0
@@ -55,7 +55,7 @@ def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str
         with run.reporter.task("attest", "attaching what the image is made of"), _impatient(run):
             added = _attach(run, published, image, bento)
     except StoreError as error:
-        if run.project.settings.signing_key:
+        if run.project.settings.signs:
             raise
         run.reporter.say("attest", f"the image is published, but nothing is attached to it: {error.doing}: {error.why}")
         return
@@ -84,12 +84,16 @@ def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Res
             about = {image.repository: root, **_tested(store, image, root)}
             document = test_result(about, result, made=datetime.now(UTC))
             attach(store, document)
-            if settings.signing_key:
-                cosign.attest(store, root, [cosign.statement_of(document)], signer(settings.signing_key))
     except StoreError as error:
         run.reporter.say("verify", f"the result is not attached to the image: {error.doing}: {error.why}")
-    else:
-        run.reporter.say("verify", "attached the result to the image")
+        return
+    run.reporter.say("verify", "attached the result to the image")
+    try:
+        with _impatient(run):
+            if key := signing(run):
+                key.attest(store, root, [statement_of(document)])
+    except (SettingsError, StoreError) as error:
+        run.reporter.say("verify", f"the result is not signed: {error.doing}: {error.why}")
 
 
 def _tested(store: Source, image: ImageReference, root: Descriptor) -> dict[str, Descriptor]:
@@ -104,7 +108,7 @@ def _impatient(run: Run) -> Iterator[None]:
     """Give up soon on a failing registry, unless something is to be signed."""
     http = run.session.http
     before = http.patience
-    http.patience = before if run.project.settings.signing_key else min(before, _PATIENCE)
+    http.patience = before if run.project.settings.signs else min(before, _PATIENCE)
     try:
         yield
     finally:
@@ -113,14 +117,16 @@ def _impatient(run: Run) -> Iterator[None]:
 
 def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[str]:
     """Attach what is missing, and return what that was. Raises SettingsError, StoreError."""
-    settings, name = run.project.settings, published.tags[0]
+    name = published.tags[0]
     store = run.registry(name, push=True)
     root, content = store.read(published.pushed.digest)
     manifests = manifests_by_platform(content) if root.media_type in INDEX_TYPES else {}
-    key = signer(settings.signing_key) if settings.signing_key else None
+    key = signing(run)
     # The images of an index as well, as `cosign sign --recursive` does: an engine may know one of them alone.
-    signed = [cosign.sign(store, name.repository, one, key) for one in (*manifests.values(), root) if key]
+    signed = [key.sign(store, name.repository, one) for one in (*manifests.values(), root) if key]
     added = [counted(sum(signed), "signature")] if any(signed) else []
+    if added and key and key.who:
+        run.reporter.say("attest", f"signed by {key.who}")
     by_subject: dict[Descriptor, dict[str, Artifact]] = {}
     for title, document in _documents(run, name, root, manifests, image, bento):
         assert document.subject
@@ -132,8 +138,14 @@ def _attach(run: Run, published: Published, image: Built, bento: Bento) -> list[
             attach_all(store, list(missing.values()))
             added += missing
         if key:
-            cosign.attest(store, subject, list(map(cosign.statement_of, documents.values())), key)
+            key.attest(store, subject, list(map(statement_of, documents.values())))
     return added
+
+
+def signing(run: Run) -> Signing | None:
+    """Return what signs the images of a run; None where nothing does. Raises SettingsError."""
+    settings = run.project.settings
+    return signing_by(settings.signing_key, is_keyless=bool(settings.signing), trust=settings.sigstore_trust_config)
 
 
 def _documents(

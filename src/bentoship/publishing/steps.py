@@ -46,10 +46,10 @@ def publish(run: Run) -> Published:
 def check(run: Run) -> None:
     """Check that there is something to publish, before anything is created or started. Raises BentoError."""
     check_configuration(run.project.build_context, configuration(run))
-    if key := run.project.settings.signing_key:
-        from bentoship.versions.evidence.signing import signer  # rarely needed
+    if run.project.settings.signs:
+        from bentoship.publishing.attesting import signing  # rarely needed
 
-        signer(key)
+        signing(run)
 
 
 @step
@@ -249,8 +249,10 @@ def _refuse_promoted(run: Run, repository: ImageReference) -> None:
 
 def _attest(run: Run, published: Published) -> None:
     """Attach to an image what is to be attached, unless that was done from here and the image was still there."""
-    wanted, key = run.project.settings.attestations, run.project.settings.signing_key
-    mark = key_of(*wanted, repr(run.project.revision), digest_of(key) if key else "") if wanted or key else ""
+    settings = run.project.settings
+    wanted, key = settings.attestations, settings.signing_key
+    signer = digest_of(key) if key else settings.signing
+    mark = key_of(*wanted, repr(run.project.revision), signer) if wanted or signer else ""
     if mark and (published.pushed.sent or run.history.attested(published.reference) != mark):
         from bentoship.publishing.attesting import attest  # mostly everything is attached already
 

@@ -22,7 +22,7 @@ NAMES = (
     *google_settings.NAMES,
     "BENTO_PROJECT", "BENTOFILE", "BENTO_SERVICE", "BENTO_ARGS", "BENTO", "BUILD_ENV", "BUILD_PYTHON",
     "VERIFY_REQUEST", "VERIFY_AS_ROOT", "METRICS_LOWER", "CACHE_LIMIT", "SECRETS_ALLOWED", "RETRY_SECONDS",
-    "SIGNING_KEY", "SIGNING_PUBLIC_KEY",
+    "SIGNING", "SIGNING_KEY", "SIGNING_PUBLIC_KEY", "SIGNING_IDENTITY", "SIGNING_ISSUER", "SIGSTORE_TRUST_CONFIG",
 )  # fmt: skip
 """What can be set, with BENTOSHIP_ in front or without it."""
 
@@ -62,6 +62,10 @@ class Settings:
         attestations: what is attached to an image: "provenance", "sbom".
         signing_key: the file with the private key that images are signed with; None for none.
         signing_public_key: the file with the public key that signatures are checked with; None for that of the former.
+        signing: "keyless" to sign by an identity, with Sigstore; "" to sign with a key, if there is one.
+        signing_identity: whose keyless signature is asked for, as a certificate names it; "" for nobody's.
+        signing_issuer: the address of the provider that vouches for that identity.
+        sigstore_trust_config: the file that says where Sigstore's services are; None for its public ones.
         summary_file: the file that GitHub Actions shows as the summary of a step; None elsewhere.
         output_file: the file that gets the outputs of the step.
     """
@@ -93,6 +97,10 @@ class Settings:
     attestations: tuple[str, ...] = ("provenance", "sbom")
     signing_key: Path | None = None
     signing_public_key: Path | None = None
+    signing: Literal["", "keyless"] = ""
+    signing_identity: str = ""
+    signing_issuer: str = ""
+    sigstore_trust_config: Path | None = None
     summary_file: Path | None = None
     output_file: Path | None = None
 
@@ -105,6 +113,11 @@ class Settings:
     def scratch(self) -> Path:
         """Return the folder for temporary files."""
         return self.cache / "scratch"
+
+    @property
+    def signs(self) -> bool:
+        """Return whether images are to be signed."""
+        return bool(self.signing_key or self.signing)
 
 
 def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: bool = True) -> Settings:
@@ -157,8 +170,7 @@ def load(folder: Path, environ: Mapping[str, str] = os.environ, *, complete: boo
         verify_as_root=read("VERIFY_AS_ROOT", False, parsers.flag),
         metrics_lower=read("METRICS_LOWER", (), parsers.listed),
         attestations=read("ATTESTATIONS", Settings.attestations, parsers.attestations),
-        signing_key=read("SIGNING_KEY", None, functools.partial(parsers.file_in, folder)),
-        signing_public_key=read("SIGNING_PUBLIC_KEY", None, functools.partial(parsers.file_in, folder)),
+        **_signing(given, folder),
         # Not from `.env`: they are of the step that runs.
         summary_file=_file_of_step(environ, "GITHUB_STEP_SUMMARY"),
         output_file=_file_of_step(environ, "GITHUB_OUTPUT"),
@@ -201,6 +213,27 @@ def _origin(given: Given, folder: Path) -> dict[str, Any]:
     if built > strongest:
         return {"bento": given.read("BENTO", "", functools.partial(parsers.bento, folder))}
     return {field: given.read(name, getattr(Settings, field), parse) for name, (field, parse) in builders.items()}
+
+
+def _signing(given: Given, folder: Path) -> dict[str, Any]:
+    """Return who signs images, and who has to have signed them: a key or an identity, not both."""
+    file = functools.partial(parsers.file_in, folder)
+    found = {
+        "signing": given.read("SIGNING", "", parsers.signing),
+        "signing_key": given.read("SIGNING_KEY", None, file),
+        "signing_public_key": given.read("SIGNING_PUBLIC_KEY", None, file),
+        "signing_identity": given.read("SIGNING_IDENTITY", "", parsers.identity),
+        "signing_issuer": given.read("SIGNING_ISSUER", "", parsers.issuer),
+        "sigstore_trust_config": given.read("SIGSTORE_TRUST_CONFIG", None, file),
+    }
+    if found["signing"] and found["signing_key"]:
+        given.refuse("SIGNING_KEY", "has no effect with SIGNING=keyless: leave out one or the other")
+    if found["signing_identity"] and found["signing_public_key"]:
+        given.refuse("SIGNING_PUBLIC_KEY", "has no effect with SIGNING_IDENTITY: leave out one or the other")
+    for name, other in (("SIGNING_IDENTITY", "SIGNING_ISSUER"), ("SIGNING_ISSUER", "SIGNING_IDENTITY")):
+        if given.text(name) and not given.text(other):
+            given.refuse(name, f"needs {other}: the same name may be somebody else's at another provider")
+    return found
 
 
 def _error(folder: Path, given: Given) -> SettingsError:

@@ -115,6 +115,27 @@ def attestations(text: str) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
+def signing(text: str) -> Literal["keyless"]:
+    """Return how images are signed where it is not with a key."""
+    if text != "keyless":
+        raise ValueError("keyless; to sign with a key, set SIGNING_KEY")
+    return "keyless"
+
+
+def identity(text: str) -> str:
+    """Return who signs, as certificates have it: an address, or a user's name at a domain (sigstore/fulcio, docs)."""
+    if not re.fullmatch(r"\S+(@|://|!)\S+", text):
+        raise ValueError("an email address, or the address of a workflow, as `publish` prints it")
+    return text
+
+
+def issuer(text: str) -> str:
+    """Return the address of an OpenID provider, as certificates have it."""
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("an address such as https://token.actions.githubusercontent.com")
+    return text
+
+
 def file_in(folder: Path, text: str) -> Path:
     """Return the path of a file that exists. Args: folder: where a relative path starts."""
     if not (folder / text).is_file():

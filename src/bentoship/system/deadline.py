@@ -1,8 +1,13 @@
-"""A time limit for what the main thread does."""
+"""Time limits: for what the main thread does, and for what others' code does."""
 
+import queue
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+Done = TypeVar("Done")
 
 
 class Overdue(BaseException):
@@ -32,3 +37,30 @@ def time_limit(seconds: float) -> Iterator[Callable[[], None]]:
     finally:
         lift()
         signal.signal(signal.SIGALRM, before)
+
+
+def within(seconds: float, work: Callable[[], Done]) -> Done:
+    """Return the result of a function that has no time limit of its own. One that hangs dies with the process.
+
+    Args:
+        seconds: how long it may take.
+        work: the function.
+
+    Raises: what the function raises; TimeoutError when it takes longer.
+    """
+    ended: queue.SimpleQueue[tuple[Done, None] | tuple[None, BaseException]] = queue.SimpleQueue()
+
+    def attempt() -> None:
+        try:
+            ended.put((work(), None))
+        except BaseException as error:  # for whoever waits
+            ended.put((None, error))
+
+    threading.Thread(target=attempt, daemon=True).start()
+    try:
+        done, error = ended.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"there was no answer within {seconds:.0f} s") from None
+    if error:
+        raise error
+    return done  # type: ignore[return-value]  # there is one, or there was an error

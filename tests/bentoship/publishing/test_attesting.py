@@ -16,7 +16,8 @@ from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.backend import Built
 from bentoship.bases.interpreter import host_platform
 from bentoship.bento import Bento
-from bentoship.errors import StoreError
+from bentoship.commands.verify import tried
+from bentoship.errors import SettingsError, StoreError, VerifyError
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import Descriptor
@@ -27,13 +28,17 @@ from bentoship.project import Project, Published, Run, Transfer
 from bentoship.publishing.attesting import attest, attest_result
 from bentoship.settings import load
 from bentoship.stores.artifacts import Referrer, attach, detach, referrers
+from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.progress import SILENT, Task
-from bentoship.versions.evidence import cosign
+from bentoship.versions.evidence import bundles, cosign
+from bentoship.versions.evidence.keyless import Identity, verifier
 from bentoship.versions.evidence.reading import document, is_sbom, is_statement
 from bentoship.versions.evidence.signing import signer
 from bentoship.versions.evidence.statement import Result
 from tests.support.repositories import commit
+from tests.support.sigstore_parts.authority import GITHUB
+from tests.support.sigstore_parts.services import WORKFLOW, Sigstore
 from tests.support.synthetic import GivenBases, laid_out, synthetic_base
 
 
@@ -255,6 +260,69 @@ def test_a_result_is_about_the_image_that_was_tried(publish: Publish) -> None:
         "": made.root.hex,
         f"({here})": manifests_by_platform(content)[here].hex,
     }
+
+
+def test_an_image_is_signed_without_a_key(publish: Publish, services: Sigstore) -> None:
+    """By whoever the token is of, which is said; once, and nothing is where signatures by a key are."""
+    made, trust = publish("linux/amd64"), services.trust()
+    for _ in range(2):
+        made.attest(signing="keyless", sigstore_trust_config=trust)
+    assert made.said.lines == [
+        f"attest: signed by {WORKFLOW} ({GITHUB})",
+        "attest: attached 1 signature and the provenance and an SBOM",
+        "attest: everything is attached already",
+    ]
+    job = verifier(Identity(WORKFLOW, GITHUB), trust)
+    assert bundles.check(made.store, made.root, job) == 2
+    kinds = [one["predicateType"] for one in bundles.statements(made.store, made.root, job)]
+    assert sorted(kinds) == sorted([bundles.SIGNATURE, keys.PROVENANCE, cosign.CYCLONEDX])
+    assert not [tag for tag in tags(made.store) if tag.endswith((".sig", ".att"))]
+
+
+def test_what_cannot_be_signed_without_a_key_is_an_error(
+    publish: Publish, services: Sigstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No token, or a service that refuses; the image has nothing attached by then."""
+    made, trust = publish("linux/amd64"), services.trust()
+    services.failing["/api/v1/log/entries"] = 400, b'{"code": 400, "message": "entry refused"}'
+    with pytest.raises(StoreError, match="entry refused"):
+        made.attest(signing="keyless", sigstore_trust_config=trust)
+    monkeypatch.delenv("SIGSTORE_ID_TOKEN")
+    with pytest.raises(SettingsError, match="SIGSTORE_ID_TOKEN is not set"):
+        made.attest(signing="keyless", sigstore_trust_config=trust)
+    assert made.attached == []
+
+
+def test_a_result_is_attached_even_if_it_cannot_be_signed(
+    publish: Publish, services: Sigstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where somebody tries an image out, who is not the job that signs."""
+    made, trust = publish("linux/amd64"), services.trust()
+    project = Project(
+        made.project.folder, replace(made.project.settings, signing="keyless", sigstore_trust_config=trust)
+    )
+    with closing(Run(project, made.said)) as run:
+        attest_result(run, made.published.reference, made.root, Result(True))
+        monkeypatch.delenv("SIGSTORE_ID_TOKEN")
+        attest_result(run, made.published.reference, made.root, Result(False))
+    results = [one for one in made.attached if one.artifact_type == keys.STATEMENT_TYPE]
+    assert [one.annotations[keys.VERIFIED] for one in results] == ["true", "false"]
+    signed = bundles.statements(made.store, made.root, verifier(Identity(WORKFLOW, GITHUB), trust))
+    assert [one["predicate"]["result"] for one in signed] == ["PASSED"]
+    assert "the result is not signed: Find the identity to sign by: " in made.said.lines[-1]
+
+
+def test_an_image_that_another_has_signed_is_not_run(
+    publish: Publish, services: Sigstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only who is set counts, at the provider that is set; the error comes before anything of the image is run."""
+    made, trust = publish("linux/amd64"), services.trust()
+    made.attest(signing="keyless", sigstore_trust_config=trust)
+    settings = replace(made.project.settings, signing_identity="ada@example.com", signing_issuer=GITHUB)
+    project = Project(made.project.folder, replace(settings, sigstore_trust_config=trust))
+    with closing(Run(project, made.said)) as run, pytest.raises(VerifyError, match="none of its signatures") as raised:
+        tried(run, made.published.reference)
+    assert WORKFLOW in raised.value.why
 
 
 def test_what_others_have_attached_is_not_signed(publish: Publish, key: Path) -> None:

@@ -52,6 +52,10 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ("LOCAL_REGISTRY_PORT", "five"),
         ("BENTOSHIP_DEBUG", "perhaps"),
         ("CACHE_LIMIT", "much"),
+        ("SIGNING", "cosign.key"),
+        ("SIGNING_ISSUER", "github"),
+        ("SIGNING_IDENTITY", "ada"),
+        ("SIGSTORE_TRUST_CONFIG", "missing.json"),
     ],
 )
 def test_a_wrong_value_names_its_setting(tmp_path: Path, name: str, value: str) -> None:
@@ -342,3 +346,32 @@ def test_the_stronger_place_says_where_the_bento_comes_from(tmp_path: Path, expo
     assert (found.bento, found.arguments, found.bentofile) == ("a:1", (), None)
     option = {"BENTOSHIP_BENTO": "a:2", OPTIONS: "BENTO=--bento"}
     assert load(tmp_path, BENTO_SERVICE="json:X", **option).bento == "a:2"
+
+
+def test_images_are_signed_by_a_key_or_an_identity(tmp_path: Path) -> None:
+    """Either one, and neither by default."""
+    (tmp_path / "key").touch()
+    assert not load(tmp_path).signs
+    assert load(tmp_path, SIGNING_KEY="key").signs
+    found = load(tmp_path, SIGNING="keyless", SIGSTORE_TRUST_CONFIG="key", SIGNING_PUBLIC_KEY="key")
+    assert found.signs
+    assert (found.signing, found.sigstore_trust_config) == ("keyless", tmp_path / "key")
+
+
+@pytest.mark.parametrize(
+    ("environ", "mistake"),
+    [
+        ({"SIGNING": "keyless", "SIGNING_KEY": "key"}, "SIGNING_KEY has no effect with SIGNING=keyless"),
+        ({"SIGNING_IDENTITY": "ada@example.com"}, "SIGNING_IDENTITY needs SIGNING_ISSUER"),
+        ({"SIGNING_ISSUER": "https://accounts.google.com"}, "SIGNING_ISSUER needs SIGNING_IDENTITY"),
+        (
+            {"SIGNING_IDENTITY": "a@b", "SIGNING_ISSUER": "https://b", "SIGNING_PUBLIC_KEY": "key"},
+            "SIGNING_PUBLIC_KEY has no effect with SIGNING_IDENTITY",
+        ),
+    ],
+)
+def test_who_signs_is_said_once_and_in_full(tmp_path: Path, environ: dict[str, str], mistake: str) -> None:
+    """A key and an identity contradict each other; the same name at another provider is somebody else."""
+    (tmp_path / "key").touch()
+    with pytest.raises(SettingsError, match=mistake):
+        load(tmp_path, **environ)

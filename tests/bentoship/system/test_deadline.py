@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from bentoship.system.deadline import Overdue, time_limit
+from bentoship.system.deadline import Overdue, time_limit, within
 from bentoship.system.process import environment, run
 
 
@@ -31,3 +32,14 @@ def test_a_limit_can_be_lifted() -> None:
     with time_limit(0.05) as lift:
         lift()
         time.sleep(0.1)
+
+
+def test_what_others_do_takes_no_longer() -> None:
+    """Neither does what never ends; results and errors are handed on, in whichever thread."""
+    assert within(5, lambda: "done") == "done"
+    with pytest.raises(KeyError):
+        within(5, lambda: {"a": 1}["x"])
+    over = threading.Event()
+    with pytest.raises(TimeoutError, match="no answer within 0 s"):
+        within(0.1, over.wait)
+    over.set()

@@ -20,7 +20,7 @@ from bentoship.stores.artifacts import fallback_tag, push
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.evidence.reading import content_of
 from bentoship.versions.evidence.signing import Signer, Verifier
-from bentoship.versions.evidence.statement import identity, statement
+from bentoship.versions.evidence.statement import identity, statement, subjects
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 ENVELOPE = "application/vnd.dsse.envelope.v1+json"
@@ -135,7 +135,7 @@ def pae(content: bytes, kind: str = STATEMENT_TYPE) -> bytes:
 
 def _signed(envelopes: Iterable[Blob], image: Descriptor, verifier: Verifier) -> list[Mapping[str, Any]]:
     found = (_opened(blob.content, verifier) for blob in envelopes)
-    return [one for one in found if one and image.hex in _subjects(one)]
+    return [one for one in found if one and image.hex in subjects(one)]
 
 
 def _enveloped(content: bytes, signer: Signer) -> bytes:
@@ -156,14 +156,6 @@ def _opened(envelope: bytes, verifier: Verifier) -> Mapping[str, Any] | None:
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
     return statement if isinstance(statement, dict) else None
-
-
-def _subjects(statement: Mapping[str, Any]) -> set[str]:
-    """Return the digests, in hex, of what a statement is about."""
-    try:
-        return {str(one["digest"]["sha256"]) for one in statement["subject"]}
-    except (LookupError, TypeError, AttributeError):
-        return set()
 
 
 def _is_of(blob: Blob, image: Descriptor, verifier: Verifier) -> bool:

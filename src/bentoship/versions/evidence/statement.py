@@ -90,3 +90,11 @@ def identity(said: Mapping[str, Any]) -> object:
         found = content.get("buildDefinition", {}).get("resolvedDependencies", [])
         return kind, [one for one in found if one.get("name") == "source"]
     return kind, content
+
+
+def subjects(said: Mapping[str, Any]) -> set[str]:
+    """Return the digests, in hex, of what a statement is about."""
+    try:
+        return {str(one["digest"]["sha256"]) for one in said["subject"]}
+    except (LookupError, TypeError, AttributeError):
+        return set()

@@ -1,0 +1,168 @@
+"""Signed statements as Sigstore's bundles, each an artifact that refers to an image, where and as cosign 3 keeps them.
+
+An image's signature is a statement as well, which says nothing but whose digest it is.
+
+Sources: github.com/sigstore/cosign, specs/BUNDLE_SPEC.md, and cmd/cosign/cli/sign/sign.go for the statement.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bentoship.errors import RegistryError, VerifyError
+from bentoship.image import keys
+from bentoship.image.artifact import Artifact, Blob
+from bentoship.image.descriptor import Descriptor
+from bentoship.image.document import parse_json
+from bentoship.stores.artifacts import Referrer, attach_all, referrers
+from bentoship.stores.registry import RegistryStore
+from bentoship.system.parallel import map_in_order
+from bentoship.versions.evidence.keyless import Signer, Verifier
+from bentoship.versions.evidence.reading import content_of
+from bentoship.versions.evidence.statement import identity, statement, subjects
+from bentoship.versions.times import rfc3339
+
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+SIGNATURE = "https://sigstore.dev/cosign/sign/v1"
+"""The predicate of an image's signature."""
+
+_KIND = "application/vnd.dev.sigstore.bundle"
+"""How the types of all bundles begin."""
+
+_CONTENT, _PREDICATE = "dev.sigstore.bundle.content", "dev.sigstore.bundle.predicateType"
+_MOST = 1000
+"""How many bundles of an image are looked at."""
+
+_REASONS = 3
+"""How many of them an error says what is wrong with."""
+
+
+def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> bool:
+    """Sign an image, unless the same identity has signed it already.
+
+    Args:
+        store: the repository that has it.
+        name: the repository's host and path.
+        image: its manifest or index.
+        signer: has the identity.
+
+    Returns: whether a signature was added. Raises StoreError.
+    """
+    content = statement({name: image}, SIGNATURE, {}, made=datetime.now(UTC)).blobs[0].content
+    return bool(attest(store, image, [content], signer))
+
+
+def attest(store: RegistryStore, image: Descriptor, contents: Sequence[bytes], signer: Signer) -> int:
+    """Add signed statements to those of an image, apart from what the same identity has said of it already.
+
+    Args:
+        store: the repository that has it.
+        image: its manifest or index.
+        contents: in-toto statements, made here: what others have put into the registry is not signed.
+        signer: has the identity.
+
+    Returns: how many were added. Raises StoreError.
+    """
+    said = _said(store, image, signer.verifier) if signer.verifier else None
+    added = []
+    for content in contents:
+        told = parse_json(content)
+        if said is not None and identity(told) in said:
+            continue
+        bundle = store.client.http.persist(functools.partial(signer.sign, content))
+        if said is None:
+            assert signer.verifier
+            said = _said(store, image, signer.verifier)
+            if identity(told) in said:
+                continue  # only the certificate of this signature has said whose it is
+        added.append(_artifact(image, bundle, told["predicateType"]))
+    if added:
+        attach_all(store, added)
+    return len(added)
+
+
+def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
+    """Check that an identity has signed an image. Returns: how many statements on it the identity has signed besides.
+
+    Args:
+        store: the repository that has it.
+        image: its manifest or index.
+        verifier: has the identity.
+
+    Raises: VerifyError when it is not signed, or not by the identity; StoreError.
+    """
+    doing = f"Check the signature of {image.digest}"
+    there = _bundles(store, image)
+    if not there:
+        hint = "Publish it with SIGNING=keyless, or sign it with cosign 3; without SIGNING_IDENTITY it is not checked."
+        raise VerifyError(doing, f"it has no keyless signature in {store.repository}", hint)
+    found, refused = _opened(there, image, verifier)
+    others = [one for one in found if one.get("predicateType") != SIGNATURE]
+    if len(others) == len(found):
+        reasons = "".join(f"; {one}" for one in list(dict.fromkeys(refused))[:_REASONS])
+        why = f"none of its signatures ({len(there)}) is by {verifier.identity}, for this image{reasons}"
+        hint = "If SIGNING_IDENTITY and SIGNING_ISSUER are right, somebody else has signed it: do not run it."
+        raise VerifyError(doing, why, hint)
+    return len(others)
+
+
+def statements(store: RegistryStore, image: Descriptor, verifier: Verifier) -> list[Mapping[str, Any]]:
+    """Return the statements on an image that an identity has signed, its signature among them. Args, raises: as
+    `check`."""
+    return _opened(_bundles(store, image), image, verifier)[0]
+
+
+def _said(store: RegistryStore, image: Descriptor, verifier: Verifier) -> list[object]:
+    return [identity(one) for one in statements(store, image, verifier)]
+
+
+def _opened(
+    bundles: Sequence[bytes], image: Descriptor, verifier: Verifier
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Return the statements on an image that an identity has signed, and what is wrong with the other bundles."""
+    found: list[Mapping[str, Any]] = []
+    refused = []
+    for bundle in bundles:
+        try:
+            told = parse_json(verifier.statement(bundle))
+        except ValueError as error:
+            refused.append(str(error))
+            continue
+        if isinstance(told, dict) and image.hex in subjects(told):
+            found.append(told)
+        else:
+            refused.append("it is of another image")
+    return found, refused
+
+
+def _bundles(store: RegistryStore, image: Descriptor) -> list[bytes]:
+    """Return what may be bundles on an image."""
+    found = [one for one in referrers(store, image.digest) if one.artifact_type.startswith(_KIND)]
+    return list(map_in_order(lambda one: _content(store, image, one), found[:_MOST], jobs=4))
+
+
+def _content(store: RegistryStore, image: Descriptor, one: Referrer) -> bytes:
+    """Return the blob of an artifact; nothing where it has none, as anyone may have made it."""
+    try:
+        _, manifest = store.read(one.descriptor.digest)
+        (layer,) = parse_json(manifest)["layers"]
+        blob = Descriptor.from_dict(layer)
+    except RegistryError as error:
+        if error.status == 404:
+            return b""
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return b""
+    return content_of(store, f"Read the signatures of {image.digest}", blob)
+
+
+def _artifact(image: Descriptor, bundle: bytes, predicate: str) -> Artifact:
+    annotations = {
+        _CONTENT: "dsse-envelope",
+        _PREDICATE: predicate,
+        keys.CREATED: rfc3339(datetime.now(UTC)),
+    }
+    return Artifact(BUNDLE, [Blob(BUNDLE, bundle)], annotations, image)
