@@ -40,7 +40,10 @@ def print_versions(versions: Sequence[Version], lower: Collection[str], now: dat
     every = list(dict.fromkeys(name for version in versions for name in version.metrics))
     names = sorted(every, key=lambda name: name.count("."))[:_METRICS]  # nested ones last
     is_one = len({model.tag.partition(":")[0] for version in versions for model in version.models}) == 1
-    _print([_cells(version, names, marked, now, is_one=is_one) for version in versions])
+    rows = [_cells(version, names, marked, now, is_one=is_one) for version in versions]
+    if not any(len(version.platforms) > 1 for version in versions):
+        rows = [{**row, "platforms": ""} for row in rows]  # all are for one, which goes without saying
+    _print(rows)
     if marked:
         console.say("", "* the best of all; higher is better unless METRICS_LOWER names the metric")
     if more := len(every) - len(names):
@@ -108,6 +111,7 @@ def _cells(
         "digest": short(version.digest),
         "age": age(version.created, now) if version.created else "",
         "size": text.size(version.size) if version.size is not None else "",
+        "platforms": ", ".join(version.platforms),
         "commit": version.commit[:12],
         "models": ", ".join(models),
         **{name: values.get(name, "") for name in metrics},

@@ -20,10 +20,9 @@ class GenericProvider:
     def __init__(self, address: RegistryAddress) -> None:
         self.host = address.host
         self.plain_http = address.plain_http
+        self.deletes_untagged = address.host.endswith(".pkg.dev")  # Google's, by cleanup policies
         self._address = address
         self._found: tuple[Credentials | None, float] = None, 0.0
-
-    deletes_untagged = False
 
     def enable_api(self) -> str:
         """Do nothing: there is no API to enable."""

@@ -17,7 +17,7 @@ from bentoship.errors import RegistryError, StoreError
 from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES
 from bentoship.image.document import parse_json
-from bentoship.stores.artifacts import Referrer, referrers, subject_of
+from bentoship.stores.artifacts import Referrer, fallback_tag, referrers, subject_of
 from bentoship.stores.graph import children, media_type
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
@@ -162,15 +162,16 @@ def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
             raise StoreError(f"Delete {version.digest}", f"{name} points to it meanwhile")
     parts = sorted(version.manifests - around.protected - {one.digest for one in around.versions})
     about = {digest: _about(store, digest, around) for digest in (version.digest, *parts)}
-    left: list[tuple[str, Sequence[str]]] = [(version.digest, version.tags), *((digest, ()) for digest in parts)]
-    for digest, those in about.items():
-        # What lists the others goes last, so that a next run finds those that a kill has left.
-        referring = {one: around.tags_of(one) for one in those}
-        for tag in [tag for one in (digest, *those) for tag in _side_tags(one, around.tags)]:
-            if one := store.digest_of(tag):
-                referring[one] = (*referring.get(one, ()), tag)
-        left += [(one, named) for one, named in referring.items() if one not in around.protected]
-    _delete_in_turn(store, left)
+    own: dict[str, Sequence[str]] = {version.digest: version.tags, **dict.fromkeys(parts, ())}
+    referring = {one: around.tags_of(one) for those in about.values() for one in those}
+    beside: dict[str, tuple[str, ...]] = {}  # such as cosign's signatures, which are in no manifest's way
+    for tag in [tag for one in (*about, *referring) for tag in _side_tags(one, around.tags)]:
+        if one := store.digest_of(tag):
+            place = referring if one in referring or tag == fallback_tag(subject_of(tag)) else beside
+            place[one] = (*place.get(one, ()), tag)
+    # What lists the others goes last, so that a next run finds those that a kill has left.
+    for those in ({**own, **referring}, beside):
+        _delete_in_turn(store, [(one, named) for one, named in those.items() if one not in around.protected])
 
 
 def _delete_in_turn(store: RegistryStore, those: Sequence[tuple[str, Sequence[str]]]) -> None:

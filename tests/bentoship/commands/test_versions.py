@@ -56,6 +56,17 @@ def test_the_table_has_what_is_known(
     ]
 
 
+def test_platforms_are_told_where_a_version_has_several(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each version then; else there is no column for them."""
+    single = Version("sha256:1", ["one"], True, 5, ["linux/amd64"])
+    print_versions([single], (), NOW)
+    assert "PLATFORMS" not in capsys.readouterr().out
+    print_versions([single, Version("sha256:2", ["two"], True, 9, ["linux/amd64", "linux/arm64"])], (), NOW)
+    head, one, two = [re.split(r" {2,}", line) for line in capsys.readouterr().out.splitlines()]
+    assert head == ["TAGS", "DIGEST", "SIZE", "PLATFORMS"]
+    assert (one[3], two[3]) == ("linux/amd64", "linux/amd64, linux/arm64")
+
+
 def test_programs_get_all_of_it(project: Path, repository: ImageReference, capsys: pytest.CaptureFixture[str]) -> None:
     """As JSON, in the form that docs/registry.md describes."""
     store = place(repository)

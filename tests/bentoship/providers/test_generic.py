@@ -41,6 +41,13 @@ def test_nothing_is_needed_before_a_push() -> None:
         assert len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize(("host", "deletes"), [("europe-west6-docker.pkg.dev", True), ("ghcr.io", False)])
+def test_googles_registry_may_delete_what_has_no_tag(host: str, deletes: bool) -> None:
+    """Also where it is no more than an address; and it is asked for its images."""
+    provider: Provider = GenericProvider(RegistryAddress(host, "acme"))
+    assert (provider.deletes_untagged, provider.images()) == (deletes, None)
+
+
 def test_a_helper_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For all that log in within ten minutes; what it gives is looked for again then."""
     helper = tmp_path / "docker-credential-tests"

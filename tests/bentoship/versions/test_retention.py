@@ -323,15 +323,17 @@ def test_at_google_what_refers_to_a_version_goes_before_it(tmp_path: Path) -> No
 
 
 def test_what_still_stands_in_the_way_is_an_error(store: RegistryStore, through: ImageReference, proxy: Proxy) -> None:
-    """When nothing more can go; in the registry's words."""
-    publish(store, 40, "old")
+    """When nothing more can go; in the registry's words. Signatures, which are in no way, stay."""
+    old = publish(store, 40, "old")
+    signature = f"{fallback_tag(old.digest)}.sig"
+    push(store, Artifact("application/vnd.example.cosign", [], {}), signature)
     body = b'{"errors": [{"code": "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE", "message": "of a parent image"}]}'
-    proxy.faults.append(Fault("DELETE", times=9, status=400, body=body))
+    proxy.faults.append(Fault("DELETE", old.digest, times=9, status=400, body=body))
     refused = RegistryStore(through, push=True)
     found = survey(refused, MONTH, NOW)
     with pytest.raises(RegistryError, match="of a parent image"):
         delete(refused, found.going[0], found)
-    assert "old" in tags(store)
+    assert {"old", signature} <= {*tags(store)}
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-99-99", "1e9", "٢٠٢٦"])

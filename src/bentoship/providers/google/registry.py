@@ -33,12 +33,11 @@ class GoogleRegistry(GenericProvider):
         tell: receives progress messages: the task and a sentence.
     """
 
-    deletes_untagged = True  # by cleanup policies, which anybody may have set
-
     def __init__(
         self, settings: GoogleSettings, http: Http, tell: Callable[[str, str], None] = lambda *_: None
     ) -> None:
         super().__init__(settings.address)
+        self.deletes_untagged = True  # also where Google is reached by another name
         self._settings = settings
         self._http = http
         self._tell = tell
