@@ -17,6 +17,7 @@ from bentoship.commands.versions import read_versions
 from bentoship.errors import BentoshipError, reason
 from bentoship.project import Published, Run
 from bentoship.system.text import size
+from bentoship.versions.comparing import Metric
 from bentoship.versions.version import Version
 
 _MOST_ROWS = 200
@@ -116,9 +117,9 @@ def _metrics(promoted: Version, own: Version) -> Iterator[str]:
 
 
 def _values(old: Mapping[str, float], new: Mapping[str, float], metric: str) -> Sequence[str]:
-    before, now = old.get(metric), new.get(metric)
-    difference = f"{now - before:+.6g}" if before is not None and now is not None and before != now else ""
-    return [*("" if value is None else f"{value:.6g}" for value in (before, now)), difference]
+    both = Metric(metric, old.get(metric), new.get(metric), None)
+    difference = f"{both.difference:+.6g}" if both.difference else ""
+    return [*("" if value is None else f"{value:.6g}" for value in (both.old, both.new)), difference]
 
 
 def _compared(run: Run, published: Published) -> tuple[Version, Version] | None:
