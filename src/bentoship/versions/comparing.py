@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
+from bentoship.image.metadata import is_number
 from bentoship.system.values import dataclass
 from bentoship.versions.metrics import is_lower
 from bentoship.versions.version import Model, Part, Value, Version
@@ -45,8 +46,9 @@ class Metric:
 
     @property
     def difference(self) -> float | None:
-        """Return by how much the new value is higher; None where one is missing."""
-        return None if self.old is None or self.new is None else self.new - self.old
+        """Return by how much the new value is higher; None where one is missing, or where no number is as large."""
+        difference = None if self.old is None or self.new is None else self.new - self.old
+        return difference if is_number(difference) else None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,14 @@ def test_a_metric_is_better_or_worse(
     assert metric.is_better is expected
 
 
+@pytest.mark.parametrize(("old", "new"), [(-1.7e308, 1.7e308), (-(10**308), 10**308), (None, 1.0)])
+def test_a_difference_is_a_number_or_none(old: float | None, new: float) -> None:
+    """Those of strangers may be so large that no float is as large as their difference, and JSON has no other."""
+    images = (Version("a", metrics={} if old is None else {"a": old}), Version("b", metrics={"a": new}))
+    (metric,) = compare(*images, ()).metrics
+    assert metric.difference is None
+
+
 def test_differences_are_listed_by_name() -> None:
     """In the order of the names; 1 and true differ, 1 and 1.0 do not, and null is a value."""
     old: dict[str, Value] = {"a": 1, "b": 1, "c": None, "d": "x", "e": "same"}
