@@ -15,12 +15,13 @@ import urllib3
 from bentoship.image.artifact import EMPTY, EMPTY_CONTENT, Artifact, Blob
 from bentoship.image.descriptor import INDEX, MANIFEST, Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.stores.artifacts import attach, detach, fallback_tag, referrers
+from bentoship.stores.artifacts import attach, fallback_tag, referrers
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from tests.support import referrers_registry
 from tests.support.images import put, put_image, put_index
 from tests.support.referrers_registry import ReferrersRegistry
+from tests.support.versions import detach
 
 CONFIG_KIND, KIND_A, KIND_B = "application/x.test.config", "application/x.test.a", "application/x.test.b"
 NOWHERE = Descriptor(MANIFEST, f"sha256:{'d' * 64}", 7)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
-from bentoship.image.descriptor import CONFIG, LAYER_GZIP, MANIFEST, Descriptor
+from bentoship.image.descriptor import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor
+from bentoship.image.document import parse_json, to_json
 from bentoship.image.manifest import KIND
 from bentoship.image.reference import ImageReference
-from bentoship.stores.artifacts import attach, push
+from bentoship.stores.artifacts import Referrer, attach, fallback_tag, from_api, push
 from bentoship.stores.registry import RegistryStore
 from tests.support.images import noise, put
 
@@ -122,3 +123,13 @@ def promote(store: RegistryStore, name: str, *images: Descriptor, move: bool = T
     push(store, Artifact(keys.HISTORY_TYPE, [Blob("application/json", content)]), f"{name}.history")
     if move:
         store.tag(images[-1], name)
+
+
+def detach(store: RegistryStore, image: str, those: Iterable[Referrer]) -> None:
+    """Delete what refers to an image, and list it no more. Args: image: its digest."""
+    gone = {one.descriptor.digest for one in those if store.delete(one.descriptor.digest)}
+    if from_api(store, image) is None:
+        index = parse_json(store.read(fallback_tag(image))[1])
+        left = [entry for entry in index["manifests"] if entry["digest"] not in gone]
+        content = to_json({**index, "manifests": left})
+        store.write_tagged(Descriptor.of(INDEX, content), content, fallback_tag(image))

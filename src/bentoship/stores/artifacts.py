@@ -83,7 +83,7 @@ def attach_all(store: RegistryStore, artifacts: Sequence[Artifact]) -> list[Refe
         for descriptor, artifact in zip(pushed, artifacts, strict=True)
     ]
     if from_api(store, subject.digest) is None:
-        _write_fallback(store, subject.digest, add=added)
+        _add_to_fallback(store, subject.digest, added)
     return added
 
 
@@ -111,15 +111,6 @@ def referrers(store: RegistryStore, digest: str, artifact_type: str = "") -> lis
     if found is None:
         found = _from_fallback(store, digest)
     return [one for one in found if not artifact_type or one.artifact_type == artifact_type]
-
-
-def detach(store: RegistryStore, digest: str, those: Iterable[Referrer]) -> None:
-    """Delete referrers of an image. Raises RegistryError when the registry does not delete."""
-    gone = list(those)
-    for one in gone:
-        store.delete(one.descriptor.digest)
-    if gone and from_api(store, digest) is None:
-        _write_fallback(store, digest, remove=[one.descriptor.digest for one in gone])
 
 
 def subject_of(tag: str) -> str:
@@ -176,30 +167,37 @@ def listed(index: Any) -> list[Referrer]:
     return found
 
 
-def _write_fallback(
-    store: RegistryStore, digest: str, *, add: Iterable[Referrer] = (), remove: Iterable[str] = ()
-) -> None:
-    """Add referrers to the index of an image, or remove some.
+def _add_to_fallback(store: RegistryStore, digest: str, referrers: Iterable[Referrer]) -> None:
+    """Add referrers to the index of an image.
 
     The last client to write the index wins, so it is read back, and written again if another has undone the change.
-
-    Args: add: the referrers to add; remove: the digests of those to remove.
+    A registry refuses an index of what it does not have any more: what others have deleted is left out then.
 
     Raises: StoreError, also when others keep undoing it.
     """
-    added, removed = {one.descriptor.digest: one for one in add}, frozenset(remove)
+    added = {one.descriptor.digest: one for one in referrers}
     for _ in range(_ATTEMPTS):
         there = {one.descriptor.digest: one for one in _from_fallback(store, digest)}
-        wanted = {key: one for key, one in {**there, **added}.items() if key not in removed}
-        if wanted.keys() == there.keys():
+        if added.keys() <= there.keys():
             return
-        content = _index_of(wanted.values())
-        store.write_tagged(Descriptor.of(INDEX, content), content, fallback_tag(digest))
+        wanted = list({**there, **added}.values())
+        try:
+            _put_fallback(store, digest, wanted)
+        except RegistryError:
+            left = [one for one in wanted if store.exists(one.descriptor)]
+            if len(left) == len(wanted):
+                raise
+            _put_fallback(store, digest, left)
     raise StoreError(
         f"List the referrers of {digest} in {store.repository}",
         "other clients keep writing the same index",
         "Try again when they have finished.",
     )
+
+
+def _put_fallback(store: RegistryStore, digest: str, listed: Iterable[Referrer]) -> None:
+    content = _index_of(listed)
+    store.write_tagged(Descriptor.of(INDEX, content), content, fallback_tag(digest))
 
 
 def _index_of(listed: Iterable[Referrer]) -> bytes:

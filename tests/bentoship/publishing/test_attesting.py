@@ -27,7 +27,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.project import Project, Published, Run, Transfer
 from bentoship.publishing.attesting import attest, attest_result
 from bentoship.settings import load
-from bentoship.stores.artifacts import Referrer, attach, detach, referrers
+from bentoship.stores.artifacts import Referrer, attach, referrers
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.progress import SILENT, Task
@@ -40,6 +40,7 @@ from tests.support.repositories import commit
 from tests.support.sigstore_parts.authority import GITHUB
 from tests.support.sigstore_parts.services import WORKFLOW, Sigstore
 from tests.support.synthetic import GivenBases, laid_out, synthetic_base
+from tests.support.versions import detach
 
 
 class Said:

@@ -19,7 +19,7 @@ from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, MANIFEST, Descriptor
 from bentoship.image.layer import Entry, Layer, tar_stream
 from bentoship.image.reference import ImageReference
-from bentoship.stores.artifacts import detach, referrers
+from bentoship.stores.artifacts import referrers
 from bentoship.stores.graph import read_image, read_manifest
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.models import PackedModel, model_artifact, model_volume, own_size, put
@@ -27,6 +27,7 @@ from tests.support.engines import output, require
 from tests.support.images import noise, put_image
 from tests.support.images import put as put_content
 from tests.support.schemas import mistakes, schema
+from tests.support.versions import detach
 
 PATH = "home/bentoml/bento/models/stars/v1"
 FILES = {f"{PATH}/model.onnx": noise(5000, 1), f"{PATH}/labels.json": b"[]"}
