@@ -162,7 +162,7 @@ class RegistryStore:
     def resolve(self, name: str) -> Descriptor:
         """Return the descriptor of a tag or digest. Raises StoreError when there is none."""
         doing = f"Find {name} in {self.repository}"
-        path = f"/v2/{self.client.path}/manifests/{name}"
+        path = self._named(name)
         headers = self._head(doing, path) or {}
         kind, digest, size = (
             headers.get(key, "") for key in ("Content-Type", "Docker-Content-Digest", "Content-Length")
@@ -190,7 +190,7 @@ class RegistryStore:
         Raises: StoreError when there is none, or it is something else.
         """
         doing = f"Read {name} in {self.repository}"
-        found, content = self._read(doing, f"/v2/{self.client.path}/manifests/{name}")
+        found, content = self._read(doing, self._named(name))
         if name.startswith("sha256:") and found.digest != name:
             raise StoreError(doing, f"the registry returned {found.digest}")
         return found, content
@@ -213,7 +213,7 @@ class RegistryStore:
 
         Raises: StoreError as `read` does.
         """
-        path, doing = f"/v2/{self.client.path}/manifests/{tag}", f"Read {tag} in {self.repository}"
+        path, doing = self._named(tag), f"Read {tag} in {self.repository}"
         content = self._body_of(doing, path, {"If-None-Match": f'"{known}"'})
         return None if content is None else _described(doing, content)
 
@@ -238,7 +238,7 @@ class RegistryStore:
         """
         doing = f"Delete {name} in {self.repository}"
         client = self.client.with_scope(scope(self.client.path, "pull,push,delete"))
-        response = client.call(doing, "DELETE", f"/v2/{client.path}/manifests/{name}", {}, expect={404, *_TAKEN})
+        response = client.call(doing, "DELETE", self._named(name), {}, expect={404, *_TAKEN})
         finish(response)
         return response.status != 404
 
@@ -258,10 +258,16 @@ class RegistryStore:
     def _content(self, descriptor: Descriptor) -> str:
         return f"/v2/{self.client.path}/{'manifests' if is_manifest(descriptor) else 'blobs'}/{descriptor.digest}"
 
+    def _named(self, name: str) -> str:
+        """Return the path of a tag or digest. Raises InvalidReferenceError for what is neither."""
+        repository = ImageReference(self.client.host, self.client.path)
+        checked = repository.with_digest(name) if name.startswith("sha256:") else repository.with_tag(name)
+        return f"/v2/{self.client.path}/manifests/{checked.digest or checked.tag}"
+
     def _put_manifest(self, doing: str, descriptor: Descriptor, content: bytes, name: str) -> None:
         if Descriptor.of(descriptor.media_type, content) != descriptor:
             raise StoreError(doing, "its content does not match its digest and size")
-        url, headers = f"/v2/{self.client.path}/manifests/{name}", {"Content-Type": descriptor.media_type}
+        url, headers = self._named(name), {"Content-Type": descriptor.media_type}
         finish(self.client.call(doing, "PUT", url, headers, content, expect=_TAKEN))
 
     def _head(self, doing: str, path: str) -> Mapping[str, str] | None:

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from bentoship.errors import RegistryError, StoreError
+from bentoship.errors import InvalidReferenceError, RegistryError, StoreError
 from bentoship.image.descriptor import INDEX, LAYER_TAR, MANIFEST, Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores.credentials import Credentials
@@ -180,3 +180,13 @@ def test_a_registry_that_is_not_there_is_told_early() -> None:
     """Before anything is made for it."""
     with pytest.raises(RegistryError, match="Reach the registry"):
         RegistryStore(ImageReference("registry.invalid", "any"), push=True).reach()
+
+
+@pytest.mark.parametrize("name", ["sha256:zz", "sha256:8990da37e3c0", "../../other/manifests/v1", "a b?c", ""])
+def test_what_is_no_name_is_not_asked_for(through: ImageReference, proxy: Proxy, name: str) -> None:
+    """It could lead anywhere; for the beginning of a digest distribution fails, and is asked again for minutes."""
+    store = RegistryStore(through, push=True)
+    for ask in (store.read, store.resolve, store.delete, lambda text: store.read_changed(text, "")):
+        with pytest.raises(InvalidReferenceError):
+            ask(name)
+    assert proxy.requests == []
