@@ -11,7 +11,7 @@ from bentoship.commands.terminal import copyable, say
 
 _PACKAGE = Path(__file__).parents[1]
 
-_IGNORED = (".bentoship/", ".env")
+_IGNORED = (".bentoship/", ".env", "catalog.html")
 
 _TASKS = ("tasks.py", "tasks/__init__.py")
 """Where invoke finds tasks."""

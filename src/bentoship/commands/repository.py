@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bentoship import bento as bentos
 from bentoship.bento import Bento
-from bentoship.bento.finding import name_without_import
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run
 
@@ -18,8 +17,13 @@ def repository(run: Run, step: str) -> ImageReference:
     """
     run.login()
     project = run.project
-    name = project.settings.image_name or name_without_import(project.build_context) or current_bento(run, step).name
-    return run.provider.repository(project.image_name(name))
+    return run.provider.repository(project.image_name(project.settings.image_name or _name(run, step)))
+
+
+def _name(run: Run, step: str) -> str:
+    from bentoship.bento.finding import name_without_import  # not needed where a setting names the image
+
+    return name_without_import(run.project.build_context) or current_bento(run, step).name
 
 
 def current_bento(run: Run, step: str) -> Bento:

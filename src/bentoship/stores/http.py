@@ -4,6 +4,7 @@ import http.client
 import math
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -74,6 +75,7 @@ class Http:
         self._told = -math.inf
         self._network = network
         self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
+        self._pools: dict[tuple[str, str], urllib3.HTTPConnectionPool | urllib3.PoolManager] = {}
         self._lock = threading.Lock()
         self._used = time.monotonic()
         self._sockets: WeakSet[socket.socket] = WeakSet()
@@ -113,10 +115,11 @@ class Http:
         length = len(body) if isinstance(body, bytes) else int(headers.get("Content-Length", 0))
         limits = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout + length / STORE_SPEED)
         try:
-            answer = self._manager(url).urlopen(
+            opened, target = self._pool(url)
+            answer = opened.urlopen(
                 method,
-                url,
-                body=body,  # a Reader has `read`, which is all that urllib3 uses
+                target,
+                body=body,  # type: ignore[arg-type]  # a Reader has `read`, which is all that urllib3 uses
                 headers={"User-Agent": "bentoship", "Accept-Encoding": "identity", **headers},
                 timeout=limits,
                 retries=False,
@@ -178,24 +181,44 @@ class Http:
             before = self._interrupts
             return self._interrupted.wait_for(lambda: self._interrupts != before, seconds)
 
-    def _manager(self, url: str) -> urllib3.PoolManager:
+    def _pool(self, url: str) -> tuple[urllib3.HTTPConnectionPool | urllib3.PoolManager, str]:
+        """Return what sends a request to a URL, and how it wants the URL.
+
+        What needs no proxy is sent by the pool of its host, which spares urllib3 to find that out each time: a seventh
+        of the time of a small request. A proxy may want whole URLs, and headers of its own.
+        """
         parts = urlsplit(url)
-        proxy = self.proxy(url)
         with self._lock:
             if time.monotonic() - self._used > IDLE_TIMEOUT:
                 for manager in self._managers.values():
                     manager.clear()
+                self._pools.clear()
             self._used = time.monotonic()
-            if (parts.scheme, proxy) not in self._managers:
-                self._managers[parts.scheme, proxy] = self._new_manager(parts.scheme, proxy)
-            return self._managers[parts.scheme, proxy]
+            place = parts.scheme, parts.netloc
+            if place not in self._pools:
+                proxy = self.proxy(url)
+                if (parts.scheme, proxy) not in self._managers:
+                    self._managers[parts.scheme, proxy] = self._new_manager(parts.scheme, proxy)
+                manager = self._managers[parts.scheme, proxy]
+                self._pools[place] = manager if proxy else manager.connection_from_url(url)
+            pool = self._pools[place]
+        if isinstance(pool, urllib3.PoolManager):
+            return pool, url
+        target = url.partition(parts.netloc)[2]
+        return pool, target if target.startswith("/") else f"/{target}"
 
     def _new_manager(self, scheme: str, proxy: str | None) -> urllib3.PoolManager:
-        options: dict[str, Any] = {"maxsize": 16, "blocksize": BLOCK, "socket_options": _SOCKET_OPTIONS}
+        # None of the pools is closed for the sake of others: they are used again by `_pool`.
+        options: dict[str, Any] = {
+            "num_pools": sys.maxsize,
+            "maxsize": 16,
+            "blocksize": BLOCK,
+            "socket_options": _SOCKET_OPTIONS,
+        }
         if scheme == "https":
             options["ssl_context"] = self._tls()
         manager = urllib3.PoolManager(**options) if proxy is None else _proxy_manager(proxy, options)
-        manager.pool_classes_by_scheme = self._pools()
+        manager.pool_classes_by_scheme = self._pool_classes()
         return manager
 
     def _tls(self) -> ssl.SSLContext:
@@ -206,7 +229,7 @@ class Http:
             hint = "Correct what names it: SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE."
             raise RegistryError(doing, error.strerror or str(error), hint) from error
 
-    def _pools(self) -> dict[str, Any]:
+    def _pool_classes(self) -> dict[str, Any]:
         """Return urllib3's pools, with our connections."""
         opened = self._opened
 

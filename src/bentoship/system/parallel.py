@@ -81,21 +81,20 @@ def in_parallel(
     Raises: what the first failing call raised.
     """
     todo = deque(enumerate(items))
-    done: queue.SimpleQueue[tuple[int, Done] | BaseException] = queue.SimpleQueue()
+    results: dict[int, Done] = {}
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
     # Daemon threads, unlike those of concurrent.futures: the interpreter does not wait for them at exit.
     threads = [
-        threading.Thread(target=_work, args=(work, todo, done, cancelled), daemon=True)
+        threading.Thread(target=_work, args=(work, todo, results, ended, cancelled), daemon=True)
         for _ in range(min(jobs, len(items)))
     ]
-    results: dict[int, Done] = {}
     try:
         for thread in threads:
             thread.start()
-        for _ in items:
-            outcome = done.get()
-            if isinstance(outcome, BaseException):
-                raise outcome
-            number, results[number] = outcome
+        # Woken by each thread, not by each result, for which this one would take the interpreter from the others.
+        for _ in threads:
+            if error := ended.get():
+                raise error
     except BaseException:
         cancelled.set()
         _end(threads, interrupt)
@@ -108,20 +107,21 @@ def in_parallel(
 def _work(
     work: Callable[[Item], Done],
     todo: deque[tuple[int, Item]],
-    done: queue.SimpleQueue[tuple[int, Done] | BaseException],
+    results: dict[int, Done],
+    ended: queue.SimpleQueue[BaseException | None],
     cancelled: threading.Event,
 ) -> None:
     """Call a function for numbered items until there are none left or one has failed."""
-    while not cancelled.is_set():
-        try:
-            number, item = todo.popleft()
-        except IndexError:
-            return
-        try:
-            done.put((number, work(item)))
-        except BaseException as error:
-            done.put(error)
-            return
+    try:
+        while not cancelled.is_set():
+            try:
+                number, item = todo.popleft()
+            except IndexError:
+                break
+            results[number] = work(item)
+        ended.put(None)
+    except BaseException as error:
+        ended.put(error)
 
 
 def _end(threads: Sequence[threading.Thread], interrupt: Callable[[], None]) -> None:

@@ -16,7 +16,6 @@ from bentoship.stores.artifacts import Referrer, fallback_tag, from_api, listed,
 from bentoship.stores.graph import children, media_type, read_manifest
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
-from bentoship.system.network import is_loopback
 from bentoship.system.parallel import in_parallel
 from bentoship.system.values import dataclass
 from bentoship.versions.cache import Known
@@ -24,8 +23,8 @@ from bentoship.versions.contents import Named, version_of
 from bentoship.versions.history import SUFFIX, Promotion, read_history
 from bentoship.versions.version import Version
 
-_JOBS, _JOBS_HERE = 16, 8
-"""Requests at a time: to a registry far away, most of the time is spent waiting; one here needs the processors, too."""
+_JOBS = 16
+"""Requests at a time."""
 
 _NUMBERS = re.compile(r"(\d+)")
 
@@ -81,7 +80,7 @@ class Reader:
         """Return the version of a tag or digest. Raises StoreError when there is none, or it is no image."""
         descriptor, content = self.store.read(name)
         one = Named(descriptor, content, () if name == descriptor.digest else (name,))
-        if not one.is_image:
+        if not one.is_image or subject_of(name):  # the index of an image's referrers is none
             raise StoreError(f"Read {name} in {self.store.repository}", f"it is not an image but {one.nature}")
         return self._version(one, referrers(self.store, one.digest), ())
 
@@ -168,8 +167,7 @@ class Reader:
             return ()
 
     def _in_parallel(self, work: Callable[[Item], Done], items: Sequence[Item]) -> list[Done]:
-        jobs = _JOBS_HERE if is_loopback(self.store.client.host) else _JOBS
-        return in_parallel(work, items, jobs=jobs, cancelled=threading.Event(), interrupt=self.store.interrupt)
+        return in_parallel(work, items, jobs=_JOBS, cancelled=threading.Event(), interrupt=self.store.interrupt)
 
 
 def newest_first(versions: Iterable[Version]) -> list[Version]:

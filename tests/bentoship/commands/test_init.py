@@ -47,7 +47,7 @@ def test_a_project_gets_what_it_lacks(tmp_path: Path, capsys: pytest.CaptureFixt
     made = files(tmp_path)
     assert sorted(made) == [".env.example", ".gitignore", "tasks.py"]
     assert made["tasks.py"] == (ROOT / "tasks.py").read_text("utf-8")
-    assert made[".gitignore"] == ".bentoship/\n.env\n"
+    assert made[".gitignore"] == ".bentoship/\n.env\ncatalog.html\n"
     assert "created tasks.py" in capsys.readouterr().err
     init(tmp_path, github=False, yes=True)
     assert files(tmp_path) == made
@@ -93,9 +93,9 @@ def test_tasks_in_a_folder_are_a_projects_own(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (b"*.log\r\nfoo", b"*.log\r\nfoo\r\n.bentoship/\r\n.env\r\n"),
-        (b"caf\xe9\n", b"caf\xe9\n.bentoship/\n.env\n"),
-        (b".env*\r\n.bentoship/\r\n", b".env*\r\n.bentoship/\r\n"),
+        (b"*.log\r\nfoo", b"*.log\r\nfoo\r\n.bentoship/\r\n.env\r\ncatalog.html\r\n"),
+        (b"caf\xe9\n", b"caf\xe9\n.bentoship/\n.env\ncatalog.html\n"),
+        (b".env*\r\n.bentoship/\r\n*.html\r\n", b".env*\r\n.bentoship/\r\n*.html\r\n"),
     ],
 )
 def test_gitignore_gets_lines_and_loses_nothing(before: bytes, after: bytes, tmp_path: Path) -> None:
