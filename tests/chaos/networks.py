@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bentoship.errors import BentoshipError
 from bentoship.image.reference import ImageReference
-from bentoship.stores import http
+from bentoship.stores import failures, http
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
@@ -99,7 +99,7 @@ def spoiling(share: float, seed: int) -> Callable[[Request], Fault | None]:
 def time_scaled(factor: float) -> Iterator[float]:
     """Scale all time limits and pauses, so that a stall is over sooner. Yields the scaled patience."""
     names = [
-        (http, "CONNECT_TIMEOUT"),
+        (failures, "CONNECT_TIMEOUT"),
         (http, "SEND_TIMEOUT"),
         (http, "READ_TIMEOUT"),
         (retry, "FIRST_PAUSE"),

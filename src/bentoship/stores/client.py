@@ -12,7 +12,8 @@ from bentoship.image.reference import DOCKER_HUB, ImageReference
 from bentoship.stores import Reader
 from bentoship.stores.answers import TEMPORARY, refusal
 from bentoship.stores.bodies import finish
-from bentoship.stores.http import BLOCK, no_answer
+from bentoship.stores.failures import no_answer
+from bentoship.stores.http import BLOCK
 from bentoship.stores.locations import followed
 from bentoship.stores.token import Account, Session
 from bentoship.system.network import is_loopback, origin

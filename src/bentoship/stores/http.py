@@ -17,15 +17,13 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from bentoship.errors import RegistryError, causes
-from bentoship.stores import Reader
+from bentoship.errors import RegistryError
+from bentoship.stores import Reader, failures
 from bentoship.stores.bodies import Exchange, read_whole
+from bentoship.stores.failures import no_answer
 from bentoship.system.network import Network, is_loopback, origin, redacted
 from bentoship.system.retry import persist
 from bentoship.system.urls import without_secrets
-
-CONNECT_TIMEOUT = 10.0
-"""Seconds within which a connection has to be made, TLS included."""
 
 SEND_TIMEOUT = 40.0
 """Seconds within which the server has to take the next block of a body."""
@@ -113,7 +111,7 @@ class Http:
         _check(doing, url)
         timeout = READ_TIMEOUT if timeout is None else timeout
         length = len(body) if isinstance(body, bytes) else int(headers.get("Content-Length", 0))
-        limits = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout + length / STORE_SPEED)
+        limits = urllib3.Timeout(connect=min(failures.CONNECT_TIMEOUT, timeout), read=timeout + length / STORE_SPEED)
         try:
             opened, target = self._pool(url)
             answer = opened.urlopen(
@@ -333,70 +331,3 @@ def _check(doing: str, url: str) -> None:
 
 
 _STATUS_LINE = b"HTTP/"
-
-
-def no_answer(doing: str, url: str, error: BaseException) -> RegistryError:
-    """Return the error for a request that got no response, or only part of one.
-
-    Args:
-        doing: what was being done.
-        url: the requested URL.
-        error: what urllib3, ssl or socket raised.
-    """
-    host = urlsplit(url).netloc.rpartition("@")[2]
-    chain = causes(error)
-    cause = chain[-1]
-    text = str(cause)
-    if isinstance(error, urllib3.exceptions.ProxyError):
-        refused = "Tunnel connection failed: 4" in text
-        return RegistryError(doing, f"the proxy connection failed ({text})", _PROXY, temporary=not refused)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return RegistryError(
-            doing,
-            f"the certificate of {host} is not trusted: {cause.verify_message}",
-            distrust_hint(cause.verify_message),
-        )
-    if isinstance(cause, ssl.SSLError) and ("WRONG_VERSION_NUMBER" in text or "RECORD_LAYER" in text):
-        return RegistryError(
-            doing,
-            f"{host} speaks HTTP, not TLS",
-            f"Check the port. To send everything unencrypted, use http://{host}/… as the registry.",
-        )
-    if isinstance(error, urllib3.exceptions.NameResolutionError) or isinstance(cause, socket.gaierror):
-        return RegistryError(
-            doing,
-            f"the host name {host} cannot be resolved",
-            "Check the name and this machine's network connection.",
-            # No name server answered, or not one that knows.
-            temporary=isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN,
-        )
-    # A status line that is a TLS alert (RFC 8446, 5.1: type 21, version 3.x).
-    if "\x15\x03" in text or "\\x15\\x03" in text:
-        return RegistryError(doing, f"{host} speaks TLS, not HTTP", f"Use https://{host}/… as the registry.")
-    # urllib3 treats a refused connection as a timeout, too. A server that restarts refuses for a while.
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
-        reason = (cause.strerror if isinstance(cause, OSError) and cause.strerror else text).lower()
-        return RegistryError(doing, reason if host in doing else f"{host}: {reason}", _REACH, temporary=True)
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return RegistryError(doing, f"{host} did not respond within {CONNECT_TIMEOUT:g} s", _REACH, temporary=True)
-    if isinstance(error, urllib3.exceptions.TimeoutError) or isinstance(cause, TimeoutError):
-        return RegistryError(doing, f"{host} stopped responding", _AGAIN, temporary=True)
-    if isinstance(error, urllib3.exceptions.LocationValueError):
-        return RegistryError(doing, f"{redacted(url)} is not a valid URL")
-    if any(type(link) is http.client.BadStatusLine for link in chain):  # not its subclass RemoteDisconnected
-        return RegistryError(doing, f"{host} does not speak HTTP", "Check the port.")
-    return RegistryError(
-        doing, f"the connection to {host} was interrupted ({text or type(cause).__name__})", _AGAIN, temporary=True
-    )
-
-
-def distrust_hint(why: str) -> str:
-    """Return what to do about an untrusted certificate. Args: why: OpenSSL's reason."""
-    if "expired" in why or "not yet valid" in why:
-        return "Check this machine's clock; if it is right, the server needs a new certificate."
-    return "If your own authority or proxy issued it, set SSL_CERT_FILE to a file with that authority's certificate."
-
-
-_PROXY = "Check what names it (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY), and NO_PROXY."
-_REACH = "Check the host and port, and whether a firewall or proxy blocks the connection."
-_AGAIN = "Run the same command again: what has already arrived is not sent again."

@@ -19,7 +19,8 @@ from bentoship.image.document import parse_json
 from bentoship.stores.answers import TEMPORARY, refusal
 from bentoship.stores.bodies import finish
 from bentoship.stores.credentials import Credentials
-from bentoship.stores.http import Http, no_answer
+from bentoship.stores.failures import no_answer
+from bentoship.stores.http import Http
 from bentoship.system.network import Network, is_loopback, origin, redacted
 from bentoship.system.values import dataclass
 

@@ -66,7 +66,7 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for name, content in own.items():
         (tmp_path / name).write_text(content, "utf-8")
     init(tmp_path, github=False, yes=True)
-    assert files(tmp_path) == {**own, ".gitignore": "*.log\n.env*\n.bentoship/\n"}
+    assert files(tmp_path) == {**own, ".gitignore": "*.log\n.env*\n.bentoship/\ncatalog.html\n"}
     said = capsys.readouterr().err
     assert 'ns.add_collection(bentoship.tasks, name="ship")' in said
     assert ".env.example already exists, skipped" in said

@@ -11,7 +11,7 @@ import pytest
 from bentoship.errors import RegistryError
 from bentoship.image.descriptor import LAYER_TAR, Descriptor
 from bentoship.image.reference import ImageReference
-from bentoship.stores import http
+from bentoship.stores import failures, http
 from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.transfer import copy
@@ -30,7 +30,7 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
 
     class Limits(dict[str, float]):
         def __setitem__(self, name: str, seconds: float) -> None:
-            monkeypatch.setattr(http, name, seconds)
+            monkeypatch.setattr(failures if name == "CONNECT_TIMEOUT" else http, name, seconds)
 
     limits = Limits()
     for name in LIMITS:
