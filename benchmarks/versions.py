@@ -13,9 +13,9 @@ from benchmarks.report import Sample
 from bentoship.image.artifact import EMPTY, EMPTY_CONTENT
 from bentoship.image.descriptor import LAYER_GZIP
 from bentoship.image.reference import ImageReference
+from bentoship.providers.registry_process import RegistryProcess
 from bentoship.stores.artifacts import fallback_tag
 from bentoship.stores.registry import RegistryStore
-from tests.support import registry as registries
 from tests.support.images import noise, put
 from tests.support.versions import attest, put_version
 
@@ -29,22 +29,25 @@ _LAYERS = 12
 """How many layers all of them share, as many as the example's image has besides that of its source."""
 
 _ACCEPT = "Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
-_JOBS = 8
+_JOBS = 16
 
 
 def versions(bench: Bench) -> Iterator[Sample]:
     """The first time, and once more; and curl with as many requests at a time."""
     if not shutil.which("curl"):
         raise UnmeasuredError("curl is not installed")
-    # One that tells nobody what is read of it, as a registry does.
-    with registries.running(bench.scratch / "versions") as registry:
-        repository = ImageReference(registry.host, "benchmark/many")
+    # The local registry that everybody gets, which tells nobody what is read of it.
+    process = RegistryProcess(bench.scratch / "versions")
+    port, _ = process.start()
+    try:
+        host = f"127.0.0.1:{port}"
+        repository = ImageReference(host, "benchmark/many")
         names = _fill(RegistryStore(repository, push=True), VERSIONS)
-        urls = [f"http://{registry.host}/v2/{repository.path}/manifests/{name}" for name in names]
+        urls = [f"http://{host}/v2/{repository.path}/manifests/{name}" for name in names]
         config = bench.scratch / "urls"
         config.write_text("".join(f'url = "{url}"\noutput = "/dev/null"\n' for url in urls))
         curl = ["curl", "-q", "--silent", "--fail", "--noproxy", "*", "--parallel", "--parallel-max", str(_JOBS)]
-        settings: dict[str, Any] = {"REGISTRY": f"http://{registry.host}/benchmark", "IMAGE_NAME": "many"}
+        settings: dict[str, Any] = {"REGISTRY": f"http://{host}/benchmark", "IMAGE_NAME": "many"}
         for _ in range(bench.runs):
             shutil.rmtree(bench.ours.place / "cache" / "bentoship" / "versions", ignore_errors=True)
             for case in ("versions", "versions-again"):
@@ -54,6 +57,8 @@ def versions(bench: Bench) -> Iterator[Sample]:
                 yield Sample(case, bench.ours.name, {"seconds": listed.seconds})
             asked = run([*curl, "--header", _ACCEPT, "--config", config], cwd=bench.scratch, env=os.environ)
             yield Sample("versions", "curl", {"seconds": asked.seconds})
+    finally:
+        process.stop()
 
 
 def _fill(store: RegistryStore, count: int) -> list[str]:
