@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass  # others get it, too: it refuses changes at run time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,6 @@ from bentoship.settings import environment, parsers
 from bentoship.settings import google as google_settings
 from bentoship.settings.address import RegistryAddress
 from bentoship.settings.given import PREFIX, Given
-from bentoship.system.values import dataclass
 
 NAMES = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "ATTESTATIONS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",

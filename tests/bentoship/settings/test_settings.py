@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ def test_no_env_file_is_fine(tmp_path: Path) -> None:
     found = load(tmp_path)
     assert (found.registry, found.backend, found.platforms) == ("local", "direct", ("linux/amd64",))
     assert found.local_registry_port is None
+
+
+def test_settings_are_not_changed(tmp_path: Path) -> None:
+    """Others' programs get them, too, and replace them."""
+    with pytest.raises(FrozenInstanceError):
+        load(tmp_path).backend = "docker"  # type: ignore[misc]
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
