@@ -63,7 +63,7 @@ class Settings:
         signing_key: the file with the private key that images are signed with; None for none.
         signing_public_key: the file with the public key that signatures are checked with; None for that of the former.
         signing: "keyless" to sign by an identity, with Sigstore; "" to sign with a key, if there is one.
-        signing_identity: whose keyless signature is asked for, as a certificate names it; "" for nobody's.
+        signing_identity: whose keyless signature is required, as a certificate names it; "" to require none.
         signing_issuer: the address of the provider that vouches for that identity.
         sigstore_trust_config: the file that says where Sigstore's services are; None for its public ones.
         summary_file: the file that GitHub Actions shows as the summary of a step; None elsewhere.

@@ -53,7 +53,7 @@ def within(seconds: float, work: Callable[[], Done]) -> Done:
     def attempt() -> None:
         try:
             ended.put((work(), None))
-        except BaseException as error:  # for whoever waits
+        except BaseException as error:  # for the thread that waits
             ended.put((None, error))
 
     threading.Thread(target=attempt, daemon=True).start()

@@ -114,7 +114,7 @@ class Verifier:
 
 
 def signer(trust: Path | None) -> Signer:
-    """Return what signs by the identity of whoever runs this.
+    """Return what signs by the identity of the current CI job or user.
 
     Args:
         trust: the file that says where the services are and what they are trusted by; None for Sigstore's public ones.
