@@ -42,6 +42,8 @@ def without_secrets(text: str) -> str:
 
     An SSH URL keeps its user, who is part of the address.
     """
+    if not any(mark in text for mark in "@?#"):
+        return text
     return _QUERY.sub(_without_parameters, _USER_INFO.sub(_address, text))
 
 
