@@ -148,7 +148,7 @@ def test_skopeo_reads_both(store: RegistryStore, tmp_path: Path) -> None:
     source = f"docker://{store.repository}"
     inspected = json.loads(output("skopeo", "inspect", "--tls-verify=false", f"{source}:v1-volume"))
     assert inspected["Digest"] == artifact.descriptor.digest
-    assert inspected["Layers"] == [artifact.blobs[0].descriptor.digest]
+    assert inspected["Layers"] == [artifact.linked[0].descriptor.digest]
     for tag in ("v1-volume", "v1-model"):
         output("skopeo", "copy", "-q", "--src-tls-verify=false", f"{source}:{tag}", f"oci:{tmp_path}/{tag}:it")
         copied = json.loads((tmp_path / tag / "index.json").read_text("utf-8"))["manifests"]
