@@ -26,7 +26,7 @@ class Blob:
     Args:
         media_type: the type of its content.
         content: its bytes.
-        annotations: of its descriptor.
+        annotations: of its descriptor; with a title, `oras pull` writes it to a file of that name.
     """
 
     media_type: str

@@ -272,10 +272,12 @@ def _attach_metadata(run: Run, image: ImageReference) -> None:
     if document := metadata_of(build(run)).document:
         # Only when there is so much.
         from bentoship.image.artifact import Artifact, Blob
-        from bentoship.image.keys import METADATA_TYPE
+        from bentoship.image.keys import METADATA_TYPE, TITLE
         from bentoship.image.metadata import JSON
         from bentoship.stores import artifacts
 
         store = run.registry(image, push=True)
         subject = store.resolve(image.digest or "")
-        artifacts.attach(store, Artifact(METADATA_TYPE, [Blob(JSON, document)], subject=subject))
+        artifacts.attach(
+            store, Artifact(METADATA_TYPE, [Blob(JSON, document, {TITLE: "metadata.json"})], subject=subject)
+        )

@@ -106,7 +106,7 @@ class History:
             every = every[len(every) // 10 + 1 :]
             content = to_json({"promotions": every})
         previous = {keys.PREVIOUS: self.manifest.digest} if self.manifest else {}
-        return Artifact(keys.HISTORY_TYPE, [Blob("application/json", content)], previous)
+        return Artifact(keys.HISTORY_TYPE, [Blob("application/json", content, {keys.TITLE: "history.json"})], previous)
 
 
 def line(promotions: Sequence[Promotion]) -> tuple[Promotion, ...]:

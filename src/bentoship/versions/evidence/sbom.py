@@ -16,7 +16,7 @@ from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.component import Component, Contents
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.document import to_json
-from bentoship.image.keys import SBOM_TYPE
+from bentoship.image.keys import SBOM_TYPE, TITLE
 from bentoship.image.reference import ImageReference
 from bentoship.system import records
 from bentoship.system.records import key_of
@@ -42,7 +42,7 @@ def sbom(image: ImageReference, subject: Descriptor, platform: str, contents: Co
         kept: a folder that keeps what is known of the same contents, since the next image mostly has the same.
     """
     document = to_json(_document(image, platform, _components(contents, kept)))
-    return Artifact(SBOM_TYPE, [Blob(SBOM_TYPE, document)], subject=subject)
+    return Artifact(SBOM_TYPE, [Blob(SBOM_TYPE, document, {TITLE: "sbom.cdx.json"})], subject=subject)
 
 
 def _document(image: ImageReference, platform: str, components: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -42,9 +42,10 @@ def statement(
     subjects = [{"name": name, "digest": {"sha256": one.hex}} for name, one in about.items()]
     document = {"_type": _STATEMENT, "subject": subjects, "predicateType": predicate, "predicate": content}
     named = {keys.PREDICATE: predicate}
+    *_, word, _ = predicate.split("/")  # before the version
     return Artifact(
         keys.STATEMENT_TYPE,
-        [Blob(keys.STATEMENT_TYPE, to_json(document), named)],
+        [Blob(keys.STATEMENT_TYPE, to_json(document), {**named, keys.TITLE: f"{word}.intoto.json"})],
         {**named, keys.CREATED: rfc3339(made), **(annotations or {})},
         next(iter(about.values())),
     )
