@@ -13,12 +13,12 @@ from pathlib import Path
 
 from bentoship.system.files import file_lock
 from tests.support.bridges import bridge
-from tests.support.cache import kept
 from tests.support.dockerd import Daemon, end, ready
 from tests.support.engines import SYSTEM_PATH, without
+from tests.support.newer_debian import unpacked
 
 _RELEASE = "trixie"
-_PACKAGES = "docker.io,iptables,ca-certificates,coreutils"
+_PACKAGES = ("docker.io", "iptables", "ca-certificates", "coreutils")
 
 # In a namespace of mounts, with which they go. Whoever starts containers has to have a mount as its root.
 _START = """
@@ -62,23 +62,10 @@ def running() -> Iterator[Daemon]:
 
 def _programs() -> Path:
     """The engine's programs and all that they need, unpacked from Debian's packages."""
-    root = kept() / f"docker-{_RELEASE}"
-    with file_lock(kept() / f"docker-{_RELEASE}.lock"):
-        if not root.exists():
-            partial = root.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            options = ["--quiet", "--variant=extract", "--mode=root", f"--include={_PACKAGES}"]
-            done = subprocess.run(
-                ["mmdebstrap", *options, _RELEASE, partial], capture_output=True, text=True, timeout=600, check=False
-            )
-            if done.returncode != 0:
-                without("docker", f"Debian's next release cannot be had: {done.stderr.strip()[-500:]}")
-            for link in ("bin", "sbin", "lib", "lib64"):
-                if not (partial / link).exists():
-                    (partial / link).symlink_to(f"usr/{link}")
-            for folder in ("proc", "sys", "dev", "run", "tmp", "mnt"):
-                (partial / folder).mkdir(exist_ok=True)
-            for file in ("hosts", "resolv.conf"):
-                (partial / "etc" / file).touch()
-            partial.replace(root)
+    root = unpacked(_RELEASE, *_PACKAGES, needed_for="docker")
+    with file_lock(root.with_suffix(".lock")):
+        for folder in ("proc", "sys", "dev", "run", "tmp", "mnt"):
+            (root / folder).mkdir(exist_ok=True)
+        for file in ("hosts", "resolv.conf"):
+            (root / "etc" / file).touch()
     return root
