@@ -15,9 +15,10 @@ from typing import Any
 
 import jwt
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 GITHUB = "https://token.actions.githubusercontent.com"
@@ -127,13 +128,11 @@ class Authority:
             claims = jwt.decode(authorization.removeprefix("Bearer "), key, algorithms=["ES256"], audience="sigstore")
         except jwt.PyJWTError:
             raise RefusedError(401, "There was an error processing the identity token") from None
-        request = x509.load_pem_x509_csr(base64.b64decode(json.loads(body)["certificateSigningRequest"]))
-        if not request.is_signature_valid:
-            raise RefusedError(400, "The signature supplied in the certificate signing request could not be verified")
-        chain = [one.public_bytes(Encoding.PEM).decode() for one in (self._certificate(claims, request), self.root)]
+        issued = self._certificate(claims, _owned(json.loads(body), claims))
+        chain = [one.public_bytes(Encoding.PEM).decode() for one in (issued, self.root)]
         return {"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}}
 
-    def _certificate(self, claims: dict[str, Any], request: x509.CertificateSigningRequest) -> x509.Certificate:
+    def _certificate(self, claims: dict[str, Any], key: Any) -> x509.Certificate:
         name: x509.GeneralName = (
             x509.RFC822Name(claims["email"])
             if "email" in claims
@@ -142,7 +141,7 @@ class Authority:
         issuer = claims["iss"].encode()
         builder = (
             _dated(
-                leaf(self.root, x509.Name([]), request.public_key(), ExtendedKeyUsageOID.CODE_SIGNING),
+                leaf(self.root, x509.Name([]), key, ExtendedKeyUsageOID.CODE_SIGNING),
                 seconds=self.lasts,
             )
             .add_extension(x509.SubjectAlternativeName([name]), critical=True)
@@ -163,3 +162,19 @@ class Authority:
         stamp += struct.pack("!BBH", 4, 3, len(signature)) + signature
         listed = struct.pack("!HH", len(stamp) + 2, len(stamp)) + stamp
         return bytes([0x04, len(listed)]) + listed
+
+
+def _owned(asked: dict[str, Any], claims: dict[str, Any]) -> Any:
+    """The public key of a request, whose owner has signed it, as Python does, or the token's subject, as Go does."""
+    if "certificateSigningRequest" in asked:
+        request = x509.load_pem_x509_csr(base64.b64decode(asked["certificateSigningRequest"]))
+        if not request.is_signature_valid:
+            raise RefusedError(400, "The signature supplied in the certificate signing request could not be verified")
+        return request.public_key()
+    key: Any = load_pem_public_key(asked["publicKeyRequest"]["publicKey"]["content"].encode())
+    proof = base64.b64decode(asked["publicKeyRequest"]["proofOfPossession"])
+    try:
+        key.verify(proof, str(claims.get("email", claims["sub"])).encode(), ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        raise RefusedError(400, "The signature supplied in the request could not be verified") from None
+    return key

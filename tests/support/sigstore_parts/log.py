@@ -59,18 +59,25 @@ class Log:
 
     Args:
         origin: its name, the host that it is at.
+        tree: the number of its tree, by which Go's library knows the heads of the first version.
         key: signs its heads.
-        leaves: the hashes of its entries.
+        leaves: the hashes of its entries, after a first one: Go writes no number that is zero, and Python wants it.
     """
 
-    origin: str = "log.test"
+    origin: str = "127.0.0.1"
+    tree: int = 1193050959916656506
     key: ec.EllipticCurvePrivateKey = field(default_factory=new_key)
-    leaves: list[bytes] = field(default_factory=list)
+    leaves: list[bytes] = field(default_factory=lambda: [hashlib.sha256(b"\0").digest()])
 
     @property
     def id(self) -> bytes:
         """What it is called in entries."""
         return hashlib.sha256(public(self.key)).digest()
+
+    @property
+    def name(self) -> str:
+        """What the newest entry is called."""
+        return self.leaves[-1].hex()
 
     def answer(self, body: bytes) -> dict[str, Any]:
         """The answer to POST /api/v1/log/entries. Raises RefusedError."""
@@ -92,16 +99,14 @@ class Log:
         index, hashes = self._add(entry)
         told = {"body": encoded(entry), "integratedTime": int(time.time()), "logID": self.id.hex(), "logIndex": index}
         proof = {
-            "checkpoint": self._head(),
+            "checkpoint": self._head(f"{self.origin} - {self.tree}"),
             "hashes": [one.hex() for one in hashes],
             "logIndex": index,
             "rootHash": _root(self.leaves).hex(),
             "treeSize": len(self.leaves),
         }
         promise = encoded(self.key.sign(canonical(told), ec.ECDSA(SHA256())))
-        return {
-            self.leaves[-1].hex(): {**told, "verification": {"inclusionProof": proof, "signedEntryTimestamp": promise}}
-        }
+        return {self.name: {**told, "verification": {"inclusionProof": proof, "signedEntryTimestamp": promise}}}
 
     def second_answer(self, body: bytes) -> dict[str, Any]:
         """The answer to POST /api/v2/log/entries. Raises RefusedError."""
@@ -123,7 +128,7 @@ class Log:
                 "rootHash": encoded(_root(self.leaves)),
                 "treeSize": str(len(self.leaves)),
                 "hashes": list(map(encoded, hashes)),
-                "checkpoint": {"envelope": self._head()},
+                "checkpoint": {"envelope": self._head(self.origin)},
             },
             "canonicalizedBody": encoded(entry),
         }
@@ -134,9 +139,9 @@ class Log:
         index = len(self.leaves) - 1
         return index, _path(index, self.leaves)
 
-    def _head(self) -> str:
+    def _head(self, origin: str) -> str:
         """The tree's size and root, signed."""
-        note = f"{self.origin}\n{len(self.leaves)}\n{encoded(_root(self.leaves))}\n"
+        note = f"{origin}\n{len(self.leaves)}\n{encoded(_root(self.leaves))}\n"
         signature = encoded(self.id[:4] + self.key.sign(note.encode(), ec.ECDSA(SHA256())))
         return f"{note}\n— {self.origin} {signature}\n"
 

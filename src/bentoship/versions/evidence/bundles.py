@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from bentoship.errors import RegistryError, VerifyError
 from bentoship.image import keys
-from bentoship.image.artifact import Artifact, Blob
+from bentoship.image.artifact import EMPTY, Artifact, Blob
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.document import parse_json
 from bentoship.stores.artifacts import Referrer, attach_all, referrers
@@ -38,6 +38,13 @@ _MOST = 1000
 
 _REASONS = 3
 """How many of them an error says what is wrong with."""
+
+
+class Opener(Protocol):
+    """Opens the bundles that somebody has signed."""
+
+    def statement(self, bundle: bytes) -> bytes:
+        """Return the statement of a bundle. Raises ValueError when it is not signed as it has to be, with why."""
 
 
 def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> bool:
@@ -95,39 +102,34 @@ def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
     Raises: VerifyError when it is not signed, or not by the identity; StoreError.
     """
     doing = f"Check the signature of {image.digest}"
-    there = _bundles(store, image)
-    if not there:
+    found, refused = opened(store, image, verifier)
+    if not found and not refused:
         hint = "Publish it with SIGNING=keyless, or sign it with cosign 3; without SIGNING_IDENTITY it is not checked."
         raise VerifyError(doing, f"it has no keyless signature in {store.repository}", hint)
-    found, refused = _opened(there, image, verifier)
     others = [one for one in found if one.get("predicateType") != SIGNATURE]
     if len(others) == len(found):
         reasons = "".join(f"; {one}" for one in list(dict.fromkeys(refused))[:_REASONS])
-        why = f"none of its signatures ({len(there)}) is by {verifier.identity}, for this image{reasons}"
+        why = f"none of its signatures ({len(found) + len(refused)}) is by {verifier.identity}, for this image{reasons}"
         hint = "If SIGNING_IDENTITY and SIGNING_ISSUER are right, somebody else has signed it: do not run it."
         raise VerifyError(doing, why, hint)
     return len(others)
 
 
-def statements(store: RegistryStore, image: Descriptor, verifier: Verifier) -> list[Mapping[str, Any]]:
-    """Return the statements on an image that an identity has signed, its signature among them. Args, raises: as
-    `check`."""
-    return _opened(_bundles(store, image), image, verifier)[0]
+def opened(store: RegistryStore, image: Descriptor, opener: Opener) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Return the statements on an image that somebody has signed, its signature among them.
 
+    Args:
+        store: the repository that has it.
+        image: its manifest or index.
+        opener: knows who has to have signed.
 
-def _said(store: RegistryStore, image: Descriptor, verifier: Verifier) -> list[object]:
-    return [identity(one) for one in statements(store, image, verifier)]
-
-
-def _opened(
-    bundles: Sequence[bytes], image: Descriptor, verifier: Verifier
-) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """Return the statements on an image that an identity has signed, and what is wrong with the other bundles."""
+    Returns: the statements, and what is wrong with each of the other bundles. Raises StoreError.
+    """
     found: list[Mapping[str, Any]] = []
     refused = []
-    for bundle in bundles:
+    for bundle in _bundles(store, image):
         try:
-            told = parse_json(verifier.statement(bundle))
+            told = parse_json(opener.statement(bundle))
         except ValueError as error:
             refused.append(str(error))
             continue
@@ -138,17 +140,26 @@ def _opened(
     return found, refused
 
 
+def _said(store: RegistryStore, image: Descriptor, verifier: Verifier) -> list[object]:
+    return [identity(one) for one in opened(store, image, verifier)[0]]
+
+
 def _bundles(store: RegistryStore, image: Descriptor) -> list[bytes]:
     """Return what may be bundles on an image."""
-    found = [one for one in referrers(store, image.digest) if one.artifact_type.startswith(_KIND)]
-    return list(map_in_order(lambda one: _content(store, image, one), found[:_MOST], jobs=4))
+    # In an index that stands in for the referrers API, cosign lists them by the type of their configuration.
+    found = [one for one in referrers(store, image.digest) if one.artifact_type.startswith((_KIND, EMPTY))]
+    contents = map_in_order(lambda one: _content(store, image, one), found[:_MOST], jobs=4)
+    return [content for content in contents if content is not None]
 
 
-def _content(store: RegistryStore, image: Descriptor, one: Referrer) -> bytes:
-    """Return the blob of an artifact; nothing where it has none, as anyone may have made it."""
+def _content(store: RegistryStore, image: Descriptor, one: Referrer) -> bytes | None:
+    """Return the bundle of an artifact; None where it is something else, empty where it is damaged."""
     try:
         _, manifest = store.read(one.descriptor.digest)
-        (layer,) = parse_json(manifest)["layers"]
+        document = parse_json(manifest)
+        if not document["artifactType"].startswith(_KIND):
+            return None
+        (layer,) = document["layers"]
         blob = Descriptor.from_dict(layer)
     except RegistryError as error:
         if error.status == 404:

@@ -1,4 +1,6 @@
-"""Signatures and signed statements of images, where and as cosign keeps them.
+"""Signatures and signed statements of images by a key, where and as cosign keeps them.
+
+They are written as every version of cosign reads them. Those in bundles, as cosign 3 makes them, are read, too.
 
 Sources: github.com/sigstore/cosign, specs/SIGNATURE_SPEC.md and specs/ATTESTATION_SPEC.md; for envelopes,
 github.com/secure-systems-lab/dsse.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +21,8 @@ from bentoship.image.document import parse_json, to_json
 from bentoship.image.keys import STATEMENT_TYPE
 from bentoship.stores.artifacts import fallback_tag, push
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.values import dataclass
+from bentoship.versions.evidence import bundles
 from bentoship.versions.evidence.reading import content_of
 from bentoship.versions.evidence.signing import Signer, Verifier
 from bentoship.versions.evidence.statement import identity, statement, subjects
@@ -35,6 +40,18 @@ _ZERO = "0001-01-01T00:00:00Z"
 
 _MOST = 1000
 """How many signatures of an image are looked at."""
+
+
+@dataclass(frozen=True)
+class KeyOpener:
+    """Opens the bundles that a key has signed. Args: verifier: has the key."""
+
+    verifier: Verifier
+
+    def statement(self, bundle: bytes) -> bytes:
+        """Return the statement of a bundle. Raises ValueError when the key has not signed it."""
+        document = parse_json(bundle)
+        return _opened(document.get("dsseEnvelope") if isinstance(document, dict) else None, self.verifier)
 
 
 def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> bool:
@@ -77,19 +94,20 @@ def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
     """
     doing = f"Check the signature of {image.digest}"
     there = _blobs(store, image, ".sig", SIMPLE_SIGNING)
-    if not there:
+    found, refused = bundles.opened(store, image, KeyOpener(verifier))
+    others = [one for one in found if one.get("predicateType") != bundles.SIGNATURE]
+    if not there and not found and not refused:
         hint = "Publish it with SIGNING_KEY, or sign it with cosign; without SIGNING_PUBLIC_KEY it is not checked."
         raise VerifyError(doing, f"it has no signature in {store.repository}", hint)
-    if not any(_is_of(blob, image, verifier) for blob in there):
-        why = (
-            f"none of its signatures ({len(there)}) is by the key of SIGNING_PUBLIC_KEY or SIGNING_KEY, for this image"
-        )
+    if len(others) == len(found) and not any(_is_of(blob, image, verifier) for blob in there):
+        count = len(there) + len(found) + len(refused)
+        why = f"none of its signatures ({count}) is by the key of SIGNING_PUBLIC_KEY or SIGNING_KEY, for this image"
         raise VerifyError(doing, why, "Somebody else has signed it, or it was changed: do not run it.")
-    return len(statements(store, image, verifier))
+    return len(statements(store, image, verifier)) + len(others)
 
 
 def statements(store: RegistryStore, image: Descriptor, verifier: Verifier) -> list[Mapping[str, Any]]:
-    """Return the statements on an image that the key has signed. Args, raises: as `check`."""
+    """Return the statements on an image in envelopes that the key has signed. Args, raises: as `check`."""
     return _signed(_blobs(store, image, ".att", ENVELOPE), image, verifier)
 
 
@@ -134,8 +152,11 @@ def pae(content: bytes, kind: str = STATEMENT_TYPE) -> bytes:
 
 
 def _signed(envelopes: Iterable[Blob], image: Descriptor, verifier: Verifier) -> list[Mapping[str, Any]]:
-    found = (_opened(blob.content, verifier) for blob in envelopes)
-    return [one for one in found if one and image.hex in subjects(one)]
+    found = []
+    for blob in envelopes:
+        with suppress(ValueError):
+            found.append(parse_json(_opened(parse_json(blob.content), verifier)))
+    return [one for one in found if isinstance(one, dict) and image.hex in subjects(one)]
 
 
 def _enveloped(content: bytes, signer: Signer) -> bytes:
@@ -144,18 +165,16 @@ def _enveloped(content: bytes, signer: Signer) -> bytes:
     return to_json({"payloadType": STATEMENT_TYPE, "payload": payload, "signatures": [{"keyid": "", "sig": signature}]})
 
 
-def _opened(envelope: bytes, verifier: Verifier) -> Mapping[str, Any] | None:
-    """Return the statement of an envelope that the key has signed; None for any other."""
+def _opened(envelope: Any, verifier: Verifier) -> bytes:
+    """Return the statement of an envelope. Raises ValueError when the key has not signed it."""
     try:
-        document = parse_json(envelope)
-        content, kind = base64.b64decode(document["payload"]), str(document["payloadType"])
-        signatures = [base64.b64decode(one["sig"]) for one in document["signatures"]]
-        if kind != STATEMENT_TYPE or not any(verifier.has_signed(pae(content), one) for one in signatures):
-            return None
-        statement = parse_json(content)
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
-    return statement if isinstance(statement, dict) else None
+        content, kind = base64.b64decode(envelope["payload"]), str(envelope["payloadType"])
+        signatures = [base64.b64decode(one["sig"]) for one in envelope["signatures"]]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError("it has no envelope") from error
+    if kind != STATEMENT_TYPE or not any(verifier.has_signed(pae(content), one) for one in signatures):
+        raise ValueError("another key has signed it")
+    return content
 
 
 def _is_of(blob: Blob, image: Descriptor, verifier: Verifier) -> bool:
