@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.backend import Built
@@ -147,15 +145,6 @@ def publish(tmp_path: Path, repository: ImageReference) -> Iterator[Publish]:
             return Made(project, Published(backend.push(built, names, SilentProgress()), names), built, bento)
 
         yield made
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    """A private key."""
-    file = tmp_path / "signing.key"
-    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(pem)
-    return file
 
 
 def test_everything_is_attached_once(publish: Publish) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +15,9 @@ from bentoship.errors import VerifyError
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import Descriptor
-from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.evidence import bundles, cosign, keyless, signing
 from bentoship.versions.evidence.statement import statement
-from tests.support import referrers_registry
 from tests.support.images import put_image
 from tests.support.newer_debian import FailedError, Program, unpacked
 from tests.support.sigstore_parts.authority import GITHUB
@@ -76,16 +74,6 @@ def third(folder: Path) -> Cosign:
 
 # The second stands in a stable release; the release of the third still moves, which `.ci/run` should not notice.
 VERSIONS = [second, pytest.param(third, marks=pytest.mark.slow)]
-
-
-@pytest.fixture(params=["fallback", "api"])
-def place(request: pytest.FixtureRequest, repository: ImageReference, tmp_path: Path) -> Iterator[RegistryStore]:
-    """A repository in each kind of registry: without the referrers API, and with it."""
-    if request.param == "fallback":
-        yield RegistryStore(repository, push=True)
-        return
-    with referrers_registry.running(tmp_path / "registry") as registry:
-        yield RegistryStore(ImageReference(registry.host, "echo"), push=True)
 
 
 @pytest.fixture(autouse=True)
