@@ -264,7 +264,7 @@ def test_an_image_is_signed_without_a_key(publish: Publish, services: Sigstore) 
     ]
     job = verifier(Identity(WORKFLOW, GITHUB), trust)
     assert bundles.check(made.store, made.root, job) == 2
-    kinds = [one["predicateType"] for one in bundles.opened(made.store, made.root, job)[0]]
+    kinds = [one["predicateType"] for one in bundles.opened(made.store, made.root, job.statement)[0]]
     assert sorted(kinds) == sorted([bundles.SIGNATURE, keys.PROVENANCE, cosign.CYCLONEDX])
     assert not [tag for tag in tags(made.store) if tag.endswith((".sig", ".att"))]
 
@@ -297,7 +297,7 @@ def test_a_result_is_attached_even_if_it_cannot_be_signed(
         attest_result(run, made.published.reference, made.root, Result(False))
     results = [one for one in made.attached if one.artifact_type == keys.STATEMENT_TYPE]
     assert [one.annotations[keys.VERIFIED] for one in results] == ["true", "false"]
-    signed, _ = bundles.opened(made.store, made.root, verifier(Identity(WORKFLOW, GITHUB), trust))
+    signed, _ = bundles.opened(made.store, made.root, verifier(Identity(WORKFLOW, GITHUB), trust).statement)
     assert [one["predicate"]["result"] for one in signed] == ["PASSED"]
     assert "the result is not signed: Find the identity to sign by: " in made.said.lines[-1]
 

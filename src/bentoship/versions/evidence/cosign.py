@@ -9,9 +9,9 @@ github.com/secure-systems-lab/dsse.
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from bentoship.errors import VerifyError
@@ -21,11 +21,10 @@ from bentoship.image.document import parse_json, to_json
 from bentoship.image.keys import STATEMENT_TYPE
 from bentoship.stores.artifacts import fallback_tag, push
 from bentoship.stores.registry import RegistryStore
-from bentoship.system.values import dataclass
 from bentoship.versions.evidence import bundles
 from bentoship.versions.evidence.reading import content_of
 from bentoship.versions.evidence.signing import Signer, Verifier
-from bentoship.versions.evidence.statement import identity, statement, subjects
+from bentoship.versions.evidence.statement import encoded, identity, subjects
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 ENVELOPE = "application/vnd.dsse.envelope.v1+json"
@@ -40,18 +39,6 @@ _ZERO = "0001-01-01T00:00:00Z"
 
 _MOST = 1000
 """How many signatures of an image are looked at."""
-
-
-@dataclass(frozen=True)
-class KeyOpener:
-    """Opens the bundles that a key has signed. Args: verifier: has the key."""
-
-    verifier: Verifier
-
-    def statement(self, bundle: bytes) -> bytes:
-        """Return the statement of a bundle. Raises ValueError when the key has not signed it."""
-        document = parse_json(bundle)
-        return _opened(document.get("dsseEnvelope") if isinstance(document, dict) else None, self.verifier)
 
 
 def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> bool:
@@ -94,7 +81,7 @@ def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
     """
     doing = f"Check the signature of {image.digest}"
     there = _blobs(store, image, ".sig", SIMPLE_SIGNING)
-    found, refused = bundles.opened(store, image, KeyOpener(verifier))
+    found, refused = bundles.opened(store, image, functools.partial(_bundled, verifier=verifier))
     others = [one for one in found if one.get("predicateType") != bundles.SIGNATURE]
     if not there and not found and not refused:
         hint = "Publish it with SIGNING_KEY, or sign it with cosign; without SIGNING_PUBLIC_KEY it is not checked."
@@ -138,7 +125,7 @@ def statement_of(document: Artifact) -> bytes:
         return blob.content
     assert document.subject
     about = {document.subject.digest: document.subject}
-    return statement(about, CYCLONEDX, parse_json(blob.content), made=datetime.now(UTC)).blobs[0].content
+    return encoded(about, CYCLONEDX, parse_json(blob.content))
 
 
 def tag_of(image: Descriptor, suffix: str) -> str:
@@ -163,6 +150,12 @@ def _enveloped(content: bytes, signer: Signer) -> bytes:
     signature = base64.b64encode(signer.sign(pae(content))).decode()
     payload = base64.b64encode(content).decode()
     return to_json({"payloadType": STATEMENT_TYPE, "payload": payload, "signatures": [{"keyid": "", "sig": signature}]})
+
+
+def _bundled(bundle: bytes, verifier: Verifier) -> bytes:
+    """Return the statement of a bundle. Raises ValueError when the key has not signed it."""
+    document = parse_json(bundle)
+    return _opened(document.get("dsseEnvelope") if isinstance(document, dict) else None, verifier)
 
 
 def _opened(envelope: Any, verifier: Verifier) -> bytes:

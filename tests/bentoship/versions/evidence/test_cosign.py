@@ -23,7 +23,7 @@ from bentoship.stores.graph import read_manifest
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.evidence import cosign
 from bentoship.versions.evidence.signing import Signer
-from bentoship.versions.evidence.statement import Result, statement, test_result
+from bentoship.versions.evidence.statement import Result, encoded, test_result
 from tests.support.images import put_image
 
 test_result.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
@@ -47,7 +47,7 @@ def provenance_of(image: Descriptor, text: str, commit: str = "a") -> bytes:
     """A provenance, whose source is a commit."""
     source = {"name": "source", "digest": {"gitCommit": commit}}
     content = {"buildDefinition": {"resolvedDependencies": [source]}, "text": text}
-    return statement({"echo": image}, keys.PROVENANCE, content, made=NOW).blobs[0].content
+    return encoded({"echo": image}, keys.PROVENANCE, content)
 
 
 def test_an_image_is_signed_as_cosign_does(store: RegistryStore) -> None:

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import Descriptor
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.evidence import bundles, cosign, keyless, signing
-from bentoship.versions.evidence.statement import statement
+from bentoship.versions.evidence.statement import encoded
 from tests.support.images import put_image
 from tests.support.newer_debian import FailedError, Program, unpacked
 from tests.support.sigstore_parts.authority import GITHUB
@@ -25,7 +24,6 @@ from tests.support.sigstore_parts.services import WORKFLOW, Sigstore, sigstore
 
 Version = Callable[[Path], "Cosign"]
 
-NOW = datetime(2026, 11, 28, tzinfo=UTC)
 PREDICATE = {"buildDefinition": {"buildType": "https://example.com/made"}, "runDetails": {"builder": {"id": "x"}}}
 
 
@@ -84,9 +82,8 @@ def password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def told(image: Descriptor) -> list[bytes]:
     """A provenance and an SBOM, as they are signed."""
-    made = statement({"echo": image}, keys.PROVENANCE, PREDICATE, made=NOW)
     sbom = Artifact(keys.SBOM_TYPE, [Blob(keys.SBOM_TYPE, b'{"bomFormat":"CycloneDX"}')], subject=image)
-    return [made.blobs[0].content, cosign.statement_of(sbom)]
+    return [encoded({"echo": image}, keys.PROVENANCE, PREDICATE), cosign.statement_of(sbom)]
 
 
 def named(store: RegistryStore, image: Descriptor) -> str:
