@@ -159,7 +159,7 @@ def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
     names = tags(store)
     for name in [*promoted_names(names), *sorted({*names} - around.tags)]:
         if store.digest_of(name) == version.digest:
-            raise StoreError(f"Delete {version.digest}", f"{name} points to it meanwhile")
+            raise StoreError(f"Delete {version.digest}", f"{name} now points to it")
     parts = sorted(version.manifests - around.protected - {one.digest for one in around.versions})
     about = {digest: _about(store, digest, around) for digest in (version.digest, *parts)}
     own: dict[str, Sequence[str]] = {version.digest: version.tags, **dict.fromkeys(parts, ())}

@@ -144,7 +144,7 @@ def test_a_name_that_moved_since_it_was_read_stays(store: RegistryStore) -> None
     promote(store, a)
     seen = standing(store, NAME)
     promote(store, b, by="bob")
-    with pytest.raises(StoreError, match=f"it was moved meanwhile: it now points to {b.digest}, by bob at 20"):
+    with pytest.raises(StoreError, match=f"it was moved in the meantime: it now points to {b.digest}, by bob at 20"):
         promote(store, c, seen=seen)
     assert store.resolve(NAME) == b
     assert entries(store) == [a.digest, b.digest]
@@ -184,7 +184,7 @@ def test_of_promotions_at_once_one_holds(repository: ImageReference) -> None:
     after = standing(stores[0], NAME)
     assert after.is_recorded
     assert [after.digest] == won == entries(stores[0])
-    assert all(why.startswith("it was moved meanwhile") for why in lost)
+    assert all(why.startswith("it was moved in the meantime") for why in lost)
     assert len(lost) == 2
 
 
@@ -212,7 +212,7 @@ def test_another_who_wrote_over_the_history_is_recorded(store: RegistryStore, mo
             own(c, NAME)  # another one moves the name in this moment, and ends
 
     monkeypatch.setattr(store, "tag", tag)
-    with pytest.raises(StoreError, match="it was moved meanwhile"):
+    with pytest.raises(StoreError, match="it was moved in the meantime"):
         promote(store, b, seen=seen)
     assert standing(store, NAME).is_recorded
     assert entries(store) == [a.digest, c.digest]
