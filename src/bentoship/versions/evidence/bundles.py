@@ -8,7 +8,7 @@ Sources: github.com/sigstore/cosign, specs/BUNDLE_SPEC.md, and cmd/cosign/cli/si
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -140,12 +140,12 @@ def _said(store: RegistryStore, image: Descriptor, verifier: Verifier) -> list[o
     return [identity(one) for one in opened(store, image, verifier.statement)[0]]
 
 
-def _bundles(store: RegistryStore, image: Descriptor) -> list[bytes]:
-    """Return what may be bundles on an image."""
+def _bundles(store: RegistryStore, image: Descriptor) -> Iterator[bytes]:
+    """Yield what may be bundles on an image. All of them together may be too large for memory."""
     # In an index that stands in for the referrers API, cosign lists them by the type of their configuration.
     found = [one for one in referrers(store, image.digest) if one.artifact_type.startswith((_KIND, EMPTY))]
     contents = map_in_order(lambda one: _content(store, image, one), found[:_MOST], jobs=4)
-    return [content for content in contents if content is not None]
+    yield from (content for content in contents if content is not None)
 
 
 def _content(store: RegistryStore, image: Descriptor, one: Referrer) -> bytes | None:

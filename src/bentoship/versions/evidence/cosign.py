@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -52,7 +52,7 @@ def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> 
 
     Returns: whether it has been signed now. Raises StoreError.
     """
-    there = _blobs(store, image, ".sig", SIMPLE_SIGNING)
+    there = list(_blobs(store, image, ".sig", SIMPLE_SIGNING))
     if any(_is_of(blob, image, signer.verifier) for blob in there):
         return False
     payload = {
@@ -80,13 +80,13 @@ def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
     Raises: VerifyError when it is not signed, or not by the key; StoreError.
     """
     doing = f"Check the signature of {image.digest}"
-    there = _blobs(store, image, ".sig", SIMPLE_SIGNING)
+    there = [_is_of(blob, image, verifier) for blob in _blobs(store, image, ".sig", SIMPLE_SIGNING)]
     found, refused = bundles.opened(store, image, functools.partial(_bundled, verifier=verifier))
     others = [one for one in found if one.get("predicateType") != bundles.SIGNATURE]
     if not there and not found and not refused:
         hint = "Publish it with SIGNING_KEY, or sign it with cosign; without SIGNING_PUBLIC_KEY it is not checked."
         raise VerifyError(doing, f"it has no signature in {store.repository}", hint)
-    if len(others) == len(found) and not any(_is_of(blob, image, verifier) for blob in there):
+    if len(others) == len(found) and not any(there):
         count = len(there) + len(found) + len(refused)
         why = f"none of its signatures ({count}) is by the key of SIGNING_PUBLIC_KEY or SIGNING_KEY, for this image"
         raise VerifyError(doing, why, "Somebody else has signed it, or it was changed: do not run it.")
@@ -109,7 +109,7 @@ def attest(store: RegistryStore, image: Descriptor, contents: Sequence[bytes], s
 
     Raises: StoreError.
     """
-    there = _blobs(store, image, ".att", ENVELOPE)
+    there = list(_blobs(store, image, ".att", ENVELOPE))
     said = [identity(one) for one in _signed(there, image, signer.verifier)]
     new = [content for content in contents if identity(parse_json(content)) not in said]
     if new:
@@ -181,9 +181,9 @@ def _is_of(blob: Blob, image: Descriptor, verifier: Verifier) -> bool:
     return is_meant and verifier.has_signed(blob.content, signature)
 
 
-def _blobs(store: RegistryStore, image: Descriptor, suffix: str, kind: str) -> list[Blob]:
-    """Return what cosign, or this, has kept for an image; none where there is nothing, or something else."""
-    kept, found = store.find(tag_of(image, suffix)), []
+def _blobs(store: RegistryStore, image: Descriptor, suffix: str, kind: str) -> Iterator[Blob]:
+    """Yield what cosign, or this, has kept for an image. All of it together may be too large for memory."""
+    kept = store.find(tag_of(image, suffix))
     for entry in _entries(kept[1])[:_MOST] if kept else ():
         try:
             blob = Descriptor.from_dict(entry)
@@ -191,9 +191,7 @@ def _blobs(store: RegistryStore, image: Descriptor, suffix: str, kind: str) -> l
         except (ValueError, LookupError, TypeError, AttributeError):
             continue
         if blob.media_type == kind:
-            doing = f"Read the signatures of {image.digest}"
-            found.append(Blob(kind, content_of(store, doing, blob), texts))
-    return found
+            yield Blob(kind, content_of(store, f"Read the signatures of {image.digest}", blob), texts)
 
 
 def _entries(manifest: bytes) -> list[Any]:

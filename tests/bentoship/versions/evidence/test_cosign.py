@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
@@ -108,6 +109,19 @@ def test_an_unsigned_image_is_refused(store: RegistryStore) -> None:
     with pytest.raises(VerifyError, match="it has no signature") as raised:
         cosign.check(store, put_image(store), Signer(KEY).verifier)
     assert "SIGNING_KEY" in raised.value.hint
+
+
+def test_signatures_are_in_memory_one_by_one(store: RegistryStore) -> None:
+    """A stranger may have listed a large blob a thousand times."""
+    image, blob = put_image(store), Blob(cosign.SIMPLE_SIGNING, b"x" * 2_000_000)
+    push(store, Artifact("", [blob] * 30), cosign.tag_of(image, ".sig"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(VerifyError, match=r"none of its signatures \(30\)"):
+            cosign.check(store, image, Signer(KEY).verifier)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def forged(image: Descriptor, store: RegistryStore) -> dict[str, Blob]:
