@@ -33,7 +33,7 @@ def print_versions(versions: Sequence[Version], lower: Collection[str], now: dat
 
     Args:
         versions: at least one.
-        lower: the metrics of which lower values are better.
+        lower: the metrics for which lower is better.
         now: the current time.
     """
     marked = best(versions, lower)

@@ -129,7 +129,7 @@ def history_tag(name: str) -> str:
 
 
 def promoted_names(tags: Sequence[str]) -> list[str]:
-    """Return the promoted names: those of which the tags have a history."""
+    """Return the promoted names: those whose history is among the tags."""
     return sorted(name for tag in tags if (name := tag.removesuffix(SUFFIX)) != tag and name)
 
 

@@ -192,7 +192,7 @@ def _delete_in_turn(store: RegistryStore, those: Sequence[tuple[str, Sequence[st
 
 
 def _read_all(store: RegistryStore, names: Sequence[str]) -> tuple[dict[str, Stored], list[str]]:
-    """Return the versions that tags are of, by digest, and which tags could not be read, with why."""
+    """Return the tagged versions by digest, and the tags that could not be read, each with why."""
 
     def read(tag: str) -> tuple[str, bytes, str]:
         try:
@@ -277,7 +277,7 @@ def _why_kept(one: Stored, rules: Rules, now: datetime, needed: Mapping[str, str
 
 
 def _left_behind(store: RegistryStore, names: Iterable[str], found: Collection[str]) -> list[Stored]:
-    """Return what the tags say that refer to images which are gone, as after a kill while one was deleted."""
+    """Return the images that are gone but have tags beside them, as after a kill while one was deleted."""
     beside: dict[str, list[str]] = {}
     for tag in names:
         if subject := subject_of(tag):
