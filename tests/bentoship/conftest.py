@@ -18,6 +18,7 @@ from bentoship.stores.layout import LayoutStore
 from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from tests.support import proxy as proxies
+from tests.support import referrers_registry
 from tests.support import registry as registries
 from tests.support.cache import kept, of_run, with_packages
 from tests.support.synthetic import synthetic_base
@@ -64,6 +65,16 @@ def shaky(through: ImageReference) -> RegistryStore:
     return RegistryStore(through, push=True, session=Session(patience=30.0))
 
 
+@pytest.fixture(params=["fallback", "api"])
+def place(request: pytest.FixtureRequest, repository: ImageReference, tmp_path: Path) -> Iterator[RegistryStore]:
+    """A repository in each kind of registry: without the referrers API, and with it."""
+    if request.param == "fallback":
+        yield RegistryStore(repository, push=True)
+        return
+    with referrers_registry.running(tmp_path / "registry") as registry:
+        yield RegistryStore(ImageReference(registry.host, "echo"), push=True)
+
+
 @pytest.fixture
 def layout(tmp_path: Path) -> LayoutStore:
     """An empty image layout."""
@@ -88,6 +99,18 @@ def debian(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Base:
     cache = with_packages(of_run(tmp_path_factory, worker_id))
     python = {package.name: package.version for package in Apt(kept() / "apt").resolve(["python3"])}["python3"]
     return DebianSource(cache, ".".join(python.split(".")[:2]), LayerCache(cache / "layers")).make("linux/amd64")
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """A private key."""
+    from cryptography.hazmat.primitives.asymmetric import ec  # not where the ranges are tested
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    file = tmp_path / "signing.key"
+    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(pem)
+    return file
 
 
 @pytest.fixture

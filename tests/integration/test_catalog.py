@@ -194,7 +194,7 @@ def test_few_versions_are_enough(shown: Page, count: int) -> None:
 
 
 def test_a_metric_over_time(shown: Page) -> None:
-    """A point for each version that has it, by time, what is promoted named; the same as a table; and the sizes."""
+    """A point for each version that has it, by time, what is promoted named; as a table; the sizes; large numbers."""
     versions = made_up(25)
     shown.show([*versions, Version("sha256:" + "0" * 64, metrics={"accuracy": 0.5})])
     points = shown.ask(
@@ -211,6 +211,8 @@ def test_a_metric_over_time(shown: Page) -> None:
     assert "MB" in shown.ask("document.querySelector('svg').textContent")
     shown.show([Version(f"sha256:{number:064}", metrics={"f1": number}) for number in range(3)])
     assert "oldest first; when they were made is not known" in shown.text("figure")
+    shown.show([Version(f"sha256:{number:064}", metrics={"f1": 1e17 + 16 * number}) for number in range(2)])
+    assert shown.ask("document.querySelectorAll('svg .grid').length") <= 6
     assert shown.browser.problems == []
 
 

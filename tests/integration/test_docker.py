@@ -17,6 +17,10 @@ import pytest
 from bentoship.bento.content import stored_state
 from bentoship.docker.connection import Engine as Connection
 from bentoship.docker.connection import connect
+from bentoship.docker.load import ImageArchive
+from bentoship.image.progress import SilentProgress
+from bentoship.stores.graph import read_image
+from bentoship.stores.layout import LayoutStore
 from bentoship.system import records
 from bentoship.system.files import file_lock
 from tests.support import dockerd
@@ -270,28 +274,12 @@ def test_the_archive_is_read_by_others(loaded: Ways, tmp_path: Path) -> None:
     """What is loaded is an OCI layout, too, with the digest that the registry has: containerd's store keeps it."""
     require("skopeo")
     digest = loaded.reference.partition("@")[2]
-    layout = loaded.site.folder / ".bentoship" / "image"
-    archive = tmp_path / "image.tar"
-    _write_archive(layout, digest, archive)
-    assert json.loads(output("skopeo", "inspect", f"oci-archive:{archive}"))["Digest"] == digest
-    assert json.loads(output("skopeo", "inspect", f"docker-archive:{archive}"))["Architecture"] == "amd64"
-
-
-def _write_archive(layout: Path, digest: str, archive: Path) -> None:
-    from bentoship.docker.load import ImageArchive
-    from bentoship.stores.graph import read_image
-    from bentoship.stores.layout import LayoutStore
-
-    store = LayoutStore(layout)
+    store, archive = LayoutStore(loaded.site.folder / ".bentoship" / "image"), tmp_path / "image.tar"
     image = ImageArchive(store, read_image(store, store.resolve(digest)), "tests/echo:latest")
     with archive.open("wb") as file:
-        file.writelines(image.stream(0, _Silent()))
-
-
-class _Silent:
-    def begin(self, missing: object) -> None: ...
-
-    def advance(self, descriptor: object, count: int) -> None: ...
+        file.writelines(image.stream(0, SilentProgress()))
+    assert json.loads(output("skopeo", "inspect", f"oci-archive:{archive}"))["Digest"] == digest
+    assert json.loads(output("skopeo", "inspect", f"docker-archive:{archive}"))["Architecture"] == "amd64"
 
 
 @pytest.mark.usefixtures("alone")

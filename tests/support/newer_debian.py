@@ -67,7 +67,7 @@ def unpacked(release: str, *packages: str, needed_for: str) -> Path:
     """
     if os.geteuid() != 0 or not shutil.which("mmdebstrap"):
         without(needed_for, "packages of another release need root and mmdebstrap")
-    root = kept() / "-".join([needed_for, release])
+    root = kept() / f"{needed_for}-{release}"
     with file_lock(root.with_suffix(".lock")):
         if not root.exists():
             partial = root.with_suffix(".partial")

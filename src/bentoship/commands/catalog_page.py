@@ -48,7 +48,7 @@ class Catalog:
         repository: where the image is, without tag and digest.
         versions: of the image, the newest first.
         read: when they were read, in UTC.
-        lower: the metrics of which lower values are better, by their whole name or by its last part.
+        lower: the metrics for which lower is better, by their whole name or by its last part.
         commits: the address of a commit's page, without the commit; empty when it has none.
     """
 
@@ -64,7 +64,7 @@ class _Column:
     """A column of the table.
 
     Args:
-        key: by which the script sorts it.
+        key: what the script sorts it by.
         title: its head.
         cell: returns the HTML of a version's cell; empty for nothing.
         style: the class of its cells.

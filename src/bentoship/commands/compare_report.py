@@ -185,13 +185,13 @@ def _changed(one: Changed) -> tuple[str, ...]:
 
 
 def _recorded(title: str, found: Difference | None) -> Iterator[_Table]:
+    plural = f"{title}s" if title == "package" else title
     if found is None:
-        yield _Table(f"{title}s" if title == "package" else title, note="an image does not say what it has")
+        yield _Table(plural, note="an image does not say what it has")
     elif found.changes:
         rows = [_package(change) for change in found.changes]
         yield _Table(title, (title, "", "old", "new"), _shortened(rows), found.note, is_said=True)
     else:
-        plural = f"{title}s" if title == "package" else title
         yield _Table(plural, note=found.note or "the same", is_said=bool(found.note))
 
 
@@ -213,7 +213,9 @@ def _layers(comparison: Comparison) -> str:
 def _commits(compared: Compared) -> Iterator[_Table]:
     commits, versions = compared.commits, (compared.comparison.old, compared.comparison.new)
     if commits:
-        yield _Table("commits", ("commit", ""), _shortened(commits))
+        # How many more there are is not known: Git was asked for one more than is shown.
+        more = [("and more", "")] if len(commits) > _SHOWN else []
+        yield _Table("commits", ("commit", ""), [*commits[:_SHOWN], *more])
     elif commits is not None:
         same = versions[0].commit == versions[1].commit
         yield _Table("commits", note="the same" if same else "the new version has none that the old one lacks")

@@ -44,12 +44,10 @@ def show_provenance(run: Run, name: str) -> None:
     store = run.registry(repository(run, "versions"), push=False)
     root, _ = store.read(version_in(store.repository, name))
     wanted = is_statement(keys.PROVENANCE)
-    if not any(map(wanted, referrers(store, root.digest))):
-        # That of an index is about all its images.
-        for index in indexes_of(store, root):
-            run.reporter.say("versions", f"{root.digest} is a part of {index.digest}, whose provenance this is")
-            root = index
-            break
+    # That of an index is about all its images.
+    if not any(map(wanted, referrers(store, root.digest))) and (found := indexes_of(store, root)):
+        run.reporter.say("versions", f"{root.digest} is a part of {found[0].digest}, whose provenance this is")
+        root = found[0]
     result_as_json(document(store, root, "provenance", wanted))
 
 

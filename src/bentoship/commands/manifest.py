@@ -121,7 +121,7 @@ def _server(run: Run, options: Options) -> Server:
     if not manifests:
         raise StoreError(f"Read {repository.with_digest(root.digest)}", "its index has no image for any platform")
     fields = [platform_fields(platform) for platform in manifests]
-    names = sorted({each["architecture"] for each in fields if each["os"] == "linux"})
+    architectures = sorted({each["architecture"] for each in fields if each["os"] == "linux"})
     image = read_image(store, next(iter(manifests.values())))
     reference = repository.with_digest(root.digest)
     return Server(
@@ -132,7 +132,7 @@ def _server(run: Run, options: Options) -> Server:
         image.annotations.get(keys.BENTO, "")[:127],
         image.annotations.get(keys.VERSION, ""),
         tuple(sorted(bento.wanted_variables)),
-        names,
+        architectures,
     )
 
 

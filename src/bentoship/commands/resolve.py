@@ -69,7 +69,7 @@ def _read(name: str) -> _File:
     except OSError as error:
         raise BentoshipError(f"Read {known}", error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
-        raise BentoshipError(f"Read {known}", f"it is not UTF-8 at byte {error.start}") from error
+        raise BentoshipError(f"Read {known}", f"it is not {error.encoding.upper()} at byte {error.start}") from error
     return _File(known, text, find(text, known))
 
 

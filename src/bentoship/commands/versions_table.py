@@ -33,7 +33,7 @@ def print_versions(versions: Sequence[Version], lower: Collection[str], now: dat
 
     Args:
         versions: at least one.
-        lower: the metrics of which lower values are better.
+        lower: the metrics for which lower is better.
         now: the current time.
     """
     marked = best(versions, lower)
@@ -47,7 +47,7 @@ def print_versions(versions: Sequence[Version], lower: Collection[str], now: dat
     if marked:
         console.say("", "* the best of all; higher is better unless METRICS_LOWER names the metric")
     if more := len(every) - len(names):
-        console.say("", f"{more} more metrics are in the output of --json")
+        console.say("", f"--json prints {text.counted(more, 'more metric')}")
 
 
 def print_promotions(promotions: Sequence[Promotion]) -> None:
@@ -88,7 +88,7 @@ def verdict(verified: bool | None) -> str:
 def age(created: datetime, now: datetime) -> str:
     """Return how long ago something was: 40 s, 12 min, 20 h, 3 days."""
     seconds = max(0.0, (now - created).total_seconds())
-    for unit, length, most in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 36)):
+    for unit, length, most in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
         if seconds < most * length:
             return f"{seconds // length:.0f} {unit}"
     return f"{seconds // 86400:.0f} days"

@@ -1,4 +1,4 @@
-"""How invoke runs the tasks: which projects they are for, how they end, and `bentoship` as a program of its own."""
+"""The names that tasks.py imports, from modules whose byte-code is kept."""
 
 import sys
 

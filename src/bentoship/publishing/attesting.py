@@ -171,10 +171,10 @@ def _documents(
     if "provenance" in settings.attestations:
         yield "the provenance", provenance(about, _making(run, bento, image))
     if "sbom" in settings.attestations:
-        for platform, manifest in (manifests or {settings.platforms[0]: root}).items():
-            if contents := (image.images.get(platform) or image).contents:
-                title = f"an SBOM for {platform}" if manifests else "an SBOM"
-                yield title, sbom(name, manifest, platform, contents(), settings.cache / "sboms")
+        for target, manifest in (manifests or {settings.platforms[0]: root}).items():
+            if contents := (image.images.get(target) or image).contents:
+                title = f"an SBOM for {target}" if manifests else "an SBOM"
+                yield title, sbom(name, manifest, target, contents(), settings.cache / "sboms")
 
 
 def _is_same(document: Artifact, other: Referrer) -> bool:

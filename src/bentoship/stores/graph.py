@@ -23,9 +23,23 @@ def is_manifest(descriptor: Descriptor) -> bool:
 
 def read_manifest(store: Source, descriptor: Descriptor) -> bytes:
     """Return the bytes of a manifest or index. Raises StoreError when it is missing, damaged or too large."""
-    if descriptor.size > MAX_MANIFEST:
-        raise StoreError(f"Read the manifest {descriptor.digest}", f"{descriptor.size} bytes is too large")
-    with store.open(descriptor) as content:
+    return read_blob(store, descriptor, f"Read the manifest {descriptor.digest}")
+
+
+def read_blob(store: Source, blob: Descriptor, doing: str, most: int = MAX_MANIFEST) -> bytes:
+    """Return the content of a blob that is small enough to be in memory.
+
+    Args:
+        store: the store that has it.
+        blob: the blob.
+        doing: what needs it, for errors.
+        most: the largest size, in bytes.
+
+    Raises: StoreError when it is missing, damaged or larger.
+    """
+    if blob.size > most:
+        raise StoreError(doing, f"{blob.size} bytes is too large")
+    with store.open(blob) as content:
         # In pieces, each of which is checked, so that nothing larger than announced is read into memory.
         return b"".join(iter(lambda: content.read(_PIECE), b""))
 

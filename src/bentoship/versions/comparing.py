@@ -103,7 +103,7 @@ class Comparison:
 
 
 def compare(old: Version, new: Version, lower: Collection[str]) -> Comparison:
-    """Return the comparison of two versions. Args: lower: the metrics of which lower values are better."""
+    """Return the comparison of two versions. Args: lower: the metrics for which lower is better."""
     names = sorted({*old.metrics, *new.metrics})
     return Comparison(old, new, [_metric(name, old.metrics.get(name), new.metrics.get(name), lower) for name in names])
 

@@ -65,7 +65,7 @@ def check_better(
         wanted: the metric; empty for the only one that the image has.
         new: the image's metrics.
         old: those of the other.
-        lower: the metrics of which lower is better.
+        lower: the metrics for which lower is better.
 
     Returns: the condition with both values, for the record.
 

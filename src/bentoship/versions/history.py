@@ -14,7 +14,7 @@ from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.document import parse_json, to_json
-from bentoship.stores.graph import MAX_MANIFEST
+from bentoship.stores.graph import MAX_MANIFEST, read_blob
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.values import dataclass
 
@@ -129,7 +129,7 @@ def history_tag(name: str) -> str:
 
 
 def promoted_names(tags: Sequence[str]) -> list[str]:
-    """Return the promoted names: those of which the tags have a history."""
+    """Return the promoted names: those whose history is among the tags."""
     return sorted(name for tag in tags if (name := tag.removesuffix(SUFFIX)) != tag and name)
 
 
@@ -153,8 +153,7 @@ def read_history(store: RegistryStore, name: str) -> History:
         blob = Descriptor.from_dict(layer)
         if blob.size > MAX_MANIFEST:
             raise StoreError(doing, f"{blob.size} bytes is too large", hint)
-        with store.open(blob) as stream:
-            entries = parse_json(stream.read())["promotions"]
+        entries = parse_json(read_blob(store, blob, doing))["promotions"]
         return History(tuple(Promotion.from_dict(entry) for entry in entries[-_MOST:]), manifest)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(doing, f"the history is damaged ({error!r})"[:_MAX_TEXT], hint) from error

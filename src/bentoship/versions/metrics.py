@@ -12,13 +12,13 @@ def is_lower(name: str, lower: Collection[str]) -> bool:
 
     Args:
         name: of the metric; names of nested ones have dots between.
-        lower: the metrics of which lower is better, by their whole name or by its last part.
+        lower: the metrics for which lower is better, by their whole name or by its last part.
     """
     return name in lower or name.rpartition(".")[2] in lower
 
 
 def best(versions: Iterable[Version], lower: Collection[str]) -> Mapping[str, float]:
-    """Return the best value of each metric of which some versions have different ones. Args: lower: as of is_lower."""
+    """Return the best value of each metric that differs between versions. Args: lower: as of is_lower."""
     values: dict[str, set[float]] = {}
     for version in versions:
         for name, value in version.metrics.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -160,7 +161,7 @@ def move(store: RegistryStore, seen: Standing, target: Descriptor, promotion: Pr
 
     Returns: whether it was; not when another promotion to the same image was recorded at the same time.
 
-    Raises: StoreError when the name was moved meanwhile; RegistryError when the registry refuses.
+    Raises: StoreError when the name was moved in the meantime; RegistryError when the registry refuses.
     """
     found = seen.found if seen.digest != target.digest else ()
     after = seen.history.followed_by(*found, promotion)
@@ -237,13 +238,11 @@ def _set_tag(store: RegistryStore, target: Descriptor, seen: Standing) -> None:
 
 def _put_back(store: RegistryStore, seen: Standing, target: Descriptor) -> str:
     """Move the tag back, as it cannot be recorded that it was moved, and return what came of that, in words."""
-    if seen.digest in (None, target.digest):
-        return f"{seen.name} points to {target.digest}, which is not recorded: run the same command again."
-    try:
-        store.tag(store.resolve(seen.digest or ""), seen.name)
-    except StoreError:
-        return f"{seen.name} points to {target.digest}, which is not recorded: run the same command again."
-    return f"{seen.name} stays where it was, as the promotion cannot be recorded."
+    if seen.digest and seen.digest != target.digest:
+        with suppress(StoreError):
+            store.tag(store.resolve(seen.digest), seen.name)
+            return f"{seen.name} stays where it was, as the promotion cannot be recorded."
+    return f"{seen.name} points to {target.digest}, which is not recorded: run the same command again."
 
 
 def _record_other(store: RegistryStore, seen: Standing, current: Standing) -> None:
@@ -267,7 +266,7 @@ def _lost(store: RegistryStore, current: Standing) -> StoreError:
     by = f", by {last.by} at {last.when}" if last and last.by and current.is_recorded else ""
     where = f"now points to {current.digest}{by}" if current.digest else "does not exist any more"
     hint = f"Look at `invoke versions --history {current.name}`, then run the command again if it is still wanted."
-    return StoreError(f"Move {current.name} in {store.repository}", f"it was moved meanwhile: it {where}", hint)
+    return StoreError(f"Move {current.name} in {store.repository}", f"it was moved in the meantime: it {where}", hint)
 
 
 def rolled_back(seen: Standing, by: str, why: str) -> Promotion:

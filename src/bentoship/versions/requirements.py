@@ -42,7 +42,7 @@ class Requirements:
         Args:
             reader: reads the repository, as `versions` does, so that both go by the same values.
             image: the image to be promoted.
-            lower: the metrics of which lower is better.
+            lower: the metrics for which lower is better.
 
         Raises: BentoshipError when one does not.
         """

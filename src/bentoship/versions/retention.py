@@ -133,7 +133,7 @@ def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
     found = {digest: one for digest, one in every.items() if digest not in belonging}
     ages = in_parallel(partial(_with_age, store, rules), list(found.values()), jobs=_JOBS, cancelled=threading.Event())
     ages.sort(key=lambda one: one.created or datetime.min.replace(tzinfo=UTC), reverse=True)
-    judged = [_judged(one, rules, now, needed, rank) for rank, one in enumerate(ages)]
+    judged = [replace(one, kept=_why_kept(one, rules, now, needed, rank)) for rank, one in enumerate(ages)]
     parts = {digest for one in judged if one.kept for digest in one.manifests}
     parts |= {digest for one in belonging.values() for digest in one.manifests}
     parts |= {part for digest in needed if digest not in found for part in _manifests_of(store, digest)}
@@ -159,7 +159,7 @@ def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
     names = tags(store)
     for name in [*promoted_names(names), *sorted({*names} - around.tags)]:
         if store.digest_of(name) == version.digest:
-            raise StoreError(f"Delete {version.digest}", f"{name} points to it meanwhile")
+            raise StoreError(f"Delete {version.digest}", f"{name} now points to it")
     parts = sorted(version.manifests - around.protected - {one.digest for one in around.versions})
     about = {digest: _about(store, digest, around) for digest in (version.digest, *parts)}
     own: dict[str, Sequence[str]] = {version.digest: version.tags, **dict.fromkeys(parts, ())}
@@ -192,7 +192,7 @@ def _delete_in_turn(store: RegistryStore, those: Sequence[tuple[str, Sequence[st
 
 
 def _read_all(store: RegistryStore, names: Sequence[str]) -> tuple[dict[str, Stored], list[str]]:
-    """Return the versions that tags are of, by digest, and which tags could not be read, with why."""
+    """Return the tagged versions by digest, and the tags that could not be read, each with why."""
 
     def read(tag: str) -> tuple[str, bytes, str]:
         try:
@@ -223,7 +223,7 @@ def _read_all(store: RegistryStore, names: Sequence[str]) -> tuple[dict[str, Sto
 def _needed(store: RegistryStore, names: Sequence[str], found: dict[str, Stored]) -> dict[str, str]:
     """Return the digests that promoted names need, each with why: where they point, and where they can be rolled back.
 
-    So are the histories themselves.
+    The histories themselves are needed, too.
     """
     needed: dict[str, str] = {}
     every = frozenset(names)
@@ -253,25 +253,31 @@ def _with_age(store: RegistryStore, rules: Rules, one: Stored) -> Stored:
     return replace(one, created=max(times, default=None))
 
 
-def _judged(one: Stored, rules: Rules, now: datetime, needed: dict[str, str], rank: int) -> Stored:
-    """Return a version with why it stays. Args: rank: its place among all of them, the newest being the first."""
-    kept = needed.get(one.digest, "")
-    tagged = next((tag for tag in one.tags if tag in rules.tags), "")
-    if not kept and not one.is_ours and not rules.others:
-        kept = "not made by bentoship"
-    elif not kept and tagged:
-        kept = f"tagged {tagged}"
-    elif not kept and one.created is None:
-        kept = "its age is not known"
-    elif not kept and rules.keep is not None and rank < rules.keep:
-        kept = f"among the newest {rules.keep}"
-    elif not kept and rules.older_than is not None and one.created and now - one.created < rules.older_than:
-        kept = "younger"
-    return replace(one, kept=kept)
+def _why_kept(one: Stored, rules: Rules, now: datetime, needed: Mapping[str, str], rank: int) -> str:
+    """Return why a version stays, in words; empty when it may go.
+
+    Args:
+        one: the version, with its age.
+        rules: what stays.
+        now: the current time.
+        needed: as of `_needed`.
+        rank: its place among all of them, the newest being the first.
+    """
+    if one.digest in needed:
+        return needed[one.digest]
+    if not one.is_ours and not rules.others:
+        return "not made by bentoship"
+    if tagged := [tag for tag in one.tags if tag in rules.tags]:
+        return f"tagged {tagged[0]}"
+    if one.created is None:
+        return "its age is not known"
+    if rules.keep is not None and rank < rules.keep:
+        return f"among the newest {rules.keep}"
+    return "younger" if rules.older_than is not None and now - one.created < rules.older_than else ""
 
 
 def _left_behind(store: RegistryStore, names: Iterable[str], found: Collection[str]) -> list[Stored]:
-    """Return what the tags say that refer to images which are gone, as after a kill while one was deleted."""
+    """Return the images that are gone but have tags beside them, as after a kill while one was deleted."""
     beside: dict[str, list[str]] = {}
     for tag in names:
         if subject := subject_of(tag):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from bentoship import bento
+from bentoship.bento.content import image_files
 from bentoship.bento.packing import select
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
-from tests.support.bento import lay
+from tests.support.bento import append, edit, lay, make_project
 
 
 @pytest.mark.parametrize(
@@ -218,3 +221,62 @@ def test_what_the_publisher_keeps_in_a_project_is_not_packed(tmp_path: Path) -> 
     assert around.kept == frozenset()
     same = BuildContext(project, tmp_path / "bentoship" / "bentos", project)
     assert same.kept == {"/bentos", "/models", "/bentoship"}
+
+
+def test_secrets_and_caches_are_never_packed(tmp_path: Path) -> None:
+    """Whatever the bentofile includes, and it includes everything unless it says otherwise."""
+    project = make_project(tmp_path / "project")
+    edit(project.folder / "bentofile.yaml", "include:\n  - service.py\n  - data/\n", "")
+    planted = (".env", ".env.local", ".netrc", "id_rsa", ".git/config", ".bentoship/image/blob", ".dvc/cache/x")
+    for name in (
+        *planted,
+        "node_modules/x.js",
+        "sub/.env",
+        ".aws/credentials",
+        "sub/__pycache__/x.pyc",
+        "sub/kept.txt",
+    ):
+        (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.folder / name).write_text("planted", "utf-8")
+    first = bento.build(project)
+    assert {n for n in image_files(first.path) if n.startswith("src/")} == {
+        "src/bentofile.yaml", "src/service.py", "src/data/words.txt", "src/data/other.txt", "src/sub/kept.txt",
+        "src/requirements.txt", "src/more.txt",
+    }  # fmt: skip
+    append(project.folder / ".bentoship" / "image" / "blob", "more")
+    assert bento.up_to_date(project)
+
+
+def test_what_belongs_to_the_publisher_is_never_packed(tmp_path: Path) -> None:
+    """Whether it is there or not, and whatever is in it, the Bento is the same, and up to date."""
+    project = make_project(tmp_path / "project")
+    edit(project.folder / "bentofile.yaml", "include:\n  - service.py\n  - data/\n", "")
+    for text in ("from invoke import task", "import bentoship.tasks"):
+        for name in ("tasks.py", ".env", ".env.example", ".envrc", "data/.env.test", ".bentoship/image/blob"):
+            (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            append(project.folder / name, text)
+        built = bento.build(project)
+        assert built.fresh is (text == "from invoke import task")
+    assert not [path for path in built.path.rglob("*") if path.name.startswith((".env", "tasks", ".bentoship"))]
+    bare = make_project(tmp_path / "bare" / "project")
+    edit(bare.folder / "bentofile.yaml", "include:\n  - service.py\n  - data/\n", "")
+    assert bento.build(bare).version == built.version
+
+
+def test_a_projects_readme_is_its_own(tmp_path: Path) -> None:
+    """Without a description it is the Bento's, as it is; a change of it is a change of the Bento."""
+    project = make_project(tmp_path / "project")
+    for text in (b"# Echo: an app\n\n    tasks:building\n", b"bentoship\r\n"):
+        (project.folder / "README.md").write_bytes(text)
+        built = bento.build(project)
+        assert built.fresh
+        packed = image_files(built.path)["README.md"]
+        assert (packed, (built.path / "README.md").read_bytes()) == (text, text)
+        assert not (built.path / "src" / "README.md").exists()
+
+
+def test_a_name_that_is_no_text_is_packed(tmp_path: Path) -> None:
+    """File names are bytes; they need not be UTF-8."""
+    project = make_project(tmp_path / "project")
+    Path(os.fsdecode(os.fsencode(project.folder / "data") + b"/\xff.txt")).write_text("x", "utf-8")
+    assert os.fsdecode(b"src/data/\xff.txt") in image_files(bento.build(project).path)

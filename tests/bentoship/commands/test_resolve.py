@@ -110,6 +110,7 @@ def test_a_file_without_an_address_needs_no_registry(
         (b"a: bentoship://stars is our scheme", "bad.yaml, line 1"),
         (b"a: bentoship://stars\n\tb: 1", "Read bad.yaml, line 2: it is not YAML"),
         (b"a: bentoship://stars \xff", "it is not UTF-8 at byte 21"),
+        (b"\xff\xfea\0:", "it is not UTF-16-LE at byte 4"),
     ],
 )
 def test_nothing_is_printed_unless_all_is_found(

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bentoship.assembly.backend import DirectBackend, Workplace
 from bentoship.backend import Built
@@ -149,15 +147,6 @@ def publish(tmp_path: Path, repository: ImageReference) -> Iterator[Publish]:
         yield made
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    """A private key."""
-    file = tmp_path / "signing.key"
-    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(pem)
-    return file
-
-
 def test_everything_is_attached_once(publish: Publish) -> None:
     """Again only from another commit, whose provenance is another; the SBOM stays the same."""
     made = publish("linux/amd64")
@@ -275,7 +264,7 @@ def test_an_image_is_signed_without_a_key(publish: Publish, services: Sigstore) 
     ]
     job = verifier(Identity(WORKFLOW, GITHUB), trust)
     assert bundles.check(made.store, made.root, job) == 2
-    kinds = [one["predicateType"] for one in bundles.opened(made.store, made.root, job)[0]]
+    kinds = [one["predicateType"] for one in bundles.opened(made.store, made.root, job.statement)[0]]
     assert sorted(kinds) == sorted([bundles.SIGNATURE, keys.PROVENANCE, cosign.CYCLONEDX])
     assert not [tag for tag in tags(made.store) if tag.endswith((".sig", ".att"))]
 
@@ -308,7 +297,7 @@ def test_a_result_is_attached_even_if_it_cannot_be_signed(
         attest_result(run, made.published.reference, made.root, Result(False))
     results = [one for one in made.attached if one.artifact_type == keys.STATEMENT_TYPE]
     assert [one.annotations[keys.VERIFIED] for one in results] == ["true", "false"]
-    signed, _ = bundles.opened(made.store, made.root, verifier(Identity(WORKFLOW, GITHUB), trust))
+    signed, _ = bundles.opened(made.store, made.root, verifier(Identity(WORKFLOW, GITHUB), trust).statement)
     assert [one["predicate"]["result"] for one in signed] == ["PASSED"]
     assert "the result is not signed: Find the identity to sign by: " in made.said.lines[-1]
 

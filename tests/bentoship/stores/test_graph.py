@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import strategies as st
@@ -14,8 +15,9 @@ from bentoship.errors import StoreError
 from bentoship.image.descriptor import CONFIG, INDEX, LAYER_GZIP, LAYER_TAR, MANIFEST, Descriptor
 from bentoship.image.layer import Layer
 from bentoship.image.manifest import Image, image_of, index_of, variables
-from bentoship.stores.graph import below, children, manifests_of, media_type, read_image, read_images
+from bentoship.stores.graph import below, children, manifests_of, media_type, read_blob, read_image, read_images
 from bentoship.stores.layout import LayoutStore
+from bentoship.stores.verified import Verified
 from tests.support.fuzzing import ANY, fuzz, near
 from tests.support.images import put
 
@@ -43,6 +45,18 @@ def test_the_images_of_an_index_are_read_by_platform(layout: LayoutStore) -> Non
         kept(layout, image)
     root = put(layout, INDEX, index_of([AMD, ARM]))
     assert read_images(layout, root) == {"linux/amd64": AMD, "linux/arm64": ARM}
+
+
+def test_a_blob_is_read_no_further_than_it_is_long() -> None:
+    """Whatever is sent; one that is too large is not read at all."""
+    endless = Mock(read=Mock(side_effect=lambda size: b"x" * size))
+    blob = Descriptor(LAYER_TAR, f"sha256:{1:064x}", 100_000)
+    store: Any = Mock(open=Mock(return_value=nullcontext(Verified(endless, blob, "Read it"))))
+    with pytest.raises(StoreError, match="100000 bytes is too large"):
+        read_blob(store, blob, "Read it", 99_999)
+    assert not endless.read.called
+    with pytest.raises(StoreError, match="is damaged: 131072 bytes instead of 100000"):
+        read_blob(store, blob, "Read it")
 
 
 @pytest.mark.parametrize("config", [b"{}", b"[", b'{"rootfs": {"diff_ids": []}}'])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores.artifacts import attach_all, referrers
 from bentoship.stores.registry import RegistryStore
-from tests.support import referrers_registry
 from tests.support.images import put_image
 from tests.support.newer_debian import Program, unpacked
 
@@ -27,16 +25,6 @@ OTHER = "application/vnd.example.report"
 def oras(request: pytest.FixtureRequest) -> Program:
     """oras 1.2, and a later one."""
     return Program("oras", unpacked(request.param, "oras", needed_for="oras"))
-
-
-@pytest.fixture(params=["fallback", "api"])
-def place(request: pytest.FixtureRequest, repository: ImageReference, tmp_path: Path) -> Iterator[RegistryStore]:
-    """A repository in each kind of registry: without the referrers API, and with it."""
-    if request.param == "fallback":
-        yield RegistryStore(repository, push=True)
-        return
-    with referrers_registry.running(tmp_path / "registry") as registry:
-        yield RegistryStore(ImageReference(registry.host, "echo"), push=True)
 
 
 def attached(store: RegistryStore, image: Descriptor) -> dict[str, Descriptor]:

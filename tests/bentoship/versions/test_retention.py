@@ -235,7 +235,7 @@ def test_a_version_that_was_promoted_since_stays(store: RegistryStore) -> None:
     promote(store, publish(store, 1, "new"))
     found = survey(store, MONTH, NOW)
     promote(store, old)
-    with pytest.raises(StoreError, match="production points to it meanwhile"):
+    with pytest.raises(StoreError, match="production now points to it"):
         delete(store, found.going[0], found)
     assert store.read("old")
 
@@ -249,7 +249,7 @@ def test_a_version_that_got_a_name_since_stays(store: RegistryStore, *, is_promo
         promote(store, old, "staging")
     else:
         store.tag(old, "staging")
-    with pytest.raises(StoreError, match="staging points to it meanwhile"):
+    with pytest.raises(StoreError, match="staging now points to it"):
         delete(store, found.going[0], found)
     assert store.read("old")
 

@@ -8,9 +8,9 @@ Sources: github.com/sigstore/cosign, specs/BUNDLE_SPEC.md, and cmd/cosign/cli/si
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from bentoship.errors import RegistryError, VerifyError
 from bentoship.image import keys
@@ -22,7 +22,7 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import map_in_order
 from bentoship.versions.evidence.keyless import Signer, Verifier
 from bentoship.versions.evidence.reading import content_of
-from bentoship.versions.evidence.statement import identity, statement, subjects
+from bentoship.versions.evidence.statement import encoded, identity, subjects
 from bentoship.versions.times import rfc3339
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -40,11 +40,8 @@ _REASONS = 3
 """How many of them an error says what is wrong with."""
 
 
-class Opener(Protocol):
-    """Opens the bundles that somebody has signed."""
-
-    def statement(self, bundle: bytes) -> bytes:
-        """Return the statement of a bundle. Raises ValueError when it is not signed as it has to be, with why."""
+Opener = Callable[[bytes], bytes]
+"""Returns the statement of a bundle. Raises ValueError, with why, when it is not signed as it has to be."""
 
 
 def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> bool:
@@ -58,8 +55,7 @@ def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> 
 
     Returns: whether a signature was added. Raises StoreError.
     """
-    content = statement({name: image}, SIGNATURE, {}, made=datetime.now(UTC)).blobs[0].content
-    return bool(attest(store, image, [content], signer))
+    return bool(attest(store, image, [encoded({name: image}, SIGNATURE, {})], signer))
 
 
 def attest(store: RegistryStore, image: Descriptor, contents: Sequence[bytes], signer: Signer) -> int:
@@ -102,7 +98,7 @@ def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
     Raises: VerifyError when it is not signed, or not by the identity; StoreError.
     """
     doing = f"Check the signature of {image.digest}"
-    found, refused = opened(store, image, verifier)
+    found, refused = opened(store, image, verifier.statement)
     if not found and not refused:
         hint = "Publish it with SIGNING=keyless, or sign it with cosign 3; without SIGNING_IDENTITY it is not checked."
         raise VerifyError(doing, f"it has no keyless signature in {store.repository}", hint)
@@ -121,7 +117,7 @@ def opened(store: RegistryStore, image: Descriptor, opener: Opener) -> tuple[lis
     Args:
         store: the repository that has it.
         image: its manifest or index.
-        opener: knows who has to have signed.
+        opener: checks who has signed.
 
     Returns: the statements, and what is wrong with each of the other bundles. Raises StoreError.
     """
@@ -129,7 +125,7 @@ def opened(store: RegistryStore, image: Descriptor, opener: Opener) -> tuple[lis
     refused = []
     for bundle in _bundles(store, image):
         try:
-            told = parse_json(opener.statement(bundle))
+            told = parse_json(opener(bundle))
         except ValueError as error:
             refused.append(str(error))
             continue
@@ -141,15 +137,15 @@ def opened(store: RegistryStore, image: Descriptor, opener: Opener) -> tuple[lis
 
 
 def _said(store: RegistryStore, image: Descriptor, verifier: Verifier) -> list[object]:
-    return [identity(one) for one in opened(store, image, verifier)[0]]
+    return [identity(one) for one in opened(store, image, verifier.statement)[0]]
 
 
-def _bundles(store: RegistryStore, image: Descriptor) -> list[bytes]:
-    """Return what may be bundles on an image."""
+def _bundles(store: RegistryStore, image: Descriptor) -> Iterator[bytes]:
+    """Yield what may be bundles on an image. All of them together may be too large for memory."""
     # In an index that stands in for the referrers API, cosign lists them by the type of their configuration.
     found = [one for one in referrers(store, image.digest) if one.artifact_type.startswith((_KIND, EMPTY))]
     contents = map_in_order(lambda one: _content(store, image, one), found[:_MOST], jobs=4)
-    return [content for content in contents if content is not None]
+    yield from (content for content in contents if content is not None)
 
 
 def _content(store: RegistryStore, image: Descriptor, one: Referrer) -> bytes | None:

@@ -9,9 +9,9 @@ github.com/secure-systems-lab/dsse.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from bentoship.errors import VerifyError
@@ -21,11 +21,10 @@ from bentoship.image.document import parse_json, to_json
 from bentoship.image.keys import STATEMENT_TYPE
 from bentoship.stores.artifacts import fallback_tag, push
 from bentoship.stores.registry import RegistryStore
-from bentoship.system.values import dataclass
 from bentoship.versions.evidence import bundles
 from bentoship.versions.evidence.reading import content_of
 from bentoship.versions.evidence.signing import Signer, Verifier
-from bentoship.versions.evidence.statement import identity, statement, subjects
+from bentoship.versions.evidence.statement import encoded, identity, subjects
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 ENVELOPE = "application/vnd.dsse.envelope.v1+json"
@@ -42,18 +41,6 @@ _MOST = 1000
 """How many signatures of an image are looked at."""
 
 
-@dataclass(frozen=True)
-class KeyOpener:
-    """Opens the bundles that a key has signed. Args: verifier: has the key."""
-
-    verifier: Verifier
-
-    def statement(self, bundle: bytes) -> bytes:
-        """Return the statement of a bundle. Raises ValueError when the key has not signed it."""
-        document = parse_json(bundle)
-        return _opened(document.get("dsseEnvelope") if isinstance(document, dict) else None, self.verifier)
-
-
 def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> bool:
     """Sign an image, unless the key has signed it already.
 
@@ -65,7 +52,7 @@ def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> 
 
     Returns: whether it has been signed now. Raises StoreError.
     """
-    there = _blobs(store, image, ".sig", SIMPLE_SIGNING)
+    there = list(_blobs(store, image, ".sig", SIMPLE_SIGNING))
     if any(_is_of(blob, image, signer.verifier) for blob in there):
         return False
     payload = {
@@ -93,13 +80,13 @@ def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
     Raises: VerifyError when it is not signed, or not by the key; StoreError.
     """
     doing = f"Check the signature of {image.digest}"
-    there = _blobs(store, image, ".sig", SIMPLE_SIGNING)
-    found, refused = bundles.opened(store, image, KeyOpener(verifier))
+    there = [_is_of(blob, image, verifier) for blob in _blobs(store, image, ".sig", SIMPLE_SIGNING)]
+    found, refused = bundles.opened(store, image, functools.partial(_bundled, verifier=verifier))
     others = [one for one in found if one.get("predicateType") != bundles.SIGNATURE]
     if not there and not found and not refused:
         hint = "Publish it with SIGNING_KEY, or sign it with cosign; without SIGNING_PUBLIC_KEY it is not checked."
         raise VerifyError(doing, f"it has no signature in {store.repository}", hint)
-    if len(others) == len(found) and not any(_is_of(blob, image, verifier) for blob in there):
+    if len(others) == len(found) and not any(there):
         count = len(there) + len(found) + len(refused)
         why = f"none of its signatures ({count}) is by the key of SIGNING_PUBLIC_KEY or SIGNING_KEY, for this image"
         raise VerifyError(doing, why, "Somebody else has signed it, or it was changed: do not run it.")
@@ -122,7 +109,7 @@ def attest(store: RegistryStore, image: Descriptor, contents: Sequence[bytes], s
 
     Raises: StoreError.
     """
-    there = _blobs(store, image, ".att", ENVELOPE)
+    there = list(_blobs(store, image, ".att", ENVELOPE))
     said = [identity(one) for one in _signed(there, image, signer.verifier)]
     new = [content for content in contents if identity(parse_json(content)) not in said]
     if new:
@@ -138,7 +125,7 @@ def statement_of(document: Artifact) -> bytes:
         return blob.content
     assert document.subject
     about = {document.subject.digest: document.subject}
-    return statement(about, CYCLONEDX, parse_json(blob.content), made=datetime.now(UTC)).blobs[0].content
+    return encoded(about, CYCLONEDX, parse_json(blob.content))
 
 
 def tag_of(image: Descriptor, suffix: str) -> str:
@@ -165,6 +152,12 @@ def _enveloped(content: bytes, signer: Signer) -> bytes:
     return to_json({"payloadType": STATEMENT_TYPE, "payload": payload, "signatures": [{"keyid": "", "sig": signature}]})
 
 
+def _bundled(bundle: bytes, verifier: Verifier) -> bytes:
+    """Return the statement of a bundle. Raises ValueError when the key has not signed it."""
+    document = parse_json(bundle)
+    return _opened(document.get("dsseEnvelope") if isinstance(document, dict) else None, verifier)
+
+
 def _opened(envelope: Any, verifier: Verifier) -> bytes:
     """Return the statement of an envelope. Raises ValueError when the key has not signed it."""
     try:
@@ -188,9 +181,9 @@ def _is_of(blob: Blob, image: Descriptor, verifier: Verifier) -> bool:
     return is_meant and verifier.has_signed(blob.content, signature)
 
 
-def _blobs(store: RegistryStore, image: Descriptor, suffix: str, kind: str) -> list[Blob]:
-    """Return what cosign, or this, has kept for an image; none where there is nothing, or something else."""
-    kept, found = store.find(tag_of(image, suffix)), []
+def _blobs(store: RegistryStore, image: Descriptor, suffix: str, kind: str) -> Iterator[Blob]:
+    """Yield what cosign, or this, has kept for an image. All of it together may be too large for memory."""
+    kept = store.find(tag_of(image, suffix))
     for entry in _entries(kept[1])[:_MOST] if kept else ():
         try:
             blob = Descriptor.from_dict(entry)
@@ -198,9 +191,7 @@ def _blobs(store: RegistryStore, image: Descriptor, suffix: str, kind: str) -> l
         except (ValueError, LookupError, TypeError, AttributeError):
             continue
         if blob.media_type == kind:
-            doing = f"Read the signatures of {image.digest}"
-            found.append(Blob(kind, content_of(store, doing, blob), texts))
-    return found
+            yield Blob(kind, content_of(store, f"Read the signatures of {image.digest}", blob), texts)
 
 
 def _entries(manifest: bytes) -> list[Any]:

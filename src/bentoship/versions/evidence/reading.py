@@ -11,7 +11,7 @@ from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.document import parse_json
 from bentoship.stores.artifacts import Referrer, referrers, subject_of
-from bentoship.stores.graph import children
+from bentoship.stores.graph import children, read_blob
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import in_parallel
@@ -20,7 +20,6 @@ from bentoship.versions.times import parse_time
 _MAX = 64 << 20
 """Bytes of a document; an SBOM of a thousand packages has one megabyte."""
 
-_PIECE = 1 << 16
 _JOBS = 8
 _PUBLISH = "Publish the image again to attach it; ATTESTATIONS says what is attached."
 
@@ -89,8 +88,5 @@ def _made(one: Referrer) -> float:
 
 
 def content_of(store: RegistryStore, doing: str, blob: Descriptor) -> bytes:
-    """Return the content of a small blob. Raises StoreError. Args: doing: for errors."""
-    if blob.size > _MAX:
-        raise StoreError(doing, f"{blob.size} bytes is too large")
-    with store.open(blob) as content:
-        return b"".join(iter(lambda: content.read(_PIECE), b""))
+    """Return the content of a document's blob. Raises StoreError. Args: doing: what needs it, for errors."""
+    return read_blob(store, blob, doing, _MAX)

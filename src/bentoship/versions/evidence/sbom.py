@@ -1,7 +1,7 @@
 """SBOMs in CycloneDX: the same bytes for the same contents, without a clock or a random number.
 
-An SBOM does not name the digest of its image, which it refers to as an artifact. So the versions that differ by their
-source alone share one, of which the registry has the 44 kB of the example once.
+An SBOM does not name the digest of its image, which it refers to as an artifact. So versions that differ only in their
+source share one, which the registry stores once (44 kB for the example).
 """
 
 from __future__ import annotations

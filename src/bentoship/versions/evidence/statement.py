@@ -33,22 +33,30 @@ def statement(
     """Return a statement, as an artifact that refers to the first of what it is about.
 
     Args:
-        about: manifests by their names; the first is the image or index itself.
-        predicate: the URI of what it says of them.
-        content: what it says.
+        about, predicate, content: as of `encoded`.
         made: when.
         annotations: what lists of referrers show besides.
     """
-    subjects = [{"name": name, "digest": {"sha256": one.hex}} for name, one in about.items()]
-    document = {"_type": _STATEMENT, "subject": subjects, "predicateType": predicate, "predicate": content}
     named = {keys.PREDICATE: predicate}
     *_, word, _ = predicate.split("/")  # before the version
     return Artifact(
         keys.STATEMENT_TYPE,
-        [Blob(keys.STATEMENT_TYPE, to_json(document), {**named, keys.TITLE: f"{word}.intoto.json"})],
+        [Blob(keys.STATEMENT_TYPE, encoded(about, predicate, content), {**named, keys.TITLE: f"{word}.intoto.json"})],
         {**named, keys.CREATED: rfc3339(made), **(annotations or {})},
         next(iter(about.values())),
     )
+
+
+def encoded(about: Mapping[str, Descriptor], predicate: str, content: Mapping[str, Any]) -> bytes:
+    """Return the JSON of a statement.
+
+    Args:
+        about: manifests by their names; the first is the image or index itself.
+        predicate: the URI of what it says of them.
+        content: what it says.
+    """
+    subjects = [{"name": name, "digest": {"sha256": one.hex}} for name, one in about.items()]
+    return to_json({"_type": _STATEMENT, "subject": subjects, "predicateType": predicate, "predicate": content})
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -20,12 +20,11 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.stores.token import Session
 from bentoship.versions.evidence import bundles
 from bentoship.versions.evidence.keyless import Identity, Verifier, signer, verifier
-from bentoship.versions.evidence.statement import statement
+from bentoship.versions.evidence.statement import encoded
 from tests.support.images import put_image
 from tests.support.sigstore_parts.authority import GITHUB
 from tests.support.sigstore_parts.services import WORKFLOW, Sigstore
 
-NOW = datetime(2026, 11, 27, tzinfo=UTC)
 ENTRIES = "/api/v1/log/entries"
 
 
@@ -39,7 +38,7 @@ def told(image: Descriptor, text: str, commit: str = "a") -> bytes:
     """A provenance, whose source is a commit."""
     source = {"name": "source", "digest": {"gitCommit": commit}}
     content = {"buildDefinition": {"resolvedDependencies": [source]}, "text": text}
-    return statement({"echo": image}, keys.PROVENANCE, content, made=NOW).blobs[0].content
+    return encoded({"echo": image}, keys.PROVENANCE, content)
 
 
 def attached(store: RegistryStore, image: Descriptor) -> list[dict[str, Any]]:
@@ -131,14 +130,14 @@ def test_nothing_is_kept_twice(
     assert bundles.attest(store, image, [told(image, "new", "b")], made) == 1
     monkeypatch.setenv("SIGSTORE_ID_TOKEN", services.authority.token(email="ada@example.com"))
     assert bundles.sign(store, store.repository, image, signer(services.trust()))
-    found, _ = bundles.opened(store, image, job)
+    found, _ = bundles.opened(store, image, job.statement)
     assert sorted(one["predicate"].get("text", "") for one in found) == ["", "new", "one"]
 
 
 def test_a_statement_on_another_image_does_not_count(store: RegistryStore, services: Sigstore, job: Verifier) -> None:
     """It may have been copied from there."""
     image, other = put_image(store), put_image(store, seed=7)
-    bundle = signer(services.trust()).sign(statement({"echo": other}, bundles.SIGNATURE, {}, made=NOW).blobs[0].content)
+    bundle = signer(services.trust()).sign(encoded({"echo": other}, bundles.SIGNATURE, {}))
     attach(store, Artifact(bundles.BUNDLE, [Blob(bundles.BUNDLE, bundle)], subject=image))
     with pytest.raises(VerifyError, match="it is of another image"):
         bundles.check(store, image, job)

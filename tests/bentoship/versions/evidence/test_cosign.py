@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from bentoship.stores.graph import read_manifest
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.evidence import cosign
 from bentoship.versions.evidence.signing import Signer
-from bentoship.versions.evidence.statement import Result, statement, test_result
+from bentoship.versions.evidence.statement import Result, encoded, test_result
 from tests.support.images import put_image
 
 test_result.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
@@ -47,7 +48,7 @@ def provenance_of(image: Descriptor, text: str, commit: str = "a") -> bytes:
     """A provenance, whose source is a commit."""
     source = {"name": "source", "digest": {"gitCommit": commit}}
     content = {"buildDefinition": {"resolvedDependencies": [source]}, "text": text}
-    return statement({"echo": image}, keys.PROVENANCE, content, made=NOW).blobs[0].content
+    return encoded({"echo": image}, keys.PROVENANCE, content)
 
 
 def test_an_image_is_signed_as_cosign_does(store: RegistryStore) -> None:
@@ -108,6 +109,19 @@ def test_an_unsigned_image_is_refused(store: RegistryStore) -> None:
     with pytest.raises(VerifyError, match="it has no signature") as raised:
         cosign.check(store, put_image(store), Signer(KEY).verifier)
     assert "SIGNING_KEY" in raised.value.hint
+
+
+def test_signatures_are_in_memory_one_by_one(store: RegistryStore) -> None:
+    """A stranger may have listed a large blob a thousand times."""
+    image, blob = put_image(store), Blob(cosign.SIMPLE_SIGNING, b"x" * 2_000_000)
+    push(store, Artifact("", [blob] * 30), cosign.tag_of(image, ".sig"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(VerifyError, match=r"none of its signatures \(30\)"):
+            cosign.check(store, image, Signer(KEY).verifier)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def forged(image: Descriptor, store: RegistryStore) -> dict[str, Blob]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,9 @@ from bentoship.errors import VerifyError
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import Descriptor
-from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.evidence import bundles, cosign, keyless, signing
-from bentoship.versions.evidence.statement import statement
-from tests.support import referrers_registry
+from bentoship.versions.evidence.statement import encoded
 from tests.support.images import put_image
 from tests.support.newer_debian import FailedError, Program, unpacked
 from tests.support.sigstore_parts.authority import GITHUB
@@ -27,7 +24,6 @@ from tests.support.sigstore_parts.services import WORKFLOW, Sigstore, sigstore
 
 Version = Callable[[Path], "Cosign"]
 
-NOW = datetime(2026, 11, 28, tzinfo=UTC)
 PREDICATE = {"buildDefinition": {"buildType": "https://example.com/made"}, "runDetails": {"builder": {"id": "x"}}}
 
 
@@ -78,16 +74,6 @@ def third(folder: Path) -> Cosign:
 VERSIONS = [second, pytest.param(third, marks=pytest.mark.slow)]
 
 
-@pytest.fixture(params=["fallback", "api"])
-def place(request: pytest.FixtureRequest, repository: ImageReference, tmp_path: Path) -> Iterator[RegistryStore]:
-    """A repository in each kind of registry: without the referrers API, and with it."""
-    if request.param == "fallback":
-        yield RegistryStore(repository, push=True)
-        return
-    with referrers_registry.running(tmp_path / "registry") as registry:
-        yield RegistryStore(ImageReference(registry.host, "echo"), push=True)
-
-
 @pytest.fixture(autouse=True)
 def password(monkeypatch: pytest.MonkeyPatch) -> None:
     """The password of cosign's keys."""
@@ -96,9 +82,8 @@ def password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def told(image: Descriptor) -> list[bytes]:
     """A provenance and an SBOM, as they are signed."""
-    made = statement({"echo": image}, keys.PROVENANCE, PREDICATE, made=NOW)
     sbom = Artifact(keys.SBOM_TYPE, [Blob(keys.SBOM_TYPE, b'{"bomFormat":"CycloneDX"}')], subject=image)
-    return [made.blobs[0].content, cosign.statement_of(sbom)]
+    return [encoded({"echo": image}, keys.PROVENANCE, PREDICATE), cosign.statement_of(sbom)]
 
 
 def named(store: RegistryStore, image: Descriptor) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bentoship.errors import VerifyError
 from bentoship.stores.listing import tags
@@ -15,15 +13,6 @@ from bentoship.versions.evidence.signatures import check_by, signing_by
 from tests.support.images import put_image
 from tests.support.sigstore_parts.authority import GITHUB
 from tests.support.sigstore_parts.services import WORKFLOW, Sigstore
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    """A private key."""
-    file = tmp_path / "signing.key"
-    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(pem)
-    return file
 
 
 def test_without_a_key_and_an_identity_there_is_neither() -> None:
