@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bentoship.image import keys
 from bentoship.image.reference import ImageReference
 from bentoship.stores.artifacts import referrers
 from bentoship.stores.registry import RegistryStore
+from bentoship.versions.evidence import cosign
 from bentoship.versions.evidence.reading import document, is_sbom, is_statement
+from bentoship.versions.evidence.signing import signer
 from tests.support.cache import needs_apt
 from tests.support.published import Published
+from tests.support.site import echo_site
 
 pytestmark = needs_apt
 
@@ -73,3 +79,23 @@ def test_publishing_again_attaches_nothing_again(published: Published) -> None:
         assert expected in stderr
     assert "attest" not in stderr
     assert referrers(RegistryStore(reference), published.digest) == before
+
+
+def test_an_image_that_has_lost_its_signature_is_signed_again(tmp_path: Path, cache: Path) -> None:
+    """Others may have deleted it, as `cosign clean` does; a signature that is there is left alone."""
+    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "signing.key").write_bytes(key)
+    site = echo_site(tmp_path, cache, IMAGE_NAME="echo/signed", SIGNING_KEY=str(tmp_path / "signing.key"))
+    published = site.invoke("publish")
+    assert published.returncode == 0, published.stderr
+    assert "attached 1 signature and the provenance and an SBOM" in published.stderr
+    assert "attest" not in site.invoke("publish").stderr
+    reference = ImageReference.parse(published.stdout.strip())
+    store = RegistryStore(reference, push=True)
+    for suffix in (".sig", ".att"):
+        store.delete(store.resolve(cosign.tag_of(reference.digest or "", suffix)).digest)
+    again = site.invoke("publish")
+    assert again.returncode == 0, again.stderr
+    assert "attached 1 signature" in again.stderr.splitlines()[-3]
+    found = cosign.check(store, store.resolve(reference.digest or ""), signer(tmp_path / "signing.key").verifier)
+    assert found == 2

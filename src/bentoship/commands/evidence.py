@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import platform
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bentoship.commands.repository import repository
 from bentoship.commands.terminal import Terminal, result_as_json
+from bentoship.errors import StoreError
 from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.platforms import manifests_by_platform, platform_of
-from bentoship.image.reference import version_in
+from bentoship.image.reference import ImageReference, version_in
 from bentoship.project import Run, begin
 from bentoship.stores.artifacts import referrers
 from bentoship.versions.evidence.reading import document, indexes_of, is_sbom, is_statement
@@ -33,22 +35,36 @@ def show(folder: Path, what: str, name: str) -> None:
 
 def show_sbom(run: Run, name: str) -> None:
     """Print the SBOM of a version; of an index, that of the image for this machine. Args: name: as of `version_in`."""
-    store = run.registry(repository(run, "versions"), push=False)
+    image = repository(run, "versions")
+    store = run.registry(image, push=False)
     root, content = store.read(version_in(store.repository, name))
     manifest = _own(run, root, content) if root.media_type in INDEX_TYPES else root
-    result_as_json(document(store, manifest, "SBOM", is_sbom))
+    with _missed(run, image):
+        result_as_json(document(store, manifest, "SBOM", is_sbom))
 
 
 def show_provenance(run: Run, name: str) -> None:
     """Print the provenance of a version, an in-toto statement. Args: name: as of `version_in`."""
-    store = run.registry(repository(run, "versions"), push=False)
+    image = repository(run, "versions")
+    store = run.registry(image, push=False)
     root, _ = store.read(version_in(store.repository, name))
     wanted = is_statement(keys.PROVENANCE)
     # That of an index is about all its images.
     if not any(map(wanted, referrers(store, root.digest))) and (found := indexes_of(store, root)):
         run.reporter.say("versions", f"{root.digest} is a part of {found[0].digest}, whose provenance this is")
         root = found[0]
-    result_as_json(document(store, root, "provenance", wanted))
+    with _missed(run, image):
+        result_as_json(document(store, root, "provenance", wanted))
+
+
+@contextmanager
+def _missed(run: Run, image: ImageReference) -> Iterator[None]:
+    """Make the next publish look for what is missing: others may have deleted what has been attached from here."""
+    try:
+        yield
+    except StoreError:
+        run.history.forget_attested(image)
+        raise
 
 
 def _own(run: Run, root: Descriptor, index: bytes) -> Descriptor:

@@ -248,15 +248,32 @@ def _refuse_promoted(run: Run, repository: ImageReference) -> None:
 
 
 def _attest(run: Run, published: Published) -> None:
-    """Attach to an image what is to be attached, unless that was done from here and the image was still there."""
+    """Attach to an image what is to be attached, unless that was done from here and the image was still there.
+
+    Signatures are looked for nevertheless: others may have deleted them, as `cosign clean` does.
+    """
     settings = run.project.settings
     wanted, key = settings.attestations, settings.signing_key
     signer = digest_of(key) if key else settings.signing
     mark = key_of(*wanted, repr(run.project.revision), signer) if wanted or signer else ""
-    if mark and (published.pushed.sent or run.history.attested(published.reference) != mark):
+    if not mark:
+        return
+    is_known = not published.pushed.sent and run.history.attested(published.reference) == mark
+    if not is_known or not _has_signature(run, published):
         from bentoship.publishing.attesting import attest  # mostly everything is attached already
 
         attest(run, published, containerize(run), build(run), mark)
+
+
+def _has_signature(run: Run, published: Published) -> bool:
+    """Return whether an image has a signature still, if it is to have one. Raises StoreError."""
+    settings = run.project.settings
+    if not settings.signs:
+        return True
+    from bentoship.versions.evidence.signatures import is_signed  # only where something is signed
+
+    store = run.registry(published.tags[0], push=True)
+    return is_signed(store, published.pushed.digest, is_keyless=bool(settings.signing))
 
 
 def _push(run: Run, image: Built, references: Sequence[ImageReference]) -> tuple[Pushed, float]:

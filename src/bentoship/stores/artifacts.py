@@ -145,6 +145,8 @@ def from_api(store: RegistryStore, digest: str) -> list[Referrer] | None:
 
 def _from_fallback(store: RegistryStore, digest: str) -> list[Referrer]:
     found = store.find(fallback_tag(digest))
+    if found and found[0].digest == digest:
+        return []  # `cosign copy` gives this tag to the image itself, and an index lists its images
     try:
         return listed(parse_json(found[1])) if found else []
     except ValueError:

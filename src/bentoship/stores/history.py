@@ -90,6 +90,10 @@ class History:
         """Record that an image, by its digest, has got its attestations. Args: mark: differs when they would."""
         records.keep(self._file("attested", image.repository), {"digest": image.digest, "mark": mark})
 
+    def forget_attested(self, repository: ImageReference) -> None:
+        """Remove what `keep_attested` has kept for a repository: something is missing there."""
+        self._file("attested", repository.repository).unlink(missing_ok=True)
+
     def _blobs(self, host: str) -> dict[str, list[str]]:
         found = records.read_as(
             self._file("blobs", host),

@@ -162,16 +162,21 @@ def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
             raise StoreError(f"Delete {version.digest}", f"{name} now points to it")
     parts = sorted(version.manifests - around.protected - {one.digest for one in around.versions})
     about = {digest: _about(store, digest, around) for digest in (version.digest, *parts)}
-    own: dict[str, Sequence[str]] = {version.digest: version.tags, **dict.fromkeys(parts, ())}
+    own: dict[str, tuple[str, ...]] = {version.digest: version.tags, **dict.fromkeys(parts, ())}
     referring = {one: around.tags_of(one) for those in about.values() for one in those}
     beside: dict[str, tuple[str, ...]] = {}  # such as cosign's signatures, which are in no manifest's way
     for tag in [tag for one in (*about, *referring) for tag in _side_tags(one, around.tags)]:
         if one := store.digest_of(tag):
-            place = referring if one in referring or tag == fallback_tag(subject_of(tag)) else beside
+            place = own if one in own else referring if _is_listed(one, tag, referring) else beside
             place[one] = (*place.get(one, ()), tag)
     # What lists the others goes last, so that a next run finds those that a kill has left.
     for those in ({**own, **referring}, beside):
         _delete_in_turn(store, [(one, named) for one, named in those.items() if one not in around.protected])
+
+
+def _is_listed(digest: str, tag: str, referring: Collection[str]) -> bool:
+    """Return whether what a tag is of refers to an image, or lists what does."""
+    return digest in referring or tag == fallback_tag(subject_of(tag))
 
 
 def _delete_in_turn(store: RegistryStore, those: Sequence[tuple[str, Sequence[str]]]) -> None:

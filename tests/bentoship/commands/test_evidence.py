@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -99,3 +99,16 @@ def test_what_is_not_attached_is_an_error(run: Run, store: RegistryStore) -> Non
     image = put_image(store)
     with pytest.raises(StoreError, match=f"Read the provenance of {image.digest}: none is attached"):
         show_provenance(run, image.digest)
+
+
+@pytest.mark.parametrize("show", [show_sbom, show_provenance])
+def test_what_is_missing_is_attached_by_the_next_publish(
+    run: Run, store: RegistryStore, repository: ImageReference, show: Callable[[Run, str], None]
+) -> None:
+    """As the error says: that it was attached from here once counts no more."""
+    image = put_image(store)
+    published = repository.with_digest(image.digest)
+    run.history.keep_attested(published, "mark")
+    with pytest.raises(StoreError, match="none is attached"):
+        show(run, image.digest)
+    assert run.history.attested(published) == ""

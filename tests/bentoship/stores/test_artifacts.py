@@ -10,7 +10,7 @@ from bentoship.stores.artifacts import attach, fallback_tag, push, referrers
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
-from tests.support.images import put_image
+from tests.support.images import put_image, put_index
 from tests.support.proxy import Fault, Proxy
 
 KIND = "application/vnd.example.note.v1+json"
@@ -60,6 +60,15 @@ def test_an_index_of_a_stranger_is_read_as_far_as_it_is_one(store: RegistryStore
     assert referrers(store, image.digest) == []
     added = attach(store, Artifact(KIND, [], {}, image))
     assert referrers(store, image.digest) == [added]
+
+
+def test_an_index_under_the_tag_for_its_own_referrers_lists_none(store: RegistryStore) -> None:
+    """As `cosign copy` leaves it: the images of an index do not refer to it."""
+    index = put_index(store, put_image(store), put_image(store, seed=2))
+    store.tag(index, fallback_tag(index.digest))
+    assert referrers(store, index.digest) == []
+    added = attach(store, Artifact(KIND, [], {}, index))
+    assert referrers(store, index.digest) == [added]
 
 
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b""])

@@ -69,6 +69,15 @@ def test_records_of_another_shape_are_ignored(history: History, value: object) -
     assert (history.speed(ONE.host), history.paths_by_blob(OTHER)) == (2_000_000, {BLOB: ONE.path})
 
 
+def test_what_was_attached_can_be_forgotten(history: History) -> None:
+    """Of one repository; of one that was never seen, too."""
+    for one in (ONE, OTHER):
+        history.keep_attested(one.with_digest(DIGEST), "mark")
+    for _ in range(2):
+        history.forget_attested(ONE.with_tag("latest"))
+    assert [history.attested(one.with_digest(DIGEST)) for one in (ONE, OTHER)] == ["", "mark"]
+
+
 @pytest.mark.parametrize(("sent", "seconds"), [(999_999, 0.1), (5_000_000, 0.0)])
 def test_too_little_tells_no_speed(history: History, sent: int, seconds: float) -> None:
     """The one that was measured before stays; the image is remembered all the same."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -299,6 +300,21 @@ def test_tags_go_first_where_a_registry_wants_it(store: RegistryStore, through: 
     assert proxy.count("DELETE", "/manifests/old$") == 1
     assert proxy.count("DELETE", f"/manifests/{old.digest}") == 2
     assert tags(store) == []
+
+
+def test_all_tags_of_a_version_go_first(store: RegistryStore, through: ImageReference, proxy: Proxy) -> None:
+    """Also that which `cosign copy` gives to the image itself, and which is for its referrers."""
+    old = publish(store, 40, "old")
+    attached = [one.descriptor for one in referrers(store, old.digest)]
+    store.tag(old, fallback_tag(old.digest))
+    body = b'{"errors": [{"code": "GOOGLE_MANIFEST_DANGLING_TAG", "message": "Manifest is still referenced by tag"}]}'
+    found = replace(survey(store, Rules(), NOW).versions[0], kept="")
+    proxy.faults.append(Fault("DELETE", "/manifests/sha256:", status=400, body=body))
+    proxy.faults += [Fault("DELETE", f"/manifests/{tag}$", status=202) for tag in ("old", fallback_tag(old.digest))]
+    delete(RegistryStore(through, push=True), found, Survey([found], tags=frozenset(tags(store))))
+    assert proxy.count("DELETE", "/manifests/old$") == proxy.count("DELETE", f"/{fallback_tag(old.digest)}$") == 1
+    assert tags(store) == []
+    assert all(map(store.exists, attached))  # nothing lists them any more
 
 
 def test_at_google_what_refers_to_a_version_goes_before_it(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from bentoship.stores.artifacts import Referrer, attach_all, referrers
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import map_in_order
 from bentoship.versions.evidence.keyless import Signer, Verifier
-from bentoship.versions.evidence.reading import content_of
+from bentoship.versions.evidence.reading import content_if_readable
 from bentoship.versions.evidence.statement import encoded, identity, subjects
 from bentoship.versions.times import rfc3339
 
@@ -136,6 +136,11 @@ def opened(store: RegistryStore, image: Descriptor, opener: Opener) -> tuple[lis
     return found, refused
 
 
+def is_there(store: RegistryStore, digest: str) -> bool:
+    """Return whether there is a bundle on an image, by whomever. Raises StoreError."""
+    return any(one.artifact_type.startswith(_KIND) for one in referrers(store, digest))
+
+
 def _said(store: RegistryStore, image: Descriptor, verifier: Verifier) -> list[object]:
     return [identity(one) for one in opened(store, image, verifier.statement)[0]]
 
@@ -163,7 +168,7 @@ def _content(store: RegistryStore, image: Descriptor, one: Referrer) -> bytes | 
         raise
     except (ValueError, LookupError, TypeError, AttributeError):
         return b""
-    return content_of(store, f"Read the signatures of {image.digest}", blob)
+    return content_if_readable(store, f"Read the signatures of {image.digest}", blob)
 
 
 def _artifact(image: Descriptor, bundle: bytes, predicate: str) -> Artifact:

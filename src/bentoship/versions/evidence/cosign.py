@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import base64
 import functools
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from bentoship.errors import VerifyError
-from bentoship.image.artifact import Artifact, Blob
+from bentoship.image.artifact import Artifact, Blob, Linked
 from bentoship.image.descriptor import CONFIG, Descriptor
 from bentoship.image.document import parse_json, to_json
 from bentoship.image.keys import STATEMENT_TYPE
 from bentoship.stores.artifacts import fallback_tag, push
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.parallel import map_in_order
 from bentoship.versions.evidence import bundles
-from bentoship.versions.evidence.reading import content_of
+from bentoship.versions.evidence.reading import content_if_readable
 from bentoship.versions.evidence.signing import Signer, Verifier
 from bentoship.versions.evidence.statement import encoded, identity, subjects
 
@@ -52,8 +54,8 @@ def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> 
 
     Returns: whether it has been signed now. Raises StoreError.
     """
-    there = list(_blobs(store, image, ".sig", SIMPLE_SIGNING))
-    if any(_is_of(blob, image, signer.verifier) for blob in there):
+    there = _kept(store, image, ".sig")
+    if any(_is_of(blob, image, signer.verifier) for blob in _blobs(store, image, there, SIMPLE_SIGNING)):
         return False
     payload = {
         "critical": {
@@ -65,7 +67,7 @@ def sign(store: RegistryStore, name: str, image: Descriptor, signer: Signer) -> 
     }
     content = to_json(payload)
     signature = base64.b64encode(signer.sign(content)).decode()
-    _push(store, image, ".sig", [*there, Blob(SIMPLE_SIGNING, content, {_SIGNATURE: signature})])
+    _push(store, image, ".sig", [Blob(SIMPLE_SIGNING, content, {_SIGNATURE: signature})], there)
     return True
 
 
@@ -80,7 +82,8 @@ def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
     Raises: VerifyError when it is not signed, or not by the key; StoreError.
     """
     doing = f"Check the signature of {image.digest}"
-    there = [_is_of(blob, image, verifier) for blob in _blobs(store, image, ".sig", SIMPLE_SIGNING)]
+    listed = _kept(store, image, ".sig")
+    there = [_is_of(blob, image, verifier) for blob in _blobs(store, image, listed, SIMPLE_SIGNING)]
     found, refused = bundles.opened(store, image, functools.partial(_bundled, verifier=verifier))
     others = [one for one in found if one.get("predicateType") != bundles.SIGNATURE]
     if not there and not found and not refused:
@@ -95,7 +98,7 @@ def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
 
 def statements(store: RegistryStore, image: Descriptor, verifier: Verifier) -> list[Mapping[str, Any]]:
     """Return the statements on an image in envelopes that the key has signed. Args, raises: as `check`."""
-    return _signed(_blobs(store, image, ".att", ENVELOPE), image, verifier)
+    return _signed(_blobs(store, image, _kept(store, image, ".att"), ENVELOPE), image, verifier)
 
 
 def attest(store: RegistryStore, image: Descriptor, contents: Sequence[bytes], signer: Signer) -> None:
@@ -109,13 +112,13 @@ def attest(store: RegistryStore, image: Descriptor, contents: Sequence[bytes], s
 
     Raises: StoreError.
     """
-    there = list(_blobs(store, image, ".att", ENVELOPE))
-    said = [identity(one) for one in _signed(there, image, signer.verifier)]
+    there = _kept(store, image, ".att")
+    said = [identity(one) for one in _signed(_blobs(store, image, there, ENVELOPE), image, signer.verifier)]
     new = [content for content in contents if identity(parse_json(content)) not in said]
     if new:
         kinds = [{_SIGNATURE: "", _PREDICATE: parse_json(content)["predicateType"]} for content in new]
         added = [Blob(ENVELOPE, _enveloped(one, signer), kind) for one, kind in zip(new, kinds, strict=True)]
-        _push(store, image, ".att", [*there, *added])
+        _push(store, image, ".att", added, there)
 
 
 def statement_of(document: Artifact) -> bytes:
@@ -128,9 +131,9 @@ def statement_of(document: Artifact) -> bytes:
     return encoded(about, CYCLONEDX, parse_json(blob.content))
 
 
-def tag_of(image: Descriptor, suffix: str) -> str:
-    """Return the tag of what cosign keeps for an image. Args: suffix: ".sig" or ".att"."""
-    return f"{fallback_tag(image.digest)}{suffix}"
+def tag_of(digest: str, suffix: str) -> str:
+    """Return the tag of what cosign keeps for an image. Args: digest: of the image; suffix: ".sig" or ".att"."""
+    return f"{fallback_tag(digest)}{suffix}"
 
 
 def pae(content: bytes, kind: str = STATEMENT_TYPE) -> bytes:
@@ -181,17 +184,28 @@ def _is_of(blob: Blob, image: Descriptor, verifier: Verifier) -> bool:
     return is_meant and verifier.has_signed(blob.content, signature)
 
 
-def _blobs(store: RegistryStore, image: Descriptor, suffix: str, kind: str) -> Iterator[Blob]:
-    """Yield what cosign, or this, has kept for an image. All of it together may be too large for memory."""
-    kept = store.find(tag_of(image, suffix))
-    for entry in _entries(kept[1])[:_MOST] if kept else ():
+def _kept(store: RegistryStore, image: Descriptor, suffix: str) -> list[Linked]:
+    """Return what is listed where cosign, or this, keeps something for an image; nothing where there is none."""
+    kept, found = store.find(tag_of(image.digest, suffix)), []
+    for entry in _entries(kept[1]) if kept else ():
         try:
-            blob = Descriptor.from_dict(entry)
             texts = {str(key): str(value) for key, value in (entry.get("annotations") or {}).items()}
+            found.append(Linked(Descriptor.from_dict(entry), texts))
         except (ValueError, LookupError, TypeError, AttributeError):
             continue
-        if blob.media_type == kind:
-            yield Blob(kind, content_of(store, f"Read the signatures of {image.digest}", blob), texts)
+    return found
+
+
+def _blobs(store: RegistryStore, image: Descriptor, listed: Iterable[Linked], kind: str) -> Iterator[Blob]:
+    """Yield the newest of what is listed, by its kind; empty what cannot be read: anyone may have put it there.
+
+    All of it together may be too large for memory.
+    """
+    wanted = [one for one in listed if one.descriptor.media_type == kind][-_MOST:]
+    doing = f"Read the signatures of {image.digest}"
+    contents = map_in_order(lambda one: content_if_readable(store, doing, one.descriptor), wanted, jobs=4)
+    for one, content in zip(wanted, contents, strict=True):
+        yield Blob(kind, content, one.annotations)
 
 
 def _entries(manifest: bytes) -> list[Any]:
@@ -199,14 +213,17 @@ def _entries(manifest: bytes) -> list[Any]:
     return layers if isinstance(layers, list) else []
 
 
-def _push(store: RegistryStore, image: Descriptor, suffix: str, blobs: Iterable[Blob]) -> None:
-    blobs = list(blobs)
+def _push(store: RegistryStore, image: Descriptor, suffix: str, added: Sequence[Blob], there: Sequence[Linked]) -> None:
+    """Push what cosign keeps for an image. Args: added: what is new; there: what is listed already, which all stays."""
+    for blob in added:
+        store.write(blob.descriptor, io.BytesIO(blob.content), lambda _: None)
+    every = [*there, *(Linked(blob.descriptor, blob.annotations) for blob in added)]
     config = {
         "architecture": "",
         "created": _ZERO,
-        "history": [{"created": _ZERO} for _ in blobs],
+        "history": [{"created": _ZERO} for _ in every],
         "os": "",
-        "rootfs": {"type": "layers", "diff_ids": [blob.descriptor.digest for blob in blobs]},
+        "rootfs": {"type": "layers", "diff_ids": [one.descriptor.digest for one in every]},
         "config": {},
     }
-    push(store, Artifact("", blobs, config=Blob(CONFIG, to_json(config))), tag_of(image, suffix))
+    push(store, Artifact("", config=Blob(CONFIG, to_json(config)), linked=every), tag_of(image.digest, suffix))

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bentoship.errors import StoreError
+from bentoship.errors import RegistryError, StoreError
 from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.document import parse_json
@@ -90,3 +90,13 @@ def _made(one: Referrer) -> float:
 def content_of(store: RegistryStore, doing: str, blob: Descriptor) -> bytes:
     """Return the content of a document's blob. Raises StoreError. Args: doing: what needs it, for errors."""
     return read_blob(store, blob, doing, _MAX)
+
+
+def content_if_readable(store: RegistryStore, doing: str, blob: Descriptor) -> bytes:
+    """Return the content of a small blob; nothing where it is missing, damaged or too large. Raises RegistryError."""
+    try:
+        return content_of(store, doing, blob)
+    except StoreError as error:
+        if isinstance(error, RegistryError) and error.status != 404:
+            raise
+        return b""

@@ -81,6 +81,19 @@ def signing_by(key: Path | None, *, is_keyless: bool, trust: Path | None) -> Sig
     return KeySigning(signing.signer(key)) if key else None
 
 
+def is_signed(store: RegistryStore, digest: str, *, is_keyless: bool) -> bool:
+    """Return whether there is a signature where it is kept, by whomever.
+
+    Args:
+        store: the repository that has the image.
+        digest: of the image.
+        is_keyless: whether it is by an identity, and not by a key.
+
+    Raises: StoreError.
+    """
+    return bundles.is_there(store, digest) if is_keyless else store.digest_of(cosign.tag_of(digest, ".sig")) is not None
+
+
 def check_by(
     public: Path | None, private: Path | None, *, who: tuple[str, str] | None, trust: Path | None
 ) -> Check | None:

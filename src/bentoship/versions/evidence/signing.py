@@ -1,8 +1,13 @@
-"""Signing with a key: ECDSA over SHA-256, with keys as PEM files, also in cosign's own form."""
+"""Signing with a key: ECDSA over SHA-256, with keys as PEM files, also in cosign's own form.
+
+For keys on larger curves, cosign 3 signs over the hash that goes with the curve (sigstore/protobuf-specs,
+algorithm-registry.md), and everyone else over SHA-256: both are checked.
+"""
 
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +17,7 @@ from bentoship.system.process import environment
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.hashes import HashAlgorithm
 
 _PASSWORD = "COSIGN_PASSWORD"  # the variable that cosign reads
 _MAX = 1 << 16
@@ -50,13 +56,12 @@ class Verifier:
         """Return whether a signature, in DER, is of a payload and made with the private key."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-        from cryptography.hazmat.primitives.hashes import SHA256
 
-        try:
-            self._key.verify(signature, payload, ECDSA(SHA256()))
-        except InvalidSignature:
-            return False
-        return True
+        for hashed in _hashes(self._key):
+            with suppress(InvalidSignature):
+                self._key.verify(signature, payload, ECDSA(hashed))
+                return True
+        return False
 
 
 def signer(file: Path) -> Signer:
@@ -83,12 +88,34 @@ def signer(file: Path) -> Signer:
         raise SettingsError(doing, f"it cannot be read ({error or type(error).__name__})", hint) from error
     if not isinstance(key, EllipticCurvePrivateKey):
         raise SettingsError(doing, "it is no key of ECDSA", _MAKE)
+    _check_curve(doing, key.curve.name)
     return Signer(key)
 
 
 _MAKE = (
     "Make one with `cosign generate-key-pair`, or `openssl ecparam -name prime256v1 -genkey -noout -out signing.key`."
 )
+_PUBLIC = (
+    "SIGNING_PUBLIC_KEY is a file such as cosign.pub, with the public key of ECDSA in PEM. Of a private key in PEM, "
+    "`openssl ec -in signing.key -pubout` prints it."
+)
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+"""The curves that cosign reads keys on."""
+
+
+def _hashes(key: EllipticCurvePublicKey) -> list[HashAlgorithm]:
+    """Return the hashes that a signature with a key may be over."""
+    from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
+
+    others: dict[str, HashAlgorithm] = {"secp384r1": SHA384(), "secp521r1": SHA512()}
+    own = others.get(key.curve.name)
+    return [SHA256(), own] if own else [SHA256()]
+
+
+def _check_curve(doing: str, name: str) -> None:
+    """Raise SettingsError for a key on a curve that cosign does not read."""
+    if name not in _CURVES:
+        raise SettingsError(doing, f"it is a key on the curve {name}, which cosign does not read", _MAKE)
 
 
 def verifier(file: Path) -> Verifier:
@@ -100,9 +127,10 @@ def verifier(file: Path) -> Verifier:
     try:
         key = load_pem_public_key(_content(file, "SIGNING_PUBLIC_KEY"))
     except Exception as error:  # as above
-        raise SettingsError(doing, f"it cannot be read ({error or type(error).__name__})") from error
+        raise SettingsError(doing, f"it cannot be read ({error or type(error).__name__})", _PUBLIC) from error
     if not isinstance(key, EllipticCurvePublicKey):
-        raise SettingsError(doing, "it is no key of ECDSA")
+        raise SettingsError(doing, "it is no key of ECDSA", _PUBLIC)
+    _check_curve(doing, key.curve.name)
     return Verifier(key)
 
 
@@ -123,7 +151,8 @@ def _content(file: Path, setting: str) -> bytes:
         with file.open("rb") as stream:
             return stream.read(_MAX)
     except OSError as error:
-        raise SettingsError(f"Read {setting}", f"{file}: {error.strerror}") from error
+        hint = f"Without {setting}, nothing is signed or checked by a key."
+        raise SettingsError(f"Read {setting}", f"{file}: {error.strerror}", hint) from error
 
 
 def _decrypted(pem: bytes, password: bytes) -> bytes:

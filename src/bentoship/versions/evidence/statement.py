@@ -7,6 +7,7 @@ names what it is about.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import field
 from datetime import datetime
 from typing import Any
@@ -93,17 +94,23 @@ def test_result(about: Mapping[str, Descriptor], result: Result, *, made: dateti
 
 
 def identity(said: Mapping[str, Any]) -> object:
-    """Return what two statements have in common that say the same: of provenance, the kind and the source alone."""
-    kind, content = said.get("predicateType"), said.get("predicate")
-    if kind == keys.PROVENANCE and isinstance(content, dict):
-        found = content.get("buildDefinition", {}).get("resolvedDependencies", [])
-        return kind, [one for one in found if one.get("name") == "source"]
+    """Return what two statements have in common that say the same: of provenance, the kinds and the source alone."""
+    kind = said.get("predicateType")
+    content: Any = said.get("predicate")
+    if kind == keys.PROVENANCE:
+        # What others have signed with the same key may have any form.
+        with suppress(LookupError, TypeError, AttributeError):
+            made = content["buildDefinition"]
+            sources = [one for one in made.get("resolvedDependencies", []) if one.get("name") == "source"]
+            return kind, made.get("buildType"), sources
     return kind, content
 
 
 def subjects(said: Mapping[str, Any]) -> set[str]:
     """Return the digests, in hex, of what a statement is about."""
-    try:
-        return {str(one["digest"]["sha256"]) for one in said["subject"]}
-    except (LookupError, TypeError, AttributeError):
-        return set()
+    found = set()
+    listed = said.get("subject")
+    for one in listed if isinstance(listed, list) else ():
+        with suppress(LookupError, TypeError):  # of another kind, such as a commit
+            found.add(str(one["digest"]["sha256"]))
+    return found

@@ -165,6 +165,17 @@ def test_what_is_no_bundle_does_not_count(how: str, store: RegistryStore, servic
     assert len(listed(json.loads(index))) == 2
 
 
+def test_a_bundle_that_is_too_large_does_not_count(
+    store: RegistryStore, services: Sigstore, job: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anyone who may push can attach it."""
+    image = put_image(store)
+    attach(store, Artifact(bundles.BUNDLE, [Blob(bundles.BUNDLE, b"0" * 100_001)], subject=image))
+    monkeypatch.setattr("bentoship.versions.evidence.reading._MAX", 100_000)
+    bundles.sign(store, store.repository, image, signer(services.trust()))
+    assert bundles.check(store, image, job) == 0
+
+
 def test_a_bundle_that_is_gone_does_not_count(store: RegistryStore, services: Sigstore, job: Verifier) -> None:
     """It is only listed."""
     image = put_image(store)

@@ -206,6 +206,64 @@ def test_what_is_no_envelope_does_not_count(content: bytes, store: RegistryStore
     assert len(manifest_of(store, image, "att")["layers"]) == 2
 
 
+def test_whatever_else_is_kept_for_an_image_stays(store: RegistryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signatures that are too large to read, or of another kind, are in nobody's way."""
+    monkeypatch.setattr("bentoship.versions.evidence.reading._MAX", 10_000)
+    image = put_image(store)
+    there = [Blob(cosign.SIMPLE_SIGNING, b"0" * 10_001, {"a": "b"}), Blob("application/vnd.example", b"other")]
+    push(store, Artifact("", there), f"sha256-{image.hex}.sig")
+    before = manifest_of(store, image, "sig")["layers"]
+    with pytest.raises(VerifyError, match="none of its signatures"):
+        cosign.check(store, image, Signer(KEY).verifier)
+    assert cosign.sign(store, store.repository, image, Signer(KEY))
+    assert cosign.check(store, image, Signer(KEY).verifier) == 0
+    after = manifest_of(store, image, "sig")
+    assert after["layers"][:-1] == before
+    diff_ids = json.loads(blob_of(store, after["config"]))["rootfs"]["diff_ids"]
+    assert diff_ids == [one["digest"] for one in after["layers"]]
+
+
+def test_of_many_signatures_the_newest_are_read(store: RegistryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One's own is the last, and nobody's is lost."""
+    monkeypatch.setattr(cosign, "_MOST", 2)
+    image = put_image(store)
+    others = [Blob(cosign.SIMPLE_SIGNING, b"%d" % number) for number in range(4)]
+    push(store, Artifact("", others), f"sha256-{image.hex}.sig")
+    assert [cosign.sign(store, store.repository, image, Signer(KEY)) for _ in range(2)] == [True, False]
+    assert cosign.check(store, image, Signer(KEY).verifier) == 0
+    assert len(manifest_of(store, image, "sig")["layers"]) == 5
+
+
+STRANGE = {
+    "none": None,
+    "no definition": {"buildDefinition": None},
+    "no list": {"buildDefinition": {"resolvedDependencies": None}},
+    "no dependency": {"buildDefinition": {"resolvedDependencies": ["x"]}},
+    "another build": {"buildDefinition": {"buildType": "https://example.com"}},
+}
+
+
+@pytest.mark.parametrize("form", STRANGE)
+def test_a_provenance_of_another_form_is_in_nobodys_way(form: str, store: RegistryStore) -> None:
+    """The same key may have signed it, such as by `cosign attest`; ours is signed beside it, once."""
+    image = put_image(store)
+    other = encoded({"echo": image}, keys.PROVENANCE, STRANGE[form])  # type: ignore[arg-type]
+    own = {"buildDefinition": {"buildType": "https://example.com/own"}}  # outside Git, there is no source
+    content = encoded({"echo": image}, keys.PROVENANCE, own)
+    for one in (other, content, content):
+        cosign.attest(store, image, [one], Signer(KEY))
+    assert len(cosign.statements(store, image, Signer(KEY).verifier)) == 2
+
+
+def test_a_statement_may_be_about_more_than_the_image(store: RegistryStore) -> None:
+    """Also about what has a digest of another kind."""
+    image = put_image(store)
+    subjects = [{"digest": {"gitCommit": "a"}}, None, {"digest": {"sha256": image.hex}}]
+    document = {"subject": subjects, "predicateType": "https://example.com", "predicate": {}}
+    cosign.attest(store, image, [json.dumps(document).encode()], Signer(KEY))
+    assert len(cosign.statements(store, image, Signer(KEY).verifier)) == 1
+
+
 def test_an_sbom_is_signed_in_a_statement(store: RegistryStore) -> None:
     """By the predicate that `cosign attest --type cyclonedx` gives it."""
     image = put_image(store)

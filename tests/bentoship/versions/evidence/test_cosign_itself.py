@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bentoship.errors import VerifyError
 from bentoship.image import keys
@@ -126,6 +128,22 @@ def test_what_cosign_signs_with_a_key_is_accepted(version: Version, place: Regis
     assert cosign.check(place, image, own) == 1
     with pytest.raises(VerifyError, match="is by the key of"):
         cosign.check(place, image, signing.verifier(other.with_suffix(".pub")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["bundles", "tags"])
+@pytest.mark.parametrize("curve", ["secp384r1", "secp521r1"])
+def test_what_cosign_signs_with_a_larger_key_is_accepted(
+    curve: str, layout: str, tmp_path: Path, store: RegistryStore
+) -> None:
+    """Over the hash that goes with the curve."""
+    program, image = third(tmp_path), put_image(store)
+    key = ec.generate_private_key({"secp384r1": ec.SECP384R1, "secp521r1": ec.SECP521R1}[curve]())
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    program("import-key-pair", "--key", tmp_path / "key.pem", "--output-key-prefix", tmp_path / "own")
+    chosen = f"--new-bundle-format={str(layout == 'bundles').lower()}"
+    program.sign("sign", tmp_path / "own.key", chosen, named(store, image))
+    assert cosign.check(store, image, signing.verifier(tmp_path / "own.pub")) == 0
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -22,11 +23,12 @@ from cryptography.hazmat.primitives.serialization import (
 from nacl.secret import SecretBox
 
 from bentoship.errors import SettingsError
-from bentoship.versions.evidence.signing import signer, verifier, verifier_of
+from bentoship.versions.evidence.signing import Verifier, signer, verifier, verifier_of
 
 PASSWORD = b"wonderland"
 
 KEY = ec.generate_private_key(ec.SECP256R1())
+STRANGE = ec.generate_private_key(ec.SECP256K1())
 
 
 def as_cosign(der: bytes, *, cost: int = 1 << 10, label: str = "SIGSTORE") -> bytes:
@@ -107,16 +109,51 @@ def test_a_wrong_password_is_named(form: str, password: str, tmp_path: Path, mon
         as_cosign(DER, cost=1 << 30),
         FORMS["cosign"][:200],
         ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        STRANGE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
     ],
-    ids=["empty", "no key", "too dear a password", "cut off", "of another kind"],
+    ids=["empty", "no key", "too dear a password", "cut off", "of another kind", "on another curve"],
 )
 def test_what_is_no_key_is_an_error(content: bytes, tmp_path: Path) -> None:
-    """Whatever it is."""
+    """Whatever it is; the error says what to do."""
     (tmp_path / "key").write_bytes(content)
-    with pytest.raises(SettingsError):
-        signer(tmp_path / "key")
-    with pytest.raises(SettingsError):
+    for read in (signer, verifier):
+        with pytest.raises(SettingsError) as raised:
+            read(tmp_path / "key")
+        assert raised.value.hint
+
+
+def test_a_key_on_another_curve_checks_nothing(tmp_path: Path) -> None:
+    """What cosign could not check is not checked here."""
+    public = STRANGE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "key").write_bytes(public)
+    with pytest.raises(SettingsError, match="curve secp256k1, which cosign does not read"):
         verifier(tmp_path / "key")
+
+
+@pytest.mark.parametrize("name", ["signing.key", "cosign.pub"])
+def test_a_missing_key_is_named(name: str, tmp_path: Path) -> None:
+    """With the setting that names its file."""
+    for read, setting in ((signer, "SIGNING_KEY"), (verifier, "SIGNING_PUBLIC_KEY")):
+        with pytest.raises(SettingsError, match=name) as raised:
+            read(tmp_path / name)
+        assert setting in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("curve", "own", "strange"), [(ec.SECP384R1(), SHA384(), SHA512()), (ec.SECP521R1(), SHA512(), SHA384())]
+)
+def test_a_larger_key_may_sign_over_the_hash_of_its_curve(
+    curve: ec.EllipticCurve, own: HashAlgorithm, strange: HashAlgorithm
+) -> None:
+    """As cosign 3 does, as well as over SHA-256, as everyone else does; but over no other hash."""
+    key = ec.generate_private_key(curve)
+    checker = Verifier(key.public_key())
+    for hashed in (SHA256(), own):
+        assert checker.has_signed(b"payload", key.sign(b"payload", ec.ECDSA(hashed)))
+        assert not checker.has_signed(b"payloaD", key.sign(b"payload", ec.ECDSA(hashed)))
+    assert not checker.has_signed(b"payload", key.sign(b"payload", ec.ECDSA(strange)))
+    small = Verifier(KEY.public_key())
+    assert not small.has_signed(b"payload", KEY.sign(b"payload", ec.ECDSA(own)))
 
 
 def test_without_a_key_nothing_is_checked() -> None:
