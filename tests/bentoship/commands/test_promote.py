@@ -250,7 +250,7 @@ def test_cleaning_the_registry_is_a_dry_run_first(
     assert out == f"{repository.with_digest(old.digest)}\n"
     assert "3 versions in" in err
     assert re.search("keep +2 +its age is not known", err)
-    assert "dry run, nothing was deleted; --yes deletes 1 version and what refers to them" in err
+    assert "dry run, nothing was deleted; --yes deletes 1 version and what refers to it" in err
     assert target.read("old")
     clean_registry(run, keep="1", older_than="30d", others=False, yes=True)
     assert "nothing to delete" in capsys.readouterr().err  # it is the newest of a known age
