@@ -67,6 +67,16 @@ def test_platforms_are_told_where_a_version_has_several(capsys: pytest.CaptureFi
     assert (one[3], two[3]) == ("linux/amd64", "linux/amd64, linux/arm64")
 
 
+def test_what_strangers_write_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    """However many models or platforms there are, and however long their names and those of metrics."""
+    models = [Model(f"{'m' * 4000}{number}:v{'1' * 4000}", {}) for number in range(1000)]
+    many = ["p" * 4000] * 100
+    print_versions([Version("sha256:1", ["one"], True, 5, many, models=models, metrics={"a" * 4000: 1.0})], (), NOW)
+    head, row = capsys.readouterr().out.splitlines()
+    assert max(len(head), len(row)) < 1500
+    assert re.search(r"…, \+997 ", row)
+
+
 def test_programs_get_all_of_it(project: Path, repository: ImageReference, capsys: pytest.CaptureFixture[str]) -> None:
     """As JSON, in the form that docs/registry.md describes."""
     store = place(repository)
