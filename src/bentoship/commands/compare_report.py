@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -180,8 +181,8 @@ def _metric(one: Metric) -> tuple[str, ...]:
 
 
 def _changed(one: Changed) -> tuple[str, ...]:
-    old = "" if one.kind == "added" else str(one.old)
-    return one.name, one.kind, old, "" if one.kind == "removed" else str(one.new)
+    old, new = (value if isinstance(value, str) else json.dumps(value) for value in (one.old, one.new))
+    return one.name, one.kind, "" if one.kind == "added" else old, "" if one.kind == "removed" else new
 
 
 def _recorded(title: str, found: Difference | None) -> Iterator[_Table]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from bentoship.commands.repository import repository
 from bentoship.commands.terminal import Terminal, result_as_json
+from bentoship.commands.versions import reader
 from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.platforms import manifests_by_platform, platform_of
-from bentoship.image.reference import version_in
 from bentoship.project import Run, begin
 from bentoship.stores.artifacts import referrers
 from bentoship.versions.evidence.reading import document, indexes_of, is_sbom, is_statement
@@ -32,17 +32,19 @@ def show(folder: Path, what: str, name: str) -> None:
 
 
 def show_sbom(run: Run, name: str) -> None:
-    """Print the SBOM of a version; of an index, that of the image for this machine. Args: name: as of `version_in`."""
-    store = run.registry(repository(run, "versions"), push=False)
-    root, content = store.read(version_in(store.repository, name))
+    """Print the SBOM of a version; of an index, that of its image for this machine. Args: name: as of `meant`."""
+    source = reader(run, repository(run, "versions"))
+    store = source.store
+    root, content = store.read(source.meant(name))
     manifest = _own(run, root, content) if root.media_type in INDEX_TYPES else root
     result_as_json(document(store, manifest, "SBOM", is_sbom))
 
 
 def show_provenance(run: Run, name: str) -> None:
-    """Print the provenance of a version, an in-toto statement. Args: name: as of `version_in`."""
-    store = run.registry(repository(run, "versions"), push=False)
-    root, _ = store.read(version_in(store.repository, name))
+    """Print the provenance of a version, an in-toto statement. Args: name: as of `Reader.meant`."""
+    source = reader(run, repository(run, "versions"))
+    store = source.store
+    root, _ = store.read(source.meant(name))
     wanted = is_statement(keys.PROVENANCE)
     if not any(map(wanted, referrers(store, root.digest))):
         # That of an index is about all its images.
