@@ -143,11 +143,13 @@ def version_of(
     known = Version(named.digest, named.tags, promoted=tuple(sorted(promoted)), problem=named.problem)
     if named.problem:
         return known
+    if named.descriptor and named.descriptor.media_type in INDEX_TYPES and not images:
+        return replace(known, problem="its index has no image for any platform")
     try:
         manifests = {name: parse_json(content) for name, content in images.items()}
         layers = _layers(manifests or {"": named.document})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return Version(named.digest, named.tags, promoted=known.promoted, problem=f"it is damaged ({error!r})")
+        return replace(known, problem=f"it is damaged ({error!r})")
     made, commit = _made(referrers)
     return Version(
         **parts(_said(named, images), document),
@@ -196,10 +198,15 @@ def _platforms(referrers: Iterable[Referrer]) -> tuple[str, ...]:
 
 
 def _made(referrers: Iterable[Referrer]) -> tuple[datetime | None, str]:
-    """Return when and from which commit an image was first made, as it may have been published again since."""
+    """Return when an image was first made, and from which commit, as it may have been published again since.
+
+    A commit with changes that it does not have counts only where no other makes the image.
+    """
     found = [
-        (created, text(one.annotations.get(keys.COMMIT)))
+        (created, one.annotations)
         for one in referrers
         if (created := parse_time(one.annotations.get(keys.CREATED))) and keys.VERIFIED not in one.annotations
     ]
-    return min(found, default=(None, ""), key=lambda pair: (pair[0], not pair[1]))
+    made = min((created for created, _ in found), default=None)
+    commits = [(said.get(keys.CLEAN) == "false", created, text(said.get(keys.COMMIT))) for created, said in found]
+    return made, min(filter(lambda one: one[-1], commits), default=("",))[-1]
