@@ -13,7 +13,9 @@ import pytest
 from bentoship.commands.versions import show, show_history
 from bentoship.commands.versions_table import age, lines, print_versions
 from bentoship.errors import BentoshipError, RegistryError
+from bentoship.image.artifact import Artifact
 from bentoship.image.reference import ImageReference
+from bentoship.stores.artifacts import push
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.version import Model, Version
 from tests.support.images import put_image
@@ -106,6 +108,17 @@ def test_all_images_beside_the_projects_are_listed(
     ]
     show(project, every=True, as_json=True)
     assert [len(one["versions"]) for one in json.loads(capsys.readouterr().out)] == [1, 1, 1]
+
+
+def test_an_image_without_versions_beside_the_projects_is_told(
+    project: Path, repository: ImageReference, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a command that would publish another one."""
+    push(place(repository, "other"), Artifact("application/x", []), "artifact")
+    show(project, every=True)
+    out, err = capsys.readouterr()
+    assert out == f"{repository.repository}/other\n"
+    assert err.endswith("/other has no versions\n")
 
 
 def test_a_registry_that_lists_no_images_says_so(project: Path, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
