@@ -137,6 +137,22 @@ def test_what_an_image_says_of_its_base_is_code_as_well(
     assert [line for line in said if line.startswith("# ")] == []
 
 
+def test_many_metrics_and_long_values_are_cut(
+    project: Path, store: RegistryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What differs is shown before what does not; no line is longer than people can read."""
+    same = {f"a{number}": 1.0 for number in range(100)}
+    put_version(store, 1, metrics={**same, "z": 0.1}, parameters={"list": "x" * 4000})
+    put_version(store, 2, metrics={**same, "z": 0.2}, parameters={"list": "y" * 4000})
+    show(project, "v1", "v2")
+    lines = capsys.readouterr().out.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("METRIC"))
+    assert lines[place + 1].split() == ["z", "0.1", "0.2", "+0.1", "better"]
+    assert lines[place + 2].split()[0] == "a0"
+    assert lines[place + 51] == "and 51 more"
+    assert max(map(len, lines)) < 700
+
+
 def test_a_comparison_fits_into_a_comment(
     project: Path, store: RegistryStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
