@@ -267,7 +267,7 @@ def clean(
     yes: bool = False,
 ) -> None:
     """Remove caches and this project's images; with --registry, old published versions instead."""
-    if registry or keep or older_than:
+    if registry or keep or older_than or others:
         clean = partial(commands.retention.clean_registry, keep=keep, older_than=older_than, others=others)
         do(context, partial(clean, yes=yes), dry=partial(clean, yes=False))
     else:

@@ -139,6 +139,13 @@ def test_a_task_is_listed_with_its_line(site: Site) -> None:
     assert all(f"`{name}`" in readme for name, _ in names)
 
 
+def test_an_option_for_the_registry_never_cleans_this_machine(site: Site) -> None:
+    """It says which one is missing instead."""
+    done = site.invoke("clean", "--others", "--yes")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Clean the registry: nothing says which versions may go" in done.stderr
+
+
 def test_the_registry_runs_on_and_stops(tmp_path: Path, cache: Path) -> None:
     """`stop-registry` ends it, what it holds is there after the next start, and stopping twice is no mistake."""
     site = echo_site(tmp_path / "site", cache)

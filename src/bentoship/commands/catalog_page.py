@@ -48,7 +48,7 @@ class Catalog:
         repository: where the image is, without tag and digest.
         versions: of the image, the newest first.
         read: when they were read, in UTC.
-        lower: the metrics for which lower is better, by their whole name or by its last part.
+        lower: the metrics for which lower is better, as of `is_lower`.
         commits: the address of a commit's page, without the commit; empty when it has none.
     """
 
@@ -80,7 +80,7 @@ def page(catalog: Catalog) -> str:
     """Return the page of a catalog."""
     versions = list(map(_bounded, catalog.versions[:_MOST_VERSIONS]))
     common = Counter(metric for version in versions for metric in version.metrics)
-    metrics = sorted(common, key=lambda metric: -common[metric])[:_MOST_ENTRIES]
+    metrics = sorted(common, key=lambda metric: (-common[metric], metric.count(".")))[:_MOST_ENTRIES]
     shown = metrics[:_MOST_COLUMNS]
     lower = {metric for metric in common if is_lower(metric, catalog.lower)}
     columns = _columns(catalog, shown, best(versions, catalog.lower))

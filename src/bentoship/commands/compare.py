@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from bentoship.commands.repository import repository
 from bentoship.commands.versions import reader
 from bentoship.errors import BentoshipError, RegistryError
 from bentoship.image.descriptor import short
-from bentoship.image.reference import ImageReference, version_in
+from bentoship.image.reference import ImageReference
 from bentoship.project import Run, begin
 from bentoship.stores.graph import read_images
 from bentoship.system import git
@@ -28,8 +27,6 @@ from bentoship.versions.version import Version
 _PRODUCTION = "production"
 _COMMITS = 50
 """How many commits are listed."""
-
-_PART_OF_DIGEST = re.compile(r"sha256:[0-9a-f]{7,63}")
 
 
 @dataclass(frozen=True)
@@ -72,17 +69,20 @@ def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Named,
     """Return the two versions. Raises BentoshipError when one does not exist, or there is nothing to choose from."""
     source = reader(run, image)
     if old and new:
-        return _find(source, image, old), _find(source, image, new)
+        before, now = _find(source, old), _find(source, new)
+        with suppress(RegistryError):  # of a registry that does not list its tags, those that were named are known
+            listed = source.read().versions
+            return _whole(before, listed), _whole(now, listed)
+        return before, now
     found = source.read()
     versions = [one for one in found.versions if one.digest]
     ours = [one for one in versions if one.is_ours] or versions
     if not ours:
         raise BentoshipError(f"Compare versions of {image.repository}", "it has no versions yet", "`invoke publish`")
-    newest = _find(source, image, new) if new else Named(_name(ours[0]), ours[0])
-    if old:
-        return _find(source, image, old), newest
-    name = _promoted(found.histories, image)
-    return _find(source, image, name) if name else _before(ours, newest, image), newest
+    newest = _whole(_find(source, new), versions) if new else Named(_name(ours[0]), ours[0])
+    if name := old or _promoted(found.histories, image):
+        return _whole(_find(source, name), versions), newest
+    return _before(ours, newest, image), newest
 
 
 def _promoted(names: Collection[str], image: ImageReference) -> str:
@@ -107,13 +107,15 @@ def _before(versions: Sequence[Version], newest: Named, image: ImageReference) -
     return Named(_name(versions[place + 1]), versions[place + 1])
 
 
-def _find(source: Reader, image: ImageReference, name: str) -> Named:
+def _whole(found: Named, versions: Sequence[Version]) -> Named:
+    """Return a version with all of its tags and promoted names. Args: versions: all of the repository."""
+    same = (one for one in versions if one.digest == found.version.digest)
+    return replace(found, version=next(same, found.version))
+
+
+def _find(source: Reader, name: str) -> Named:
     """Return the version of a tag, a promoted name, a digest or the beginning of one. Raises StoreError."""
-    if _PART_OF_DIGEST.fullmatch(name):
-        begun = [one for one in source.read().versions if one.digest.startswith(name)]
-        if len(begun) == 1:
-            return Named(name, begun[0])
-    tag = version_in(image.repository, name)
+    tag = source.meant(name)
     try:
         return Named(tag, source.find(tag))
     except RegistryError as error:

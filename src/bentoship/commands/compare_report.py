@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from bentoship.versions.version import Part, Version
 
 _SHOWN = 50
 """How many rows of a table are shown; the JSON has all."""
+
+_CELL = 300
+"""Characters of a cell that are shown, likewise; as in Markdown."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def in_text(compared: Compared) -> Iterator[str]:
             yield ""
         if table.rows:
             heads = table.heads if table.has_names else [head.upper() for head in table.heads]
-            yield from console.columns([heads, *table.rows])
+            yield from console.columns([[*map(_cut, row)] for row in (heads, *table.rows)])
         if table.note:
             yield f"{table.title}: {text.on_one_line(table.note)}"
 
@@ -143,7 +147,9 @@ def _tables(compared: Compared) -> Iterator[_Table]:
         "versions", heads, [row for row in _facts(comparison.old, comparison.new) if any(row[1:])], has_names=True
     )
     if comparison.metrics:
-        rows = _shortened([_metric(one) for one in comparison.metrics])
+        # Of more than are shown, those first that differ.
+        metrics = sorted(comparison.metrics, key=lambda one: len(comparison.metrics) > _SHOWN and one.old == one.new)
+        rows = _shortened([_metric(one) for one in metrics])
         yield _Table("metrics", ("metric", "old", "new", "difference", ""), rows)
     for title, found in (
         ("parameter", comparison.parameters),
@@ -180,8 +186,8 @@ def _metric(one: Metric) -> tuple[str, ...]:
 
 
 def _changed(one: Changed) -> tuple[str, ...]:
-    old = "" if one.kind == "added" else str(one.old)
-    return one.name, one.kind, old, "" if one.kind == "removed" else str(one.new)
+    old, new = (value if isinstance(value, str) else json.dumps(value) for value in (one.old, one.new))
+    return one.name, one.kind, "" if one.kind == "added" else old, "" if one.kind == "removed" else new
 
 
 def _recorded(title: str, found: Difference | None) -> Iterator[_Table]:
@@ -246,6 +252,10 @@ def _difference(found: Difference | None) -> dict[str, Any] | None:
 
 def _size(parts: Sequence[Part]) -> int:
     return sum(part.descriptor.size for part in parts)
+
+
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= _CELL else f"{cell[: _CELL - 1]}…"
 
 
 def _code(cell: str) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from bentoship.commands.repository import repository
 from bentoship.commands.terminal import Terminal, result_as_json
+from bentoship.commands.versions import reader
 from bentoship.errors import StoreError
 from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.platforms import manifests_by_platform, platform_of
-from bentoship.image.reference import ImageReference, version_in
+from bentoship.image.reference import ImageReference
 from bentoship.project import Run, begin
 from bentoship.stores.artifacts import referrers
 from bentoship.versions.evidence.reading import document, indexes_of, is_sbom, is_statement
@@ -34,20 +35,22 @@ def show(folder: Path, what: str, name: str) -> None:
 
 
 def show_sbom(run: Run, name: str) -> None:
-    """Print the SBOM of a version; of an index, that of the image for this machine. Args: name: as of `version_in`."""
+    """Print the SBOM of a version; of an index, its image for this machine. Args: name: as of `Reader.meant`."""
     image = repository(run, "versions")
-    store = run.registry(image, push=False)
-    root, content = store.read(version_in(store.repository, name))
+    source = reader(run, image)
+    store = source.store
+    root, content = store.read(source.meant(name))
     manifest = _own(run, root, content) if root.media_type in INDEX_TYPES else root
     with _missed(run, image):
         result_as_json(document(store, manifest, "SBOM", is_sbom))
 
 
 def show_provenance(run: Run, name: str) -> None:
-    """Print the provenance of a version, an in-toto statement. Args: name: as of `version_in`."""
+    """Print the provenance of a version, an in-toto statement. Args: name: as of `Reader.meant`."""
     image = repository(run, "versions")
-    store = run.registry(image, push=False)
-    root, _ = store.read(version_in(store.repository, name))
+    source = reader(run, image)
+    store = source.store
+    root, _ = store.read(source.meant(name))
     wanted = is_statement(keys.PROVENANCE)
     # That of an index is about all its images.
     if not any(map(wanted, referrers(store, root.digest))) and (found := indexes_of(store, root)):

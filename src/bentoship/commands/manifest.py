@@ -11,11 +11,12 @@ from pathlib import Path
 from bentoship.assembly.config import UID
 from bentoship.commands.repository import current_bento
 from bentoship.commands.terminal import Terminal, result
+from bentoship.commands.versions import reader
 from bentoship.errors import BentoshipError, StoreError
 from bentoship.image import keys
 from bentoship.image.manifest import Image
 from bentoship.image.platforms import platform_fields
-from bentoship.image.reference import ImageReference, version_in
+from bentoship.image.reference import ImageReference
 from bentoship.project import Run, begin
 from bentoship.stores.artifacts import referrers
 from bentoship.stores.graph import manifests_of, read_image
@@ -23,6 +24,7 @@ from bentoship.system.network import is_loopback
 from bentoship.system.values import dataclass
 from bentoship.versions import knative, kubernetes
 from bentoship.versions.kubernetes import Deployed, Resources, Server
+from bentoship.versions.reading import image_of
 from bentoship.versions.yaml_output import to_yaml
 
 _MEMORY = re.compile(r"(?=.*[1-9])\d{1,15}(\.\d{1,3})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
@@ -116,7 +118,8 @@ def _server(run: Run, options: Options) -> Server:
     repository = run.repository(bento)
     store = run.registry(repository, push=False)
     version = options.version or run.project.tags(bento.version)[0]
-    root = store.resolve(version_in(store.repository, version))
+    root = image_of(store, reader(run, repository).meant(version)).descriptor
+    assert root
     manifests = manifests_of(store, root)
     if not manifests:
         raise StoreError(f"Read {repository.with_digest(root.digest)}", "its index has no image for any platform")

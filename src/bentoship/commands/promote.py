@@ -48,13 +48,13 @@ def promote(
     requirements.check()
     place = repository(run, "promote")
     store = run.registry(place, push=True)
-    seen, image = settled(store, name), find(store, version)
+    reader = Reader(store, run.project.settings.cache / "versions")
+    seen, image = settled(store, name), find(store, reader.meant(version))
     digest = image.descriptor.digest
     if seen.digest == digest and seen.is_recorded:
         run.reporter.say("promote", f"{name} already exists: it points to {digest}")
         result(str(place.with_digest(digest)))
         return
-    reader = Reader(store, run.project.settings.cache / "versions")
     held = requirements.held(reader, image, run.project.settings.metrics_lower)
     for text in held:
         run.reporter.say("promote", text)

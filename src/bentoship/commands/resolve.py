@@ -15,6 +15,7 @@ from bentoship.project import Run, begin
 from bentoship.system.parallel import map_in_order
 from bentoship.system.values import dataclass
 from bentoship.versions.addresses import SCHEME, Address, find, joined, replaced
+from bentoship.versions.reading import image_of
 
 _STDIN = "-"
 
@@ -92,7 +93,7 @@ def _resolved(run: Run, file: str, address: Address) -> ImageReference:
         raise BentoshipError(doing, error.why, hint) from error
     version = wanted.digest or wanted.tag or next(iter(run.project.moving_tags), "latest")
     try:
-        return wanted.with_digest(run.registry(wanted, push=False).resolve(version).digest)
+        return wanted.with_digest(image_of(run.registry(wanted, push=False), version).digest)
     except StoreError as error:
         raise BentoshipError(
             doing, f"{wanted.with_tag(version) if not at else wanted}: {error.why}", error.hint

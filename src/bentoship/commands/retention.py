@@ -41,7 +41,8 @@ def clean_registry(run: Run, *, keep: str, older_than: str, others: bool, yes: b
         _report(run, place, found, older_than)
         if not yes and found.going:
             those = counted(len(found.going), "version")
-            run.reporter.say(_STEP, f"dry run, nothing was deleted; --yes deletes {those} and what refers to them")
+            them = "it" if len(found.going) == 1 else "them"
+            run.reporter.say(_STEP, f"dry run, nothing was deleted; --yes deletes {those} and what refers to {them}")
         failed = _delete_all(run, place, found) if yes else []
     for version in found.going:
         if version.digest not in failed:

@@ -45,7 +45,9 @@ def show(folder: Path, *, every: bool = False, as_json: bool = False) -> None:
         if listed:
             print_versions(listed, lower, datetime.now(UTC))
         else:
-            console.say("versions", f"{name} has no versions yet; `invoke publish` makes the first one")
+            # Of another image, this project publishes none.
+            hint = "" if every else " yet; `invoke publish` makes the first one"
+            console.say("versions", f"{name} has no versions{hint}")
 
 
 def show_history(folder: Path, name: str, *, as_json: bool = False) -> None:

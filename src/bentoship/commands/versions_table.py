@@ -17,10 +17,13 @@ from bentoship.versions.metrics import best
 from bentoship.versions.version import Version
 
 _TAGS = 3
-"""How many tags of a version are shown."""
+"""How many tags of a version are shown, and models, and platforms."""
 
 _METRICS = 4
 """How many metrics are shown."""
+
+_NAME = 128
+"""Characters of a name that are shown; a tag has no more."""
 
 _NOTE = 80
 """Characters of a problem that are shown; the JSON has all."""
@@ -58,7 +61,7 @@ def print_promotions(promotions: Sequence[Promotion]) -> None:
                 "when": one.when,
                 "by": one.by,
                 "digest": short(one.digest),
-                "tags": _tags(one.tags),
+                "tags": _few(one.tags),
                 "from": short(one.origin or ""),
                 "why": one.why,
                 "conditions": ", ".join(one.conditions),
@@ -107,13 +110,13 @@ def _cells(
     problem = textwrap.shorten(version.problem, _NOTE, placeholder=" …")
     note = problem or ("" if version.is_ours else "not published by bentoship")
     return {
-        "tags": _tags([tag for tag in version.tags if tag not in version.promoted]),
+        "tags": _few([tag for tag in version.tags if tag not in version.promoted]),
         "digest": short(version.digest),
         "age": age(version.created, now) if version.created else "",
         "size": text.size(version.size) if version.size is not None else "",
-        "platforms": ", ".join(version.platforms),
+        "platforms": _few(version.platforms),
         "commit": version.commit[:12],
-        "models": ", ".join(models),
+        "models": _few([*models]),
         **{name: values.get(name, "") for name in metrics},
         "promoted": ", ".join(version.promoted),
         "verified": verdict(version.verified),
@@ -121,9 +124,14 @@ def _cells(
     }
 
 
-def _tags(tags: Sequence[str]) -> str:
-    more = [f"+{len(tags) - _TAGS}"] if len(tags) > _TAGS else []
-    return ", ".join([*tags[:_TAGS], *more])
+def _few(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are. Anyone may have written them."""
+    more = [f"+{len(names) - _TAGS}"] if len(names) > _TAGS else []
+    return ", ".join([*map(_cut, names[:_TAGS]), *more])
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
 def _print(rows: Sequence[Mapping[str, str]]) -> None:
@@ -139,7 +147,7 @@ def lines(rows: Sequence[Mapping[str, str]], width: int | None) -> list[str]:
         width: the columns of the terminal; None if lines may have any length.
     """
     heads = [key for key in rows[0] if any(row[key] for row in rows)]
-    table = console.columns([[head.upper() for head in heads], *([row[head] for head in heads] for row in rows)])
+    table = console.columns([[_cut(head).upper() for head in heads], *([row[head] for head in heads] for row in rows)])
     if width is None or max(map(len, table)) <= width:
         return table
     return [line for row in rows for line in _block(row, heads, max(width, 20))]
@@ -148,7 +156,7 @@ def lines(rows: Sequence[Mapping[str, str]], width: int | None) -> list[str]:
 def _block(row: Mapping[str, str], heads: Sequence[str], width: int) -> list[str]:
     """Return a row as lines: its first value, and its others below with their names."""
     first, *rest = heads
-    details = ", ".join(f"{head} {text.on_one_line(row[head])}" for head in rest if row[head])
+    details = ", ".join(f"{_cut(head)} {text.on_one_line(row[head])}" for head in rest if row[head])
     wrapped = textwrap.wrap(details, width - len(_INDENT), break_on_hyphens=False)
     return [text.on_one_line(row[first] or "-")[:width], *(_INDENT + line for line in wrapped)]
 

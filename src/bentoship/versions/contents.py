@@ -13,7 +13,7 @@ from bentoship.image.descriptor import CONFIG_TYPES, INDEX_TYPES, Descriptor
 from bentoship.image.document import parse_json
 from bentoship.image.manifest import KIND
 from bentoship.image.platforms import manifests_by_platform
-from bentoship.stores.artifacts import Referrer
+from bentoship.stores.artifacts import Referrer, subject_of
 from bentoship.system.values import dataclass
 from bentoship.versions.metadata import parts, text
 from bentoship.versions.times import parse_time
@@ -55,14 +55,22 @@ class Named:
     def is_image(self) -> bool:
         """Return whether it is an image or an index, as far as that is known.
 
-        It is not where it is an artifact such as a signature, or belongs to another image, as a volume of its models.
+        It is not where it is an artifact such as a signature, or belongs to another image, as a volume of its models or
+        the index of its attestations.
         """
         document = self.document
+        if self._beside:
+            return False
         if not self.descriptor or self.descriptor.media_type in INDEX_TYPES:
-            return not document.get("artifactType") and not document.get("subject")
+            return not document.get("artifactType") and not document.get("subject") and not _lists_artifacts(document)
         config = document.get("config")
         is_config = not isinstance(config, dict) or config.get("mediaType") in CONFIG_TYPES
         return is_config and not document.get("subject")
+
+    @property
+    def _beside(self) -> str:
+        """Return the digest of the image that its tags are beside; empty for tags of its own."""
+        return next(filter(None, map(subject_of, self.tags)), "")
 
     @property
     def artifact_type(self) -> str:
@@ -74,8 +82,11 @@ class Named:
         """Return what it is where it is no image, in words."""
         config, subject = self.document.get("config"), self.document.get("subject")
         said = self.artifact_type or (text(config.get("mediaType")) if isinstance(config, dict) else "")
-        if isinstance(subject, dict) and said in ("", *CONFIG_TYPES):
-            return f"a part of {text(subject.get('digest'))}"
+        of = text(subject.get("digest")) if isinstance(subject, dict) else self._beside
+        if of and said in ("", *CONFIG_TYPES):
+            return f"a part of {of}"
+        if not said and _lists_artifacts(self.document):
+            return "a list of artifacts"
         return said or "an artifact of an unknown kind"
 
     @property
@@ -103,6 +114,16 @@ class Named:
         return found
 
 
+def _lists_artifacts(index: Mapping[str, Any]) -> bool:
+    """Return whether an index lists artifacts alone, as that of an image's referrers does."""
+    entries = index.get("manifests")
+    return (
+        bool(entries)
+        and isinstance(entries, list)
+        and all(isinstance(e, dict) and e.get("artifactType") for e in entries)
+    )
+
+
 def version_of(
     named: Named,
     images: Mapping[str, bytes],
@@ -122,11 +143,13 @@ def version_of(
     known = Version(named.digest, named.tags, promoted=tuple(sorted(promoted)), problem=named.problem)
     if named.problem:
         return known
+    if named.descriptor and named.descriptor.media_type in INDEX_TYPES and not images:
+        return replace(known, problem="its index has no image for any platform")
     try:
         manifests = {name: parse_json(content) for name, content in images.items()}
         layers = _layers(manifests or {"": named.document})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return Version(named.digest, named.tags, promoted=known.promoted, problem=f"it is damaged ({error!r})")
+        return replace(known, problem=f"it is damaged ({error!r})")
     made, commit = _made(referrers)
     return Version(
         **parts(_said(named, images), document),
@@ -175,10 +198,15 @@ def _platforms(referrers: Iterable[Referrer]) -> tuple[str, ...]:
 
 
 def _made(referrers: Iterable[Referrer]) -> tuple[datetime | None, str]:
-    """Return when and from which commit an image was first made, as it may have been published again since."""
+    """Return when an image was first made, and from which commit, as it may have been published again since.
+
+    A commit with changes that it does not have counts only where no other makes the image.
+    """
     found = [
-        (created, text(one.annotations.get(keys.COMMIT)))
+        (created, one.annotations)
         for one in referrers
         if (created := parse_time(one.annotations.get(keys.CREATED))) and keys.VERIFIED not in one.annotations
     ]
-    return min(found, default=(None, ""), key=lambda pair: (pair[0], not pair[1]))
+    made = min((created for created, _ in found), default=None)
+    commits = [(said.get(keys.CLEAN) == "false", created, text(said.get(keys.COMMIT))) for created, said in found]
+    return made, min(filter(lambda one: one[-1], commits), default=("",))[-1]

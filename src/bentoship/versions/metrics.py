@@ -12,9 +12,10 @@ def is_lower(name: str, lower: Collection[str]) -> bool:
 
     Args:
         name: of the metric; names of nested ones have dots between.
-        lower: the metrics for which lower is better, by their whole name or by its last part.
+        lower: the metrics for which lower is better, by their whole names, or by parts of nested ones.
     """
-    return name in lower or name.rpartition(".")[2] in lower
+    # Some write test.loss, others loss.test.
+    return name in lower or any(part in lower for part in name.split("."))
 
 
 def best(versions: Iterable[Version], lower: Collection[str]) -> Mapping[str, float]:

@@ -24,6 +24,7 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.system.values import dataclass
 from bentoship.versions.contents import Named
 from bentoship.versions.history import SUFFIX, History, Promotion, history_tag, line, read_history
+from bentoship.versions.reading import image_of
 from bentoship.versions.times import rfc3339
 
 _PATIENCE = 3.0
@@ -113,12 +114,10 @@ def find(store: RegistryStore, version: str) -> Candidate:
     """
     name = version_in(store.repository, version)
     is_digest = name.startswith("sha256:")
-    descriptor, content = store.read(name)
-    named = Named(descriptor, content, ())
-    if not named.is_image:
-        raise StoreError(f"Find {name} in {store.repository}", f"it is not an image but {named.nature}")
+    named = image_of(store, name)
     given = () if is_digest else (name,)
-    return Candidate(descriptor, (*given, *_version_tag(store, named, given)))
+    assert named.descriptor
+    return Candidate(named.descriptor, (*given, *_version_tag(store, named, given)))
 
 
 def _version_tag(store: RegistryStore, image: Named, given: Sequence[str]) -> tuple[str, ...]:
@@ -280,10 +279,11 @@ def rolled_back(seen: Standing, by: str, why: str) -> Promotion:
     doing = f"Roll {seen.name} back"
     if seen.digest is None:
         last = seen.history.digest
-        hint = f"Its history ends with {last}: `invoke promote {last} {seen.name}`" if last else ""
+        hint = f"Its history ends with {last}: `invoke promote {last} {seen.name}` returns to it." if last else ""
         raise BentoshipError(doing, f"there is no tag {seen.name}", hint)
     if seen.former is None:
-        raise BentoshipError(doing, "its history has no earlier image", f"`invoke versions --history {seen.name}`")
+        hint = f"`invoke versions --history {seen.name}` shows it; `invoke promote` takes any version."
+        raise BentoshipError(doing, "its history has no earlier image", hint)
     return replace(
         seen.former,
         origin=seen.digest,

@@ -12,6 +12,7 @@ from typing import TypeVar
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image import keys
 from bentoship.image.descriptor import Descriptor
+from bentoship.image.reference import version_in
 from bentoship.stores.artifacts import Referrer, fallback_tag, from_api, listed, referrers, subject_of
 from bentoship.stores.graph import children, media_type, read_manifest
 from bentoship.stores.listing import tags
@@ -26,6 +27,7 @@ from bentoship.versions.version import Version
 _JOBS = 16
 """Requests at a time."""
 
+_BEGINNING = re.compile(r"sha256:[0-9a-f]{1,63}")
 _NUMBERS = re.compile(r"(\d+)")
 
 Item = TypeVar("Item")
@@ -78,11 +80,27 @@ class Reader:
 
     def find(self, name: str) -> Version:
         """Return the version of a tag or digest. Raises StoreError when there is none, or it is no image."""
-        descriptor, content = self.store.read(name)
-        one = Named(descriptor, content, () if name == descriptor.digest else (name,))
-        if not one.is_image or subject_of(name):  # the index of an image's referrers is none
-            raise StoreError(f"Read {name} in {self.store.repository}", f"it is not an image but {one.nature}")
+        one = image_of(self.store, name)
         return self._version(one, referrers(self.store, one.digest), ())
+
+    def meant(self, text: str) -> str:
+        """Return the tag or digest by which a person names a version, who may give the beginning of a digest.
+
+        Args: text: as of `version_in`, or a digest as tables of versions and promotions show it.
+
+        Raises: StoreError when several digests begin so, or none; as of `version_in`.
+        """
+        if not _BEGINNING.fullmatch(text):
+            return version_in(self.store.repository, text)
+        found = self.read()
+        known = {one.digest for one in found.versions} | {
+            one.digest for each in found.histories.values() for one in each
+        }
+        begun = [digest for digest in known if digest.startswith(text)]
+        if len(begun) == 1:
+            return begun[0]
+        why = "several digests begin so" if begun else "no version has a digest that begins so"
+        raise StoreError(f"Find {text} in {self.store.repository}", why, "`invoke versions --json` has whole digests.")
 
     def _named(self, tag: str) -> Named:
         """Return what a tag names now, read only where it has changed."""
@@ -168,6 +186,15 @@ class Reader:
 
     def _in_parallel(self, work: Callable[[Item], Done], items: Sequence[Item]) -> list[Done]:
         return in_parallel(work, items, jobs=_JOBS, cancelled=threading.Event(), interrupt=self.store.interrupt)
+
+
+def image_of(store: RegistryStore, name: str) -> Named:
+    """Return the image of a tag or digest. Raises StoreError when there is none, or it is no image."""
+    descriptor, content = store.read(name)
+    one = Named(descriptor, content, () if name == descriptor.digest else (name,))
+    if not one.is_image:
+        raise StoreError(f"Read {name} in {store.repository}", f"it is not an image but {one.nature}")
+    return one
 
 
 def newest_first(versions: Iterable[Version]) -> list[Version]:

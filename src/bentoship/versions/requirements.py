@@ -59,7 +59,7 @@ class Requirements:
     def _better(self, reader: Reader, version: Version, lower: Collection[str]) -> str:
         name = self.better_than
         try:
-            other = _read(reader, find(reader.store, name))
+            other = _read(reader, find(reader.store, reader.meant(name)))
         except RegistryError as error:
             # A missing digest is a mistake; a missing name is the first promotion of a pipeline.
             if error.status != 404 or ":" in name:

@@ -86,6 +86,13 @@ def test_what_is_the_same_in_all_versions_is_not_the_best() -> None:
     assert 'class="badge good">best' not in shown(*versions)
 
 
+def test_nested_metrics_come_last() -> None:
+    """As in the table of `versions`, among those that as many versions have."""
+    metrics = {"a.one": 1.0, "a.b.two": 2.0, "three": 3.0}
+    heads = Parsed(shown(*(replace(one, metrics=metrics) for one in made_up(2)))).attributes("data-key")
+    assert [head for head in heads if head.startswith("metric:")] == ["metric:three", "metric:a.one", "metric:a.b.two"]
+
+
 def test_a_page_needs_nothing_else() -> None:
     """It loads nothing; its policy allows its own script and style, by their digests, and nothing else."""
     parsed = Parsed(shown(*made_up(3)))

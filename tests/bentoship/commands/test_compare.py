@@ -14,7 +14,7 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.stores.registry import RegistryStore
 from tests.support.images import put_image, put_image_of
-from tests.support.proxy import Proxy
+from tests.support.proxy import Fault, Proxy
 from tests.support.repositories import commit, git
 from tests.support.versions import attest, project_beside, promote, put_version
 
@@ -137,6 +137,22 @@ def test_what_an_image_says_of_its_base_is_code_as_well(
     assert [line for line in said if line.startswith("# ")] == []
 
 
+def test_many_metrics_and_long_values_are_cut(
+    project: Path, store: RegistryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What differs is shown before what does not; no line is longer than people can read."""
+    same = {f"a{number}": 1.0 for number in range(100)}
+    put_version(store, 1, metrics={**same, "z": 0.1}, parameters={"list": "x" * 4000})
+    put_version(store, 2, metrics={**same, "z": 0.2}, parameters={"list": "y" * 4000})
+    show(project, "v1", "v2")
+    lines = capsys.readouterr().out.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("METRIC"))
+    assert lines[place + 1].split() == ["z", "0.1", "0.2", "+0.1", "better"]
+    assert lines[place + 2].split()[0] == "a0"
+    assert lines[place + 51] == "and 51 more"
+    assert max(map(len, lines)) < 700
+
+
 def test_a_comparison_fits_into_a_comment(
     project: Path, store: RegistryStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,13 +195,51 @@ def test_a_version_is_named_in_several_ways(
         assert names(project, capsys, old, new) == (first, second)
 
 
+@pytest.mark.parametrize("named", [("", ""), ("production", ""), ("", "v3"), ("v2", "latest")])
+def test_each_version_has_all_its_names(
+    project: Path,
+    images: list[Descriptor],
+    store: RegistryStore,
+    named: tuple[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As `versions` lists them, whatever it was chosen by."""
+    promote(store, "production", images[1])
+    store.tag(images[2], "latest")
+    show(project, *named, form="json")
+    found = json.loads(capsys.readouterr().out)
+    sides = [found[side] for side in ("old", "new")]
+    assert [one["tags"] for one in sides] == [["production", "v2"], ["latest", "v3"]]
+    assert [one["promoted"] for one in sides] == [["production"], []]
+
+
+def test_two_that_are_named_need_no_list(
+    project: Path, images: list[Descriptor], proxy: Proxy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the registry refuses it."""
+    proxy.faults.append(Fault(path="/tags/list", times=9, status=403, body=b"{}"))
+    assert names(project, capsys, "v1", "v2") == (images[0].digest, images[1].digest)
+
+
+def test_values_are_shown_as_json_has_them(
+    project: Path, store: RegistryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not as Python does; texts are shown as they are."""
+    put_version(store, 1, parameters={"a": None, "b": True, "c": "no", "d": 0.1})
+    put_version(store, 2, parameters={"a": "x", "b": False, "c": None, "d": 1})
+    show(project, "v1", "v2")
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for name, old, new in (("a", "null", "x"), ("b", "true", "false"), ("c", "no", "null"), ("d", "0.1", "1")):
+        assert [name, "changed", old, new] in said
+
+
 @pytest.mark.parametrize(
     ("old", "why"),
     [
         ("v9", "v9"),
         ("a b", "not a valid tag"),
         ("../x", "not a host"),
-        ("sha256:12", "not a digest"),
+        ("sha256:12", "no version has a digest that begins so"),
         (f"sha256:{'0' * 64}", "0000"),
     ],
 )

@@ -21,7 +21,7 @@ from bentoship.image.descriptor import CONFIG, INDEX, LAYER_TAR, Descriptor
 from bentoship.image.layer import Layer, tar_stream
 from bentoship.image.manifest import image_of, index_of
 from bentoship.image.reference import ImageReference
-from bentoship.stores.artifacts import attach
+from bentoship.stores.artifacts import attach, push
 from bentoship.stores.registry import RegistryStore
 from tests.support.images import put, put_image, put_index
 from tests.support.schemas import kubernetes_mistakes
@@ -178,8 +178,11 @@ def test_options_make_further_objects(site: Site, capsys: pytest.CaptureFixture[
         ({"ingress": "https://echo.example.com/"}, "--ingress"),
         ({"ingress": "echo.example.com", "knative": True}, "--ingress: Knative"),
         ({"pull_secret": "a b"}, "--pull-secret"),
-        ({"version": "none"}, "Find none in .*manifest unknown"),
-        ({"version": "sha256:1"}, "is not a digest"),
+        ({"version": "none"}, "Read none in .*manifest unknown"),
+        ({"version": "sha256:1"}, "no version has a digest that begins so"),
+        ({"version": "sha256:x"}, "is not a digest"),
+        ({"version": "empty"}, "its index has no image for any platform"),
+        ({"version": "history"}, "it is not an image but application/x"),
         ({"version": "a b"}, "is not a valid tag"),
         ({"version": "ghcr.io/acme/other:v1"}, "it is not of this project"),
     ],
@@ -190,6 +193,8 @@ def test_what_cannot_be_is_named(
 ) -> None:
     """And nothing is printed on stdout."""
     site.store.tag(put_image(site.store), "latest")
+    site.store.tag(put_index(site.store), "empty")
+    push(site.store, Artifact("application/x", []), "history")
     with pytest.raises(BentoshipError, match=message):
         show(site.folder, Options(**options))
     assert capsys.readouterr().out == ""

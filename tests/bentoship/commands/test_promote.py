@@ -101,6 +101,34 @@ def test_the_reference_goes_to_stdout(
     assert all(one.by for one in entries)
 
 
+def test_the_beginning_of_a_digest_names_a_version(run: Run, target: RegistryStore) -> None:
+    """As `versions` shows it; also of the version to beat."""
+    first, second = target.resolve("v1").digest, target.resolve("v2").digest
+    promote(run, first[:19], "production", NONE)
+    promote(run, second[:19], "production", Requirements((), first[:19], "accuracy"), yes=True)
+    assert target.resolve("production").digest == second
+
+
+def test_only_images_are_promoted(run: Run, target: RegistryStore, repository: ImageReference) -> None:
+    """Neither what is attached to one, nor the list of that, by its tag or digest."""
+    image = target.resolve("v1")
+    said = {keys.CREATED: "2020-01-01T00:00:00Z"}
+    artifact = attach(target, Artifact(keys.STATEMENT_TYPE, [], said, image)).descriptor
+    target.tag(put_image(target, seed=7), f"sha256-{image.hex}.sig")  # cosign's signatures say that they are images
+    index = {"schemaVersion": 2, "manifests": [{**artifact.to_dict(), "artifactType": keys.STATEMENT_TYPE}]}
+    listed = put(target, INDEX, json.dumps(index).encode())
+    target.tag(listed, f"sha256-{image.hex}")
+    for name, what in (
+        (artifact.digest, keys.STATEMENT_TYPE),
+        (f"sha256-{image.hex}", f"a part of {image.digest}"),
+        (f"sha256-{image.hex}.sig", f"a part of {image.digest}"),
+        (listed.digest, "a list of artifacts"),
+    ):
+        with pytest.raises(BentoshipError, match=re.escape(f"it is not an image but {what}")):
+            promote(run, name, "production", NONE)
+    assert target.digest_of("production") is None
+
+
 def test_a_script_has_to_agree_to_a_replacement(run: Run, target: RegistryStore) -> None:
     """Without a terminal nothing is replaced unasked, and it says how it would be."""
     promote(run, "v1", "production", NONE)
@@ -250,7 +278,7 @@ def test_cleaning_the_registry_is_a_dry_run_first(
     assert out == f"{repository.with_digest(old.digest)}\n"
     assert "3 versions in" in err
     assert re.search("keep +2 +its age is not known", err)
-    assert "dry run, nothing was deleted; --yes deletes 1 version and what refers to them" in err
+    assert "dry run, nothing was deleted; --yes deletes 1 version and what refers to it" in err
     assert target.read("old")
     clean_registry(run, keep="1", older_than="30d", others=False, yes=True)
     assert "nothing to delete" in capsys.readouterr().err  # it is the newest of a known age

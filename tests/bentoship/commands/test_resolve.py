@@ -11,7 +11,9 @@ import pytest
 
 from bentoship.commands.resolve import show
 from bentoship.errors import BentoshipError
+from bentoship.image.artifact import Artifact
 from bentoship.image.reference import ImageReference
+from bentoship.stores.artifacts import push
 from bentoship.stores.registry import RegistryStore
 from tests.support.images import put_image
 
@@ -24,6 +26,7 @@ def project(tmp_path: Path, repository: ImageReference, monkeypatch: pytest.Monk
         image = put_image(store, seed=number)
         for tag in tags:
             store.tag(image, tag)
+    push(store, Artifact("application/x", []), "artifact")
     monkeypatch.setenv("REGISTRY", f"http://{repository.repository}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -103,6 +106,7 @@ def test_a_file_without_an_address_needs_no_registry(
     [
         (b"a: 1\nb: bentoship://stars:none", "stars:none in bad.yaml, line 2: .*manifest unknown"),
         (b"a: 1\n\nb: bentoship://moon", "moon in bad.yaml, line 3: .*(manifest|name) unknown"),
+        (b"a: bentoship://stars:artifact", "artifact: it is not an image but application/x"),
         (b"a: bentoship://", "bad.yaml, line 1: .*empty"),
         (b"a: bentoship://Stars", 'bad.yaml, line 1: "Stars" is not allowed'),
         (b"a: 'bentoship://stars:'", 'bad.yaml, line 1: "" is not a valid tag'),

@@ -13,7 +13,9 @@ import pytest
 from bentoship.commands.versions import show, show_history
 from bentoship.commands.versions_table import age, lines, print_versions
 from bentoship.errors import BentoshipError, RegistryError
+from bentoship.image.artifact import Artifact
 from bentoship.image.reference import ImageReference
+from bentoship.stores.artifacts import push
 from bentoship.stores.registry import RegistryStore
 from bentoship.versions.version import Model, Version
 from tests.support.images import put_image
@@ -67,6 +69,16 @@ def test_platforms_are_told_where_a_version_has_several(capsys: pytest.CaptureFi
     assert (one[3], two[3]) == ("linux/amd64", "linux/amd64, linux/arm64")
 
 
+def test_what_strangers_write_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    """However many models or platforms there are, and however long their names and those of metrics."""
+    models = [Model(f"{'m' * 4000}{number}:v{'1' * 4000}", {}) for number in range(1000)]
+    many = ["p" * 4000] * 100
+    print_versions([Version("sha256:1", ["one"], True, 5, many, models=models, metrics={"a" * 4000: 1.0})], (), NOW)
+    head, row = capsys.readouterr().out.splitlines()
+    assert max(len(head), len(row)) < 1500
+    assert re.search(r"…, \+997 ", row)
+
+
 def test_programs_get_all_of_it(project: Path, repository: ImageReference, capsys: pytest.CaptureFixture[str]) -> None:
     """As JSON, in the form that docs/registry.md describes."""
     store = place(repository)
@@ -96,6 +108,17 @@ def test_all_images_beside_the_projects_are_listed(
     ]
     show(project, every=True, as_json=True)
     assert [len(one["versions"]) for one in json.loads(capsys.readouterr().out)] == [1, 1, 1]
+
+
+def test_an_image_without_versions_beside_the_projects_is_told(
+    project: Path, repository: ImageReference, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a command that would publish another one."""
+    push(place(repository, "other"), Artifact("application/x", []), "artifact")
+    show(project, every=True)
+    out, err = capsys.readouterr()
+    assert out == f"{repository.repository}/other\n"
+    assert err.endswith("/other has no versions\n")
 
 
 def test_a_registry_that_lists_no_images_says_so(project: Path, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ from bentoship.versions.version import Part, Value, Version
         ("loss", 0.2, 0.1, ("loss",), True),
         ("test.loss", 0.2, 0.1, ("loss",), True),
         ("test.loss", 0.2, 0.1, ("test.loss",), True),
-        ("test.loss", 0.2, 0.1, ("test",), False),
+        ("loss.test", 0.2, 0.1, ("loss",), True),
+        ("lossless.test", 0.2, 0.1, ("loss",), False),
     ],
 )
 def test_a_metric_is_better_or_worse(

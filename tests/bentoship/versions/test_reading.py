@@ -60,6 +60,39 @@ def test_a_version_says_what_its_registry_knows(store: RegistryStore, tmp_path: 
     assert read(store, tmp_path)[0].platforms == ("linux/arm64",)
 
 
+def test_the_commit_is_one_that_makes_the_image(store: RegistryStore, tmp_path: Path) -> None:
+    """Not one that lacks changes which had not been committed yet, unless there is no other."""
+    image = put_version(store, 1)
+    for day, commit, clean in ((1, "a", "false"), (2, "b", "true"), (3, "c", "true")):
+        said = {keys.CREATED: f"2026-01-0{day}T00:00:00Z", keys.COMMIT: commit * 40, keys.CLEAN: clean}
+        attach(store, Artifact(keys.STATEMENT_TYPE, [], said, image))
+        (version,) = read(store, tmp_path)
+        assert (version.commit, version.created) == (max("ab"[:day]) * 40, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_the_beginning_of_a_digest_is_enough(store: RegistryStore, tmp_path: Path) -> None:
+    """Of a version or of one in a history, unless several begin so."""
+    first, second = put_version(store, 1), put_version(store, 2)
+    promote(store, "production", first, second)
+    store.delete(first.digest)
+    reader = Reader(store, tmp_path)
+    for image in (first, second):
+        assert reader.meant(image.digest[:19]) == reader.meant(image.digest) == image.digest
+    assert (reader.meant("v2"), reader.meant(f"{store.repository}:v2")) == ("v2", "v2")
+    numbers = range(3, 20)  # of 18 digests, two begin with the same digit
+    begun = [put_version(store, number).digest[:8] for number in numbers]
+    twice = next(text for text in begun if [*begun, second.digest[:8]].count(text) > 1)
+    for text, why in ((twice, "several digests begin so"), ("sha256:00000000", "no version has")):
+        with pytest.raises(StoreError, match=why):
+            reader.meant(text)
+
+
+def test_an_index_of_nothing_is_told(store: RegistryStore, tmp_path: Path) -> None:
+    """In words for people."""
+    store.tag(put_index(store), "empty")
+    assert [one.problem for one in read(store, tmp_path)] == ["its index has no image for any platform"]
+
+
 def test_what_is_too_large_for_annotations_is_read_from_its_document(store: RegistryStore, tmp_path: Path) -> None:
     """Which is an artifact of the image; one that is missing or damaged is no problem."""
     content = json.dumps({keys.METRICS: {"accuracy": 0.9}, keys.PARAMETERS: {"epochs": 3}}).encode()
