@@ -111,7 +111,7 @@ def test_an_unsigned_image_is_refused(store: RegistryStore) -> None:
     assert "SIGNING_KEY" in raised.value.hint
 
 
-def test_signatures_are_in_memory_one_by_one(store: RegistryStore) -> None:
+def test_only_a_few_signatures_are_in_memory_at_a_time(store: RegistryStore) -> None:
     """A stranger may have listed a large blob a thousand times."""
     image, blob = put_image(store), Blob(cosign.SIMPLE_SIGNING, b"x" * 2_000_000)
     push(store, Artifact("", [blob] * 30), cosign.tag_of(image.digest, ".sig"))
@@ -119,7 +119,7 @@ def test_signatures_are_in_memory_one_by_one(store: RegistryStore) -> None:
     try:
         with pytest.raises(VerifyError, match=r"none of its signatures \(30\)"):
             cosign.check(store, image, Signer(KEY).verifier)
-        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
     finally:
         tracemalloc.stop()
 
