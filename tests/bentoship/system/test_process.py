@@ -215,7 +215,8 @@ def test_together_they_are_watched_until_all_have_ended() -> None:
 def test_programs_end_with_this_process_even_if_it_is_killed(tmp_path: Path) -> None:
     """With all that they started; a killed process has no time to end them itself."""
     pids = tmp_path / "pids"
-    shell = f"sleep 300 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait"
+    # What ends them is told of them only after they have started.
+    shell = f"sleep 300 & sleep 1; echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait"
     code = (
         f"from bentoship.system.process import run; run(['/bin/sh', '-c', {shell!r}], env={{'PATH': '/usr/bin:/bin'}})"
     )
