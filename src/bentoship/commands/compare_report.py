@@ -90,7 +90,7 @@ def in_text(compared: Compared) -> Iterator[str]:
             yield ""
         if table.rows:
             heads = table.heads if table.has_names else [head.upper() for head in table.heads]
-            yield from console.columns([[*map(_cut, row)] for row in (heads, *table.rows)])
+            yield from console.columns([[text.cut(cell, _CELL) for cell in row] for row in (heads, *table.rows)])
         if table.note:
             yield f"{table.title}: {text.on_one_line(table.note)}"
 
@@ -252,10 +252,6 @@ def _difference(found: Difference | None) -> dict[str, Any] | None:
 
 def _size(parts: Sequence[Part]) -> int:
     return sum(part.descriptor.size for part in parts)
-
-
-def _cut(cell: str) -> str:
-    return cell if len(cell) <= _CELL else f"{cell[: _CELL - 1]}…"
 
 
 def _code(cell: str) -> str:

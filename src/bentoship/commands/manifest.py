@@ -116,9 +116,10 @@ def _server(run: Run, options: Options) -> Server:
     run.login()
     bento = current_bento(run, "manifest")
     repository = run.repository(bento)
-    store = run.registry(repository, push=False)
+    source = reader(run, repository)
+    store = source.store
     version = options.version or run.project.tags(bento.version)[0]
-    root = image_of(store, reader(run, repository).meant(version)).descriptor
+    root = image_of(store, source.meant(version)).descriptor
     assert root
     manifests = manifests_of(store, root)
     if not manifests:

@@ -127,11 +127,7 @@ def _cells(
 def _few(names: Sequence[str]) -> str:
     """Return the first of some names, and how many more there are. Anyone may have written them."""
     more = [f"+{len(names) - _TAGS}"] if len(names) > _TAGS else []
-    return ", ".join([*map(_cut, names[:_TAGS]), *more])
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+    return ", ".join([*(text.cut(name, _NAME) for name in names[:_TAGS]), *more])
 
 
 def _print(rows: Sequence[Mapping[str, str]]) -> None:
@@ -147,7 +143,8 @@ def lines(rows: Sequence[Mapping[str, str]], width: int | None) -> list[str]:
         width: the columns of the terminal; None if lines may have any length.
     """
     heads = [key for key in rows[0] if any(row[key] for row in rows)]
-    table = console.columns([[_cut(head).upper() for head in heads], *([row[head] for head in heads] for row in rows)])
+    titles = [text.cut(head, _NAME).upper() for head in heads]
+    table = console.columns([titles, *([row[head] for head in heads] for row in rows)])
     if width is None or max(map(len, table)) <= width:
         return table
     return [line for row in rows for line in _block(row, heads, max(width, 20))]
@@ -156,7 +153,7 @@ def lines(rows: Sequence[Mapping[str, str]], width: int | None) -> list[str]:
 def _block(row: Mapping[str, str], heads: Sequence[str], width: int) -> list[str]:
     """Return a row as lines: its first value, and its others below with their names."""
     first, *rest = heads
-    details = ", ".join(f"{_cut(head)} {text.on_one_line(row[head])}" for head in rest if row[head])
+    details = ", ".join(f"{text.cut(head, _NAME)} {text.on_one_line(row[head])}" for head in rest if row[head])
     wrapped = textwrap.wrap(details, width - len(_INDENT), break_on_hyphens=False)
     return [text.on_one_line(row[first] or "-")[:width], *(_INDENT + line for line in wrapped)]
 

@@ -16,6 +16,7 @@ from bentoship.stores import Store
 from bentoship.stores.answers import TAG_TAKEN
 from bentoship.stores.credentials import Credentials
 from bentoship.stores.graph import children, read_image, read_manifest
+from bentoship.system.text import cut
 from bentoship.system.values import dataclass
 
 _OUTCOMES = {"Pushed": "sent", "Layer already exists": "present", "Mounted from": "mounted"}
@@ -190,4 +191,4 @@ def _title(created_by: str) -> str:
     """Return a short form of the command that created a layer."""
     words = re.sub(r"^(RUN )?(\|\d+ .*)?/bin/sh -c (#\(nop\) )?|# buildkit$", "", created_by)
     words = " ".join(re.sub(r"--mount=\S+|--chown=\S+", " ", words).split()) or "base"
-    return words if len(words) <= 60 else f"{words[:59]}…"
+    return cut(words, 60)
