@@ -14,6 +14,7 @@ import pytest
 
 from celestial_bodies.classifier import Classifier
 from tests.support.archives import unpack
+from tests.support.services import client
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "model" / "celestial_bodies_classifier_model.bentomodel"
@@ -80,9 +81,9 @@ def service(
             command, cwd=folder, env=service_environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
-            _wait_until_ready(client, process, folder / "log")
-            yield client
+        with client(f"127.0.0.1:{port}") as asking:
+            _wait_until_ready(asking, process, folder / "log")
+            yield asking
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)

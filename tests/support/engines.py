@@ -20,6 +20,7 @@ import pytest
 
 from bentoship.docker.connection import Endpoint
 from bentoship.docker.connection import Engine as Connection
+from tests.support.services import client
 
 PROMISED = "BENTOSHIP_ENGINES"
 """The variable that names, with commas between, the programs that are there: without one of them tests fail."""
@@ -131,8 +132,8 @@ class Engine:
         with self.container(image, *publish, *options, arguments=arguments) as name:
             self("start", name)
             address = self("port", name, f"{port}/tcp")
-            with httpx.Client(base_url=f"http://{address}", timeout=30, trust_env=False) as client:
-                container = Container(self, name, client)
+            with client(address) as asking:
+                container = Container(self, name, asking)
                 container.wait()
                 yield container
 
