@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from invoke.context import Context
 
@@ -134,14 +135,18 @@ def versions(
     context: Context, all: bool = False, history: str = "", sbom: str = "", provenance: str = "", json: bool = False
 ) -> None:
     """List the versions of the image that the registry has."""
-    if sbom:
-        show(context, lambda folder: commands.evidence.show(folder, "sbom", sbom))
-    elif provenance:
-        show(context, lambda folder: commands.evidence.show(folder, "provenance", provenance))
-    elif history:
-        show(context, lambda folder: commands.versions.show_history(folder, history, as_json=json))
-    else:
-        show(context, lambda folder: commands.versions.show(folder, every=all, as_json=json))
+
+    def report(folder: Path) -> None:
+        if sbom:
+            commands.evidence.show(folder, "sbom", sbom)
+        elif provenance:
+            commands.evidence.show(folder, "provenance", provenance)
+        elif history:
+            commands.versions.show_history(folder, history, as_json=json)
+        else:
+            commands.versions.show(folder, every=all, as_json=json)
+
+    show(context, report, either={"--all": all, "--history": history, "--sbom": sbom, "--provenance": provenance})
 
 
 @task(
@@ -158,7 +163,8 @@ def compare(
 ) -> None:
     """Compare two versions of the image: metrics, parameters, packages, layers, commits."""
     form = "json" if json else "markdown" if markdown else "text"
-    show(context, lambda folder: commands.compare.show(folder, old, new, answers=answers, form=form))
+    forms = {"--json": json, "--markdown": markdown}
+    show(context, lambda folder: commands.compare.show(folder, old, new, answers=answers, form=form), either=forms)
 
 
 @task(help={"json": "print JSON"})

@@ -29,6 +29,7 @@ from bentoship.stores.unpacking import LAYER_TYPES, unpack
 from bentoship.system.folders import make_once
 from bentoship.system.progress import SILENT, StepReporter, Task
 from bentoship.system.rootfs import resolve
+from bentoship.system.text import flaw
 from bentoship.system.values import dataclass
 
 _DAMAGES = (OSError, EOFError, tarfile.TarError, zlib.error)
@@ -209,7 +210,7 @@ def _failing(doing: str, otherwise: str) -> Iterator[None]:
     except _DAMAGES as error:
         raise BaseImageError(doing, str(error), otherwise) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BaseImageError(doing, f"the image is damaged ({error!r})", otherwise) from error
+        raise BaseImageError(doing, f"the image is damaged ({flaw(error)})", otherwise) from error
 
 
 def _layers(doing: str, layers: Sequence[Layer], name: str) -> tuple[Layer, ...]:

@@ -66,6 +66,13 @@ def of_options(options: Mapping[str, Any]) -> list[str]:
     return words
 
 
+def check_either(options: Mapping[str, object]) -> None:
+    """Check that at most one of some options is given. Raises BentoshipError. Args: options: their values, by name."""
+    given = [name for name, value in options.items() if value]
+    if len(given) > 1:
+        raise BentoshipError("Read the command line", f"{' and '.join(given)} exclude each other", "Leave one out.")
+
+
 def give(settings: Mapping[str, str]) -> None:
     """Set settings that options stand for, in the environment, where all settings are read."""
     process.put(settings)

@@ -146,14 +146,16 @@ def do(context: Context, step: Callable[[Run], object], *, dry: Callable[[Run], 
                 step(run)
 
 
-def show(context: Context, report: Callable[[Path], bool | None]) -> None:
+def show(context: Context, report: Callable[[Path], bool | None], *, either: Mapping[str, object] = {}) -> None:
     """Print something about each project on stdout; exit with 1 if any report returns False.
 
     Args:
         context: of the task.
         report: prints it, given the project's folder.
+        either: the values of options of which only one may be given, by their names.
     """
     with _cleanly(context):
+        commands.words.check_either(either)
         with _for_a_reader():
             good = [report(folder) is not False for folder in _folders(context)]
         if not all(good):

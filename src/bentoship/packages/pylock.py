@@ -12,6 +12,7 @@ from typing import Any
 
 from bentoship.packages.requirements import canonical_name, hashed
 from bentoship.system.documents import read_text
+from bentoship.system.text import flaw
 from bentoship.system.urls import without_secrets
 
 PUBLIC = re.compile(r"https://pypi\.org/simple")
@@ -56,7 +57,7 @@ def _line(package: Mapping[str, Any], folder: Path) -> str:
         required, digests = _required(package, folder), tuple(_digests(package))
         marker = str(package.get("marker", ""))
     except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"a package has another form: {error!r}") from error
+        raise ValueError(f"a package has another form: {flaw(error)}") from error
     if re.search(r"\b(extras|dependency_groups)\b", marker):
         why = f"{package['name']} is for an extra or a group alone, which a Bento has none of"
         raise ValueError(f"{why}; leave those out: `uv export --no-dev --format pylock.toml`")

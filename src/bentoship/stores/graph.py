@@ -9,6 +9,7 @@ from bentoship.image.document import parse_json
 from bentoship.image.manifest import Image
 from bentoship.image.platforms import manifests_by_platform
 from bentoship.stores import Source
+from bentoship.system.text import flaw
 
 MAX_MANIFEST = 4 << 20
 """Bytes; registries refuse larger manifests (OCI distribution spec, "Pushing manifests")."""
@@ -54,7 +55,7 @@ def children(content: bytes) -> tuple[Descriptor, ...]:
         parts = [document["config"], *document["layers"]] if "layers" in document else document["manifests"]
         return tuple(dict.fromkeys(Descriptor.from_dict(part) for part in parts))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError("Read an image's manifest", f"it is not a manifest ({error!r})") from error
+        raise StoreError("Read an image's manifest", f"it is not a manifest ({flaw(error)})") from error
 
 
 def read_image(store: Source, descriptor: Descriptor) -> Image:
@@ -87,7 +88,7 @@ def _understood(descriptor: Descriptor) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(f"Read the image {descriptor.digest}", f"the image is damaged ({error!r})") from error
+        raise StoreError(f"Read the image {descriptor.digest}", f"the image is damaged ({flaw(error)})") from error
 
 
 def below(

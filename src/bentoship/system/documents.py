@@ -81,7 +81,7 @@ def parse_yaml(text: str, loader: Callable[[str], Loader]) -> Any:
         return parsed.get_single_data()
     except (LookupError, AttributeError, TypeError, OverflowError) as error:
         # PyYAML's constructors raise these for `!!bool x` and the like.
-        raise ValueError(f"it has a value that is not of its type ({error!r})") from error
+        raise ValueError(f"it has a value that is not of its type ({error})") from error
     finally:
         parsed.dispose()
 

@@ -50,6 +50,17 @@ def cut(text: str, most: int) -> str:
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+def flaw(error: Exception) -> str:
+    """Return what is wrong with a document, in words. Args: error: the exception that reading it has raised."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    if isinstance(error, IndexError):
+        return "a list is too short"
+    if isinstance(error, (TypeError, AttributeError)):
+        return "a value has a wrong type"
+    return str(error) or type(error).__name__
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number of things, with their noun in the plural unless there is one: 1 package, 72 packages."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

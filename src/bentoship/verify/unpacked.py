@@ -19,6 +19,7 @@ from bentoship.stores.unpacking import LAYER_TYPES, unpack
 from bentoship.system.files import temporary_folder
 from bentoship.system.rootfs import resolve
 from bentoship.system.sandbox_root import DEVICES
+from bentoship.system.text import flaw
 from bentoship.verify.container import System, described
 from bentoship.verify.runner import RemoteImage
 
@@ -87,4 +88,4 @@ def _unpack(image: RemoteImage, layout: LayoutStore, root: Path) -> dict[str, An
         unpack(pulled.layers, layout, root)
         return pulled.settings
     except (EOFError, tarfile.TarError, zlib.error) as error:
-        raise StoreError(doing, f"it is damaged ({error!r})") from error
+        raise StoreError(doing, f"it is damaged ({flaw(error)})") from error

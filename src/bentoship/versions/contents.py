@@ -14,6 +14,7 @@ from bentoship.image.document import parse_json
 from bentoship.image.manifest import KIND
 from bentoship.image.platforms import manifests_by_platform
 from bentoship.stores.artifacts import Referrer, subject_of
+from bentoship.system.text import flaw
 from bentoship.system.values import dataclass
 from bentoship.versions.metadata import parts, text
 from bentoship.versions.times import parse_time
@@ -22,6 +23,9 @@ from bentoship.versions.version import Part, Version
 
 _MOST_IMAGES = 100
 """Images of an index that are read."""
+
+NO_PLATFORM = "its index has no image for any platform"
+"""What is wrong with an index that lists nothing to run."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Named:
         try:
             found = manifests_by_platform(self.content)
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"the index is damaged ({error!r})") from error
+            raise ValueError(f"the index is damaged ({flaw(error)})") from error
         if len(found) > _MOST_IMAGES:
             raise ValueError(f"the index lists {len(found)} images")
         return found
@@ -144,12 +148,12 @@ def version_of(
     if named.problem:
         return known
     if named.descriptor and named.descriptor.media_type in INDEX_TYPES and not images:
-        return replace(known, problem="its index has no image for any platform")
+        return replace(known, problem=NO_PLATFORM)
     try:
         manifests = {name: parse_json(content) for name, content in images.items()}
         layers = _layers(manifests or {"": named.document})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return replace(known, problem=f"it is damaged ({error!r})")
+        return replace(known, problem=f"it is damaged ({flaw(error)})")
     made, commit = _made(referrers)
     return Version(
         **parts(_said(named, images), document),

@@ -16,6 +16,7 @@ from bentoship.image.descriptor import Descriptor
 from bentoship.image.document import parse_json, to_json
 from bentoship.stores.graph import MAX_MANIFEST, read_blob
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.text import flaw
 from bentoship.system.values import dataclass
 
 SUFFIX = ".history"
@@ -144,7 +145,7 @@ def read_history(store: RegistryStore, name: str) -> History:
     if found is None:
         return History()
     manifest, content = found
-    hint = f"Use another name than {name}, or remove that tag."
+    hint = f"Remove that tag from the registry, or use another name than {name}."
     try:
         document = parse_json(content)
         if document.get("artifactType") != keys.HISTORY_TYPE:
@@ -156,7 +157,7 @@ def read_history(store: RegistryStore, name: str) -> History:
         entries = parse_json(read_blob(store, blob, doing))["promotions"]
         return History(tuple(Promotion.from_dict(entry) for entry in entries[-_MOST:]), manifest)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(doing, f"the history is damaged ({error!r})"[:_MAX_TEXT], hint) from error
+        raise StoreError(doing, f"the history is damaged ({flaw(error)})"[:_MAX_TEXT], hint) from error
 
 
 def _digest(value: Any) -> str:

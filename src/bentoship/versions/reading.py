@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bentoship.errors import RegistryError, StoreError
 from bentoship.image import keys
-from bentoship.image.descriptor import Descriptor
+from bentoship.image.descriptor import INDEX_TYPES, Descriptor
 from bentoship.image.reference import version_in
 from bentoship.stores.artifacts import Referrer, fallback_tag, from_api, listed, referrers, subject_of
 from bentoship.stores.graph import children, media_type, read_manifest
@@ -20,7 +20,7 @@ from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import in_parallel
 from bentoship.system.values import dataclass
 from bentoship.versions.cache import Known
-from bentoship.versions.contents import Named, version_of
+from bentoship.versions.contents import NO_PLATFORM, Named, version_of
 from bentoship.versions.history import SUFFIX, Promotion, read_history
 from bentoship.versions.version import Version
 
@@ -192,8 +192,11 @@ def image_of(store: RegistryStore, name: str) -> Named:
     """Return the image of a tag or digest. Raises StoreError when there is none, or it is no image."""
     descriptor, content = store.read(name)
     one = Named(descriptor, content, () if name == descriptor.digest else (name,))
+    doing = f"Read {name} in {store.repository}"
     if not one.is_image:
-        raise StoreError(f"Read {name} in {store.repository}", f"it is not an image but {one.nature}")
+        raise StoreError(doing, f"it is not an image but {one.nature}")
+    if descriptor.media_type in INDEX_TYPES and not children(content):
+        raise StoreError(doing, NO_PLATFORM)
     return one
 
 

@@ -201,8 +201,15 @@ def test_a_condition_goes_by_what_versions_shows(
     assert capsys.readouterr().out.count("sha256:") == 2
     broken = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [{**entry, "platform": {"os": "linux"}}]}
     damaged = put(target, INDEX, json.dumps(broken).encode())
-    with pytest.raises(StoreError, match="the index is damaged"):
+    with pytest.raises(StoreError, match=r"the index is damaged \('architecture' is missing\)"):
         promote(run, damaged.digest, "staging", Requirements(("accuracy >= 0.92",)), yes=True)
+
+
+def test_an_index_without_images_is_not_promoted(run: Run, target: RegistryStore) -> None:
+    """It would be a name that nothing can be run by."""
+    empty = put(target, INDEX, json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}).encode())
+    with pytest.raises(StoreError, match="its index has no image for any platform"):
+        promote(run, empty.digest, "production", Requirements())
 
 
 def test_what_was_verified_last_counts(run: Run, target: RegistryStore) -> None:

@@ -216,6 +216,20 @@ def test_a_mistake_ends_with_one_message(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["compare", "--json", "--markdown"], "--json and --markdown exclude each other"),
+        (["versions", "--history", "production", "--sbom", "latest"], "--history and --sbom exclude each other"),
+    ],
+)
+def test_options_may_exclude_each_other(words: list[str], complaint: str, tmp_path: Path) -> None:
+    """None of them is passed over in silence."""
+    done = program(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"Error: Read the command line: {complaint}\nLeave one out.\n"
+
+
 def test_options_stand_for_settings(tmp_path: Path) -> None:
     """On any task they win over the environment; one that is given several times is a list."""
     (tmp_path / "service.py").write_text("", "utf-8")

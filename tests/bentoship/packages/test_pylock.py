@@ -95,7 +95,7 @@ def test_a_lock_is_known_by_its_name(name: str) -> None:
     [
         ("packages", "it is not TOML"),
         ('lock-version = "1.0"\n', "it has no packages"),
-        ('[[packages]]\nname = "a"\n', "a package has another form: KeyError"),
+        ('[[packages]]\nname = "a"\n', "a package has another form: 'version' is missing"),
         ('[[packages]]\nname = "a"\nversion = "1"\nmarker = "\'cpu\' in extras"\n', "a is for an extra or a group"),
     ],
 )

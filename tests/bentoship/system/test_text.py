@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
-from bentoship.system.text import amount, counted, duration, printable, size
+from bentoship.system.text import amount, counted, duration, flaw, printable, size
 from tests.support.fuzzing import fuzz, texts
 
 
@@ -47,6 +48,23 @@ def test_what_is_done_is_told_in_the_unit_of_all(done: int, total: int | None, u
 def test_one_is_no_plural() -> None:
     """Of nothing there are many."""
     assert [counted(number, "package") for number in (0, 1, 2)] == ["0 packages", "1 package", "2 packages"]
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (lambda: dict[str, str]()["layers"], "'layers' is missing"),
+        (lambda: [][0], "a list is too short"),
+        (lambda: len(3), "a value has a wrong type"),  # type: ignore[arg-type]
+        (lambda: int("3 apples"), "invalid literal for int() with base 10: '3 apples'"),
+        (lambda: next(iter(())), "StopIteration"),
+    ],
+)
+def test_a_flaw_of_a_document_is_told_in_words(read: Callable[[], object], text: str) -> None:
+    """Not as the exception that a program meets."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        read()
+    assert flaw(caught.value) == text
 
 
 def test_what_is_printed_has_no_control_characters_and_no_passwords() -> None:

@@ -55,7 +55,7 @@ def test_the_line_is_what_still_holds(entries: str, expected: str) -> None:
 def test_a_damaged_history_is_not_written_over(store: RegistryStore, content: bytes) -> None:
     """It is an error that says what to do."""
     push(store, Artifact(keys.HISTORY_TYPE, [Blob("application/json", content)]), history_tag(NAME))
-    with pytest.raises(StoreError, match="Use another name than production, or remove that tag"):
+    with pytest.raises(StoreError, match="Remove that tag from the registry, or use another name than production"):
         read_history(store, NAME)
 
 

@@ -15,6 +15,7 @@ from bentoship.stores.graph import children, read_blob
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import in_parallel
+from bentoship.system.text import flaw
 from bentoship.versions.times import parse_time
 
 _MAX = 64 << 20
@@ -54,7 +55,7 @@ def document(store: RegistryStore, image: Descriptor, what: str, wanted: Callabl
         blob = Descriptor.from_dict(parse_json(manifest)["layers"][0])
         return parse_json(content_of(store, doing, blob))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise StoreError(doing, f"it is damaged ({error!r})") from error
+        raise StoreError(doing, f"it is damaged ({flaw(error)})") from error
 
 
 def indexes_of(store: RegistryStore, manifest: Descriptor) -> list[Descriptor]:
