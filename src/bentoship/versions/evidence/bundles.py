@@ -17,7 +17,7 @@ from bentoship.image import keys
 from bentoship.image.artifact import EMPTY, Artifact, Blob
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.document import parse_json
-from bentoship.stores.artifacts import Referrer, attach_all, referrers
+from bentoship.stores.artifacts import Referrer, attach_all, fallback_tag, referrers
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import map_in_order
 from bentoship.versions.evidence.keyless import Signer, Verifier
@@ -101,7 +101,10 @@ def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
     found, refused = opened(store, image, verifier.statement)
     if not found and not refused:
         hint = "Publish it with SIGNING=keyless, or sign it with cosign 3; without SIGNING_IDENTITY it is not checked."
-        raise VerifyError(doing, f"it has no keyless signature in {store.repository}", hint)
+        why = f"it has no keyless signature in {store.repository}"
+        if store.digest_of(tag := f"{fallback_tag(image.digest)}.sig") is not None:
+            why += f" that can be checked here: what is under {tag} is for `cosign verify`"
+        raise VerifyError(doing, why, hint)
     others = [one for one in found if one.get("predicateType") != SIGNATURE]
     if len(others) == len(found):
         reasons = "".join(f"; {one}" for one in list(dict.fromkeys(refused))[:_REASONS])

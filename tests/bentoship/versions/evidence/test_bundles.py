@@ -100,6 +100,15 @@ def test_an_unsigned_image_is_refused(store: RegistryStore, services: Sigstore, 
         bundles.check(store, image, job)
 
 
+def test_a_signature_in_another_layout_is_named(store: RegistryStore, job: Verifier) -> None:
+    """An image that cosign 2 has signed is not said to have no signature."""
+    image = put_image(store)
+    tag = f"sha256-{image.hex}.sig"
+    store.tag(image, tag)
+    with pytest.raises(VerifyError, match=f"that can be checked here: what is under {tag} is for `cosign verify`"):
+        bundles.check(store, image, job)
+
+
 def test_an_image_that_another_has_signed_is_refused(
     store: RegistryStore, services: Sigstore, job: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
