@@ -101,6 +101,12 @@ def not_understood(said: str, tasks: Collection[str]) -> str:
     return f"Error: {BentoshipError('Read the command line', f'{word} is neither a task nor a folder', hint)}"
 
 
+def no_value(option: str) -> str:
+    """Return what to say of an option, or a word that a task needs, whose value is empty."""
+    hint = "Give it one. In a script, check that its variable is set."
+    return f"Error: {BentoshipError('Read the command line', f'{option} has no value', hint)}"
+
+
 def no_folders(names: Sequence[str]) -> BentoshipError:
     """Return the error for folders that do not exist, with those that may be meant."""
     return BentoshipError("Open the project", f"there is no folder {', '.join(map(repr, names))}", _meant(names))
