@@ -93,7 +93,7 @@ def not_understood(said: str, tasks: Collection[str]) -> str:
         return said
     hint = "`bentoship --list` shows the tasks."
     if os.path.isfile(word):  # noqa: PTH113
-        hint = "It is a file. Name its folder, or a file that configures the build by --bentofile."
+        hint = "It is a file. Name its folder, or the file by an option: --bentofile, or -f of resolve."
     elif ":" in word:
         hint = "Name a service by --service module:Class, and a Bento that is built already by --bento name:version."
     elif meant := _meant([word], tasks):

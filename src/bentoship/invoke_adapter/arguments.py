@@ -23,12 +23,14 @@ class Option(Argument):
     _values: ClassVar[dict[str, int]] = {}
 
     def __init__(self, own: Argument) -> None:
-        super().__init__(own.name, kind=own.kind, default=own.default, help=own.help, positional=own.positional)
+        super().__init__(own.name, kind=own.kind, default=own.default, help=own.help)
+        # invoke takes a list without a default for a word that is needed, too.
+        self.positional = own.positional and own.kind is not list
         self.names, self.attr_name = own.names, own.attr_name
         self.raw_value = None  # for a list invoke has [], and would take the option without a value for given
 
     def __repr__(self) -> str:
-        return self.names[0] if self.positional and self.kind is not list else f"--{self.names[0]}"
+        return self.names[0] if self.positional else f"--{self.names[0]}"
 
     def set_value(self, value: Any, cast: bool = True) -> None:
         """Take a value. Raises ParseError when it is empty."""

@@ -105,6 +105,9 @@ def test_a_rehearsal_says_what_the_task_would_do(site: Site, repository: ImageRe
     refused = site.invoke("--dry", "promote", "v1", "production", "--if", "accuracy > 1", **settings)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert store.digest_of("production") is None
+    words = ["--dry", "promote", "v1", "production", "--if=accuracy > 0", str(site.folder)]
+    again = program(site.folder.parent, *words, env={**site.env, **settings})
+    assert again.stdout == dry.stdout, again.stderr
     for words, said in ((["verify"], "try it"), (["stop-registry"], "stop"), (["clean"], "remove caches")):
         assert said in site.invoke("--dry", *words, **settings).stdout
 
