@@ -80,11 +80,12 @@ def number(value: float) -> str:
     return f"{value:.5g}"
 
 
-def metric_cells(metric: Metric) -> tuple[str, str, str]:
-    """Return a metric of two versions as cells of a table: its old value, its new one, and the difference."""
+def metric_cells(metric: Metric) -> tuple[str, str, str, str]:
+    """Return a metric of two versions as cells of a table: its old value, its new one, the difference, a judgement."""
     old, new = ("" if value is None else number(value) for value in (metric.old, metric.new))
     grown = metric.difference
-    return old, new, "" if grown is None else f"{grown:+.5g}" if grown else "0"
+    judged = {True: "better", False: "worse", None: ""}[metric.is_better]
+    return old, new, "" if grown is None else f"{grown:+.5g}" if grown else "0", judged
 
 
 def verdict(verified: bool | None) -> str:
