@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bentoship.bento.configuration import import_environment, is_src_layout, read_configuration, wanted_base
 from bentoship.bento.description import fingerprint
-from bentoship.bento.failures import Failure, FailureKind
+from bentoship.bento.failures import EXPORT, Failure, FailureKind
 from bentoship.bento.questions import answer
 from bentoship.bento.values import BuildContext
 from bentoship.bento.versions import bentoml_version, check_bentoml
@@ -55,7 +55,7 @@ _DOING_AND_HINT = {
     FailureKind.UNKNOWN_KEY: ("Read {place}", "Correct or remove it."),
     FailureKind.MISSING_MODEL: (
         "Build the Bento",
-        "Export it into model/ (`bentoml models export NAME:VERSION model/`), or import it into the Bento store.",
+        f"Export it into model/ (`{EXPORT}`), or import it into the Bento store.",
     ),
     FailureKind.SERVICE: ("Build the Bento", ""),
     FailureKind.NOT_PACKED: (

@@ -6,6 +6,9 @@ from enum import Enum
 
 from bentoship.system.values import dataclass
 
+EXPORT = 'bentoml models export NAME:VERSION "$PWD/model/"'
+"""The command that exports a model into a project. In some Pythons BentoML takes a relative path from the root."""
+
 
 class FailureKind(str, Enum):  # noqa: UP042  # StrEnum came with Python 3.11
     """The kinds of reasons why a Bento cannot be built."""

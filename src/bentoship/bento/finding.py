@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bentoship.bento.configuration import CONFIGURATIONS, SERVICE_FILE, read_configuration
+from bentoship.bento.configuration import CONFIGURATIONS, SERVICE_FILE, project_configuration, read_configuration
 from bentoship.bento.packing import NEVER_WALKED
 from bentoship.bento.values import BuildContext
 from bentoship.errors import BentoError
@@ -102,11 +102,11 @@ def name_without_import(context: BuildContext) -> str:
     Args:
         context: what the Bento is built from.
 
-    Raises: BentoError as `read_configuration` does.
+    Raises: BentoError as `project_configuration` does.
     """
     if context.bento:
         return "" if (context.folder / context.bento).is_file() else context.bento.partition(":")[0]
-    options = read_configuration(context).options
+    options = project_configuration(context).options
     if options.get("name"):
         return str(options["name"]).lower()
     file, variable = _service_of(context.folder, options)

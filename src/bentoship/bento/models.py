@@ -19,6 +19,7 @@ from typing import IO, Any
 import yaml
 
 from bentoship.bento.content import file_stats
+from bentoship.bento.failures import EXPORT
 from bentoship.errors import reason
 from bentoship.system import records
 from bentoship.system.documents import read_yaml
@@ -193,7 +194,7 @@ def _why(archive: Path, error: Exception) -> str:
         if stream.read(len(_POINTER)) == _POINTER:
             return "it is a pointer of Git LFS): fetch it with `git lfs pull`"
     first = next(iter(reason(error).splitlines()), type(error).__name__).rstrip(":")
-    return f"{first}): export it again (`bentoml models export NAME:VERSION model/`), or remove it"
+    return f"{first}): export it again (`{EXPORT}`), or remove it"
 
 
 def _extract(archive: Path, folder: Path) -> Exported:

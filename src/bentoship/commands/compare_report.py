@@ -182,7 +182,7 @@ def _facts(old: Version, new: Version) -> Iterator[tuple[str, ...]]:
 
 
 def _metric(one: Metric) -> tuple[str, ...]:
-    return one.name, *metric_cells(one), {True: "better", False: "worse", None: ""}[one.is_better]
+    return one.name, *metric_cells(one)
 
 
 def _changed(one: Changed) -> tuple[str, ...]:

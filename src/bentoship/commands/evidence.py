@@ -39,7 +39,7 @@ def show_sbom(run: Run, name: str) -> None:
     image = repository(run, "versions")
     source = reader(run, image)
     store = source.store
-    root, content = store.read(source.meant(name))
+    root, content = source.manifest(name)
     manifest = _own(run, root, content) if root.media_type in INDEX_TYPES else root
     with _missed(run, image):
         result_as_json(document(store, manifest, "SBOM", is_sbom))
@@ -50,7 +50,7 @@ def show_provenance(run: Run, name: str) -> None:
     image = repository(run, "versions")
     source = reader(run, image)
     store = source.store
-    root, _ = store.read(source.meant(name))
+    root, _ = source.manifest(name)
     wanted = is_statement(keys.PROVENANCE)
     # That of an index is about all its images.
     if not any(map(wanted, referrers(store, root.digest))) and (found := indexes_of(store, root)):

@@ -19,8 +19,7 @@ from bentoship.errors import BentoshipError, reason
 from bentoship.image.descriptor import short
 from bentoship.project import Published, Run
 from bentoship.system.text import size
-from bentoship.versions.comparing import compare
-from bentoship.versions.version import Version
+from bentoship.versions.comparing import Comparison, compare
 
 _MOST_ROWS = 200
 
@@ -78,14 +77,14 @@ def _output(name: str, value: str) -> str:
     return f"{name}<<{mark}\n{value}\n{mark}\n"
 
 
-def summary(published: Published, bento: Bento, line: str, versions: tuple[Version, Version] | None) -> str:
+def summary(published: Published, bento: Bento, line: str, compared: Comparison | None) -> str:
     """Return the summary of a publish, in Markdown.
 
     Args:
         published: what was published.
         bento: the Bento.
         line: the command that runs the image.
-        versions: the promoted version and the published one; None where there is nothing to compare.
+        compared: the promoted version and the published one; None where there is nothing to compare.
     """
     image = published.pushed
     tags = ", ".join(code(str(reference.tag)) for reference in published.tags)
@@ -102,24 +101,24 @@ def summary(published: Published, bento: Bento, line: str, versions: tuple[Versi
     parts = [
         f"### Published {code(published.reference.repository)}",
         "\n".join(facts),
-        *(_metrics(*versions) if versions else ()),
+        *(_metrics(compared) if compared else ()),
         table(("size:", "", "layer"), layers),
         block(line, "sh"),
     ]
     return "\n\n".join(parts) + "\n\n"
 
 
-def _metrics(promoted: Version, own: Version) -> Iterator[str]:
+def _metrics(compared: Comparison) -> Iterator[str]:
     """Yield the metrics of a version against those of the promoted one."""
-    metrics = compare(promoted, own, ()).metrics[:_MOST_ROWS]
+    promoted, metrics = compared.old, compared.metrics[:_MOST_ROWS]
     name = ", ".join(map(code, promoted.promoted))
     if metrics:
         rows = [(code(metric.name), *metric_cells(metric)) for metric in metrics]
-        yield table(("metric", f"{name}, {code(short(promoted.digest))}:", "this image:", "difference:"), rows)
+        yield table(("metric", f"{name}, {code(short(promoted.digest))}:", "this image:", "difference:", ""), rows)
 
 
-def _compared(run: Run, published: Published) -> tuple[Version, Version] | None:
-    """Return the promoted version and the published one; None where nothing else is promoted, or it is not known."""
+def _compared(run: Run, published: Published) -> Comparison | None:
+    """Compare the promoted version with the published one; None where nothing else is promoted, or it is not known."""
     try:
         versions = read_versions(run, published.tags[0])
     except BentoshipError as error:
@@ -128,4 +127,4 @@ def _compared(run: Run, published: Published) -> tuple[Version, Version] | None:
     own = next((one for one in versions if one.digest == published.pushed.digest), None)
     others = [one for one in versions if one.promoted and one is not own]
     promoted = min(others, key=lambda one: (_PREFERRED not in one.promoted, sorted(one.promoted)), default=None)
-    return (promoted, own) if promoted and own else None
+    return compare(promoted, own, run.project.settings.metrics_lower) if promoted and own else None

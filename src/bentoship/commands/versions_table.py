@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
@@ -27,6 +28,9 @@ _NAME = 128
 
 _NOTE = 80
 """Characters of a problem that are shown; the JSON has all."""
+
+_HEX = re.compile("[0-9a-f]{7,}")
+"""What commits and the versions of Bentos look like."""
 
 _INDENT = "  "
 
@@ -76,11 +80,12 @@ def number(value: float) -> str:
     return f"{value:.5g}"
 
 
-def metric_cells(metric: Metric) -> tuple[str, str, str]:
-    """Return a metric of two versions as cells of a table: its old value, its new one, and the difference."""
+def metric_cells(metric: Metric) -> tuple[str, str, str, str]:
+    """Return a metric of two versions as cells of a table: its old value, its new one, the difference, a judgement."""
     old, new = ("" if value is None else number(value) for value in (metric.old, metric.new))
     grown = metric.difference
-    return old, new, "" if grown is None else f"{grown:+.5g}" if grown else "0"
+    judged = {True: "better", False: "worse", None: ""}[metric.is_better]
+    return old, new, "" if grown is None else f"{grown:+.5g}" if grown else "0", judged
 
 
 def verdict(verified: bool | None) -> str:
@@ -110,7 +115,7 @@ def _cells(
     problem = textwrap.shorten(version.problem, _NOTE, placeholder=" …")
     note = problem or ("" if version.is_ours else "not published by bentoship")
     return {
-        "tags": _few([tag for tag in version.tags if tag not in version.promoted]),
+        "tags": _few(_telling([tag for tag in version.tags if tag not in version.promoted])),
         "digest": short(version.digest),
         "age": age(version.created, now) if version.created else "",
         "size": text.size(version.size) if version.size is not None else "",
@@ -122,6 +127,14 @@ def _cells(
         "verified": verdict(version.verified),
         "note": note,
     }
+
+
+def _telling(tags: Sequence[str]) -> Sequence[str]:
+    """Return tags as they are or, if not all are shown, with those that people have chosen first, such as latest.
+
+    Where the content is the same, an image gets a tag of each commit.
+    """
+    return tags if len(tags) <= _TAGS else sorted(tags, key=lambda tag: bool(_HEX.fullmatch(tag)))
 
 
 def _few(names: Sequence[str]) -> str:

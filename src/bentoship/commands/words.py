@@ -93,12 +93,18 @@ def not_understood(said: str, tasks: Collection[str]) -> str:
         return said
     hint = "`bentoship --list` shows the tasks."
     if os.path.isfile(word):  # noqa: PTH113
-        hint = "It is a file. Name its folder, or a file that configures the build by --bentofile."
+        hint = "It is a file. Name its folder, or the file by an option: --bentofile, or -f of resolve."
     elif ":" in word:
         hint = "Name a service by --service module:Class, and a Bento that is built already by --bento name:version."
     elif meant := _meant([word], tasks):
         hint = meant
     return f"Error: {BentoshipError('Read the command line', f'{word} is neither a task nor a folder', hint)}"
+
+
+def no_value(option: str) -> str:
+    """Return what to say of an option, or a word that a task needs, whose value is empty."""
+    hint = "Give it one. In a script, check that its variable is set."
+    return f"Error: {BentoshipError('Read the command line', f'{option} has no value', hint)}"
 
 
 def no_folders(names: Sequence[str]) -> BentoshipError:

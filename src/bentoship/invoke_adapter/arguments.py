@@ -2,11 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from invoke.exceptions import ParseError
 from invoke.parser.argument import Argument
 
 from bentoship import commands
+
+
+class Option(Argument):
+    """An option with a value, or a word, that one task has by itself.
+
+    To a task, an option whose value is missing or empty looks like one that is left out. In a script that is a variable
+    which nobody has set, and a condition or a limit would silently not count. So it is refused.
+
+    Args: own: as invoke makes it of the task's function.
+    """
+
+    _values: ClassVar[dict[str, int]] = {}
+
+    def __init__(self, own: Argument) -> None:
+        super().__init__(own.name, kind=own.kind, default=own.default, help=own.help)
+        # invoke takes a list without a default for a word that is needed, too.
+        self.positional = own.positional and own.kind is not list
+        self.names, self.attr_name = own.names, own.attr_name
+        self.raw_value = None  # for a list invoke has [], and would take the option without a value for given
+
+    def __repr__(self) -> str:
+        return self.names[0] if self.positional else f"--{self.names[0]}"
+
+    def set_value(self, value: Any, cast: bool = True) -> None:
+        """Take a value. Raises ParseError when it is empty."""
+        if value == "" and self.names[0] not in _MAY_BE_EMPTY:
+            raise ParseError(commands.words.no_value(repr(self)))
+        super().set_value(value, cast)
+        self._values[repr(self)] = self._values.get(repr(self), 0) + 1
+
+    @classmethod
+    def check(cls, words: Sequence[str]) -> None:
+        """Check that each time an option was given, it has got a value: invoke asks only of the first time.
+
+        Args: words: the command line.
+
+        Raises: ParseError.
+        """
+        for option, count in cls._values.items():
+            if sum(word.partition("=")[0] == option for word in words) > count:
+                raise ParseError(commands.words.no_value(option))
+
+
+_MAY_BE_EMPTY = frozenset({"why"})
+"""Options whose value is for people to read alone."""
 
 
 class Project(Argument):
@@ -21,7 +68,7 @@ class Project(Argument):
     def __init__(self) -> None:
         text = "a project's folder, in place of the current one; may be given several times"
         super().__init__(names=("project",), kind=list, help=text)
-        self.raw_value = None  # for a list invoke has [], and would take the option without a value for given
+        self.raw_value = None  # as of Option
 
     def __repr__(self) -> str:
         return f"--{self.name}"
@@ -55,7 +102,7 @@ class Setting(Argument):
 
     def __init__(self, setting: str, **details: Any) -> None:
         super().__init__(**details)
-        self.raw_value = None  # as of Project
+        self.raw_value = None  # as of Option
         self._setting = setting
         self._given: list[str] = []
 

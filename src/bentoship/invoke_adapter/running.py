@@ -29,7 +29,7 @@ from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
 from bentoship import commands
-from bentoship.invoke_adapter.arguments import Flag, Project, Setting
+from bentoship.invoke_adapter.arguments import Flag, Option, Project, Setting
 
 if TYPE_CHECKING:
     from bentoship.project import Run
@@ -80,7 +80,7 @@ class _Task(Task[Any]):
         texts, own = dict(self.help), super().get_arguments(ignore_unknown_help)
         self.help = texts  # invoke has taken them out, and asks again
         return [
-            *(_as_flag(one) if one.kind is bool and one.name != "all" else one for one in own),
+            *(one if one.name == "all" else _as_flag(one) if one.kind is bool else Option(one) for one in own),
             Project(),
             *([] if self._own_all else [Flag(names=("all",), kind=bool, default=False, help=_EVERY)]),
             Setting("BENTOFILE", names=("bentofile",), help="the file that configures the build, as BENTOFILE does"),
@@ -91,6 +91,7 @@ class _Task(Task[Any]):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the task; its function does not see the options of all tasks."""
+        Option.check(sys.argv)
         shared = _OF_ALL if self._own_all else (*_OF_ALL, "all")
         own = {name: value for name, value in options.items() if name not in shared}
         return _split(self, args[0], own) if self.is_split else super().__call__(*args, **own)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
 _USER_INFO = re.compile(
-    r"""(?P<scheme>[a-z][a-z0-9+.-]*://) (?P<user>[^\s/?#:@'"`<>]*) (?::[^\s/?#'"`<>]*)? @""",
+    r"""(?P<scheme>[a-z][a-z0-9+.-]*://) (?P<user>[^\s/?#:@'"`<>]*) (?::[^\s/?#'"`<>]*)?
+    @ (?!sha256:[0-9a-f]{64}(?![\w@]))""",  # which is the digest of an image: bentoship://NAME@sha256:…
     re.IGNORECASE | re.VERBOSE,
 )
 

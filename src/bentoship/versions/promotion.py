@@ -99,7 +99,10 @@ def check_name(name: str, moving: Sequence[str]) -> None:
         moving: the tags that every publish moves.
     """
     doing = f"Promote to {name}"
-    ImageReference("localhost", "image", name)
+    try:
+        ImageReference("localhost", "image", name)
+    except InvalidReferenceError as error:
+        raise BentoshipError(doing, error.why, error.hint) from error
     if name.endswith(SUFFIX) or len(name) > _MAX_NAME or re.match(r"sha256[-.:]", name):
         raise BentoshipError(doing, "such tags are kept for other purposes", "Use a name such as production.")
     if name in moving:
@@ -279,7 +282,9 @@ def rolled_back(seen: Standing, by: str, why: str) -> Promotion:
     doing = f"Roll {seen.name} back"
     if seen.digest is None:
         last = seen.history.digest
-        hint = f"Its history ends with {last}: `invoke promote {last} {seen.name}` returns to it." if last else ""
+        hint = f"`invoke promote VERSION {seen.name}` makes it."
+        if last:
+            hint = f"Its history ends with {last}: `invoke promote {last} {seen.name}` returns to it."
         raise BentoshipError(doing, f"there is no tag {seen.name}", hint)
     if seen.former is None:
         hint = f"`invoke versions --history {seen.name}` shows it; `invoke promote` takes any version."

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,7 @@ _JOBS = 16
 """Requests at a time."""
 
 _BEGINNING = re.compile(r"sha256:[0-9a-f]{1,63}")
+_BARE_DIGEST = re.compile(r"[0-9a-f]{6,64}")
 _NUMBERS = re.compile(r"(\d+)")
 
 Item = TypeVar("Item")
@@ -101,6 +103,10 @@ class Reader:
             return begun[0]
         why = "several digests begin so" if begun else "no version has a digest that begins so"
         raise StoreError(f"Find {text} in {self.store.repository}", why, "`invoke versions --json` has whole digests.")
+
+    def manifest(self, text: str) -> tuple[Descriptor, bytes]:
+        """Return the manifest or index that a person names. Raises StoreError. Args: text: as of `meant`."""
+        return _manifest(self.store, self.meant(text))
 
     def _named(self, tag: str) -> Named:
         """Return what a tag names now, read only where it has changed."""
@@ -190,7 +196,7 @@ class Reader:
 
 def image_of(store: RegistryStore, name: str) -> Named:
     """Return the image of a tag or digest. Raises StoreError when there is none, or it is no image."""
-    descriptor, content = store.read(name)
+    descriptor, content = _manifest(store, name)
     one = Named(descriptor, content, () if name == descriptor.digest else (name,))
     doing = f"Read {name} in {store.repository}"
     if not one.is_image:
@@ -198,6 +204,18 @@ def image_of(store: RegistryStore, name: str) -> Named:
     if descriptor.media_type in INDEX_TYPES and not children(content):
         raise StoreError(doing, NO_PLATFORM)
     return one
+
+
+def _manifest(store: RegistryStore, name: str) -> tuple[Descriptor, bytes]:
+    """Return what a tag or digest names that a person has given. Raises StoreError, which says where to find those."""
+    try:
+        return store.read(name)
+    except RegistryError as error:
+        if error.status == HTTPStatus.NOT_FOUND and "NAME_UNKNOWN" not in error.why:
+            error.hint = "There is no such tag or digest in the repository: `invoke versions` lists them."
+            if _BARE_DIGEST.fullmatch(name):
+                error.hint += f" Write a digest as sha256:{name}."
+        raise
 
 
 def newest_first(versions: Iterable[Version]) -> list[Version]:

@@ -237,11 +237,10 @@ def _needed(store: RegistryStore, names: Sequence[str], found: dict[str, Stored]
         for one in history.line[-RETURNS - 1 :]:
             needed.setdefault(one.digest, f"{name} can be rolled back to it")
     for digest, version in found.items():
-        for tag in version.tags:
-            if tag.endswith(SUFFIX):
-                needed[digest] = _HISTORY
-            elif f"{tag}{SUFFIX}" in every:
-                needed[digest] = f"promoted to {tag}"
+        if any(tag.endswith(SUFFIX) for tag in version.tags):
+            needed[digest] = _HISTORY
+        elif names_here := [tag for tag in version.tags if f"{tag}{SUFFIX}" in every]:
+            needed[digest] = f"promoted to {' and '.join(names_here)}"
     return needed
 
 

@@ -129,6 +129,7 @@ def test_a_folder_of_services_is_not_one(files: dict[str, dict[str, str]], hint:
     """Those below it, not too deep, are named; not in place of what a bentofile.yaml leaves out."""
     for name, texts in files.items():
         write(tmp_path / name, **texts)
-    with pytest.raises(BentoError, match="service") as caught:
-        project_configuration(context(tmp_path))
-    assert caught.value.hint.startswith(hint)
+    for asking in (project_configuration, name_without_import):
+        with pytest.raises(BentoError, match="service") as caught:
+            asking(context(tmp_path))
+        assert caught.value.hint.startswith(hint)

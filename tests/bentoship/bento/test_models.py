@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bentoship import bento
+from bentoship.bento.failures import EXPORT
 from bentoship.bento.models import Models
 from bentoship.errors import BentoError
 from bentoship.system import records
@@ -345,6 +346,19 @@ def test_models_of_a_parent_come_with_the_project(tmp_path: Path) -> None:
     assert [path.name for path in project.exported_models] == ["a.bentomodel", "b.bentomodel"]
     lay(project.folder, "model/own.bentomodel")
     assert project.exported_models == [project.folder / "model" / "own.bentomodel"]
+
+
+def test_the_command_that_is_suggested_exports_a_model(tmp_path: Path) -> None:
+    """Into the project's folder, where it is found."""
+    project = make_project(tmp_path / "project")
+    save_model(tmp_path / "home", "one")
+    (project.folder / "model").mkdir()
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "true", "PATH": programs}
+    command = EXPORT.replace("NAME:VERSION", TAG)
+    subprocess.run(["sh", "-c", command], cwd=project.folder, env=env, check=True, capture_output=True)
+    (exported,) = project.exported_models
+    assert (exported.parent, exported.suffix) == (project.folder / "model", ".bentomodel")
 
 
 def test_an_archive_that_is_no_exported_model_is_named(tmp_path: Path) -> None:

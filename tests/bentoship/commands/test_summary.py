@@ -22,6 +22,7 @@ from bentoship.errors import StoreError
 from bentoship.image.reference import ImageReference
 from bentoship.project import Project, Published, Run
 from bentoship.settings import load
+from bentoship.versions.comparing import Comparison, compare
 from bentoship.versions.version import Version
 from tests.support.github import outputs_of
 from tests.support.synthetic import bento_in
@@ -39,11 +40,12 @@ SUMMARY = f"""\
 - model: `stars:v1`
 - sent 25.2 MB, 1.1 MB already existed
 
-| metric | `production`, `sha256:111111111111` | this image | difference |
-| --- | --: | --: | --: |
-| `accuracy` | 0.96 | 0.9712 | +0.0112 |
-| `f1` |  | 0.5 |  |
-| `loss` | 0.25 |  |  |
+| metric | `production`, `sha256:111111111111` | this image | difference |  |
+| --- | --: | --: | --: | --- |
+| `accuracy` | 0.96 | 0.9712 | +0.0112 | better |
+| `f1` |  | 0.5 |  |  |
+| `loss` | 0.25 |  |  |  |
+| `rmse` | 2 | 3 | +1 | worse |
 
 | size |  | layer |
 | --: | --- | --- |
@@ -82,11 +84,12 @@ def files(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def run(tmp_path: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """A run in a step; the registry has a promoted version, and the one that was published."""
-    old = Version("sha256:" + 64 * "1", promoted=["production"], metrics={"accuracy": 0.96, "loss": 0.25})
-    own = Version(DIGEST, metrics={"accuracy": 0.9712, "f1": 0.5})
+    old = Version("sha256:" + 64 * "1", promoted=["production"], metrics={"accuracy": 0.96, "loss": 0.25, "rmse": 2.0})
+    own = Version(DIGEST, metrics={"accuracy": 0.9712, "f1": 0.5, "rmse": 3.0})
     other = Version("sha256:" + 64 * "2", promoted=["candidate"], metrics={"accuracy": 0.1})
     monkeypatch.setattr(commands_summary, "read_versions", lambda *_: [own, other, old])
-    with closing(Run(Project(tmp_path, load(tmp_path, {"HOME": str(tmp_path), **files})), Terminal())) as run:
+    settings = load(tmp_path, {"HOME": str(tmp_path), "METRICS_LOWER": "loss,rmse", **files})
+    with closing(Run(Project(tmp_path, settings), Terminal())) as run:
         yield run
 
 
@@ -194,9 +197,9 @@ def test_texts_are_neither_outputs_nor_mark_up(bento: Bento, text: str) -> None:
     assert not {"html_block", "html_inline", "link_open", "image"} & set(made)
 
 
-def compared(text: str) -> tuple[Version, Version]:
+def compared(text: str) -> Comparison:
     """Two versions with a text wherever the summary has one of theirs."""
-    return Version(DIGEST, promoted=[text], metrics={text: 1.0}), Version(DIGEST, metrics={text: 2.0})
+    return compare(Version(DIGEST, promoted=[text], metrics={text: 1.0}), Version(DIGEST, metrics={text: 2.0}), ())
 
 
 def kinds(text: str) -> list[str]:

@@ -69,6 +69,14 @@ def test_platforms_are_told_where_a_version_has_several(capsys: pytest.CaptureFi
     assert (one[3], two[3]) == ("linux/amd64", "linux/amd64, linux/arm64")
 
 
+def test_of_many_tags_those_that_people_chose_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rather than those of commits, of which an image gets one each time its content stays the same."""
+    tags = ["0" * 12, "1" * 12, "a" * 16, "latest", "v1"]
+    print_versions([Version("sha256:1", tags, True, 5), Version("sha256:2", tags[:1] + tags[3:], True, 5)], (), NOW)
+    _, many, few = [re.split(r" {2,}", line)[0] for line in capsys.readouterr().out.splitlines()]
+    assert (many, few) == ("latest, v1, 000000000000, +2", "000000000000, latest, v1")
+
+
 def test_what_strangers_write_is_short(capsys: pytest.CaptureFixture[str]) -> None:
     """However many models or platforms there are, and however long their names and those of metrics."""
     models = [Model(f"{'m' * 4000}{number}:v{'1' * 4000}", {}) for number in range(1000)]

@@ -63,7 +63,7 @@ def test_words_that_name_folders_are_projects(
         ("300 " * 100, "`bentoship --list` shows the tasks."),
         ("pubish", "Did you mean publish?"),
         ("shopp", "Did you mean shop?"),
-        ("service.py", "It is a file. Name its folder, or a file that configures the build by --bentofile."),
+        ("service.py", "It is a file. Name its folder, or the file by an option: --bentofile, or -f of resolve."),
         ("service:Echo", "Name a service by --service module:Class, and a Bento that is built already by --bento"),
     ],
 )

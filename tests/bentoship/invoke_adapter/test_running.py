@@ -105,6 +105,9 @@ def test_a_rehearsal_says_what_the_task_would_do(site: Site, repository: ImageRe
     refused = site.invoke("--dry", "promote", "v1", "production", "--if", "accuracy > 1", **settings)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert store.digest_of("production") is None
+    words = ["--dry", "promote", "v1", "production", "--if=accuracy > 0", str(site.folder)]
+    again = program(site.folder.parent, *words, env={**site.env, **settings})
+    assert again.stdout == dry.stdout, again.stderr
     for words, said in ((["verify"], "try it"), (["stop-registry"], "stop"), (["clean"], "remove caches")):
         assert said in site.invoke("--dry", *words, **settings).stdout
 
@@ -228,6 +231,36 @@ def test_options_may_exclude_each_other(words: list[str], complaint: str, tmp_pa
     done = program(tmp_path, *words)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"Error: Read the command line: {complaint}\nLeave one out.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["promote", "v1", "production", "--if-better-than", "", "--yes"], "--if-better-than"),
+        (["promote", "v1", "production", "--if", "a > 1", "--if", "--yes"], "--if"),
+        (["promote", "v1", "production", "--if=a > 1", "--yes", "--if"], "--if"),
+        (["promote", "", "production"], "version"),
+        (["clean", "--registry", "--older-than", "30d", "--keep=", "--yes"], "--keep"),
+        (["manifest", "--version", ""], "--version"),
+        (["resolve", "-f", ""], "--file"),
+        (["promote", "v1", "production", "--if", "--yes"], ""),
+        (["resolve", "--file"], ""),
+    ],
+)
+def test_an_option_without_a_value_is_not_left_out(words: list[str], option: str, tmp_path: Path) -> None:
+    """Such as one whose variable a script has not set: a condition or a limit would not count."""
+    done = program(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    if option:
+        assert done.stderr.startswith(f"Error: Read the command line: {option} has no value\n")
+    else:
+        assert done.stderr.endswith("needed value and was not given one!\n")
+
+
+def test_a_reason_may_be_empty(site: Site) -> None:
+    """It is for people to read alone, and a script may have none."""
+    done = site.invoke("--dry", "rollback", "a b", "--why", "")
+    assert 'Error: Promote to a b: "a b" is not a valid tag' in done.stderr
 
 
 def test_options_stand_for_settings(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from tests.support.fuzzing import fuzz, texts
         ("git+ssh://git@host/tool.git", "git+ssh://git@host/tool.git"),
         ("ssh://git:pw@host/tool.git", "ssh://git@host/tool.git"),
         ("https://:pw@host", "https://host"),
+        ("https://ann@sha256:80/x", "https://sha256:80/x"),
+        (f"bentoship://stars@sha256:{'a' * 64} is", f"bentoship://stars@sha256:{'a' * 64} is"),
+        (f"https://ann@sha256:{'a' * 64}@host", f"https://sha256:{'a' * 64}@host"),
         ("ann@example.com wrote 'a://b' and c@d", "ann@example.com wrote 'a://b' and c@d"),
     ],
 )

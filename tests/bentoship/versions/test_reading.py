@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bentoship.errors import StoreError
+from bentoship.errors import RegistryError, StoreError
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.descriptor import INDEX
@@ -85,6 +85,20 @@ def test_the_beginning_of_a_digest_is_enough(store: RegistryStore, tmp_path: Pat
     for text, why in ((twice, "several digests begin so"), ("sha256:00000000", "no version has")):
         with pytest.raises(StoreError, match=why):
             reader.meant(text)
+
+
+@pytest.mark.parametrize(("name", "hint"), [("nope", "lists them."), ("4a5663dd", "as sha256:4a5663dd.")])
+def test_a_name_of_no_version_says_where_to_find_those(
+    store: RegistryStore, tmp_path: Path, name: str, hint: str
+) -> None:
+    """The beginning of a digest without its algorithm is told how to be written."""
+    put_version(store, 1)
+    reader = Reader(store, tmp_path)
+    for read in (reader.find, reader.manifest):
+        with pytest.raises(RegistryError) as raised:
+            read(name)
+        assert "`invoke versions`" in raised.value.hint
+        assert raised.value.hint.endswith(hint)
 
 
 def test_an_index_of_nothing_is_told(store: RegistryStore, tmp_path: Path) -> None:

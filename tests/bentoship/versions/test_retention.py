@@ -173,6 +173,15 @@ def test_promoted_versions_stay_with_those_to_roll_back_to(
     assert all(store.read(image.digest) for image in images[2:])
 
 
+def test_every_name_that_keeps_a_version_is_told(store: RegistryStore) -> None:
+    """Not one of them alone, after whose removal it would still stay."""
+    image = publish(store, 90, "v1")
+    for name in ("staging", "production"):
+        promote(store, image, name)
+    (kept,) = survey(store, MONTH, NOW).versions
+    assert kept.kept == "promoted to production and staging"
+
+
 def test_an_index_goes_with_its_manifests_unless_another_needs_them(store: RegistryStore) -> None:
     """A version that an index needs which stays is kept, also where the index is only one to roll back to."""
     shared, own, single = (publish(store, 40, name) for name in ("shared", "own", "single"))
