@@ -1,5 +1,6 @@
 """A repository in a registry, over HTTP (OCI distribution spec)."""
 
+import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -135,6 +136,15 @@ class RegistryStore:
             self._moved[descriptor.digest] = self.client.location(doing, response)
             why = f"{self.client.host} redirects the upload"
             raise RegistryError(doing, why, status=response.status, temporary=True, retries=MAX_REDIRECTS)
+
+    def write_bytes(self, descriptor: Descriptor, content: bytes) -> None:
+        """Push a blob that is in memory unless it is there, again after temporary errors. Raises StoreError."""
+
+        def attempt() -> None:
+            if not self.exists(descriptor):
+                self.write(descriptor, io.BytesIO(content), lambda _: None)
+
+        self.client.http.persist(attempt)
 
     def mount(self, descriptor: Descriptor, from_path: str) -> bool:
         """Mount a blob from another repository of the same registry, instead of sending it.
