@@ -250,7 +250,12 @@ class RegistryStore:
         client = self.client.with_scope(scope(self.client.path, "pull,push,delete"))
         response = client.call(doing, "DELETE", self._named(name), {}, expect={404, *_TAKEN})
         finish(response)
-        return response.status != 404
+        if response.status != 404:
+            return True
+        if self.digest_of(name) is not None:
+            # As a web server answers to what it has no path for.
+            raise RegistryError(doing, f"{self.client.host} has it, but responded with HTTP 404 Not Found", status=405)
+        return False
 
     def tag(self, descriptor: Descriptor, tag: str) -> None:
         """Point a tag at a manifest or index that the registry has. Raises RegistryError or StoreError."""
