@@ -16,7 +16,6 @@ from bentoship.errors import RegistryError, StoreError
 from bentoship.image.artifact import Artifact
 from bentoship.image.descriptor import INDEX, Descriptor
 from bentoship.image.document import parse_json, to_json
-from bentoship.stores import Store
 from bentoship.stores.listing import NotJSONError, pages
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import map_in_order
@@ -46,11 +45,10 @@ class Referrer:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-def push(store: Store, artifact: Artifact, tag: str = "") -> Descriptor:
+def push(store: RegistryStore, artifact: Artifact, tag: str = "") -> Descriptor:
     """Push an artifact, and return its descriptor. Args: tag: set afterwards; empty for none. Raises: StoreError."""
     for blob in (artifact.config, *artifact.blobs):
-        if not store.exists(blob.descriptor):
-            store.write(blob.descriptor, io.BytesIO(blob.content), lambda _: None)
+        store.write_bytes(blob.descriptor, blob.content)
     store.write(artifact.descriptor, io.BytesIO(artifact.manifest), lambda _: None)
     if tag:
         store.tag(artifact.descriptor, tag)

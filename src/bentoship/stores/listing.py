@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from bentoship.errors import InvalidReferenceError, RegistryError, StoreError
 from bentoship.image.document import parse_json
 from bentoship.image.reference import ImageReference
 from bentoship.stores.client import Body, Client
 from bentoship.stores.registry import RegistryStore
-from bentoship.system.network import origin
 
 _PAGE = 1000
 """The number of names to request at a time; registries may return fewer."""
@@ -21,6 +20,9 @@ _PAGE = 1000
 _MOST_PAGES = 1000
 _MAX_BODY = 8 << 20
 """Bytes of a page; a thousand of the longest names are a megabyte, and an index of referrers is at most 4."""
+
+_NO_LIST = frozenset({405, 501})
+"""Statuses of registries that list nothing."""
 
 _NEXT = re.compile(r"<([^<>]*)>\s*;[^,]*rel\s*=\s*\"?next\"?", re.IGNORECASE)
 
@@ -37,6 +39,8 @@ def tags(store: RegistryStore) -> list[str]:
     except RegistryError as error:
         if error.status == 404:
             return []
+        if error.status in _NO_LIST:
+            error.hint = "This registry does not list tags. Commands that get a tag or a whole digest work without."
         raise
 
 
@@ -73,15 +77,16 @@ def pages(client: Client, doing: str, path: str) -> Iterator[Any]:
 
 
 def _following(client: Client, doing: str, asked: str, link: str) -> str:
-    """Return the URL of the next page. Raises StoreError when that is on another host, or is none."""
+    """Return the URL of the next page. Raises StoreError when the link is none.
+
+    Only its path counts, as for podman: a registry behind a proxy may not know the name that it is reached by, nor that
+    TLS is used. So the account goes nowhere else, either.
+    """
     try:
-        url = urljoin(asked, link)
-        is_here = origin(url) == origin(client.base)
+        parts = urlsplit(urljoin(asked, link))
     except ValueError as error:
         raise StoreError(doing, f"{link[:200]} is not a valid URL ({error})") from error
-    if not is_here:
-        raise StoreError(doing, f"{client.host} continues the list on another host")
-    return url
+    return urlunsplit(urlsplit(client.base)._replace(path=parts.path, query=parts.query))
 
 
 def _names(client: Client, doing: str, path: str, key: str, check: Callable[[str], object]) -> list[str]:

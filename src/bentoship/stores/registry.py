@@ -1,5 +1,6 @@
 """A repository in a registry, over HTTP (OCI distribution spec)."""
 
+import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -10,7 +11,7 @@ from bentoship.errors import RegistryError, StoreError
 from bentoship.image.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor, short
 from bentoship.image.reference import ImageReference
 from bentoship.stores import Advance, Reader
-from bentoship.stores.answers import DOUBTS
+from bentoship.stores.answers import DOUBTS, refusal
 from bentoship.stores.bodies import finish
 from bentoship.stores.client import MAX_REDIRECTS, REDIRECTS, Body, Client, scope
 from bentoship.stores.download import Download, Small
@@ -24,6 +25,9 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SIZE = re.compile(r"[1-9][0-9]{0,17}")
 _NO_HEAD = frozenset({400, 401, 403, 405, 500, 501})
 """Statuses after which GET may find what HEAD does not, or at least has a body with an explanation."""
+
+_INTERNAL = 500
+"""The status for an error of the registry itself."""
 
 _TAKEN = frozenset({200, 201, 202, 204})
 """Statuses with which registries take a blob or manifest; the spec has 201, and containerd takes all of these."""
@@ -136,6 +140,15 @@ class RegistryStore:
             why = f"{self.client.host} redirects the upload"
             raise RegistryError(doing, why, status=response.status, temporary=True, retries=MAX_REDIRECTS)
 
+    def write_bytes(self, descriptor: Descriptor, content: bytes) -> None:
+        """Push a blob that is in memory unless it is there, again after temporary errors. Raises StoreError."""
+
+        def attempt() -> None:
+            if not self.exists(descriptor):
+                self.write(descriptor, io.BytesIO(content), lambda _: None)
+
+        self.client.http.persist(attempt)
+
     def mount(self, descriptor: Descriptor, from_path: str) -> bool:
         """Mount a blob from another repository of the same registry, instead of sending it.
 
@@ -184,13 +197,18 @@ class RegistryStore:
                 return None
             raise
 
-    def read(self, name: str) -> tuple[Descriptor, bytes]:
+    def read(self, name: str, *, patient: bool = True) -> tuple[Descriptor, bytes]:
         """Return the manifest or index of a tag or digest, with its descriptor, in one request.
+
+        Args:
+            name: the tag or digest.
+            patient: whether to try again after internal errors (500) for as long as patience allows, and not only a
+                few times: a registry has them each time for what it has damaged.
 
         Raises: StoreError when there is none, or it is something else.
         """
         doing = f"Read {name} in {self.repository}"
-        found, content = self._read(doing, self._named(name))
+        found, content = self._read(doing, self._named(name), patient=patient)
         if name.startswith("sha256:") and found.digest != name:
             raise StoreError(doing, f"the registry returned {found.digest}")
         return found, content
@@ -204,28 +222,35 @@ class RegistryStore:
                 return None
             raise
 
-    def read_changed(self, tag: str, known: str) -> tuple[Descriptor, bytes] | None:
+    def read_changed(self, tag: str, known: str, *, patient: bool = True) -> tuple[Descriptor, bytes] | None:
         """Return what `read` does; or None, without reading it, where the registry says that a tag has not moved.
 
         Args:
             tag: the tag.
             known: the digest that it had before; registries send that as its entity tag, or ignore the condition.
+            patient: as of `read`.
 
         Raises: StoreError as `read` does.
         """
         path, doing = self._named(tag), f"Read {tag} in {self.repository}"
-        content = self._body_of(doing, path, {"If-None-Match": f'"{known}"'})
+        content = self._body_of(doing, path, {"If-None-Match": f'"{known}"'}, patient=patient)
         return None if content is None else _described(doing, content)
 
-    def _read(self, doing: str, path: str) -> tuple[Descriptor, bytes]:
-        return _described(doing, self._body_of(doing, path, {}) or b"")
+    def _read(self, doing: str, path: str, *, patient: bool = True) -> tuple[Descriptor, bytes]:
+        return _described(doing, self._body_of(doing, path, {}, patient=patient) or b"")
 
-    def _body_of(self, doing: str, path: str, condition: Mapping[str, str]) -> bytes | None:
+    def _body_of(self, doing: str, path: str, condition: Mapping[str, str], *, patient: bool = True) -> bytes | None:
         """Return a manifest; None when a condition says that it is the known one."""
-        headers, expect = {"Accept": _ACCEPT, **condition}, {200, 304} if condition else {200}
+        headers, expect = {"Accept": _ACCEPT, **condition}, {200, *([304] if condition else [])}
+        if not patient:
+            expect.add(_INTERNAL)
 
         def attempt() -> bytes | None:
             with self.client.call(doing, "GET", path, headers, expect=expect) as response:
+                if response.status == _INTERNAL:
+                    error = refusal(doing, self.client.host, response, None)
+                    error.retries = DOUBTS
+                    raise error
                 content = Body(response, doing, self.client.base).whole(MAX_MANIFEST)
                 return None if response.status == 304 else content
 
@@ -240,7 +265,12 @@ class RegistryStore:
         client = self.client.with_scope(scope(self.client.path, "pull,push,delete"))
         response = client.call(doing, "DELETE", self._named(name), {}, expect={404, *_TAKEN})
         finish(response)
-        return response.status != 404
+        if response.status != 404:
+            return True
+        if self.digest_of(name) is not None:
+            # As a web server answers to what it has no path for.
+            raise RegistryError(doing, f"{self.client.host} has it, but responded with HTTP 404 Not Found", status=405)
+        return False
 
     def tag(self, descriptor: Descriptor, tag: str) -> None:
         """Point a tag at a manifest or index that the registry has. Raises RegistryError or StoreError."""

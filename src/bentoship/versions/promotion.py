@@ -181,7 +181,8 @@ def move(store: RegistryStore, seen: Standing, target: Descriptor, promotion: Pr
     try:
         store.tag(after.descriptor, history_tag(seen.name))
     except StoreError as error:
-        error.hint = f"{_put_back(store, seen, target)} {error.hint}".strip()
+        hint = _exempt(seen.name) if _keeps_tags(error) else error.hint
+        error.hint = f"{_put_back(store, seen, target)} {hint}".strip()
         raise
     return _settle(store, seen, target, after)
 
@@ -228,14 +229,21 @@ def _set_tag(store: RegistryStore, target: Descriptor, seen: Standing) -> None:
     try:
         store.tag(target, seen.name)
     except RegistryError as error:
-        if not error.temporary and _REFUSED.search(error.why):
+        if _keeps_tags(error):
             name = seen.name
-            hint = (
-                f"The registry keeps the tag {name} where it is, and nothing was changed. Exempt {name} and "
-                f"{history_tag(name)} from its immutable tags, or promote to a name that is new."
-            )
-            error.doing, error.hint = f"Move {name} in {store.repository}", hint
+            error.doing = f"Move {name} in {store.repository}"
+            error.hint = f"The registry keeps the tag {name} where it is, and nothing was changed. {_exempt(name)}"
         raise
+
+
+def _keeps_tags(error: StoreError) -> bool:
+    """Return whether an error says that the registry does not let a tag move."""
+    return isinstance(error, RegistryError) and not error.temporary and bool(_REFUSED.search(error.why))
+
+
+def _exempt(name: str) -> str:
+    tags = f"{name} and {history_tag(name)}"
+    return f"Exempt {tags} from its immutable tags, or promote to a name that is new."
 
 
 def _put_back(store: RegistryStore, seen: Standing, target: Descriptor) -> str:

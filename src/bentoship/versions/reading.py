@@ -62,6 +62,7 @@ class Reader:
         """The repository."""
         self._known = Known.load(folder, store.repository)
         self._documents: dict[str, bytes] = {}
+        self._failed = 0
 
     def read(self) -> Registered:
         """Return what the repository holds: nothing when it does not exist.
@@ -114,12 +115,12 @@ class Reader:
         content = self._known.get(digest)
         try:
             if content is None:
-                found = self.store.read(tag)
+                found = self.store.read(tag, patient=False)
             else:
                 known = Descriptor(media_type(content) or "", digest, len(content))
-                found = self.store.read_changed(tag, digest) or (known, content)
+                found = self.store.read_changed(tag, digest, patient=False) or (known, content)
         except StoreError as error:
-            return Named(None, b"", (tag,), _problem(error))
+            return Named(None, b"", (tag,), self._problem_of_one(error))
         descriptor, content = found
         self._documents[descriptor.digest] = content
         return Named(descriptor, content, (tag,))
@@ -128,7 +129,7 @@ class Reader:
         """Return a manifest. Raises StoreError when the registry does not have it."""
         content = self._known.get(digest)
         if content is None:
-            _, content = self.store.read(digest)
+            _, content = self.store.read(digest, patient=False)
         self._documents[digest] = content
         return content
 
@@ -144,7 +145,10 @@ class Reader:
             found = listed(index.document) if index else []
             if has_api and one.digest:
                 found = [*found, *(self._from_api(one.digest) or ())]
-            return self._version(one, found, promoted.get(one.digest, ()))
+            made = self._version(one, found, promoted.get(one.digest, ()))
+            if index and index.problem and not has_api and not made.problem:
+                return replace(made, problem=f"what is attached to it cannot be read: {index.problem}")
+            return made
 
         # Without requests to wait for, threads would only get in each other's way.
         asking = has_api or any(one.has_parts for one in images)
@@ -154,7 +158,7 @@ class Reader:
         try:
             images = {name: self._content(child.digest) for name, child in one.images.items()}
         except StoreError as error:
-            one, images = replace(one, problem=_problem(error)), {}
+            one, images = replace(one, problem=self._problem_of_one(error)), {}
         except ValueError as error:
             one, images = replace(one, problem=str(error)), {}
         return version_of(one, images, found, promoted, self._large(one, found))
@@ -189,6 +193,17 @@ class Reader:
         except StoreError as error:
             _problem(error)
             return ()
+
+    def _problem_of_one(self, error: StoreError) -> str:
+        """Return as `_problem` does, also after an internal error where more could be read than not.
+
+        A registry has internal errors for as long as it is overloaded, or each time for what it has damaged.
+        """
+        if isinstance(error, RegistryError) and error.status == 500:
+            self._failed += 1
+            if self._failed < len(self._documents):
+                return error.why
+        return _problem(error)
 
     def _in_parallel(self, work: Callable[[Item], Done], items: Sequence[Item]) -> list[Done]:
         return in_parallel(work, items, jobs=_JOBS, cancelled=threading.Event(), interrupt=self.store.interrupt)

@@ -17,8 +17,8 @@ from bentoship.errors import RegistryError, StoreError
 from bentoship.image import keys
 from bentoship.image.descriptor import INDEX_TYPES
 from bentoship.image.document import parse_json
-from bentoship.stores.artifacts import Referrer, fallback_tag, referrers, subject_of
-from bentoship.stores.graph import children, media_type
+from bentoship.stores.artifacts import Referrer, fallback_tag, listed, referrers, subject_of
+from bentoship.stores.graph import media_type
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import in_parallel
@@ -30,8 +30,6 @@ RETURNS = 5
 """How many times a name can be rolled back to a version that is kept for it."""
 
 _JOBS = 8
-_DEEP = 3
-"""How far to follow what refers to what refers to an image: a signature of an attestation."""
 
 _HISTORY = "a history of promotions"
 
@@ -103,8 +101,10 @@ class Survey:
     @property
     def going(self) -> list[Stored]:
         """Return the versions that may go: an index before what it lists, as a registry may ask for that."""
-        listed = {digest for one in self.versions for digest in one.manifests}
-        return sorted((one for one in self.versions if not one.kept), key=lambda one: one.digest in listed)
+        parts = {digest for one in self.versions for digest in one.manifests}
+        # An index has more manifests than any index in it.
+        order = {one.digest: (one.digest in parts, -len(one.manifests)) for one in self.versions}
+        return sorted((one for one in self.versions if not one.kept), key=lambda one: order[one.digest])
 
     def tags_of(self, digest: str) -> tuple[str, ...]:
         """Return the tags of something that belongs to a version."""
@@ -125,10 +125,12 @@ def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
     every, unread = _read_all(store, [tag for tag in names if not subject_of(tag)])
     needed = _needed(store, names, every)
     present = every.keys() | {part for one in every.values() for part in one.manifests}
+    left = _left_behind(store, names, present)
+    known = present | {one.digest for one in left}
     belonging = {
         digest: one
         for digest, one in every.items()
-        if one.subject in present and digest not in needed and not {*one.tags} & {*rules.tags}
+        if one.subject in known and digest not in needed and not {*one.tags} & {*rules.tags}
     }
     found = {digest: one for digest, one in every.items() if digest not in belonging}
     ages = in_parallel(partial(_with_age, store, rules), list(found.values()), jobs=_JOBS, cancelled=threading.Event())
@@ -136,11 +138,11 @@ def survey(store: RegistryStore, rules: Rules, now: datetime) -> Survey:
     judged = [replace(one, kept=_why_kept(one, rules, now, needed, rank)) for rank, one in enumerate(ages)]
     parts = {digest for one in judged if one.kept for digest in one.manifests}
     parts |= {digest for one in belonging.values() for digest in one.manifests}
-    parts |= {part for digest in needed if digest not in found for part in _manifests_of(store, digest)}
+    parts |= {part for digest in needed if digest not in found for part in _manifests(store, _content(store, digest))}
     inside = "part of an index that stays"
     versions = [replace(one, kept=inside) if not one.kept and one.digest in parts else one for one in judged]
     staying = parts | {one.digest for one in versions if one.kept} | needed.keys()
-    shown = [*(one for one in versions if one.kept != _HISTORY), *_left_behind(store, names, found)]
+    shown = [*(one for one in versions if one.kept != _HISTORY), *left]
     return Survey(shown, unread, frozenset(staying), frozenset(names), belonging)
 
 
@@ -199,30 +201,23 @@ def _delete_in_turn(store: RegistryStore, those: Sequence[tuple[str, Sequence[st
 def _read_all(store: RegistryStore, names: Sequence[str]) -> tuple[dict[str, Stored], list[str]]:
     """Return the tagged versions by digest, and the tags that could not be read, each with why."""
 
-    def read(tag: str) -> tuple[str, bytes, str]:
+    def read(tag: str) -> tuple[Stored | None, str]:
         try:
             descriptor, content = store.read(tag)
         except RegistryError as error:
             if error.status != 404:
                 raise
-            return "", b"", ""  # it has been deleted meanwhile
+            return None, ""  # it has been deleted meanwhile
         except StoreError as error:
-            return "", b"", f"{tag}: {error.why}"
-        return descriptor.digest, content, ""
+            return None, f"{tag}: {error.why}"
+        return Stored(descriptor.digest, (tag,), _manifests(store, content), _subject(content), _is_ours(content)), ""
 
     answers = in_parallel(read, names, jobs=_JOBS, cancelled=threading.Event())
-    by_digest: dict[str, list[str]] = {}
-    contents: dict[str, bytes] = {}
-    for tag, (digest, content, _) in zip(names, answers, strict=True):
-        if digest:
-            by_digest.setdefault(digest, []).append(tag)
-            contents[digest] = content
-    found = {
-        digest: Stored(digest, tuple(sorted(those)), _manifests(store, content), _subject(content), _is_ours(content))
-        for digest, those in by_digest.items()
-        for content in [contents[digest]]
-    }
-    return found, [why for _, _, why in answers if why]
+    found: dict[str, Stored] = {}
+    for one in (stored for stored, _ in answers if stored):
+        same = found.get(one.digest, one)
+        found[one.digest] = replace(one, tags=tuple(sorted({*same.tags, *one.tags})))
+    return found, [why for _, why in answers if why]
 
 
 def _needed(store: RegistryStore, names: Sequence[str], found: dict[str, Stored]) -> dict[str, str]:
@@ -280,8 +275,11 @@ def _why_kept(one: Stored, rules: Rules, now: datetime, needed: Mapping[str, str
     return "younger" if rules.older_than is not None and now - one.created < rules.older_than else ""
 
 
-def _left_behind(store: RegistryStore, names: Iterable[str], found: Collection[str]) -> list[Stored]:
-    """Return the images that are gone but have tags beside them, as after a kill while one was deleted."""
+def _left_behind(store: RegistryStore, names: Iterable[str], present: Collection[str]) -> list[Stored]:
+    """Return the images that are gone but have tags beside them, as after a kill while one was deleted.
+
+    Args: present: the digests of what is known to be there.
+    """
     beside: dict[str, list[str]] = {}
     for tag in names:
         if subject := subject_of(tag):
@@ -289,25 +287,24 @@ def _left_behind(store: RegistryStore, names: Iterable[str], found: Collection[s
     return [
         Stored(digest, tuple(sorted(those)))
         for digest, those in beside.items()
-        if digest not in found and store.digest_of(digest) is None
+        if digest not in present and store.digest_of(digest) is None
     ]
 
 
 def _about(store: RegistryStore, digest: str, around: Survey) -> list[str]:
-    """Return the digests of what refers to a manifest, also where only its own subject says so."""
-    named = (one.digest for one in around.belonging.values() if one.subject == digest)
-    return list(dict.fromkeys([*_referring(store, digest, _DEEP), *named]))
-
-
-def _referring(store: RegistryStore, digest: str, depth: int) -> list[str]:
-    """Return the digests of what refers to a manifest, and of what refers to that.
+    """Return the digests of what refers to a manifest, also where only its own subject says so, and of what refers to
+    that; without what stays, and what refers to that.
 
     A list of referrers may be a stranger's: what counts is the subject that each names itself.
     """
     found: list[str] = []
-    for one in referrers(store, digest) if depth else ():
-        if _subject_named(store, one) == digest:
-            found += [one.descriptor.digest, *_referring(store, one.descriptor.digest, depth - 1)]
+    waiting = [digest]
+    for one in waiting:
+        told = (each.descriptor.digest for each in referrers(store, one) if _subject_named(store, each) == one)
+        named = (each.digest for each in around.belonging.values() if each.subject == one)
+        new = dict.fromkeys(each for each in (*told, *named) if each not in {*found, *around.protected})
+        found += new
+        waiting += new
     return found
 
 
@@ -347,34 +344,31 @@ def is_unsupported(error: RegistryError) -> bool:
     return error.status in (405, 501) or "UNSUPPORTED" in error.why
 
 
-def _manifests_of(store: RegistryStore, digest: str) -> frozenset[str]:
-    """Return as `_manifests` does; nothing for a digest that is gone."""
+def _manifests(store: RegistryStore, content: bytes) -> frozenset[str]:
+    """Return the digests of the manifests of an index, and of those in it, at any depth; none of a manifest.
+
+    Strangers may have written it: what of it is damaged or gone lists nothing.
+    """
+    found: set[str] = set()
+    waiting = [content]
+    for index in waiting:
+        if media_type(index) in INDEX_TYPES:
+            new = {one.descriptor for one in listed(parse_json(index)) if one.descriptor.digest not in found}
+            found |= {child.digest for child in new}
+            waiting += [_content(store, child.digest) for child in new if child.media_type in INDEX_TYPES]
+    return frozenset(found)
+
+
+def _content(store: RegistryStore, digest: str) -> bytes:
+    """Return a manifest or index; nothing for one that is gone, or is something else."""
     try:
-        return _manifests(store, store.read(digest)[1])
+        return store.read(digest)[1]
     except RegistryError as error:
         if error.status == 404:
-            return frozenset()
+            return b""
         raise
     except StoreError:
-        return frozenset()
-
-
-def _manifests(store: RegistryStore, content: bytes, depth: int = _DEEP) -> frozenset[str]:
-    """Return the digests of the manifests of an index, and of those in it; none of a manifest."""
-    if media_type(content) not in INDEX_TYPES or not depth:
-        return frozenset()
-    found: set[str] = set()
-    try:
-        for child in children(content):
-            found.add(child.digest)
-            if child.media_type in INDEX_TYPES:
-                found |= _manifests(store, store.read(child.digest)[1], depth - 1)
-    except RegistryError as error:
-        if error.status != 404:
-            raise
-    except StoreError:  # an index of a stranger
-        pass
-    return frozenset(found)
+        return b""
 
 
 def _is_ours(content: bytes) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bentoship.image.artifact import Artifact, Blob
@@ -29,6 +31,33 @@ def test_an_artifact_is_tagged_and_read_back(store: RegistryStore) -> None:
     with store.open(artifact.blobs[0].descriptor) as stream:
         assert stream.read() == b'{"a": 1}'
     assert push(store, artifact) == pushed
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("PUT", "/blobs/uploads/", status=429, headers={"Retry-After": "0"}, times=2),
+        Fault("POST", "/blobs/uploads/", status=503, times=2),
+        Fault("PUT", "/blobs/uploads/", cut_sent=3, times=2),
+        Fault("PUT", "/blobs/uploads/", lost=True, times=2),
+    ],
+)
+def test_an_artifact_is_pushed_again_after_a_failure(shaky: RegistryStore, proxy: Proxy, fault: Fault) -> None:
+    """As long as patience allows, as an image is: all of it is in memory."""
+    proxy.faults.append(replace(fault))
+    artifact = note(b'{"a": 1}')
+    assert shaky.read(push(shaky, artifact, "note").digest)[1] == artifact.manifest
+    assert proxy.faults[0].times == 0
+
+
+def test_an_upload_of_an_artifact_may_be_redirected(shaky: RegistryStore, proxy: Proxy) -> None:
+    """As that of a layer."""
+    proxy.chance = lambda request: (
+        Fault(status=307, headers={"Location": f"{request.path}&again=1"})
+        if request.method == "PUT" and "/uploads/" in request.path and "again=1" not in request.path
+        else None
+    )
+    assert shaky.exists(push(shaky, note(b"1"), "note"))
 
 
 def test_what_refers_to_an_image_is_found(store: RegistryStore) -> None:

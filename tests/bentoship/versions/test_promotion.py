@@ -278,6 +278,21 @@ def test_a_name_that_cannot_be_recorded_stays(store: RegistryStore, through: Ima
     assert store.resolve(NAME) == a
 
 
+def test_a_history_that_is_immutable_is_to_be_exempted(
+    store: RegistryStore, through: ImageReference, proxy: Proxy
+) -> None:
+    """Where the registry lets only some tags move; nothing is said of other tags."""
+    a, b = images(store, 2)
+    promote(store, a)
+    body = json.dumps({"errors": [{"code": "DENIED", "message": "tag is immutable"}]}).encode()
+    proxy.faults.append(Fault("PUT", rf"/manifests/{NAME}\.history$", times=9, status=400, body=body))
+    with pytest.raises(RegistryError) as caught:
+        promote(RegistryStore(through, push=True), b)
+    assert "production stays where it was" in caught.value.hint
+    assert "Exempt production and production.history from its immutable tags" in caught.value.hint
+    assert "IMAGE_TAGS" not in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("name", "moving"),
     [

@@ -16,6 +16,8 @@ from bentoship.image.descriptor import INDEX
 from bentoship.image.reference import ImageReference
 from bentoship.stores.artifacts import attach, fallback_tag, push
 from bentoship.stores.registry import RegistryStore
+from bentoship.stores.token import Session
+from bentoship.system import retry
 from bentoship.versions.reading import Reader, newest_first
 from bentoship.versions.version import Model, Version
 from tests.support.images import put, put_image, put_index
@@ -229,6 +231,28 @@ def test_a_registry_that_fails_is_an_error(through: ImageReference, proxy: Proxy
         read(store, tmp_path)
     with answering(404) as server:
         assert read(RegistryStore(ImageReference(server.host, "none")), tmp_path) == []
+
+
+@pytest.mark.parametrize("damaged", ["v2", "sha256-[0-9a-f]+"])
+def test_what_a_registry_has_damaged_has_a_problem(
+    through: ImageReference, proxy: Proxy, tmp_path: Path, damaged: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers each time with an internal error, as distribution does after a crash; all others are read."""
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
+    store = RegistryStore(through, push=True, session=Session(patience=30.0))
+    images = [put_version(store, number, metrics={"accuracy": 0.9}) for number in (1, 2, 3)]
+    attest(store, images[1], "2026-01-01T00:00:00Z")
+    before = proxy.count("GET", f"/manifests/{damaged}$")
+    proxy.faults.append(Fault("GET", f"/manifests/{damaged}$", status=500, times=9))
+    versions = {version.tags[0]: version for version in read(store, tmp_path)}
+    assert "500" in versions["v2"].problem
+    assert bool(versions["v2"].metrics) == (damaged != "v2")
+    assert versions["v1"].metrics
+    assert versions["v3"].metrics
+    assert proxy.count("GET", f"/manifests/{damaged}$") == before + 4
+    proxy.faults[:] = [Fault("GET", "/manifests/", status=500, times=99)]
+    with pytest.raises(StoreError, match="500"):
+        read(RegistryStore(through), tmp_path)
 
 
 def test_what_has_not_changed_is_not_read_again(

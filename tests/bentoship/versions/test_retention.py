@@ -281,6 +281,7 @@ def test_what_a_kill_left_goes_next_time(store: RegistryStore) -> None:
         (405, b'{"errors": [{"code": "UNSUPPORTED", "message": "The operation is unsupported."}]}', True),
         (400, b'{"errors": [{"code": "UNSUPPORTED"}]}', True),
         (403, b'{"errors": [{"code": "DENIED"}]}', False),
+        (404, b"<html>not found", True),
     ],
 )
 def test_a_refusal_leaves_all_that_refers_to_it(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -216,7 +215,7 @@ def _entries(manifest: bytes) -> list[Any]:
 def _push(store: RegistryStore, image: Descriptor, suffix: str, added: Sequence[Blob], there: Sequence[Linked]) -> None:
     """Push what cosign keeps for an image. Args: added: what is new; there: what is listed already, which all stays."""
     for blob in added:
-        store.write(blob.descriptor, io.BytesIO(blob.content), lambda _: None)
+        store.write_bytes(blob.descriptor, blob.content)
     every = [*there, *(Linked(blob.descriptor, blob.annotations) for blob in added)]
     config = {
         "architecture": "",
