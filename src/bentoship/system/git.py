@@ -54,9 +54,12 @@ def origin(folder: Path) -> Origin:
     # The last of several is what Git takes.
     said = dict(line.partition(" ")[::2] for line in answers[0].splitlines())
     remote, author, place = said.get("remote.origin.url", ""), said.get("user.name", ""), answers[1].strip()
-    # A path of this machine is of no use elsewhere.
-    is_local = remote.startswith(("/", ".", "~", "file:"))
-    return Origin("" if is_local else without_secrets(remote), place.rstrip("/"), author)
+    is_elsewhere = _ELSEWHERE.match(remote) and not remote.startswith(("file:", "ext::"))
+    return Origin(without_secrets(remote) if is_elsewhere else "", place.rstrip("/"), author)
+
+
+_ELSEWHERE = re.compile(r"[\w.+-]+:(//|:)|[^/:\s]{2,}:|\[[^]/\s]+\]:")
+"""A URL, or as scp has it: a path of this machine, and a command of it, is of no use elsewhere (git-fetch(1))."""
 
 
 def check_out(folder: Path, commit: str, into: Path) -> Path:

@@ -56,11 +56,29 @@ def test_a_folder_has_an_origin(repository: Path) -> None:
     assert origin(folder) == Origin("https://git.example.com/team/planets.git", "services/echo", "Ada")
 
 
-@pytest.mark.parametrize("remote", ["/srv/git/planets.git", "../planets", "file:///srv/git/planets.git"])
+@pytest.mark.parametrize(
+    "remote",
+    [
+        "/srv/git/planets.git",
+        "../planets",
+        "~/planets",
+        "git/planets.git",
+        "file:///srv/git/planets.git",
+        r"C:\git\planets",
+        "ext::ssh -i key host %S planets",
+    ],
+)
 def test_a_remote_on_this_machine_is_not_named(repository: Path, remote: str) -> None:
     """Where its folders are is nobody else's business."""
     git(repository, "remote", "add", "origin", remote)
     assert origin(repository).remote == ""
+
+
+@pytest.mark.parametrize("remote", ["git@host:planets.git", "[::1]:planets", "host:a/b", "codecommit::eu://planets"])
+def test_any_address_of_a_server_is_named(repository: Path, remote: str) -> None:
+    """As Git takes it."""
+    git(repository, "remote", "add", "origin", remote)
+    assert origin(repository).remote == remote
 
 
 def test_a_commit_is_checked_out_elsewhere(tmp_path: Path) -> None:
