@@ -44,6 +44,8 @@ def test_a_published_image_has_its_provenance_and_its_sbom(published: Published)
     assert {"pkg:deb/debian/libc6", "model celestial_bodies_classifier_model"} <= {
         re.split("[@:](?!deb)", one.get("uri") or one["name"])[0] for one in materials
     }
+    listed = {one["purl"].partition("&")[0] for one in sbom["components"] if "pkg:deb/" in one.get("purl", "")}
+    assert {one["uri"] for one in materials if "pkg:deb/" in one.get("uri", "")} == listed
     names = {one["name"]: one for one in sbom["components"]}
     assert names["numpy"]["licenses"]
     assert names["libc6"]["hashes"]

@@ -5,25 +5,33 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from bentoship.assembly.config import BENTO_PATH
+from bentoship.assembly.image import model_entries
 from bentoship.assembly.recipe import Recipe
 from bentoship.bases import Base
 from bentoship.bento import Model
 from bentoship.image.component import Component, Contents
 from bentoship.image.manifest import Image
 from bentoship.layers.cache import LayerCache
+from bentoship.packages.licenses import stated_in
 from bentoship.packages.package import find
 from bentoship.packages.requirements import bare, canonical_name, hashes
+from bentoship.system import records
+from bentoship.system.files import digest_of
 from bentoship.system.records import key_of
 from bentoship.system.rootfs import resolve
 from bentoship.system.urls import without_secrets
 
 # Increase it when the same parts give other components.
-_RECIPE = "1"
+_RECIPE = "2"
 
 _STATUS = "var/lib/dpkg/status"
 """Where Debian lists what is installed (man dpkg-query); an image without a package manager has files in its .d."""
+
+_METADATA = ("*.dist-info/METADATA", "*.egg-info/PKG-INFO")
+"""Where an installed package describes itself, in the form of wheels and in the one before."""
 
 _MAX = 1 << 20
 
@@ -38,11 +46,44 @@ def contents_of(recipe: Recipe, base: Base, cache: LayerCache, image: Image) -> 
         image: what was assembled.
     """
     layers = [layer.descriptor.digest for layer in image.layers if layer.kind == "model"]
-    models = [_model(*pair) for pair in zip(recipe.bento.models, layers, strict=True)]
+    models = list(zip(recipe.bento.models, layers, strict=True))
+    named = [f"{model.tag} {layer}" for model, layer in models]
     key = key_of(
-        "contents", _RECIPE, base.platform, json.dumps(base.origin, sort_keys=True), *recipe.lock.lines, repr(models)
+        "contents", _RECIPE, base.platform, json.dumps(base.origin, sort_keys=True), *recipe.lock.lines, repr(named)
     )
-    return Contents(key, lambda: [*_system(base), *_packages(recipe, base, cache), *models])
+    return Contents(
+        key,
+        lambda: [
+            *_system(base),
+            *_all_packages(recipe, base, cache),
+            *(_model(model, layer, cache) for model, layer in models),
+        ],
+    )
+
+
+def _all_packages(recipe: Recipe, base: Base, cache: LayerCache) -> Iterator[Component]:
+    """Yield the Python packages of an image, and those that a base from a registry has itself, such as pip."""
+    own = list(_packages(recipe, base, cache))
+    others = {(one.name, one.version): one for one in (_packages_of(base) if "image" in base.origin else ())}
+    yield from own
+    yield from (others[key] for key in sorted(others.keys() - {(one.name, one.version) for one in own}))
+
+
+def _packages_of(base: Base) -> Iterator[Component]:
+    """Yield the Python packages that are installed in a base for any of its Pythons, as by pip.
+
+    Those that Debian has packaged are in a folder of their own (Debian's Python policy, "Module Path"), and known by
+    their Debian packages.
+    """
+    for prefix in dict.fromkeys((base.facts.python.parent.parent, PurePosixPath("/usr/local"))):
+        for place in _METADATA:
+            for file in sorted(resolve(base.rootfs, prefix / "lib").glob(f"python3.*/*-packages/{place}")):
+                try:
+                    name, version, stated = stated_in(resolve(base.rootfs, file.relative_to(base.rootfs).as_posix()))
+                except OSError:  # a link that leads nowhere
+                    continue
+                if name and version:
+                    yield Component("python", canonical_name(name) or name, version, license=stated)
 
 
 def _packages(recipe: Recipe, base: Base, cache: LayerCache) -> Iterator[Component]:
@@ -112,7 +153,7 @@ def _installed(rootfs: Path) -> list[Mapping[str, str]]:
             fields = dict(re.findall(r"(?m)^(Package|Version|Architecture|Status): (\S.*)$", paragraph))
             if {"Package", "Version", "Architecture"} <= fields.keys() and _is_installed(fields):
                 one = {key.lower(): fields[key] for key in ("Version", "Architecture")}
-                found[fields["Package"]] = {"name": fields["Package"], **one}
+                found[fields["Package"], fields["Architecture"]] = {"name": fields["Package"], **one}
     return [found[name] for name in sorted(found)]
 
 
@@ -133,6 +174,29 @@ def _license(copyright_file: Path) -> str:
     return ", ".join(sorted(set(names)))
 
 
-def _model(model: Model, layer: str) -> Component:
-    files = tuple(Component("file", path, sha256=(digest,)) for path, digest in sorted(model.digests.items()))
+def _model(model: Model, layer: str, cache: LayerCache) -> Component:
+    digests = sorted(_digests(model, layer, cache).items())
+    files = tuple(Component("file", path, sha256=(digest,)) for path, digest in digests)
     return Component("model", model.name, model.version, layer=layer, parts=files)
+
+
+def _digests(model: Model, layer: str, cache: LayerCache) -> Mapping[str, str]:
+    """Return the SHA-256 of each file of a model, by its path there; what no archive tells is read, once for a layer.
+
+    Args:
+        model: the model.
+        layer: the digest of its layer.
+        cache: keeps them.
+    """
+    record = cache.folder / "keys" / f"{key_of('files', layer)}.json"
+    known = records.read_as(record, lambda data: {str(path): str(digest) for path, digest in data.items()})
+    if known is not None:
+        return known
+    at = f"{BENTO_PATH}/models/{model.name}/{model.version}/"
+    found = {
+        entry.path.removeprefix(at): entry.sha256 or digest_of(entry.content)
+        for entry in model_entries(model)
+        if isinstance(entry.content, Path)
+    }
+    records.keep(record, found)
+    return found

@@ -91,7 +91,7 @@ def model_layer(model: Model, cache: LayerCache, reporter: StepReporter = SILENT
     """Return the layer with a model; one that does not compress is streamed from the model store instead of cached."""
 
     def made() -> Iterator[Layer]:
-        entries, title = list(_checked(model)), f"model {model.tag}"
+        entries, title = list(model_entries(model)), f"model {model.tag}"
         compresses, total = _compresses(entries), size_of(entries)
         with reporter.task(f"{'compressing' if compresses else 'reading'} {title}", total=total) as task:
             if compresses:
@@ -120,7 +120,7 @@ def _model(model: Model) -> list[Entry]:
     return [*parents, *files]
 
 
-def _checked(model: Model) -> Iterator[Entry]:
+def model_entries(model: Model) -> Iterator[Entry]:
     """Yield what is in the layer of a model, with the digests that its files have to have."""
     at = f"{BENTO_PATH}/models/{model.name}/{model.version}/"
     for entry in _model(model):

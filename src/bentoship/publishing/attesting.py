@@ -229,8 +229,9 @@ def _materials(image: Image, bento: Bento) -> Iterator[Mapping[str, Any]]:
     debian = base.get("debian", {})
     distribution = debian.get("release", "debian").partition(" ")[0].lower()
     for package in debian.get("packages", ()):
-        version = quote(package["version"], safe=":")
-        address = f"pkg:deb/{distribution}/{package['name']}@{version}?arch={package['architecture']}"
+        # As in the SBOM (package-url/purl-spec, "Character encoding").
+        package_name, version = quote(package["name"]), quote(package["version"], safe=":")
+        address = f"pkg:deb/{distribution}/{package_name}@{version}?arch={package['architecture']}"
         yield {"uri": address, "digest": {"sha256": package["sha256"]}}
     layers = (layer for layer in image.layers if layer.kind == "model")
     for model, layer in zip(bento.models, layers, strict=True):

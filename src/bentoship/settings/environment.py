@@ -8,17 +8,16 @@ from pathlib import Path
 
 from bentoship.errors import SettingsError
 from bentoship.settings import parsers
-from bentoship.settings.given import PREFIX, Given
+from bentoship.settings.given import PREFIX, Given, is_key
 from bentoship.system.documents import read_text
 from bentoship.system.git import nearest
 from bentoship.system.process import located
 
-_OWN_PATHS = ("VERIFY_REQUEST", "BENTO_PROJECT")
+_OWN_PATHS = ("VERIFY_REQUEST", "BENTO_PROJECT", "SIGNING_KEY", "SIGNING_PUBLIC_KEY", "SIGSTORE_TRUST_CONFIG")
 _PATHS = (
     "BENTOML_HOME", "GOOGLE_APPLICATION_CREDENTIALS", *_OWN_PATHS, *(f"{PREFIX}{name}" for name in _OWN_PATHS),
 )  # fmt: skip
-# JSON, PEM, several lines; a key in Base64; Google's tokens.
-_SECRET = re.compile(r"""[{}"\n\r]|-----BEGIN|PRIVATE KEY|^[\w+/=\s-]{200,}$|^(ya29\.|1//|AIza|GOCSPX-)""")
+_JSON = re.compile(r'[{}"]')
 _PATIENCE, _MOST_RETRIES = 180.0, 6
 _UV_TIMEOUT = 30
 """The seconds that uv by itself waits for the next part of a response."""
@@ -64,7 +63,8 @@ def read(folder: Path) -> dict[str, str]:
 
 def names_a_file(value: str) -> bool:
     """Return whether a value can be the path of a file, and is not a key or a token that was put in its place."""
-    return bool(value) and (not _SECRET.search(value) or os.path.exists(value))  # noqa: PTH110  # raises for no text
+    is_text = is_key(value) or _JSON.search(value)
+    return bool(value) and (not is_text or os.path.exists(value))  # noqa: PTH110  # raises for no text
 
 
 def shown(file: Path, folder: Path) -> str:

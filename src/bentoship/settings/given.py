@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 PREFIX = "BENTOSHIP_"
 
+# PEM, several lines; a key in Base64; Google's tokens.
+_KEY = re.compile(r"""[\n\r]|-----BEGIN|PRIVATE KEY|^[\w+/=\s-]{200,}$|^(ya29\.|1//|AIza|GOCSPX-)""")
+
 # Names of other programs that differ from one of ours by a single character.
 _OTHERS = {"PLATFORM"}
 
@@ -64,9 +67,11 @@ class Given:
 
         Args:
             setting: the name without the prefix.
-            finding: such as "is 'x', but has to be y". Passwords in addresses are left out.
+            finding: such as "is 'x', but has to be y". Passwords in addresses are left out, and so is a key.
         """
-        name = self.name(setting)
+        name, text = self.name(setting), self.text(setting)
+        if is_key(text):
+            finding = finding.replace(repr(text), "a key or a token, which is not shown here")
         way_out = "" if name.startswith((PREFIX, "-")) else f"; if it belongs to your app, set {PREFIX}{setting}"
         self.mistakes.append(f"{name} {re.sub(r'//[^ ]*@', '//…@', finding)}{way_out}")
 
@@ -102,6 +107,11 @@ class Given:
     def _spelling(self, setting: str) -> str:
         """Return the name that sets a setting."""
         return PREFIX + setting if self.value(PREFIX + setting) else setting
+
+
+def is_key(text: str) -> bool:
+    """Return whether a text must be a key or a token, such as one that was put in place of its file's name."""
+    return bool(_KEY.search(text))
 
 
 def _is_one_slip(name: str, known: str) -> bool:

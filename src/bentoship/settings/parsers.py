@@ -1,6 +1,8 @@
 """Parsers of the settings' values. Each raises ValueError with what is allowed, as in "has to be …"."""
 
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -138,9 +140,10 @@ def issuer(text: str) -> str:
 
 def file_in(folder: Path, text: str) -> Path:
     """Return the path of a file that exists. Args: folder: where a relative path starts."""
-    if not (folder / text).is_file():
-        raise ValueError("a file that exists")
-    return folder / text
+    with suppress(RuntimeError):  # a user who is not there
+        if os.path.isfile(file := folder / Path(text).expanduser()):  # noqa: PTH113  # raises for a long text
+            return file
+    raise ValueError("a file that exists")
 
 
 def folder(text: str) -> Path:

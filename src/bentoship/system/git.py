@@ -54,13 +54,18 @@ def origin(folder: Path) -> Origin:
     # The last of several is what Git takes.
     said = dict(line.partition(" ")[::2] for line in answers[0].splitlines())
     remote, author, place = said.get("remote.origin.url", ""), said.get("user.name", ""), answers[1].strip()
-    # A path of this machine is of no use elsewhere.
-    is_local = remote.startswith(("/", ".", "~", "file:"))
-    return Origin("" if is_local else without_secrets(remote), place.rstrip("/"), author)
+    is_elsewhere = _ELSEWHERE.match(remote) and not remote.startswith(("file:", "ext::"))
+    return Origin(without_secrets(remote) if is_elsewhere else "", place.rstrip("/"), author)
+
+
+_ELSEWHERE = re.compile(r"[\w.+-]+:(//|:)|[^/:\s]{2,}:|\[[^]/\s]+\]:")
+"""A URL, or as scp has it: a path of this machine, and a command of it, is of no use elsewhere (git-fetch(1))."""
 
 
 def check_out(folder: Path, commit: str, into: Path) -> Path:
     """Make a clone of a folder's repository with a commit checked out; return where the folder is in it.
+
+    Its submodules are there if the repository has them checked out, too, each with the commit that the other names.
 
     Args:
         folder: a folder in a repository, in which nothing is changed.
@@ -71,20 +76,42 @@ def check_out(folder: Path, commit: str, into: Path) -> Path:
     """
     place = run(["git", "rev-parse", "--show-prefix"], env=_own(), cwd=folder).stdout.strip()
     root = run(["git", "rev-parse", "--show-toplevel"], env=_own(), cwd=folder).stdout.strip()
-    run(["git", "clone", "-q", "--shared", "--no-checkout", "--", root, into], env=_own())
-    run(["git", "checkout", "-q", "--detach", commit, "--"], env=_own(), cwd=into)
+    _check_out(Path(root), commit, into)
     return into / place
 
 
+def _check_out(root: Path, commit: str, into: Path) -> None:
+    run(["git", "clone", "-q", "--shared", "--no-checkout", "--", root, into], env=_own())
+    run(["git", "checkout", "-q", "--detach", commit, "--"], env=_own(), cwd=into)
+    listed = run(["git", "ls-files", "--stage", "-z"], env=_own(), cwd=into).stdout
+    for facts, _, path in (entry.partition("\t") for entry in listed.split("\0")):
+        mode, named = facts.split(" ")[:2] if path else ("", "")
+        if mode == _SUBMODULE and (root / path / ".git").exists():
+            _check_out(root / path, named, into / path)
+
+
+_SUBMODULE = "160000"
+"""The mode of a submodule's commit (git-fast-import(1), "gitlink")."""
+
+
+_PLACES = frozenset((
+    "GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE",
+))  # fmt: skip
+"""The variables by which Git's hooks are told of the repository that they run in (`git rev-parse --local-env-vars`)."""
+
+
 def _own() -> dict[str, str]:
-    return environment(prefixes=("GIT_",), extra={"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"})
+    """Return the environment for Git. Only the folder says which repository is meant: there may be a clone in it."""
+    env = environment(prefixes=("GIT_",), extra={"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"})
+    return {name: value for name, value in env.items() if name not in _PLACES}
 
 
 def remote(folder: Path) -> str:
     """Return the address of the remote named origin of a folder's repository; empty when there is none."""
     try:
         command = ["git", "remote", "get-url", "origin"]
-        return run(command, env=environment(prefixes=("GIT_",), extra={"LC_ALL": "C"}), cwd=folder).stdout.strip()
+        return run(command, env=_own(), cwd=folder).stdout.strip()
     except ProcessError:
         return ""
 
@@ -141,7 +168,7 @@ def described(folder: Path) -> str:
 
 def user(folder: Path) -> str:
     """Return the name, else the address, of the user that Git has for commits in a folder; empty when it has none."""
-    env = environment(prefixes=("GIT_",), extra={"LC_ALL": "C"})
+    env = _own()
     for setting in ("user.name", "user.email"):
         try:
             if found := run(["git", "config", setting], env=env, cwd=folder).stdout.strip():

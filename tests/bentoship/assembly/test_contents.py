@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +81,26 @@ def test_an_image_is_made_of_packages_and_models(
     assert found["model stars"].layer.startswith("sha256:")
 
 
+def test_each_file_of_a_model_is_listed_that_is_in_no_archive(
+    bento: Bento, base: Base, cache: Path, tmp_path: Path
+) -> None:
+    """As of one that was saved in the store; its files are read once for a layer."""
+    stored = replace(bento, models=tuple(replace(model, digests={}) for model in bento.models))
+    (model,) = stored.models
+    (model.path / "sub").mkdir()
+    (model.path / "sub" / "empty").touch()
+    (model.path / "link").symlink_to("weights.bin")
+    expected = [
+        Component("file", "sub/empty", sha256=(hashlib.sha256(b"").hexdigest(),)),
+        Component("file", "weights.bin", sha256=tuple(DIGESTS.values())),
+    ]
+    assert list(components(stored, base, cache, tmp_path)["model stars"].parts) == expected
+    info = (model.path / "weights.bin").stat()
+    (model.path / "weights.bin").write_bytes(b"4321")
+    os.utime(model.path / "weights.bin", ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert list(components(stored, base, cache, tmp_path)["model stars"].parts) == expected
+
+
 def test_a_base_from_a_registry_is_named_with_its_packages(
     bento: Bento, base: Base, cache: Path, tmp_path: Path, rootfs: Path
 ) -> None:
@@ -107,6 +129,47 @@ def test_a_base_from_a_registry_is_named_with_its_packages(
     }
     assert found["image docker.io/library/python"].version == origin["digest"]
     assert (found["debian free"].version, found["debian free"].license, found["debian free"].sha256) == ("2", "", [])
+
+
+def test_the_python_packages_of_a_base_are_listed(
+    bento: Bento, base: Base, cache: Path, tmp_path: Path, rootfs: Path
+) -> None:
+    """As pip puts them beside the base's Python; each version once, and not what Debian has packaged."""
+    python = base.facts.python.parent.parent
+    sites = f"{python}/lib/python3.11/site-packages".lstrip("/"), "usr/local/lib/python3.11/dist-packages"
+    metadata = "Metadata-Version: 2.4\nName: {}\nVersion: {}\nLicense-Expression: MIT\n\nName: of the description\n"
+    packages = {
+        f"{sites[0]}/Big_Tool-2.0.dist-info/METADATA": metadata.format("Big_Tool", "2.0"),
+        f"{sites[1]}/Big_Tool-2.0.dist-info/METADATA": metadata.format("Big_Tool", "2.0"),
+        f"{sites[1]}/old-1.egg-info/PKG-INFO": metadata.format("old", "1"),
+        f"{sites[0]}/tool-1.0.dist-info/METADATA": metadata.format("tool", "1.0"),
+        f"{sites[0]}/nameless-1.0.dist-info/METADATA": "Author: Ada\n",
+        "usr/lib/python3/dist-packages/six-1.0.dist-info/METADATA": metadata.format("six", "1.0"),
+    }
+    laid(rootfs, packages)
+    gone = rootfs / sites[0] / "gone-1.0.dist-info"
+    gone.mkdir()
+    (gone / "METADATA").symlink_to(tmp_path / "nowhere")
+    origin = {"image": "docker.io/library/python", "digest": f"sha256:{'1' * 64}"}
+    found = components(bento, replace(base, rootfs=rootfs, origin=origin), cache, tmp_path)
+    assert {name for name in found if name.startswith("python ")} == {"python big-tool", "python old", "python tool"}
+    assert (found["python big-tool"].version, found["python big-tool"].license) == ("2.0", "MIT")
+    assert found["python tool"].license == "Apache-2.0"
+    found = components(bento, replace(base, rootfs=rootfs), cache, tmp_path)
+    assert "python big-tool" not in found
+
+
+def test_a_package_of_a_base_is_listed_for_each_architecture(
+    bento: Bento, base: Base, cache: Path, tmp_path: Path, rootfs: Path
+) -> None:
+    """As where programs of another one run, too (dpkg --add-architecture)."""
+    field = "Package: libc6\nStatus: install ok installed\nVersion: 2.36-9\nArchitecture: "
+    laid(rootfs, {"var/lib/dpkg/status": f"{field}i386\n\n{field}amd64\n"})
+    origin = {"image": "docker.io/library/python", "digest": f"sha256:{'1' * 64}"}
+    layers = LayerCache(cache / "layers")
+    recipe = recipe_of(bento, (base := replace(base, rootfs=rootfs, origin=origin)).outline, layers)
+    found = contents_of(recipe, base, layers, assemble(recipe, base, layers, tmp_path)).components()
+    assert [one.details["arch"] for one in found if one.name == "libc6"] == ["amd64", "i386"]
 
 
 def test_a_link_in_a_base_leads_to_no_file_of_this_machine(

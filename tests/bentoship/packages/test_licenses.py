@@ -22,10 +22,23 @@ CLASSIFIER = "Classifier: License :: OSI Approved"
         (f"License: UNKNOWN\n{CLASSIFIER} :: MIT License", "MIT License"),
         (f"License: {'Permission is hereby granted. ' * 9}\n{CLASSIFIER} :: MIT License", "MIT License"),
         ("License: The\n        Owner's\n        Own", "The Owner's Own"),
+        (f"{CLASSIFIER} :: MIT License\n{CLASSIFIER} :: BSD License", "MIT License, BSD License"),
+        (f"License-Expression: {' AND '.join(30 * ['MIT'])}", " AND ".join(30 * ["MIT"])),
         ("Author: Ada", ""),
         ("Author: Ada\n\nLicense: of the description", ""),
     ],
-    ids=["expression", "field", "classifier", "unknown", "a whole text", "two lines", "none", "in the description"],
+    ids=[
+        "expression",
+        "field",
+        "classifier",
+        "unknown",
+        "a whole text",
+        "two lines",
+        "two",
+        "long expression",
+        "none",
+        "in the description",
+    ],
 )
 def test_a_license_is_what_the_metadata_says(fields: str, license: str, tmp_path: Path) -> None:
     """An expression before a name, and a name before a classifier."""

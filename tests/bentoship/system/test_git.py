@@ -56,11 +56,29 @@ def test_a_folder_has_an_origin(repository: Path) -> None:
     assert origin(folder) == Origin("https://git.example.com/team/planets.git", "services/echo", "Ada")
 
 
-@pytest.mark.parametrize("remote", ["/srv/git/planets.git", "../planets", "file:///srv/git/planets.git"])
+@pytest.mark.parametrize(
+    "remote",
+    [
+        "/srv/git/planets.git",
+        "../planets",
+        "~/planets",
+        "git/planets.git",
+        "file:///srv/git/planets.git",
+        r"C:\git\planets",
+        "ext::ssh -i key host %S planets",
+    ],
+)
 def test_a_remote_on_this_machine_is_not_named(repository: Path, remote: str) -> None:
     """Where its folders are is nobody else's business."""
     git(repository, "remote", "add", "origin", remote)
     assert origin(repository).remote == ""
+
+
+@pytest.mark.parametrize("remote", ["git@host:planets.git", "[::1]:planets", "host:a/b", "codecommit::eu://planets"])
+def test_any_address_of_a_server_is_named(repository: Path, remote: str) -> None:
+    """As Git takes it."""
+    git(repository, "remote", "add", "origin", remote)
+    assert origin(repository).remote == remote
 
 
 def test_a_commit_is_checked_out_elsewhere(tmp_path: Path) -> None:
@@ -76,6 +94,45 @@ def test_a_commit_is_checked_out_elsewhere(tmp_path: Path) -> None:
     assert git(place, "describe", "--tags") == "v1"
     with pytest.raises(ProcessError):
         check_out(folder, "0" * 40, tmp_path / "nowhere")
+
+
+def test_submodules_are_checked_out_elsewhere(tmp_path: Path) -> None:
+    """By the commit that is named, not by what is in them now; one that is not here stays empty."""
+    shared, root = tmp_path / "shared", tmp_path / "repository"
+    for folder in (shared, root):
+        folder.mkdir()
+    (shared / "word").write_text("one", "utf-8")
+    commit(shared)
+    (root / "file").touch()
+    commit(root)
+    for name in ("here", "away"):
+        git(root, "-c", "protocol.file.allow=always", "submodule", "-q", "add", str(shared), name)
+    named = commit(root)
+    (root / "here" / "word").write_text("two", "utf-8")
+    commit(root / "here")
+    git(root, "submodule", "-q", "deinit", "--force", "away")
+    place = check_out(root, named, tmp_path / "place")
+    assert (place / "here" / "word").read_text("utf-8") == "one"
+    assert list((place / "away").iterdir()) == []
+    assert revision(place) == Revision(named, True)
+
+
+def test_the_folder_decides_which_repository_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git's hooks have variables that name another: what is checked out there must not change."""
+    repository = tmp_path / "repository"
+    (repository / "service").mkdir(parents=True)
+    (repository / "file").write_text("one", "utf-8")
+    first = commit(repository)
+    (repository / "file").write_text("two", "utf-8")
+    commit(repository)
+    before = git(repository, "status", "--porcelain", "--branch"), git(repository, "rev-parse", "HEAD")
+    for name, place in (("GIT_DIR", ".git"), ("GIT_WORK_TREE", "."), ("GIT_INDEX_FILE", ".git/index")):
+        monkeypatch.setenv(name, str(repository / place))
+    assert (check_out(repository, first, tmp_path / "place") / "file").read_text("utf-8") == "one"
+    assert (git(repository, "status", "--porcelain", "--branch"), git(repository, "rev-parse", "HEAD")) == before
+    assert revision(tmp_path / "place") == Revision(first, True)
+    monkeypatch.setenv("GIT_DIR", ".git")
+    assert revision(repository / "service") == Revision(before[1], True)
 
 
 def test_a_repository_without_a_commit_has_none(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+from urllib.parse import quote
 
 from bentoship.image import keys
 from bentoship.image.artifact import Artifact
@@ -106,11 +108,22 @@ def _source(making: Making) -> list[dict[str, Any]]:
     remote = without_secrets(making.origin.remote)
     source = {
         "name": "source",
-        **({"uri": remote if remote.startswith("git+") else f"git+{remote}"} if remote else {}),
+        **({"uri": _uri(remote)} if remote else {}),
         "digest": {"gitCommit": making.revision.commit},
         "annotations": {"clean": making.revision.is_clean, "folder": making.origin.folder},
     }
     return [source]
+
+
+_SCP = re.compile(r"(?P<host>[^/:\s]{2,}|(?:[^/:\s]+@)?\[[^]/\s]+\]):(?!:|//)/?(?P<path>.*)", re.DOTALL)
+"""An address of SSH as scp has it, such as git@github.com:acme/planets.git, which is no URI."""
+
+
+def _uri(remote: str) -> str:
+    """Return the address of a repository as a URI, in the form that SPDX has for them ("Package download location")."""
+    found = _SCP.fullmatch(remote)
+    address = quote(f"ssh://{found['host']}/{found['path']}" if found else remote, safe="%:/?#[]@!$&'()*+,;=~")
+    return address if address.startswith("git+") else f"git+{address}"
 
 
 def _versions() -> dict[str, str]:

@@ -84,7 +84,7 @@ def signer(file: Path) -> Signer:
             is_encrypted = b"ENCRYPTED" in content
             key = load_pem_private_key(content, password if is_encrypted else None)
     except Exception as error:  # the libraries raise many kinds for what is no key
-        hint = f"If it is encrypted, {_PASSWORD} has to be its password."
+        hint = f"{_PASSWORD} has to be its password." if b"ENCRYPTED" in content else _PRIVATE
         raise SettingsError(doing, f"it cannot be read ({error or type(error).__name__})", hint) from error
     if not isinstance(key, EllipticCurvePrivateKey):
         raise SettingsError(doing, "it is no key of ECDSA", _MAKE)
@@ -95,6 +95,7 @@ def signer(file: Path) -> Signer:
 _MAKE = (
     "Make one with `cosign generate-key-pair`, or `openssl ecparam -name prime256v1 -genkey -noout -out signing.key`."
 )
+_PRIVATE = f"SIGNING_KEY is a file such as cosign.key, with the private key of ECDSA in PEM. {_MAKE}"
 _PUBLIC = (
     "SIGNING_PUBLIC_KEY is a file such as cosign.pub, with the public key of ECDSA in PEM. Of a private key in PEM, "
     "`openssl ec -in signing.key -pubout` prints it."
@@ -123,9 +124,9 @@ def verifier(file: Path) -> Verifier:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    doing = f"Read the public key {file}"
+    doing, content = f"Read the public key {file}", _content(file, "SIGNING_PUBLIC_KEY")
     try:
-        key = load_pem_public_key(_content(file, "SIGNING_PUBLIC_KEY"))
+        key = load_pem_public_key(content)
     except Exception as error:  # as above
         raise SettingsError(doing, f"it cannot be read ({error or type(error).__name__})", _PUBLIC) from error
     if not isinstance(key, EllipticCurvePublicKey):

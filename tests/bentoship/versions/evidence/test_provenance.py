@@ -100,6 +100,24 @@ def test_a_password_in_the_remote_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
+    ("remote", "uri"),
+    [
+        ("git@github.com:acme/planets.git", "git+ssh://git@github.com/acme/planets.git"),
+        ("host:/srv/planets.git", "git+ssh://host/srv/planets.git"),
+        ("git@[::1]:planets.git", "git+ssh://git@[::1]/planets.git"),
+        ("ssh://git@host:2222/a/b c.git", "git+ssh://git@host:2222/a/b%20c.git"),
+        ("https://host/a%20b.git", "git+https://host/a%20b.git"),
+        ("git+https://host/a.git", "git+https://host/a.git"),
+        ("codecommit::eu-west-1://planets", "git+codecommit::eu-west-1://planets"),
+    ],
+)
+def test_a_remote_is_a_uri(remote: str, uri: str) -> None:
+    """Also where Git takes an address that is none."""
+    found = read(provenance(ABOUT, Making({}, [], BEGAN, datetime.now(UTC), Revision(COMMIT, True), Origin(remote))))
+    assert found["predicate"]["buildDefinition"]["resolvedDependencies"][0]["uri"] == uri
+
+
+@pytest.mark.parametrize(
     ("variables", "builder", "run"),
     [
         (

@@ -136,7 +136,18 @@ def test_a_missing_key_is_named(name: str, tmp_path: Path) -> None:
     for read, setting in ((signer, "SIGNING_KEY"), (verifier, "SIGNING_PUBLIC_KEY")):
         with pytest.raises(SettingsError, match=name) as raised:
             read(tmp_path / name)
+        assert raised.value.doing == f"Read {setting}"
         assert setting in raised.value.hint
+
+
+def test_a_public_key_in_place_of_the_private_one_needs_no_password(tmp_path: Path) -> None:
+    """The error says which key is meant."""
+    public = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "cosign.pub").write_bytes(public)
+    with pytest.raises(SettingsError, match="Read the signing key") as raised:
+        signer(tmp_path / "cosign.pub")
+    assert "the private key of ECDSA in PEM" in raised.value.hint
+    assert "COSIGN_PASSWORD" not in raised.value.hint
 
 
 @pytest.mark.parametrize(
