@@ -80,7 +80,7 @@ def _delete_all(run: Run, place: ImageReference, found: Survey) -> list[str]:
 def _unsupported(run: Run, place: ImageReference, error: RegistryError) -> BentoshipError:
     hint = "Delete versions by the registry's own means, such as its retention rules."
     if run.project.settings.registry == "local":
-        hint = "An earlier version started it: run `invoke stop-registry`, then this again, which restarts it."
+        hint = "An earlier bentoship started it: run `invoke stop-registry`, then this again, which restarts it."
     return BentoshipError(
         f"Delete versions from {place.repository}", f"{place.host} does not delete: {error.why}", hint
     )
@@ -93,7 +93,7 @@ def _freeing(run: Run) -> str:
         from bentoship.providers.local import LocalRegistry
 
         command = LocalRegistry(settings.cache, settings.local_registry_port).garbage_collection()
-        return f"their layers take space until this is run: invoke stop-registry && {command}"
+        return f"to free the space of their layers, run: invoke stop-registry && {command}"
     if settings.registry == "google":
         return "Google frees the space of their layers by itself"
     return "the space of their layers is free once the registry has collected its garbage"

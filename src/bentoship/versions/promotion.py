@@ -92,14 +92,17 @@ def now() -> str:
 
 
 def check_name(name: str, moving: Sequence[str]) -> None:
-    """Check that a name can be promoted to. Raises BentoshipError.
+    """Check that a name can be promoted to. Raises BentoshipError when it cannot.
 
     Args:
         name: such as production.
         moving: the tags that every publish moves.
     """
-    doing = f"Promote to {name}"
-    ImageReference("localhost", "image", name)
+    doing = f'Read the promoted name "{name}"'
+    try:
+        ImageReference("localhost", "image", name)
+    except InvalidReferenceError as error:
+        raise BentoshipError(doing, error.why, error.hint) from error
     if name.endswith(SUFFIX) or len(name) > _MAX_NAME or re.match(r"sha256[-.:]", name):
         raise BentoshipError(doing, "such tags are kept for other purposes", "Use a name such as production.")
     if name in moving:

@@ -239,7 +239,7 @@ def test_values_are_shown_as_json_has_them(
         ("v9", "v9"),
         ("a b", "not a valid tag"),
         ("../x", "not a host"),
-        ("sha256:12", "no version has a digest that begins so"),
+        ("sha256:12", "no digest of a version begins with that"),
         (f"sha256:{'0' * 64}", "0000"),
     ],
 )

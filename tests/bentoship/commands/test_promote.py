@@ -90,7 +90,7 @@ def test_the_reference_goes_to_stdout(
     rollback(run, "production", why="it is slow", yes=True)
     out, err = capsys.readouterr()
     assert out.splitlines() == [str(repository.with_digest(digest)) for digest in (first, first, second, first)]
-    assert f"production already exists: it points to {first}" in err
+    assert f"production already points to {first}" in err
     assert err.endswith(f"rollback        production points to {first} (v1)\n")
     entries = read_history(target, "production").promotions
     assert [(one.tags, one.why) for one in entries] == [
@@ -132,7 +132,7 @@ def test_only_images_are_promoted(run: Run, target: RegistryStore, repository: I
 def test_a_script_has_to_agree_to_a_replacement(run: Run, target: RegistryStore) -> None:
     """Without a terminal nothing is replaced unasked, and it says how it would be."""
     promote(run, "v1", "production", NONE)
-    with pytest.raises(BentoshipError, match=r"production points to sha256:.* \(v1\), by .* at 20.*\nAdd --yes"):
+    with pytest.raises(BentoshipError, match=r"production now points to sha256:.* \(v1\), by .* at 20.*\nAdd --yes"):
         promote(run, "v2", "production", NONE)
     promote(run, "v2", "production", NONE, yes=True)
     with pytest.raises(BentoshipError, match="Add --yes"):
@@ -250,7 +250,7 @@ def test_a_tag_moved_by_other_means_is_said(
     target.tag(target.resolve("v2"), "production")
     third = version(target, "v3")
     promote(run, "v3", "production", NONE, yes=True)
-    assert "it was moved by other means, which will be recorded" in capsys.readouterr().err
+    assert "it was moved by other means, which is not recorded yet" in capsys.readouterr().err
     assert [one.digest for one in read_history(target, "production").promotions][-1] == third.digest
 
 
@@ -365,5 +365,5 @@ def test_a_person_is_asked_before_a_replacement(
             shown += terminal.read(1000)
         terminal.write(f"{answer}\n".encode())
         assert running.wait(timeout=60) == (0 if moves else 1)
-    assert b"production points to sha256:" in shown
+    assert b"production now points to sha256:" in shown
     assert (target.resolve("production") == target.resolve("v2")) == moves
