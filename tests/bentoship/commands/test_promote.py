@@ -284,6 +284,7 @@ def test_cleaning_the_registry_is_a_dry_run_first(
     out, err = capsys.readouterr()
     assert out == f"{repository.with_digest(old.digest)}\n"
     assert "3 versions in" in err
+    assert re.search(r"delete +sha256:\w{12} +\d{4} days +old\n", err)
     assert re.search("keep +2 +its age is not known", err)
     assert "dry run, nothing was deleted; --yes deletes 1 version and what refers to it" in err
     assert target.read("old")
@@ -294,6 +295,16 @@ def test_cleaning_the_registry_is_a_dry_run_first(
     assert out == f"{repository.with_digest(old.digest)}\n"
     assert f"deleted {old.digest} (old)" in err
     assert "once the registry has collected its garbage" in err
+
+
+def test_what_stays_has_its_own_reason(run: Run, target: RegistryStore, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a name looks like that it is promoted to."""
+    aged(target, "new", promotion.now())
+    promote(run, "v1", "younger", NONE)
+    clean_registry(run, keep="", older_than="30d", others=False, yes=False)
+    err = capsys.readouterr().err
+    assert re.search("keep +1 +younger than 30d\n", err)
+    assert re.search("keep +1 +promoted to younger\n", err)
 
 
 @pytest.mark.parametrize(("status", "expected"), [(405, "does not delete"), (403, "1 version could not be deleted")])
@@ -310,7 +321,13 @@ def test_a_registry_that_does_not_delete_says_so(
 
 @pytest.mark.parametrize(
     ("keep", "older_than", "expected"),
-    [("", "", "Add --keep 10"), ("-1", "", "--keep is '-1'"), ("1", "30", "has to be an age"), ("", "٣d", "an age")],
+    [
+        ("", "", "Add --keep 10"),
+        ("-1", "", "--keep is '-1'"),
+        ("1", "30", "has to be an age"),
+        ("", "٣d", "an age"),
+        ("9" * 5000, "", "a number of versions"),
+    ],
 )
 def test_wrong_options_are_explained(run: Run, keep: str, older_than: str, expected: str) -> None:
     """Before anything is read."""
