@@ -274,8 +274,8 @@ def clean(
 ) -> None:
     """Remove caches and this project's images; with --registry, old published versions instead."""
     if registry or keep or older_than or others:
-        clean = partial(commands.retention.clean_registry, keep=keep, older_than=older_than, others=others)
-        do(context, partial(clean, yes=yes), dry=partial(clean, yes=False))
+        step = partial(commands.retention.clean_registry, keep=keep, older_than=older_than, others=others)
+        do(context, partial(step, yes=yes), dry=partial(step, yes=False))
     else:
         says = commands.plan.saying("would remove caches and this project's images")
         do(context, commands.cleanup.clean, dry=says)

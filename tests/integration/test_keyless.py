@@ -60,9 +60,9 @@ def test_an_image_is_signed_and_checked(site: Site, services: Sigstore) -> None:
     assert "the result is not signed: Find the identity to sign by" in unchecked.stderr
     right = site.invoke("verify", SIGNING="", SIGNING_IDENTITY=WORKFLOW, SIGNING_ISSUER=GITHUB)
     assert right.returncode == unchecked.returncode
-    assert "its signature is right, and so are those of 2 statements about it" in right.stderr
+    assert "its signature is valid, and so are those of 2 statements about it" in right.stderr
     wrong = site.invoke("verify", SIGNING_IDENTITY="ada@example.com", SIGNING_ISSUER=GITHUB)
     assert wrong.returncode == 1
-    assert "(3) is by ada@example.com" in wrong.stderr
+    assert "(3) was made for this image by ada@example.com" in wrong.stderr
     assert WORKFLOW in wrong.stderr
     assert "pulling" not in wrong.stderr

@@ -62,16 +62,22 @@ def _file(folder: Path, output: str) -> Path | None:
         return Path(output).absolute()
     file = folder / _DEFAULT
     try:
-        is_own = file.exists() and not (file.is_file() and _OURS in file.read_bytes()[:2000])
+        is_foreign = file.exists() and not (file.is_file() and _is_catalog(file))
     except OSError:
-        is_own = True
-    if is_own:
+        is_foreign = True
+    if is_foreign:
         raise BentoshipError(f"Write {file}", "it exists, and is not a catalog", "Name another file by --output.")
     return file
 
 
+def _is_catalog(file: Path) -> bool:
+    """Return whether a file is a catalog that was written before. Raises OSError."""
+    with file.open("rb") as stream:
+        return _OURS in stream.read(2000)
+
+
 def _write(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all; what is none, such as a pipe, is only written to. Raises OSError."""
+    """Write a file whole or not at all; anything else, such as a pipe, is written to as it is. Raises OSError."""
     if file.exists() and not file.is_file():
         file.write_bytes(content)
         return

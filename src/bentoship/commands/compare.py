@@ -30,8 +30,8 @@ _COMMITS = 50
 
 
 @dataclass(frozen=True)
-class Named:
-    """A version, and what it was called. Args: name: a tag, a promoted name or a digest; version: the version."""
+class Chosen:
+    """A version to compare. Args: name: a tag, a promoted name or the beginning of a digest; version: the version."""
 
     name: str
     version: Version
@@ -65,7 +65,7 @@ def show(folder: Path, old: str = "", new: str = "", *, answers: bool = False, f
         console.result(line)
 
 
-def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Named, Named]:
+def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Chosen, Chosen]:
     """Return the two versions. Raises BentoshipError when one does not exist, or there is nothing to choose from."""
     source = reader(run, image)
     if old and new:
@@ -79,7 +79,7 @@ def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Named,
     ours = [one for one in versions if one.is_ours] or versions
     if not ours:
         raise BentoshipError(f"Compare versions of {image.repository}", "it has no versions yet", "`invoke publish`")
-    newest = _whole(_find(source, new), versions) if new else Named(_name(ours[0]), ours[0])
+    newest = _whole(_find(source, new), versions) if new else Chosen(_name(ours[0]), ours[0])
     if name := old or _promoted(found.histories, image):
         return _whole(_find(source, name), versions), newest
     return _before(ours, newest, image), newest
@@ -96,7 +96,7 @@ def _promoted(names: Collection[str], image: ImageReference) -> str:
     return _PRODUCTION if _PRODUCTION in names else next(iter(names), "")
 
 
-def _before(versions: Sequence[Version], newest: Named, image: ImageReference) -> Named:
+def _before(versions: Sequence[Version], newest: Chosen, image: ImageReference) -> Chosen:
     """Return the version before the newest one. Raises BentoshipError when there is none."""
     digests = [one.digest for one in versions]
     place = digests.index(newest.version.digest) if newest.version.digest in digests else -1
@@ -104,25 +104,27 @@ def _before(versions: Sequence[Version], newest: Named, image: ImageReference) -
         why = "nothing is promoted, and there is no older version"
         raise BentoshipError(f"Compare versions of {image.repository}", why, "Name one with --old.")
     console.say("compare", "nothing is promoted, so this compares with the version before")
-    return Named(_name(versions[place + 1]), versions[place + 1])
+    return Chosen(_name(versions[place + 1]), versions[place + 1])
 
 
-def _whole(found: Named, versions: Sequence[Version]) -> Named:
+def _whole(found: Chosen, versions: Sequence[Version]) -> Chosen:
     """Return a version with all of its tags and promoted names. Args: versions: all of the repository."""
     same = (one for one in versions if one.digest == found.version.digest)
     return replace(found, version=next(same, found.version))
 
 
-def _find(source: Reader, name: str) -> Named:
+def _find(source: Reader, name: str) -> Chosen:
     """Return the version of a tag, a promoted name, a digest or the beginning of one. Raises StoreError."""
     tag = source.meant(name)
+    if tag.startswith("sha256:"):
+        return Chosen(short(tag), source.find(tag))
     try:
-        return Named(tag, source.find(tag))
+        return Chosen(tag, source.find(tag))
     except RegistryError as error:
         # Where tags do not move, only the history says where a name points.
-        if error.status != 404 or tag.startswith("sha256:") or not (last := read_history(source.store, tag).digest):
+        if error.status != 404 or not (last := read_history(source.store, tag).digest):
             raise
-        return Named(tag, source.find(last))
+        return Chosen(tag, source.find(last))
 
 
 def _name(version: Version) -> str:
@@ -131,7 +133,7 @@ def _name(version: Version) -> str:
     return tags[0] if tags else short(version.digest)
 
 
-def _compared(run: Run, image: ImageReference, before: Named, now: Named) -> Compared:
+def _compared(run: Run, image: ImageReference, before: Chosen, now: Chosen) -> Compared:
     base, packages = _recorded(run, image, before.version, now.version)
     commits = None
     if before.version.commit and now.version.commit:

@@ -23,6 +23,7 @@ from bentoship.stores.graph import manifests_of, read_image
 from bentoship.system.network import is_loopback
 from bentoship.system.values import dataclass
 from bentoship.versions import knative, kubernetes
+from bentoship.versions.contents import NO_PLATFORM
 from bentoship.versions.kubernetes import Deployed, Resources, Server
 from bentoship.versions.reading import image_of
 from bentoship.versions.yaml_output import to_yaml
@@ -123,7 +124,7 @@ def _server(run: Run, options: Options) -> Server:
     assert root
     manifests = manifests_of(store, root)
     if not manifests:
-        raise StoreError(f"Read {repository.with_digest(root.digest)}", "its index has no image for any platform")
+        raise StoreError(f"Read {repository.with_digest(root.digest)}", NO_PLATFORM)
     fields = [platform_fields(platform) for platform in manifests]
     architectures = sorted({each["architecture"] for each in fields if each["os"] == "linux"})
     image = read_image(store, next(iter(manifests.values())))

@@ -52,7 +52,7 @@ def promote(
     seen, image = settled(store, name), find(store, reader.meant(version))
     digest = image.descriptor.digest
     if seen.digest == digest and seen.is_recorded:
-        run.reporter.say("promote", f"{name} already exists: it points to {digest}")
+        run.reporter.say("promote", f"{name} already points to {digest}")
         result(str(place.with_digest(digest)))
         return
     held = requirements.held(reader, image, run.project.settings.metrics_lower)
@@ -63,7 +63,7 @@ def promote(
         _rehearse(seen, f"point {name} to {_named(image.tags, digest)}")
         return
     if seen.digest not in (None, digest):
-        doing, what = f"Point {name} to {_named(image.tags, digest)}", f"{name} points to {_current(seen)}"
+        doing, what = f"Point {name} to {_named(image.tags, digest)}", f"{name} now points to {_current(seen)}"
         confirm("promote", doing, what, yes=yes)
     by = author(run.project.folder)
     lasting = [tag for tag in image.tags if tag not in run.project.moving_tags]  # latest is another one soon
@@ -94,7 +94,7 @@ def rollback(run: Run, name: str, *, why: str = "", yes: bool = False, dry: bool
     if dry:
         _rehearse(seen, f"roll {name} back to {_named(entry.tags, entry.digest)}")
         return
-    doing, what = f"Roll {name} back to {_named(entry.tags, entry.digest)}", f"{name} points to {_current(seen)}"
+    doing, what = f"Roll {name} back to {_named(entry.tags, entry.digest)}", f"{name} now points to {_current(seen)}"
     confirm("rollback", doing, what, yes=yes)
     _move(run, "rollback", place, seen, target, entry)
 
@@ -115,8 +115,8 @@ def _move(run: Run, step: str, place: ImageReference, seen: Standing, target: De
 def _say_where_found(run: Run, step: str, seen: Standing) -> None:
     for one in seen.found:
         by = f"says {seen.history.digest}" if seen.history.digest else "has no entry"
-        text = f"{seen.name} points to {one.digest}, but its history {by}: it was moved by other means"
-        run.reporter.say(step, f"{text}, which will be recorded")
+        text = f"{seen.name} points to {one.digest}, but its history {by}"
+        run.reporter.say(step, f"{text}: it was moved by other means, which is not recorded yet")
 
 
 def _current(seen: Standing) -> str:

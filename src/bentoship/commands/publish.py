@@ -42,19 +42,19 @@ def publish(run: Run) -> Published:
 @once
 def push_models(run: Run) -> None:
     """Push the image, then its models by themselves."""
-    from bentoship.publishing.models import push_models  # few need it
+    from bentoship.publishing import models  # few need it
 
     push(run)
-    push_models(run)
+    models.push_models(run)
 
 
 @once
 def check_models(run: Run) -> None:
     """Check that there is something to publish, whose models can be pushed by themselves."""
-    from bentoship.publishing.models import check_models
+    from bentoship.publishing import models
 
     check(run)
-    check_models(run)
+    models.check_models(run)
 
 
 def run_line(reference: ImageReference, bento: Bento) -> str:

@@ -44,7 +44,7 @@ def show(folder: Path, names: Sequence[str]) -> None:
 
     Raises: BentoshipError, before anything is printed.
     """
-    if not names:
+    if not names or "" in names:
         raise BentoshipError(
             "Resolve images", "no file is named", "Name it, as in `invoke resolve -f deployment.yaml`."
         )

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 from bentoship.commands.repository import repository
 from bentoship.commands.terminal import result, table
+from bentoship.commands.versions_table import age
 from bentoship.errors import BentoshipError, RegistryError, StoreError
 from bentoship.image.descriptor import short
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run
 from bentoship.publishing.steps import alone_with
 from bentoship.system.text import counted
-from bentoship.versions.retention import Rules, Stored, Survey, delete, is_unsupported, survey
+from bentoship.versions.retention import YOUNGER, Rules, Stored, Survey, delete, is_unsupported, survey
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _STEP = "clean"
@@ -40,9 +41,9 @@ def clean_registry(run: Run, *, keep: str, older_than: str, others: bool, yes: b
             found = survey(store, rules, datetime.now(UTC))
         _report(run, place, found, older_than)
         if not yes and found.going:
-            those = counted(len(found.going), "version")
+            versions = counted(len(found.going), "version")
             them = "it" if len(found.going) == 1 else "them"
-            run.reporter.say(_STEP, f"dry run, nothing was deleted; --yes deletes {those} and what refers to {them}")
+            run.reporter.say(_STEP, f"dry run, nothing was deleted; --yes deletes {versions} and what refers to {them}")
         failed = _delete_all(run, place, found) if yes else []
     for version in found.going:
         if version.digest not in failed:
@@ -62,12 +63,9 @@ def _delete_all(run: Run, place: ImageReference, found: Survey) -> list[str]:
     for version in found.going:
         try:
             delete(store, version, found)
-        except RegistryError as error:
-            if is_unsupported(error):
-                raise _unsupported(run, place, error) from error
-            run.reporter.say(_STEP, f"skipped {_named(version)}: {error.why}")
-            failed.append(version.digest)
         except StoreError as error:
+            if isinstance(error, RegistryError) and is_unsupported(error):
+                raise _unsupported(run, place, error) from error
             run.reporter.say(_STEP, f"skipped {_named(version)}: {error.why}")
             failed.append(version.digest)
         else:
@@ -80,7 +78,7 @@ def _delete_all(run: Run, place: ImageReference, found: Survey) -> list[str]:
 def _unsupported(run: Run, place: ImageReference, error: RegistryError) -> BentoshipError:
     hint = "Delete versions by the registry's own means, such as its retention rules."
     if run.project.settings.registry == "local":
-        hint = "An earlier version started it: run `invoke stop-registry`, then this again, which restarts it."
+        hint = "An earlier bentoship started it: run `invoke stop-registry`, then this again, which restarts it."
     return BentoshipError(
         f"Delete versions from {place.repository}", f"{place.host} does not delete: {error.why}", hint
     )
@@ -93,7 +91,7 @@ def _freeing(run: Run) -> str:
         from bentoship.providers.local import LocalRegistry
 
         command = LocalRegistry(settings.cache, settings.local_registry_port).garbage_collection()
-        return f"their layers take space until this is run: invoke stop-registry && {command}"
+        return f"to free the space of their layers, run: invoke stop-registry && {command}"
     if settings.registry == "google":
         return "Google frees the space of their layers by itself"
     return "the space of their layers is free once the registry has collected its garbage"
@@ -103,12 +101,12 @@ def _rules(run: Run, keep: str, older_than: str, *, others: bool) -> Rules:
     doing = "Clean the registry"
     if not keep and not older_than:
         raise BentoshipError(doing, "nothing says which versions may go", "Add --keep 10, --older-than 30d, or both.")
-    if keep and not (keep.isascii() and keep.isdecimal()):
+    if keep and not re.fullmatch(r"\d{1,9}", keep, re.ASCII):
         raise BentoshipError(doing, f"--keep is {keep!r}, but has to be a number of versions such as 10")
-    age = re.fullmatch(r"(\d{1,5})([hdw])", older_than, re.ASCII)
-    if older_than and not age:
+    found = re.fullmatch(r"(\d{1,5})([hdw])", older_than, re.ASCII)
+    if older_than and not found:
         raise BentoshipError(doing, f"--older-than is {older_than!r}, but has to be an age such as 12h, 30d or 8w")
-    oldest = int(age[1]) * _UNITS[age[2]] if age else None
+    oldest = int(found[1]) * _UNITS[found[2]] if found else None
     return Rules(int(keep) if keep else None, oldest, run.project.moving_tags, others)
 
 
@@ -117,7 +115,8 @@ def _report(run: Run, place: ImageReference, found: Survey, older_than: str) -> 
     run.reporter.say(_STEP, f"{counted(len(found.versions), 'version')} in {place.repository}")
     if found.going:
         table([("delete", short(one.digest), _age(one), ", ".join(one.tags)) for one in found.going])
-    reasons = Counter(one.kept.replace("younger", f"younger than {older_than}") for one in found.versions if one.kept)
+    words = {YOUNGER: f"younger than {older_than}"}
+    reasons = Counter(words.get(one.kept, one.kept) for one in found.versions if one.kept)
     if reasons:
         table([("keep", str(count), reason) for reason, count in reasons.items()])
     for text in found.unread:
@@ -131,7 +130,4 @@ def _named(version: Stored) -> str:
 
 
 def _age(version: Stored) -> str:
-    if version.created is None:
-        return "unknown age"
-    days = (datetime.now(UTC) - version.created).days
-    return counted(days, "day")
+    return age(version.created, datetime.now(UTC)) if version.created else "unknown age"

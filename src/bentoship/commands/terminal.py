@@ -53,19 +53,19 @@ def copyable(text: str) -> None:
 
 
 def result(text: str) -> None:
-    """Print the one line that a script reads."""
+    """Print what a script reads, such as a reference, on stdout."""
     print(_encodable(printable(text), sys.stdout), flush=True)
 
 
 def result_as_it_is(content: bytes) -> None:
-    """Print the bytes of what is the user's own, such as a file."""
+    """Print bytes on stdout unchanged, such as those of the user's own file."""
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 
 def result_as_json(value: object) -> None:
-    """Print a value as JSON; what may not or cannot be printed as it is, by JSON's own escapes."""
+    """Print a value as JSON on stdout; all in ASCII if it has characters that may not or cannot be printed."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     shown = _encodable(printable(text), sys.stdout)
     result(text if shown == without_secrets(text) else json.dumps(value, indent=2))
@@ -78,7 +78,7 @@ def _encodable(text: str, stream: TextIO) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], *, to: TextIO | None = None) -> None:
-    """Print rows in columns, below the words of a step."""
+    """Print rows in columns, indented below the lines of a step."""
     for line in columns(rows):
         say("", line, to=to)
 

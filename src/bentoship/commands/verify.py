@@ -45,15 +45,15 @@ def verify_rebuilt(run: Run) -> None:
     rebuilt = rebuild(run, reference, root)
     if rebuilt.reasons:
         show_why(rebuilt.reasons, run.project.settings.platforms, to=sys.stderr)
-        why = f"it gives {rebuilt.digest}"
+        why = f"the result is {rebuilt.digest}"
         raise VerifyError(f"Rebuild {root.digest} from the commit {rebuilt.commit[:12]}", why, _OTHERWISE)
-    run.reporter.say("verify", f"the commit {rebuilt.commit[:12]}, rebuilt, gives the same digest {rebuilt.digest}")
+    run.reporter.say("verify", f"rebuilding the commit {rebuilt.commit[:12]} gives the same digest {rebuilt.digest}")
     result(str(reference))
 
 
 _OTHERWISE = (
-    "The lines above say what differs. A base or packages that were updated since are no fault of the image; pin them "
-    "to have the same again."
+    "The lines above say what differs. If the base or packages were updated since, the image is not at fault; pin them "
+    "to get the same ones again."
 )
 
 
@@ -64,7 +64,7 @@ def _published(run: Run) -> tuple[ImageReference, Descriptor, Bento]:
     repository = run.repository(bento)
     tag = run.project.tags(bento.version)[0]
     root = run.registry(repository, push=False).resolve(tag)
-    run.reporter.say("verify", f"verifying {root.digest}, which {repository.with_tag(tag)} stands for")
+    run.reporter.say("verify", f"verifying {root.digest}, to which {repository.with_tag(tag)} points")
     return repository.with_digest(root.digest), root, bento
 
 
@@ -139,7 +139,7 @@ def _check_signature(run: Run, reference: ImageReference, root: Descriptor) -> N
     trust = settings.sigstore_trust_config
     if check_signature := check_by(settings.signing_public_key, settings.signing_key, who=who, trust=trust):
         count = check_signature(run.registry(reference, push=False), root)
-        said = f"its signature is right, and so are those of {counted(count, 'statement')} about it"
-        run.reporter.say("verify", said)
+        others = f", and so are those of {counted(count, 'statement')} about it" if count else ""
+        run.reporter.say("verify", f"its signature is valid{others}")
     elif settings.signing:
         run.reporter.say("verify", "its signature is not checked: set SIGNING_IDENTITY and SIGNING_ISSUER for that")

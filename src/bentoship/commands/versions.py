@@ -109,5 +109,5 @@ def _beside(run: Run) -> Iterator[ImageReference]:
 
 
 def _no_history(repository: str, name: str, names: Sequence[str]) -> BentoshipError:
-    hint = f"Promoted names: {', '.join(names)}" if names else "`invoke promote VERSION NAME` promotes a version."
+    hint = f"Promoted names: {', '.join(names)}." if names else "`invoke promote VERSION NAME` promotes a version."
     return BentoshipError(f"Show the history of {name}", f"nothing was promoted to it in {repository}", hint)

@@ -87,14 +87,16 @@ def version_in(repository: str, text: str) -> str:
 
     Raises: InvalidReferenceError; StoreError when the reference is of another repository.
     """
-    if "/" in text or "@" in text:
-        reference = ImageReference.parse(text)
-        if reference.repository != repository:
-            why = f"it is not of this project: it is in {reference.repository}"
-            hint = "Publish it to this repository first, or name another version."
-            raise StoreError(f"Find {text} in {repository}", why, hint)
-    else:
-        reference = ImageReference.parse(f"{repository}{'@' if text.startswith('sha256:') else ':'}{text}")
+    is_whole = "/" in text or "@" in text
+    separator = "@" if text.startswith("sha256:") else ":"
+    try:
+        reference = ImageReference.parse(text if is_whole else f"{repository}{separator}{text}")
+    except InvalidReferenceError as error:
+        raise InvalidReferenceError(f'Read the version "{text}"', error.why, error.hint) from error
+    if reference.repository != repository:
+        why = f"it is in another repository, {reference.repository}"
+        hint = "Publish it to this repository first, or name another version."
+        raise StoreError(f"Find {text} in {repository}", why, hint)
     return reference.digest or reference.tag or "latest"
 
 

@@ -200,7 +200,7 @@ def tag(run: Run) -> tuple[ImageReference, ...]:
     image, bento = containerize(run), build(run)
     names = run.project.tags(bento.version)
     if len(names) < len(run.project.settings.image_tags):
-        run.reporter.say("tag", "none for the commit: the project has uncommitted changes or no Git repository")
+        run.reporter.say("tag", "no tag for the commit: the project has uncommitted changes or no Git repository")
     repository = run.repository(bento)
     references = tuple(repository.with_tag(name) for name in names)
     backend(run).tag(image, references)

@@ -54,6 +54,11 @@ class Credentials:
         return f"{name} (from {self.source})" if self.source else name
 
 
+def is_sendable(token: object) -> bool:
+    """Return whether a token can be sent as a header: it is a text of printable ASCII."""
+    return isinstance(token, str) and token.isascii() and token.isprintable()
+
+
 def find_credentials(host: str, path: str = "", *, env: Mapping[str, str] | None = None) -> Credentials | None:
     """Return the account for a repository, from Docker's configuration, else from podman's.
 
@@ -137,6 +142,8 @@ def _from_entry(doing: str, entry: Any, source: str) -> Credentials | None:
             raise ValueError("auth is not USER:PASSWORD")
         user, password = user or entry.get("username") or "", password.strip("\0") or entry.get("password") or ""
         token, registry_token = entry.get("identitytoken") or "", entry.get("registrytoken") or ""
+        if not is_sendable(registry_token):
+            raise ValueError("registrytoken is not a text that a header may have")
     except (ValueError, TypeError, AttributeError) as error:
         # Without the error's own text, which may quote the secret.
         raise SettingsError(doing, "it holds an account in a form that docker login does not write", _FIX) from error

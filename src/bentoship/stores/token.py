@@ -18,7 +18,7 @@ from bentoship.errors import RegistryError
 from bentoship.image.document import parse_json
 from bentoship.stores.answers import TEMPORARY, refusal
 from bentoship.stores.bodies import finish
-from bentoship.stores.credentials import Credentials
+from bentoship.stores.credentials import Credentials, is_sendable
 from bentoship.stores.failures import no_answer
 from bentoship.stores.http import Http
 from bentoship.system.network import Network, is_loopback, origin, redacted
@@ -149,7 +149,8 @@ class Login:
     def _token(self, challenge: Challenge, scope: str, credentials: Credentials | None) -> tuple[str, float]:
         doing = f"Log in to {self._host}"
         if not challenge.realm:
-            raise RegistryError(doing, f"{self._host} asks for a token but names no token server", "Tell who runs it.")
+            why = f"{self._host} asks for a token but names no token server"
+            raise RegistryError(doing, why, "Tell whoever runs the registry.")
         try:
             realm = urljoin(f"{self._base}/v2/", challenge.realm)
             origin(realm)
@@ -181,6 +182,8 @@ class Login:
         try:
             document = parse_json(response.read(1 << 20))
             token = document.get("token") or document["access_token"]
+            if not is_sendable(token):
+                raise ValueError("not a text that a header may have")
         except urllib3.exceptions.HTTPError as error:
             raise no_answer(doing, realm, error) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -237,7 +240,7 @@ def _lifetime(expires_in: Any) -> float:
     """Return the seconds for which a token is valid, by the `expires_in` of its server, which may be of any form."""
     try:
         seconds = float(expires_in)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return _LIFETIME
     return seconds if 0 < seconds < math.inf else _LIFETIME
 

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import mimetypes
+import re
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
@@ -13,7 +14,7 @@ import urllib3
 import yaml
 from urllib3.filepost import encode_multipart_formdata
 
-from bentoship.errors import VerifyError
+from bentoship.errors import VerifyError, reason
 from bentoship.system.documents import read_bytes, read_yaml
 from bentoship.system.git import nearest
 from bentoship.system.text import size
@@ -22,8 +23,18 @@ from bentoship.system.values import dataclass
 _TIMEOUT = 120.0
 _MOST = 64 << 20
 """The bytes that a response or a file of a request may have."""
+_STATUS = re.compile("[1-5][0-9][0-9]")
 _KEYS = {"path", "method", "headers", "json", "form", "files", "status", "answer"}
 _NOTHING = object()
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML as JSON has it: a date is a text."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, Any]]] = {  # noqa: RUF012  # as PyYAML declares it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -123,31 +134,52 @@ def read_sample(file: Path) -> Sample:
     Raises: VerifyError when it cannot be read or parsed.
     """
     try:
-        content = read_yaml(file, yaml.SafeLoader)
+        content = read_yaml(file, _Loader)
         if not isinstance(content, dict) or not str(content.get("path", "")).startswith("/"):
             raise ValueError("it needs a path that begins with /, such as /predict")
         if unknown := sorted(map(str, set(content) - _KEYS)):
             raise ValueError(f"{', '.join(unknown)} is unknown; known are {', '.join(sorted(_KEYS))}")
+        _check_json(content)
         headers, body = _body(content, file.parent)
+        status = str(content.get("status", 200))
+        if not _STATUS.fullmatch(status):
+            raise ValueError(f"status is {status}, but has to be a number such as 200")
         return Sample(
             path=content["path"],
             method=str(content.get("method") or ("GET" if body is None else "POST")).upper(),
-            headers={**headers, **{str(name): str(value) for name, value in (content.get("headers") or {}).items()}},
+            headers={**headers, **{str(name): str(value) for name, value in _mapping(content, "headers").items()}},
             body=body,
-            status=int(content.get("status", 200)),
+            status=int(status),
             expected=content.get("answer", ...),
         )
-    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        beside = f"{error.filename}: " if isinstance(error, OSError) and error.filename != str(file) else ""
         raise VerifyError(
             f"Read the sample request {file}",
-            str(error),
+            f"{beside}{reason(error)}",
             "docs/verify.md of bentoship describes the format of this file.",
         ) from error
 
 
+def _check_json(content: object) -> None:
+    """Raise ValueError for a value that JSON does not have, such as a set of YAML's."""
+    try:
+        json.dumps(content)
+    except TypeError as error:
+        raise ValueError("it has a value that JSON does not have") from error
+
+
+def _mapping(content: Mapping[str, Any], name: str) -> Mapping[Any, Any]:
+    """Return what a key holds, {} without it. Raises ValueError unless it is a mapping."""
+    found = content.get(name) or {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} has to be a mapping, as in {name}: {{name: value}}")
+    return found
+
+
 def _body(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], bytes | None]:
     """Return the headers for a request's body, and the body or None. Raises OSError and ValueError."""
-    form, files = content.get("form") or {}, content.get("files") or {}
+    form, files = _mapping(content, "form"), _mapping(content, "files")
     if "json" in content:
         if form or files:
             raise ValueError("it has both json and form or files; only one of them can be the body")
@@ -156,8 +188,9 @@ def _body(content: Mapping[str, Any], folder: Path) -> tuple[dict[str, str], byt
         return {}, None
     fields: list[tuple[str, Any]] = [(str(name), str(value)) for name, value in form.items()]
     for name, value in files.items():
-        media_type = mimetypes.guess_type(str(value))[0] or "application/octet-stream"
-        fields.append((str(name), (Path(value).name, read_bytes(folder / value, _MOST), media_type)))
+        file = folder / str(value)
+        media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        fields.append((str(name), (file.name, read_bytes(file, _MOST), media_type)))
     body, content_type = encode_multipart_formdata(fields)
     return {"Content-Type": content_type}, body
 

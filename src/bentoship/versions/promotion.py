@@ -92,13 +92,13 @@ def now() -> str:
 
 
 def check_name(name: str, moving: Sequence[str]) -> None:
-    """Check that a name can be promoted to. Raises BentoshipError.
+    """Check that a name can be promoted to. Raises BentoshipError when it cannot.
 
     Args:
         name: such as production.
         moving: the tags that every publish moves.
     """
-    doing = f"Promote to {name}"
+    doing = f'Read the promoted name "{name}"'
     try:
         ImageReference("localhost", "image", name)
     except InvalidReferenceError as error:

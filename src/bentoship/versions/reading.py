@@ -91,7 +91,7 @@ class Reader:
 
         Args: text: as of `version_in`, or a digest as tables of versions and promotions show it.
 
-        Raises: StoreError when several digests begin so, or none; as of `version_in`.
+        Raises: StoreError when several digests begin with it, or none does; as of `version_in`.
         """
         if not _BEGINNING.fullmatch(text):
             return version_in(self.store.repository, text)
@@ -102,8 +102,9 @@ class Reader:
         begun = [digest for digest in known if digest.startswith(text)]
         if len(begun) == 1:
             return begun[0]
-        why = "several digests begin so" if begun else "no version has a digest that begins so"
-        raise StoreError(f"Find {text} in {self.store.repository}", why, "`invoke versions --json` has whole digests.")
+        why = f"{'several digests begin' if begun else 'no digest of a version begins'} with that"
+        hint = "`invoke versions --json` prints whole digests."
+        raise StoreError(f"Find {text} in {self.store.repository}", why, hint)
 
     def manifest(self, text: str) -> tuple[Descriptor, bytes]:
         """Return the manifest or index that a person names. Raises StoreError. Args: text: as of `meant`."""

@@ -31,6 +31,9 @@ RETURNS = 5
 
 _JOBS = 8
 
+YOUNGER = "younger than --older-than"
+"""Why a version stays that is not as old as `Rules.older_than`."""
+
 _HISTORY = "a history of promotions"
 
 _STILL_TAGGED = frozenset({400, 409, 412})
@@ -165,15 +168,15 @@ def delete(store: RegistryStore, version: Stored, around: Survey) -> None:
     parts = sorted(version.manifests - around.protected - {one.digest for one in around.versions})
     about = {digest: _about(store, digest, around) for digest in (version.digest, *parts)}
     own: dict[str, tuple[str, ...]] = {version.digest: version.tags, **dict.fromkeys(parts, ())}
-    referring = {one: around.tags_of(one) for those in about.values() for one in those}
+    referring = {one: around.tags_of(one) for found in about.values() for one in found}
     beside: dict[str, tuple[str, ...]] = {}  # such as cosign's signatures, which are in no manifest's way
     for tag in [tag for one in (*about, *referring) for tag in _side_tags(one, around.tags)]:
         if one := store.digest_of(tag):
             place = own if one in own else referring if _is_listed(one, tag, referring) else beside
             place[one] = (*place.get(one, ()), tag)
-    # What lists the others goes last, so that a next run finds those that a kill has left.
-    for those in ({**own, **referring}, beside):
-        _delete_in_turn(store, [(one, named) for one, named in those.items() if one not in around.protected])
+    # What lists the others goes last, so that the next run finds what a kill has left.
+    for group in ({**own, **referring}, beside):
+        _delete_in_turn(store, [(one, named) for one, named in group.items() if one not in around.protected])
 
 
 def _is_listed(digest: str, tag: str, referring: Collection[str]) -> bool:
@@ -181,21 +184,23 @@ def _is_listed(digest: str, tag: str, referring: Collection[str]) -> bool:
     return digest in referring or tag == fallback_tag(subject_of(tag))
 
 
-def _delete_in_turn(store: RegistryStore, those: Sequence[tuple[str, Sequence[str]]]) -> None:
-    """Delete manifests in order, and what the registry keeps for the sake of others after these. Raises RegistryError.
+def _delete_in_turn(store: RegistryStore, manifests: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Delete manifests in order; one that the registry keeps since others need it is deleted after these.
 
-    Args: those: their digests, each with its tags.
+    Args: manifests: their digests, each with its tags.
+
+    Raises: RegistryError when the registry refuses, also when none of those that are left can go.
     """
-    while those:
+    while manifests:
         kept: list[tuple[str, Sequence[str]]] = []
-        for digest, names in those:
+        for digest, names in manifests:
             try:
                 _delete(store, digest, names)
             except RegistryError as error:
-                if not _STILL_NEEDED.search(error.why) or len(kept) + 1 == len(those):
+                if not _STILL_NEEDED.search(error.why) or len(kept) + 1 == len(manifests):
                     raise
                 kept.append((digest, names))
-        those = kept
+        manifests = kept
 
 
 def _read_all(store: RegistryStore, names: Sequence[str]) -> tuple[dict[str, Stored], list[str]]:
@@ -272,7 +277,7 @@ def _why_kept(one: Stored, rules: Rules, now: datetime, needed: Mapping[str, str
         return "its age is not known"
     if rules.keep is not None and rank < rules.keep:
         return f"among the newest {rules.keep}"
-    return "younger" if rules.older_than is not None and now - one.created < rules.older_than else ""
+    return YOUNGER if rules.older_than is not None and now - one.created < rules.older_than else ""
 
 
 def _left_behind(store: RegistryStore, names: Iterable[str], present: Collection[str]) -> list[Stored]:
@@ -284,11 +289,10 @@ def _left_behind(store: RegistryStore, names: Iterable[str], present: Collection
     for tag in names:
         if subject := subject_of(tag):
             beside.setdefault(subject, []).append(tag)
-    return [
-        Stored(digest, tuple(sorted(those)))
-        for digest, those in beside.items()
-        if digest not in present and store.digest_of(digest) is None
-    ]
+    unlisted = [digest for digest in beside if digest not in present]
+    there = in_parallel(store.digest_of, unlisted, jobs=_JOBS, cancelled=threading.Event())
+    gone = [digest for digest, known in zip(unlisted, there, strict=True) if known is None]
+    return [Stored(digest, tuple(sorted(beside[digest]))) for digest in gone]
 
 
 def _about(store: RegistryStore, digest: str, around: Survey) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from bentoship.errors import BentoshipError
 from bentoship.image import keys
 from bentoship.stores.artifacts import Referrer
-from bentoship.versions.times import parse_time
+from bentoship.versions.evidence.reading import newest
 from bentoship.versions.version import Version
 
 _WORDS = {"true": True, "false": False}
@@ -19,16 +19,8 @@ def verified(found: Iterable[Referrer]) -> bool | None:
     Args:
         found: what refers to the image.
     """
-    results = [one.annotations for one in found if one.annotations.get(keys.VERIFIED) in _WORDS]
-    if not results:
-        return None
-    return _WORDS[max(results, key=_when)[keys.VERIFIED]]
-
-
-def _when(annotations: Mapping[str, str]) -> float:
-    """Return when an attestation was made, in seconds; 0 for one without a time, so that any other is newer."""
-    made = parse_time(annotations.get(keys.CREATED))
-    return made.timestamp() if made else 0.0
+    last = newest([one for one in found if one.annotations.get(keys.VERIFIED) in _WORDS])
+    return _WORDS[last.annotations[keys.VERIFIED]] if last else None
 
 
 def check_verified(version: Version) -> str:

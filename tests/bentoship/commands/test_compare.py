@@ -193,6 +193,8 @@ def test_a_version_is_named_in_several_ways(
     place = f"{through.repository}/image"
     for old, new in ((first, second), (first[:19], "v2"), (f"{place}:v1", f"{place}@{second}")):
         assert names(project, capsys, old, new) == (first, second)
+    show(project, first, "v2")
+    assert capsys.readouterr().out.splitlines()[0].split() == [first[:19], "v2"]  # as short as everywhere in a table
 
 
 @pytest.mark.parametrize("named", [("", ""), ("production", ""), ("", "v3"), ("v2", "latest")])
@@ -239,7 +241,7 @@ def test_values_are_shown_as_json_has_them(
         ("v9", "v9"),
         ("a b", "not a valid tag"),
         ("../x", "not a host"),
-        ("sha256:12", "no version has a digest that begins so"),
+        ("sha256:12", "no digest of a version begins with that"),
         (f"sha256:{'0' * 64}", "0000"),
     ],
 )

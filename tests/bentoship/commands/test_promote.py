@@ -90,7 +90,7 @@ def test_the_reference_goes_to_stdout(
     rollback(run, "production", why="it is slow", yes=True)
     out, err = capsys.readouterr()
     assert out.splitlines() == [str(repository.with_digest(digest)) for digest in (first, first, second, first)]
-    assert f"production already exists: it points to {first}" in err
+    assert f"production already points to {first}" in err
     assert err.endswith(f"rollback        production points to {first} (v1)\n")
     entries = read_history(target, "production").promotions
     assert [(one.tags, one.why) for one in entries] == [
@@ -132,7 +132,7 @@ def test_only_images_are_promoted(run: Run, target: RegistryStore, repository: I
 def test_a_script_has_to_agree_to_a_replacement(run: Run, target: RegistryStore) -> None:
     """Without a terminal nothing is replaced unasked, and it says how it would be."""
     promote(run, "v1", "production", NONE)
-    with pytest.raises(BentoshipError, match=r"production points to sha256:.* \(v1\), by .* at 20.*\nAdd --yes"):
+    with pytest.raises(BentoshipError, match=r"production now points to sha256:.* \(v1\), by .* at 20.*\nAdd --yes"):
         promote(run, "v2", "production", NONE)
     promote(run, "v2", "production", NONE, yes=True)
     with pytest.raises(BentoshipError, match="Add --yes"):
@@ -250,7 +250,7 @@ def test_a_tag_moved_by_other_means_is_said(
     target.tag(target.resolve("v2"), "production")
     third = version(target, "v3")
     promote(run, "v3", "production", NONE, yes=True)
-    assert "it was moved by other means, which will be recorded" in capsys.readouterr().err
+    assert "it was moved by other means, which is not recorded yet" in capsys.readouterr().err
     assert [one.digest for one in read_history(target, "production").promotions][-1] == third.digest
 
 
@@ -284,6 +284,7 @@ def test_cleaning_the_registry_is_a_dry_run_first(
     out, err = capsys.readouterr()
     assert out == f"{repository.with_digest(old.digest)}\n"
     assert "3 versions in" in err
+    assert re.search(r"delete +sha256:\w{12} +\d{4} days +old\n", err)
     assert re.search("keep +2 +its age is not known", err)
     assert "dry run, nothing was deleted; --yes deletes 1 version and what refers to it" in err
     assert target.read("old")
@@ -294,6 +295,16 @@ def test_cleaning_the_registry_is_a_dry_run_first(
     assert out == f"{repository.with_digest(old.digest)}\n"
     assert f"deleted {old.digest} (old)" in err
     assert "once the registry has collected its garbage" in err
+
+
+def test_what_stays_has_its_own_reason(run: Run, target: RegistryStore, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a name looks like that it is promoted to."""
+    aged(target, "new", promotion.now())
+    promote(run, "v1", "younger", NONE)
+    clean_registry(run, keep="", older_than="30d", others=False, yes=False)
+    err = capsys.readouterr().err
+    assert re.search("keep +1 +younger than 30d\n", err)
+    assert re.search("keep +1 +promoted to younger\n", err)
 
 
 @pytest.mark.parametrize(("status", "expected"), [(405, "does not delete"), (403, "1 version could not be deleted")])
@@ -310,7 +321,13 @@ def test_a_registry_that_does_not_delete_says_so(
 
 @pytest.mark.parametrize(
     ("keep", "older_than", "expected"),
-    [("", "", "Add --keep 10"), ("-1", "", "--keep is '-1'"), ("1", "30", "has to be an age"), ("", "٣d", "an age")],
+    [
+        ("", "", "Add --keep 10"),
+        ("-1", "", "--keep is '-1'"),
+        ("1", "30", "has to be an age"),
+        ("", "٣d", "an age"),
+        ("9" * 5000, "", "a number of versions"),
+    ],
 )
 def test_wrong_options_are_explained(run: Run, keep: str, older_than: str, expected: str) -> None:
     """Before anything is read."""
@@ -365,5 +382,5 @@ def test_a_person_is_asked_before_a_replacement(
             shown += terminal.read(1000)
         terminal.write(f"{answer}\n".encode())
         assert running.wait(timeout=60) == (0 if moves else 1)
-    assert b"production points to sha256:" in shown
+    assert b"production now points to sha256:" in shown
     assert (target.resolve("production") == target.resolve("v2")) == moves

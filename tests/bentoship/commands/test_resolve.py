@@ -133,5 +133,6 @@ def test_a_file_that_cannot_be_read_is_named(name: str, why: str, project: Path)
     """With the system's words."""
     with pytest.raises(BentoshipError, match=rf"Read {name}: {why}"):
         show(project, [name])
-    with pytest.raises(BentoshipError, match="no file is named"):
-        show(project, [])
+    for names in ([], [""], ["good.yaml", ""]):  # such as a variable that a script has not set
+        with pytest.raises(BentoshipError, match="no file is named"):
+            show(project, names)

@@ -56,15 +56,16 @@ def test_a_version_is_named_in_several_ways(text: str, name: str) -> None:
 
 def test_a_version_of_another_repository_is_refused() -> None:
     """A promotion moves nothing between repositories."""
-    with pytest.raises(StoreError, match=r"it is in ghcr\.io/acme/tool"):
+    with pytest.raises(StoreError, match=r"it is in another repository, ghcr\.io/acme/tool"):
         version_in("ghcr.io/acme/other", "ghcr.io/acme/tool:v1")
 
 
 @pytest.mark.parametrize("text", ["", "a b", "v1?n=1", "sha256:1"])
 def test_what_names_no_version_is_refused(text: str) -> None:
     """Before it gets into the path of a request."""
-    with pytest.raises(InvalidReferenceError):
+    with pytest.raises(InvalidReferenceError) as caught:
         version_in("ghcr.io/acme/tool", text)
+    assert caught.value.doing == f'Read the version "{text}"'
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,8 @@ def test_a_helper_that_is_missing_is_told(home: Home) -> None:
         {"auths": {"ghcr.io": {"auth": base64.b64encode(b"hunter2").decode()}}},
         {"auths": {"ghcr.io": {"auth": base64.b64encode(b"\xff:hunter2").decode()}}},
         {"auths": {"ghcr.io": "hunter2"}},
+        {"auths": {"ghcr.io": {"registrytoken": "hunter2\nX-More: 1"}}},
+        {"auths": {"ghcr.io": {"registrytoken": ["hunter2"]}}},
     ],
 )
 def test_a_file_that_is_not_understood_is_told(home: Home, document: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -175,6 +176,31 @@ def test_a_registry_without_its_token_server_is_told(account: Credentials | None
         store = RegistryStore(ImageReference(server.host, "acme/tool"), account)
         with pytest.raises(RegistryError, match=f"{server.host} asks for a token but names no token server"):
             store.resolve("v1")
+
+
+@pytest.mark.parametrize("token", ["a\nb", "\u2603", 5, ["a"], ""])
+def test_a_token_that_no_header_can_have_is_refused(token: object) -> None:
+    """A token server may answer with anything."""
+    with (
+        answering(200, body=json.dumps({"token": token}).encode()) as tokens,
+        answering(401, {"WWW-Authenticate": f'Bearer realm="http://{tokens.host}/token"'}) as server,
+        pytest.raises(RegistryError, match="the token server's response holds no token"),
+    ):
+        RegistryStore(ImageReference(server.host, "acme/tool")).resolve("v1")
+
+
+@pytest.mark.parametrize("lifetime", ["1" + "0" * 400, '"1e999"', "true", "null", "-1"])
+def test_a_token_may_last_for_anything(lifetime: str) -> None:
+    """What is no number of seconds counts as the minute that the specification has."""
+    body = f'{{"token": "a token", "expires_in": {lifetime}}}'.encode()
+    with (
+        answering(200, body=body) as tokens,
+        answering(401, {"WWW-Authenticate": f'Bearer realm="http://{tokens.host}/token"'}) as server,
+        pytest.raises(RegistryError) as caught,
+    ):
+        RegistryStore(ImageReference(server.host, "acme/tool")).resolve("v1")
+    assert caught.value.status == 401  # with the token, too
+    assert server.asked[-1]["Authorization"] == "Bearer a token"
 
 
 def test_authorization_stays_with_its_host(guarded: Registry) -> None:

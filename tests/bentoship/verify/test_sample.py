@@ -44,10 +44,17 @@ def test_json_is_sent_as_such(tmp_path: Path) -> None:
         ("- a", "path"),
         ("path: predict", "begins with /"),
         ("path: /x\nanwser: 1", "anwser is unknown"),
-        ("path: /x\nfiles: {image: nowhere.jpg}", "nowhere.jpg"),
+        ("path: /x\nfiles: {image: nowhere.jpg}", r"yaml: \S+/nowhere\.jpg: No such file"),
         ("path: /x\njson: 1\nform: {a: b}", "only one"),
         ("path: [", "YAML|flow|parsing"),
-        ("path: /x\nfiles: 3", "items|attribute"),
+        ("path: /x\nfiles: 3", "files has to be a mapping"),
+        ("path: /x\nform: [a]", "form has to be a mapping"),
+        ("path: /x\nheaders: a", "headers has to be a mapping"),
+        ("path: /x\nstatus: fine", "status is fine, but has to be a number such as 200"),
+        ("path: /x\nstatus: .inf", "status is inf, but"),
+        ("path: /x\nstatus: 20", "status is 20, but"),
+        ("path: /x\nanswer: !!set {a}", "a value that JSON does not have"),
+        ("path: /x\njson: {a: !!binary aGk=}", "a value that JSON does not have"),
         ("path: /x\njson: &a [*a]", "without an end"),
         ("path: /x\njson: " + "[" * 1000, "nested more than"),
     ],
@@ -62,7 +69,7 @@ def test_a_mistake_is_told(tmp_path: Path, text: str, message: str) -> None:
 def test_the_usual_file_need_not_be_there(tmp_path: Path) -> None:
     """It may lie in a parent within the repository. One that a setting names has to be there."""
     assert project_sample(tmp_path, None) is None
-    with pytest.raises(VerifyError, match=r"nowhere\.yaml"):
+    with pytest.raises(VerifyError, match=r"nowhere\.yaml: No such file"):
         project_sample(tmp_path, Path("nowhere.yaml"))
     (tmp_path / "model").mkdir()
     write(tmp_path / "model", "path: /x\n")
@@ -71,6 +78,15 @@ def test_the_usual_file_need_not_be_there(tmp_path: Path) -> None:
     assert project_sample(tmp_path / "echo", None) is None
     (tmp_path / ".git").mkdir()
     assert project_sample(tmp_path / "echo", None) == Sample("/x")
+
+
+def test_a_date_is_a_text(tmp_path: Path) -> None:
+    """As in the JSON of an answer; YAML has a type for it, which cannot be compared or shown."""
+    sample = read_sample(write(tmp_path, "path: /x\njson: {day: 2024-01-01}\nanswer: {day: 2024-01-02}\n"))
+    assert sample.body == b'{"day": "2024-01-01"}'
+    sample.check(Answer(200, b'{"day": "2024-01-02"}'))
+    with pytest.raises(VerifyError, match=r'instead of 200 {"day": "2024-01-02"}'):
+        sample.check(Answer(200, b'{"day": "2024-01-03"}'))
 
 
 @pytest.mark.parametrize(

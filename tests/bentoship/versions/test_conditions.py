@@ -77,6 +77,7 @@ def test_a_name_that_looks_like_code_is_a_name() -> None:
         ("loss", {"loss": 1.0}, {"loss": 2.0}, (), "loss is 1, but has to be higher than 2"),
         ("loss", {"loss": 3.0}, {"loss": 2.0}, ("loss",), "loss is 3, but has to be lower than 2"),
         ("accuracy", {"accuracy": 0.97}, {"accuracy": 0.97}, (), "has to be higher than 0.97"),
+        ("loss", {"loss": 2.0}, {"loss": 2.0}, ("loss",), "has to be lower than 2"),
         ("", {"accuracy": 0.97, "loss": 1.0}, {}, (), "--metric is missing\nThe image has accuracy, loss."),
         ("", {}, {"accuracy": 1.0}, (), "--metric is missing\nThe image has no metrics."),
         ("f1", {"accuracy": 0.97}, {}, (), "the image has no metric f1\nIt has accuracy."),

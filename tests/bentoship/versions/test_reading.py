@@ -84,7 +84,7 @@ def test_the_beginning_of_a_digest_is_enough(store: RegistryStore, tmp_path: Pat
     numbers = range(3, 20)  # of 18 digests, two begin with the same digit
     begun = [put_version(store, number).digest[:8] for number in numbers]
     twice = next(text for text in begun if [*begun, second.digest[:8]].count(text) > 1)
-    for text, why in ((twice, "several digests begin so"), ("sha256:00000000", "no version has")):
+    for text, why in ((twice, "several digests begin with that"), ("sha256:00000000", "no digest of a version")):
         with pytest.raises(StoreError, match=why):
             reader.meant(text)
 

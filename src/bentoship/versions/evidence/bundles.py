@@ -108,7 +108,8 @@ def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
     others = [one for one in found if one.get("predicateType") != SIGNATURE]
     if len(others) == len(found):
         reasons = "".join(f"; {one}" for one in list(dict.fromkeys(refused))[:_REASONS])
-        why = f"none of its signatures ({len(found) + len(refused)}) is by {verifier.identity}, for this image{reasons}"
+        count = len(found) + len(refused)
+        why = f"none of its signatures ({count}) was made for this image by {verifier.identity}{reasons}"
         hint = "If SIGNING_IDENTITY and SIGNING_ISSUER are right, somebody else has signed it: do not run it."
         raise VerifyError(doing, why, hint)
     return len(others)

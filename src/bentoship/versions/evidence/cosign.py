@@ -38,6 +38,7 @@ _TYPE = "cosign container image signature"
 _ZERO = "0001-01-01T00:00:00Z"
 """The time in configurations that cosign writes: Go's for none."""
 
+_KEY_SETTINGS = "SIGNING_PUBLIC_KEY or SIGNING_KEY"
 _MOST = 1000
 """How many signatures of an image are looked at."""
 
@@ -90,7 +91,7 @@ def check(store: RegistryStore, image: Descriptor, verifier: Verifier) -> int:
         raise VerifyError(doing, f"it has no signature in {store.repository}", hint)
     if len(others) == len(found) and not any(there):
         count = len(there) + len(found) + len(refused)
-        why = f"none of its signatures ({count}) is by the key of SIGNING_PUBLIC_KEY or SIGNING_KEY, for this image"
+        why = f"none of its signatures ({count}) was made for this image by the key of {_KEY_SETTINGS}"
         raise VerifyError(doing, why, "Somebody else has signed it, or it was changed: do not run it.")
     return len(statements(store, image, verifier)) + len(others)
 

@@ -130,7 +130,8 @@ def signer(trust: Path | None) -> Signer:
     try:
         raw = environment(names=[_TOKEN]).get(_TOKEN, "").strip() or detect_credential()
         if not raw:
-            raise SettingsError(doing, f"{_TOKEN} is not set, and this is no CI that Sigstore knows", _hint(trust))
+            why = f"{_TOKEN} is not set, and this is not a CI system that Sigstore knows"
+            raise SettingsError(doing, why, _hint(trust))
         return Signer(IdentityToken(raw), trust)
     except SettingsError:
         raise

@@ -59,7 +59,7 @@ def document(store: RegistryStore, image: Descriptor, what: str, wanted: Callabl
 
 
 def indexes_of(store: RegistryStore, manifest: Descriptor) -> list[Descriptor]:
-    """Return the indexes with a tag that list a manifest; those that cannot be read are passed over.
+    """Return the indexes with a tag that list a manifest; a tag that cannot be read is passed over.
 
     Raises: StoreError when the registry does not list its tags.
     """
@@ -77,13 +77,13 @@ def indexes_of(store: RegistryStore, manifest: Descriptor) -> list[Descriptor]:
     return list(dict.fromkeys(one for one in every if one))
 
 
-def newest(those: Sequence[Referrer]) -> Referrer | None:
-    """Return the referrer that was made last, by its annotation; the last one of those that do not say when."""
-    return max(reversed(those), key=_made, default=None)
+def newest(found: Sequence[Referrer]) -> Referrer | None:
+    """Return the referrer that was made last, by its annotation; if none says when, the last of them. None for none."""
+    return max(reversed(found), key=_made, default=None)
 
 
 def _made(one: Referrer) -> float:
-    """Return when a referrer was made, in seconds; 0 where it does not say that, or says something else."""
+    """Return when a referrer was made, in seconds; 0 where it does not say that, so that any other is newer."""
     made = parse_time(one.annotations.get(keys.CREATED))
     return made.timestamp() if made else 0.0
 

@@ -87,7 +87,7 @@ def signer(file: Path) -> Signer:
         hint = f"{_PASSWORD} has to be its password." if b"ENCRYPTED" in content else _PRIVATE
         raise SettingsError(doing, f"it cannot be read ({error or type(error).__name__})", hint) from error
     if not isinstance(key, EllipticCurvePrivateKey):
-        raise SettingsError(doing, "it is no key of ECDSA", _MAKE)
+        raise SettingsError(doing, "it is not an ECDSA key", _MAKE)
     _check_curve(doing, key.curve.name)
     return Signer(key)
 
@@ -97,8 +97,8 @@ _MAKE = (
 )
 _PRIVATE = f"SIGNING_KEY is a file such as cosign.key, with the private key of ECDSA in PEM. {_MAKE}"
 _PUBLIC = (
-    "SIGNING_PUBLIC_KEY is a file such as cosign.pub, with the public key of ECDSA in PEM. Of a private key in PEM, "
-    "`openssl ec -in signing.key -pubout` prints it."
+    "SIGNING_PUBLIC_KEY names a file such as cosign.pub, with an ECDSA public key in PEM. "
+    "`openssl ec -in signing.key -pubout` prints that of a private key in PEM."
 )
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 """The curves that cosign reads keys on."""
@@ -130,7 +130,7 @@ def verifier(file: Path) -> Verifier:
     except Exception as error:  # as above
         raise SettingsError(doing, f"it cannot be read ({error or type(error).__name__})", _PUBLIC) from error
     if not isinstance(key, EllipticCurvePublicKey):
-        raise SettingsError(doing, "it is no key of ECDSA", _PUBLIC)
+        raise SettingsError(doing, "it is not an ECDSA key", _PUBLIC)
     _check_curve(doing, key.curve.name)
     return Verifier(key)
 

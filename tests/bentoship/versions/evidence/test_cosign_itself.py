@@ -126,7 +126,7 @@ def test_what_cosign_signs_with_a_key_is_accepted(version: Version, place: Regis
     predicate.write_text(json.dumps(PREDICATE))
     program.sign("attest", key, "--type", "slsaprovenance1", "--predicate", predicate, named(place, image))
     assert cosign.check(place, image, own) == 1
-    with pytest.raises(VerifyError, match="is by the key of"):
+    with pytest.raises(VerifyError, match="was made for this image by the key of"):
         cosign.check(place, image, signing.verifier(other.with_suffix(".pub")))
 
 
@@ -186,7 +186,7 @@ def test_what_cosign_signs_by_an_identity_is_accepted(place: RegistryStore, tmp_
     program("attest", *by, "--type", "slsaprovenance1", "--predicate", predicate, named(place, image))
     own = keyless.verifier(keyless.Identity(WORKFLOW, GITHUB), services.trust())
     assert bundles.check(place, image, own) == 1
-    with pytest.raises(VerifyError, match=r"is by mallory@example\.com"):
+    with pytest.raises(VerifyError, match=r"was made for this image by mallory@example\.com"):
         bundles.check(place, image, keyless.verifier(keyless.Identity("mallory@example.com", GITHUB), services.trust()))
 
 

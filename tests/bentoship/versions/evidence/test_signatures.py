@@ -38,5 +38,5 @@ def test_each_is_kept_where_cosign_looks(is_keyless: bool, store: RegistryStore,
     assert right
     assert wrong
     assert right(store, image) == 0
-    with pytest.raises(VerifyError, match="is by the key" if is_keyless else "it has no keyless signature"):
+    with pytest.raises(VerifyError, match="by the key of" if is_keyless else "it has no keyless signature"):
         wrong(store, image)
