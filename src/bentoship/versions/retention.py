@@ -22,6 +22,7 @@ from bentoship.stores.graph import children, media_type
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import in_parallel
+from bentoship.system.text import listed
 from bentoship.system.values import dataclass
 from bentoship.versions.history import SUFFIX, promoted_names, read_history
 from bentoship.versions.times import parse_time
@@ -103,8 +104,8 @@ class Survey:
     @property
     def going(self) -> list[Stored]:
         """Return the versions that may go: an index before what it lists, as a registry may ask for that."""
-        listed = {digest for one in self.versions for digest in one.manifests}
-        return sorted((one for one in self.versions if not one.kept), key=lambda one: one.digest in listed)
+        parts = {digest for one in self.versions for digest in one.manifests}
+        return sorted((one for one in self.versions if not one.kept), key=lambda one: one.digest in parts)
 
     def tags_of(self, digest: str) -> tuple[str, ...]:
         """Return the tags of something that belongs to a version."""
@@ -240,7 +241,7 @@ def _needed(store: RegistryStore, names: Sequence[str], found: dict[str, Stored]
         if any(tag.endswith(SUFFIX) for tag in version.tags):
             needed[digest] = _HISTORY
         elif names_here := [tag for tag in version.tags if f"{tag}{SUFFIX}" in every]:
-            needed[digest] = f"promoted to {' and '.join(names_here)}"
+            needed[digest] = f"promoted to {listed(names_here)}"
     return needed
 
 
