@@ -63,6 +63,8 @@ def show(folder: Path, old: str = "", new: str = "", *, answers: bool = False, f
         console.say("compare", f"{before.name} and {now.name} are the same version; name others with --old and --new")
     for line in in_markdown(compared) if form == "markdown" else in_text(compared):
         console.result(line)
+    if any(metric.is_better is not None for metric in compared.comparison.metrics):
+        console.say("", "higher is better unless METRICS_LOWER names the metric")
 
 
 def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Named, Named]:
