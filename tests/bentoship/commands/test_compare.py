@@ -253,7 +253,7 @@ def test_a_version_that_does_not_exist_is_an_error(project: Path, images: list[D
 
 def test_nothing_to_compare_is_an_error(project: Path, store: RegistryStore) -> None:
     """Without versions, and with one alone."""
-    with pytest.raises(BentoshipError, match="no versions yet"):
+    with pytest.raises(BentoshipError, match="no versions yet\n`invoke publish` makes"):
         show(project)
     put_version(store, 1)
     with pytest.raises(BentoshipError, match="no older version"):
