@@ -9,7 +9,8 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,47 @@ def test_two_are_compared(shown: Page) -> None:
     assert shown.ask("document.querySelectorAll('#versions :checked').length") == 2
 
 
+def test_production_is_compared_first(shown: Page) -> None:
+    """Also where something newer is promoted to another name; only what is known is told."""
+    newest, staging, production = made_up(3)
+    staging = replace(staging, tags=["b", "staging"], promoted=["staging"])
+    production = replace(
+        production, tags=["a", "production"], promoted=["production"], base="", base_digest="", data=()
+    )
+    newest = replace(newest, base="", base_digest="", data=(), created=production.created, promoted=())
+    newest = replace(newest, parameters={"new": 1})
+    shown.show([newest, staging, production])
+    lines = [line.split("\t") for line in shown.text("difference").splitlines()]
+    assert f"Old: a\tNew: {newest.tags[0]}\t" in shown.text("difference")
+    titles = [line[0] for line in lines]
+    assert {"Made", "Commit"} <= set(titles)
+    assert not {"Training data", "Base"} & set(titles)
+    assert {line[0]: line[3] for line in lines if line[0] in ("new", "lr")} == {"new": "new", "lr": "gone"}
+    made = f"{newest.created:%Y-%m-%d %H:%M} UTC"
+    assert ["Made", made, made, ""] in lines
+
+
+def test_a_chart_tells_small_differences(shown: Page) -> None:
+    """Of sizes, and of times on one day; the name of what is promoted fits."""
+    morning = datetime(2026, 11, 28, 9, 30, tzinfo=UTC)
+    versions = [
+        replace(one, size=70_000_000 + 7 * number, created=morning + timedelta(minutes=number), promoted=["x" * 60])
+        for number, one in enumerate(made_up(3))
+    ]
+    shown.show(versions[::-1], 360)
+    shown.choose("metric", 2)
+    texts = shown.ask("[...document.querySelectorAll('svg > text:not(.name)')].map(one => one.textContent)")
+    assert len(set(texts)) == len(texts)
+    assert texts[-2:] == ["2026-11-28 09:30 UTC", "2026-11-28 09:32 UTC"]
+    places = (
+        "[...document.querySelectorAll('svg text')].map(one => one.getBBox()).map(one => [one.x, one.x + one.width])"
+    )
+    width = shown.ask("document.querySelector('svg').viewBox.baseVal.width")
+    assert all(0 <= left <= right <= width for left, right in shown.ask(places))
+    shown.show(versions[:1])
+    assert "One version has it." in shown.text("figure")
+
+
 def test_a_third_pick_replaces_the_first(shown: Page) -> None:
     """So that two are compared always."""
     versions = made_up(5)
@@ -187,10 +229,13 @@ def test_a_third_pick_replaces_the_first(shown: Page) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_versions_are_enough(shown: Page, count: int) -> None:
-    """Or none."""
+    """Or none; one is not compared with itself."""
     shown.show(made_up(count))
     assert shown.browser.problems == []
     assert len(shown.column(1)) == count
+    comparison = "[...document.querySelectorAll('#compare, [href=\"#compare\"], #versions .pick')]"
+    hidden = shown.ask(f"{comparison}.map(one => one.hidden || one.parentElement.hidden)")
+    assert set(hidden) == {count < 2}
 
 
 def test_a_metric_over_time(shown: Page) -> None:
@@ -383,6 +428,12 @@ def test_it_is_printed(shown: Page) -> None:
     pdf = shown.browser.pdf()
     assert pdf.startswith(b"%PDF-")
     assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 9
+    # Chromium does not repeat a table's head on each page if it has boxes that cannot be divided, such as buttons.
+    shown.browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert shown.ask(f"getComputedStyle({head('accuracy')}.querySelector('button')).display") == "contents"
+    finally:
+        shown.browser.call("Emulation.setEmulatedMedia", media="")
 
 
 def test_hundreds_of_versions_are_no_wait(shown: Page) -> None:

@@ -90,7 +90,7 @@ def test_an_image_that_has_lost_its_signature_is_signed_again(tmp_path: Path, ca
     site = echo_site(tmp_path, cache, IMAGE_NAME="echo/signed", SIGNING_KEY=str(tmp_path / "signing.key"))
     published = site.invoke("publish")
     assert published.returncode == 0, published.stderr
-    assert "attached 1 signature and the provenance and an SBOM" in published.stderr
+    assert "attached 1 signature, the provenance and an SBOM" in published.stderr
     assert "attest" not in site.invoke("publish").stderr
     reference = ImageReference.parse(published.stdout.strip())
     store = RegistryStore(reference, push=True)

@@ -49,7 +49,7 @@ def test_an_image_is_signed_and_checked(site: Site, services: Sigstore) -> None:
         published = site.invoke("publish", **job)
         assert published.returncode == 0, published.stderr
         assert f"signed by {WORKFLOW} ({GITHUB})" in published.stderr
-        assert "attached 1 signature and the provenance and an SBOM" in published.stderr
+        assert "attached 1 signature, the provenance and an SBOM" in published.stderr
         asked = list(services.asked)
         again = site.invoke("publish", **job)
         assert again.stdout == published.stdout

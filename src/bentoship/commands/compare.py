@@ -63,6 +63,8 @@ def show(folder: Path, old: str = "", new: str = "", *, answers: bool = False, f
         console.say("compare", f"{before.name} and {now.name} are the same version; name others with --old and --new")
     for line in in_markdown(compared) if form == "markdown" else in_text(compared):
         console.result(line)
+    if any(metric.is_better is not None for metric in compared.comparison.metrics):
+        console.say("", "higher is better unless METRICS_LOWER names the metric")
 
 
 def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Chosen, Chosen]:
@@ -78,7 +80,9 @@ def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Chosen
     versions = [one for one in found.versions if one.digest]
     ours = [one for one in versions if one.is_ours] or versions
     if not ours:
-        raise BentoshipError(f"Compare versions of {image.repository}", "it has no versions yet", "`invoke publish`")
+        raise BentoshipError(
+            f"Compare versions of {image.repository}", "it has no versions yet", "`invoke publish` makes the first one."
+        )
     newest = _whole(_find(source, new), versions) if new else Chosen(_name(ours[0]), ours[0])
     if name := old or _promoted(found.histories, image):
         return _whole(_find(source, name), versions), newest

@@ -9,7 +9,7 @@ from typing import Any
 from bentoship.assembly.diff import Change, Difference
 from bentoship.commands import markdown
 from bentoship.commands import terminal as console
-from bentoship.commands.versions_table import metric_cells, verdict
+from bentoship.commands.versions_table import metric_cells, some_tags, verdict
 from bentoship.image.descriptor import short
 from bentoship.system import text
 from bentoship.system.values import dataclass
@@ -169,7 +169,7 @@ def _tables(compared: Compared) -> Iterator[_Table]:
 def _facts(old: Version, new: Version) -> Iterator[tuple[str, ...]]:
     """Yield the facts of both versions, side by side."""
     yield from (
-        ("tags", ", ".join(old.tags), ", ".join(new.tags)),
+        ("tags", some_tags(old.tags), some_tags(new.tags)),
         ("digest", short(old.digest), short(new.digest)),
         ("created", *(f"{one.created:%Y-%m-%d %H:%M} UTC" if one.created else "" for one in (old, new))),
         ("commit", old.commit[:12], new.commit[:12]),

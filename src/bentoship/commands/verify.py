@@ -3,13 +3,14 @@
 import functools
 import sys
 from dataclasses import replace
+from http import HTTPStatus
 
 from bentoship.bento import Bento
 from bentoship.commands.publish import publish
 from bentoship.commands.report import show_why
 from bentoship.commands.repository import current_bento
 from bentoship.commands.terminal import result
-from bentoship.errors import VerifyError
+from bentoship.errors import RegistryError, VerifyError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
@@ -63,7 +64,12 @@ def _published(run: Run) -> tuple[ImageReference, Descriptor, Bento]:
     bento = current_bento(run, "verify")
     repository = run.repository(bento)
     tag = run.project.tags(bento.version)[0]
-    root = run.registry(repository, push=False).resolve(tag)
+    try:
+        root = run.registry(repository, push=False).resolve(tag)
+    except RegistryError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            error.hint = f"`invoke publish` publishes the image as {tag}; `invoke versions` lists what there is."
+        raise
     run.reporter.say("verify", f"verifying {root.digest}, to which {repository.with_tag(tag)} points")
     return repository.with_digest(root.digest), root, bento
 

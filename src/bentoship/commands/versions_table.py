@@ -65,7 +65,7 @@ def print_promotions(promotions: Sequence[Promotion]) -> None:
                 "when": one.when,
                 "by": one.by,
                 "digest": short(one.digest),
-                "tags": _few(one.tags),
+                "tags": some_tags(one.tags),
                 "from": short(one.origin or ""),
                 "why": one.why,
                 "conditions": ", ".join(one.conditions),
@@ -93,6 +93,14 @@ def verdict(verified: bool | None) -> str:
     return {True: "yes", False: "failed", None: ""}[verified]
 
 
+def some_tags(tags: Sequence[str]) -> str:
+    """Return tags as a cell of a table: of more than are shown those first that people have chosen, such as latest.
+
+    Where the content is the same, an image gets a tag of each commit.
+    """
+    return _few(tags if len(tags) <= _TAGS else sorted(tags, key=lambda tag: bool(_HEX.fullmatch(tag))))
+
+
 def age(created: datetime, now: datetime) -> str:
     """Return how long ago something was: 40 s, 12 min, 20 h, 3 days."""
     seconds = max(0.0, (now - created).total_seconds())
@@ -115,7 +123,7 @@ def _cells(
     problem = textwrap.shorten(version.problem, _NOTE, placeholder=" …")
     note = problem or ("" if version.is_ours else "not published by bentoship")
     return {
-        "tags": _few(_telling([tag for tag in version.tags if tag not in version.promoted])),
+        "tags": some_tags([tag for tag in version.tags if tag not in version.promoted]),
         "digest": short(version.digest),
         "age": age(version.created, now) if version.created else "",
         "size": text.size(version.size) if version.size is not None else "",
@@ -127,14 +135,6 @@ def _cells(
         "verified": verdict(version.verified),
         "note": note,
     }
-
-
-def _telling(tags: Sequence[str]) -> Sequence[str]:
-    """Return tags as they are or, if not all are shown, with those that people have chosen first, such as latest.
-
-    Where the content is the same, an image gets a tag of each commit.
-    """
-    return tags if len(tags) <= _TAGS else sorted(tags, key=lambda tag: bool(_HEX.fullmatch(tag)))
 
 
 def _few(names: Sequence[str]) -> str:

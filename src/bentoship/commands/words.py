@@ -8,10 +8,14 @@ from typing import Any
 
 from bentoship.errors import BentoshipError, explain
 from bentoship.system import process
-from bentoship.system.text import printable
+from bentoship.system.text import listed, printable
 
 _UNKNOWN = re.compile(r"No idea what (['\"].*['\"]) is!", re.DOTALL)
 """What invoke says of a word that is no task (ParseMachine.see_unknown in invoke/parser/parser.py)."""
+
+
+_LIKE = 0.7
+"""How much alike words are of which one may be meant by the other: production is less like locations."""
 
 
 def name_folders(words: Sequence[str], tasks: Mapping[str, int], options: Collection[str], default: str) -> list[str]:
@@ -70,7 +74,7 @@ def check_either(options: Mapping[str, object]) -> None:
     """Check that at most one of some options is given. Raises BentoshipError. Args: options: their values, by name."""
     given = [name for name, value in options.items() if value]
     if len(given) > 1:
-        raise BentoshipError("Read the command line", f"{' and '.join(given)} exclude each other", "Leave one out.")
+        raise BentoshipError("Read the command line", f"{listed(given)} exclude each other", "Leave one out.")
 
 
 def give(settings: Mapping[str, str]) -> None:
@@ -78,20 +82,25 @@ def give(settings: Mapping[str, str]) -> None:
     process.put(settings)
 
 
-def not_understood(said: str, tasks: Collection[str]) -> str:
+def not_understood(said: str, tasks: Collection[str], task: str = "", options: Collection[str] = ()) -> str:
     """Return what to say of a command line that invoke does not understand: of a word, that it names nothing.
 
     Args:
         said: what invoke says of it.
         tasks: the names of all tasks.
+        task: the one that the word is behind; empty for none.
+        options: those of the task, each with its hyphens.
     """
     import ast  # not needed for what is understood
 
     match = _UNKNOWN.fullmatch(said)
     word = str(ast.literal_eval(match[1])) if match else ""
-    if not word or word.startswith("-"):
+    if not word or (word.startswith("-") and not task):
         return said
-    hint = "`bentoship --list` shows the tasks."
+    hint = f"`bentoship --help {task}` shows its options." if task else "`bentoship --list` shows the tasks."
+    if word.startswith("-"):
+        hint = _meant([word], options, with_folders=False) or hint
+        return f"Error: {BentoshipError('Read the command line', f'{task} has no option {word}', hint)}"
     if os.path.isfile(word):  # noqa: PTH113
         hint = "It is a file. Name its folder, or the file by an option: --bentofile, or -f of resolve."
     elif ":" in word:
@@ -112,11 +121,14 @@ def no_folders(names: Sequence[str]) -> BentoshipError:
     return BentoshipError("Open the project", f"there is no folder {', '.join(map(repr, names))}", _meant(names))
 
 
-def _meant(words: Sequence[str], tasks: Collection[str] = ()) -> str:
-    """Return a sentence on which tasks or folders are meant by misspelt words; "" when one is like none."""
+def _meant(words: Sequence[str], known: Collection[str] = (), *, with_folders: bool = True) -> str:
+    """Return a sentence on which known words or folders are meant by misspelt ones; "" when one is like none."""
     import difflib  # not needed for what is understood
 
-    found = [next(iter(difflib.get_close_matches(word, [*tasks, *_folders_beside(word)], 1)), "") for word in words]
+    found = []
+    for word in words:
+        every = [*known, *(_folders_beside(word) if with_folders else ())]
+        found.append(next(iter(difflib.get_close_matches(word, every, 1, _LIKE)), ""))
     return f"Did you mean {', '.join(found)}?" if all(found) else ""
 
 

@@ -319,7 +319,11 @@ class _Program(Program):
         try:
             super().parse_tasks()
         except ParseError as error:
-            raise ParseError(commands.words.not_understood(str(error), self.parser.contexts)) from error
+            task, options = "", []
+            if error.context and error.context.name:
+                task, options = error.context.name, [*error.context.flags, *error.context.inverse_flags]
+            said = commands.words.not_understood(str(error), self.parser.contexts, task, options)
+            raise ParseError(said) from error
 
 
 def main(tasks: ModuleType, *own: Task[Any]) -> None:

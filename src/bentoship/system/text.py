@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from bentoship.system.urls import without_secrets
 
@@ -64,6 +65,11 @@ def flaw(error: Exception) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number of things, with their noun in the plural unless there is one: 1 package, 72 packages."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words as a sentence lists them: a, a and b, a, b and c."""
+    return " and ".join([part for part in (", ".join(words[:-1]), *words[-1:]) if part])
 
 
 def amount(done: int, total: int | None, unit: str) -> str:

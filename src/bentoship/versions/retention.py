@@ -22,6 +22,7 @@ from bentoship.stores.graph import media_type
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import in_parallel
+from bentoship.system.text import listed
 from bentoship.system.values import dataclass
 from bentoship.versions.history import SUFFIX, promoted_names, read_history
 from bentoship.versions.times import parse_time
@@ -240,7 +241,7 @@ def _needed(store: RegistryStore, names: Sequence[str], found: dict[str, Stored]
         if any(tag.endswith(SUFFIX) for tag in version.tags):
             needed[digest] = _HISTORY
         elif names_here := [tag for tag in version.tags if f"{tag}{SUFFIX}" in every]:
-            needed[digest] = f"promoted to {' and '.join(names_here)}"
+            needed[digest] = f"promoted to {listed(names_here)}"
     return needed
 
 

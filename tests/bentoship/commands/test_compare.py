@@ -97,7 +97,9 @@ def test_versions_are_compared_without_a_layer(
 def test_the_text_has_all_of_it(project: Path, images: list[Descriptor], capsys: pytest.CaptureFixture[str]) -> None:
     """In tables, each with a head."""
     show(project, "v1", "v2")
-    said = [re.sub(" {2,}", " | ", line) for line in capsys.readouterr().out.splitlines()]
+    out, err = capsys.readouterr()
+    assert err.endswith(" higher is better unless METRICS_LOWER names the metric\n")
+    said = [re.sub(" {2,}", " | ", line) for line in out.splitlines()]
     for line in (
         "accuracy | 0.9 | 0.95 | +0.05 | better",
         "loss | 0.1 | 0.2 | +0.1 | worse",
@@ -253,7 +255,7 @@ def test_a_version_that_does_not_exist_is_an_error(project: Path, images: list[D
 
 def test_nothing_to_compare_is_an_error(project: Path, store: RegistryStore) -> None:
     """Without versions, and with one alone."""
-    with pytest.raises(BentoshipError, match="no versions yet"):
+    with pytest.raises(BentoshipError, match="no versions yet\n`invoke publish` makes"):
         show(project)
     put_version(store, 1)
     with pytest.raises(BentoshipError, match="no older version"):
@@ -265,7 +267,9 @@ def test_a_version_is_the_same_as_itself(
 ) -> None:
     """Which is said."""
     show(project, "v1", "v1")
-    assert "v1 and v1 are the same version" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "v1 and v1 are the same version" in said
+    assert "METRICS_LOWER" not in said
 
 
 def test_images_of_others_are_compared_as_far_as_they_say_something(

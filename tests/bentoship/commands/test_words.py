@@ -80,6 +80,25 @@ def test_a_word_that_names_nothing_is_explained(
     )
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("production", "production is neither a task nor a folder\n`bentoship --help push` shows its options."),
+        ("--forse", "push has no option --forse\nDid you mean --force?"),
+        ("--pusch", "push has no option --pusch\n`bentoship --help push` shows its options."),
+    ],
+)
+def test_a_word_behind_a_task_may_be_meant_for_an_option(
+    word: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the task's options are named; no word that is little alike."""
+    monkeypatch.chdir(tmp_path)
+    tasks = [*TASKS, "locations"]
+    assert not_understood(f"No idea what {word!r} is!", tasks, "push", ["--force", "-f"]) == (
+        f"Error: Read the command line: {said}"
+    )
+
+
 @pytest.mark.parametrize("said", ["No idea what '' is!", "No idea what '--whyy' is!", "Flag --project needed value"])
 def test_other_mistakes_are_in_invokes_words(said: str) -> None:
     """An option, or a word that a script has left empty."""

@@ -132,6 +132,10 @@ def test_models_by_themselves_are_refused_before_anything_is_built(site: Site, t
         (["plan", "--project", "--why"], "Flag --project needed value and was not given one!\n"),
         (["plan", "--bento"], "Flag --bento needed value and was not given one!\n"),
         (
+            ["promote", "v1", "production", "--if-better=x"],
+            "Error: Read the command line: promote has no option --if-better\nDid you mean --if-better-than?\n",
+        ),
+        (
             ["plan", "--why", "biuld"],
             "Error: Read the command line: biuld is neither a task nor a folder\nDid you mean build?\n",
         ),

@@ -230,7 +230,7 @@ def test_the_images_of_an_index_are_signed_too(publish: Publish, key: Path) -> N
     """Each by itself, as an engine may know one of them alone; once."""
     made = publish("linux/amd64", "linux/arm64")
     made.attest(signing_key=key)
-    assert made.said.lines[-1].startswith("attest: attached 3 signatures and the provenance and an SBOM for linux/")
+    assert made.said.lines[-1].startswith("attest: attached 3 signatures, the provenance, an SBOM for linux/")
     _, content = made.store.read(made.built.digest)
     for one in (made.root, *manifests_by_platform(content).values()):
         assert cosign.check(made.store, one, signer(key).verifier) == 1
@@ -259,7 +259,7 @@ def test_an_image_is_signed_without_a_key(publish: Publish, services: Sigstore) 
         made.attest(signing="keyless", sigstore_trust_config=trust)
     assert made.said.lines == [
         f"attest: signed by {WORKFLOW} ({GITHUB})",
-        "attest: attached 1 signature and the provenance and an SBOM",
+        "attest: attached 1 signature, the provenance and an SBOM",
         "attest: everything is attached already",
     ]
     job = verifier(Identity(WORKFLOW, GITHUB), trust)

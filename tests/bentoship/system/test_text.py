@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bentoship.system.text import amount, counted, duration, flaw, printable, size
+from bentoship.system.text import amount, counted, duration, flaw, listed, printable, size
 from tests.support.fuzzing import fuzz, texts
 
 
@@ -43,6 +43,11 @@ def test_times_are_for_people(seconds: float, text: str) -> None:
 def test_what_is_done_is_told_in_the_unit_of_all(done: int, total: int | None, unit: str, text: str) -> None:
     """And never more than all."""
     assert amount(done, total, unit) == text
+
+
+def test_words_are_listed_as_in_a_sentence() -> None:
+    """However many there are."""
+    assert [listed("abc"[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]
 
 
 def test_one_is_no_plural() -> None:
