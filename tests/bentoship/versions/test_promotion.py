@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -275,6 +276,18 @@ def test_a_name_that_cannot_be_recorded_stays(store: RegistryStore, through: Ima
         promote(refused, b)
     assert standing(store, NAME).is_recorded
     assert store.resolve(NAME) == a
+
+
+@pytest.mark.parametrize("fault", [Fault(lost=True), Fault(cut_head=5), Fault(as_status=502)])
+def test_a_record_whose_answer_was_lost_counts(
+    store: RegistryStore, through: ImageReference, proxy: Proxy, fault: Fault
+) -> None:
+    """It is in the registry, so the name stays where it was moved to."""
+    a, b = images(store, 2)
+    promote(store, a)
+    proxy.faults.append(replace(fault, method="PUT", path=rf"/manifests/{NAME}\.history$"))
+    assert promote(RegistryStore(through, push=True), b)
+    assert (store.resolve(NAME), entries(store)) == (b, [a.digest, b.digest])
 
 
 def test_a_history_that_is_immutable_is_to_be_exempted(
