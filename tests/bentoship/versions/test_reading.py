@@ -215,8 +215,10 @@ def test_a_registry_that_fails_is_an_error(through: ImageReference, proxy: Proxy
     proxy.faults.append(Fault(path="/manifests/v1", status=503, times=9))
     with pytest.raises(StoreError, match="503"):
         read(store, tmp_path)
-    with answering(404) as server:
-        assert read(RegistryStore(ImageReference(server.host, "none")), tmp_path) == []
+    proxy.faults[:] = [Fault(path="/tags/list", status=404)]
+    assert read(store, tmp_path) == []
+    with answering(404) as server, pytest.raises(StoreError, match="is not a registry"):
+        read(RegistryStore(ImageReference(server.host, "none")), tmp_path)
 
 
 @pytest.mark.parametrize("damaged", ["v2", "sha256-[0-9a-f]+"])
