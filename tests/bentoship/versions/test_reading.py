@@ -186,6 +186,7 @@ def test_what_others_pushed_is_listed_as_theirs(store: RegistryStore, tmp_path: 
     [
         ("/manifests/v1", Fault(status=403, times=9), "403"),
         ("/manifests/v1", Fault(status=200, body=b"<html>", times=9), "not an OCI image"),
+        ("/manifests/v1", Fault(status=200, body=b'{"mediaType": "%s"}' % (b"a" * 9999), times=9), f"but {'a' * 127}…"),
         ("/manifests/v1", Fault(status=200, body=b'{"layers": 1}', times=9), "damaged"),
         ("/manifests/v1", Fault(status=200, body=b'{"layers": [{"digest": "sha512:1"}]}', times=9), "damaged"),
         ("/manifests/v1", Fault(status=200, body=b'{"manifests": [{"platform": 1}]}', times=9), "damaged"),
