@@ -172,7 +172,11 @@ def move(store: RegistryStore, seen: Standing, target: Descriptor, promotion: Pr
         raise _lost(store, current)
     if seen.digest != target.digest:
         _set_tag(store, target, seen)
-        current = standing(store, seen.name)
+        try:
+            current = standing(store, seen.name)
+        except StoreError as error:
+            error.hint = f"{_unrecorded(seen, target)} {error.hint}".strip()
+            raise
         if current.digest != target.digest or _place(current)[1] != _place(seen)[1]:
             return _give_way(store, current, target)
     try:
@@ -259,6 +263,10 @@ def _put_back(store: RegistryStore, seen: Standing, target: Descriptor, after: D
         if seen.digest and seen.digest != target.digest:
             store.tag(store.resolve(seen.digest), seen.name)
             return f"{seen.name} stays where it was, as the promotion cannot be recorded."
+    return _unrecorded(seen, target)
+
+
+def _unrecorded(seen: Standing, target: Descriptor) -> str:
     return f"{seen.name} points to {target.digest}, which is not recorded: run the same command again."
 
 
