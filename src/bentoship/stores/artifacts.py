@@ -7,7 +7,9 @@ image's digest (OCI distribution spec, "Listing Referrers" and "Referrers Tag Sc
 from __future__ import annotations
 
 import io
+import random
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
@@ -26,8 +28,11 @@ _NO_API = frozenset({400, 401, 403, 404, 405, 406, 501})
 
 _SIDE_TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.[a-z0-9]+)?")
 
-_ATTEMPTS = 5
+_ATTEMPTS = 10
 """How often the index is written while other clients write it, too."""
+
+_PAUSE = (2.0, 4.0)
+"""The shortest and longest time before the index is read back, in times that reading and writing it took."""
 
 
 @dataclass(frozen=True)
@@ -170,13 +175,15 @@ def listed(index: Any) -> list[Referrer]:
 def _add_to_fallback(store: RegistryStore, digest: str, referrers: Iterable[Referrer]) -> None:
     """Add referrers to the index of an image.
 
-    The last client to write the index wins, so it is read back, and written again if another has undone the change.
+    The last client to write the index wins. So it is read back once another that has read it before must have written
+    it, and is written again if that has undone the change.
     A registry refuses an index of what it does not have any more: what others have deleted is left out then.
 
     Raises: StoreError, also when others keep undoing it.
     """
     added = {one.descriptor.digest: one for one in referrers}
     for _ in range(_ATTEMPTS):
+        began = time.monotonic()
         there = {one.descriptor.digest: one for one in _from_fallback(store, digest)}
         if added.keys() <= there.keys():
             return
@@ -188,6 +195,8 @@ def _add_to_fallback(store: RegistryStore, digest: str, referrers: Iterable[Refe
             if len(left) == len(wanted):
                 raise
             _put_fallback(store, digest, left)
+        # Random, so that two clients do not undo each other's changes again and again.
+        time.sleep(random.uniform(*_PAUSE) * (time.monotonic() - began))
     raise StoreError(
         f"List the referrers of {digest} in {store.repository}",
         "other clients keep writing the same index",

@@ -18,6 +18,7 @@ from bentoship.stores.download import Download, Small
 from bentoship.stores.graph import MAX_MANIFEST, is_manifest, media_type, read_manifest
 from bentoship.stores.token import Account, Session
 from bentoship.stores.verified import Verified
+from bentoship.system.text import cut
 
 _MANIFESTS = MANIFEST_TYPES | INDEX_TYPES
 _ACCEPT = ", ".join(sorted(_MANIFESTS))
@@ -25,6 +26,9 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SIZE = re.compile(r"[1-9][0-9]{0,17}")
 _NO_HEAD = frozenset({400, 401, 403, 405, 500, 501})
 """Statuses after which GET may find what HEAD does not, or at least has a body with an explanation."""
+
+_MAX_KIND = 128
+"""Characters of a media type that are shown; by RFC 6838, one has at most 255."""
 
 _INTERNAL = 500
 """The status for an error of the registry itself."""
@@ -344,7 +348,7 @@ def _described(doing: str, content: bytes) -> tuple[Descriptor, bytes]:
     """Return a manifest or index with its descriptor. Raises StoreError when it is something else."""
     kind = media_type(content) if len(content) <= MAX_MANIFEST else None
     if kind not in _MANIFESTS:
-        raise StoreError(doing, f"it is not an OCI image but {kind or 'something else'}")
+        raise StoreError(doing, f"it is not an OCI image but {cut(kind or 'something else', _MAX_KIND)}")
     return Descriptor.of(kind, content), content
 
 

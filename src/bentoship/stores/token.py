@@ -130,9 +130,8 @@ class Login:
             raise refusal(doing, self._host, response, None)
         finish(response)
         if response.status == 404:
-            raise RegistryError(
-                doing, f"{self._host} is not a registry (HTTP 404 at /v2/)", "Check the host name.", status=404
-            )
+            # Without the status, which says of anything in a registry that it is not there.
+            raise RegistryError(doing, f"{self._host} is not a registry (HTTP 404 at /v2/)", "Check the host name.")
         return Challenge.parse(response.headers.get("WWW-Authenticate", "") if response.status == 401 else "")
 
     def _new_header(self, challenge: Challenge, scope: str) -> tuple[str | None, float]:

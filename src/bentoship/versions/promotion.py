@@ -175,15 +175,20 @@ def move(store: RegistryStore, seen: Standing, target: Descriptor, promotion: Pr
         raise _lost(store, current)
     if seen.digest != target.digest:
         _set_tag(store, target, seen)
-        current = standing(store, seen.name)
+        try:
+            current = standing(store, seen.name)
+        except StoreError as error:
+            error.hint = f"{_unrecorded(seen, target)} {error.hint}".strip()
+            raise
         if current.digest != target.digest or _place(current)[1] != _place(seen)[1]:
             return _give_way(store, current, target)
     try:
         store.tag(after.descriptor, history_tag(seen.name))
     except StoreError as error:
-        hint = _exempt(seen.name) if _keeps_tags(error) else error.hint
-        error.hint = f"{_put_back(store, seen, target)} {hint}".strip()
-        raise
+        if became := _put_back(store, seen, target, after.descriptor):
+            hint = _exempt(seen.name) if _keeps_tags(error) else error.hint
+            error.hint = f"{became} {hint}".strip()
+            raise
     return _settle(store, seen, target, after)
 
 
@@ -246,12 +251,25 @@ def _exempt(name: str) -> str:
     return f"Exempt {tags} from its immutable tags, or promote to a name that is new."
 
 
-def _put_back(store: RegistryStore, seen: Standing, target: Descriptor) -> str:
-    """Move the tag back, as it cannot be recorded that it was moved, and return what came of that, in words."""
-    if seen.digest and seen.digest != target.digest:
-        with suppress(StoreError):
+def _put_back(store: RegistryStore, seen: Standing, target: Descriptor, after: Descriptor) -> str:
+    """Move the tag back, as it cannot be recorded that it was moved.
+
+    Args:
+        store, seen, target: as of `move`.
+        after: the manifest of the history that could not be tagged.
+
+    Returns: what came of that, in words; empty where it is recorded, and only the registry's answer was lost.
+    """
+    with suppress(StoreError):
+        if _place(standing(store, seen.name))[1] == after.digest:
+            return ""
+        if seen.digest and seen.digest != target.digest:
             store.tag(store.resolve(seen.digest), seen.name)
             return f"{seen.name} stays where it was, as the promotion cannot be recorded."
+    return _unrecorded(seen, target)
+
+
+def _unrecorded(seen: Standing, target: Descriptor) -> str:
     return f"{seen.name} points to {target.digest}, which is not recorded: run the same command again."
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
+from bentoship.errors import StoreError
 from bentoship.image.artifact import Artifact, Blob
 from bentoship.image.reference import ImageReference
+from bentoship.stores import artifacts
 from bentoship.stores.artifacts import attach, fallback_tag, push, referrers
 from bentoship.stores.graph import read_manifest
 from bentoship.stores.listing import tags
@@ -98,6 +103,30 @@ def test_an_index_under_the_tag_for_its_own_referrers_lists_none(store: Registry
     assert referrers(store, index.digest) == []
     added = attach(store, Artifact(KIND, [], {}, index))
     assert referrers(store, index.digest) == [added]
+
+
+def test_clients_that_attach_at_once_lose_nothing(
+    store: RegistryStore, repository: ImageReference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has read the index before another writes it writes over that, which is noticed a moment later."""
+    image = put_image(store)
+    first = attach(store, Artifact(KIND, [], {"n": "1"}, image))
+    before = store.read(fallback_tag(image.digest))
+    undone = list[float]()
+
+    def undo(seconds: float, most: int) -> None:
+        undone.append(seconds)
+        if len(undone) <= most:
+            store.write_tagged(*before, fallback_tag(image.digest))
+
+    monkeypatch.setattr(artifacts, "time", SimpleNamespace(sleep=partial(undo, most=1), monotonic=time.monotonic))
+    second = attach(RegistryStore(repository, push=True), Artifact(KIND, [], {"n": "2"}, image))
+    assert referrers(store, image.digest) == [first, second]
+    assert len(undone) == 2
+    assert all(0 < seconds < 5 for seconds in undone)
+    monkeypatch.setattr(artifacts, "time", SimpleNamespace(sleep=partial(undo, most=99), monotonic=time.monotonic))
+    with pytest.raises(StoreError, match="other clients keep writing the same index"):
+        attach(store, Artifact(KIND, [], {"n": "3"}, image))
 
 
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b""])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -19,7 +20,7 @@ from bentoship.versions import promotion
 from bentoship.versions.history import Promotion, history_tag, promoted_names, read_history
 from bentoship.versions.promotion import Standing, check_name, find, move, now, rolled_back, settled, standing
 from tests.support.images import put, put_image, put_index
-from tests.support.proxy import Fault, Proxy
+from tests.support.proxy import Fault, Proxy, Request
 
 NAME = "production"
 
@@ -275,6 +276,37 @@ def test_a_name_that_cannot_be_recorded_stays(store: RegistryStore, through: Ima
         promote(refused, b)
     assert standing(store, NAME).is_recorded
     assert store.resolve(NAME) == a
+
+
+def test_a_name_that_moved_unrecorded_is_told(store: RegistryStore, through: ImageReference, proxy: Proxy) -> None:
+    """When the registry refuses to be read in between; the same command records it."""
+    a, b = images(store, 2)
+    promote(store, a)
+    moved = threading.Event()
+
+    def chance(request: Request) -> Fault | None:
+        if request.method == "PUT" and request.path.endswith(f"/{NAME}"):
+            moved.set()
+            return None
+        return Fault(status=403) if moved.is_set() and request.method == "GET" else None
+
+    proxy.chance = chance
+    with pytest.raises(RegistryError, match=f"points to {b.digest}, which is not recorded: run the same command again"):
+        promote(RegistryStore(through, push=True), b)
+    assert promote(store, b)
+    assert entries(store) == [a.digest, b.digest]
+
+
+@pytest.mark.parametrize("fault", [Fault(lost=True), Fault(cut_head=5), Fault(as_status=502)])
+def test_a_record_whose_answer_was_lost_counts(
+    store: RegistryStore, through: ImageReference, proxy: Proxy, fault: Fault
+) -> None:
+    """It is in the registry, so the name stays where it was moved to."""
+    a, b = images(store, 2)
+    promote(store, a)
+    proxy.faults.append(replace(fault, method="PUT", path=rf"/manifests/{NAME}\.history$"))
+    assert promote(RegistryStore(through, push=True), b)
+    assert (store.resolve(NAME), entries(store)) == (b, [a.digest, b.digest])
 
 
 def test_a_history_that_is_immutable_is_to_be_exempted(

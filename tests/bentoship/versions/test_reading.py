@@ -200,6 +200,7 @@ def test_what_others_pushed_is_listed_as_theirs(store: RegistryStore, tmp_path: 
     [
         ("/manifests/v1", Fault(status=403, times=9), "403"),
         ("/manifests/v1", Fault(status=200, body=b"<html>", times=9), "not an OCI image"),
+        ("/manifests/v1", Fault(status=200, body=b'{"mediaType": "%s"}' % (b"a" * 9999), times=9), f"but {'a' * 127}…"),
         ("/manifests/v1", Fault(status=200, body=b'{"layers": 1}', times=9), "damaged"),
         ("/manifests/v1", Fault(status=200, body=b'{"layers": [{"digest": "sha512:1"}]}', times=9), "damaged"),
         ("/manifests/v1", Fault(status=200, body=b'{"manifests": [{"platform": 1}]}', times=9), "damaged"),
@@ -229,8 +230,10 @@ def test_a_registry_that_fails_is_an_error(through: ImageReference, proxy: Proxy
     proxy.faults.append(Fault(path="/manifests/v1", status=503, times=9))
     with pytest.raises(StoreError, match="503"):
         read(store, tmp_path)
-    with answering(404) as server:
-        assert read(RegistryStore(ImageReference(server.host, "none")), tmp_path) == []
+    proxy.faults[:] = [Fault(path="/tags/list", status=404)]
+    assert read(store, tmp_path) == []
+    with answering(404) as server, pytest.raises(StoreError, match="is not a registry"):
+        read(RegistryStore(ImageReference(server.host, "none")), tmp_path)
 
 
 @pytest.mark.parametrize("damaged", ["v2", "sha256-[0-9a-f]+"])
