@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,23 @@ def test_a_changed_work_tree_cannot_be_rebuilt(site: Site) -> None:
     assert done.returncode == 1
     assert "the project differed from its commit" in done.stderr
     assert "Commit every change" in done.stderr
+
+
+def test_a_project_that_was_elsewhere_then_is_looked_for_in_vain(site: Site) -> None:
+    """The error names the folder that the commit lacks; and a Bento that is built already has no commit at all."""
+    published = site.invoke("publish")
+    assert published.returncode == 0, published.stderr
+    built = re.search(r"(echo:\w+) is built", published.stderr)
+    assert built
+    done = site.invoke("verify", "--rebuild", BENTO=built[1])
+    assert done.returncode == 1
+    assert "BENTO names a Bento that is built already" in done.stderr
+    moved = site.folder / "services" / "echo"
+    moved.mkdir(parents=True)
+    for name in git(site.folder, "ls-files").splitlines():
+        (moved / name).parent.mkdir(parents=True, exist_ok=True)
+        git(site.folder, "mv", name, str(moved / name))
+    commit(site.folder)
+    done = replace(site, folder=moved).invoke("verify", "--rebuild")
+    assert done.returncode == 1
+    assert "it has no folder services/echo" in done.stderr

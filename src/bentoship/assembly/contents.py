@@ -16,8 +16,8 @@ from bentoship.image.component import Component, Contents
 from bentoship.image.manifest import Image
 from bentoship.layers.cache import LayerCache
 from bentoship.packages.licenses import stated_in
-from bentoship.packages.package import find
-from bentoship.packages.requirements import bare, canonical_name, hashes
+from bentoship.packages.package import stated
+from bentoship.packages.requirements import bare, canonical_name, hashes, subject
 from bentoship.system import records
 from bentoship.system.files import digest_of
 from bentoship.system.records import key_of
@@ -79,22 +79,22 @@ def _packages_of(base: Base) -> Iterator[Component]:
         for place in _METADATA:
             for file in sorted(resolve(base.rootfs, prefix / "lib").glob(f"python3.*/*-packages/{place}")):
                 try:
-                    name, version, stated = stated_in(resolve(base.rootfs, file.relative_to(base.rootfs).as_posix()))
+                    name, version, licensed = stated_in(resolve(base.rootfs, file.relative_to(base.rootfs).as_posix()))
                 except OSError:  # a link that leads nowhere
                     continue
                 if name and version:
-                    yield Component("python", canonical_name(name) or name, version, license=stated)
+                    yield Component("python", canonical_name(name) or name, version, license=licensed)
 
 
 def _packages(recipe: Recipe, base: Base, cache: LayerCache) -> Iterator[Component]:
     job = recipe.job(base, cache)
     for line, installed in zip(recipe.lock.lines, recipe.lock.installed, strict=True):
-        found = find(job, installed)
+        found = stated(job, installed)
         if found and not found.name:  # it installs nothing here
             continue
         requirement, _, origin = (part.strip() for part in bare(line).partition(" @ "))
         exact = re.search(r"===?\s*([^,;\s]+)", requirement)
-        name = (found.name if found else "") or canonical_name(requirement) or requirement
+        name = (found.name if found else "") or subject(line) or requirement
         yield Component(
             "python",
             canonical_name(name) or name,

@@ -29,7 +29,7 @@ RULES = (
     ("OpenAI Token", r"\bsk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,}", ""),
     ("Vault token", r"\bhv[sbr]\.[A-Za-z0-9_-]{20,}", ""),
     ("AWS Access Key", r"(?i)\baws_secret_access_key\s*[=:]\s*['\"]?[0-9a-z/+]{40}(?![0-9a-z/+])", ""),
-    ("Private Key", r"BEGIN ENCRYPTED PRIVATE KEY|BEGIN PRIVATE KEY BLOCK", ""),
+    ("Private Key", r"BEGIN ENCRYPTED (?:[A-Z0-9]+ )?PRIVATE KEY|BEGIN PRIVATE KEY BLOCK", ""),
     ("age secret key", r"\bAGE-SECRET-KEY-1[0-9A-Z]{50,}", ""),
     (
         "signed URL",

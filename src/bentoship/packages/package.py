@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
+from pathlib import Path
 from typing import Any
 
 from bentoship.image.layer import Layer
@@ -46,6 +47,15 @@ class Package:
     def shares_layer(self) -> bool:
         """Return whether it is too light for a layer of its own."""
         return self.segment is not None
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a package that was made says of itself. Args: name: empty when it installs nothing; version, license."""
+
+    name: str
+    version: str
+    license: str
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,23 @@ def find(job: Job, line: str) -> Package | None:
     return found if found.segment is None or found.segment.is_there else None
 
 
+def stated(job: Job, line: str) -> Stated | None:
+    """Return what the package of a lock's line says of itself, also when its files have been removed from the cache.
+
+    Args: as of `find`.
+
+    Returns: None for one that was not made here.
+    """
+    kept = records.read_as(_about(job, job.key(line)), lambda data: Stated(**{key: str(data[key]) for key in data}))
+    if kept is None and (found := find(job, line)):
+        return Stated(found.name, found.version, found.license)
+    return kept
+
+
+def _about(job: Job, key: str) -> Path:
+    return job.folder / f"{key}.about.json"
+
+
 def keep(
     job: Job, line: str, installed: Distribution | None, advance: Callable[[int], None] = lambda _: None
 ) -> Package:
@@ -121,6 +148,8 @@ def keep(
             paths = frozenset(entry.path for entry in installed.entries)
             package = replace(package, paths=paths, segment=segment)
     records.keep(job.folder / f"{key}.json", _to_record(package))
+    about = {"name": package.name, "version": package.version, "license": package.license}
+    records.keep(_about(job, key), about)
     return package
 
 

@@ -50,6 +50,9 @@ def rebuild(run: Run, image: ImageReference, root: Descriptor) -> Rebuilt:
 
     Raises: VerifyError when it names no such commit, or the repository does not have it; BentoshipError.
     """
+    if run.project.settings.bento:
+        why = "BENTO names a Bento that is built already, whatever the commit has"
+        raise VerifyError(f"Rebuild {root.digest}", why, "Leave BENTO and --bento out.")
     commit = _commit(run, image, root)
     with _clone(run, image, commit) as other:
         digest = containerize(other).digest
@@ -71,19 +74,20 @@ def _commit(run: Run, image: ImageReference, root: Descriptor) -> str:
 def _clone(run: Run, image: ImageReference, commit: str) -> Iterator[Run]:
     """Begin a run in a clone with a commit, whose caches are empty but for downloads and the models in the store."""
     project, settings = run.project, run.project.settings
+    doing = f"Check out the commit {commit} of {image}"
     with temporary_folder(settings.scratch, "rebuild-") as place:
         try:
             folder = check_out(project.folder, commit, place / "source")
         except ProcessError as error:
             hint = "Fetch it (`git fetch`), and run this in the repository that the image comes from."
-            raise VerifyError(f"Check out the commit {commit} of {image}", error.why, hint) from error
-        for kept, own in (
-            (settings.cache / "apt", place / "cache"),
-            (settings.bentoml_home / "models", place / "home"),
-        ):
-            private_folder(own)
-            if kept.is_dir():
-                (own / kept.name).symlink_to(kept.absolute())
+            raise VerifyError(doing, error.why, hint) from error
+        if not folder.is_dir():
+            hint = "If the project was in another one then, check the commit out, and run this there."
+            raise VerifyError(doing, f"it has no folder {folder.relative_to(place / 'source')}", hint)
+        private_folder(place / "cache")
+        if (downloads := settings.cache / "apt").is_dir():
+            (place / "cache" / "apt").symlink_to(downloads.absolute())
+        lend(settings.bentoml_home / "models", place / "home" / "models")
         bentofile = settings.bentofile
         changed = replace(
             settings,
@@ -94,6 +98,22 @@ def _clone(run: Run, image: ImageReference, commit: str) -> Iterator[Run]:
         )
         with closing(Run(Project(folder, changed), run.reporter)) as other:
             yield other
+
+
+def lend(models: Path, own: Path) -> None:
+    """Make a store of models that has those of another one; what is imported into it does not get there.
+
+    Args:
+        models: the folder with the models of the other store, which need not exist.
+        own: that of the new one.
+    """
+    private_folder(own)
+    for kept in models.glob("*/*"):
+        place = private_folder(own / kept.parent.name) / kept.name
+        if kept.is_dir():
+            place.symlink_to(kept.absolute())
+        elif kept.is_file():  # the name of the latest one
+            place.write_bytes(kept.read_bytes())
 
 
 def _moved(file: Path, old: Path, new: Path) -> Path:

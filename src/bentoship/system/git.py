@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -81,8 +82,10 @@ def check_out(folder: Path, commit: str, into: Path) -> Path:
 
 
 def _check_out(root: Path, commit: str, into: Path) -> None:
-    run(["git", "clone", "-q", "--shared", "--no-checkout", "--", root, into], env=_own())
-    run(["git", "checkout", "-q", "--detach", commit, "--"], env=_own(), cwd=into)
+    # The user's hooks may change what is there, such as by installing packages.
+    git = ["git", "-c", f"core.hooksPath={os.devnull}"]
+    run([*git, "clone", "-q", "--shared", "--no-checkout", "--", root, into], env=_own())
+    run([*git, "checkout", "-q", "--detach", commit, "--"], env=_own(), cwd=into)
     listed = run(["git", "ls-files", "--stage", "-z"], env=_own(), cwd=into).stdout
     for facts, _, path in (entry.partition("\t") for entry in listed.split("\0")):
         mode, named = facts.split(" ")[:2] if path else ("", "")

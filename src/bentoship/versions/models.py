@@ -71,12 +71,14 @@ def model_artifact(model: PackedModel, image: Descriptor) -> Artifact:
     }
     layer = model.layer.descriptor
     weights = Descriptor(_WEIGHTS[layer.media_type], layer.digest, layer.size)
+    # ORAS passes over what has no file name.
+    file = f"{model.name}-{model.version}.tar{'.gz' if layer.media_type == LAYER_GZIP else ''}"
     return Artifact(
         keys.MODEL_TYPE,
         annotations={keys.TITLE: model.name, keys.VERSION: model.version},
         subject=image,
         config=Blob(_CONFIG, to_json(config)),
-        linked=[Linked(weights, {_PATH: model.path})],
+        linked=[Linked(weights, {_PATH: model.path, keys.TITLE: file})],
     )
 
 

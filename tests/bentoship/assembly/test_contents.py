@@ -81,6 +81,18 @@ def test_an_image_is_made_of_packages_and_models(
     assert found["model stars"].layer.startswith("sha256:")
 
 
+def test_packages_are_known_that_are_no_longer_in_the_cache(
+    bento: Bento, base: Base, cache: Path, tmp_path: Path
+) -> None:
+    """A limit may have removed them, while the image has them still."""
+    layers = LayerCache(cache / "layers")
+    recipe = recipe_of(bento, base.outline, layers)
+    image = assemble(recipe, base, layers, tmp_path)
+    layers.trim(0, [layer.descriptor.digest for layer in image.layers])
+    (found,) = (one for one in contents_of(recipe, base, layers, image).components() if one.kind == "python")
+    assert (found.name, found.version, found.license) == ("tool", "1.0", "Apache-2.0")
+
+
 def test_each_file_of_a_model_is_listed_that_is_in_no_archive(
     bento: Bento, base: Base, cache: Path, tmp_path: Path
 ) -> None:

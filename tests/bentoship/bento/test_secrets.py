@@ -47,6 +47,8 @@ def test_rules_of_another_shape_are_made_again(context: BuildContext) -> None:
         ("id_rsa.bak", PEM.format("OPENSSH ", "OPENSSH "), 1),
         ("deploy_key", "\n" + PEM.format("", ""), 2),
         ("certs/server.pem", PEM.format("ENCRYPTED ", "ENCRYPTED "), 1),
+        ("cosign.key", PEM.format("ENCRYPTED SIGSTORE ", "ENCRYPTED SIGSTORE "), 1),
+        ("old.key", PEM.format("ENCRYPTED COSIGN ", "ENCRYPTED COSIGN "), 1),
         ("credentials.json", '{"type": "service_account", "private_key": "' + PEM.format("RSA ", "RSA ") + '"}', 1),
         ("adc.json", '{"type": "authorized_user",\n "refresh_token": "1//' + LETTERS + '"}', 2),
         ("kubeconfig.yaml", "users:\n- user:\n    client-key-data: LS0tLS1CRUdJTg==\n", 3),

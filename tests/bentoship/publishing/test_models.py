@@ -72,7 +72,7 @@ def test_each_model_has_a_tag_and_all_are_a_volume(run: Run, pushed: Published) 
         manifest = json.loads(store.read(tag)[1])
         (layer,) = manifest["layers"]
         assert layer["digest"] == digest
-        assert layer["annotations"] == {"org.cncf.model.filepath": f"home/bentoml/bento/models/stars/{version}"}
+        assert layer["annotations"]["org.cncf.model.filepath"] == f"home/bentoml/bento/models/stars/{version}"
         assert manifest["annotations"]["org.opencontainers.image.version"] == version
     assert set(digests) <= {layer.digest for layer in pushed.pushed.layers}
     before = sorted(tags(store)), referrers(store, pushed.pushed.digest)

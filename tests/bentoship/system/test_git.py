@@ -96,6 +96,20 @@ def test_a_commit_is_checked_out_elsewhere(tmp_path: Path) -> None:
         check_out(folder, "0" * 40, tmp_path / "nowhere")
 
 
+def test_the_users_hooks_do_not_run_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they do is not in the commit."""
+    root, hook, configured = tmp_path / "repository", tmp_path / "hooks" / "post-checkout", tmp_path / "gitconfig"
+    for folder in (root, hook.parent):
+        folder.mkdir()
+    hook.write_text("#!/bin/sh\ntouch made-by-a-hook; exit 1\n", "utf-8")
+    hook.chmod(0o755)
+    configured.write_text(f"[core]\n\thooksPath = {hook.parent}\n", "utf-8")
+    (root / "file").touch()
+    first = commit(root)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(configured))
+    assert {path.name for path in check_out(root, first, tmp_path / "place").iterdir()} == {".git", "file"}
+
+
 def test_submodules_are_checked_out_elsewhere(tmp_path: Path) -> None:
     """By the commit that is named, not by what is in them now; one that is not here stays empty."""
     shared, root = tmp_path / "shared", tmp_path / "repository"

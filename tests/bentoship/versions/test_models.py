@@ -102,8 +102,16 @@ def test_a_manifest_says_what_modelpack_asks_for(store: RegistryStore) -> None:
     manifest = json.loads(model_artifact(packed(store), image).manifest)
     assert manifest["mediaType"] == MANIFEST
     assert manifest["artifactType"] == "application/vnd.cncf.model.manifest.v1+json"
-    assert [layer["annotations"] for layer in manifest["layers"]] == [{"org.cncf.model.filepath": PATH}]
+    (layer,) = manifest["layers"]
+    assert layer["annotations"]["org.cncf.model.filepath"] == PATH
     assert manifest["subject"]["digest"] == image.digest
+
+
+@pytest.mark.parametrize(("media_type", "name"), [(LAYER_TAR, "stars-v1.tar"), (LAYER_GZIP, "stars-v1.tar.gz")])
+def test_a_models_archive_has_a_file_name(media_type: str, name: str, store: RegistryStore) -> None:
+    """`oras pull` gets only what has one."""
+    (layer,) = json.loads(model_artifact(packed(store, media_type), put_image(store)).manifest)["layers"]
+    assert layer["annotations"]["org.opencontainers.image.title"] == name
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from bentoship.versions.times import rfc3339
 
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _TEST = "bentoship verify"
+_TEST_TYPE = "https://bentoship.org/verify/v1"
+"""What the test's name and the annotations of its configuration mean; docs/registry.md describes it."""
 
 
 def statement(
@@ -83,7 +85,8 @@ def test_result(about: Mapping[str, Descriptor], result: Result, *, made: dateti
     details = {**result.measured, **({"failed": result.failed} if result.failed else {})}
     content = {
         "result": "PASSED" if result.works else "FAILED",
-        "configuration": [{"name": result.runner or "unknown", "annotations": details}],
+        # A resource descriptor has to have a URI, a digest or content (in-toto/attestation, spec/v1).
+        "configuration": [{"name": result.runner or "unknown", "uri": _TEST_TYPE, "annotations": details}],
         "passedTests": passed,
         "warnedTests": [],
         "failedTests": failed,

@@ -73,5 +73,6 @@ def test_a_result_is_a_statement_of_its_own() -> None:
     assert [made[works].annotations.get(keys.MEMORY) for works in made] == ["7", None]
     assert b'"result":"PASSED"' in made[True].blobs[0].content
     assert b'"failedTests":["bentoship verify"]' in made[False].blobs[0].content
-    assert b'"name":"podman","annotations":{"memoryBytes":7}' in made[True].blobs[0].content
+    (used,) = json.loads(made[True].blobs[0].content)["predicate"]["configuration"]
+    assert used == {"name": "podman", "uri": "https://bentoship.org/verify/v1", "annotations": {"memoryBytes": 7}}
     assert b'"failed":"Start it"' in made[False].blobs[0].content
