@@ -71,8 +71,8 @@ class _Table:
         heads: the titles of the columns.
         rows: none if there is only a note.
         note: a line below the rows.
-        has_names: whether the heads are the names of the versions, which are the user's.
-        is_said: whether the note is from an image's metadata.
+        has_names: whether the heads are the names that the user gave to the versions.
+        is_said: whether the note comes from an image's metadata, which anyone may have written.
     """
 
     title: str

@@ -98,7 +98,7 @@ def run(task: str, folders: Sequence[Path], command: Callable[[Path], Sequence[s
         command: returns the command line that runs it for one.
         as_json: whether the results are JSON, of which one list is made.
 
-    Returns: the exit code: 0 when all have succeeded, that of those that have not if it is the same, else 1.
+    Returns: the exit code: 0 if all have succeeded, that of the failed ones if it is the same for all of them, else 1.
 
     Raises: SettingsError when two projects have the same image.
     """

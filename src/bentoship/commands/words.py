@@ -1,4 +1,4 @@
-"""The words of a command line: those of `bentoship` that name folders, and those for a task's process."""
+"""Command lines: which words of `bentoship` name folders, and the words that run a task in its own process."""
 
 import os
 import re

@@ -85,12 +85,12 @@ def _following(client: Client, doing: str, asked: str, link: str) -> str:
 
 
 def _names(client: Client, doing: str, path: str, key: str, check: Callable[[str], object]) -> list[str]:
-    """Return the names in a list, each once, without those that cannot be. Raises StoreError when it is no such list.
+    """Return the names in a list, each once, without invalid ones. Raises StoreError when it is not such a list.
 
     Args:
         client, doing, path: as of `pages`.
         key: of the names on a page; `null` stands for none (distribution does that for a repository without tags).
-        check: raises InvalidReferenceError for a name that cannot be: it becomes a part of URLs.
+        check: raises InvalidReferenceError for an invalid name: names become a part of URLs.
     """
     found: dict[str, None] = {}
     for page in pages(client, doing, path):

@@ -52,7 +52,7 @@ class Rules:
     Args:
         keep: how many of the newest versions; None to go by age alone.
         older_than: the age from which others go; None for any age.
-        tags: those whose versions stay, such as latest.
+        tags: the tags whose versions stay, such as latest.
         others: whether images that were not made by bentoship may go, too.
     """
 
@@ -91,7 +91,7 @@ class Survey:
 
     Args:
         versions: the newest first, those of unknown age last.
-        unread: tags that could not be read, each with why; what they are of stays.
+        unread: tags that could not be read, each with why; what they point to stays.
         protected: the digests of everything that stays.
         tags: all tags.
         belonging: what has a tag and goes with the version that it refers to, by its digest: models beside an image.
@@ -307,7 +307,7 @@ def _about(store: RegistryStore, digest: str, around: Survey) -> list[str]:
 def _referring(store: RegistryStore, digest: str, depth: int) -> list[str]:
     """Return the digests of what refers to a manifest, and of what refers to that.
 
-    A list of referrers may be a stranger's: what counts is the subject that each names itself.
+    Anyone may have written a list of referrers: what counts is the subject that each of them names.
     """
     found: list[str] = []
     for one in referrers(store, digest) if depth else ():
@@ -377,7 +377,7 @@ def _manifests(store: RegistryStore, content: bytes, depth: int = _DEEP) -> froz
     except RegistryError as error:
         if error.status != 404:
             raise
-    except StoreError:  # an index of a stranger
+    except StoreError:  # a damaged index, which anyone may have pushed
         pass
     return frozenset(found)
 
