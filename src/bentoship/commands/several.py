@@ -80,7 +80,9 @@ def find(tops: Sequence[Path]) -> list[Path]:
     found = list(dict.fromkeys(project for top in tops for project in find_projects(top.resolve())))
     if not found:
         where = " or ".join(map(_shown, tops))
-        hint = "A bentofile.yaml, [tool.bentoml.build] in a pyproject.toml, or a service.py with a service make one."
+        hint = (
+            "It is one with a bentofile.yaml, [tool.bentoml.build] in a pyproject.toml, or a service in a service.py."
+        )
         raise BentoshipError("Find the projects", f"no folder in {where} has a BentoML service", hint)
     console.say("projects", f"{counted(len(found), 'folder')} with a service")
     console.table([(_shown(folder),) for folder in found])

@@ -52,7 +52,7 @@ def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str
     Raises: SettingsError, StoreError when it cannot be signed.
     """
     try:
-        with run.reporter.task("attest", "attaching what the image is made of"), _impatient(run):
+        with run.reporter.task("attest", "attaching documents to the image"), _impatient(run):
             added = _attach(run, published, image, bento)
     except StoreError as error:
         if run.project.settings.signs:

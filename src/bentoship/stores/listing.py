@@ -14,6 +14,7 @@ from bentoship.image.reference import ImageReference
 from bentoship.stores.client import Body, Client
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.network import origin
+from bentoship.system.text import size
 
 _PAGE = 1000
 """The number of names to request at a time; registries may return fewer."""
@@ -65,7 +66,7 @@ def pages(client: Client, doing: str, path: str) -> Iterator[Any]:
 
         content, following = client.http.persist(attempt)
         if len(content) > _MAX_BODY:
-            raise StoreError(doing, f"the response is longer than {_MAX_BODY} bytes")
+            raise StoreError(doing, f"the response is larger than {size(_MAX_BODY)}")
         try:
             yield parse_json(content)
         except ValueError as error:
