@@ -54,7 +54,7 @@ def tag(context: Context) -> None:
     help={"model_artifact": "then push the models by themselves, which takes a few kB"},
 )
 def push(context: Context, model_artifact: bool = False) -> None:
-    """Send the layers that the registry lacks, then move the tags."""
+    """Send what the registry lacks, then move the tags."""
     do(context, commands.publish.push_models if model_artifact else commands.publish.push)
 
 
@@ -75,7 +75,7 @@ def publish(context: Context, verify: bool = False, model_artifact: bool = False
 
 @task(help={"rebuild": "instead, rebuild it from its commit and compare the digests"})
 def verify(context: Context, rebuild: bool = False) -> None:
-    """Run the published image and check its answer to a sample request."""
+    """Run the published image and check its answer."""
     step = commands.verify.verify_rebuilt if rebuild else commands.verify.verify
     do(context, step, dry=commands.plan.saying("would pull the published image, try it, and attach the result"))
 
@@ -112,7 +112,7 @@ def manifest(
 
 @task(at_once=False, iterable=["file"], help={"file": "a YAML or JSON file, or - for stdin; repeatable"})
 def resolve(context: Context, file: list[str]) -> None:
-    """Print YAML with the digests of its images bentoship://NAME[:TAG]."""
+    """Print YAML with digests for its bentoship://NAME[:TAG]."""
     show(context, lambda folder: commands.resolve.show(folder, file))
 
 
@@ -161,7 +161,7 @@ def versions(
 def compare(
     context: Context, old: str = "", new: str = "", answers: bool = False, markdown: bool = False, json: bool = False
 ) -> None:
-    """Compare two versions of the image: metrics, parameters, packages, layers, commits."""
+    """Compare two versions of the image in the registry."""
     form = "json" if json else "markdown" if markdown else "text"
     forms = {"--json": json, "--markdown": markdown}
     show(context, lambda folder: commands.compare.show(folder, old, new, answers=answers, form=form), either=forms)
@@ -199,7 +199,7 @@ def promote(
     why: str = "",
     yes: bool = False,
 ) -> None:
-    """Point a name such as production at a version, without moving a layer."""
+    """Point a name such as production at a version."""
     requirements = commands.promote.Requirements(if_, if_better_than, metric, if_verified)
     do(
         context,
@@ -224,7 +224,7 @@ def rollback(context: Context, name: str, why: str = "", yes: bool = False) -> N
 
 @task(help={"output": "the file, or - for stdout; by default catalog.html in the project's folder"})
 def catalog(context: Context, output: str = "") -> None:
-    """Write an HTML page of all versions of the image in the registry."""
+    """Write an HTML page of the versions in the registry."""
     says = commands.plan.saying("would write a page of all versions")
     do(context, lambda run: commands.catalog.catalog(run, output), dry=says)
 
@@ -272,7 +272,7 @@ def clean(
     others: bool = False,
     yes: bool = False,
 ) -> None:
-    """Remove caches and this project's images; with --registry, old published versions instead."""
+    """Remove what can be rebuilt; with --registry, old versions."""
     if registry or keep or older_than or others:
         step = partial(commands.retention.clean_registry, keep=keep, older_than=older_than, others=others)
         do(context, partial(step, yes=yes), dry=partial(step, yes=False))

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bentoship.commands import versions_table
 from bentoship.image.descriptor import short
 from bentoship.system.text import counted, on_one_line, size
 from bentoship.system.values import dataclass
@@ -38,6 +39,9 @@ _MOST_COLUMNS = 6
 _MOST_ENTRIES = 200
 _MOST_TEXT = 300
 """Characters."""
+
+_DIGITS = 6
+"""The digits of a metric, here and in the script."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def page(catalog: Catalog) -> str:
             + (f"; the newest {len(versions)} are shown" if count > len(versions) else "")
         ),
         "promoted": _promoted(versions),
-        "caption": "A version a row, the newest first. The best value of each metric is marked.",
+        "caption": "One version per row, the newest first. The best value of each metric is marked.",
         "head": "".join(map(_head, columns)),
         "rows": "\n".join(_row(number, one, catalog.repository, columns) for number, one in enumerate(versions)),
         "data": _data(versions, metrics, lower),
@@ -227,7 +231,7 @@ def _metric(version: Version, *, metric: str, best: Mapping[str, float]) -> str:
     if value is None:
         return ""
     mark = ' <span class="badge good">best</span>' if value == best.get(metric) else ""
-    return f"{value:.6g}{mark}"
+    return f"{versions_table.number(value, _DIGITS)}{mark}"
 
 
 def _commit(commit: str, commits: str) -> str:
@@ -252,7 +256,7 @@ def _details(version: Version, repository: str) -> str:
         ("Platforms", ", ".join(version.platforms)),
         ("Layers", str(len(version.layers) or "")),
         *(("Model", model.tag) for model in version.models),
-        *((f"Metric {name}", f"{value:.6g}") for name, value in version.metrics.items()),
+        *((f"Metric {name}", versions_table.number(value, _DIGITS)) for name, value in version.metrics.items()),
         *((f"Parameter {name}", value) for name, value in version.parameters.items()),
         *((f"{model.tag}: {name}", value) for model in version.models for name, value in model.metadata.items()),
         *(("Training data", _data_line(one.path, one.digest, one.size)) for one in version.data),

@@ -80,9 +80,8 @@ def _chosen(run: Run, image: ImageReference, old: str, new: str) -> tuple[Chosen
     versions = [one for one in found.versions if one.digest]
     ours = [one for one in versions if one.is_ours] or versions
     if not ours:
-        raise BentoshipError(
-            f"Compare versions of {image.repository}", "it has no versions yet", "`invoke publish` makes the first one."
-        )
+        hint = "`invoke publish` makes the first one."
+        raise BentoshipError(f"Compare versions of {image.repository}", "it has no versions yet", hint)
     newest = _whole(_find(source, new), versions) if new else Chosen(_name(ours[0]), ours[0])
     if name := old or _promoted(found.histories, image):
         return _whole(_find(source, name), versions), newest

@@ -71,8 +71,8 @@ class _Table:
         heads: the titles of the columns.
         rows: none if there is only a note.
         note: a line below the rows.
-        has_names: whether the heads are the names of the versions, which are the user's.
-        is_said: whether the note is from an image's metadata.
+        has_names: whether the heads are the names that the user gave to the versions.
+        is_said: whether the note comes from an image's metadata, which anyone may have written.
     """
 
     title: str
@@ -193,7 +193,7 @@ def _changed(one: Changed) -> tuple[str, ...]:
 def _recorded(title: str, found: Difference | None) -> Iterator[_Table]:
     plural = f"{title}s" if title == "package" else title
     if found is None:
-        yield _Table(plural, note="an image does not say what it has")
+        yield _Table(plural, note="not recorded in one of the images")
     elif found.changes:
         rows = [_package(change) for change in found.changes]
         yield _Table(title, (title, "", "old", "new"), _shortened(rows), found.note, is_said=True)
@@ -208,7 +208,7 @@ def _package(change: Change) -> tuple[str, ...]:
 
 def _layers(comparison: Comparison) -> str:
     shared, missing = comparison.shared, comparison.missing
-    count = f"{len(shared)} of {text.counted(len(shared) + len(missing), 'layer')}"
+    count = f"{len(shared)} of {len(shared) + len(missing)}"
     needed = comparison.needed
     each = " and ".join(f"{text.size(size)} on {platform}" for platform, size in needed.items())
     sizes = set(needed.values())
@@ -226,7 +226,7 @@ def _commits(compared: Compared) -> Iterator[_Table]:
         same = versions[0].commit == versions[1].commit
         yield _Table("commits", note="the same" if same else "the new version has none that the old one lacks")
     elif all(one.commit for one in versions):
-        yield _Table("commits", note="this repository does not have both")
+        yield _Table("commits", note="this Git repository does not have both")
 
 
 def _answers(compared: Compared) -> Iterator[tuple[str, ...]]:

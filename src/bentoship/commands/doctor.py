@@ -183,7 +183,7 @@ class _Installing:
 
 
 def _service(run: Run) -> list[Finding]:
-    """Import the service as publish would, which may take as long as it takes if packages have to be installed."""
+    """Import the service as publish would; once packages have to be installed, there is no time limit."""
     try:
         with time_limit(_PATIENCE_WITH_SERVICE) as lift, run.reporter.task("doctor", IMPORTING):
             reporter = _Installing(lift, run.reporter_of("doctor"))

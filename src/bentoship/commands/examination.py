@@ -80,7 +80,7 @@ def configuration(context: BuildContext) -> Finding:
 def service(run: Run, reporter: StepReporter) -> tuple[list[Finding], Bento | None]:
     """Check that publish can import the service and build its Bento, by doing so; only the cache keeps anything of it.
 
-    Nothing is found of a service that is not configured, or whose Bento is built already, which is said elsewhere.
+    There are no findings if no service is configured, or its Bento is built already: `configuration` reports that.
 
     Args:
         run: the run that publish would be.

@@ -8,7 +8,7 @@ from pathlib import Path
 from pathspec import PathSpec
 
 from bentoship.commands.terminal import copyable, say
-from bentoship.system.text import listed
+from bentoship.system.text import enumerated
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -88,7 +88,7 @@ def _agreed(folder: Path, new: Mapping[str, str], ignored: list[str]) -> bool:
     for name in new:
         say("", f"create {name}")
     if ignored:
-        say("", f"add {listed(ignored)} to .gitignore")
+        say("", f"add {enumerated(ignored)} to .gitignore")
     say("init", "continue? [Y/n]")
     answer = sys.stdin.readline()
     return bool(answer) and answer.strip().lower() in ("", "y", "yes")
@@ -107,4 +107,4 @@ def _write(folder: Path, new: Mapping[str, str], ignored: list[str]) -> None:
         beginning = "" if before.endswith(b"\n") or not before else newline
         with file.open("ab") as stream:  # what it has may be in any encoding
             stream.write((beginning + "".join(line + newline for line in ignored)).encode())
-        say("init", f"added {listed(ignored)} to .gitignore")
+        say("init", f"added {enumerated(ignored)} to .gitignore")

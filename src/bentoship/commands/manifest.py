@@ -176,7 +176,10 @@ def _notes(server: Server, deployed: Deployed, options: Options) -> list[str]:
         return notes
     if options.knative:
         named: Mapping[str, str] = knative.secrets(server, deployed)
-        return [*notes, *(f"{name} is read from latest of the secret {secret}" for name, secret in named.items())]
+        return [
+            *notes,
+            *(f"{name} comes from the secret {secret}, its version or key `latest`" for name, secret in named.items()),
+        ]
     values = "".join(f" --from-literal={name}=…" for name in server.variables)
     secret = kubernetes.secret_name(deployed)
     return [*notes, f"create its Secret first: kubectl create secret generic {secret}{values}"]

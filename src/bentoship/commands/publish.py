@@ -1,4 +1,4 @@
-"""The steps of publishing as the tasks run them, and their last lines, which are those to copy."""
+"""The steps of publishing as the tasks run them, with the lines to copy that they print at the end."""
 
 import shlex
 
@@ -58,6 +58,6 @@ def check_models(run: Run) -> None:
 
 
 def run_line(reference: ImageReference, bento: Bento) -> str:
-    """Return the command that runs an image; the variables of its Bento that it lacks are those of the shell."""
+    """Return the command that runs an image; it takes the variables that the image lacks from the shell."""
     given = "".join(f"-e {shlex.quote(name)} " for name in bento.wanted_variables)
     return f"docker run --rm -p 3000:3000 {given}{reference}"

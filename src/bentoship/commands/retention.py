@@ -94,7 +94,7 @@ def _freeing(run: Run) -> str:
         return f"to free the space of their layers, run: invoke stop-registry && {command}"
     if settings.registry == "google":
         return "Google frees the space of their layers by itself"
-    return "the space of their layers is free once the registry has collected its garbage"
+    return "the space of their layers is freed when the registry collects its garbage"
 
 
 def _rules(run: Run, keep: str, older_than: str, *, others: bool) -> Rules:

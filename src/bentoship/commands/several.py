@@ -80,7 +80,9 @@ def find(tops: Sequence[Path]) -> list[Path]:
     found = list(dict.fromkeys(project for top in tops for project in find_projects(top.resolve())))
     if not found:
         where = " or ".join(map(_shown, tops))
-        hint = "A bentofile.yaml, [tool.bentoml.build] in a pyproject.toml, or a service.py with a service make one."
+        hint = (
+            "It is one with a bentofile.yaml, [tool.bentoml.build] in a pyproject.toml, or a service in a service.py."
+        )
         raise BentoshipError("Find the projects", f"no folder in {where} has a BentoML service", hint)
     console.say("projects", f"{counted(len(found), 'folder')} with a service")
     console.table([(_shown(folder),) for folder in found])
@@ -98,7 +100,7 @@ def run(task: str, folders: Sequence[Path], command: Callable[[Path], Sequence[s
         command: returns the command line that runs it for one.
         as_json: whether the results are JSON, of which one list is made.
 
-    Returns: the exit code: 0 when all have succeeded, that of those that have not if it is the same, else 1.
+    Returns: the exit code: 0 if all have succeeded, that of the failed ones if it is the same for all of them, else 1.
 
     Raises: SettingsError when two projects have the same image.
     """

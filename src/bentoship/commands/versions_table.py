@@ -23,6 +23,9 @@ _TAGS = 3
 _METRICS = 4
 """How many metrics are shown."""
 
+_LARGE = 1e15
+"""Numbers from here on have an exponent."""
+
 _NAME = 128
 """Characters of a name that are shown; a tag has no more."""
 
@@ -75,9 +78,9 @@ def print_promotions(promotions: Sequence[Promotion]) -> None:
     )
 
 
-def number(value: float) -> str:
-    """Return a metric as a person reads it."""
-    return f"{value:.5g}"
+def number(value: float, digits: int = 5) -> str:
+    """Return a metric as a person reads it: to some digits, and a large one as a whole number, not with an exponent."""
+    return f"{value:.0f}" if 10**digits <= abs(value) < _LARGE else f"{value:.{digits}g}"
 
 
 def metric_cells(metric: Metric) -> tuple[str, str, str, str]:
@@ -85,7 +88,7 @@ def metric_cells(metric: Metric) -> tuple[str, str, str, str]:
     old, new = ("" if value is None else number(value) for value in (metric.old, metric.new))
     grown = metric.difference
     judged = {True: "better", False: "worse", None: ""}[metric.is_better]
-    return old, new, "" if grown is None else f"{grown:+.5g}" if grown else "0", judged
+    return old, new, "" if grown is None else f"{'+' if grown > 0 else ''}{number(grown or 0.0)}", judged
 
 
 def verdict(verified: bool | None) -> str:

@@ -1,4 +1,4 @@
-"""The words of a command line: those of `bentoship` that name folders, and those for a task's process."""
+"""Command lines: which words of `bentoship` name folders, and the words that run a task in its own process."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 from bentoship.errors import BentoshipError, explain
 from bentoship.system import process
-from bentoship.system.text import listed, printable
+from bentoship.system.text import enumerated, printable
 
 _UNKNOWN = re.compile(r"No idea what (['\"].*['\"]) is!", re.DOTALL)
 """What invoke says of a word that is no task (ParseMachine.see_unknown in invoke/parser/parser.py)."""
@@ -74,7 +74,7 @@ def check_either(options: Mapping[str, object]) -> None:
     """Check that at most one of some options is given. Raises BentoshipError. Args: options: their values, by name."""
     given = [name for name, value in options.items() if value]
     if len(given) > 1:
-        raise BentoshipError("Read the command line", f"{listed(given)} exclude each other", "Leave one out.")
+        raise BentoshipError("Read the command line", f"{enumerated(given)} exclude each other", "Leave one out.")
 
 
 def give(settings: Mapping[str, str]) -> None:

@@ -25,7 +25,7 @@ from bentoship.stores import Source
 from bentoship.stores.artifacts import Referrer, attach, attach_all, referrers
 from bentoship.stores.graph import manifests_of, read_images
 from bentoship.system.git import origin
-from bentoship.system.text import counted, listed
+from bentoship.system.text import counted, enumerated
 from bentoship.versions.evidence.cosign import statement_of
 from bentoship.versions.evidence.provenance import Making, provenance
 from bentoship.versions.evidence.reading import is_statement, newest
@@ -52,7 +52,7 @@ def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str
     Raises: SettingsError, StoreError when it cannot be signed.
     """
     try:
-        with run.reporter.task("attest", "attaching what the image is made of"), _impatient(run):
+        with run.reporter.task("attest", "attaching documents to the image"), _impatient(run):
             added = _attach(run, published, image, bento)
     except StoreError as error:
         if run.project.settings.signs:
@@ -60,7 +60,7 @@ def attest(run: Run, published: Published, image: Built, bento: Bento, mark: str
         run.reporter.say("attest", f"the image is published, but nothing is attached to it: {error.doing}: {error.why}")
         return
     run.history.keep_attested(published.reference, mark)
-    run.reporter.say("attest", f"attached {listed(added)}" if added else "everything is attached already")
+    run.reporter.say("attest", f"attached {enumerated(added)}" if added else "everything is attached already")
 
 
 def attest_result(run: Run, image: ImageReference, root: Descriptor, result: Result) -> None:

@@ -15,7 +15,7 @@ from bentoship.settings import environment, parsers
 from bentoship.settings import google as google_settings
 from bentoship.settings.address import RegistryAddress
 from bentoship.settings.given import PREFIX, Given
-from bentoship.system.text import listed
+from bentoship.system.text import enumerated
 
 NAMES = (
     "REGISTRY", "IMAGE_NAME", "IMAGE_TAGS", "ATTESTATIONS", "BACKEND", "BASE_IMAGE", "PLATFORMS", "LOAD_IMAGE",
@@ -241,7 +241,7 @@ def _error(folder: Path, given: Given) -> SettingsError:
     """Return an error that lists all mistakes, with where the settings were read from."""
     file = environment.find(folder)
     places = [environment.shown(file, folder)] if file else []
-    sources = listed([*places, "the environment", *(["the command line"] if given.options else [])])
+    sources = enumerated([*places, "the environment", *(["the command line"] if given.options else [])])
     hint = "bentoship's .env.example explains each one."
     implied = given.value("GCP_PROJECT_ID") and not given.text("REGISTRY")
     if implied and any(mistake.startswith("GCP_") for mistake in given.mistakes):

@@ -43,7 +43,7 @@ class Layout(Store, Protocol):
     """A store on this machine, whose contents can be had again from where they came from."""
 
     def drop_damaged(self, root: Descriptor) -> Sequence[Descriptor]:
-        """Remove what of a manifest or index, itself included, is not what its digest says; return what that was."""
+        """Remove the parts of a manifest or index, itself included, that do not match their digests; return them."""
 
 
 class Registry(Store, Protocol):

@@ -119,7 +119,7 @@ def referrers(store: RegistryStore, digest: str, artifact_type: str = "") -> lis
 def subject_of(tag: str) -> str:
     """Return the digest of the image that a tag is beside; empty for any other tag.
 
-    Such tags are those of `fallback_tag`, cosign's, which end with .sig, .att or .sbom, and those of `_keeping_tag`.
+    Such tags are made by `fallback_tag`, by `_keeping_tag`, and by cosign, whose end with .sig, .att or .sbom.
     """
     found = _SIDE_TAG.fullmatch(tag)
     return f"sha256:{found[1]}" if found else ""

@@ -127,5 +127,5 @@ def media_type(content: bytes) -> str | None:
 
 
 def _type_of(config: object) -> object:
-    """Return what the descriptor of a configuration says that this is, which a stranger's may do by anything."""
+    """Return the media type that a descriptor of a configuration has, which may be of any kind in others' documents."""
     return config.get("mediaType", "") if isinstance(config, dict) else ""

@@ -136,7 +136,7 @@ class LayoutStore:
         return {name: Descriptor.from_dict(entry) for entry in self._entries() if (name := _name(entry))}
 
     def drop_damaged(self, root: Descriptor) -> list[Descriptor]:
-        """Remove what of a manifest or index, itself included, is not what its digest says; return what that was."""
+        """Remove the parts of a manifest or index, itself included, that do not match their digests; return them."""
         try:
             with self.open(root) as content:
                 while content.read(CHUNK):

@@ -13,6 +13,7 @@ from bentoship.image.document import parse_json
 from bentoship.image.reference import ImageReference
 from bentoship.stores.client import Body, Client
 from bentoship.stores.registry import RegistryStore
+from bentoship.system.text import size
 
 _PAGE = 1000
 """The number of names to request at a time; registries may return fewer."""
@@ -69,7 +70,7 @@ def pages(client: Client, doing: str, path: str) -> Iterator[Any]:
 
         content, following = client.http.persist(attempt)
         if len(content) > _MAX_BODY:
-            raise StoreError(doing, f"the response is longer than {_MAX_BODY} bytes")
+            raise StoreError(doing, f"the response is larger than {size(_MAX_BODY)}")
         try:
             yield parse_json(content)
         except ValueError as error:
@@ -90,12 +91,12 @@ def _following(client: Client, doing: str, asked: str, link: str) -> str:
 
 
 def _names(client: Client, doing: str, path: str, key: str, check: Callable[[str], object]) -> list[str]:
-    """Return the names in a list, each once, without those that cannot be. Raises StoreError when it is no such list.
+    """Return the names in a list, each once, without invalid ones. Raises StoreError when it is not such a list.
 
     Args:
         client, doing, path: as of `pages`.
         key: of the names on a page; `null` stands for none (distribution does that for a repository without tags).
-        check: raises InvalidReferenceError for a name that cannot be: it becomes a part of URLs.
+        check: raises InvalidReferenceError for an invalid name: names become a part of URLs.
     """
     found: dict[str, None] = {}
     for page in pages(client, doing, path):

@@ -11,6 +11,7 @@ from bentoship.errors import StoreError
 from bentoship.image.descriptor import LAYER_GZIP, LAYER_TAR, Descriptor
 from bentoship.image.layer import CHUNK, Layer
 from bentoship.stores import Reader, Store
+from bentoship.system import text
 from bentoship.system.rootfs import extract
 from bentoship.system.tars import Member
 
@@ -86,7 +87,7 @@ class Plain:
     def _count(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            why = f"{self._layer.size} bytes are more than {self._most} bytes unpacked"
+            why = f"its {text.size(self._layer.size)} unpack to more than {text.size(self._most)}"
             raise StoreError(f"Unpack {self._layer.digest}", why)
 
     @property

@@ -12,6 +12,8 @@ from bentoship.system.process import environment, run
 from bentoship.system.urls import without_secrets
 from bentoship.system.values import dataclass
 
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -70,11 +72,13 @@ def check_out(folder: Path, commit: str, into: Path) -> Path:
 
     Args:
         folder: a folder in a repository, in which nothing is changed.
-        commit: the hash of one that the repository has.
+        commit: the hash of one that the repository has; anyone may have written it.
         into: the folder to be made.
 
-    Raises: ProcessError.
+    Raises: ProcessError, also for anything else than a hash: it would be a branch, or an option of Git's.
     """
+    if not _COMMIT.fullmatch(commit):
+        raise ProcessError("Check out a commit", f"{commit[:80]!r} is not the hash of one")
     place = run(["git", "rev-parse", "--show-prefix"], env=_own(), cwd=folder).stdout.strip()
     root = run(["git", "rev-parse", "--show-toplevel"], env=_own(), cwd=folder).stdout.strip()
     _check_out(Path(root), commit, into)
@@ -150,7 +154,7 @@ def log(folder: Path, old: str, new: str, most: int) -> list[tuple[str, str]] | 
 
     Returns: the commits, short, each with the first line of its message.
     """
-    if not all(re.fullmatch(r"[0-9a-f]{7,64}", commit) for commit in (old, new)):
+    if not all(_COMMIT.fullmatch(commit) for commit in (old, new)):
         return None
     command = ["git", "log", "--no-show-signature", "--no-color", "--format=%h%x00%s", f"--max-count={most}"]
     try:

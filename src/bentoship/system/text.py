@@ -67,7 +67,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def listed(words: Sequence[str]) -> str:
+def enumerated(words: Sequence[str]) -> str:
     """Return words as a sentence lists them: a, a and b, a, b and c."""
     return " and ".join([part for part in (", ".join(words[:-1]), *words[-1:]) if part])
 

@@ -70,7 +70,7 @@ def described(root: Path, config: Mapping[str, Any]) -> System:
     user = _user(root, str(config.get("User") or ""))
     env = {"PATH": DEFAULT_PATH, "HOME": user.home, **variables(config)}
     if "" in env:
-        raise VerifyError(_STARTING, f"its Env has a variable without a name, with the value {env['']!r}")
+        raise VerifyError(_STARTING, "its Env has a variable without a name")  # its value may be secret
     return System(root, command, env, _working_folder(root, config.get("WorkingDir") or "/"), user)
 
 

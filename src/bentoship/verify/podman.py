@@ -104,7 +104,7 @@ def _trial() -> str | None:
 def _podman(
     *arguments: str | Path, check: bool = True, variables: Mapping[str, str] = MappingProxyType({})
 ) -> process.Completed:
-    """Run podman. Args: variables: those that it passes on. Raises ProcessError as `process.run` does."""
+    """Run podman. Args: variables: what it passes on to a container. Raises ProcessError as `process.run` does."""
     # These variables also say where it keeps its images and how it pulls them.
     env = {**variables, **process.environment(prefixes=("CONTAINERS_", "STORAGE_", "DBUS_"))}
     # It calls iptables, which is not on the PATH of Debian's users.

@@ -30,7 +30,7 @@ class RemoteImage:
         plain_http: whether the registry uses HTTP without TLS.
         credentials: the account to pull with; None for anonymous.
         scratch: a folder for temporary files.
-        variables: those that its container gets besides its own.
+        variables: what its container gets besides the image's own variables.
     """
 
     reference: ImageReference

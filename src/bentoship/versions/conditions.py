@@ -64,7 +64,7 @@ def check_better(
         name: what the other image is called.
         wanted: the metric; empty for the only one that the image has.
         new: the image's metrics.
-        old: those of the other.
+        old: the metrics of the other image.
         lower: the metrics for which lower is better.
 
     Returns: the condition with both values, for the record.
@@ -92,7 +92,7 @@ def metric(metrics: Mapping[str, float], name: str, doing: str, of: str = "the i
         doing: what needs it.
         of: what the image is called.
 
-    Raises: BentoshipError, with those that it has.
+    Raises: BentoshipError, which lists the metrics that the image has.
     """
     if name not in metrics:
         raise BentoshipError(doing, f"{of} has no metric {name}", f"It has {_names(metrics)}.")

@@ -204,7 +204,7 @@ def _platforms(referrers: Iterable[Referrer]) -> tuple[str, ...]:
 def _made(referrers: Iterable[Referrer]) -> tuple[datetime | None, str]:
     """Return when an image was first made, and from which commit, as it may have been published again since.
 
-    A commit with changes that it does not have counts only where no other makes the image.
+    A commit whose work tree was not clean counts only if there is no other.
     """
     found = [
         (created, one.annotations)

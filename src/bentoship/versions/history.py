@@ -84,7 +84,7 @@ class Promotion:
 
 @dataclass(frozen=True)
 class History:
-    """The promotions of a name. Args: promotions: oldest first; manifest: the one that has them; None without any."""
+    """The promotions of a name. Args: promotions: oldest first; manifest: what holds them; None without a history."""
 
     promotions: tuple[Promotion, ...] = ()
     manifest: Descriptor | None = None
@@ -151,10 +151,7 @@ def read_history(store: RegistryStore, name: str) -> History:
         if document.get("artifactType") != keys.HISTORY_TYPE:
             raise StoreError(doing, "it is not a history of promotions", hint)
         [layer] = document["layers"]
-        blob = Descriptor.from_dict(layer)
-        if blob.size > MAX_MANIFEST:
-            raise StoreError(doing, f"{blob.size} bytes is too large", hint)
-        entries = parse_json(read_blob(store, blob, doing))["promotions"]
+        entries = parse_json(read_blob(store, Descriptor.from_dict(layer), doing))["promotions"]
         return History(tuple(Promotion.from_dict(entry) for entry in entries[-_MOST:]), manifest)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(doing, f"the history is damaged ({flaw(error)})"[:_MAX_TEXT], hint) from error

@@ -48,7 +48,7 @@ class Candidate:
 
     Args:
         descriptor: of its manifest or index.
-        tags: those of its tags that are known.
+        tags: its tags, as far as they are known.
     """
 
     descriptor: Descriptor
@@ -161,7 +161,7 @@ def move(store: RegistryStore, seen: Standing, target: Descriptor, promotion: Pr
         target: the image's manifest or index, which the repository has.
         promotion: what to record.
 
-    Returns: whether it was; not when another promotion to the same image was recorded at the same time.
+    Returns: whether this promotion was recorded, and not another one to the same image at the same time.
 
     Raises: StoreError when the name was moved in the meantime; RegistryError when the registry refuses.
     """
@@ -195,8 +195,10 @@ def move(store: RegistryStore, seen: Standing, target: Descriptor, promotion: Pr
 def _settle(store: RegistryStore, seen: Standing, target: Descriptor, after: Artifact) -> bool:
     """Wait until the tag and the history are both of one promotion, and return whether that is this one.
 
-    Raises: StoreError when it is another one. Of two, that one holds to which the tag points: it writes its history
-    again where the other has written over it.
+    Of two promotions, the one whose image the tag points to wins: it writes its history again if the other one has
+    overwritten it.
+
+    Raises: StoreError when this one has lost.
     """
     deadline, looks = time.monotonic() + _PATIENCE, 0
     while True:
@@ -274,7 +276,7 @@ def _unrecorded(seen: Standing, target: Descriptor) -> str:
 
 
 def _record_other(store: RegistryStore, seen: Standing, current: Standing) -> None:
-    """Write the history as it was, with where the name points instead: the other's entry was written over."""
+    """Write the history as it was, with an entry for where the name points: the other promotion's was overwritten."""
     other = replace(current, history=seen.history)
     store.tag(push(store, seen.history.followed_by(*other.found)), history_tag(seen.name))
 
@@ -308,9 +310,11 @@ def rolled_back(seen: Standing, by: str, why: str) -> Promotion:
     doing = f"Roll {seen.name} back"
     if seen.digest is None:
         last = seen.history.digest
-        hint = f"`invoke promote VERSION {seen.name}` makes it."
-        if last:
-            hint = f"Its history ends with {last}: `invoke promote {last} {seen.name}` returns to it."
+        hint = (
+            f"Its history ends with {last}: `invoke promote {last} {seen.name}` returns to it."
+            if last
+            else f"Nothing was promoted to it yet; `invoke promote VERSION {seen.name}` does that."
+        )
         raise BentoshipError(doing, f"there is no tag {seen.name}", hint)
     if seen.former is None:
         hint = f"`invoke versions --history {seen.name}` shows it; `invoke promote` takes any version."

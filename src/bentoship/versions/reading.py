@@ -87,7 +87,7 @@ class Reader:
         return self._version(one, referrers(self.store, one.digest), ())
 
     def meant(self, text: str) -> str:
-        """Return the tag or digest by which a person names a version, who may give the beginning of a digest.
+        """Return the tag or digest that a person means, who may give only the beginning of a digest.
 
         Args: text: as of `version_in`, or a digest as tables of versions and promotions show it.
 
@@ -165,7 +165,7 @@ class Reader:
         return version_of(one, images, found, promoted, self._large(one, found))
 
     def _large(self, one: Named, found: Iterable[Referrer]) -> bytes:
-        """Return what is too large for the annotations of an image; nothing where that is nothing, or is unreadable."""
+        """Return the values that are too large for annotations; b"" if there are none, or they cannot be read."""
         wanted = str(one.annotations.get(keys.METADATA) or "")
         content = self._known.get(wanted)
         try:

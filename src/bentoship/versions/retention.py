@@ -22,7 +22,7 @@ from bentoship.stores.graph import media_type
 from bentoship.stores.listing import tags
 from bentoship.stores.registry import RegistryStore
 from bentoship.system.parallel import in_parallel
-from bentoship.system.text import listed
+from bentoship.system.text import enumerated
 from bentoship.system.values import dataclass
 from bentoship.versions.history import SUFFIX, promoted_names, read_history
 from bentoship.versions.times import parse_time
@@ -51,7 +51,7 @@ class Rules:
     Args:
         keep: how many of the newest versions; None to go by age alone.
         older_than: the age from which others go; None for any age.
-        tags: those whose versions stay, such as latest.
+        tags: the tags whose versions stay, such as latest.
         others: whether images that were not made by bentoship may go, too.
     """
 
@@ -90,7 +90,7 @@ class Survey:
 
     Args:
         versions: the newest first, those of unknown age last.
-        unread: tags that could not be read, each with why; what they are of stays.
+        unread: tags that could not be read, each with why; what they point to stays.
         protected: the digests of everything that stays.
         tags: all tags.
         belonging: what has a tag and goes with the version that it refers to, by its digest: models beside an image.
@@ -241,7 +241,7 @@ def _needed(store: RegistryStore, names: Sequence[str], found: dict[str, Stored]
         if any(tag.endswith(SUFFIX) for tag in version.tags):
             needed[digest] = _HISTORY
         elif names_here := [tag for tag in version.tags if f"{tag}{SUFFIX}" in every]:
-            needed[digest] = f"promoted to {listed(names_here)}"
+            needed[digest] = f"promoted to {enumerated(names_here)}"
     return needed
 
 
@@ -300,7 +300,7 @@ def _about(store: RegistryStore, digest: str, around: Survey) -> list[str]:
     """Return the digests of what refers to a manifest, also where only its own subject says so, and of what refers to
     that; without what stays, and what refers to that.
 
-    A list of referrers may be a stranger's: what counts is the subject that each names itself.
+    Anyone may have written a list of referrers: what counts is the subject that each of them names.
     """
     found: list[str] = []
     waiting = [digest]

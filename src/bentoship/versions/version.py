@@ -22,7 +22,7 @@ class Part:
     Args:
         descriptor: of its blob.
         kind: base, packages, model, source …; empty in others' images.
-        platforms: of an index, those whose images have it; none for all.
+        platforms: in an index, the platforms whose images have it; empty for all.
     """
 
     descriptor: Descriptor
@@ -39,7 +39,7 @@ class Version:
         tags: sorted; none when only its digest is known.
         is_ours: whether it was published by bentoship; the rest is empty where it was not.
         size: the bytes of its layers, of all platforms, each layer once; None when unknown.
-        platforms: such as "linux/amd64"; of a single image by its provenance; none when unknown.
+        platforms: such as "linux/amd64"; of a single image, those that its provenance names; empty when unknown.
         layers: of all platforms, each once.
         bento: the Bento's tag.
         description: of the Bento.

@@ -106,7 +106,7 @@ def test_the_text_has_all_of_it(project: Path, images: list[Descriptor], capsys:
         "epochs | changed | 3 | 5",
         "extra | added | 1",
         "base: the same",
-        "layers: 1 of 2 layers are shared; a host with the old version needs 100 B more for the new one",
+        "layers: 1 of 2 are shared; a host with the old version needs 100 B more for the new one",
     ):
         assert line in said
     assert said[1].startswith("tags | v1 | v2")
@@ -281,7 +281,7 @@ def test_images_of_others_are_compared_as_far_as_they_say_something(
     found = compared(project, capsys, "v1", "v2")
     assert (found["packages"], found["base"]) == (None, None)
     show(project, "v1", "v2")
-    assert "packages: an image does not say what it has" in capsys.readouterr().out
+    assert "packages: not recorded in one of the images" in capsys.readouterr().out
 
 
 def test_commits_between_versions_are_listed(
@@ -298,7 +298,10 @@ def test_commits_between_versions_are_listed(
     short = [git(project, "rev-parse", "--short", one) for one in commits]
     found = compared(project, capsys, "v1", "v3")
     assert found["commits"] == [{"commit": one, "subject": "a change"} for one in (short[2], short[1])]
-    for old, new, expected in (("v1", "v4", "does not have both"), ("v2", "v1", "none that the old one lacks")):
+    for old, new, expected in (
+        ("v1", "v4", "Git repository does not have both"),
+        ("v2", "v1", "none that the old one lacks"),
+    ):
         show(project, old, new)
         assert expected in capsys.readouterr().out
     assert compared(project, capsys, "v1", "v5")["commits"] is None

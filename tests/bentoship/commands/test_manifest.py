@@ -149,7 +149,7 @@ def test_variables_are_named_without_their_values(
     assert "planted" not in printed.out + printed.err
     assert "kubectl create secret generic echo-env --from-literal=TOKEN=" in printed.err
     show(site.folder, Options(knative=True))
-    assert "TOKEN is read from latest of the secret echo-token" in capsys.readouterr().err
+    assert "TOKEN comes from the secret echo-token, its version or key `latest`" in capsys.readouterr().err
 
 
 def test_options_make_further_objects(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -294,7 +294,7 @@ def test_cleaning_the_registry_is_a_dry_run_first(
     out, err = capsys.readouterr()
     assert out == f"{repository.with_digest(old.digest)}\n"
     assert f"deleted {old.digest} (old)" in err
-    assert "once the registry has collected its garbage" in err
+    assert "freed when the registry collects its garbage" in err
 
 
 def test_what_stays_has_its_own_reason(run: Run, target: RegistryStore, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from bentoship.commands.versions import show, show_history
-from bentoship.commands.versions_table import age, lines, print_versions
+from bentoship.commands.versions_table import age, lines, metric_cells, number, print_versions
 from bentoship.errors import BentoshipError, RegistryError
 from bentoship.image.artifact import Artifact
 from bentoship.image.reference import ImageReference
 from bentoship.stores.artifacts import push
 from bentoship.stores.registry import RegistryStore
+from bentoship.versions.comparing import Metric
 from bentoship.versions.version import Model, Version
 from tests.support.images import put_image
 from tests.support.proxy import Fault, Proxy
@@ -49,7 +50,9 @@ def test_the_table_has_what_is_known(
     theirs = put_image(store)
     store.tag(theirs, "theirs")
     show(project)
-    head, *rows = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    head, *rows = out.splitlines()
+    assert "* the best of all; higher is better unless METRICS_LOWER names the metric" in err
     assert head.split() == ["TAGS", "DIGEST", "AGE", "SIZE", "COMMIT", "MODELS", "ACCURACY", "LOSS", "PROMOTED", "NOTE"]
     assert [re.split(r" {2,}", re.sub(r"\d+ days", "… days", row)) for row in rows] == [
         ["latest, two", new.digest[:19], "… days", "600 B", "b" * 12, "m2", "0.95*", "0.2"],
@@ -75,6 +78,47 @@ def test_of_many_tags_those_that_people_chose_are_shown(capsys: pytest.CaptureFi
     print_versions([Version("sha256:1", tags, True, 5), Version("sha256:2", tags[:1] + tags[3:], True, 5)], (), NOW)
     _, many, few = [re.split(r" {2,}", line)[0] for line in capsys.readouterr().out.splitlines()]
     assert (many, few) == ("latest, v1, 000000000000, +2", "000000000000, latest, v1")
+
+
+def test_models_are_named_where_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
+    """By their versions alone where all have one name; nothing is marked where nothing can be better."""
+    ours = [Version(f"sha256:{n}", [f"v{n}"], True, models=[Model(f"stars:{n}", {})]) for n in (1, 2)]
+    print_versions(ours, (), NOW)
+    out, err = capsys.readouterr()
+    assert [line.split()[-1] for line in out.splitlines()] == ["MODELS", "1", "2"]
+    assert err == ""
+    moons = Version("sha256:3", ["a", "b", "c"], True, models=[Model("moons:3", {})])
+    print_versions([*ours, moons], (), NOW)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines] == ["MODELS", "stars:1", "stars:2", "moons:3"]
+    assert lines[-1].startswith("a, b, c  ")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.97, "0.97"), (1.0, "1"), (0.123456, "0.12346"), (12345.6, "12346"), (250_000, "250000"),
+        (-1234567.0, "-1234567"), (1e15, "1e+15"), (1e-9, "1e-09"), (0.0, "0"),
+    ],
+)  # fmt: skip
+def test_a_metric_is_shown_as_people_write_it(value: float, expected: str) -> None:
+    """A number of samples has no exponent."""
+    assert number(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (250_000, 500_000, ("250000", "500000", "+250000")),
+        (0.5, 0.25, ("0.5", "0.25", "-0.25")),
+        (0.0, -0.0, ("0", "-0", "0")),
+        (1.0, None, ("1", "", "")),
+        (None, 1.0, ("", "1", "")),
+    ],
+)
+def test_a_difference_has_its_sign(old: float | None, new: float | None, expected: tuple[str, str, str]) -> None:
+    """What is missing differs from nothing."""
+    assert metric_cells(Metric("n", old, new, None)) == (*expected, "")
 
 
 def test_what_strangers_write_is_short(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,8 +54,10 @@ def program(folder: Path, *words: str, env: Mapping[str, str] | None = None) -> 
 def test_the_program_says_its_version_and_lists_the_tasks(tmp_path: Path) -> None:
     """The version is that of the installed package; `init` is the program's own, and the rest are the tasks'."""
     assert program(tmp_path, "--version").stdout == f"bentoship {bentoship.__version__}\n"
-    listed = {line.split()[0] for line in program(tmp_path, "--list").stdout.splitlines() if line[2:3].isalpha()}
+    lines = program(tmp_path, "--list").stdout.splitlines()
+    listed = {line.split()[0] for line in lines if line[2:3].isalpha()}
     assert {"init", "publish", "plan", "create-registry", "stop-registry"} <= listed
+    assert [line for line in lines if line.startswith("   ")] == []  # each task has one line of 80 columns
 
 
 def test_a_reader_may_go(tmp_path: Path) -> None:

@@ -149,6 +149,17 @@ def test_the_folder_decides_which_repository_is_meant(tmp_path: Path, monkeypatc
     assert revision(repository / "service") == Revision(before[1], True)
 
 
+@pytest.mark.parametrize("text", ["HEAD", "main", "--recurse-submodules", "--help", "-", ""])
+def test_what_is_no_hash_is_not_checked_out(
+    repository: Path, text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It may come from a registry, and would be a branch or an option to Git."""
+    place = tmp_path_factory.mktemp("elsewhere") / "place"
+    with pytest.raises(ProcessError, match="is not the hash of one"):
+        check_out(repository, text, place)
+    assert not place.exists()
+
+
 def test_a_repository_without_a_commit_has_none(tmp_path: Path) -> None:
     """There is nothing to name yet."""
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)

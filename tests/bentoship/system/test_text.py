@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bentoship.system.text import amount, counted, duration, flaw, listed, printable, size
+from bentoship.system.text import amount, counted, duration, enumerated, flaw, printable, size
 from tests.support.fuzzing import fuzz, texts
 
 
@@ -47,7 +47,7 @@ def test_what_is_done_is_told_in_the_unit_of_all(done: int, total: int | None, u
 
 def test_words_are_listed_as_in_a_sentence() -> None:
     """However many there are."""
-    assert [listed("abc"[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]
+    assert [enumerated("abc"[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]
 
 
 def test_one_is_no_plural() -> None:

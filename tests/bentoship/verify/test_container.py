@@ -51,7 +51,7 @@ def test_a_user_that_is_none_is_refused(root: Path, named: str) -> None:
         ({"Env": ["KEY=se\0cret"]}, r"its Env \('KEY'\) has a NUL byte"),
         ({"Env": ["KEY=secret\ud800"]}, r"its Env \('KEY'\) has '\\ud800'"),
         ({"Env": ["KEY=" + "x" * 3_000_000]}, r"its Env \('KEY'\) has 3000004 bytes, and Linux takes at most"),
-        ({"Env": ["=x"]}, "its Env has a variable without a name"),
+        ({"Env": ["=x"]}, "its Env has a variable without a name$"),
         ({"Entrypoint": ["/bin/serve", "\0"]}, "its Entrypoint has a NUL"),
         ({"Cmd": ["\udfff"]}, "its Cmd has"),
         ({"WorkingDir": "/a\0b"}, "its WorkingDir has a NUL"),

@@ -75,6 +75,15 @@ def test_a_history_of_a_stranger_is_read_as_far_as_it_is_one(store: RegistryStor
     assert (len(read.by), read.when, read.why, set(read.tags), len(read.tags)) == (1000, "", "", {""}, 50)
 
 
+def test_an_entry_is_read_as_it_was_written(store: RegistryStore) -> None:
+    """With all that it says."""
+    image = put_image(store)
+    first = Promotion(image.digest, ("v1", "v2"), None, "ann", "2026-01-02T12:00:00Z", "tried", ("accuracy >= 0.9",))
+    second = Promotion(f"sha256:{'a' * 64}", (), image.digest, "bob", "2026-01-03T12:00:00Z", is_rollback=True)
+    push(store, read_history(store, NAME).followed_by(first, second), history_tag(NAME))
+    assert read_history(store, NAME).promotions == (first, second)
+
+
 def test_a_history_has_an_end(store: RegistryStore) -> None:
     """The oldest entries go."""
     image = put_image(store)

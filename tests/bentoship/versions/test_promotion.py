@@ -131,7 +131,7 @@ def test_a_rollback_of_what_was_moved_by_other_means_returns_to_the_history(stor
 def test_a_name_that_is_gone_is_not_rolled_back(store: RegistryStore) -> None:
     """It says what the history ends with."""
     (a,) = images(store, 1)
-    with pytest.raises(BentoshipError, match=r"there is no tag production\n.*`invoke promote VERSION production`"):
+    with pytest.raises(BentoshipError, match=r"no tag production\n.*`invoke promote VERSION production` does that"):
         rolled_back(standing(store, NAME), "bob", "")
     promote(store, a)
     seen = Standing(NAME, None, read_history(store, NAME))

@@ -72,16 +72,16 @@ def attest(store: RegistryStore, image: Descriptor, contents: Sequence[bytes], s
     said = _said(store, image, signer.verifier) if signer.verifier else None
     added = []
     for content in contents:
-        told = parse_json(content)
-        if said is not None and identity(told) in said:
+        statement = parse_json(content)
+        if said is not None and identity(statement) in said:
             continue
         bundle = store.client.http.persist(functools.partial(signer.sign, content))
         if said is None:
             assert signer.verifier
             said = _said(store, image, signer.verifier)
-            if identity(told) in said:
+            if identity(statement) in said:
                 continue  # only the certificate of this signature has said whose it is
-        added.append(_artifact(image, bundle, told["predicateType"]))
+        added.append(_artifact(image, bundle, statement["predicateType"]))
     if added:
         attach_all(store, added)
     return len(added)
@@ -129,19 +129,19 @@ def opened(store: RegistryStore, image: Descriptor, opener: Opener) -> tuple[lis
     refused = []
     for bundle in _bundles(store, image):
         try:
-            told = parse_json(opener(bundle))
+            statement = parse_json(opener(bundle))
         except ValueError as error:
             refused.append(str(error))
             continue
-        if isinstance(told, dict) and image.hex in subjects(told):
-            found.append(told)
+        if isinstance(statement, dict) and image.hex in subjects(statement):
+            found.append(statement)
         else:
             refused.append("it is of another image")
     return found, refused
 
 
 def is_there(store: RegistryStore, digest: str) -> bool:
-    """Return whether there is a bundle on an image, by whomever. Raises StoreError."""
+    """Return whether an image has a bundle, whoever made it. Raises StoreError."""
     return any(one.artifact_type.startswith(_KIND) for one in referrers(store, digest))
 
 

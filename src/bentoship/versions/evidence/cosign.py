@@ -122,7 +122,7 @@ def attest(store: RegistryStore, image: Descriptor, contents: Sequence[bytes], s
 
 
 def statement_of(document: Artifact) -> bytes:
-    """Return what is signed of a document that refers to an image: a statement as it is; of an SBOM, one with it."""
+    """Return what is signed for a document that refers to an image: a statement as it is, an SBOM in a statement."""
     (blob,) = document.blobs
     if document.artifact_type == STATEMENT_TYPE:
         return blob.content
@@ -137,7 +137,7 @@ def tag_of(digest: str, suffix: str) -> str:
 
 
 def pae(content: bytes, kind: str = STATEMENT_TYPE) -> bytes:
-    """Return what an envelope's signature is of (DSSE, protocol.md, "Signature Definition")."""
+    """Return the bytes that an envelope's signature is made over (DSSE, protocol.md, "Signature Definition")."""
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(content), content)
 
 
@@ -185,7 +185,7 @@ def _is_of(blob: Blob, image: Descriptor, verifier: Verifier) -> bool:
 
 
 def _kept(store: RegistryStore, image: Descriptor, suffix: str) -> list[Linked]:
-    """Return what is listed where cosign, or this, keeps something for an image; nothing where there is none."""
+    """Return what is listed under a tag that cosign keeps for an image; nothing if there is no such tag."""
     kept, found = store.find(tag_of(image.digest, suffix)), []
     for entry in _entries(kept[1]) if kept else ():
         try:
@@ -197,7 +197,7 @@ def _kept(store: RegistryStore, image: Descriptor, suffix: str) -> list[Linked]:
 
 
 def _blobs(store: RegistryStore, image: Descriptor, listed: Iterable[Linked], kind: str) -> Iterator[Blob]:
-    """Yield the newest of what is listed, by its kind; empty what cannot be read: anyone may have put it there.
+    """Yield the newest blobs of a kind that are listed. One that cannot be read is empty: anyone may have put it there.
 
     All of it together may be too large for memory.
     """

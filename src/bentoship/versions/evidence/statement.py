@@ -37,8 +37,8 @@ def statement(
 
     Args:
         about, predicate, content: as of `encoded`.
-        made: when.
-        annotations: what lists of referrers show besides.
+        made: when it was made.
+        annotations: further ones, which lists of referrers show, too.
     """
     named = {keys.PREDICATE: predicate}
     *_, word, _ = predicate.split("/")  # before the version
@@ -97,7 +97,7 @@ def test_result(about: Mapping[str, Descriptor], result: Result, *, made: dateti
 
 
 def identity(said: Mapping[str, Any]) -> object:
-    """Return what two statements have in common that say the same: of provenance, the kinds and the source alone."""
+    """Return a value that is equal for statements that say the same; in provenance, its types and source count."""
     kind = said.get("predicateType")
     content: Any = said.get("predicate")
     if kind == keys.PROVENANCE:
