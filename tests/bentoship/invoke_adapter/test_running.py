@@ -266,7 +266,7 @@ def test_an_option_without_a_value_is_not_left_out(words: list[str], option: str
 def test_a_reason_may_be_empty(site: Site) -> None:
     """It is for people to read alone, and a script may have none."""
     done = site.invoke("--dry", "rollback", "a b", "--why", "")
-    assert 'Error: Promote to a b: "a b" is not a valid tag' in done.stderr
+    assert 'Error: Read the promoted name "a b": "a b" is not a valid tag' in done.stderr
 
 
 def test_options_stand_for_settings(tmp_path: Path) -> None:
