@@ -80,6 +80,17 @@ def put_models(store: RegistryStore, image: Descriptor, name: str) -> None:
     put_beside(store, model_volume([model], "linux/amd64", image), f"{name}-volume")
 
 
+def test_a_version_is_as_old_as_its_newest_provenance(store: RegistryStore) -> None:
+    """It may have been published again; a result of `verify` makes it no younger. At the age itself it may go."""
+    tagged(store, publish(store, 60, "again"), 1)
+    result = {keys.CREATED: (NOW - timedelta(days=1)).isoformat(), keys.PREDICATE: keys.TEST_RESULT}
+    old = publish(store, 60, "old")
+    attach(store, Artifact(keys.STATEMENT_TYPE, [Blob("application/json", b"works")], result, old))
+    publish(store, 30, "edge")
+    kept = {one.tags: one.kept for one in survey(store, MONTH, NOW).versions}
+    assert kept == {("again",): retention.YOUNGER, ("edge",): "", ("old",): ""}
+
+
 def promote(store: RegistryStore, image: Descriptor, name: str = "production") -> None:
     """Promote an image."""
     seen = standing(store, name)
