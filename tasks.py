@@ -73,10 +73,15 @@ def publish(context: Context, verify: bool = False, model_artifact: bool = False
         do(context, commands.publish.push_models)
 
 
-@task(help={"rebuild": "instead, rebuild it from its commit and compare the digests"})
-def verify(context: Context, rebuild: bool = False) -> None:
+@task(
+    help={
+        "rebuild": "instead, rebuild it from its commit and compare the digests",
+        "version": "a tag, digest or promoted name; by default the project's first tag",
+    },
+)
+def verify(context: Context, rebuild: bool = False, version: str = "") -> None:
     """Run the published image and check its answer."""
-    step = commands.verify.verify_rebuilt if rebuild else commands.verify.verify
+    step = partial(commands.verify.verify_rebuilt if rebuild else commands.verify.verify, version=version)
     do(context, step, dry=commands.plan.saying("would pull the published image, try it, and attach the result"))
 
 

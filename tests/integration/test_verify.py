@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -114,11 +115,12 @@ def assert_nothing_is_left(published: Published) -> None:
 
 
 def test_with_docker(published: Published) -> None:
-    """On Docker's engine, which has neither container nor image afterwards."""
+    """On Docker's engine, which has neither container nor image afterwards; an image may be named by its digest."""
     require("docker")
     before = output("docker", "ps", "--all", "--quiet", "--filter", "name=bentoship-verify")
-    done = Place({}).invoke(published, "verify")
+    done = Place({}).invoke(published, "verify", "--version", published.digest[:19])
     assert_works(done, published, "Docker")
+    assert f"verifying {published.digest}\n" in done.stderr
     assert output("docker", "ps", "--all", "--quiet", "--filter", "name=bentoship-verify") == before
 
 
@@ -137,6 +139,7 @@ def test_with_podman_alone(published: Published, tmp_path: Path) -> None:
     }
     done = Place(settings).invoke(published, "verify")
     assert_works(done, published, "podman")
+    assert re.search(rf"verifying {published.digest}, to which \S+ points\n", done.stderr)
     env = {**os.environ, **settings}
     assert output("podman", "ps", "--all", "--quiet", env=env) == ""
     assert output("podman", "images", "--quiet", env=env) == ""

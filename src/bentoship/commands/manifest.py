@@ -9,9 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bentoship.assembly.config import UID
-from bentoship.commands.repository import current_bento
 from bentoship.commands.terminal import Terminal, result
-from bentoship.commands.versions import reader
+from bentoship.commands.versions import published
 from bentoship.errors import BentoshipError, StoreError
 from bentoship.image import keys
 from bentoship.image.manifest import Image
@@ -25,7 +24,6 @@ from bentoship.system.values import dataclass
 from bentoship.versions import knative, kubernetes
 from bentoship.versions.contents import NO_PLATFORM
 from bentoship.versions.kubernetes import Deployed, Resources, Server
-from bentoship.versions.reading import image_of
 from bentoship.versions.yaml_output import to_yaml
 
 _MEMORY = re.compile(r"(?=.*[1-9])\d{1,15}(\.\d{1,3})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?")
@@ -114,21 +112,14 @@ def _range(text: str, *, least: int) -> tuple[int, int]:
 
 def _server(run: Run, options: Options) -> Server:
     """Return the image, and what its containers need. Raises BentoshipError."""
-    run.login()
-    bento = current_bento(run, "manifest")
-    repository = run.repository(bento)
-    source = reader(run, repository)
-    store = source.store
-    version = options.version or run.project.tags(bento.version)[0]
-    root = image_of(store, source.meant(version)).descriptor
-    assert root
+    reference, root, bento = published(run, "manifest", options.version)
+    store = run.registry(reference, push=False)
     manifests = manifests_of(store, root)
     if not manifests:
-        raise StoreError(f"Read {repository.with_digest(root.digest)}", NO_PLATFORM)
+        raise StoreError(f"Read {reference}", NO_PLATFORM)
     fields = [platform_fields(platform) for platform in manifests]
     architectures = sorted({each["architecture"] for each in fields if each["os"] == "linux"})
     image = read_image(store, next(iter(manifests.values())))
-    reference = repository.with_digest(root.digest)
     return Server(
         reference,
         UID,

@@ -3,14 +3,14 @@
 import functools
 import sys
 from dataclasses import replace
-from http import HTTPStatus
 
 from bentoship.bento import Bento
 from bentoship.commands.publish import publish
 from bentoship.commands.report import show_why
 from bentoship.commands.repository import current_bento
 from bentoship.commands.terminal import result
-from bentoship.errors import RegistryError, VerifyError
+from bentoship.commands.versions import published
+from bentoship.errors import VerifyError
 from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, once
@@ -27,21 +27,24 @@ from bentoship.versions.evidence.signatures import check_by
 from bentoship.versions.evidence.statement import Result
 
 
-@once
-def verify(run: Run) -> None:
-    """Verify the image in the registry, under the first tag of push, and print its reference on stdout."""
-    reference, root, bento = _published(run)
+def verify(run: Run, version: str = "") -> None:
+    """Verify an image in the registry, and print its reference on stdout.
+
+    Args: run: the run; version: as of `published`.
+    """
+    reference, root, bento = _published(run, version)
     _prove(run, reference, root, bento)
     result(str(reference))
 
 
-@once
-def verify_rebuilt(run: Run) -> None:
-    """Rebuild the image in the registry from its commit, and compare the digests; print its reference on stdout.
+def verify_rebuilt(run: Run, version: str = "") -> None:
+    """Rebuild an image in the registry from its commit, and compare the digests; print its reference on stdout.
+
+    Args: run: the run; version: as of `published`.
 
     Raises: VerifyError when it is another image.
     """
-    reference, root, _ = _published(run)
+    reference, root, _ = _published(run, version)
     _check_signature(run, reference, root)
     rebuilt = rebuild(run, reference, root)
     if rebuilt.reasons:
@@ -58,20 +61,12 @@ _OTHERWISE = (
 )
 
 
-def _published(run: Run) -> tuple[ImageReference, Descriptor, Bento]:
-    """Return the image in the registry under the first tag of push, by its digest, and its Bento."""
-    run.login()
-    bento = current_bento(run, "verify")
-    repository = run.repository(bento)
-    tag = run.project.tags(bento.version)[0]
-    try:
-        root = run.registry(repository, push=False).resolve(tag)
-    except RegistryError as error:
-        if error.status == HTTPStatus.NOT_FOUND:
-            error.hint = f"`invoke publish` publishes the image as {tag}; `invoke versions` lists what there is."
-        raise
-    run.reporter.say("verify", f"verifying {root.digest}, to which {repository.with_tag(tag)} points")
-    return repository.with_digest(root.digest), root, bento
+def _published(run: Run, version: str) -> tuple[ImageReference, Descriptor, Bento]:
+    reference, root, bento = published(run, "verify", version)
+    name = version or run.project.tags(bento.version)[0]
+    whose = "" if "sha256:" in name else f", to which {name} points"
+    run.reporter.say("verify", f"verifying {root.digest}{whose}")
+    return reference, root, bento
 
 
 @once

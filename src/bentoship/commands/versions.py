@@ -5,18 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 
+from bentoship.bento import Bento
 from bentoship.commands import terminal as console
-from bentoship.commands.repository import repository
+from bentoship.commands.repository import current_bento, repository
 from bentoship.commands.versions_table import print_promotions, print_versions
 from bentoship.errors import BentoshipError, RegistryError
+from bentoship.image.descriptor import Descriptor
 from bentoship.image.reference import ImageReference
 from bentoship.project import Run, begin
 from bentoship.stores.listing import repositories, tags
 from bentoship.versions.history import promoted_names, read_history
-from bentoship.versions.reading import Reader
+from bentoship.versions.reading import Reader, image_of
 from bentoship.versions.version import Version
+
+
+def published(run: Run, step: str, version: str = "") -> tuple[ImageReference, Descriptor, Bento]:
+    """Return an image of the project in the registry, by its digest; its manifest or index; and the project's Bento.
+
+    Args:
+        run: the run.
+        step: the command that needs it.
+        version: a tag, digest, promoted name or reference; empty for the first tag that publish gives an image.
+
+    Raises: StoreError when there is none, or it is no image; BentoshipError.
+    """
+    run.login()
+    bento = current_bento(run, step)
+    place = run.repository(bento)
+    source = reader(run, place)
+    tag = run.project.tags(bento.version)[0]
+    try:
+        image = image_of(source.store, source.meant(version or tag)).descriptor
+    except RegistryError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            error.hint = f"`invoke publish` publishes the image as {tag}; `invoke versions` lists what there is."
+        raise
+    assert image
+    return place.with_digest(image.digest), image, bento
 
 
 def show(folder: Path, *, every: bool = False, as_json: bool = False) -> None:

@@ -28,5 +28,5 @@ def check_verified(version: Version) -> str:
     if version.verified:
         return "verified"
     why = "it did not work when it was last verified" if version.verified is False else "it was never verified"
-    hint = "`invoke publish --verify` publishes an image, runs it and records whether it works."
+    hint = f"`invoke verify --version {version.digest}` runs it, and records whether it works."
     raise BentoshipError(f"Check that {version.digest} is verified", why, hint)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from bentoship.bento import Env
-from bentoship.commands import manifest
+from bentoship.commands import versions
 from bentoship.commands.manifest import Options, show
 from bentoship.errors import BentoshipError
 from bentoship.image import keys
@@ -63,7 +63,7 @@ class Site:
 def site(tmp_path: Path, repository: ImageReference, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A project whose Bento wants the variable TOKEN."""
     bento = dataclasses.replace(bento_in(tmp_path), envs=(Env("TOKEN", "", "all"), Env("MODE", "fast", "all")))
-    monkeypatch.setattr(manifest, "current_bento", lambda run, step: bento)
+    monkeypatch.setattr(versions, "current_bento", lambda run, step: bento)
     monkeypatch.setenv("REGISTRY", f"http://{repository.repository}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return Site(tmp_path, RegistryStore(ImageReference(repository.host, f"{repository.path}/echo"), push=True))
