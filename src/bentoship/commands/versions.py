@@ -40,7 +40,7 @@ def published(run: Run, step: str, version: str = "") -> tuple[ImageReference, D
     try:
         image = image_of(source.store, source.meant(version or tag)).descriptor
     except RegistryError as error:
-        if error.status == HTTPStatus.NOT_FOUND:
+        if not version and error.status == HTTPStatus.NOT_FOUND:
             error.hint = f"`invoke publish` publishes the image as {tag}; `invoke versions` lists what there is."
         raise
     assert image
