@@ -175,8 +175,8 @@ def listed(index: Any) -> list[Referrer]:
 def _add_to_fallback(store: RegistryStore, digest: str, referrers: Iterable[Referrer]) -> None:
     """Add referrers to the index of an image.
 
-    The last client to write the index wins. So it is read back once another that has read it before must have written
-    it, and is written again if that has undone the change.
+    The last client to write the index wins. So one that there was already is read back once another client that has
+    read it before must have written it, and is written again if that has undone the change.
     A registry refuses an index of what it does not have any more: what others have deleted is left out then.
 
     Raises: StoreError, also when others keep undoing it.
@@ -195,8 +195,9 @@ def _add_to_fallback(store: RegistryStore, digest: str, referrers: Iterable[Refe
             if len(left) == len(wanted):
                 raise
             _put_fallback(store, digest, left)
-        # Random, so that two clients do not undo each other's changes again and again.
-        time.sleep(random.uniform(*_PAUSE) * (time.monotonic() - began))
+        if there:  # to an image without any, only its publisher attaches: it would take a twentieth of a publish
+            # Random, so that two clients do not undo each other's changes again and again.
+            time.sleep(random.uniform(*_PAUSE) * (time.monotonic() - began))
     raise StoreError(
         f"List the referrers of {digest} in {store.repository}",
         "other clients keep writing the same index",
