@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,18 +14,16 @@ from typing import Any
 import pytest
 
 from bentoship.commands.catalog_page import Catalog, page
-from bentoship.system.files import digest_of
 from bentoship.versions.version import Version
+from tests.support.accessibility import axe
 from tests.support.browser import Browser, chromium
 from tests.support.catalogs import HOSTILE, made_up, strange
+from tests.support.colours import contrast, luminance, rgb
 from tests.support.engines import require
 
 pytestmark = pytest.mark.slow
 
 READ = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
-AXE = "axe-core@4.14.1"
-AXE_DIGEST = "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c"
-"""Of its axe.min.js, Deque's checks of accessibility; its licence (MPL-2.0) and size keep it out of the repository."""
 
 
 @pytest.fixture(scope="module")
@@ -307,48 +302,6 @@ def test_colours_follow_the_person(shown: Page, scheme: str) -> None:
     for behind in names[:2]:
         for text in names[2:]:
             assert contrast(colours[text], colours[behind]) >= 4.5, (text, behind)
-
-
-def channels(colour: str) -> list[int]:
-    """The three channels of #rgb or #rrggbb."""
-    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
-    return [int(digits[place : place + 2], 16) for place in (0, 2, 4)]
-
-
-def rgb(colour: str) -> str:
-    """A colour as browsers write it."""
-    return f"rgb({', '.join(map(str, channels(colour)))})"
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance (WCAG 2.2)."""
-    parts = [one / 255 for one in channels(colour)]
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
-    return sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def contrast(one: str, other: str) -> float:
-    """The contrast of two colours (WCAG 2.2)."""
-    low, high = sorted([luminance(one), luminance(other)])
-    return (high + 0.05) / (low + 0.05)
-
-
-def axe(folder: Path) -> str:
-    """The script of axe-core, which npm fetches once; the test is skipped where it cannot be. Args: folder: to use."""
-    file = Path.home() / ".cache" / "bentoship-tests" / "axe.min.js"
-    if not file.exists() or digest_of(file) != AXE_DIGEST:
-        if not shutil.which("npm"):
-            pytest.skip("npm, which fetches axe-core, is missing")
-        done = subprocess.run(["npm", "pack", "--silent", AXE], cwd=folder, capture_output=True, text=True, timeout=120)
-        if done.returncode:
-            pytest.skip(f"axe-core cannot be fetched: {done.stderr}")
-        with tarfile.open(folder / done.stdout.strip()) as files:
-            script = files.extractfile("package/axe.min.js")
-            assert script
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(script.read())
-        assert digest_of(file) == AXE_DIGEST
-    return file.read_text("utf-8")
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -14,8 +14,8 @@ from bentoship import commands
 class Option(Argument):
     """An option with a value, or a word, that one task has by itself.
 
-    To a task, an option whose value is missing or empty looks like one that is left out. In a script that is a variable
-    which nobody has set, and a condition or a limit would silently not count. So it is refused.
+    To a task, an option whose value is missing or empty looks like one that is left out. In a script, an unset variable
+    would silently disable a condition or a limit. So it is refused.
 
     Args: own: as invoke makes it of the task's function.
     """

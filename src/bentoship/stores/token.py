@@ -149,7 +149,7 @@ class Login:
         doing = f"Log in to {self._host}"
         if not challenge.realm:
             why = f"{self._host} asks for a token but names no token server"
-            raise RegistryError(doing, why, "Tell whoever runs the registry.")
+            raise RegistryError(doing, why, "Tell the registry's administrator.")
         try:
             realm = urljoin(f"{self._base}/v2/", challenge.realm)
             origin(realm)

@@ -141,7 +141,7 @@ def opened(store: RegistryStore, image: Descriptor, opener: Opener) -> tuple[lis
 
 
 def is_there(store: RegistryStore, digest: str) -> bool:
-    """Return whether an image has a bundle, whoever made it. Raises StoreError."""
+    """Return whether an image has a bundle by anyone. Raises StoreError."""
     return any(one.artifact_type.startswith(_KIND) for one in referrers(store, digest))
 
 

@@ -82,7 +82,7 @@ def signing_by(key: Path | None, *, is_keyless: bool, trust: Path | None) -> Sig
 
 
 def is_signed(store: RegistryStore, digest: str, *, is_keyless: bool) -> bool:
-    """Return whether an image has a signature, whoever made it.
+    """Return whether an image has a signature by anyone.
 
     Args:
         store: the repository that has the image.
